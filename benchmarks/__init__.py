@@ -1,0 +1,1 @@
+"""Benchmarks, with the bars that they must hold: `python -m benchmarks`."""

@@ -1,0 +1,43 @@
+"""Async handlers in priority tiers, and one that blocks. Run it: python examples/async_pages.py."""
+
+import asyncio
+import time
+
+from cyevents import Event, drain_async
+
+fetched: Event[str] = Event("fetched")
+
+
+@fetched.connect
+async def index(page: str) -> str:
+    """Index a page, in parallel with the handlers of the same priority."""
+    await asyncio.sleep(0.01)
+    return f"{page} indexed"
+
+
+def thumbnail(page: str) -> str:
+    """Draw a page: blocks, and so runs in a thread."""
+    time.sleep(0.01)
+    return f"{page} drawn"
+
+
+async def allow(page: str) -> bool | None:
+    """Ask whether a page is to be handled at all: `False` cancels what has a lower priority."""
+    await asyncio.sleep(0)
+    return False if page == "secret" else None
+
+
+fetched.connect(thumbnail, thread=True)
+fetched.connect(allow, priority=10)
+
+
+async def main() -> None:
+    """Emit and await; emit and go on."""
+    print(await fetched.emit_async("home"))
+    print(await fetched.emit_async("secret"))
+    print(fetched.emit("about"))
+    print("all finished:", await drain_async(timeout=5))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,46 @@
+"""cyevents: events, handlers and emissions in one process, as fast as the calls themselves."""
+
+from ._backend import backend
+from ._common import ANY, Cancelled
+from ._event import Connection, Event, Subscription
+from ._namespace import Namespace, default_namespace, emit, emit_async, event, filter_signals, match, on
+
+__version__ = "0.1.0"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._aio import drain, drain_async, use_loop
+
+__all__ = [
+    "ANY",
+    "Cancelled",
+    "Connection",
+    "Event",
+    "Namespace",
+    "Subscription",
+    "backend",
+    "default_namespace",
+    "drain",
+    "drain_async",
+    "emit",
+    "emit_async",
+    "event",
+    "filter_signals",
+    "match",
+    "on",
+    "use_loop",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs asyncio when it is asked for."""
+    if name in ("drain", "drain_async", "use_loop"):
+        from . import _aio
+
+        value = globals()[name] = getattr(_aio, name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,216 @@
+"""The command line: `python -m cyevents`, or `cyevents` where the package is installed."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import math
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from . import __version__, _backend
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: what stands behind the program's name; `None` for this process's own.
+
+    Returns:
+        0 when all went well; 1 when the demo has left out bad lines; 2 when it could not do what was asked.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        code = _run(parser, options)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        _end_by_interrupt()
+        return 130
+    except OSError as error:  # of the output: troubles with the input are told by the demo
+        _forget_output()
+        if error.errno == errno.EPIPE or (os.name == "nt" and error.errno == errno.EINVAL):
+            return 0  # the reader has gone: `| head`
+        _complain(error.strerror or str(error))
+        return 2
+
+
+def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    if options.command == "info":
+        _print_info(as_json=options.json)
+        return 0
+    if options.command == "demo":
+        from . import _demo
+
+        return _demo.run(
+            options.file,
+            ways=("sync", "async") if options.mode == "both" else (options.mode,),
+            quiet=options.quiet,
+            limit=options.limit,
+            repeat=options.repeat,
+            delay=options.delay,
+        )
+    parser.print_help(sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cyevents",
+        description="In-process events for Python. Try 'cyevents demo' to see them at work.",
+    )
+    parser.add_argument("--version", action="version", version=f"cyevents {__version__}")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="place a file of orders, narrate the first few, and sum up who did what and how fast",
+        description=(
+            "Place orders as events: a validation that cancels, a conditional alert, a confirmation, an async payment"
+            " that emits an event of its own, and a generator that updates the inventory."
+        ),
+        epilog=(
+            "Each line is a JSON object:"
+            ' {"id": "ord-1", "customer_email": "a@example.com", "total": 1500,'
+            ' "items": [{"product_name": "Widget", "quantity": 2}]}.'
+            " Bad lines are reported and left out; the exit code is then 1."
+        ),
+    )
+    demo.add_argument("file", nargs="?", metavar="FILE", help="orders, one a line; - for standard input (our sample)")
+    demo.add_argument(
+        "--mode", choices=("sync", "async", "both"), default="both", help="by emit, emit_async, or both (both)"
+    )
+    demo.add_argument("--quiet", action="store_true", help="only the summary, without the story")
+    demo.add_argument("--limit", type=_count, metavar="N", help="read the first N orders only")
+    demo.add_argument(
+        "--repeat", type=_count, metavar="N", default=1, help="place the orders N times, for a steadier measure (1)"
+    )
+    demo.add_argument(
+        "--delay",
+        type=_seconds,
+        metavar="SECONDS",
+        default=0.0,
+        help="how long a payment takes; the async way waits for each (0)",
+    )
+
+    info = commands.add_parser(
+        "info", help="show the version, the backend and why it is in use, and the Python it runs on"
+    )
+    info.add_argument("--json", action="store_true", help="for machines")
+    return parser
+
+
+def _count(text: str) -> int:
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return count
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 on")
+    return seconds
+
+
+# info
+
+
+def _info() -> dict[str, str | bool]:
+    import platform
+    import sysconfig
+
+    gil_enabled = getattr(sys, "_is_gil_enabled", lambda: True)
+    return {
+        "version": __version__,
+        "backend": _backend.backend,
+        "reason": _backend.reason,
+        "core": _backend.core.__file__ or "",
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "executable": sys.executable or "",
+        "platform": platform.platform(),
+        "free_threaded_build": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "gil_enabled": bool(gil_enabled()),
+    }
+
+
+def _print_info(as_json: bool) -> None:
+    info = _info()
+    if as_json:
+        import json
+
+        print(json.dumps(info, indent=2))
+        return
+    build = "yes" if info["free_threaded_build"] else "no"
+    gil = "on" if info["gil_enabled"] else "off"
+    rows = {
+        "cyevents": info["version"],
+        "backend": f"{info['backend']} ({info['reason']})",
+        "core": info["core"],
+        "python": f"{info['python']} ({info['implementation']})",
+        "executable": info["executable"],
+        "platform": info["platform"],
+        "free-threaded": f"{build} (the GIL is {gil})",
+    }
+    for label, value in rows.items():
+        print(f"{label:15}{value}".encode(_encoding(), "backslashreplace").decode(_encoding()))
+
+
+def _encoding() -> str:
+    return getattr(sys.stdout, "encoding", None) or "ascii"
+
+
+# Ends
+
+
+def _complain(message: str) -> None:
+    try:
+        print(f"cyevents: {message}", file=sys.stderr)
+    except OSError:
+        pass
+
+
+def _forget_output() -> None:
+    """Keep the interpreter's exit from writing once more what could not be written."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and _is_broken(stream):
+                os.dup2(nowhere, stream.fileno())
+    except (OSError, ValueError):
+        pass
+
+
+def _is_broken(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _end_by_interrupt() -> None:
+    """End as Ctrl-C ends other programs: at once, not waiting at exit for payments under way."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            _is_broken(stream)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGINT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

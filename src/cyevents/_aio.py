@@ -1,0 +1,719 @@
+"""Everything that needs asyncio: `emit` schedules here, `emit_async` awaits here. Imported when first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures.thread  # before our exit hook is registered, so that to_thread works in it  # noqa: F401
+import logging
+import os
+import sys
+import threading
+from contextvars import Context, ContextVar, copy_context
+from functools import partial
+from time import monotonic
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from . import _event
+from ._backend import consume
+from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from ._backend import Entry
+    from ._event import Event
+
+    Loop = asyncio.AbstractEventLoop
+
+EXIT_LIMIT = 10.0
+"""Seconds for which the interpreter's exit waits for async handlers in the background loop."""
+
+_logger = logging.getLogger("cyevents")
+_event._aio = sys.modules[__name__]
+
+
+# What `emit` schedules
+
+_jobs: dict[_Job, None] = {}  # those not done; a dict for its atomic changes: no emission waits for another
+_draining: set[_Job] = set()  # those in `drain_async`, which do not wait for each other
+_current_job: ContextVar[_Job | None] = ContextVar("cyevents_job", default=None)
+_named_loop: Loop | None = None
+_last_loop: Loop | None = None
+
+
+def schedule(event: Event[Any], result: Any, kind: int, handler: Any, sender: Any) -> None:
+    """See to it that what an async handler returned to `emit` is awaited.
+
+    In the running loop, else in the one named by `use_loop`, else in the background loop.
+    """
+    job = _Job(event, handler, sender, _as_coroutine(result, kind))
+    loop = asyncio._get_running_loop()
+    if loop is not None:
+        job.loop = loop
+        _jobs[job] = None
+        job.start()
+        return
+    if sys.is_finalizing():
+        job.give_up("the interpreter is exiting")
+        return
+    context = copy_context()
+    if _named_loop is not None and job.submit(_named_loop, context):
+        return
+    try:
+        loop = _background_loop()
+    except RuntimeError as error:
+        job.give_up(error)
+        return
+    job.submit(loop, context)
+    if _is_late:  # no exit hook will run any more
+        _drain_at_exit()
+
+
+class _Job:
+    """An async handler of an emission that does not wait for it: kept here until it is done."""
+
+    __slots__ = ("__weakref__", "coroutine", "event", "handler", "loop", "sender", "task")
+
+    loop: Loop
+
+    def __init__(self, event: Event[Any], handler: Any, sender: Any, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.event = event
+        self.handler = handler
+        self.sender = sender
+        self.coroutine = coroutine
+        self.task: asyncio.Task[Any] | None = None
+
+    def submit(self, loop: Loop, context: Context) -> bool:
+        """Have it started in a loop that runs in another thread; false if that is closed."""
+        self.loop = loop
+        _jobs[self] = None
+        try:
+            loop.call_soon_threadsafe(self.start, context=context)
+        except RuntimeError:
+            _jobs.pop(self, None)
+            return False
+        return True
+
+    def start(self) -> None:
+        """Make it a task of the running loop. Nothing of it runs before the next tick."""
+        global _last_loop
+        loop = self.loop
+        if loop is not _last_loop:
+            _last_loop = loop
+            for job in _jobs_where(lambda job: job.loop.is_closed()):  # they will never be done
+                _jobs.pop(job, None)
+        coroutine = self.coroutine
+        if loop.get_task_factory() is not None:  # it may start tasks eagerly
+            coroutine = _from_next_tick(coroutine)
+        context = copy_context()
+        context.run(_current_job.set, self)
+        self.task = context.run(loop.create_task, coroutine)
+        self.task.add_done_callback(self.done)
+
+    def done(self, task: asyncio.Task[Any]) -> None:
+        """Forget it, and see to its exception, which nobody awaits."""
+        _jobs.pop(self, None)
+        self.coroutine.close()  # if it was cancelled before it began
+        error = None if task.cancelled() else task.exception()
+        if error is None or isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop has raised those itself
+            return
+        policy = self.event._error_policy()
+        if callable(policy) and isinstance(error, Exception):
+            policy(error, self.handler, self.event, self.sender)
+        else:
+            _report(self.loop, error, self.handler, self.event, task)
+
+    def give_up(self, why: object) -> None:
+        """Say that it will not be run."""
+        _jobs.pop(self, None)
+        self.coroutine.close()
+        _logger.error("async handler %r of event %r is not run: %s", self.handler, self.event.name, why)
+
+
+def _jobs_where(holds: Callable[[_Job], bool]) -> list[_Job]:
+    return [job for job in list(_jobs) if holds(job)]
+
+
+def _as_coroutine(result: Any, kind: int) -> Coroutine[Any, Any, Any]:
+    """What a task can be made of, whatever an async handler returned."""
+    if type(result) is CoroutineType:
+        return result
+    return _collect(result) if kind == ASYNC_GENERATOR else _await(result)
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
+
+
+async def _collect(generator: Any) -> list[Any]:
+    """What an async generator yields, without None."""
+    return [item async for item in generator if item is not None]
+
+
+async def _from_next_tick(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    await asyncio.sleep(0)
+    return await coroutine
+
+
+def _report(
+    loop: Loop, error: BaseException, handler: Any, event: Event[Any], task: asyncio.Future[Any] | None
+) -> None:
+    """Hand an exception that nobody awaits to the loop's exception handler."""
+    who = "a handler" if handler is None else f"handler {handler!r}"
+    context: dict[str, Any] = {"message": f"{who} of event {event.name!r} failed", "exception": error}
+    if task is not None:
+        context["task"] = task
+    loop.call_exception_handler(context)
+
+
+def use_loop(loop: Loop | None) -> None:
+    """Name the event loop for async handlers of emissions from threads where no loop runs.
+
+    An async program calls it once, in its main coroutine, so that what its worker threads emit is handled
+    in its own loop rather than in the background one. A loop that has been closed counts as none.
+
+    Args:
+        loop: the loop, or `None` for the background loop again.
+
+    Raises:
+        TypeError: if it is neither.
+
+    Thread-safe.
+
+    Example:
+        >>> import asyncio
+        >>> from cyevents import use_loop
+        >>> async def main():
+        ...     use_loop(asyncio.get_running_loop())
+        >>> asyncio.run(main())
+        >>> use_loop(None)
+    """
+    global _named_loop
+    if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
+        raise TypeError(f"use_loop takes an asyncio event loop or None, not {loop!r}")
+    _named_loop = loop
+
+
+# The background loop: one, on one daemon thread
+
+_background: dict[str, Loop] = {}  # a dict for its atomic setdefault
+_abandoned: list[object] = []  # a fork's copies of what is the parent's: never run, never closed
+
+
+def _background_loop() -> Loop:
+    loop = _background.get("loop")
+    if loop is not None:
+        return loop
+    candidate = asyncio.new_event_loop()
+    loop = _background.setdefault("loop", candidate)
+    if loop is not candidate:
+        candidate.close()
+        return loop
+    loop.set_exception_handler(_log_exception)
+    try:
+        threading.Thread(target=_run_background, args=(loop,), name="cyevents", daemon=True).start()
+    except RuntimeError as error:  # some Pythons start no threads at exit
+        _background.pop("loop", None)
+        loop.close()
+        for job in _background_jobs(loop):
+            job.give_up(error)
+        raise
+    return loop
+
+
+def _background_jobs(loop: Loop | None) -> list[_Job]:
+    return _jobs_where(lambda job: job.loop is loop)
+
+
+def _run_background(loop: Loop) -> None:
+    asyncio.set_event_loop(loop)
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException as error:  # a handler raised SystemExit: the other handlers' loop goes on
+            _logger.error("handler in the background loop raised %r", error, exc_info=error)
+
+
+def _log_exception(loop: Loop, context: dict[str, Any]) -> None:
+    _logger.error(context["message"], exc_info=context.get("exception"))
+
+
+_waited_at_exit = 0.0  # seconds
+_is_late = False  # whether the last exit hook has run
+_given_up: set[_Job] = set()
+
+
+def _drain_at_exit() -> None:
+    """Wait for the background loop, for no longer than the limit in all; log what is given up."""
+    global _waited_at_exit
+    begun = monotonic()
+    try:
+        if drain(max(0.0, EXIT_LIMIT - _waited_at_exit)):
+            return
+    except RuntimeError:  # called where a loop runs
+        pass
+    finally:
+        _waited_at_exit += monotonic() - begun
+    left = set(_background_jobs(_background.get("loop"))) - _given_up
+    _given_up.update(left)
+    if left:
+        _logger.error("%d async handlers are not finished at exit and are given up", len(left))
+
+
+def _drain_at_last() -> None:
+    """The last hook: who emits after it, in an exit hook registered earlier, waits in `schedule`."""
+    global _is_late
+    _is_late = True
+    _drain_at_exit()
+
+
+try:
+    # Before the interpreter waits for its threads and closes thread pools: handlers may use to_thread.
+    threading._register_atexit(_drain_at_exit)  # type: ignore[attr-defined]
+except RuntimeError:  # that has begun
+    _is_late = True
+atexit.register(_drain_at_last)  # for what is emitted until then, by threads that outlive the main one
+
+
+def _after_fork() -> None:
+    """In the child there is no thread that runs the background loop: what was scheduled is the parent's."""
+    loop = _background.pop("loop", None)
+    if loop is not None:
+        jobs = _background_jobs(loop)
+        for job in jobs:
+            _jobs.pop(job, None)
+        _abandoned.append((loop, jobs))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def drain(timeout: float | None = None) -> bool:
+    """Wait until the background loop has finished all async handlers that were scheduled there.
+
+    For programs without a loop of their own: `emit` does not wait for async handlers. At exit the
+    interpreter does this by itself, for 10 seconds at most.
+
+    Args:
+        timeout: how long to wait at most, in seconds; `None` for as long as it takes.
+
+    Returns:
+        Whether it got there.
+
+    Raises:
+        RuntimeError: when called where an event loop runs, which it would block: use `drain_async`.
+
+    Thread-safe.
+
+    Example:
+        >>> from cyevents import Event, drain
+        >>> cleaned, rooms = Event("cleaned"), []
+        >>> @cleaned.connect
+        ... async def note(room):
+        ...     rooms.append(room)
+        >>> cleaned.emit("the kitchen")
+        []
+        >>> drain(timeout=5), rooms
+        (True, ['the kitchen'])
+    """
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("drain() would block the running event loop: use await drain_async(timeout=None)")
+    loop = _background.get("loop")
+    if loop is None or not _background_jobs(loop):
+        return True
+    idle = asyncio.run_coroutine_threadsafe(_idle(loop), loop)
+    try:
+        idle.result(timeout)
+    except TimeoutError:
+        idle.cancel()
+        return not _background_jobs(loop)
+    return True
+
+
+async def drain_async(timeout: float | None = None) -> bool:
+    """Wait until all async handlers that `emit` scheduled in this loop, or in the background one, have finished.
+
+    `asyncio.run` cancels what is still scheduled when its main coroutine returns: await this at its end.
+    Called by such a handler, it waits for the others.
+
+    Args:
+        timeout: how long to wait at most, in seconds; `None` for as long as it takes.
+
+    Returns:
+        Whether it got there.
+
+    Example:
+        >>> import asyncio
+        >>> from cyevents import Event, drain_async
+        >>> cleaned = Event("cleaned")
+        >>> @cleaned.connect
+        ... async def say(sender):
+        ...     print(f"{sender} is clean")
+        >>> async def main():
+        ...     cleaned.emit("the kitchen")
+        ...     return await drain_async(timeout=5)
+        >>> asyncio.run(main())
+        the kitchen is clean
+        True
+    """
+    loop = asyncio.get_running_loop()
+    me = _current_job.get()
+    is_handler = me is not None and me in _jobs
+    if me is not None and is_handler:
+        _draining.add(me)
+    try:
+        async with asyncio.timeout(timeout):
+            await _idle_everywhere(loop, is_handler)
+    except TimeoutError:
+        return not _left(loop, is_handler) and not _background_jobs(_background.get("loop"))
+    finally:
+        if me is not None:
+            _draining.discard(me)
+    return True
+
+
+async def _idle_everywhere(loop: Loop, is_handler: bool) -> None:
+    while True:
+        await asyncio.sleep(0)  # what other threads have emitted is started first
+        await _idle(loop, is_handler)
+        background = _background.get("loop")
+        if background is not None and background is not loop and _background_jobs(background):
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_idle(background), background))
+        elif background is _background.get("loop"):
+            return
+
+
+def _left(loop: Loop, but_draining: bool) -> list[_Job]:
+    return _jobs_where(lambda job: job.loop is loop and not (but_draining and job in _draining))
+
+
+async def _idle(loop: Loop, but_draining: bool = False) -> None:
+    """Wait until nothing is scheduled in this loop, by now or by what is."""
+    while jobs := _left(loop, but_draining):
+        tasks = [job.task for job in jobs if job.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        else:
+            await asyncio.sleep(0)
+
+
+# What `emit_async` awaits
+
+_EAGER = sys.version_info >= (3, 12)
+_innermost: ContextVar[_Emission | None] = ContextVar("cyevents_emission", default=None)
+
+
+async def emit_async(event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    """Run an event's handlers, one priority after the other, and return their results."""
+    emission = _Emission(event, sender)
+    token = _innermost.set(emission)
+    try:
+        for tier in event._snapshot(sender).tiers():
+            canceller = await emission.run(tier, args, kwargs)
+            if canceller is not None:
+                if emission.errors:
+                    break
+                return Cancelled(_without_none(emission.results), canceller, event)
+        if emission.errors:
+            raise event._grouped(emission.errors)
+        return _without_none(emission.results)
+    finally:
+        emission.outer = None
+        try:
+            _innermost.reset(token)
+        except ValueError:  # closed from elsewhere, when the loop is gone
+            pass
+
+
+emit_async.__qualname__ = "Event.emit_async"  # by which an un-awaited one is reported
+
+
+def _without_none(results: list[Any]) -> list[Any]:
+    return [result for result in results if result is not None]
+
+
+class _Consumed:
+    """What a generator yielded in a thread, and whether it cancels."""
+
+    __slots__ = ("cancels", "items")
+
+    def __init__(self, items: list[Any], cancels: bool) -> None:
+        self.items = items
+        self.cancels = cancels
+
+
+class _Started:
+    """A task that runs a handler, and its place among the results and errors."""
+
+    __slots__ = ("errors_before", "handler", "index", "task")
+
+    def __init__(self, task: asyncio.Task[Any], handler: Any, index: int, errors_before: int) -> None:
+        self.task = task
+        self.handler = handler
+        self.index = index
+        self.errors_before = errors_before
+
+
+class _Emission:
+    """One running `emit_async`: what it has got, and the tasks of the priority that it is at."""
+
+    __slots__ = (
+        "depth",
+        "dispatching",
+        "eager",
+        "errors",
+        "event",
+        "loop",
+        "outer",
+        "results",
+        "running",
+        "sender",
+        "started",
+        "waiter",
+    )
+
+    depth: int
+    loop: Loop
+    outer: _Emission | None
+
+    def __init__(self, event: Event[Any], sender: Any) -> None:
+        # Recursion through tasks does not deepen the stack: it is counted here. A task that a handler has made and
+        # left behind is no recursion.
+        self.outer = outer = _innermost.get()
+        self.depth = 0 if outer is None else outer.depth + 1
+        if self.depth > sys.getrecursionlimit() and self.recount() > sys.getrecursionlimit():
+            raise RecursionError(f"maximum recursion depth exceeded: {event.name!r} is emitted within its own emission")
+        self.dispatching = False
+        self.event = event
+        self.sender = sender
+        self.loop = asyncio.get_running_loop()
+        self.eager = _EAGER and self.loop.get_task_factory() is None
+        self.results: list[Any] = []
+        self.errors: list[Exception] = []  # to be grouped
+        self.started: list[_Started] = []
+        self.running = 0
+        self.waiter: asyncio.Future[None] | None = None
+
+    def recount(self) -> int:
+        """How deep this is within emissions whose handlers still run; `depth` counts those left behind too."""
+        depth = 0
+        outer = self.outer
+        while outer is not None and (outer.dispatching or any(not each.task.done() for each in outer.started)):
+            depth += 1
+            outer = outer.outer
+        self.depth = depth
+        return depth
+
+    # What the core calls
+
+    def start(self, result: Any, kind: int, handler: Any) -> None:
+        """Start an async handler, whose call returned `result`."""
+        self._start(_as_coroutine(result, kind), handler)
+
+    def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Start a handler that is to run in a thread."""
+        self._start(_in_thread(partial(handler, *args, **kwargs)), handler)
+
+    def _start(self, coroutine: Coroutine[Any, Any, Any], handler: Any) -> None:
+        task: asyncio.Task[Any]
+        if self.eager:
+            task = asyncio.Task.__new__(asyncio.Task)
+            try:
+                task.__init__(coroutine, loop=self.loop, eager_start=True)  # type: ignore[misc]
+            except BaseException:  # KeyboardInterrupt, or no stack is left to begin on
+                coroutine.close()
+                if task.done() and not task.cancelled():
+                    task.exception()  # it has been raised: not to be reported besides
+                raise
+        else:
+            task = self.loop.create_task(coroutine)
+        self.started.append(_Started(task, handler, len(self.results), len(self.errors)))
+        self.results.append(None)
+
+    # One priority
+
+    async def run(self, tier: tuple[Entry, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the handlers of one priority to their end; return the one that cancels."""
+        canceller = None
+        raised: BaseException | None = None
+        self.dispatching = True
+        try:
+            canceller = self.event._dispatch(tier, self.sender, args, kwargs, self.results, self.errors, self)
+        except BaseException as error:
+            raised = error
+        self.dispatching = False
+        try:
+            if self.started:
+                fatal = raised if not isinstance(raised, Exception) else None
+                fatal = await self._wait(fatal)
+                canceller = self._settle(canceller, raised, fatal)
+            elif raised is not None:
+                self._raise_first([raised], {})
+        finally:
+            raised = None  # or it would refer to itself by its traceback
+        return canceller
+
+    async def _wait(self, fatal: BaseException | None) -> BaseException | None:
+        """Wait for the started tasks. What is no `Exception` cancels them; the first such is returned."""
+        running = [started.task for started in self.started if not started.task.done()]
+        if fatal is None:
+            fatal = _fatal_among(started.task for started in self.started)
+        for task in running:
+            task.add_done_callback(self._task_done)
+            if fatal is not None:
+                task.cancel()
+        self.running = len(running)
+        while self.running:
+            self.waiter = self.loop.create_future()
+            try:
+                await self.waiter
+            except GeneratorExit:  # closed from outside: nothing can be awaited any more
+                for task in running:
+                    task.cancel()
+                raise
+            except asyncio.CancelledError as cancellation:
+                if fatal is None:
+                    fatal = cancellation
+                for task in running:
+                    task.cancel()
+            else:
+                if fatal is None and (fatal := _fatal_among(running)) is not None:
+                    for task in running:
+                        task.cancel()
+            finally:
+                self.waiter = None
+        return fatal
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self.running -= 1
+        waiter = self.waiter
+        if waiter is not None and not waiter.done() and (not self.running or _fatal_among((task,)) is not None):
+            waiter.set_result(None)
+
+    def _settle(self, canceller: Any, raised: BaseException | None, fatal: BaseException | None) -> Any:
+        """Take what the tasks have returned and raised, in dispatch order; raise, or return the handler that cancels.
+
+        Of several exceptions to be raised the first is; the others go to the loop's exception handler.
+        """
+        started, self.started = self.started, []
+        first_canceller = None
+        failed: list[tuple[_Started, Exception]] = []
+        to_raise: list[BaseException] = [] if fatal is None else [fatal]
+        for each in started:
+            if each.task.cancelled():
+                continue
+            error = each.task.exception()
+            if isinstance(error, Exception):
+                failed.append((each, error))
+            elif error is not None:
+                to_raise.append(error)
+            else:
+                value: Any = each.task.result()
+                cancels = value is False
+                if type(value) is _Consumed:
+                    value, cancels = value.items, value.cancels
+                if value is not False:
+                    self.results[each.index] = value
+                if cancels and first_canceller is None:
+                    first_canceller = each.handler
+        policy = self.event._error_policy()
+        if callable(policy):
+            for each, error in failed:
+                try:
+                    policy(error, each.handler, self.event, self.sender)
+                except BaseException as another:
+                    to_raise.append(another)
+        elif policy == "group":
+            self.errors = _merged(self.errors, failed)
+        else:
+            to_raise += [error for _, error in failed]
+        if raised is not None:
+            to_raise.append(raised)
+        try:
+            if to_raise:
+                self._raise_first(to_raise, {id(error): each for each, error in failed})
+        finally:
+            to_raise.clear()  # or they would refer to themselves by their tracebacks
+        return canceller if first_canceller is None else first_canceller
+
+    def _raise_first(self, errors: list[BaseException], failed: dict[int, _Started]) -> NoReturn:
+        """Raise the first of some errors and report the others, with those that were to be grouped."""
+        first = errors[0]
+        try:
+            for error in [*errors[1:], *self.errors]:
+                if error is not first and not isinstance(error, (KeyboardInterrupt, SystemExit)):
+                    each = failed.get(id(error))
+                    handler, task = (None, None) if each is None else (each.handler, each.task)
+                    _report(self.loop, error, handler, self.event, task)
+            self.errors = []
+            raise first
+        finally:
+            del first, errors
+
+
+def _fatal_among(tasks: Iterable[asyncio.Task[Any]]) -> BaseException | None:
+    """The first exception among done tasks' that is no `Exception`: also when others have cancelled one."""
+    for task in tasks:
+        if task.done():
+            if task.cancelled():
+                try:
+                    task.result()
+                except asyncio.CancelledError as cancellation:
+                    return cancellation
+            error = task.exception()
+            if error is not None and not isinstance(error, Exception):
+                return error
+    return None
+
+
+def _merged(errors: list[Exception], failed: list[tuple[_Started, Exception]]) -> list[Exception]:
+    """Errors of sync handlers and of tasks, in dispatch order."""
+    merged: list[Exception] = []
+    taken = 0
+    for each, error in failed:
+        merged += errors[taken : each.errors_before]
+        taken = each.errors_before
+        merged.append(error)
+    return merged + errors[taken:]
+
+
+async def _in_thread(call: Callable[[], Any]) -> Any:
+    """Run a sync handler in a thread, a generator whole. Once begun it is waited for, cancelled or not."""
+    tickets = [None]  # taken by the thread when it begins, or by who calls it off before
+
+    def run() -> tuple[Any, BaseException | None]:
+        try:
+            tickets.pop()
+        except IndexError:
+            return None, None
+        try:
+            value = call()
+            if kind_of_result(value) == GENERATOR:
+                value = _Consumed(*consume(value))
+        except BaseException as error:
+            return None, error
+        return value, None
+
+    work = asyncio.ensure_future(asyncio.to_thread(run))
+    cancellation = None
+    while not work.done():
+        try:
+            await asyncio.wait((work,))
+        except asyncio.CancelledError as error:
+            cancellation = error
+            try:
+                tickets.pop()
+            except IndexError:
+                continue
+            work.cancel()
+            raise
+    value, raised = work.result()
+    if raised is not None:
+        raise raised
+    if cancellation is not None:
+        raise cancellation
+    kind = kind_of_result(value)
+    return value if kind < 2 else await _as_coroutine(value, kind)

@@ -1,0 +1,71 @@
+"""The one selector: chooses a core, and says which and why.
+
+`CYEVENTS_PURE_PYTHON`: unset or empty takes the compiled core if it is there, `1` the pure one, `0` requires the
+compiled one.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Literal
+
+_SWITCH = "CYEVENTS_PURE_PYTHON"
+
+
+def _choose() -> tuple[ModuleType, Literal["cython", "python"], str]:
+    wish = os.environ.get(_SWITCH, "")
+    if wish not in ("", "0", "1"):
+        raise ImportError(f"{_SWITCH} must be 0, 1 or empty, not {wish!r}")
+    if wish != "1":
+        name = f"{__package__}._core_c"
+        try:
+            from . import _core_c
+
+            return _core_c, "cython", "the extension is built"
+        except Exception as error:
+            missing = isinstance(error, ModuleNotFoundError) and error.name == name
+            missing = missing or str(error).startswith("cannot import name '_core_c'")
+            if wish == "0":
+                raise ImportError(
+                    f"{_SWITCH}=0 requires the compiled core, which cannot be imported: {error}"
+                ) from error
+            reason = "the extension is not built" if missing else f"the extension does not load: {error}"
+            if not missing:
+                import warnings
+
+                warnings.warn(f"cyevents falls back to its pure-Python core: {reason}", RuntimeWarning, stacklevel=4)
+    else:
+        reason = f"{_SWITCH}=1"
+    from . import _core_py
+
+    return _core_py, "python", reason
+
+
+core, backend, reason = _choose()
+
+if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
+    from ._core_py import CONDITION as CONDITION
+    from ._core_py import ONCE as ONCE
+    from ._core_py import THREAD as THREAD
+    from ._core_py import WITH_EVENT as WITH_EVENT
+    from ._core_py import Entry as Entry
+    from ._core_py import EventCore as EventCore
+    from ._core_py import NamespaceCore as NamespaceCore
+    from ._core_py import consume as consume
+    from ._core_py import handler_key as handler_key
+    from ._core_py import lock as lock
+else:
+    CONDITION = core.CONDITION
+    ONCE = core.ONCE
+    THREAD = core.THREAD
+    WITH_EVENT = core.WITH_EVENT
+    Entry = core.Entry
+    EventCore = core.EventCore
+    NamespaceCore = core.NamespaceCore
+    consume = core.consume
+    handler_key = core.handler_key
+    lock = core.lock

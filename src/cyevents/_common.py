@@ -1,0 +1,119 @@
+"""What both cores and the shell share: the sender ANY, the list of a cancelled emission, what a handler returned."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, Final
+
+
+class AnySender:
+    """The type of `ANY`, of which there is exactly one."""
+
+    __slots__ = ()
+    _only: AnySender | None = None
+
+    def __new__(cls) -> AnySender:
+        if cls._only is None:
+            cls._only = super().__new__(cls)
+        return cls._only
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+    def __reduce__(self) -> str:
+        return "ANY"  # a copy or a pickle of it is ANY itself
+
+
+ANY: Final = AnySender()
+
+
+class Cancelled(list["Any"]):
+    """The results of an emission that a handler cancelled by returning `False`.
+
+    It is a list like any other emission's, of what ran before, and tells besides who cancelled.
+
+    Attributes:
+        handler: the handler that returned `False`.
+        event: the `Event` that was emitted.
+
+    Example:
+        >>> from cyevents import Cancelled, Event
+        >>> saving = Event("saving")
+        >>> @saving.connect
+        ... def refuse(sender, **kwargs):
+        ...     return False
+        >>> results = saving.emit("a document")
+        >>> isinstance(results, Cancelled), list(results), results.handler is refuse
+        (True, [], True)
+    """
+
+    __slots__ = ("event", "handler")
+
+    def __init__(self, results: list[Any], handler: Any, event: Any) -> None:
+        super().__init__(results)
+        self.handler = handler
+        self.event = event
+
+    def __repr__(self) -> str:
+        return f"Cancelled({super().__repr__()}, by {handler_name(self.handler)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (list(self), self.handler, self.event)
+
+
+def handler_name(handler: object) -> str:
+    """The name by which messages speak of a handler: its qualified name, or what `repr` says."""
+    name = getattr(handler, "__qualname__", None)
+    if isinstance(name, str):
+        return name
+    name = getattr(getattr(handler, "func", None), "__qualname__", None)
+    return f"partial of {name}" if isinstance(name, str) else repr(handler)
+
+
+def drops_result_of(frame: FrameType, code: object, instruction: int) -> bool:
+    """Whether a frame stands at the instruction that drops the result of a call, made at `instruction` of `code`.
+
+    That is where the temporary of a statement `connect(lambda ...)` dies, since `connect` returns it. A statement
+    `function(*args)` does not count: it belongs to code that calls anything, and may be back there with another call.
+    """
+    if frame.f_code is not code:
+        return False
+    instructions = frame.f_code.co_code
+    behind = instruction + 2
+    while behind < len(instructions) and instructions[behind] == 0:  # the call's inline cache
+        behind += 2
+    if frame.f_lasti != behind:
+        return False
+    from opcode import opmap
+
+    while instructions[instruction] == 0:  # in Python 3.11 a frame stands at the end of the cache
+        instruction -= 2
+    calls = (opmap["CALL"], opmap.get("CALL_KW"))
+    return instructions[instruction] in calls and instructions[behind] == opmap["POP_TOP"]
+
+
+# What a handler returned, beside a plain value. Decided by the result, not by the handler's looks:
+# a decorated coroutine function is async too.
+VALUE, GENERATOR, AWAITABLE, ASYNC_GENERATOR = range(4)
+
+_CO_ITERABLE_COROUTINE = 0x100  # set by types.coroutine
+
+
+def kind_of_result(result: object) -> int:
+    """Tell a plain value from a generator, an awaitable and an async generator.
+
+    Only the type is asked (a mock has every attribute one asks it for), but for generators marked
+    by `types.coroutine`, where the mark is on the code.
+    """
+    cls = type(result)
+    if hasattr(cls, "__await__"):
+        return AWAITABLE
+    if hasattr(cls, "send") and hasattr(cls, "throw") and hasattr(cls, "__next__"):
+        code = getattr(result, "gi_code", None)
+        marked = getattr(code, "co_flags", 0) & _CO_ITERABLE_COROUTINE
+        return AWAITABLE if marked else GENERATOR
+    if hasattr(cls, "asend") and hasattr(cls, "athrow") and hasattr(cls, "__anext__"):
+        return ASYNC_GENERATOR
+    return VALUE

@@ -1,0 +1,654 @@
+"""`Event`: what a user connects handlers to and emits; the shell over a core."""
+
+from __future__ import annotations
+
+import sys
+
+from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, handler_key
+from ._common import ANY, AnySender, handler_name
+from ._handlers import is_unbound_method, kind_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import FrameType, TracebackType
+    from typing import Any, Literal
+
+    from typing_extensions import TypeVar
+
+    from ._handlers import Kind
+    from ._namespace import Namespace
+
+    SenderT = TypeVar("SenderT", default=Any)
+    HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+    ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
+else:
+    SenderT = None
+
+
+class Event(EventCore[SenderT]):
+    """Something that happens in a program, by name: handlers are connected to it, and it is emitted.
+
+    Events are mostly made by `event(name)` or `namespace.event(name)`, which give the same one for the
+    same name; one made by calling `Event` stands alone, in no namespace. `Event[Order]` tells type
+    checkers what its senders are.
+
+    Args:
+        name: a non-empty string, and no pattern.
+        doc: what the event means; becomes its `__doc__`.
+        on_error: what is done with an `Exception` of a handler, see `on_error`.
+
+    Raises:
+        TypeError: if the name is no non-empty string, or `on_error` no policy.
+        ValueError: if the name is a pattern, or `on_error` an unknown word.
+
+    Thread-safety: every method may be called from any thread at any time, from handlers, finalizers and
+    signal handlers too. Neither an emission nor a change holds a lock while user code runs.
+
+    Example:
+        >>> from cyevents import Event
+        >>> order_placed = Event("order.placed")
+        >>> @order_placed.connect
+        ... def confirm(sender, **kwargs):
+        ...     return f"confirmed {sender}"
+        >>> order_placed.emit("order 7")
+        ['confirmed order 7']
+        >>> order_placed
+        <Event 'order.placed': 1 handler>
+    """
+
+    __slots__ = ("__dict__", "_name", "_namespace", "_on_error")
+
+    _name: str
+    _namespace: Namespace | None
+    _on_error: ErrorPolicy
+
+    def __init__(self, name: str, doc: str | None = None, *, on_error: ErrorPolicy = None) -> None:
+        self._name = checked_name(name)
+        self._namespace = None
+        self._on_error = checked_policy(on_error)
+        super().__init__()
+        if doc is not None:
+            self.__doc__ = doc
+
+    @property
+    def name(self) -> str:
+        """The event's name, a string."""
+        return self._name
+
+    @property
+    def on_error(self) -> ErrorPolicy:
+        """What is done with an `Exception` that a handler raises.
+
+        - `None`: what the namespace says; where that says nothing, `"raise"`.
+        - `"raise"`: it propagates to the emitter as it is, and the remaining handlers are not called.
+        - `"group"`: all handlers are called, then what they raised is raised as one `ExceptionGroup`.
+        - a callable `(exception, handler, event, sender)`: it gets each one, those of handlers that `emit`
+          scheduled too (in their loop), and of conditions; the emission goes on. What it raises propagates.
+
+        Other `BaseException` (`KeyboardInterrupt`, `SystemExit`) always propagate.
+
+        Raises:
+            TypeError: when set to something else, or to a coroutine function.
+            ValueError: when set to another word.
+        """
+        return self._on_error
+
+    @on_error.setter
+    def on_error(self, policy: ErrorPolicy) -> None:
+        self._on_error = checked_policy(policy)
+
+    # Connecting
+
+    def connect(
+        self,
+        receiver: HandlerT,
+        sender: SenderT | AnySender = ANY,
+        weak: bool = True,
+        priority: int = 0,
+        condition: Callable[..., object] | None = None,
+        *,
+        once: bool = False,
+        with_event: bool = False,
+        thread: bool = False,
+    ) -> HandlerT:
+        """Connect a handler, to be called as `receiver(sender, *args, **kwargs)` when the event is emitted.
+
+        A handler is connected at most once for a sender: connecting it again replaces the options and
+        counts as a new registration.
+
+        Args:
+            receiver: the handler: a function, method or other callable, sync, async or a generator.
+            sender: only this sender's emissions; `ANY` for all. Senders are told apart by identity
+                (two equal tuples are two senders), but `str`, `bytes` and `int` by value. They are held
+                weakly where that is possible.
+            weak: do not keep the handler alive; for a method, its object.
+            priority: higher is called earlier; equal ones in order of registration.
+            condition: called as `condition(sender, **kwargs)` when the handler's turn comes; a false answer
+                or an exception skips the handler. Exceptions are logged, or go to a callable `on_error`.
+            once: disconnect when about to be called the first time.
+            with_event: pass the event that fired as the keyword `event`.
+            thread: in `emit_async`, run a sync handler in a thread. `emit` runs it in place.
+
+        Returns:
+            The receiver, so that `connect` serves as a decorator.
+
+        Raises:
+            TypeError: if the receiver or the condition is not callable, the condition is a coroutine
+                function, the priority not an int, or the receiver cannot be held weakly.
+
+        Warns:
+            RuntimeWarning: if the receiver dies at once, as a lambda does that nobody else holds, or is a
+                function with a first parameter `self`, decorated in a class body.
+
+        Thread-safe. A running emission does not see the change.
+        """
+        self._add(receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe(1))
+        return receiver
+
+    def _add(
+        self,
+        receiver: Any,
+        sender: Any,
+        weak: bool,
+        priority: int,
+        condition: Any,
+        once: bool,
+        with_event: bool,
+        thread: bool,
+        frame: FrameType,
+    ) -> tuple[Entry, Entry | None]:
+        """Connect on behalf of the caller whose frame that is; return the new entry and the one that it replaced."""
+        check_handler(receiver)
+        if type(priority) is not int or condition is not None:
+            priority = checked_options(priority, condition)
+        flags = 0 if condition is None else CONDITION
+        if once:
+            flags |= ONCE
+        if with_event:
+            flags |= WITH_EVENT
+        if thread and kind_of(receiver) in ("sync", "generator"):
+            flags |= THREAD
+        name = getattr(receiver, "__qualname__", None)
+        if type(name) is not str:
+            name = handler_name(receiver)
+        added = self._connect(receiver, sender, weak, priority, condition, flags, name, frame)
+        if is_unbound_method(receiver):
+            _warn(
+                f"{name} takes self, but is connected as a plain function and will be called without one:"
+                " connect the bound method of an object instead",
+                frame,
+            )
+        return added
+
+    def disconnect(self, receiver: Callable[..., Any], sender: SenderT | AnySender = ANY) -> bool:
+        """Disconnect a handler: an emission that has not called it yet, will not.
+
+        Args:
+            receiver: the handler. One that is not connected is no error.
+            sender: the sender it was connected for; `ANY` removes all its connections to this event.
+
+        Returns:
+            Whether something was removed.
+
+        Thread-safe. Does not wait for a call of the handler that runs in another thread.
+        """
+        return self._disconnect(receiver, sender)
+
+    def clear(self) -> None:
+        """Disconnect all handlers, of all senders. Those of patterns that match the event stay."""
+        self._clear()
+
+    def subscribe(
+        self,
+        receiver: Callable[..., Any],
+        sender: SenderT | AnySender = ANY,
+        weak: bool = True,
+        priority: int = 0,
+        condition: Callable[..., object] | None = None,
+        *,
+        once: bool = False,
+        with_event: bool = False,
+        thread: bool = False,
+    ) -> Subscription:
+        """Connect a handler and return what holds it, and disconnects it: a `Subscription`.
+
+        Takes and raises what `connect` does. The handler may be a lambda: it lives as long as the
+        subscription.
+
+        Example:
+            >>> from cyevents import Event
+            >>> ticked = Event("ticked")
+            >>> with ticked.subscribe(lambda sender: "tock"):
+            ...     ticked.emit("clock")
+            ['tock']
+            >>> ticked.emit("clock")
+            []
+        """
+        entry, _ = self._add(receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe(1))
+        return Subscription(self, receiver, entry)
+
+    def connected_to(
+        self,
+        receiver: Callable[..., Any],
+        sender: SenderT | AnySender = ANY,
+        weak: bool = True,
+        priority: int = 0,
+        condition: Callable[..., object] | None = None,
+        *,
+        once: bool = False,
+        with_event: bool = False,
+        thread: bool = False,
+    ) -> ConnectedTo:
+        """Connect a handler for the length of a `with`, then restore exactly what stood before.
+
+        Takes and raises what `connect` does, when the `with` is entered. If meanwhile someone has
+        changed the connection, or its handler or sender has died, it is left as it is.
+
+        Example:
+            >>> from cyevents import Event
+            >>> ticked = Event("ticked")
+            >>> with ticked.connected_to(lambda sender: "tock"):
+            ...     ticked.emit("clock")
+            ['tock']
+        """
+        return ConnectedTo(
+            self, (receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe(1))
+        )
+
+    def muted(self, *receivers: Callable[..., Any]) -> Muted:
+        """Silence the event, or only some handlers, for the length of a `with`.
+
+        Holds for emissions that begin while it holds, in all threads. Nests. Of a pattern, it silences
+        what is connected to the pattern.
+
+        Args:
+            *receivers: the handlers to silence, those of patterns included; none for the whole event.
+
+        Raises:
+            TypeError: if a receiver is not callable.
+
+        Example:
+            >>> from cyevents import Event
+            >>> ticked = Event("ticked")
+            >>> @ticked.connect
+            ... def tock(sender):
+            ...     return "tock"
+            >>> with ticked.muted():
+            ...     ticked.emit("clock")
+            []
+        """
+        for receiver in receivers:
+            check_handler(receiver)
+        return Muted(self, receivers)
+
+    # Emitting
+
+    def emit_async(
+        self, /, sender: SenderT | AnySender = ANY, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Emit and await the handlers: those of one priority in parallel, a lower priority after the higher.
+
+        Sync handlers are called in place, async ones run as tasks (eagerly started from Python 3.12 on).
+        Any handler but an async generator can cancel the lower priorities by returning `False`.
+
+        Args:
+            sender: who emits.
+            *args: positionals for the handlers.
+            **kwargs: keywords for the handlers.
+
+        Returns:
+            An awaitable of the list of results: as that of `emit`, with what async handlers returned, and
+            for async generators a list of what they yielded, in dispatch order.
+
+        Raises:
+            Exception: what a handler raised, first in dispatch order, once its priority is done; others go to
+                the loop's exception handler. `on_error` may say otherwise.
+            ValueError: for a pattern, when called.
+            RuntimeError: when awaited without a running asyncio loop.
+
+        When it is cancelled, it cancels its handlers and waits for them: nothing is left behind.
+
+        Example:
+            >>> import asyncio
+            >>> from cyevents import Event
+            >>> fetched = Event("fetched")
+            >>> @fetched.connect
+            ... async def measure(page):
+            ...     await asyncio.sleep(0)
+            ...     return len(page)
+            >>> asyncio.run(fetched.emit_async("text"))
+            [4]
+        """
+        emission: Coroutine[Any, Any, list[Any]] = (_aio or _load_aio()).emit_async(self, sender, args, kwargs)
+        return emission
+
+    # Introspection
+
+    @property
+    def handlers(self) -> list[Connection]:
+        """The connections in dispatch order, those of patterns that match the event included."""
+        return [
+            connection
+            for entry, sender, source in self._connections()
+            if (connection := _connection(entry, sender, source, self)) is not None
+        ]
+
+    def has_handlers_for(self, sender: SenderT | AnySender) -> bool:
+        """Whether an emission by this sender would now find a handler.
+
+        Says nothing about conditions, which are asked when a handler's turn comes. False while muted.
+        """
+        return self._reaches(sender)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        own = wild = 0
+        for _, _, source in self._connections():
+            own += source is self
+            wild += source is not self
+        text = f"{own} handler{'s' * (own != 1)}"
+        if wild:
+            text += f", {wild} by pattern"
+        return f"<{type(self).__name__} {self._name!r}: {text}>"
+
+    # What the core asks for
+
+    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any) -> None:
+        try:
+            aio = _aio or _load_aio()
+        except ImportError as error:  # the interpreter is exiting, and imports nothing any more
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+            if sys.stderr is not None:  # and no logging can be had
+                print(f"cyevents: async handler {handler!r} of {self._name!r} is not run: {error}", file=sys.stderr)
+        else:
+            aio.schedule(self, result, kind, handler, sender)
+
+    def _error_policy(self) -> Any:
+        policy = self._on_error
+        if policy is None and self._namespace is not None:
+            policy = self._namespace.on_error
+        return "raise" if policy is None else policy
+
+    def _grouped(self, errors: list[Exception]) -> Exception:
+        return ExceptionGroup(f"{len(errors)} handlers of {self._name!r} failed", errors)
+
+    def _condition_failed(self, error: Exception, entry: Entry, handler: Any, sender: Any) -> None:
+        policy = self._error_policy()
+        if callable(policy):
+            policy(error, handler, self, sender)
+            return
+        import logging
+
+        level = logging.DEBUG if entry.warned() else logging.WARNING
+        logging.getLogger("cyevents").log(
+            level, "condition of handler %s of event %r raised: handler skipped", entry.name, self._name, exc_info=error
+        )
+
+    def _warn_vanished(self, name: str, frame: FrameType) -> None:
+        _warn(
+            f"handler {name} of event {self._name!r} has died on the spot and will never be called, since nothing else"
+            " holds it: keep a reference, use subscribe(), or connect it with weak=False",
+            frame,
+        )
+
+    def _log_lost(self) -> None:
+        logging: Any = sys.modules.get("logging")
+        if logging is None:  # nobody listens
+            self._lost.clear()
+        while self._lost:
+            try:
+                name = self._lost.pop(0)
+            except IndexError:  # another thread was faster
+                return
+            logging.getLogger("cyevents").debug("handler %s of event %r has died", name, self._name)
+
+
+class Pattern(Event):
+    """An event for a pattern of names: what is connected to it hears all events of the namespace that match.
+
+    Made by `event(pattern)`. It connects and disconnects as any event does, but cannot be emitted.
+    """
+
+    __slots__ = ("matches",)
+
+    matches: Callable[[str], object]
+
+    def emit(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
+        """Raise `ValueError`: a pattern cannot be emitted."""
+        raise pattern_error(self._name)
+
+    def emit_async(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, list[Any]]:
+        """Raise `ValueError`: a pattern cannot be emitted."""
+        raise pattern_error(self._name)
+
+
+class Subscription:
+    """A connection that can be cancelled, and that holds its handler; made by `Event.subscribe`.
+
+    Leaving its `with` cancels it. It removes only the connection that it made, not a later one of the same handler.
+    Thread-safe.
+    """
+
+    __slots__ = ("_entry", "_event", "_receiver")
+
+    def __init__(self, event: Event[Any], receiver: Callable[..., Any], entry: Entry) -> None:
+        self._event = event
+        self._receiver: Callable[..., Any] | None = receiver
+        self._entry = entry
+
+    def cancel(self) -> bool:
+        """Disconnect the handler and let go of it. Return whether the connection still stood."""
+        self._receiver = None
+        return self._event._disconnect_entry(self._entry)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.cancel()
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self._receiver is None else f"of {self._entry.name}"
+        return f"<Subscription {state} to {self._event._name!r}>"
+
+
+class ConnectedTo:
+    """The context manager of `Event.connected_to`. May be entered again, and nested in itself."""
+
+    __slots__ = ("_connected", "_event", "_options")
+
+    def __init__(self, event: Event[Any], options: tuple[Any, ...]) -> None:
+        self._event = event
+        self._options = options
+        self._connected: list[tuple[Entry, Entry | None]] = []
+
+    def __enter__(self) -> Event[Any]:
+        self._connected.append(self._event._add(*self._options))
+        return self._event
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        entry, previous = self._connected.pop()
+        self._event._restore(entry, previous, self._options[1])
+
+
+class Muted:
+    """The context manager of `Event.muted`. May be entered again, and nested in itself."""
+
+    __slots__ = ("_event", "_keys", "_receivers")
+
+    def __init__(self, event: Event[Any], receivers: tuple[Callable[..., Any], ...]) -> None:
+        self._event = event
+        self._receivers = receivers  # held, so that the keys stay theirs
+        self._keys = [handler_key(receiver) for receiver in receivers] or [None]
+
+    def __enter__(self) -> Event[Any]:
+        self._event._mute(self._keys, 1)
+        return self._event
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._event._mute(self._keys, -1)
+
+
+class Connection:
+    """What `Event.handlers` tells about one connection, as it stood when asked.
+
+    Attributes:
+        handler: the handler.
+        sender: the sender it is connected for, or `ANY`.
+        priority: an int; higher is called earlier.
+        condition: the condition, or `None`.
+        weak: whether the handler is held weakly.
+        once: whether it is called once only.
+        kind: `"sync"`, `"async"`, `"generator"` or `"async_generator"`, as far as the handler's looks tell.
+        with_event: whether it gets the event as a keyword.
+        thread: whether `emit_async` runs it in a thread.
+        pattern: the pattern that it is connected to, a string, or `None` if it is the event itself.
+    """
+
+    __slots__ = (
+        "condition",
+        "handler",
+        "kind",
+        "once",
+        "pattern",
+        "priority",
+        "sender",
+        "thread",
+        "weak",
+        "with_event",
+    )
+
+    handler: Callable[..., Any]
+    sender: Any
+    priority: int
+    condition: Callable[..., object] | None
+    weak: bool
+    once: bool
+    kind: Kind
+    with_event: bool
+    thread: bool
+    pattern: str | None
+
+    def __repr__(self) -> str:
+        said = [handler_name(self.handler), self.kind]
+        if self.sender is not ANY:
+            said.append(f"sender={self.sender!r}")
+        if self.priority:
+            said.append(f"priority={self.priority}")
+        if self.condition is not None:
+            said.append(f"condition={handler_name(self.condition)}")
+        said += [f"{option}=True" for option in ("once", "with_event", "thread") if getattr(self, option)]
+        if not self.weak:
+            said.append("weak=False")
+        if self.pattern is not None:
+            said.append(f"pattern={self.pattern!r}")
+        return f"<Connection {', '.join(said)}>"
+
+
+def _connection(entry: Entry, sender: Any, source: Any, event: Event[Any]) -> Connection | None:
+    handler = entry.get()
+    if handler is None or entry.spent:
+        return None
+    connection = Connection()
+    connection.handler = handler
+    connection.sender = sender
+    connection.priority = entry.priority
+    connection.condition = entry.condition
+    connection.weak = entry.weak
+    connection.once = bool(entry.flags & ONCE)
+    connection.kind = kind_of(handler)
+    connection.with_event = bool(entry.flags & WITH_EVENT)
+    connection.thread = bool(entry.flags & THREAD)
+    connection.pattern = source._name if isinstance(source, Pattern) else None
+    return connection
+
+
+# Checks
+
+
+def check_handler(handler: object) -> None:
+    """Raise unless this can be called."""
+    if not callable(handler):
+        raise TypeError(f"a handler must be callable, not {handler!r}")
+
+
+def checked_name(name: object) -> str:
+    """Raise unless this is the name of one event; return it as a plain str."""
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"an event's name must be a non-empty str, not {name!r}")
+    if is_pattern(name):
+        raise ValueError(f"{name!r} is a pattern, which belongs to a namespace: use namespace.event({name!r})")
+    return str.__str__(name)
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for all that match it: by a `*` or `?` in it, or a leading `!`."""
+    return "*" in name or "?" in name or name[:1] == "!"
+
+
+def pattern_error(name: str) -> ValueError:
+    """The error of emitting to a pattern."""
+    return ValueError(f"{name!r} is a pattern and cannot be emitted: emit an event by its own name")
+
+
+def checked_options(priority: Any, condition: Any) -> int:
+    """Raise unless these can be a handler's; return the priority as a plain int."""
+    if not isinstance(priority, int):
+        raise TypeError(f"priority must be an int, not {priority!r}")
+    if condition is not None:
+        if not callable(condition):
+            raise TypeError(f"condition must be callable or None, not {condition!r}")
+        if kind_of(condition) in ("async", "async_generator"):
+            raise TypeError(
+                f"condition {handler_name(condition)} is a coroutine function: a condition must answer at once"
+            )
+    return int.__index__(priority)
+
+
+def checked_policy(policy: Any) -> Any:
+    """Raise unless this is one for `on_error`; return it."""
+    if isinstance(policy, str):
+        if policy not in ("raise", "group"):
+            raise ValueError(f'on_error must be None, "raise", "group" or a callable, not {policy!r}')
+    elif policy is not None:
+        if not callable(policy):
+            raise TypeError(f'on_error must be None, "raise", "group" or a callable, not {policy!r}')
+        if kind_of(policy) in ("async", "async_generator"):
+            raise TypeError(f"on_error {handler_name(policy)} is a coroutine function: it must act at once")
+    return policy
+
+
+def _warn(message: str, frame: FrameType) -> None:
+    """Give a RuntimeWarning at a frame's line."""
+    import warnings
+
+    names = frame.f_globals
+    warnings.warn_explicit(
+        message,
+        RuntimeWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=names.get("__name__", "<unknown>"),
+        registry=names.setdefault("__warningregistry__", {}),
+        source=None,
+    )
+
+
+_aio: Any = None  # what needs asyncio, imported when the first async handler is met; it puts itself here
+
+
+def _load_aio() -> Any:
+    from . import _aio as module
+
+    return module

@@ -1,0 +1,329 @@
+"""`Namespace`: events by name and by pattern; and the module-level functions, which are those of the default one."""
+
+from __future__ import annotations
+
+import sys
+
+from ._backend import NamespaceCore, lock
+from ._common import ANY
+from ._event import (
+    Event,
+    Pattern,
+    check_handler,
+    checked_options,
+    checked_policy,
+    is_pattern,
+    pattern_error,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any, NoReturn, TypeVar
+
+    from ._event import ErrorPolicy
+
+    HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+
+
+class Namespace(NamespaceCore["Event[Any]"]):
+    """A set of events that know each other by name: a mapping of name to `Event`, a `dict` to its readers.
+
+    Events are made by `event` and `on` and stay until `del namespace[name]`. Two namespaces share nothing.
+
+    Args:
+        on_error: what is done with an `Exception` of a handler where the event does not say: see `Event.on_error`.
+
+    Raises:
+        TypeError: if `on_error` is no policy.
+        ValueError: if it is an unknown word.
+
+    Thread-safety: every method may be called from any thread at any time.
+
+    Example:
+        >>> from cyevents import Namespace
+        >>> auth = Namespace()
+        >>> login = auth.event("login", doc="A user has logged in.")
+        >>> auth["login"] is login, list(auth)
+        (True, ['login'])
+    """
+
+    __slots__ = ("__weakref__", "_on_error", "_patterns")
+
+    _on_error: ErrorPolicy
+    _patterns: dict[str, Pattern]
+
+    def __init__(self, *, on_error: ErrorPolicy = None) -> None:
+        super().__init__()
+        self._on_error = checked_policy(on_error)
+        self._patterns = {}
+
+    @property
+    def on_error(self) -> ErrorPolicy:
+        """What is done with an `Exception` of a handler where its event does not say: see `Event.on_error`."""
+        return self._on_error
+
+    @on_error.setter
+    def on_error(self, policy: ErrorPolicy) -> None:
+        self._on_error = checked_policy(policy)
+
+    def event(self, name: str, doc: str | None = None) -> Event[Any]:
+        """Make an event, or find it: the same name gives the same `Event`.
+
+        A name with `*` or `?` in it, or with a leading `!`, is a pattern: what is connected to its `Event`
+        hears all events of the namespace that match, present and future; see `match`. It cannot be emitted.
+
+        Args:
+            name: a non-empty string, such as `"order.placed"`.
+            doc: what the event means; becomes its `__doc__`. `None` leaves the one it has.
+
+        Returns:
+            The event.
+
+        Raises:
+            TypeError: if the name is not a non-empty string.
+
+        Thread-safe.
+        """
+        event: Any = self.get(name) if type(name) is str else None
+        if event is None:
+            event = self._make(name)
+        if doc is not None:
+            event.__doc__ = doc
+        return event  # type: ignore[no-any-return]
+
+    def on(
+        self,
+        evt: str | Event[Any],
+        sender: Any = ANY,
+        weak: bool = True,
+        priority: int = 0,
+        condition: Callable[..., object] | None = None,
+        *,
+        once: bool = False,
+        with_event: bool = False,
+        thread: bool = False,
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Connect the decorated function to an event, which is made if need be.
+
+        Args:
+            evt: the event's name, a pattern of names, or the `Event`.
+            sender: only this sender's emissions; `ANY` for all.
+            weak: do not keep the handler alive.
+            priority: higher is called earlier.
+            condition: called as `condition(sender, **kwargs)`; a false answer skips the handler.
+            once: disconnect when about to be called the first time.
+            with_event: pass the event that fired as the keyword `event`.
+            thread: in `emit_async`, run a sync handler in a thread.
+
+        Returns:
+            A decorator that returns what it decorates, unchanged.
+
+        Raises:
+            TypeError: if `evt` is neither a non-empty string nor an `Event`, or an option is of a wrong type:
+                see `Event.connect`.
+
+        Example:
+            >>> from cyevents import Namespace
+            >>> shop = Namespace()
+            >>> @shop.on("order.placed", priority=10)
+            ... def validate(sender, **kwargs):
+            ...     return bool(sender)
+            >>> shop.emit("order.placed", "order 7")
+            [True]
+        """
+        checked_options(priority, condition)
+        self._meant(evt)
+
+        def decorate(handler: HandlerT) -> HandlerT:
+            check_handler(handler)
+            event = evt if isinstance(evt, Event) else self.event(evt)
+            event._add(handler, sender, weak, priority, condition, once, with_event, thread, sys._getframe(1))
+            return handler
+
+        return decorate
+
+    def emit_async(
+        self, evt: str | Event[Any], /, sender: Any = ANY, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Emit an event given by name or as such, and await its handlers: see `Event.emit_async`.
+
+        A name that nobody has made an event of is heard by nobody: the list is empty, and no event is made.
+
+        Args:
+            evt: the event's name, or the `Event`.
+            sender: who emits.
+            *args: positionals for the handlers.
+            **kwargs: keywords for the handlers.
+
+        Returns:
+            An awaitable of the list of results.
+
+        Raises:
+            TypeError: if `evt` is neither; when called, not when awaited.
+            ValueError: if it is a pattern; when called.
+        """
+        event = self._find(evt)
+        return _nothing() if event is None else event.emit_async(sender, *args, **kwargs)
+
+    def filter(self, pattern: str) -> dict[str, Event[Any]]:
+        """The events whose names match a pattern (or are it), as a new `dict` of name to `Event`: see `match`."""
+        matches = matcher(pattern)
+        return {name: event for name, event in list(self.items()) if matches(name)}
+
+    # The mapping: written by `event`, `on` and `del` alone.
+
+    def __delitem__(self, name: str) -> None:
+        """Let an event go, or a pattern: it is no longer found by its name, and patterns no longer hear it."""
+        with lock:
+            if type(name) is str and name in self._patterns:
+                pattern = self._patterns.pop(name)
+                for event in list(self.values()):
+                    event._detach(pattern)
+                return
+            event = self[name]
+            super().__delitem__(name)
+            for pattern in list(self._patterns.values()):
+                event._detach(pattern)
+
+    def clear(self) -> None:
+        """Let all events and patterns go."""
+        for name in [*self, *self._patterns]:
+            del self[name]
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise `TypeError`: only `event`, `on` and `del` change a namespace."""
+        raise TypeError("a namespace makes its events itself: use namespace.event(name), and del namespace[name]")
+
+    __setitem__ = __ior__ = update = setdefault = pop = popitem = _refuse
+
+    def __repr__(self) -> str:
+        return f"<Namespace: {len(self)} event{'s' * (len(self) != 1)}>"
+
+    # Finding and making
+
+    def _find(self, evt: Any) -> Event[Any] | None:
+        """The event to be emitted; None for a name nobody has made."""
+        event = self._meant(evt)
+        if event is None and is_pattern(evt):
+            raise pattern_error(evt)
+        return event
+
+    def _meant(self, evt: Any) -> Event[Any] | None:
+        """The event given as such or by its name, if that is known."""
+        if isinstance(evt, str) and evt:
+            return self.get(evt)
+        if isinstance(evt, Event):
+            return evt
+        raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {evt!r}")
+
+    def _make(self, name: str) -> Event[Any]:
+        """Make an event, or a pattern, complete with what it has to do with the others, before it can be found."""
+        if isinstance(name, str) and is_pattern(name):
+            return self._make_pattern(name)
+        event: Event[Any] = Event(name)
+        name = event._name
+        event._namespace = self
+        with lock:
+            if name not in self:
+                for pattern in list(self._patterns.values()):
+                    if pattern.matches(name):
+                        event._attach(pattern)
+            found: Any = dict.setdefault(self, name, event)
+            if found is not event:
+                for source in list(event._sources):
+                    event._detach(source)
+        return found  # type: ignore[no-any-return]
+
+    def _make_pattern(self, name: str) -> Pattern:
+        name = str.__str__(name)
+        pattern = self._patterns.get(name)
+        if pattern is not None:
+            return pattern
+        pattern = Pattern.__new__(Pattern)
+        pattern._name = name
+        pattern._namespace = self
+        pattern._on_error = None
+        pattern.matches = matcher(name)
+        super(Event, pattern).__init__()
+        with lock:
+            found = self._patterns.setdefault(name, pattern)
+            if found is pattern:
+                for event in list(self.values()):
+                    if pattern.matches(event._name):
+                        event._attach(pattern)
+        return found
+
+
+async def _nothing() -> list[Any]:
+    return []
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """A function that tells whether a name matches the pattern: `match`, prepared."""
+    if not isinstance(pattern, str):
+        raise TypeError(f"a pattern must be a str, not {pattern!r}")
+    import fnmatch
+    import re
+
+    inverted = pattern[:1] == "!"
+    matches = re.compile(fnmatch.translate(pattern[inverted:])).match
+    return lambda name: (matches(name) is None) is inverted
+
+
+def match(pattern: str, name: str) -> bool:
+    """Tell whether an event's name matches a pattern.
+
+    `*` stands for anything, `?` for one character, `[seq]` and `[!seq]` for one that is, or is not, among
+    those; a leading `!` for everything but what the rest matches. Upper and lower case differ. The rules
+    after the `!` are those of the standard library's `fnmatch.fnmatchcase`.
+
+    Args:
+        pattern: the pattern, a string.
+        name: the name, a string.
+
+    Returns:
+        Whether it matches.
+
+    Raises:
+        TypeError: if one of them is not a string.
+
+    Example:
+        >>> from cyevents import match
+        >>> match("user.*", "user.created"), match("!user.*", "user.created")
+        (True, False)
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a name must be a str, not {name!r}")
+    return matcher(pattern)(name)
+
+
+default_namespace = Namespace()
+event = default_namespace.event
+on = default_namespace.on
+emit = default_namespace.emit
+emit_async = default_namespace.emit_async
+
+
+def filter_signals(pattern: str, namespace: Namespace = default_namespace) -> dict[str, Event[Any]]:
+    """The events of a namespace whose names match a pattern.
+
+    Args:
+        pattern: as `match` takes it: `"user.*"`, `"*.created"`, `"*"`.
+        namespace: the namespace; the default one if not given.
+
+    Returns:
+        A new `dict` of name to `Event`.
+
+    Raises:
+        TypeError: if the pattern is not a string.
+
+    Example:
+        >>> from cyevents import Namespace, filter_signals
+        >>> shop = Namespace()
+        >>> for name in ("order.placed", "order.shipped", "user.created"):
+        ...     _ = shop.event(name)
+        >>> sorted(filter_signals("order.*", shop))
+        ['order.placed', 'order.shipped']
+    """
+    return namespace.filter(pattern)

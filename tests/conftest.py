@@ -1,0 +1,106 @@
+"""One suite over both cores: the fixture `api` is the package `cyevents` as it is with each of them."""
+
+import asyncio
+import gc
+import importlib
+import sys
+
+import pytest
+
+ENVIRONMENT = "CYEVENTS_PURE_PYTHON"
+SWITCH = {"cython": "0", "python": "1"}
+COMPILED = "cyevents._core_c"  # can be loaded only once in a process
+packages = {}  # backend -> its modules by name
+
+
+def pytest_addoption(parser):
+    parser.addoption("--pure-only", action="store_true", help="test the pure-Python core alone")
+
+
+def pytest_configure(config):
+    config.backends = ["python"] if config.getoption("--pure-only") or not must_be_compiled() else ["cython", "python"]
+
+
+def must_be_compiled():
+    """Whether the compiled core is to be tested: unless it has never been built, and is not required."""
+    import os
+
+    return os.environ.get(ENVIRONMENT) == "0" or importlib.util.find_spec(COMPILED) is not None
+
+
+def pytest_collection_finish(session):
+    gc.collect()
+    gc.freeze()  # many tests collect garbage: not among what pytest has made
+
+
+def pytest_report_header(config):
+    if "cython" in config.backends:
+        return "cyevents: testing both cores, the compiled and the pure one"
+    return "cyevents: testing the pure core ALONE" + (
+        "" if config.getoption("--pure-only") else ": the extension is not built"
+    )
+
+
+def pytest_generate_tests(metafunc):
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", metafunc.config.backends, scope="session")
+
+
+def modules():
+    return {name: sys.modules[name] for name in list(sys.modules) if name.split(".")[0] == "cyevents"}
+
+
+def load(backend):
+    """Make the package with this backend the one that `import cyevents` finds."""
+    current = modules()
+    for other, theirs in packages.items():
+        if theirs.get("cyevents") is current.get("cyevents"):
+            packages[other] = current  # with what it has imported since
+    for name in current:
+        del sys.modules[name]
+    if backend in packages:
+        sys.modules.update(packages[backend])
+    else:
+        if COMPILED in current:
+            sys.modules[COMPILED] = current[COMPILED]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(ENVIRONMENT, SWITCH[backend])
+            importlib.import_module("cyevents")
+        packages[backend] = modules()
+    package = sys.modules["cyevents"]
+    assert package.backend == backend
+    return package
+
+
+@pytest.fixture
+def api(backend):
+    """The package with one of the cores, its default namespace empty and nothing scheduled."""
+    package = load(backend)
+    yield package
+    package.use_loop(None)
+    package.default_namespace.clear()
+    package.default_namespace.on_error = None
+    assert package.drain(timeout=10)
+
+
+@pytest.fixture
+def ns(api):
+    """A namespace of its own."""
+    return api.Namespace()
+
+
+@pytest.fixture
+def collect():
+    """Collect garbage until there is none."""
+
+    def run():
+        for _ in range(3):
+            gc.collect()
+
+    return run
+
+
+@pytest.fixture
+def run():
+    """Run a coroutine to its end: `run(coroutine)`."""
+    return asyncio.run

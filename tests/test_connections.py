@@ -1,0 +1,1049 @@
+"""What an emission sees of changes, and the ways to connect for a while: once, subscribe, muted, connected_to."""
+
+import asyncio
+import functools
+import itertools
+import threading
+import weakref
+
+import pytest
+
+TIMEOUT = 30
+
+
+@pytest.fixture(params=["emit", "emit_async"])
+def fire(request, run):
+    """Emit an event in either way: `fire(event, sender, ...)`."""
+    if request.param == "emit":
+        return lambda event, /, *args, **kwargs: event.emit(*args, **kwargs)
+    return lambda event, /, *args, **kwargs: run(event.emit_async(*args, **kwargs))
+
+
+@pytest.fixture(params=["x", "x*"], ids=["event", "pattern"])
+def target(request, ns):
+    """Where handlers are connected: the event `x`, or a pattern that matches it."""
+    ns.event("x")
+    return ns.event(request.param)
+
+
+@pytest.fixture
+def event(ns):
+    return ns.event("x")
+
+
+def returning(name):
+    def handler(sender, **kwargs):
+        return name
+
+    handler.__qualname__ = name
+    return handler
+
+
+def described(event):
+    """All that `handlers` tells of the connections."""
+    return [
+        tuple(
+            getattr(connection, what)
+            for what in (
+                "handler",
+                "sender",
+                "priority",
+                "condition",
+                "weak",
+                "once",
+                "kind",
+                "with_event",
+                "thread",
+                "pattern",
+            )
+        )
+        for connection in event.handlers
+    ]
+
+
+def in_thread(function):
+    """Run a function in another thread and return what it returned."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(function()), daemon=True)
+    thread.start()
+    thread.join(TIMEOUT)
+    assert answers, "the thread is blocked"
+    return answers[0]
+
+
+# Snapshots
+
+
+def test_a_handler_connected_during_an_emission_is_not_called_by_it(event, target, fire):
+    late = returning("late")
+
+    def connect(sender):
+        target.connect(late)
+        target.connect(late, sender)
+        return "first"
+
+    target.connect(connect)
+    assert fire(event, "s") == ["first"]
+    assert fire(event, "s") == ["first", "late"]
+
+
+@pytest.mark.parametrize("special", [False, True], ids=["any sender", "sender"])
+@pytest.mark.parametrize("way", ["disconnect", "clear"])
+def test_a_handler_disconnected_by_its_turn_is_not_called(api, event, target, fire, way, special):
+    late = returning("late")
+
+    def change(sender):
+        target.clear() if way == "clear" else target.disconnect(late)
+        return "first"
+
+    target.connect(change)
+    target.connect(late, "s" if special else api.ANY)
+    assert fire(event, "s") == ["first"]
+    assert late not in [connection.handler for connection in event.handlers]
+
+
+def test_a_handler_that_disconnects_itself_is_called_to_its_end(event, target, fire):
+    def handler(sender):
+        assert target.disconnect(handler)
+        return "done"
+
+    late = returning("late")
+    target.connect(handler)
+    target.connect(late)
+    assert fire(event, 1) == ["done", "late"]
+    assert fire(event, 1) == ["late"]
+
+
+@pytest.mark.parametrize("dies", ["handler", "method"])
+def test_a_handler_dead_by_its_turn_is_not_called(event, target, fire, collect, dies):
+    class Owner:
+        def method(self, sender):
+            return "dead"
+
+    owners = [Owner() if dies == "method" else returning("dead")]
+
+    def kill(sender):
+        owners.clear()
+        collect()
+        return "first"
+
+    target.connect(kill)
+    target.connect(owners[0].method if dies == "method" else owners[0])
+    assert fire(event, 1) == ["first"]
+
+
+def test_a_sender_cannot_die_of_its_own_emission(event, fire, collect):
+    class Sender:
+        pass
+
+    late = returning("late")
+    holder = [Sender()]
+
+    def kill(sender):
+        holder.clear()
+        collect()
+
+    event.connect(kill)
+    event.connect(late, holder[0])
+    assert fire(event, holder[0]) == ["late"]
+
+
+@pytest.mark.parametrize("priority", [9, 0, -9])
+def test_reconnecting_is_not_disconnecting(event, target, fire, priority):
+    late = returning("late")
+
+    def reconnect(sender):
+        target.connect(late, priority=priority)
+        target.connect(reconnect, priority=priority)
+        return "first"
+
+    target.connect(reconnect, priority=1)
+    target.connect(late)
+    assert fire(event, 1) == ["first", "late"]
+
+
+def test_an_emission_calls_a_reconnected_handler_by_the_connection_as_it_stood(event, target, fire):
+    late = returning("late")
+
+    def reconnect(sender):
+        target.connect(late, condition=lambda sender: False)
+
+    target.connect(reconnect)
+    target.connect(late)
+    assert fire(event, 1) == ["late"]
+    assert fire(event, 1) == []
+
+
+def test_a_handler_reconnected_after_its_call_is_not_called_again(event, target, fire):
+    first = returning("first")
+
+    def reconnect(sender):
+        target.connect(first, priority=-1)
+
+    target.connect(first)
+    target.connect(reconnect)
+    assert fire(event, 1) == ["first"]
+
+
+@pytest.mark.parametrize("way", ["disconnect", "clear"])
+def test_a_handler_reconnected_and_then_disconnected_is_not_called(event, target, fire, way):
+    late = returning("late")
+
+    def change(sender):
+        target.connect(late, priority=5)
+        target.connect(late, priority=6)
+        target.clear() if way == "clear" else target.disconnect(late)
+
+    target.connect(change)
+    target.connect(late)
+    assert fire(event, 1) == []
+
+
+def test_each_nested_emission_sees_the_connections_as_they_stood_when_it_began(event, fire):
+    handlers = [returning("0"), returning("1")]
+    inner = []
+
+    def nest(sender):
+        depth = len(inner)
+        if depth < len(handlers):
+            inner.append(None)
+            event.connect(handlers[depth])
+            inner[depth] = event.emit(sender)
+
+    event.connect(nest)
+    assert fire(event, 1) == []
+    assert inner == [["0"], ["0", "1"]]
+    assert fire(event, 1) == ["0", "1"]
+
+
+def test_emit_async_sees_them_so_over_an_await(event, run):
+    late, other = returning("late"), returning("other")
+    reconnected = returning("reconnected")
+
+    async def change(sender):
+        await asyncio.sleep(0)
+        event.disconnect(late)
+        event.connect(other)
+        event.connect(reconnected)
+        return "first"
+
+    event.connect(change, priority=1)
+    event.connect(late)
+    event.connect(reconnected)
+    assert run(event.emit_async(1)) == ["first", "reconnected"]
+    assert run(event.emit_async(1)) == ["first", "other", "reconnected"]
+
+
+# disconnect and clear
+
+
+def test_disconnect_tells_whether_something_was_removed(event, target):
+    handler = returning("a")
+    assert target.disconnect(handler) is False
+    target.connect(handler)
+    assert target.disconnect(handler) is True
+    assert target.disconnect(handler) is False
+    assert event.emit(1) == []
+
+
+def test_disconnect_for_another_sender_removes_nothing(event, target):
+    handler = returning("a")
+    target.connect(handler, "s")
+    assert target.disconnect(handler, "t") is False
+    assert target.disconnect(handler, None) is False
+    assert event.emit("s") == ["a"]
+    assert target.disconnect(handler, "s") is True
+    assert event.emit("s") == []
+
+
+def test_disconnect_for_a_sender_leaves_the_connection_for_any(api, event, target):
+    handler = returning("a")
+    target.connect(handler)
+    assert target.disconnect(handler, "s") is False
+    target.connect(handler, "s")
+    assert target.disconnect(handler, "s") is True
+    assert [connection.sender for connection in target.handlers] == [api.ANY]
+    assert event.emit("s") == ["a"]
+
+
+@pytest.mark.parametrize("senders", [*itertools.permutations(["ANY", "s", None])], ids=repr)
+def test_disconnect_without_a_sender_removes_all_connections_of_the_handler(api, event, target, senders):
+    handler, other = returning("a"), returning("b")
+    for sender in senders:
+        target.connect(handler, api.ANY if sender == "ANY" else sender)
+    target.connect(other, "s")
+    assert target.disconnect(handler) is True
+    assert [connection.handler for connection in target.handlers] == [other]
+    assert target.disconnect(handler, api.ANY) is False
+    assert event.emit("s") == ["b"]
+
+
+def test_disconnect_of_an_event_leaves_the_connection_to_a_pattern(ns, event):
+    handler = returning("a")
+    ns.event("x*").connect(handler)
+    assert event.disconnect(handler) is False
+    event.connect(handler)
+    assert event.disconnect(handler) is True
+    assert event.emit(1) == ["a"]
+
+
+def test_disconnect_does_not_wait_for_a_running_call(event, target):
+    begun, go = threading.Event(), threading.Event()
+
+    def blocked(sender):
+        begun.set()
+        assert go.wait(TIMEOUT)
+        return "done"
+
+    target.connect(blocked)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(event.emit(1)), daemon=True)
+    thread.start()
+    try:
+        assert begun.wait(TIMEOUT)
+        assert in_thread(lambda: target.disconnect(blocked)) is True
+        assert event.emit(1) == []
+    finally:
+        go.set()
+        thread.join(TIMEOUT)
+    assert results == [["done"]]
+
+
+def test_clear_removes_all(api, event, target):
+    handler, other = returning("a"), returning("b")
+    for sender in (api.ANY, "s", None, (1, 2)):
+        target.connect(handler, sender)
+        target.connect(other, sender, once=True, weak=False, priority=4)
+    target.clear()
+    assert target.handlers == event.handlers == []
+    assert event.emit("s") == event.emit() == []
+    assert not event.has_handlers_for("s")
+    target.connect(handler)
+    assert event.emit("s") == ["a"]
+    target.clear()
+    target.clear()
+    assert event.emit("s") == []
+
+
+# subscribe
+
+
+def test_subscribe_returns_a_subscription_that_holds_the_handler(api, event, target, collect):
+    subscription = target.subscribe(lambda sender: "heard")
+    assert type(subscription) is api.Subscription
+    collect()
+    assert event.emit(1) == ["heard"]
+    del subscription
+    collect()
+    assert event.emit(1) == []
+    assert event.handlers == []
+
+
+def test_cancel_disconnects_and_lets_go_of_the_handler(event, target, collect):
+    handler = returning("a")
+    gone = weakref.ref(handler)
+    subscription = target.subscribe(handler)
+    del handler
+    collect()
+    assert event.emit(1) == ["a"]
+    subscription.cancel()
+    assert event.emit(1) == []
+    collect()
+    assert gone() is None
+    subscription.cancel()
+
+
+def test_cancelling_during_an_emission_is_disconnecting(event, fire):
+    late = returning("late")
+
+    def cancel(sender):
+        subscription.cancel()
+
+    event.connect(cancel)
+    subscription = event.subscribe(late)
+    assert fire(event, 1) == []
+
+
+def test_a_subscription_serves_in_a_with(event, target):
+    with target.subscribe(lambda sender: "heard") as subscription:
+        assert event.emit(1) == ["heard"]
+    assert event.emit(1) == []
+    with subscription:
+        assert event.emit(1) == []
+
+
+def test_a_with_that_raises_cancels_its_subscription_and_raises_on(event):
+    with pytest.raises(ZeroDivisionError):
+        with event.subscribe(lambda sender: "heard"):
+            1 / 0
+    assert event.handlers == []
+
+
+def test_a_subscription_removes_only_the_connection_that_it_made(event, target):
+    handler = returning("a")
+    subscription = target.subscribe(handler)
+    target.connect(handler, "s")
+    subscription.cancel()
+    assert event.emit("s") == ["a"]
+    assert event.emit("t") == []
+
+
+@pytest.mark.parametrize("again", ["connect", "subscribe", "disconnect and connect"])
+def test_a_subscription_leaves_a_later_connection_of_its_handler(event, target, again):
+    handler = returning("a")
+    subscription = target.subscribe(handler)
+    if again == "disconnect and connect":
+        target.disconnect(handler)
+    later = target.subscribe(handler) if again == "subscribe" else target.connect(handler)
+    subscription.cancel()
+    assert event.emit(1) == ["a"]
+    if again == "subscribe":
+        later.cancel()
+        assert event.emit(1) == []
+
+
+def test_a_strong_subscription_stays_when_it_is_dropped(event, collect):
+    event.subscribe(lambda sender: "heard", weak=False)
+    collect()
+    assert event.emit(1) == ["heard"]
+
+
+OPTIONS = {
+    "sender": "s",
+    "weak": False,
+    "priority": 5,
+    "condition": callable,
+    "once": True,
+    "with_event": True,
+    "thread": True,
+}
+
+
+@pytest.mark.parametrize("way", ["connect", "subscribe", "connected_to"])
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_way_to_connect_takes_the_options(event, target, way, option):
+    handler = returning("a")
+    if way == "connected_to":
+        with target.connected_to(handler, **{option: OPTIONS[option]}):
+            (connection,) = event.handlers
+    else:
+        kept = getattr(target, way)(handler, **{option: OPTIONS[option]})
+        (connection,) = event.handlers
+        del kept
+    assert getattr(connection, option) == OPTIONS[option]
+
+
+# once
+
+
+@pytest.mark.parametrize("special", [False, True], ids=["any sender", "sender"])
+def test_once_is_once(api, event, target, fire, special):
+    handler = returning("a")
+    target.connect(handler, "s" if special else api.ANY, once=True)
+    assert event.has_handlers_for("s")
+    assert fire(event, "s") == ["a"]
+    assert not event.has_handlers_for("s")
+    assert event.handlers == []
+    assert fire(event, "s") == []
+    assert target.disconnect(handler) is False
+
+
+@pytest.mark.parametrize("kind", ["async", "generator", "async_generator"])
+def test_once_is_once_for_all_kinds(event, run, kind):
+    async def asynchronous(sender):
+        return "a"
+
+    def generator(sender):
+        yield "a"
+
+    async def asynchronous_generator(sender):
+        yield "a"
+
+    handler = {"async": asynchronous, "generator": generator, "async_generator": asynchronous_generator}[kind]
+    event.connect(handler, once=True)
+    assert run(event.emit_async(1)) == ["a" if kind == "async" else ["a"]]
+    assert run(event.emit_async(1)) == []
+
+
+def test_a_once_handler_of_a_pattern_is_spent_by_the_first_event(ns):
+    handler = returning("a")
+    ns.event("x*").connect(handler, once=True)
+    assert ns.event("x1").emit() == ["a"]
+    assert ns.event("x2").emit() == []
+    assert ns.event("x*").handlers == []
+
+
+def test_once_is_spent_before_the_call(event, target, fire):
+    seen = []
+
+    def handler(sender):
+        seen.append((event.handlers, event.has_handlers_for(1), event.emit(sender), target.disconnect(handler)))
+        return "a"
+
+    target.connect(handler, once=True)
+    assert fire(event, 1) == ["a"]
+    assert seen == [([], False, [], False)]
+
+
+def test_once_is_spent_by_a_handler_that_raises(event, target, fire):
+    def handler(sender):
+        raise ZeroDivisionError
+
+    target.connect(handler, once=True)
+    with pytest.raises(ZeroDivisionError):
+        fire(event, 1)
+    assert fire(event, 1) == []
+
+
+def test_a_once_handler_can_connect_itself_again(event, target, fire):
+    def handler(sender):
+        target.connect(handler, once=True)
+        return "a"
+
+    target.connect(handler, once=True)
+    assert fire(event, 1) == ["a"]
+    assert fire(event, 1) == ["a"]
+    assert len(event.handlers) == 1
+
+
+def test_a_false_condition_does_not_spend(event, target, fire):
+    handler = returning("a")
+    target.connect(handler, once=True, condition=lambda sender: sender == "right")
+    assert fire(event, "wrong") == []
+    assert fire(event, "right") == ["a"]
+    assert fire(event, "right") == []
+
+
+def test_a_condition_that_raises_does_not_spend(event, target, fire):
+    handler = returning("a")
+    target.connect(handler, once=True, condition=lambda sender: 1 / sender)
+    assert fire(event, 0) == []
+    assert fire(event, 1) == ["a"]
+    assert fire(event, 1) == []
+
+
+@pytest.mark.parametrize("how", ["event", "handler"])
+def test_muted_does_not_spend(event, fire, how):
+    handler = returning("a")
+    event.connect(handler, once=True)
+    with event.muted(*[handler] * (how == "handler")):
+        assert fire(event, 1) == []
+    assert fire(event, 1) == ["a"]
+    assert fire(event, 1) == []
+
+
+def test_a_cancelled_emission_does_not_spend(event, fire):
+    def refuse(sender):
+        return False
+
+    handler = returning("a")
+    event.connect(handler, once=True)
+    event.connect(refuse, priority=1, once=True)
+    assert fire(event, 1) == []
+    assert fire(event, 1) == ["a"]
+
+
+@pytest.mark.parametrize("threads", [2, 8])
+def test_of_several_threads_one_gets_a_once_handler(event, target, threads):
+    """All of them have asked the condition when the first goes on."""
+    together = threading.Barrier(threads)
+    results = []
+
+    def condition(sender):
+        together.wait(TIMEOUT)
+        return True
+
+    handler = returning("a")
+    target.connect(handler, once=True, condition=condition)
+    workers = [threading.Thread(target=lambda: results.append(event.emit(1)), daemon=True) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(TIMEOUT)
+    assert sorted(results) == [[]] * (threads - 1) + [["a"]]
+
+
+def test_a_recursive_emission_takes_a_once_handler_from_the_outer_one(event, fire):
+    handler = returning("a")
+    inner = []
+
+    def first(sender):
+        if not inner:
+            inner.append(None)
+            inner[0] = event.emit(sender)
+
+    event.connect(first)
+    event.connect(handler, once=True)
+    assert fire(event, 1) == []
+    assert inner == [["a"]]
+
+
+# muted
+
+
+def test_muted_silences_the_event(api, ns, event, fire):
+    a, b, wild = map(returning, ["a", "b", "wild"])
+    event.connect(a)
+    event.connect(b, "s")
+    ns.event("x*").connect(wild)
+    ns.event("x*").connect(b, "t")
+    before = described(event)
+    assert fire(event, "s") == ["a", "b", "wild"]
+    with event.muted():
+        for sender in ("s", "t", None, api.ANY):
+            assert type(fire(event, sender)) is list
+            assert fire(event, sender) == []
+            assert not event.has_handlers_for(sender)
+        assert described(event) == before
+    assert fire(event, "s") == ["a", "b", "wild"]
+    assert fire(event, "t") == ["a", "wild", "b"]
+
+
+@pytest.mark.parametrize("special", [False, True], ids=["any sender", "sender"])
+def test_muted_silences_only_the_handlers_given(api, event, target, fire, special):
+    class Owner:
+        def method(self, sender):
+            return "method"
+
+    owner, a, b, c = Owner(), *map(returning, "abc")
+    sender = "s" if special else api.ANY
+    for handler in (owner.method, a, b, c):
+        target.connect(handler, sender)
+    with event.muted(a, owner.method):
+        assert fire(event, "s") == ["b", "c"]
+    assert fire(event, "s") == ["method", "a", "b", "c"]
+
+
+def test_muting_an_event_leaves_the_others_to_a_wildcard_handler(ns, fire):
+    wild = returning("wild")
+    ns.event("x*").connect(wild)
+    with ns.event("x1").muted(), ns.event("x2").muted(wild):
+        assert fire(ns.event("x1"), 1) == fire(ns.event("x2"), 1) == []
+        assert fire(ns.event("x3"), 1) == ["wild"]
+    assert fire(ns.event("x1"), 1) == fire(ns.event("x2"), 1) == ["wild"]
+
+
+@pytest.mark.parametrize("outer", ["event", "handler"])
+@pytest.mark.parametrize("inner", ["event", "handler"])
+def test_muted_nests(event, fire, outer, inner):
+    handler = returning("a")
+    event.connect(handler)
+
+    def muted(what):
+        return event.muted() if what == "event" else event.muted(handler)
+
+    with muted(outer):
+        with muted(inner):
+            with muted(inner):
+                assert fire(event, 1) == []
+            assert fire(event, 1) == []
+        assert fire(event, 1) == []
+    assert fire(event, 1) == ["a"]
+
+
+def test_muted_may_end_in_any_order(event, fire):
+    handler = returning("a")
+    event.connect(handler)
+    first, second = event.muted(), event.muted()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert fire(event, 1) == []
+    second.__exit__(None, None, None)
+    assert fire(event, 1) == ["a"]
+
+
+@pytest.mark.parametrize("how", ["event", "handler"])
+def test_muted_ends_with_an_exception(event, fire, how):
+    handler = returning("a")
+    event.connect(handler)
+    with pytest.raises(ZeroDivisionError):
+        with event.muted(*[handler] * (how == "handler")):
+            1 / 0
+    assert fire(event, 1) == ["a"]
+
+
+@pytest.mark.parametrize("how", ["event", "handler"])
+def test_muted_holds_in_all_threads(event, how):
+    handler = returning("a")
+    event.connect(handler)
+    with event.muted(*[handler] * (how == "handler")):
+        assert in_thread(lambda: event.emit(1)) == []
+    assert in_thread(lambda: event.emit(1)) == ["a"]
+
+
+@pytest.mark.parametrize("how", ["event", "handler"])
+def test_an_emission_that_began_before_is_not_muted(event, fire, how):
+    late = returning("late")
+    muted = event.muted(*[late] * (how == "handler"))
+
+    def mute(sender):
+        muted.__enter__()
+
+    event.connect(mute, once=True)
+    event.connect(late)
+    assert fire(event, 1) == ["late"]
+    assert fire(event, 1) == []
+    muted.__exit__(None, None, None)
+    assert fire(event, 1) == ["late"]
+
+
+def test_an_emission_that_began_while_muted_stays_so(event, fire):
+    late = returning("late")
+    muted = event.muted(late)
+
+    def end(sender):
+        muted.__exit__(None, None, None)
+
+    event.connect(end, once=True)
+    event.connect(late)
+    muted.__enter__()
+    assert fire(event, 1) == []
+    assert fire(event, 1) == ["late"]
+
+
+@pytest.mark.parametrize("how", ["event", "handler"])
+def test_what_is_connected_while_muted_is_muted(ns, event, target, fire, how):
+    handler = returning("a")
+    with event.muted(*[handler] * (how == "handler")):
+        target.connect(handler)
+        target.connect(handler, "s")
+        assert fire(event, "s") == []
+        target.connect(handler, priority=1)
+        assert fire(event, "s") == []
+        assert target.disconnect(handler, "s")
+    assert fire(event, "s") == ["a"]
+
+
+def test_muting_keeps_no_handler_alive_afterwards(event, collect):
+    handler = returning("a")
+    event.connect(handler)
+    with event.muted(handler):
+        event.emit(1)
+    gone = weakref.ref(handler)
+    del handler
+    collect()
+    assert gone() is None
+
+
+# connected_to
+
+
+@pytest.mark.parametrize("special", [False, True], ids=["any sender", "sender"])
+def test_connected_to_connects_for_the_length_of_a_with(api, event, target, fire, special):
+    with target.connected_to(lambda sender: "heard", "s" if special else api.ANY):
+        assert fire(event, "s") == ["heard"]
+        assert fire(event, "t") == ([] if special else ["heard"])
+    assert fire(event, "s") == []
+    assert event.handlers == []
+
+
+def test_connected_to_ends_with_an_exception(event):
+    with pytest.raises(ZeroDivisionError):
+        with event.connected_to(lambda sender: "heard"):
+            1 / 0
+    assert event.handlers == []
+
+
+def test_connected_to_lets_go_of_a_strong_handler(event, target, collect):
+    handler = returning("a")
+    gone = weakref.ref(handler)
+    with target.connected_to(handler, weak=False, condition=lambda sender, handler=handler: True):
+        assert event.emit(1) == ["a"]
+    del handler
+    collect()
+    assert gone() is None
+
+
+BEFORE = {
+    "priority": {"priority": 5},
+    "low priority": {"priority": -5},
+    "condition": {"condition": lambda sender: True},
+    "strong": {"weak": False},
+    "once": {"once": True},
+    "with_event": {"with_event": True},
+    "thread": {"thread": True},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("meanwhile", BEFORE)
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("special", [False, True], ids=["any sender", "sender"])
+def test_connected_to_restores_exactly_what_stood_before(api, event, target, before, meanwhile, special):
+    a, handler, b = map(returning, ["a", "handler", "b"])
+    sender = "s" if special else api.ANY
+    target.connect(a, sender)
+    target.connect(handler, sender, **BEFORE[before])
+    target.connect(handler, "other", priority=3)
+    target.connect(b, sender)
+    if before != "once":
+        event.emit("s")
+    stood = described(event)
+    with target.connected_to(handler, sender, **BEFORE[meanwhile]):
+        (now,) = [each for each in event.handlers if each.sender == sender and each.handler == handler]
+        assert {option: getattr(now, option) for option in BEFORE[meanwhile]} == BEFORE[meanwhile]
+        assert sorted(event.emit("s")) == ["a", "b", "handler"]
+    assert described(event) == stood
+    results = event.emit("s")
+    expected = {"priority": ["handler", "a", "b"], "low priority": ["a", "b", "handler"]}
+    assert results == expected.get(before, ["a", "handler", "b"])
+    assert event.emit("s") == (["a", "b"] if before == "once" else results)
+
+
+def test_connected_to_restores_when_its_once_is_spent(event, target, fire):
+    handler = returning("a")
+    target.connect(handler, priority=5)
+    with target.connected_to(handler, once=True):
+        assert fire(event, 1) == ["a"]
+        assert fire(event, 1) == []
+    assert [connection.priority for connection in event.handlers] == [5]
+    assert fire(event, 1) == fire(event, 1) == ["a"]
+
+
+def change_by_connecting(target, handler):
+    target.connect(handler, priority=7)
+
+
+def change_by_disconnecting(target, handler):
+    target.disconnect(handler)
+
+
+def change_by_clearing(target, handler):
+    target.clear()
+
+
+def change_by_both(target, handler):
+    target.disconnect(handler)
+    target.connect(handler, priority=8)
+
+
+@pytest.mark.parametrize("stood", [False, True], ids=["nothing stood", "stood"])
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [(change_by_connecting, [7]), (change_by_disconnecting, []), (change_by_clearing, []), (change_by_both, [8])],
+    ids=["connect", "disconnect", "clear", "both"],
+)
+def test_connected_to_leaves_what_someone_changed_meanwhile(event, target, change, left, stood):
+    handler = returning("a")
+    if stood:
+        target.connect(handler, priority=5)
+    with target.connected_to(handler, priority=6):
+        change(target, handler)
+    assert [connection.priority for connection in event.handlers] == left
+    assert event.emit(1) == ["a"] * len(left)
+
+
+def test_a_change_for_another_sender_or_event_is_none_of_that_connection(ns, event):
+    handler = returning("a")
+    event.connect(handler, priority=5)
+    with event.connected_to(handler, priority=6):
+        event.connect(handler, "s", priority=7)
+        ns.event("y").connect(handler, priority=8)
+        ns.event("*").connect(handler, priority=9)
+    assert [connection.priority for connection in event.handlers] == [9, 7, 5]
+
+
+@pytest.mark.parametrize("dies", ["handler", "sender"])
+def test_connected_to_leaves_what_has_died_meanwhile(event, collect, dies):
+    class Mortal:
+        def method(self, sender):
+            return "a"
+
+    owner, sender = Mortal(), Mortal()
+    event.connect(owner.method, sender)
+    context = event.connected_to(owner.method, sender, priority=1)
+    context.__enter__()
+    exit_ = type(context).__exit__
+    if dies == "handler":
+        del owner
+    else:
+        del sender
+    collect()
+    exit_(context, None, None, None)
+    del context
+    collect()
+    assert event.handlers == []
+
+
+def test_connected_to_nests(event, target):
+    handler = returning("a")
+    target.connect(handler, priority=1)
+
+    def priorities():
+        event.emit(1)
+        return [connection.priority for connection in event.handlers]
+
+    with target.connected_to(handler, priority=2):
+        with target.connected_to(handler, priority=3):
+            with target.connected_to(handler, "s", priority=4):
+                assert priorities() == [4, 3]
+            assert priorities() == [3]
+        assert priorities() == [2]
+    assert priorities() == [1]
+
+
+def test_one_connected_to_nests_in_itself(event):
+    handler = returning("a")
+    context = event.connected_to(handler, priority=2)
+    with context:
+        with context:
+            assert event.emit(1) == ["a"]
+        assert event.emit(1) == ["a"]
+    assert event.emit(1) == []
+    with context:
+        assert event.emit(1) == ["a"]
+    assert event.handlers == []
+
+
+def test_connected_to_within_a_muted_stays_muted(event):
+    handler = returning("a")
+    with event.muted():
+        with event.connected_to(handler):
+            assert event.emit(1) == []
+    assert event.emit(1) == []
+
+
+def test_an_emission_that_began_in_a_connected_to_does_not_call_its_handler_afterwards(event, fire):
+    handler = returning("a")
+    context = event.connected_to(handler)
+
+    def end(sender):
+        context.__exit__(None, None, None)
+
+    event.connect(end)
+    context.__enter__()
+    assert fire(event, 1) == []
+
+
+def test_an_emission_that_began_before_calls_a_restored_handler_once(event, fire):
+    handler = returning("a")
+
+    def patch(sender):
+        with event.connected_to(handler, priority=9):
+            pass
+
+    event.connect(patch)
+    event.connect(handler)
+    assert fire(event, 1) == ["a"]
+    assert fire(event, 1) == ["a"]
+
+
+# handlers, has_handlers_for, repr
+
+
+def test_handlers_tells_what_was_connected(api, ns, event):
+    def condition(sender):
+        return True
+
+    first, second, third = map(returning, ["first", "second", "third"])
+    event.connect(third, priority=-1)
+    event.connect(second, "s", weak=False, condition=condition)
+    ns.event("x*").connect(first, priority=10**30, once=True, with_event=True, thread=True)
+    assert all(type(connection) is api.Connection for connection in event.handlers)
+    assert described(event) == [
+        (first, api.ANY, 10**30, None, True, True, "sync", True, True, "x*"),
+        (second, "s", 0, condition, False, False, "sync", False, False, None),
+        (third, api.ANY, -1, None, True, False, "sync", False, False, None),
+    ]
+    assert described(ns.event("x*")) == [(first, api.ANY, 10**30, None, True, True, "sync", True, True, "x*")]
+
+
+def test_handlers_is_in_dispatch_order(ns, event):
+    handlers = [returning(str(number)) for number in range(6)]
+    for number, handler in enumerate(handlers):
+        ns.event(["x", "x*"][number % 2]).connect(handler, priority=number // 2)
+    event.connect(handlers[4], priority=2)
+    order = [connection.handler for connection in event.handlers]
+    assert order == [handlers[number] for number in (5, 4, 2, 3, 0, 1)]
+    assert event.emit(1) == [handler(1) for handler in order]
+
+
+def test_handlers_is_a_new_list(event):
+    handler = returning("a")
+    event.connect(handler)
+    event.handlers.clear()
+    assert len(event.handlers) == 1
+    assert event.emit(1) == ["a"]
+
+
+class Kinds:
+    def sync(self, sender):
+        pass
+
+    async def asynchronous(self, sender):
+        pass
+
+    def generator(self, sender):
+        yield
+
+    async def async_generator(self, sender):
+        yield
+
+
+class Called:
+    async def __call__(self, sender):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind"),
+    [
+        (Kinds().sync, "sync"),
+        (Kinds().asynchronous, "async"),
+        (Kinds().generator, "generator"),
+        (Kinds().async_generator, "async_generator"),
+        (functools.partial(Kinds().asynchronous), "async"),
+        (functools.partial(functools.partial(Kinds().generator)), "generator"),
+        (Called(), "async"),
+        (Called, "sync"),
+        (print, "sync"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_handlers_tells_the_kind(event, handler, kind):
+    event.connect(handler, weak=False)
+    (connection,) = event.handlers
+    assert connection.kind == kind
+    assert connection.handler == handler
+
+
+def test_has_handlers_for(api, ns, event, target, collect):
+    handler = returning("a")
+    assert not event.has_handlers_for("s")
+    target.connect(handler, "s")
+    assert event.has_handlers_for("s") is True
+    assert event.has_handlers_for("t") is False
+    assert event.has_handlers_for(api.ANY) is False
+    target.connect(handler)
+    assert event.has_handlers_for("t") is True
+    assert event.has_handlers_for(api.ANY) is True
+    del handler
+    collect()
+    assert event.has_handlers_for("s") is event.has_handlers_for("t") is False
+
+
+def test_has_handlers_for_does_not_ask_conditions(event):
+    def condition(sender):
+        raise AssertionError
+
+    handler = returning("a")
+    event.connect(handler, condition=condition, once=True)
+    assert event.has_handlers_for(1)
+    assert event.has_handlers_for(1)
+
+
+def test_repr(ns, event):
+    a, b, wild = map(returning, ["a", "b", "wild"])
+    assert "'x'" in repr(event) and "0 handlers" in repr(event)
+    event.connect(a)
+    assert "1 handler" in repr(event) and "1 handlers" not in repr(event)
+    event.connect(b, "s")
+    assert "2 handlers" in repr(event)
+    ns.event("x*").connect(wild)
+    assert "'x*'" in repr(ns.event("x*")) and "1 handler" in repr(ns.event("x*"))
+    subscription = event.subscribe(a, priority=3)
+    (first, *_) = event.handlers
+    for text in ("a", "priority=3"):
+        assert text in repr(first)
+    assert "'x'" in repr(subscription)

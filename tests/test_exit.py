@@ -1,0 +1,484 @@
+"""What only a process of its own can show: the start of the background loop, the interpreter's exit, and forks."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+GUARD = 60  # seconds after which a child that hangs fails
+THREADS_AT_EXIT = not ((3, 12) <= sys.version_info < (3, 12, 2))  # there none can be started, by anyone
+
+PRELUDE = """
+import asyncio, atexit, logging, os, sys, threading
+from cyevents import drain, drain_async, emit, emit_async, on, use_loop
+logging.basicConfig(format="%(name)s %(levelname)s")
+
+@on("slow")
+async def slow(sender):
+    await asyncio.sleep(0.05)
+    print("done", sender, flush=True)
+"""
+
+
+class Ended:
+    """How a child ended: its exit status, what it printed and what it logged at ERROR."""
+
+    def __init__(self, process):
+        self.status = process.returncode
+        self.out = process.stdout.splitlines()
+        self.stderr = process.stderr
+        self.logged = process.stderr.splitlines().count("cyevents ERROR")
+
+    def __repr__(self):
+        return f"status {self.status}, printed {self.out}\n{self.stderr}"
+
+
+@pytest.fixture
+def child(backend):
+    """Run a script in a child process, all warnings errors."""
+
+    def run(script, status=0, prelude=PRELUDE):
+        process = subprocess.run(
+            [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(script)],
+            env={**os.environ, "CYEVENTS_PURE_PYTHON": {"cython": "0", "python": "1"}[backend]},
+            capture_output=True,
+            text=True,
+            timeout=GUARD,
+        )
+        ended = Ended(process)
+        assert ended.status == status, ended
+        for bad in ("never awaited", "was destroyed but it is pending", "Exception ignored", "Fatal Python error"):
+            assert bad not in ended.stderr, ended
+        return ended
+
+    return run
+
+
+# The background loop's start
+
+
+def test_the_background_loop_starts_on_first_need_and_once(child):
+    ended = child("""
+        @on("sync")
+        def sync(sender): pass
+
+        async def main():
+            emit("slow", "in a running loop")
+            await drain_async()
+            await emit_async("slow", "awaited")
+            use_loop(asyncio.get_running_loop())
+            thread = threading.Thread(target=emit, args=["slow", "in a named loop"])
+            thread.start()
+            await asyncio.sleep(0)
+            thread.join()
+            use_loop(None)
+            await asyncio.sleep(0)
+            await drain_async()
+
+        emit("sync"), emit("unknown"), drain()
+        asyncio.run(main())
+        print(threading.active_count())
+        for number in range(50):
+            emit("slow", "here")
+        print(threading.active_count())
+    """)
+    assert ended.out[:4] == ["done in a running loop", "done awaited", "done in a named loop", "1"], ended
+    assert sorted(ended.out[4:]) == ["2", *["done here"] * 50], ended
+
+
+def test_many_threads_start_one_background_loop(child):
+    ended = child("""
+        loops, start = set(), threading.Barrier(16)
+
+        @on("x")
+        async def handler(sender):
+            loops.add((asyncio.get_running_loop(), threading.get_ident()))
+
+        def worker():
+            start.wait()
+            emit("x")
+
+        threads = [threading.Thread(target=worker) for _ in range(16)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        drain()
+        print(len(loops), threading.active_count())
+    """)
+    assert ended.out == ["1 2"], ended
+
+
+def test_drain_async_covers_the_named_loop_though_there_is_no_background_loop(child):
+    ended = child("""
+        async def main():
+            use_loop(asyncio.get_running_loop())
+            thread = threading.Thread(target=emit, args=["slow", 1])
+            thread.start()
+            thread.join()
+            print(await drain_async())
+
+        asyncio.run(main())
+    """)
+    assert ended.out == ["done 1", "True"], ended
+
+
+def test_drain_async_covers_a_background_loop_that_starts_meanwhile(child):
+    ended = child("""
+        @on("x")
+        async def handler(sender):
+            await asyncio.sleep(0.01)
+            thread = threading.Thread(target=emit, args=["slow", 1])
+            thread.start()
+            thread.join()
+
+        async def main():
+            emit("x")
+            print(await drain_async())
+
+        asyncio.run(main())
+    """)
+    assert ended.out == ["done 1", "True"], ended
+
+
+# Exit
+
+
+def test_handlers_are_finished_at_exit(child):
+    ended = child("""
+        for number in range(3):
+            emit("slow", number)
+    """)
+    assert ended.out == ["done 0", "done 1", "done 2"], ended
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("last", "status"), [("sys.exit(3)", 3), ("1 / 0", 1), ("raise KeyboardInterrupt", 130)], ids=str
+)
+def test_handlers_are_finished_however_the_program_ends(child, last, status):
+    if status == 130:
+        status = -2 if sys.platform != "win32" else 0xC000013A  # the interpreter ends itself by the signal
+    ended = child(f'emit("slow", 1)\n{last}', status)
+    assert ended.out == ["done 1"], ended
+
+
+def test_what_handlers_emit_is_finished_too(child):
+    ended = child("""
+        @on("chain")
+        async def chain(number):
+            await asyncio.sleep(0.01)
+            print(number)
+            emit("chain" if number else "slow", number - 1)
+
+        emit("chain", 3)
+    """)
+    assert ended.out == ["3", "2", "1", "0", "done -1"], ended
+
+
+def test_handlers_that_drain_are_finished_too(child):
+    ended = child("""
+        @on("x")
+        async def handler(sender):
+            await drain_async()
+            await asyncio.sleep(0.05)
+            print("drained")
+
+        emit("x"), emit("slow", 1)
+    """)
+    assert ended.out == ["done 1", "drained"], ended
+
+
+@pytest.mark.skipif(not THREADS_AT_EXIT, reason="this Python cannot start threads at exit")
+def test_handlers_may_use_to_thread_at_exit(child):
+    ended = child("""
+        @on("x")
+        async def handler(sender):
+            await asyncio.sleep(0.05)
+            print(await asyncio.to_thread(lambda: "in a thread"))
+
+        emit("x")
+    """)
+    assert ended.out == ["in a thread"], ended
+    assert ended.stderr == ""
+
+
+def test_handlers_that_have_a_pool_already_may_use_it_at_exit(child):
+    ended = child("""
+        @on("x")
+        async def handler(sender):
+            await asyncio.to_thread(int)
+            await asyncio.sleep(0.05)
+            print(await asyncio.to_thread(lambda: "in a thread"))
+
+        emit("x")
+        import time
+        while threading.active_count() < 3:
+            time.sleep(0.001)
+    """)
+    assert ended.out == ["in a thread"], ended
+
+
+def test_exceptions_at_exit_are_logged(child):
+    ended = child("""
+        @on("x")
+        async def handler(sender):
+            await asyncio.sleep(0.05)
+            raise ValueError("at exit")
+
+        emit("x")
+    """)
+    assert ended.logged == 1, ended
+    assert "ValueError: at exit" in ended.stderr, ended
+
+
+@pytest.mark.parametrize("blocks", ["await asyncio.get_running_loop().create_future()", "threading.Event().wait()"])
+def test_what_takes_too_long_is_given_up_and_logged(child, blocks):
+    ended = child(f"""
+        import cyevents._aio
+        cyevents._aio.EXIT_LIMIT = 0.2
+        begun = threading.Event()
+
+        @on("x")
+        async def handler(sender):
+            begun.set()
+            {blocks}
+
+        emit("x")
+        begun.wait()
+    """)
+    assert ended.logged == 1, ended
+
+
+def test_what_can_be_finished_is_finished_though_something_else_is_given_up(child):
+    ended = child("""
+        import cyevents._aio
+        cyevents._aio.EXIT_LIMIT = 0.5
+
+        @on("x")
+        async def handler(sender):
+            await asyncio.get_running_loop().create_future()
+
+        emit("x")
+        emit("slow", 1)
+    """)
+    assert ended.out == ["done 1"], ended
+    assert ended.logged == 1, ended
+
+
+def test_the_limit_is_documented(api):
+    api.drain()
+    import cyevents._aio
+
+    assert f"{cyevents._aio.EXIT_LIMIT:g} seconds" in api.drain.__doc__
+
+
+def finished_or_logged(ended, number=1):
+    """Whether each handler has run, or has at least been given up with a word."""
+    return len([line for line in ended.out if line.startswith("done")]) + ended.logged == number
+
+
+@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize("registered", ["before", "after"])
+def test_emission_in_atexit(child, running, registered):
+    register = 'atexit.register(emit, "slow", "at exit")'
+    start = 'emit("slow", "before"); drain()' if running else "pass"
+    lines = [register, start] if registered == "before" else [start, register]
+    ended = child("\n".join(lines))
+    assert finished_or_logged(ended, 1 + running), ended
+
+
+def test_emission_in_atexit_in_a_loop_of_its_own(child):
+    ended = child("""
+        async def main():
+            emit("slow", 1)
+            await drain_async()
+            await emit_async("slow", 2)
+
+        atexit.register(lambda: asyncio.run(main()))
+    """)
+    assert ended.out == ["done 1", "done 2"], ended
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_emission_in_a_thread_that_outlives_main(child, running):
+    ended = child(f"""
+        def worker():
+            threading.main_thread().join()
+            emit("slow", "late")
+
+        if {running}:
+            emit("slow", "before")
+            drain()
+        threading.Thread(target=worker).start()
+    """)
+    assert finished_or_logged(ended, 1 + running), ended
+    if running:
+        assert ended.out == ["done before", "done late"], ended
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["pass", "import asyncio", "from cyevents import drain", "from cyevents import drain; emit('slow'); drain()"],
+)
+def test_emission_of_a_finalizer_at_shutdown_does_not_crash(child, before):
+    ended = child(
+        f"""
+        import logging, os, sys
+        from cyevents import emit, on
+        logging.basicConfig(format="%(name)s %(levelname)s")
+
+        @on("slow", weak=False)
+        async def slow(sender):
+            pass
+
+        @on("sync", weak=False)
+        def sync(sender, write=os.write):
+            write(1, b"sync handler\\n")
+
+        class Late:
+            def __del__(self, emit=emit, finalizing=sys.is_finalizing):
+                if finalizing():
+                    emit("sync")
+                    emit("slow", "late")
+                    emit("sync")
+
+        {before}
+        late = Late()
+    """,
+        prelude="",
+    )
+    assert ended.out == ["sync handler"] * 2, ended
+    told = ended.logged if "drain" in before else ended.stderr.count("is not run")  # where logging cannot be had
+    assert told == 1, ended  # nothing is given up in silence
+
+
+def test_asyncio_run_cancels_what_is_scheduled_and_exit_does_not_wait_for_it(child):
+    ended = child("""
+        @on("x")
+        async def handler(sender):
+            print("begun")
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                print("cancelled")
+
+        async def main():
+            emit("x")
+            await asyncio.sleep(0)
+
+        asyncio.run(main())
+        print("end")
+    """)
+    assert ended.out == ["begun", "cancelled", "end"], ended
+    assert ended.stderr == ""
+
+
+def test_emission_to_a_named_loop_that_has_ended_is_finished_at_exit(child):
+    ended = child("""
+        async def main():
+            use_loop(asyncio.get_running_loop())
+
+        asyncio.run(main())
+        emit("slow", 1)
+    """)
+    assert ended.out == ["done 1"], ended
+
+
+# Forks
+
+
+FORK = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # forking where threads run
+
+def fork(what):
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            what()
+            sys.stdout.flush()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+"""
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no os.fork")
+
+
+@forks
+def test_after_a_fork_the_child_has_a_background_loop_of_its_own(child):
+    ended = child(
+        FORK
+        + textwrap.dedent("""
+        def in_child():
+            emit("slow", "in the child")
+            print(drain(30))
+
+        emit("slow", "in the parent")
+        drain()
+        print(fork(in_child))
+        emit("slow", "in the parent again")
+    """)
+    )
+    expected = ["done in the parent", "done in the child", "True", "0", "done in the parent again"]
+    assert ended.out == expected, ended
+
+
+@forks
+def test_after_a_fork_what_was_scheduled_is_the_parents(child):
+    ended = child(
+        FORK
+        + textwrap.dedent("""
+        from concurrent.futures import Future
+        begun, gate = threading.Event(), Future()
+
+        @on("x")
+        async def handler(sender):
+            begun.set()
+            await asyncio.wrap_future(gate)
+            print("finished", os.getpid() == parent)
+
+        parent = os.getpid()
+        emit("x")
+        begun.wait()
+        print(fork(lambda: print(drain(30), asyncio.run(drain_async(30)))))
+        gate.set_result(None)
+    """)
+    )
+    assert ended.out == ["True True", "0", "finished True"], ended
+
+
+@forks
+def test_a_forked_child_finishes_its_handlers_at_exit(child):
+    ended = child(
+        FORK
+        + textwrap.dedent("""
+        emit("slow", "in the parent")
+        drain()
+        sys.stdout.flush()
+        pid = os.fork()
+        emit("slow", "after the fork")
+        if pid:
+            print(os.waitpid(pid, 0)[1])
+    """)
+    )
+    assert sorted(ended.out) == ["0", "done after the fork", "done after the fork", "done in the parent"], ended
+
+
+@forks
+def test_a_fork_before_the_first_need(child):
+    ended = child(
+        FORK
+        + textwrap.dedent("""
+        def in_child():
+            emit("slow", "in the child")
+            print(drain(30))
+
+        drain()
+        print(fork(in_child))
+        emit("slow", "in the parent")
+    """)
+    )
+    assert ended.out == ["done in the child", "True", "0", "done in the parent"], ended

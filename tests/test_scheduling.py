@@ -1,0 +1,1190 @@
+"""What `emit` does with async handlers: which loop they go to, when they start, and what becomes of their errors."""
+
+import asyncio
+import contextvars
+import functools
+import gc
+import logging
+import sys
+import threading
+import types
+import weakref
+from concurrent.futures import Future, ThreadPoolExecutor
+from unittest.mock import AsyncMock
+
+import pytest
+
+GUARD = 30  # seconds after which a test that hangs fails
+
+
+def plain_factory(loop, coroutine, **options):
+    return asyncio.Task(coroutine, loop=loop, **options)
+
+
+FACTORIES = [
+    pytest.param(None, id="no_factory"),
+    pytest.param(plain_factory, id="plain_factory"),
+    pytest.param(
+        getattr(asyncio, "eager_task_factory", None),
+        id="eager_task_factory",
+        marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="no eager tasks"),
+    ),
+]
+
+
+def in_thread(call, *args):
+    """Call it in a new thread, where no loop runs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call, *args).result(GUARD)
+
+
+def watch_loop():
+    """A list to which the running loop's exception handler adds each context."""
+    seen = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: seen.append(context))
+    return seen
+
+
+def errors_of(caplog):
+    return [record for record in caplog.records if record.name == "cyevents" and record.levelno == logging.ERROR]
+
+
+# Kinds of async handlers. Each logs that its body ran, and returns "value"; the async generator yields it.
+
+
+def coroutine_function(log):
+    async def handler(sender):
+        await asyncio.sleep(0)
+        log.append(sender)
+        return "value"
+
+    return handler
+
+
+class AsyncCallable:
+    def __init__(self, log):
+        self.body = coroutine_function(log)
+
+    async def __call__(self, sender):
+        return await self.body(sender)
+
+    async def method(self, sender):
+        return await self.body(sender)
+
+
+class Awaitable:
+    def __init__(self, coroutine):
+        self.coroutine = coroutine
+
+    def __await__(self):
+        return self.coroutine.__await__()
+
+
+def decorated(log):
+    body = coroutine_function(log)
+
+    @functools.wraps(body)
+    def wrapper(*args):
+        return body(*args)
+
+    return wrapper
+
+
+def returns_awaitable(log):
+    body = coroutine_function(log)
+
+    def handler(sender):
+        return Awaitable(body(sender))
+
+    return handler
+
+
+def generator_coroutine(log):
+    @types.coroutine
+    def handler(sender):
+        yield
+        log.append(sender)
+        return "value"
+
+    return handler
+
+
+def async_generator(log):
+    async def handler(sender):
+        await asyncio.sleep(0)
+        log.append(sender)
+        yield "value"
+
+    return handler
+
+
+def returns_task(log):
+    body = coroutine_function(log)
+
+    def handler(sender):
+        return asyncio.ensure_future(body(sender))
+
+    return handler
+
+
+def returns_future(log):
+    def handler(sender):
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+
+        def resolve():
+            log.append(sender)
+            future.set_result("value")
+
+        loop.call_soon(resolve)
+        return future
+
+    return handler
+
+
+def async_mock(log):
+    return AsyncMock(side_effect=coroutine_function(log))
+
+
+LOOPLESS = {
+    "coroutine_function": coroutine_function,
+    "async_method": lambda log: AsyncCallable(log).method,
+    "async_call": AsyncCallable,
+    "partial": lambda log: functools.partial(coroutine_function(log)),
+    "decorated": decorated,
+    "returns_awaitable": returns_awaitable,
+    "types_coroutine": generator_coroutine,
+    "async_generator": async_generator,
+    "async_mock": async_mock,
+}
+KINDS = {**LOOPLESS, "returns_task": returns_task, "returns_future": returns_future}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_async_handler_is_scheduled_in_the_running_loop(api, ns, run, kind):
+    log = []
+    ns.event("x").connect(KINDS[kind](log), weak=False)
+
+    async def main():
+        assert ns.emit("x", "sender") == []
+        assert log == []
+        assert await api.drain_async(GUARD)
+
+    run(main())
+    assert log == ["sender"]
+
+
+@pytest.mark.parametrize("kind", LOOPLESS)
+def test_every_kind_of_async_handler_is_scheduled_in_the_background_loop(api, ns, kind):
+    log = []
+    ns.event("x").connect(LOOPLESS[kind](log), weak=False)
+    assert ns.emit("x", "sender") == []
+    assert api.drain(GUARD)
+    assert log == ["sender"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_async_handler_is_awaited_by_emit_async(ns, run, kind):
+    log = []
+    ns.event("x").connect(KINDS[kind](log), weak=False)
+
+    async def main():
+        return await ns.emit_async("x", "sender")
+
+    assert run(main()) == [["value"] if kind == "async_generator" else "value"]
+    assert log == ["sender"]
+
+
+def test_emit_ignores_what_async_handlers_return_even_false(api, ns, run):
+    @ns.on("x", priority=1)
+    async def refuse(sender):
+        return False
+
+    @ns.on("x")
+    def answer(sender):
+        return 1
+
+    async def main():
+        results = ns.emit("x")
+        assert await api.drain_async(GUARD)
+        return results
+
+    results = run(main())
+    assert results == [1]
+    assert type(results) is list
+
+
+# With a running loop
+
+
+def test_with_a_running_loop_each_handler_is_a_task_of_it(api, ns, run):
+    seen = []
+
+    async def handler(sender):
+        seen.append((asyncio.get_running_loop(), asyncio.current_task()))
+
+    async def other(sender):
+        await handler(sender)
+
+    ns.event("x").connect(handler)
+    ns.event("x").connect(other)
+
+    async def main():
+        ns.emit("x")
+        assert await api.drain_async(GUARD)
+        assert [loop for loop, _ in seen] == [asyncio.get_running_loop()] * 2
+        assert len({asyncio.current_task(), *(task for _, task in seen)}) == 3
+
+    run(main())
+
+
+def test_the_running_loops_task_factory_is_honoured(api, ns, run):
+    made, seen = [], []
+
+    def factory(loop, coroutine, **options):
+        made.append(asyncio.Task(coroutine, loop=loop, **options))
+        return made[-1]
+
+    @ns.on("x")
+    async def handler(sender):
+        seen.append(asyncio.current_task())
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(factory)
+        ns.emit("x")
+        assert len(made) == 1
+        assert await api.drain_async(GUARD)
+        assert seen == made[:1]
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_nothing_runs_before_emit_returns(api, ns, run, kind, factory):
+    log = []
+    ns.event("x").connect(KINDS[kind](log), weak=False)
+
+    @ns.on("x")
+    async def at_once(sender):
+        log.append("at once")
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(factory)
+        ns.emit("x", "sender")
+        assert log == []
+        assert await api.drain_async(GUARD)
+        assert sorted(log) == ["at once", "sender"]
+
+    run(main())
+
+
+def test_handlers_start_in_dispatch_order(api, ns, run):
+    log = []
+
+    @ns.on("x")
+    async def second(sender):
+        log.append((sender, 2))
+
+    @ns.on("x", priority=1)
+    async def first(sender):
+        log.append((sender, 1))
+
+    async def main():
+        ns.emit("x", "a")
+        ns.emit("x", "b")
+        assert await api.drain_async(GUARD)
+
+    run(main())
+    assert log == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_scheduled_tasks_are_kept_alive_until_they_are_done_and_then_let_go(api, ns, run, collect, factory):
+    held = []
+
+    @ns.on("x")
+    async def handler(sender):
+        future = asyncio.get_running_loop().create_future()
+        held.append(weakref.ref(future))  # nothing else knows the future, nor the task that awaits it
+        held.append(weakref.ref(asyncio.current_task()))
+        await future
+        held.append("done")
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(factory)
+        ns.emit("x")
+        while not held:
+            await asyncio.sleep(0)
+        collect()
+        held[0]().set_result(None)
+        assert await api.drain_async(GUARD)
+        assert held[-1] == "done"
+        await asyncio.sleep(0)
+        collect()
+        assert held[1]() is None
+
+    run(main())
+
+
+def test_a_running_loop_goes_before_the_named_one(api, ns, run):
+    seen = []
+
+    @ns.on("x")
+    async def handler(sender):
+        seen.append(asyncio.get_running_loop())
+
+    async def inner():
+        ns.emit("x")
+        assert await api.drain_async(GUARD)
+        return asyncio.get_running_loop()
+
+    async def main():
+        api.use_loop(asyncio.get_running_loop())
+        assert seen == [await asyncio.to_thread(run, inner())]
+
+    run(main())
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_asyncio_run_cancels_what_is_still_scheduled(ns, run, factory):
+    log = []
+
+    @ns.on("x")
+    async def handler(sender):
+        log.append("started")
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            log.append("cancelled")
+            raise
+
+    async def main():
+        reports.append(watch_loop())
+        asyncio.get_running_loop().set_task_factory(factory)
+        ns.emit("x")
+        while not log:
+            await asyncio.sleep(0)
+
+    reports = []
+    run(main())
+    assert log == ["started", "cancelled"]
+    assert reports == [[]]  # a cancelled handler is no error
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_a_task_that_is_cancelled_before_it_starts_makes_no_noise(api, ns, run, collect, factory):
+    log = []
+
+    @ns.on("x")
+    async def handler(sender):
+        log.append("ran")
+
+    async def main():
+        reports = watch_loop()
+        asyncio.get_running_loop().set_task_factory(factory)
+        ns.emit("x")
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        assert await api.drain_async(GUARD)
+        assert reports == []
+
+    run(main())
+    collect()  # a coroutine that nobody awaited warns here, which is an error
+    assert log == []
+
+
+# Context variables
+
+
+def test_context_variables_go_along_to_the_running_loop_and_stay_apart(api, ns, run):
+    check_context_variables(ns, lambda main: run(settled(main, api)))
+
+
+def test_context_variables_go_along_to_the_background_loop_and_stay_apart(api, ns):
+    def here(main):
+        contextvars.copy_context().run(main)
+        assert api.drain(GUARD)
+
+    check_context_variables(ns, here)
+
+
+def test_context_variables_go_along_to_the_named_loop_and_stay_apart(api, ns, run):
+    async def worker(main):
+        api.use_loop(asyncio.get_running_loop())
+        await asyncio.to_thread(main)
+        assert await api.drain_async(GUARD)
+
+    check_context_variables(ns, lambda main: run(worker(main)))
+
+
+async def settled(main, api):
+    main()
+    assert await api.drain_async(GUARD)
+
+
+def check_context_variables(ns, environment):
+    variable = contextvars.ContextVar("variable", default="nobody's")
+    seen, after = [], []
+
+    async def one(sender):
+        seen.append(variable.get())
+        variable.set("a handler's")
+        await asyncio.sleep(0)
+        seen.append(variable.get())
+
+    async def other(sender):
+        seen.append(variable.get())
+
+    ns.event("x").connect(one)
+    ns.event("x").connect(other)
+
+    def main():
+        variable.set("the emitter's")
+        ns.emit("x")
+        variable.set("later")
+        after.append(variable.get())
+
+    environment(main)
+    assert sorted(seen) == ["a handler's", "the emitter's", "the emitter's"]
+    assert after == ["later"]
+    assert variable.get() == "nobody's"
+
+
+# The loop named by use_loop
+
+
+@pytest.fixture
+def where(ns):
+    """Emit `x`: its handler adds its loop and thread to the list that this is."""
+    seen = []
+
+    @ns.on("x")
+    async def handler(sender):
+        seen.append((asyncio.get_running_loop(), threading.current_thread()))
+
+    yield seen
+    del handler
+
+
+def test_worker_threads_emit_to_the_named_loop(api, ns, run, where):
+    async def main():
+        api.use_loop(asyncio.get_running_loop())
+        await asyncio.to_thread(ns.emit, "x")
+        assert await api.drain_async(GUARD)
+        assert where == [(asyncio.get_running_loop(), threading.current_thread())]
+
+    run(main())
+
+
+def test_drain_async_covers_what_a_thread_has_just_emitted_to_the_named_loop(api, ns, run, where):
+    async def main():
+        api.use_loop(asyncio.get_running_loop())
+        in_thread(ns.emit, "x")
+        assert await api.drain_async(GUARD)
+        assert len(where) == 1
+
+    run(main())
+
+
+def test_the_named_loops_task_factory_is_honoured(api, ns, run):
+    made, seen = [], []
+
+    def factory(loop, coroutine, **options):
+        made.append(asyncio.Task(coroutine, loop=loop, **options))
+        return made[-1]
+
+    @ns.on("x")
+    async def handler(sender):
+        seen.append(asyncio.current_task())
+
+    async def main():
+        api.use_loop(asyncio.get_running_loop())
+        asyncio.get_running_loop().set_task_factory(factory)
+        await asyncio.to_thread(ns.emit, "x")
+        assert await api.drain_async(GUARD)
+        assert len(seen) == 1
+        assert seen[0] in made
+
+    run(main())
+
+
+def test_emissions_of_a_thread_start_in_order_in_the_named_loop(api, ns, run):
+    log = []
+
+    @ns.on("x")
+    async def handler(sender):
+        log.append(sender)
+
+    def worker():
+        for number in range(100):
+            ns.emit("x", number)
+
+    async def main():
+        api.use_loop(asyncio.get_running_loop())
+        await asyncio.to_thread(worker)
+        assert await api.drain_async(GUARD)
+
+    run(main())
+    assert log == list(range(100))
+
+
+def test_a_closed_loop_counts_as_none(api, ns, where):
+    loop = asyncio.new_event_loop()
+    loop.close()
+    api.use_loop(loop)
+    ns.emit("x")
+    assert api.drain(GUARD)
+    assert [thread.daemon for _, thread in where] == [True]
+
+
+def test_a_loop_that_asyncio_run_has_closed_counts_as_none(api, ns, run, where):
+    async def main():
+        api.use_loop(asyncio.get_running_loop())
+
+    run(main())
+    ns.emit("x")
+    assert api.drain(GUARD)
+    assert len(where) == 1
+
+
+def test_use_loop_none_means_the_background_loop_again(api, ns, run, where):
+    async def main():
+        api.use_loop(asyncio.get_running_loop())
+        api.use_loop(None)
+        await asyncio.to_thread(ns.emit, "x")
+        assert await api.drain_async(GUARD)
+        assert len(where) == 1
+        assert where[0][0] is not asyncio.get_running_loop()
+
+    run(main())
+
+
+@pytest.mark.parametrize("what", [3, "loop", object()])
+def test_use_loop_refuses_what_is_no_loop(api, what):
+    with pytest.raises(TypeError, match="event loop or None"):
+        api.use_loop(what)
+
+
+def test_what_fails_in_the_named_loop_reaches_its_exception_handler(api, ns, run):
+    error = ValueError("of the handler")
+
+    @ns.on("x")
+    async def handler(sender):
+        raise error
+
+    async def main():
+        seen = watch_loop()
+        api.use_loop(asyncio.get_running_loop())
+        await asyncio.to_thread(ns.emit, "x")
+        assert await api.drain_async(GUARD)
+        assert [context["exception"] for context in seen] == [error]
+
+    run(main())
+
+
+# The background loop
+
+
+def test_without_a_loop_all_handlers_share_one_loop_on_one_daemon_thread(api, ns, where):
+    start = threading.Barrier(8)
+
+    def worker():
+        start.wait(GUARD)
+        for _ in range(20):
+            ns.emit("x")
+
+    threads = [threading.Thread(target=worker) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(GUARD)
+    assert api.drain(GUARD)
+    assert len(where) == 160
+    assert len(set(where)) == 1
+    thread = where[0][1]
+    assert thread.daemon
+    assert thread not in threads
+    assert thread is not threading.current_thread()
+
+
+def test_the_background_loop_stays_the_same(api, ns, where):
+    ns.emit("x")
+    assert api.drain(GUARD)
+    ns.emit("x")
+    assert api.drain(GUARD)
+    assert len(where) == 2
+    assert len(set(where)) == 1
+
+
+def test_handlers_in_the_background_loop_start_in_order(api, ns):
+    log = []
+
+    @ns.on("x")
+    async def second(sender):
+        log.append((sender, 2))
+
+    @ns.on("x", priority=1)
+    async def first(sender):
+        log.append((sender, 1))
+
+    for number in range(100):
+        ns.emit("x", number)
+    assert api.drain(GUARD)
+    assert log == [(number, place) for number in range(100) for place in (1, 2)]
+
+
+def test_emissions_in_the_background_loop_stay_in_it(api, ns, where):
+    @ns.on("first")
+    async def handler(sender):
+        ns.emit("x")
+
+    ns.emit("first")
+    ns.emit("x")
+    assert api.drain(GUARD)
+    assert len(where) == 2
+    assert len(set(where)) == 1
+
+
+def test_tasks_in_the_background_loop_are_kept_alive(api, ns, collect):
+    started, held = threading.Event(), []
+
+    @ns.on("x")
+    async def handler(sender):
+        future = asyncio.get_running_loop().create_future()
+        held.append(asyncio.get_running_loop())
+        held.append(weakref.ref(future))
+        started.set()
+        await future
+        held.append("done")
+
+    ns.emit("x")
+    assert started.wait(GUARD)
+    in_thread(api.drain, 0.01)  # the handler waits for its future by now
+    collect()
+    held[0].call_soon_threadsafe(held[1]().set_result, None)
+    assert api.drain(GUARD)
+    assert held[-1] == "done"
+
+
+# drain
+
+
+def test_drain_with_nothing_scheduled_is_true(api):
+    assert api.drain() is True
+    assert api.drain(timeout=GUARD) is True
+
+
+def test_drain_waits_for_the_background_loop(api, ns):
+    log = []
+
+    @ns.on("x")
+    async def handler(sender):
+        for _ in range(100):
+            await asyncio.sleep(0)
+        log.append("done")
+
+    ns.emit("x")
+    assert api.drain() is True
+    assert log == ["done"]
+
+
+def test_drain_waits_for_what_handlers_emit(api, ns):
+    log = []
+
+    @ns.on("x")
+    async def handler(number):
+        await asyncio.sleep(0)
+        log.append(number)
+        if number:
+            ns.emit("x", number - 1)
+
+    ns.emit("x", 5)
+    assert api.drain(GUARD) is True
+    assert log == [5, 4, 3, 2, 1, 0]
+
+
+def test_drain_is_false_when_time_is_up_and_leaves_the_handler_running(api, ns):
+    gate, log = Future(), []
+
+    @ns.on("x")
+    async def handler(sender):
+        await asyncio.wrap_future(gate)
+        log.append("done")
+
+    ns.emit("x")
+    try:
+        assert api.drain(0.01) is False
+        assert api.drain(timeout=0) is False
+    finally:
+        gate.set_result(None)
+    assert api.drain(GUARD) is True
+    assert log == ["done"]
+
+
+def test_drain_without_time_is_true_when_nothing_is_left(api, ns, where):
+    ns.emit("x")
+    assert api.drain(GUARD)
+    assert {api.drain(timeout=0) for _ in range(100)} == {True}
+
+
+def test_drain_in_a_running_loop_is_an_error_that_names_drain_async(api, run):
+    async def main():
+        with pytest.raises(RuntimeError, match=r"await drain_async\("):
+            api.drain()
+
+    run(main())
+
+
+def test_drain_in_the_background_loop_is_an_error_too(api, ns):
+    caught = []
+
+    @ns.on("x")
+    async def handler(sender):
+        try:
+            api.drain()
+        except RuntimeError as error:
+            caught.append(str(error))
+
+    ns.emit("x")
+    assert api.drain(GUARD)
+    assert len(caught) == 1
+    assert "drain_async" in caught[0]
+
+
+def test_drain_holds_though_a_handler_fails(api, ns, caplog):
+    @ns.on("x")
+    async def handler(sender):
+        raise ValueError
+
+    ns.emit("x")
+    assert api.drain(GUARD) is True
+
+
+# drain_async
+
+
+def test_drain_async_with_nothing_scheduled_is_true(api, run):
+    assert run(api.drain_async()) is True
+
+
+def test_drain_async_waits_for_the_running_loops_handlers_and_what_they_emit(api, ns, run):
+    log = []
+
+    @ns.on("x")
+    async def handler(number):
+        await asyncio.sleep(0)
+        log.append(number)
+        if number:
+            ns.emit("x", number - 1)
+
+    async def main():
+        ns.emit("x", 5)
+        assert await api.drain_async() is True
+        assert log == [5, 4, 3, 2, 1, 0]
+
+    run(main())
+
+
+def test_drain_async_waits_for_the_background_loop_too(api, ns, run):
+    gate, log = Future(), []
+
+    @ns.on("x")
+    async def handler(sender):
+        await asyncio.wrap_future(gate)
+        log.append(sender)
+
+    async def main():
+        in_thread(ns.emit, "x", "background")
+        ns.emit("x", "here")
+        waiting = asyncio.ensure_future(api.drain_async())
+        await asyncio.wait({waiting}, timeout=0.01)
+        assert not waiting.done()
+        gate.set_result(None)
+        assert await waiting is True
+        assert sorted(log) == ["background", "here"]
+
+    run(main())
+
+
+def test_drain_async_waits_for_what_is_emitted_to_the_background_meanwhile(api, ns, run):
+    gate, log = Future(), []
+
+    @ns.on("first")
+    async def first(sender):
+        await asyncio.wrap_future(gate)
+
+    @ns.on("here")
+    async def here(sender):
+        while not gate.done():  # let drain_async begin to wait for `first`
+            await asyncio.sleep(0)
+            if len(log) == 10:
+                gate.set_result(None)
+            log.append("tick")
+        assert in_thread(api.drain, GUARD)  # nothing is left there,
+        in_thread(ns.emit, "second")  # and now something is
+
+    @ns.on("second")
+    async def second(sender):
+        for _ in range(100):
+            await asyncio.sleep(0)
+        log.append("done")
+
+    async def main():
+        in_thread(ns.emit, "first")
+        ns.emit("here")
+        assert await api.drain_async(GUARD) is True
+        assert log[-1] == "done"
+
+    run(main())
+
+
+@pytest.mark.parametrize("place", ["here", "background"])
+@pytest.mark.parametrize("timeout", [0, 0.01])
+def test_drain_async_is_false_when_time_is_up_and_leaves_the_handler_running(api, ns, run, place, timeout):
+    gate, log = Future(), []
+
+    @ns.on("x")
+    async def handler(sender):
+        await asyncio.wrap_future(gate)
+        log.append("done")
+
+    async def main():
+        if place == "here":
+            ns.emit("x")
+        else:
+            in_thread(ns.emit, "x")
+        try:
+            assert await api.drain_async(timeout) is False
+        finally:
+            gate.set_result(None)
+        assert await api.drain_async(timeout=GUARD) is True
+        assert log == ["done"]
+
+    run(main())
+
+
+def test_drain_async_without_time_is_true_when_nothing_is_left(api, ns, run, where):
+    async def main():
+        in_thread(ns.emit, "x")
+        ns.emit("x")
+        assert await api.drain_async(GUARD) is True
+        assert {await api.drain_async(timeout=0) for _ in range(100)} == {True}
+
+    run(main())
+
+
+@pytest.mark.parametrize("place", ["here", "background"])
+def test_handlers_that_drain_wait_for_the_others_not_for_themselves(api, ns, run, place):
+    log, finished = [], Future()
+
+    def note(what):
+        log.append(what)
+        if len(log) == 3:
+            finished.set_result(None)
+
+    @ns.on("first")
+    async def first(sender):
+        ns.emit("x")
+
+    @ns.on("x")
+    async def drains(sender):
+        note(await api.drain_async(GUARD))
+
+    @ns.on("x")
+    async def drains_too(sender):
+        note(await api.drain_async(GUARD))
+
+    @ns.on("x")
+    async def other(sender):
+        for _ in range(10):
+            await asyncio.sleep(0)
+        note("other")
+
+    async def main():
+        ns.emit("first")
+        await asyncio.wait_for(asyncio.wrap_future(finished), GUARD)
+
+    if place == "here":
+        run(main())
+    else:
+        ns.emit("first")
+        finished.result(GUARD)
+    assert log == ["other", True, True]
+
+
+def test_who_is_no_handler_waits_for_handlers_that_drain_too(api, ns, run):
+    first, second, log = Future(), Future(), []
+
+    @ns.on("background")
+    async def background(sender):
+        await asyncio.wrap_future(first)
+
+    @ns.on("x")
+    async def drains(sender):
+        log.append("drains")
+        await api.drain_async(GUARD)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        log.append("done")
+
+    @ns.on("x")
+    async def other(sender):
+        await asyncio.wrap_future(second)
+
+    async def main():
+        in_thread(ns.emit, "background")
+        waiting = asyncio.ensure_future(api.drain_async(GUARD))
+        ns.emit("x")
+        while not log:
+            await asyncio.sleep(0)
+        first.set_result(None)  # both wait for `other` now, or soon
+        await asyncio.wait({waiting}, timeout=0.05)
+        second.set_result(None)
+        assert await waiting is True
+        assert log == ["drains", "done"]
+
+    run(main())
+
+
+def test_cancelling_drain_async_leaves_the_handlers_running(api, ns, run):
+    log = []
+
+    async def main():
+        gate = asyncio.Event()
+
+        @ns.on("x")
+        async def handler(sender):
+            await gate.wait()
+            log.append("done")
+
+        ns.emit("x")
+        waiting = asyncio.ensure_future(api.drain_async())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        gate.set()
+        assert await api.drain_async(GUARD)
+
+    run(main())
+    assert log == ["done"]
+
+
+# Exceptions of handlers that nobody awaits
+
+
+class Fatal(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("on_error", [None, "raise", "group"])
+@pytest.mark.parametrize("error_type", [ValueError, Fatal])
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_exceptions_reach_the_loops_exception_handler_in_the_next_tick(
+    api, ns, run, collect, on_error, error_type, factory
+):
+    tasks, error = [], error_type("of the handler")
+
+    @ns.on("x")
+    async def handler(sender):
+        tasks.append(asyncio.current_task())  # held, so that no finalizer could tell
+        raise error
+
+    async def main():
+        ns.on_error = on_error
+        seen = watch_loop()
+        asyncio.get_running_loop().set_task_factory(factory)
+        ns.emit("x")
+        while not tasks:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the tick after
+        assert [context["exception"] for context in seen] == [error]
+        assert "'x'" in seen[0]["message"]
+        tasks.clear()
+        await asyncio.sleep(0)
+        collect()
+        assert len(seen) == 1  # and not once more by a finalizer
+
+    run(main())
+
+
+def test_exceptions_of_async_generators_and_futures_reach_the_exception_handler(api, ns, run):
+    @ns.on("x")
+    async def generator(sender):
+        yield 1
+        raise ValueError("generator")
+
+    @ns.on("x")
+    def future(sender):
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(ValueError("future"))
+        return future
+
+    async def main():
+        seen = watch_loop()
+        ns.emit("x")
+        assert await api.drain_async(GUARD)
+        assert sorted(str(context["exception"]) for context in seen) == ["future", "generator"]
+
+    run(main())
+
+
+def test_one_handlers_exception_does_not_disturb_the_others(api, ns, run):
+    log = []
+
+    @ns.on("x")
+    async def fails(sender):
+        raise ValueError
+
+    @ns.on("x")
+    async def works(sender):
+        await asyncio.sleep(0)
+        log.append("done")
+
+    async def main():
+        watch_loop()
+        ns.emit("x")
+        assert await api.drain_async(GUARD)
+
+    run(main())
+    assert log == ["done"]
+
+
+@pytest.mark.parametrize("on_error", [None, "raise", "group"])
+@pytest.mark.parametrize("error_type", [ValueError, Fatal, SystemExit, KeyboardInterrupt])
+def test_exceptions_in_the_background_loop_are_logged_and_the_loop_goes_on(api, ns, caplog, on_error, error_type):
+    log, error = [], error_type("of the handler")
+
+    @ns.on("x")
+    async def handler(sender):
+        raise error
+
+    @ns.on("x")
+    async def works(sender):
+        await asyncio.sleep(0)
+        log.append("done")
+
+    ns.on_error = on_error
+    ns.emit("x")
+    assert api.drain(GUARD)
+    assert log == ["done"]
+    assert [record.exc_info[1] for record in errors_of(caplog)] == [error]
+
+
+def test_what_is_logged_names_handler_and_event(api, ns, caplog):
+    @ns.on("x")
+    async def the_handler(sender):
+        raise ValueError
+
+    ns.emit("x")
+    assert api.drain(GUARD)
+    (record,) = errors_of(caplog)
+    assert "the_handler" in record.getMessage()
+    assert "'x'" in record.getMessage()
+
+
+def test_what_is_logged_comes_at_once_not_from_a_finalizer(api, ns, caplog):
+    tasks = []
+
+    @ns.on("x")
+    async def handler(sender):
+        tasks.append(asyncio.current_task())
+        raise ValueError
+
+    ns.emit("x")
+    assert api.drain(GUARD)
+    assert len(errors_of(caplog)) == 1
+    tasks.clear()
+    gc.collect()
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("place", ["here", "background"])
+@pytest.mark.parametrize("level", ["event", "namespace"])
+def test_a_callable_on_error_gets_them_in_their_loop(api, ns, run, caplog, place, level):
+    error, got, threads = ValueError("of the handler"), [], set()
+    event = ns.event("x")
+
+    @event.connect
+    async def handler(sender):
+        threads.add(threading.get_ident())
+        raise error
+
+    def on_error(*args):
+        got.append(args)
+        threads.add(threading.get_ident())
+        asyncio.get_running_loop()
+
+    (event if level == "event" else ns).on_error = on_error
+
+    async def main():
+        seen = watch_loop()
+        event.emit("sender")
+        assert await api.drain_async(GUARD)
+        assert seen == []
+
+    if place == "here":
+        run(main())
+    else:
+        event.emit("sender")
+        assert api.drain(GUARD)
+    assert got == [(error, handler, event, "sender")]
+    assert len(threads) == 1
+    assert errors_of(caplog) == []
+
+
+def test_a_callable_on_error_does_not_get_what_is_no_exception(api, ns, run):
+    got, error = [], Fatal()
+    ns.on_error = lambda *args: got.append(args)
+
+    @ns.on("x")
+    async def handler(sender):
+        raise error
+
+    async def main():
+        seen = watch_loop()
+        ns.emit("x")
+        assert await api.drain_async(GUARD)
+        assert [context["exception"] for context in seen] == [error]
+
+    run(main())
+    assert got == []
+
+
+@pytest.mark.parametrize("place", ["here", "background"])
+def test_what_a_callable_on_error_raises_there_is_not_lost(api, ns, run, caplog, place):
+    worse = KeyError("of on_error")
+
+    def on_error(exception, handler, event, sender):
+        raise worse
+
+    @ns.on("x")
+    async def handler(sender):
+        raise ValueError
+
+    async def main():
+        seen = watch_loop()
+        ns.emit("x")
+        assert await api.drain_async(GUARD)
+        assert [context["exception"] for context in seen] == [worse]
+
+    ns.on_error = on_error
+    if place == "here":
+        run(main())
+    else:
+        ns.emit("x")
+        assert api.drain(GUARD)
+        assert [record.exc_info[1] for record in errors_of(caplog)] == [worse]
+
+
+def test_an_async_handler_that_cannot_be_called_fails_in_the_emitter(api, ns, run):
+    @ns.on("x")
+    async def handler(sender, needed):
+        pass
+
+    async def main():
+        with pytest.raises(TypeError, match="needed"):
+            ns.emit("x")
+
+    run(main())

@@ -1,0 +1,421 @@
+"""How senders are told apart, and how they are held."""
+
+import enum
+import os
+import pathlib
+import subprocess
+import sys
+import uuid
+import weakref
+
+import pytest
+
+
+class Sender:
+    """Weakly referenceable, small, and equal to everything."""
+
+    __slots__ = ("__weakref__",)
+    __hash__ = None
+
+    def __eq__(self, other):
+        return True
+
+
+class Angry:
+    """Cannot be compared, hashed or asked for its truth."""
+
+    def __eq__(self, other):
+        raise RuntimeError
+
+    __hash__ = __bool__ = __len__ = __repr__ = __eq__
+
+
+class Text(str):
+    def __eq__(self, other):
+        return False
+
+    def __hash__(self):
+        return 7
+
+    def __str__(self):
+        return "misleading"
+
+
+class Bytes(bytes):
+    def __eq__(self, other):
+        return False
+
+    def __hash__(self):
+        return 7
+
+    def __bytes__(self):
+        return b"misleading"
+
+
+class Number(int):
+    def __eq__(self, other):
+        return False
+
+    def __hash__(self):
+        return 7
+
+    def __index__(self):
+        return -1
+
+    __int__ = __index__
+
+
+class TextEnum(str, enum.Enum):
+    A = "text"
+
+
+class StrEnum(enum.StrEnum):
+    A = "text"
+
+
+class NumberEnum(enum.IntEnum):
+    A = 10**6
+
+
+class BytesEnum(bytes, enum.Enum):
+    A = b"text"
+
+
+class Flags(enum.IntFlag):
+    A = 2**20
+
+
+@pytest.fixture
+def heard(api, ns):
+    """What a handler connected for a sender hears of another: `heard(connected, emitting)`."""
+
+    def try_(connected, emitting):
+        event = ns.event("x")
+        event.clear()
+        event.connect(handler, sender=connected)
+        assert event.emit(connected) == ["heard"]
+        answer = event.emit(emitting) == ["heard"]
+        assert event.has_handlers_for(emitting) is answer
+        if emitting is not api.ANY:  # which disconnects all
+            assert event.disconnect(handler, emitting) is answer
+        return answer
+
+    def handler(sender):
+        return "heard"
+
+    return try_
+
+
+TWICE = {
+    "tuple": lambda: tuple([1, 2]),
+    "uuid": lambda: uuid.UUID(int=5),
+    "list": list,
+    "dict": dict,
+    "float": lambda: float("1.5"),
+    "frozenset": lambda: frozenset([1]),
+    "bytearray": lambda: bytearray(b"ab"),
+    "object": Sender,
+}
+
+
+@pytest.mark.parametrize("kind", TWICE)
+def test_senders_are_matched_by_identity(heard, kind):
+    a, b = TWICE[kind](), TWICE[kind]()
+    assert a == b and a is not b
+    assert heard(a, a)
+    assert not heard(a, b)
+
+
+def test_senders_are_neither_compared_nor_hashed(heard):
+    a, b = Angry(), Angry()
+    assert heard(a, a)
+    assert not heard(a, b)
+
+
+@pytest.mark.parametrize("sender", [Sender, int, len, sys], ids=str)
+def test_anything_can_be_a_sender(heard, sender):
+    assert heard(sender, sender)
+    assert not heard(sender, "other")
+
+
+SAME = [
+    ("text", "".join(["te", "xt"])),
+    (b"text", b"".join([b"te", b"xt"])),
+    (10**6, int("1000000")),
+    (10**50, int("1" + "0" * 50)),
+    (0, int("0")),
+    ("text", Text("text")),
+    (b"text", Bytes(b"text")),
+    (10**6, Number(10**6)),
+    ("text", TextEnum.A),
+    ("text", StrEnum.A),
+    (TextEnum.A, StrEnum.A),
+    (b"text", BytesEnum.A),
+    (10**6, NumberEnum.A),
+    (2**20, Flags.A),
+    ("", Text()),
+]
+
+
+@pytest.mark.parametrize(("a", "b"), SAME, ids=lambda value: f"{type(value).__name__} {value!r}"[:30])
+def test_str_bytes_and_int_are_matched_by_value(heard, a, b):
+    assert heard(a, b)
+    assert heard(b, a)
+
+
+OTHER = [
+    ("text", "Text"),
+    ("text", b"text"),
+    (1, "1"),
+    (1, True),
+    (0, False),
+    (1, 1.0),
+    (0, None),
+    (False, None),
+    (97, b"a"),
+    ("", b""),
+    ("ANY", None),
+    (5, (int, 5)),
+    (b"a", (bytes, b"a")),
+    (b"text", bytearray(b"text")),
+    (Text("a"), Text("b")),
+    (Number(1), Number(2)),
+    (10**6, 10**6 + 2**61 - 1),  # of equal hash
+    (-1, -2),
+]
+
+
+@pytest.mark.parametrize(("a", "b"), OTHER, ids=repr)
+def test_different_types_and_values_are_different_senders(heard, a, b):
+    assert not heard(a, b)
+    assert not heard(b, a)
+
+
+def test_a_bool_is_matched_by_identity(heard):
+    assert heard(True, True)
+    assert not heard(True, False)
+
+
+def test_a_number_never_meets_the_object_whose_id_it_is(heard):
+    sender = Sender()
+    assert not heard(sender, id(sender))
+    assert not heard(id(sender), sender)
+    assert not heard(None, id(None))
+    assert not heard(id(None), None)
+
+
+def test_none_is_a_sender_like_any_other(api, heard, ns):
+    assert heard(None, None)
+    assert not heard(None, "other")
+    assert not heard(None, api.ANY)
+    assert not heard("other", None)
+
+
+def test_no_sender_reaches_the_handlers_of_any_alone(api, ns):
+    senders = []
+    event = ns.event("x")
+    event.connect(senders.append, weak=False)
+    event.connect(lambda sender: 1 / 0, sender="s", weak=False)
+    event.emit()
+    event.emit(api.ANY)
+    event.emit(sender=None)
+    assert senders == [api.ANY, api.ANY, None]
+
+
+def test_handlers_of_any_hear_every_sender(ns):
+    senders = []
+    event = ns.event("x")
+    event.connect(senders.append, weak=False)
+    event.connect(print, sender="text", weak=False, condition=lambda sender: False)
+    tried = ["text", b"text", 1, True, None, 1.5, Sender()]
+    for sender in tried:
+        event.emit(sender)
+    assert [id(sender) for sender in senders] == [id(sender) for sender in tried]
+
+
+# How senders are held
+
+
+@pytest.mark.parametrize("place", ["user.created", "user.*"])
+@pytest.mark.parametrize("warm", [False, True], ids=["", "after an emission"])
+def test_a_sender_is_held_weakly_and_its_connections_go_with_it(ns, collect, place, warm):
+    event, target = ns.event("user.created"), ns.event(place)
+    sender, other = Sender(), Sender()
+
+    def handler(sender):
+        return "heard"
+
+    target.connect(handler, sender=sender, weak=False)
+    target.connect(handler, sender=other)
+    if warm:
+        assert event.emit(sender) == ["heard"]
+    gone = weakref.ref(sender)
+    assert len(event.handlers) == 2
+    del sender
+    collect()
+    assert gone() is None
+    assert [connection.sender for connection in event.handlers] == [other]
+    assert event.emit(other) == ["heard"]
+
+
+@pytest.mark.parametrize("place", ["user.created", "user.*"])
+def test_a_new_object_with_the_id_of_a_dead_sender_never_receives_its_events(ns, collect, place):
+    event, target = ns.event("user.created"), ns.event(place)
+
+    def handler(sender):
+        return "for the dead"
+
+    met = 0
+    others = []
+    for _ in range(100):
+        sender = Sender()
+        address = id(sender)
+        target.connect(handler, sender=sender)
+        assert event.emit(sender) == ["for the dead"]
+        del sender
+        collect()
+        fresh = [Sender() for _ in range(100)]
+        others += fresh
+        for other in fresh:
+            if id(other) == address:
+                met += 1
+                assert event.emit(other) == []
+                assert not event.has_handlers_for(other)
+                event.connect(handler, sender=other)
+                assert event.emit(other) == ["for the dead"]
+                assert event.disconnect(handler, other)
+        if met:
+            return
+    pytest.skip("no address was used again")
+
+
+class Frozen:
+    """Cannot be weakly referenced."""
+
+    __slots__ = ("inside",)
+
+    def __init__(self, inside):
+        self.inside = inside
+
+
+@pytest.mark.parametrize("release", ["disconnect", "disconnect for the sender", "clear", "spent", "handler dies"])
+@pytest.mark.parametrize("make", [Frozen, lambda inside: (inside,)], ids=["slots", "tuple"])
+@pytest.mark.parametrize("place", ["user.created", "user.*"])
+def test_a_sender_that_cannot_be_weakly_referenced_is_held_until_nothing_is_connected(
+    ns, collect, place, make, release
+):
+    event, target = ns.event("user.created"), ns.event(place)
+    inside = Sender()
+    gone = weakref.ref(inside)
+    sender = make(inside)
+    del inside
+
+    def handler(sender):
+        return "heard"
+
+    target.connect(handler, sender=sender, once=release == "spent")
+    if release != "spent":
+        assert event.emit(sender) == ["heard"]
+    del sender
+    collect()
+    (connection,) = event.handlers
+    sender = connection.sender
+    del connection
+    assert gone() is (sender[0] if isinstance(sender, tuple) else sender.inside)
+    assert event.has_handlers_for(sender)
+    if release == "disconnect":
+        assert target.disconnect(handler)
+    elif release == "disconnect for the sender":
+        assert target.disconnect(handler, sender)
+    elif release == "clear":
+        target.clear()
+    elif release == "spent":
+        assert event.emit(sender) == ["heard"]
+    else:
+        del handler
+    del sender
+    collect()
+    assert gone() is None
+    assert event.handlers == []
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["without handlers", "with handlers for others"])
+def test_emitting_leaves_nothing_of_the_sender(ns, collect, connected):
+    event, other = ns.event("x"), Sender()
+
+    def handler(sender):
+        return "heard"
+
+    if connected:
+        event.connect(handler, sender=other)
+        event.connect(handler, sender=(1, 2))
+    sender = Sender()
+    gone = weakref.ref(sender)
+    assert event.emit(sender) == []
+    assert not event.has_handlers_for(sender)
+    del sender
+    collect()
+    assert gone() is None
+
+
+# python -bb
+
+MIXED = """
+import enum
+import cyevents
+assert cyevents.backend == {backend!r}
+
+class Name(str): pass
+class Raw(bytes): pass
+class Count(enum.IntEnum):
+    ONE = 1
+
+ns = cyevents.Namespace()
+event = ns.event("a.b")
+senders = ["a", b"a", 1, Name("b"), Raw(b"b"), True, None, "", b"", Count.ONE]
+def handler(sender):
+    return [sender]
+def wild(sender):
+    return "wild"
+for place in (event, ns.event("a.*")):
+    for sender in senders:
+        place.connect(handler, sender=sender)
+        place.connect(wild, sender=sender)
+for _ in range(2):
+    for sender in senders:
+        assert event.emit(sender)[0][0] is sender, sender
+        assert event.has_handlers_for(sender)
+        repr(event.handlers), repr(event)
+assert len(event.handlers) == 36, len(event.handlers)  # Count.ONE is 1
+late = ns.event("a.c")
+for sender in senders[:-1]:
+    assert late.emit(sender)[0][0] is sender
+    assert ns.event("a.*").disconnect(handler, sender)
+    assert event.disconnect(handler, sender)
+    assert event.emit(sender) == ["wild"]
+for wrong in (b"a.b", 1, b""):
+    for call in (ns.event, ns.emit, ns.on, cyevents.Event):
+        try:
+            call(wrong)
+        except TypeError:
+            pass
+        else:
+            raise SystemExit("no TypeError")
+print("done")
+"""
+
+
+def test_senders_of_different_types_mix_under_bb(api):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(pathlib.Path(api.__file__).parents[1]),
+        "CYEVENTS_PURE_PYTHON": "1" if api.backend == "python" else "0",
+    }
+    child = subprocess.run(
+        [sys.executable, "-bb", "-W", "error", "-c", MIXED.format(backend=api.backend)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (child.returncode, child.stdout) == (0, "done\n"), child.stderr
