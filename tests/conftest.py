@@ -101,6 +101,15 @@ def collect():
 
 
 @pytest.fixture
+def no_garbage(collect):
+    """No callback of what is collected meanwhile runs where there is no stack left."""
+    collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
 def run():
     """Run a coroutine to its end: `run(coroutine)`."""
     return asyncio.run

@@ -1539,7 +1539,7 @@ def in_place(awaitable):
 @pytest.mark.parametrize("factory", [None, plain_factory])
 @pytest.mark.parametrize("through", [in_place, asyncio.ensure_future])
 @pytest.mark.parametrize("names", ["x", "xy"])
-def test_runaway_recursion_is_a_recursion_error(ns, run, collect, factory, through, names):
+def test_runaway_recursion_is_a_recursion_error(ns, run, collect, no_garbage, factory, through, names):
     depth = []
 
     async def handler(sender):

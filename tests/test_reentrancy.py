@@ -304,7 +304,7 @@ RUNAWAY = [
 
 
 @pytest.mark.parametrize("runaway", RUNAWAY, ids=lambda runaway: runaway.__name__)
-def test_runaway_recursion_is_a_recursion_error_and_the_event_works_after(ns, fire, runaway):
+def test_runaway_recursion_is_a_recursion_error_and_the_event_works_after(ns, fire, no_garbage, runaway):
     kept = runaway(ns)
     for _ in range(2):
         with pytest.raises(RecursionError):
@@ -318,7 +318,7 @@ def test_runaway_recursion_is_a_recursion_error_and_the_event_works_after(ns, fi
 
 
 @pytest.mark.parametrize("runaway", RUNAWAY[:3], ids=lambda runaway: runaway.__name__)
-def test_runaway_recursion_in_a_thread(ns, runaway):
+def test_runaway_recursion_in_a_thread(ns, no_garbage, runaway):
     kept = runaway(ns)
 
     def emit():
@@ -331,7 +331,7 @@ def test_runaway_recursion_in_a_thread(ns, runaway):
 
 
 @pytest.mark.filterwarnings("ignore:.*was never awaited:RuntimeWarning")  # the one that there was no stack to begin
-def test_runaway_recursion_of_emit_async_is_a_recursion_error(event, run, collect):
+def test_runaway_recursion_of_emit_async_is_a_recursion_error(event, run, collect, no_garbage):
     async def handler(sender):
         await event.emit_async(sender)
 

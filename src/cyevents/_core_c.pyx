@@ -193,6 +193,13 @@ def _died(ref):
 cdef object _died_callback = _died
 
 
+cdef _bury(Entry entry):
+    """Leave a note that an entry is to be taken out of its event's tables."""
+    home = entry.home()
+    if home is not None:
+        _dead.append((home, entry))
+
+
 cdef _sweep():
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     cdef list trash
@@ -587,6 +594,8 @@ cdef class EventCore:
         for entry in self._candidates(group, sender):
             if entry.get() is not None:
                 chosen[entry.handler_key] = entry
+            else:  # its callback had no stack left to run on, or has just begun to
+                _bury(entry)
         snapshot = Snapshot()
         snapshot.entries = tuple(_in_order(chosen.values()))
         snapshot.epoch = epoch
@@ -598,6 +607,8 @@ cdef class EventCore:
                 self._warm.pop(group.key, None)
         if group.load_epoch() is not epoch or self._any.load_epoch() is not base:
             group.store(None)  # not to keep alive what has just been disconnected
+        if _dead:
+            _sweep()
         return snapshot
 
     cdef list _candidates(self, Group group, sender):
@@ -1090,10 +1101,8 @@ cdef bint admit(
     if flags & _ONCE:
         if not entry.claim():
             return False
-        home = entry.home()
-        if home is not None:
-            _dead.append((home, entry))
-            _sweep()
+        _bury(entry)
+        _sweep()
     return True
 
 

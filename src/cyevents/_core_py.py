@@ -106,6 +106,13 @@ def _died(ref: Ref) -> None:
     _sweep()
 
 
+def _bury(entry: Entry) -> None:
+    """Leave a note that an entry is to be taken out of its event's tables."""
+    home = entry.home()
+    if home is not None:
+        _dead.append((home, entry))
+
+
 def _sweep() -> None:
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     while _dead and lock.acquire(False):
@@ -460,10 +467,8 @@ class EventCore(_Parametrised[SenderT]):
         if entry.flags & ONCE:
             if not entry.claim():
                 return False
-            home = entry.home()
-            if home is not None:
-                _dead.append((home, entry))
-                _sweep()
+            _bury(entry)
+            _sweep()
         return True
 
     def _stands_again(self, entry: Entry) -> bool:
@@ -497,6 +502,8 @@ class EventCore(_Parametrised[SenderT]):
         for entry in self._candidates(group, sender):
             if entry.get() is not None:
                 chosen[entry.handler_key] = entry
+            else:  # its callback had no stack left to run on, or has just begun to
+                _bury(entry)
         snapshot = Snapshot(tuple(_in_order(chosen.values())), epoch, base)
         group.snapshot = snapshot
         if group is not self._any:
@@ -505,6 +512,8 @@ class EventCore(_Parametrised[SenderT]):
                 self._warm.pop(group.key, None)
         if group.epoch is not epoch or self._any.epoch is not base:
             group.snapshot = None  # not to keep alive what has just been disconnected
+        if _dead:
+            _sweep()
         return snapshot
 
     def _candidates(self, group: Group, sender: Any) -> list[Entry]:
