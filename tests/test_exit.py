@@ -184,7 +184,7 @@ def test_handlers_that_drain_are_finished_too(child):
             await asyncio.sleep(0.05)
             print("drained")
 
-        emit("x"), emit("slow", 1)
+        emit("slow", 1), emit("x")
     """)
     assert ended.out == ["done 1", "drained"], ended
 

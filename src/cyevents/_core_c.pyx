@@ -6,7 +6,7 @@ so an emission allocates nothing but its list of results. `emit` is therefore a 
 signature that is put on the class by hand, below.
 
 On free-threaded builds an attribute that another thread may rebind is loaded and stored under a critical section
-around the load or store alone. There are few: a group's `epoch` and `snapshot`. With a GIL these cost nothing.
+around the load or store alone: a group's `epoch` and `snapshot`, an entry's `successor`. With a GIL it costs nothing.
 """
 
 cimport cython
@@ -202,17 +202,18 @@ cdef _bury(Entry entry):
 
 cdef _sweep():
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
-    cdef list trash
+    cdef list trash = []
     cdef EventCore home
     while _dead and lock.acquire(False):
-        trash = []
         try:
             while _dead:
-                home, what = _dead.pop()
+                home, what = note = _dead.pop()
+                trash.append(note)
                 home._take_out(what, trash)
         finally:
             lock.release()
-        trash = None
+        home = what = note = None
+        trash.clear()
 
 
 cpdef object handler_key(handler):
@@ -315,6 +316,12 @@ cdef class Entry:
             function[0] = <PyObject *>self.function
             Py_INCREF(self.function)
         return True
+
+    cdef Entry load_successor(self):
+        cdef Entry successor
+        with cython.critical_section(self):
+            successor = self.successor
+        return successor
 
     cdef object _ref(self):
         """The reference that tells of the handler's death; None: it is held strongly."""
@@ -555,9 +562,8 @@ cdef class EventCore:
     cdef bint _stands_again(self, Entry entry):
         """Whether a replaced entry's handler has been connected since then: reconnecting is not disconnecting."""
         cdef Entry successor = entry
-        with lock:  # short, and only for who reconnects while it is being emitted
-            while successor is not None and CYE_FLAGS(successor._flags) & _REPLACED:
-                successor = successor.successor
+        while successor is not None and CYE_FLAGS(successor._flags) & _REPLACED:
+            successor = successor.load_successor()
         return successor is not None and not CYE_FLAGS(successor._flags) & _DEAD
 
     # Snapshots
@@ -686,7 +692,8 @@ cdef class EventCore:
             if self._group_of(entry.sender_key) is group:  # and was not tidied away by a finalizer
                 break
         if previous is not None:
-            previous.successor = entry
+            with cython.critical_section(previous):
+                previous.successor = entry
             previous._set(_REPLACED)
         self._invalidate(group, trash)
         return previous
@@ -810,7 +817,7 @@ cdef class EventCore:
                 groups = [group] if group is not None and group.means(sender) else []
             for group in groups:
                 entry = group.entries.get(key)
-                if entry is not None and entry.get() is not None:
+                if entry is not None and _is_alive(entry, trash):
                     removed |= self._remove(entry, trash)
         if _dead:
             _sweep()
@@ -840,7 +847,7 @@ cdef class EventCore:
                 self._remove(entry, trash)
                 while previous is not None and previous.before is not None:
                     previous = previous.before[0]  # what had connected it is over meanwhile
-                if previous is not None and not previous.spent and previous.get() is not None:
+                if previous is not None and not previous.spent and _is_alive(previous, trash):
                     CYE_SET_FLAGS(previous._flags, previous._flags & ~_REPLACED)
                     self._put(previous, sender, trash)
             else:
@@ -873,7 +880,10 @@ cdef class EventCore:
             source._dependents[id(self)] = self
             self._invalidate(self._any, trash)
             for group in list(source._groups.values()):
-                self._follow(group.key, group.the_sender(), trash)
+                sender = group.the_sender()
+                trash.append(sender)
+                if sender is not None or group.key == id(None):
+                    self._follow(group.key, sender, trash)
         if _dead:
             _sweep()
 
@@ -939,6 +949,13 @@ cdef class EventCore:
 
     def _log_lost(self):
         """Handlers named in `_lost` have died since the last snapshot."""
+
+
+cdef bint _is_alive(Entry entry, list trash) except -1:
+    """Whether an entry's handler is; asked under the lock, where the last reference to it must not be let go."""
+    handler = entry.get()
+    trash.append(handler)
+    return handler is not None
 
 
 # The loop

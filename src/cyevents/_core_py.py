@@ -115,14 +115,17 @@ def _bury(entry: Entry) -> None:
 
 def _sweep() -> None:
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
+    trash: list[object] = []
     while _dead and lock.acquire(False):
-        trash: list[object] = []
         try:
             while _dead:
-                home, what = _dead.pop()
+                home, what = note = _dead.pop()
+                trash.append(note)
                 home._take_out(what, trash)
         finally:
             lock.release()
+        home = what = note = None  # type: ignore[assignment]
+        trash.clear()
 
 
 def handler_key(handler: Any) -> object:
@@ -704,7 +707,7 @@ class EventCore(_Parametrised[SenderT]):
                 groups = [group] if group is not None and group.means(sender) else []
             for group in groups:
                 entry = group.entries.get(key)
-                if entry is not None and entry.get() is not None:
+                if entry is not None and _is_alive(entry, trash):
                     removed |= self._remove(entry, trash)
         if _dead:
             _sweep()
@@ -730,7 +733,7 @@ class EventCore(_Parametrised[SenderT]):
                 self._remove(entry, trash)
                 while previous is not None and previous.before is not None:
                     (previous,) = previous.before  # what had connected it is over meanwhile
-                if previous is not None and not previous.spent and previous.get() is not None:
+                if previous is not None and not previous.spent and _is_alive(previous, trash):
                     previous.flags &= ~REPLACED
                     previous.successor = None
                     self._put(previous, sender, trash)
@@ -763,7 +766,10 @@ class EventCore(_Parametrised[SenderT]):
             source._dependents[id(self)] = self
             self._invalidate(self._any, trash)
             for group in list(source._groups.values()):
-                self._follow(group.key, group.the_sender(), trash)
+                sender = group.the_sender()
+                trash.append(sender)
+                if sender is not None or group.key == id(None):
+                    self._follow(group.key, sender, trash)
         if _dead:
             _sweep()
 
@@ -825,6 +831,13 @@ class EventCore(_Parametrised[SenderT]):
 
     def _log_lost(self) -> None:
         """Handlers named in `_lost` have died since the last snapshot."""
+
+
+def _is_alive(entry: Entry, trash: list[object]) -> bool:
+    """Whether an entry's handler is; asked under the lock, where the last reference to it must not be let go."""
+    handler = entry.get()
+    trash.append(handler)
+    return handler is not None
 
 
 _NO_TICKETS: list[None] = []
