@@ -1,6 +1,7 @@
 """Builds the compiled core. All else about the package stands in pyproject.toml.
 
 CYEVENTS_BUILD_EXTENSION: `yes` makes a failed build fatal, `no` skips it; unset, the pure core serves when it fails.
+CYEVENTS_DEBUG: `1` keeps debugging symbols.
 """
 
 import os
@@ -8,6 +9,7 @@ import sys
 
 from setuptools import Extension, setup
 
+DEBUG = os.environ.get("CYEVENTS_DEBUG") == "1"
 WISH = os.environ.get("CYEVENTS_BUILD_EXTENSION", "")
 if WISH not in ("", "yes", "no"):
     sys.exit(f"CYEVENTS_BUILD_EXTENSION must be yes, no or unset, not {WISH!r}")
@@ -19,7 +21,9 @@ def extensions():
         return []
     from Cython.Build import cythonize
 
-    modules = cythonize([Extension("cyevents._core_c", ["src/cyevents/_core_c.pyx"])], build_dir="build")
+    arguments = [] if DEBUG or os.name == "nt" else ["-g0"]
+    core = Extension("cyevents._core_c", ["src/cyevents/_core_c.pyx"], extra_compile_args=arguments)
+    modules = cythonize([core], build_dir="build")
     for module in modules:
         module.optional = WISH != "yes"  # cythonize does not pass it on
     return modules
