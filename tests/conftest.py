@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
-import importlib
+import importlib.util
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,10 +24,14 @@ def pytest_configure(config):
 
 
 def must_be_compiled():
-    """Whether the compiled core is to be tested: unless it has never been built, and is not required."""
-    import os
+    """Whether the compiled core is to be tested: unless it has never been built, and is not required.
 
-    return os.environ.get(ENVIRONMENT) == "0" or importlib.util.find_spec(COMPILED) is not None
+    The package is not imported for that: it is to be loaded by `load` alone, since the compiled core refers to the
+    modules that it was loaded with.
+    """
+    folders = importlib.util.find_spec("cyevents").submodule_search_locations
+    built = any(path.suffix in (".so", ".pyd") for folder in folders for path in Path(folder).glob("_core_c.*"))
+    return built or os.environ.get(ENVIRONMENT) == "0"
 
 
 def pytest_collection_finish(session):
@@ -53,6 +59,7 @@ def modules():
 def load(backend):
     """Make the package with this backend the one that `import cyevents` finds."""
     current = modules()
+    assert packages or not current, "the package has been imported before the tests"
     for other, theirs in packages.items():
         if theirs.get("cyevents") is current.get("cyevents"):
             packages[other] = current  # with what it has imported since

@@ -415,23 +415,26 @@ class EventCore(_Parametrised[SenderT]):
             handler = entry.get()
             if handler is None:
                 continue
-            given = kwargs
             if entry.flags:
                 if not self._admit(entry, handler, sender, kwargs):
                     continue
-                if entry.flags & WITH_EVENT:
-                    given = {**kwargs, "event": self}
+                given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
                 if entry.flags & THREAD and later is not None:
                     later.start_thread(handler, (sender, *args), given)
                     continue
-            cancels = False
+            else:
+                given = kwargs
             try:
-                result = handler(sender, *args, **given)
+                # The second form is the faster one by far.
+                result = handler(sender, *args, **given) if args or given else handler(sender)
                 if result is None:
                     continue
                 if result is False:
                     return handler
-                kind = VALUE if type(result) in _PLAIN else kind_of_result(result)
+                if type(result) in _PLAIN:
+                    results.append(result)
+                    continue
+                kind = kind_of_result(result)
                 if kind == GENERATOR:
                     result, cancels = consume(result)
             except Exception as error:
@@ -443,7 +446,9 @@ class EventCore(_Parametrised[SenderT]):
                 else:
                     errors.append(error)
                 continue
-            if kind in (VALUE, GENERATOR):
+            if kind == VALUE:
+                results.append(result)
+            elif kind == GENERATOR:
                 results.append(result)
                 if cancels:
                     return handler
