@@ -113,17 +113,19 @@ class _Job:
         self.task.add_done_callback(self.done)
 
     def done(self, task: asyncio.Task[Any]) -> None:
-        """Forget it, and see to its exception, which nobody awaits."""
-        _jobs.pop(self, None)
-        self.coroutine.close()  # if it was cancelled before it began
-        error = None if task.cancelled() else task.exception()
-        if error is None or isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop has raised those itself
-            return
-        policy = self.event._error_policy()
-        if callable(policy) and isinstance(error, Exception):
-            policy(error, self.handler, self.event, self.sender)
-        else:
-            _report(self.loop, error, self.handler, self.event, task)
+        """See to its exception, which nobody awaits, and forget it."""
+        try:
+            self.coroutine.close()  # if it was cancelled before it began
+            error = None if task.cancelled() else task.exception()
+            if error is None or isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop has raised those itself
+                return
+            policy = self.event._error_policy()
+            if callable(policy) and isinstance(error, Exception):
+                policy(error, self.handler, self.event, self.sender)
+            else:
+                _report(self.loop, error, self.handler, self.event, task)
+        finally:
+            _jobs.pop(self, None)
 
     def give_up(self, why: object) -> None:
         """Say that it will not be run."""

@@ -10,7 +10,7 @@ around the load or store alone: a group's `epoch` and `snapshot`, an entry's `su
 """
 
 cimport cython
-from cpython.dict cimport PyDict_SetItem, PyDict_Size
+from cpython.dict cimport PyDict_SetItem
 from cpython.exc cimport PyErr_ExceptionMatches
 from cpython.long cimport PyLong_FromVoidPtr
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -31,12 +31,12 @@ cdef extern from *:
     /* The object of a weak reference as a new reference, or NULL if it is dead. No error is ever set. */
     static inline PyObject *cye_deref(PyObject *ref) {
         PyObject *object;
-    #if PY_VERSION_HEX >= 0x030D0000
+    #ifdef Py_GIL_DISABLED
         if (PyWeakref_GetRef(ref, &object) < 0) PyErr_Clear();
     #else
-        object = PyWeakref_GET_OBJECT(ref);
-        if (object == Py_None) object = NULL;
-        Py_XINCREF(object);
+        object = ((PyWeakReference *)ref)->wr_object;
+        if (object == Py_None || Py_REFCNT(object) <= 0) return NULL;
+        Py_INCREF(object);
     #endif
         return object;
     }
@@ -89,7 +89,9 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     PyObject *PyObject_Vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
-    int PyList_Append(PyObject *list, PyObject *item) except -1
+    int PyList_Append(PyObject *list, PyObject *item) noexcept
+    int PyObject_IsTrue(PyObject *) noexcept
+    bint PyFunction_Check(PyObject *) noexcept
     PyObject *PyObject_Call(PyObject *callable, PyObject *args, PyObject *kwargs) noexcept
     bint PyBool_Check(object)
     bint PyBytes_Check(object)
@@ -249,14 +251,14 @@ cdef object sender_key(sender):
 cdef class Entry:
     """One connection: a handler, and how and in what order it is called. Only its flags ever change."""
 
-    cdef int _flags
+    cdef int _flags  # what an emission looks at comes first
     cdef int shape
+    cdef object function
+    cdef object owner
     cdef bint tickets  # one, if it is to be called once
     cdef bint _warned
     cdef int instruction  # where it was connected: the caller's code and instruction in it
     cdef object code
-    cdef object function
-    cdef object owner
     cdef readonly object handler_key
     cdef readonly object sender_key
     cdef readonly object home  # a weak reference to the event whose table it is in
@@ -410,6 +412,7 @@ cdef class Snapshot:
     """The entries that an emission runs, in order. It never changes."""
 
     cdef readonly tuple entries
+    cdef bint methods  # whether there are methods among the handlers
     cdef object epoch  # of the sender's group when this was built,
     cdef object base  # and of the group of any sender
 
@@ -502,6 +505,7 @@ cdef class EventCore:
     """An event's tables and its emission. `Event` adds what a user sees."""
 
     cdef Group _any
+    cdef bint _filtered  # whether there have been groups for senders
     cdef dict _groups  # by sender key
     cdef dict _warm  # those of the groups that have a snapshot
     cdef readonly list _sources  # the patterns that match this event
@@ -549,7 +553,7 @@ cdef class EventCore:
         try:
             for i in range(len(values)):
                 array[i] = <PyObject *>values[i]
-            run(self, entries, array, 1 + len(args), <PyObject *>names if names else NULL, results, errors, later, &canceller)
+            run(self, entries, True, array, 1 + len(args), <PyObject *>names if names else NULL, results, errors, later, &canceller)
             if canceller is NULL:
                 return None
             handler = <object>canceller
@@ -575,7 +579,7 @@ cdef class EventCore:
     cdef Snapshot _snapshot_for(self, sender):
         cdef Group group
         cdef Snapshot snapshot
-        if PyDict_Size(self._groups):
+        if self._filtered:
             group = self._groups.get(sender_key(sender))
             if group is not None and group.means(sender):
                 snapshot = group.load()
@@ -604,6 +608,8 @@ cdef class EventCore:
                 _bury(entry)
         snapshot = Snapshot()
         snapshot.entries = tuple(_in_order(chosen.values()))
+        for entry in snapshot.entries:
+            snapshot.methods |= entry.shape >= STRONG_METHOD
         snapshot.epoch = epoch
         snapshot.base = base
         group.store(snapshot)
@@ -719,6 +725,7 @@ cdef class EventCore:
                 ref.sender_key = key
                 ref.handler_key = None
                 group.sender = ref
+        self._filtered = True
         return self._groups.setdefault(key, group)
 
     cdef _discard_group(self, Group group, list trash):
@@ -963,6 +970,7 @@ cdef bint _is_alive(Entry entry, list trash) except -1:
 cdef int run(
     EventCore self,
     tuple entries,
+    bint methods,
     PyObject *const *args,
     Py_ssize_t nargs,
     PyObject *kwnames,
@@ -973,82 +981,67 @@ cdef int run(
 ) except -1:
     """Call entries in order with the arguments, of which the sender is the first: see `EventCore._dispatch`.
 
-    Without a list for them, grouped errors are raised at the end. If there was a canceller, it is handed over as a
-    new reference.
+    `methods` is whether there may be methods among the handlers. Without a list for them, grouped errors are raised
+    at the end. If there was a canceller, it is handed over as a new reference.
     """
     cdef Py_ssize_t i
     cdef Py_ssize_t count = PyTuple_GET_SIZE(entries)
     cdef PyObject *room[ROOM]
-    cdef PyObject **shifted = NULL  # for methods: a spare place, the owner, the arguments
-    cdef PyObject *none = cye_none()
-    cdef PyObject *false = cye_false()
+    cdef PyObject **shifted = shift(args, nargs + names_in(kwnames), room) if methods else NULL
     cdef PyObject *entry
     cdef PyObject *function
     cdef PyObject *owner
     cdef PyObject *result
-    cdef int special = _WITH_EVENT if later is None else _WITH_EVENT | _THREAD
     cdef int flags
+    cdef int outcome
+    cdef bint called
     cdef list failures = errors
     try:
         for i in range(count):
             entry = <PyObject *>PyTuple_GET_ITEM(entries, i)  # the tuple keeps it alive
             if not (<Entry>entry)._take(&function, &owner):
                 continue
-            try:
-                flags = CYE_FLAGS((<Entry>entry)._flags)
-                if flags and not admit(self, <Entry>entry, flags, function, owner, args, nargs, kwnames):
-                    continue
-                if flags & _FOREIGN and Py_EnterRecursiveCall(b" in an emission"):
-                    result = NULL
-                    flags ^= _FOREIGN
-                elif flags & special:
-                    given = keywords(self, flags, args, nargs, kwnames)
-                    positionals = tuple([<object>args[n] for n in range(nargs)])
-                    handler = whole(function, owner)
-                    if flags & special & _THREAD:
-                        if flags & _FOREIGN:
-                            Py_LeaveRecursiveCall()
-                        later.start_thread(handler, positionals, given)
-                        continue
-                    result = PyObject_Call(<PyObject *>handler, <PyObject *>positionals, <PyObject *>given)
-                elif owner is NULL:
+            flags = CYE_FLAGS((<Entry>entry)._flags)
+            if owner is not NULL:
+                shifted[1] = owner
+            if flags == 0:
+                if owner is NULL:
                     result = PyObject_Vectorcall(function, args, nargs, kwnames)
                 else:
-                    if shifted is NULL:
-                        shifted = shift(args, nargs + names_in(kwnames), room)
-                    shifted[1] = owner
                     result = PyObject_Vectorcall(function, shifted + 1, (nargs + 1) | CYE_OFFSET, kwnames)
-                if flags & _FOREIGN:
-                    Py_LeaveRecursiveCall()
-                if result is none:
-                    Py_DECREF(<object>none)
+            else:
+                called = False
+                try:
+                    called = call_flagged(
+                        self, entry, flags, function, owner, args, shifted, nargs, kwnames, later, &result
+                    )
+                finally:
+                    if not called:
+                        release(function, owner)
+                if not called:
                     continue
-                if result is false:
-                    Py_DECREF(<object>false)
-                elif result is NULL:
-                    if failures is None:
-                        failures = []
-                    failed(self, function, owner, <object>args[0], failures)
+            if result is cye_none():
+                Py_DECREF(<object>result)
+                release(function, owner)
+                continue
+            if result is not NULL and result is not cye_false() and cye_is_value(result):
+                outcome = PyList_Append(<PyObject *>results, result)
+                Py_DECREF(<object>result)
+                release(function, owner)
+                if outcome:
+                    already_raised()
+                continue
+            try:
+                if failures is None and result is not cye_false():
+                    failures = []
+                if not take_unusual(self, result, function, owner, args[0], results, failures, later):
                     continue
-                elif cye_is_value(result):
-                    try:
-                        PyList_Append(<PyObject *>results, result)
-                    finally:
-                        Py_DECREF(<object>result)
-                    continue
-                else:
-                    if failures is None:
-                        failures = []
-                    if not take_unusual(self, result, function, owner, <object>args[0], results, failures, later):
-                        continue
                 handler = whole(function, owner)
-                Py_INCREF(handler)
-                canceller[0] = <PyObject *>handler
-                break
             finally:
-                Py_DECREF(<object>function)
-                if owner is not NULL:
-                    Py_DECREF(<object>owner)
+                release(function, owner)
+            Py_INCREF(handler)
+            canceller[0] = <PyObject *>handler
+            break
         if errors is None and failures:
             if canceller[0] is not NULL:
                 Py_DECREF(<object>canceller[0])
@@ -1058,6 +1051,50 @@ cdef int run(
         if shifted is not NULL and shifted is not room:
             PyMem_Free(shifted)
     return 0
+
+
+cdef inline void release(PyObject *function, PyObject *owner) noexcept:
+    Py_DECREF(<object>function)
+    if owner is not NULL:
+        Py_DECREF(<object>owner)
+
+
+cdef bint call_flagged(
+    EventCore self,
+    PyObject *entry,
+    int flags,
+    PyObject *function,
+    PyObject *owner,
+    PyObject *const *args,
+    PyObject **shifted,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    later,
+    PyObject **result,
+) except -1:
+    """Call an entry that is not the common one, if it is to be called: tell whether it was, and with what result."""
+    if flags & ~_FOREIGN and not admit(self, <Entry>entry, flags, function, owner, args, nargs, kwnames):
+        return False
+    if flags & _FOREIGN and Py_EnterRecursiveCall(b" in an emission"):
+        result[0] = NULL
+        return True
+    try:
+        if flags & _WITH_EVENT or (flags & _THREAD and later is not None):
+            given = keywords(self, flags, args, nargs, kwnames)
+            positionals = tuple([<object>args[i] for i in range(nargs)])
+            handler = whole(function, owner)
+            if flags & _THREAD and later is not None:
+                later.start_thread(handler, positionals, given)
+                return False
+            result[0] = PyObject_Call(<PyObject *>handler, <PyObject *>positionals, <PyObject *>given)
+        elif owner is NULL:
+            result[0] = PyObject_Vectorcall(function, args, nargs, kwnames)
+        else:
+            result[0] = PyObject_Vectorcall(function, shifted + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+    finally:
+        if flags & _FOREIGN:
+            Py_LeaveRecursiveCall()
+    return True
 
 
 cdef inline Py_ssize_t names_in(PyObject *kwnames):
@@ -1127,33 +1164,29 @@ cdef bint ask(PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyOb
     """What a condition says of the sender and the keywords: positionals are not passed."""
     cdef PyObject *room[ROOM]
     cdef PyObject **array
-    cdef Py_ssize_t i
+    cdef PyObject *answer
     cdef Py_ssize_t names = names_in(kwnames)
-    cdef bint foreign = type(<object>condition) is not FunctionType
+    cdef bint foreign = not PyFunction_Check(condition)
+    cdef int truth
     if foreign and Py_EnterRecursiveCall(b" in a condition"):
-        already_raised()
-    try:
-        if nargs == 1 or not names:
-            return bool(new_reference(PyObject_Vectorcall(condition, args, 1, kwnames)))
+        return already_raised()
+    if nargs == 1 or not names:
+        answer = PyObject_Vectorcall(condition, args, 1, kwnames)
+    else:
         array = shift(args + nargs - 1, names + 1, room)  # the sender's place, then the keywords' values
-        try:
-            array[2] = args[0]
-            return bool(new_reference(PyObject_Vectorcall(condition, array + 2, 1 | CYE_OFFSET, kwnames)))
-        finally:
-            if array is not room:
-                PyMem_Free(array)
-    finally:
-        if foreign:
-            Py_LeaveRecursiveCall()
-
-
-cdef inline object new_reference(PyObject *result):
-    """A result that is owned, as an object; an exception if it is NULL."""
-    if result is NULL:
+        array[2] = args[0]
+        answer = PyObject_Vectorcall(condition, array + 2, 1 | CYE_OFFSET, kwnames)
+        if array is not room:
+            PyMem_Free(array)
+    truth = -1
+    if answer is not NULL:
+        truth = PyObject_IsTrue(answer)
+        Py_DECREF(<object>answer)
+    if foreign:
+        Py_LeaveRecursiveCall()
+    if truth < 0:
         already_raised()
-    given = <object>result
-    Py_DECREF(given)
-    return given
+    return truth
 
 
 cdef int already_raised() except -1:
@@ -1190,15 +1223,22 @@ cdef bint take_unusual(
     PyObject *result,
     PyObject *function,
     PyObject *owner,
-    sender,
+    PyObject *emitter,
     list results,
     list failures,
     later,
 ) except -1:
-    """Take a result, now owned here, that may be awaited or consumed; true if it cancels."""
+    """Take a result, owned here, that is not just a value, or an exception if it is NULL; tell whether it cancels."""
+    cdef int kind
+    sender = <object>emitter
+    if result is NULL:
+        failed(self, function, owner, sender, failures)
+        return False
     given = <object>result
     Py_DECREF(given)
-    cdef int kind = AWAITABLE if PyCoro_CheckExact(result) else kind_of_result(given)
+    if given is False:
+        return True
+    kind = AWAITABLE if PyCoro_CheckExact(result) else kind_of_result(given)
     cdef bint cancels
     if kind == GENERATOR:
         items = []
@@ -1245,11 +1285,17 @@ cdef bint consume_into(generator, list items) except -1:
 
 cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     cdef PyObject *canceller = NULL
+    cdef Snapshot snapshot
     cdef list results
     if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
         return emit_sender_by_keyword(self, args, nargs, kwnames)
+    snapshot = None if self._filtered else self._any.load()
+    if snapshot is None:
+        snapshot = self._snapshot_for(<object>args[0])
     results = []
-    run(self, self._snapshot_for(<object>args[0]).entries, args, nargs, kwnames, results, None, None, &canceller)
+    if not PyTuple_GET_SIZE(snapshot.entries):
+        return results
+    run(self, snapshot.entries, snapshot.methods, args, nargs, kwnames, results, None, None, &canceller)
     if canceller is NULL:
         return results
     handler = <object>canceller
