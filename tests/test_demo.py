@@ -100,7 +100,7 @@ def columns(text):
 def sample():
     import cyevents
 
-    return Path(cyevents.__file__).with_name("sample_orders.jsonl")
+    return Path(cyevents.__file__).with_name("_demo") / "sample_orders.jsonl"
 
 
 def test_sample_file():
