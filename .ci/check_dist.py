@@ -6,7 +6,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-MODULES = {path.name for path in Path("src/cyevents").glob("*.py")}
+SOURCE = Path("src/cyevents")
+MODULES = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py")}
 WHEEL_LIMIT = 400 * 1024  # bytes
 
 
@@ -23,7 +24,7 @@ def main(directory: Path) -> None:
     package = {name.removeprefix("cyevents/") for name in names if name.startswith("cyevents/")}
     extensions = {name for name in package if re.fullmatch(r"_core_c\..*\.?(so|pyd)", name)}
     check(len(extensions) == 1, f"{wheel.name} has {len(extensions)} extensions, not one")
-    wanted = MODULES | extensions | {"py.typed", "sample_orders.jsonl"}
+    wanted = MODULES | extensions | {"py.typed", "_demo/sample_orders.jsonl"}
     check(package == wanted, f"{wheel.name}: too much or too little: {sorted(package ^ wanted)}")
     others = [name for name in names if not name.startswith("cyevents/")]
     check(all(".dist-info/" in name for name in others), f"{wheel.name} has {others}")

@@ -1,5 +1,6 @@
 """The command line, as a user has it: in a process of its own."""
 
+import importlib.util
 import json
 import os
 import platform
@@ -98,9 +99,8 @@ def columns(text):
 
 
 def sample():
-    import cyevents
-
-    return Path(cyevents.__file__).with_name("sample_orders.jsonl")
+    (package,) = importlib.util.find_spec("cyevents").submodule_search_locations
+    return Path(package, "_demo", "sample_orders.jsonl")
 
 
 def test_sample_file():
@@ -324,13 +324,11 @@ def test_info(cyevents, backend):
     assert len({len(re.match(r"\S+ +", line)[0]) for line in output.splitlines()}) == 1
 
 
-def test_info_json(cyevents, backend):
-    import cyevents as package
-
+def test_info_json(cyevents, api, backend):
     code, output, errors = cyevents("info", "--json")
     assert (code, errors) == (0, "")
     info = json.loads(output)
-    assert info["version"] == package.__version__
+    assert info["version"] == api.__version__
     assert info["backend"] == backend
     assert info["python"] == platform.python_version()
     assert ("_core_py" in info["core"]) is (backend == "python")

@@ -1,0 +1,116 @@
+"""The shop: the complete example of the reference, which counts what its handlers do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from .. import Cancelled, Namespace
+from .orders import Order
+
+Journal = set[tuple[str, Order]]
+"""Which handlers ran with which orders."""
+HIGH_VALUE = 1000
+
+
+class Shop:
+    """The example's events and handlers, in a namespace of its own.
+
+    Args:
+        delay: how many seconds a payment takes.
+        journal: if given, handlers enter their name and the order there when they run.
+    """
+
+    def __init__(self, delay: float = 0.0, journal: Journal | None = None) -> None:
+        self.delay = delay
+        self.journal = journal
+        self.events = events = Namespace()
+        self.order_placed = events.event("order-placed", doc="Order successfully placed")
+        self.payment_processed = events.event("payment-processed")
+        # These are methods of an object that lives as long as the events: it is enough to hold it weakly.
+        events.on("order-placed", priority=10)(self.validate_order)
+        events.on("order-placed", priority=5, condition=self.is_high_value)(self.high_value_alert)
+        events.on("order-placed")(self.send_confirmation)
+        events.on("order-placed")(self.process_payment)
+        events.on("order-placed")(self.update_inventory)
+        events.on("payment-processed")(self.record_payment)
+        # In the sync way payments are counted in the background loop's thread: no number is of two threads.
+        self.ran: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+        self.cancelled_by: Counter[str] = Counter()
+        self.placed = 0
+        self.high_value_cents = self.confirmed_cents = self.paid_cents = 0
+        self.sold: Counter[str] = Counter()
+
+    # Emitting
+
+    def place_order(self, order: Order) -> list[Any]:
+        """Run the sync handlers, and schedule the payment."""
+        order.status = "placed"
+        return self._counted(self.events.emit(self.order_placed, order))
+
+    async def place_order_async(self, order: Order) -> list[Any]:
+        """Run all handlers to their end."""
+        order.status = "placed"
+        return self._counted(await self.events.emit_async(self.order_placed, order))
+
+    def _counted(self, results: list[Any]) -> list[Any]:
+        self.placed += 1
+        if isinstance(results, Cancelled):
+            self.cancelled_by[results.handler.__name__] += 1
+        return results
+
+    @property
+    def emissions(self) -> int:
+        """How many events have been emitted: by orders placed, and by payments processed."""
+        return self.placed + self.ran["process_payment"]
+
+    # Handlers
+
+    def validate_order(self, sender: Order, **kwargs: object) -> bool:
+        """Cancel invalid orders."""
+        self._runs("validate_order", sender)
+        return sender.total > 0
+
+    def is_high_value(self, sender: Order, **kwargs: object) -> bool:
+        """Decide, as its condition, whether `high_value_alert` is called."""
+        if sender.total > HIGH_VALUE:
+            return True
+        self.skipped["high_value_alert"] += 1
+        return False
+
+    def high_value_alert(self, sender: Order, **kwargs: object) -> None:
+        """Notice large orders."""
+        self._runs("high_value_alert", sender)
+        self.high_value_cents += sender.cents
+
+    def send_confirmation(self, sender: Order, **kwargs: object) -> None:
+        """Confirm the order to the customer."""
+        self._runs("send_confirmation", sender)
+        self.confirmed_cents += sender.cents
+
+    async def process_payment(self, sender: Order, **kwargs: object) -> str:
+        """Take the money, and emit `payment-processed`."""
+        self._runs("process_payment", sender)
+        await asyncio.sleep(self.delay)
+        self.events.emit(self.payment_processed, sender)
+        return "payment complete"
+
+    def update_inventory(self, sender: Order, **kwargs: object) -> Iterator[str]:
+        """Reduce the stock of what was ordered."""
+        self._runs("update_inventory", sender)
+        for item in sender.items:
+            self.sold[item.product_name] += item.quantity
+        yield "inventory updated"
+
+    def record_payment(self, sender: Order, **kwargs: object) -> None:
+        """Enter a payment in the books."""
+        self._runs("record_payment", sender)
+        self.paid_cents += sender.cents
+
+    def _runs(self, handler: str, order: Order) -> None:
+        self.ran[handler] += 1
+        if self.journal is not None:
+            self.journal.add((handler, order))
