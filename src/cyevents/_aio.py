@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from time import monotonic
@@ -20,7 +21,7 @@ from ._backend import consume
 from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
     from ._backend import Entry
     from ._event import Event
@@ -53,7 +54,11 @@ def schedule(event: Event[Any], result: Any, kind: int, handler: Any, sender: An
     if loop is not None:
         job.loop = loop
         _jobs[job] = None
-        job.start()
+        try:
+            job.start()
+        except BaseException:  # of a task factory, or there is no stack left
+            job.drop()
+            raise
         return
     if sys.is_finalizing():
         job.give_up("the interpreter is exiting")
@@ -66,7 +71,8 @@ def schedule(event: Event[Any], result: Any, kind: int, handler: Any, sender: An
     except RuntimeError as error:
         job.give_up(error)
         return
-    job.submit(loop, context)
+    if not job.submit(loop, context):
+        job.give_up("the background loop is closed")
     if _is_late:  # no exit hook will run any more
         _drain_at_exit()
 
@@ -90,7 +96,7 @@ class _Job:
         self.loop = loop
         _jobs[self] = None
         try:
-            loop.call_soon_threadsafe(self.start, context=context)
+            loop.call_soon_threadsafe(self.start_or_report, context=context)
         except RuntimeError:
             _jobs.pop(self, None)
             return False
@@ -112,6 +118,14 @@ class _Job:
         self.task = context.run(loop.create_task, coroutine)
         self.task.add_done_callback(self.done)
 
+    def start_or_report(self) -> None:
+        """Make it a task of the running loop, where nobody waits for what is raised meanwhile."""
+        try:
+            self.start()
+        except Exception as error:
+            self.drop()
+            _report(self.loop, error, self.handler, self.event, None)
+
     def done(self, task: asyncio.Task[Any]) -> None:
         """See to its exception, which nobody awaits, and forget it."""
         try:
@@ -127,10 +141,15 @@ class _Job:
         finally:
             _jobs.pop(self, None)
 
+    def drop(self) -> None:
+        """Forget it, unless it has become a task, which will see to that."""
+        if self.task is None:
+            _jobs.pop(self, None)
+            self.coroutine.close()
+
     def give_up(self, why: object) -> None:
         """Say that it will not be run."""
-        _jobs.pop(self, None)
-        self.coroutine.close()
+        self.drop()
         _logger.error("async handler %r of event %r is not run: %s", self.handler, self.event.name, why)
 
 
@@ -281,6 +300,8 @@ atexit.register(_drain_at_last)  # for what is emitted until then, by threads th
 
 def _after_fork() -> None:
     """In the child there is no thread that runs the background loop: what was scheduled is the parent's."""
+    global _named_loop, _last_loop
+    _named_loop = _last_loop = None
     loop = _background.pop("loop", None)
     if loop is not None:
         jobs = _background_jobs(loop)
@@ -326,13 +347,28 @@ def drain(timeout: float | None = None) -> bool:
     loop = _background.get("loop")
     if loop is None or not _background_jobs(loop):
         return True
-    idle = asyncio.run_coroutine_threadsafe(_idle(loop), loop)
-    try:
-        idle.result(timeout)
-    except TimeoutError:
-        idle.cancel()
-        return not _background_jobs(loop)
+    with _as_handler() as is_handler:  # in a thread of its own, or of to_thread
+        idle = asyncio.run_coroutine_threadsafe(_idle(loop, is_handler), loop)
+        try:
+            idle.result(timeout)
+        except TimeoutError:
+            idle.cancel()
+            return not _left(loop, is_handler)
     return True
+
+
+@contextmanager
+def _as_handler() -> Iterator[bool]:
+    """Note that a scheduled handler is draining, and tell whether it is one that does."""
+    me = _current_job.get()
+    if me is None or me not in _jobs:
+        yield False
+        return
+    _draining.add(me)
+    try:
+        yield True
+    finally:
+        _draining.discard(me)
 
 
 async def drain_async(timeout: float | None = None) -> bool:
@@ -362,18 +398,12 @@ async def drain_async(timeout: float | None = None) -> bool:
         True
     """
     loop = asyncio.get_running_loop()
-    me = _current_job.get()
-    is_handler = me is not None and me in _jobs
-    if me is not None and is_handler:
-        _draining.add(me)
-    try:
-        async with asyncio.timeout(timeout):
-            await _idle_everywhere(loop, is_handler)
-    except TimeoutError:
-        return not _left(loop, is_handler) and not _background_jobs(_background.get("loop"))
-    finally:
-        if me is not None:
-            _draining.discard(me)
+    with _as_handler() as is_handler:
+        try:
+            async with asyncio.timeout(timeout):
+                await _idle_everywhere(loop, is_handler)
+        except TimeoutError:
+            return not _left(loop, is_handler) and not _background_jobs(_background.get("loop"))
     return True
 
 

@@ -47,6 +47,9 @@ def _choose() -> tuple[ModuleType, Literal["cython", "python"], str]:
 
 core, backend, reason = _choose()
 
+if hasattr(os, "register_at_fork"):  # a child finds the tables whole, and nobody holding their lock
+    os.register_at_fork(before=core.lock.acquire, after_in_parent=core.lock.release, after_in_child=core.lock.release)
+
 if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import CONDITION as CONDITION
     from ._core_py import ONCE as ONCE
@@ -58,6 +61,7 @@ if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import consume as consume
     from ._core_py import handler_key as handler_key
     from ._core_py import lock as lock
+    from ._core_py import sweep as sweep
 else:
     CONDITION = core.CONDITION
     ONCE = core.ONCE
@@ -69,3 +73,4 @@ else:
     consume = core.consume
     handler_key = core.handler_key
     lock = core.lock
+    sweep = core.sweep

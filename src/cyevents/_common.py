@@ -108,12 +108,15 @@ def kind_of_result(result: object) -> int:
     by `types.coroutine`, where the mark is on the code.
     """
     cls = type(result)
-    if hasattr(cls, "__await__"):
+    if _has(cls, "__await__"):
         return AWAITABLE
-    if hasattr(cls, "send") and hasattr(cls, "throw") and hasattr(cls, "__next__"):
+    if _has(cls, "send", "throw", "__next__"):
         code = getattr(result, "gi_code", None)
         marked = getattr(code, "co_flags", 0) & _CO_ITERABLE_COROUTINE
         return AWAITABLE if marked else GENERATOR
-    if hasattr(cls, "asend") and hasattr(cls, "athrow") and hasattr(cls, "__anext__"):
-        return ASYNC_GENERATOR
-    return VALUE
+    return ASYNC_GENERATOR if _has(cls, "asend", "athrow", "__anext__") else VALUE
+
+
+def _has(cls: type, *names: str) -> bool:
+    """Whether objects of a class have these attributes, whatever the class itself has by its metaclass."""
+    return all(any(name in base.__dict__ for base in cls.__mro__) for name in names)

@@ -6,7 +6,7 @@ so an emission allocates nothing but its list of results. `emit` is therefore a 
 signature that is put on the class by hand, below.
 
 On free-threaded builds an attribute that another thread may rebind is loaded and stored under a critical section
-around the load or store alone: a group's `epoch` and `snapshot`, an entry's `successor`. With a GIL it costs nothing.
+around the load or store alone: a group's `epoch` and `snapshot`. With a GIL it costs nothing.
 """
 
 cimport cython
@@ -142,7 +142,7 @@ cdef enum:
     WEAK  # function: a Ref to the handler
     STRONG_METHOD  # function and owner
     WEAK_OWNER  # function, and owner a Ref: a builtin's method, whose function knows nothing
-    WEAK_METHOD  # function a weak reference, and owner a Ref
+    WEAK_METHOD  # function and owner Refs
 
 # What a handler returned, as in _common.
 cdef enum:
@@ -180,16 +180,16 @@ def _died(ref):
     if ref.handler_key is not None:
         group = home._group_of(ref.sender_key)
         entry = None if group is None else group.entries.get(ref.handler_key)
-        if entry is not None and entry.serial == _last_serial and entry._ref() is ref:
+        if entry is not None and entry.serial == _last_serial and entry.is_held_by(ref):
             # The newest handler of all: has it died on the spot?
             frame = cye_frame()  # this function has none of its own
             if frame is not None and drops_result_of(frame, entry.code, entry.instruction):
                 _dead.append((home, entry))
-                _sweep()
+                sweep()
                 home._warn_vanished(entry.name, frame)
                 return
     _dead.append((home, ref))
-    _sweep()
+    sweep()
 
 
 cdef object _died_callback = _died
@@ -202,14 +202,17 @@ cdef _bury(Entry entry):
         _dead.append((home, entry))
 
 
-cdef _sweep():
+cpdef sweep():
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     cdef list trash = []
     cdef EventCore home
     while _dead and lock.acquire(False):
         try:
             while _dead:
-                home, what = note = _dead.pop()
+                try:
+                    home, what = note = _dead.pop()
+                except IndexError:  # a finalizer was faster
+                    break
                 trash.append(note)
                 home._take_out(what, trash)
         finally:
@@ -231,7 +234,7 @@ cpdef object handler_key(handler):
 cdef bint _is_bound(builtin):
     """Whether a builtin is a method of an object (`seen.add`) rather than a function (`print`)."""
     owner = builtin.__self__
-    return owner is not None and type(owner) is not ModuleType
+    return owner is not None and not issubclass(type(owner), ModuleType)
 
 
 cdef object sender_key(sender):
@@ -245,6 +248,13 @@ cdef object sender_key(sender):
     if PyBytes_Check(sender):
         return bytes, bytes.__bytes__(sender)
     return PyLong_FromVoidPtr(<PyObject *>sender)
+
+
+@cython.final
+cdef class Line:
+    """What the entries of one handler and sender that have replaced each other share: whether the last one stands."""
+
+    cdef bint stands
 
 
 @cython.final
@@ -266,7 +276,7 @@ cdef class Entry:
     cdef readonly long long serial  # when it was registered, over all events
     cdef readonly object condition
     cdef readonly str name
-    cdef Entry successor  # the one that has replaced it
+    cdef Line line  # shared by the entries that have replaced each other
     cdef tuple before  # what it had replaced, once what connected it is over
 
     @property
@@ -319,17 +329,21 @@ cdef class Entry:
             Py_INCREF(self.function)
         return True
 
-    cdef Entry load_successor(self):
-        cdef Entry successor
-        with cython.critical_section(self):
-            successor = self.successor
-        return successor
+    cdef die(self):
+        """Be called no more, by an emission that has begun neither: under the lock."""
+        self._set(_DEAD)
+        if self.line is not None:
+            self.line.stands = False
 
     cdef object _ref(self):
         """The reference that tells of the handler's death; None: it is held strongly."""
         if self.shape == WEAK:
             return self.function
         return None if self.shape == STRONG or self.shape == STRONG_METHOD else self.owner
+
+    cdef bint is_held_by(self, ref):
+        """Whether this is one of the references by which the handler is held."""
+        return self._ref() is ref or (self.shape == WEAK_METHOD and self.function is ref)
 
     cdef bint is_python(self):
         """Whether the handler is a Python function or a method of one, which count their recursion themselves."""
@@ -365,46 +379,54 @@ cdef class Entry:
 cdef _hold(Entry entry, handler, bint weak):
     """Keep a handler in an entry. Of a bound method object and function are held apart."""
     cls = type(handler)
+    entry.shape = STRONG
+    entry.function = handler
+    if cls is MethodType:
+        entry.shape = STRONG_METHOD
+        entry.function = handler.__func__
+        entry.owner = handler.__self__
+    if not weak:
+        return
+    function = None
+    if cls is BuiltinMethodType and _is_bound(handler):
+        function = _descriptor(handler)
     try:
         if cls is MethodType:
-            entry.function = handler.__func__
-            entry.owner = handler.__self__
-            entry.shape = STRONG_METHOD
-            if weak:
-                entry.owner = Ref(entry.owner, _died_callback)
-                try:
-                    entry.function = weakref(entry.function)
-                    entry.shape = WEAK_METHOD
-                except TypeError:  # a builtin's, which knows nothing
-                    entry.shape = WEAK_OWNER
-        elif not weak:
-            entry.function = handler
-            entry.shape = STRONG
-        elif cls is BuiltinMethodType and _is_bound(handler):
-            entry.owner = Ref(handler.__self__, _died_callback)
-            entry.function = _descriptor(handler)
+            entry.owner = _make_ref(entry, entry.owner)
+            entry.shape = WEAK_OWNER
+            try:
+                entry.function = _make_ref(entry, entry.function)
+                entry.shape = WEAK_METHOD
+            except TypeError:  # a builtin's
+                pass
+        elif function is not None:
+            entry.owner = _make_ref(entry, handler.__self__)
+            entry.function = function
             entry.shape = WEAK_OWNER
         else:
-            entry.function = Ref(handler, _died_callback)
+            entry.function = _make_ref(entry, handler)
             entry.shape = WEAK
     except TypeError:
         raise TypeError(
             f"{handler!r} cannot be held weakly: connect it with weak=False, and disconnect it when done"
         ) from None
-    ref = entry._ref()
-    if ref is not None:
-        ref.home = entry.home
-        ref.sender_key = entry.sender_key
-        ref.handler_key = entry.handler_key
+
+
+cdef object _make_ref(Entry entry, target):
+    ref = Ref(target, _died_callback)
+    ref.home = entry.home
+    ref.sender_key = entry.sender_key
+    ref.handler_key = entry.handler_key
+    return ref
 
 
 cdef object _descriptor(builtin):
-    """The function of a builtin method, which takes the object as its first argument."""
+    """The function of a builtin method, which takes the object as its first argument; None if there is none."""
     for cls in type(builtin.__self__).__mro__:
         function = cls.__dict__.get(builtin.__name__)
         if type(function) is MethodDescriptorType:
             return function
-    raise TypeError
+    return None
 
 
 @cython.final
@@ -563,13 +585,6 @@ cdef class EventCore:
             if array is not room:
                 PyMem_Free(array)
 
-    cdef bint _stands_again(self, Entry entry):
-        """Whether a replaced entry's handler has been connected since then: reconnecting is not disconnecting."""
-        cdef Entry successor = entry
-        while successor is not None and CYE_FLAGS(successor._flags) & _REPLACED:
-            successor = successor.load_successor()
-        return successor is not None and not CYE_FLAGS(successor._flags) & _DEAD
-
     # Snapshots
 
     def _snapshot(self, sender):
@@ -620,7 +635,7 @@ cdef class EventCore:
         if group.load_epoch() is not epoch or self._any.load_epoch() is not base:
             group.store(None)  # not to keep alive what has just been disconnected
         if _dead:
-            _sweep()
+            sweep()
         return snapshot
 
     cdef list _candidates(self, Group group, sender):
@@ -661,7 +676,6 @@ cdef class EventCore:
     def _connect(self, handler, sender, bint weak, priority, condition, int flags, str name, frame):
         """Connect, in place of the handler's connection for the same sender if there is one; return both entries."""
         global _last_serial
-        cdef EventCore dependent
         cdef Entry entry = Entry.__new__(Entry)
         entry._flags = flags
         entry.handler_key = handler_key(handler)
@@ -681,14 +695,13 @@ cdef class EventCore:
             _last_serial += 1
             entry.serial = _last_serial
             previous = self._put(entry, sender, trash)
-            for dependent in list(self._dependents.values()):
-                dependent._follow(entry.sender_key, sender, trash)
         if _dead:
-            _sweep()
+            sweep()
         return entry, previous
 
     cdef Entry _put(self, Entry entry, sender, list trash):
         """Enter an entry in its group; return the one that it replaces."""
+        cdef EventCore dependent
         cdef Group group
         cdef Entry previous
         while True:
@@ -698,10 +711,15 @@ cdef class EventCore:
             if self._group_of(entry.sender_key) is group:  # and was not tidied away by a finalizer
                 break
         if previous is not None:
-            with cython.critical_section(previous):
-                previous.successor = entry
+            if previous.line is None:
+                previous.line = Line()  # before the flag is set, and never another one
+            entry.line = previous.line
             previous._set(_REPLACED)
+        if entry.line is not None:
+            entry.line.stands = True
         self._invalidate(group, trash)
+        for dependent in list(self._dependents.values()):
+            dependent._follow(entry.sender_key, sender, trash)
         return previous
 
     cdef Group _group_of(self, key):
@@ -734,7 +752,7 @@ cdef class EventCore:
             del self._groups[group.key]
         self._warm.pop(group.key, None)
         for entry in list(group.entries.values()):
-            entry._set(_DEAD)
+            entry.die()
         trash.append(group.entries.copy())
         group.entries.clear()
         trash.append(group.store(None))
@@ -774,7 +792,7 @@ cdef class EventCore:
         if group is None or group.entries.get(entry.handler_key) is not entry:
             return False
         del group.entries[entry.handler_key]
-        entry._set(_DEAD)
+        entry.die()
         trash.append(entry)
         self._invalidate(group, trash)
         if group is not self._any:
@@ -794,7 +812,7 @@ cdef class EventCore:
                     self._discard_group(group, trash)
                 return
             entry = group.entries.get(what.handler_key)
-            if entry is not None and entry._ref() is what and self._remove(entry, trash) and len(self._lost) < 100:
+            if entry is not None and entry.is_held_by(what) and self._remove(entry, trash) and len(self._lost) < 100:
                 self._lost.append(entry.name)
         else:
             self._remove(what, trash)
@@ -806,7 +824,7 @@ cdef class EventCore:
         with lock:
             removed = self._remove(entry, trash)
         if _dead:
-            _sweep()
+            sweep()
         return removed
 
     def _disconnect(self, handler, sender):
@@ -827,7 +845,7 @@ cdef class EventCore:
                 if entry is not None and _is_alive(entry, trash):
                     removed |= self._remove(entry, trash)
         if _dead:
-            _sweep()
+            sweep()
         return removed
 
     def _clear(self):
@@ -840,7 +858,7 @@ cdef class EventCore:
                 for entry in list(group.entries.values()):
                     self._remove(entry, trash)
         if _dead:
-            _sweep()
+            sweep()
 
     def _restore(self, Entry entry, Entry previous, sender):
         """Undo a `_connect`: put back the entry that it replaced, unless someone changed the connection since."""
@@ -852,15 +870,14 @@ cdef class EventCore:
             current = None if group is None else group.entries.get(entry.handler_key)
             if current is entry or (current is None and entry.spent):
                 self._remove(entry, trash)
-                while previous is not None and previous.before is not None:
-                    previous = previous.before[0]  # what had connected it is over meanwhile
+                previous = _still_meant(previous)
                 if previous is not None and not previous.spent and _is_alive(previous, trash):
                     CYE_SET_FLAGS(previous._flags, previous._flags & ~_REPLACED)
                     self._put(previous, sender, trash)
             else:
-                entry.before = (previous,)
+                entry.before = (_still_meant(previous),)
         if _dead:
-            _sweep()
+            sweep()
 
     def _mute(self, keys, int by):
         """Mute handlers, or the whole event by the key None (`by` 1), or let them be heard again (`by` -1)."""
@@ -868,44 +885,36 @@ cdef class EventCore:
         with lock:
             for key in keys:
                 times = self._muted.get(key, 0) + by
-                if times:
+                if times > 0:
                     self._muted[key] = times
                 else:
                     self._muted.pop(key, None)
             self._invalidate(self._any, trash)
         if _dead:
-            _sweep()
+            sweep()
 
     # Patterns
 
-    def _attach(self, EventCore source):
-        """Let the handlers of a pattern hear this event too."""
+    def _attach(self, EventCore source, list trash):
+        """Let the handlers of a pattern hear this event too. Called under the lock."""
         cdef Group group
-        cdef list trash = []
-        with lock:
-            self._sources.append(source)
-            source._dependents[id(self)] = self
-            self._invalidate(self._any, trash)
-            for group in list(source._groups.values()):
-                sender = group.the_sender()
-                trash.append(sender)
-                if sender is not None or group.key == id(None):
-                    self._follow(group.key, sender, trash)
-        if _dead:
-            _sweep()
+        self._sources.append(source)
+        source._dependents[id(self)] = self
+        self._invalidate(self._any, trash)
+        for group in list(source._groups.values()):
+            sender = group.the_sender()
+            trash.append(sender)
+            if sender is not None or group.key == id(None):
+                self._follow(group.key, sender, trash)
 
-    def _detach(self, EventCore source):
-        """Undo `_attach`."""
-        cdef list trash = []
-        with lock:
-            if source in self._sources:
-                self._sources.remove(source)
-            source._dependents.pop(id(self), None)
-            self._invalidate(self._any, trash)
-            for key in list(source._groups):
-                self._tidy(key, trash)
-        if _dead:
-            _sweep()
+    def _detach(self, EventCore source, list trash):
+        """Undo `_attach`. Called under the lock."""
+        if source in self._sources:
+            self._sources.remove(source)
+        source._dependents.pop(id(self), None)
+        self._invalidate(self._any, trash)
+        for key in list(source._groups):
+            self._tidy(key, trash)
 
     cdef _follow(self, key, sender, list trash):
         """Have a group for a sender that a pattern has one for, so that its emissions find it."""
@@ -956,6 +965,13 @@ cdef class EventCore:
 
     def _log_lost(self):
         """Handlers named in `_lost` have died since the last snapshot."""
+
+
+cdef Entry _still_meant(Entry entry):
+    """An entry that was replaced for a time, or what it had replaced itself, if its own time is over meanwhile."""
+    while entry is not None and entry.before is not None:
+        entry = entry.before[0]
+    return entry
 
 
 cdef bint _is_alive(Entry entry, list trash) except -1:
@@ -1141,8 +1157,10 @@ cdef bint admit(
     PyObject *kwnames,
 ) except -1:
     """Whether an entry with flags is to be called, its turn having come. Spends it if it is to be called once."""
-    if flags & _DEAD or (flags & _REPLACED and not self._stands_again(entry)):
+    if flags & _DEAD:
         return False
+    if flags & _REPLACED and not (entry.line is not None and entry.line.stands):
+        return False  # reconnecting is not disconnecting, but it has been disconnected since
     if flags & _CONDITION:
         try:
             if not ask(<PyObject *>entry.condition, args, nargs, kwnames):
@@ -1156,34 +1174,32 @@ cdef bint admit(
         if not entry.claim():
             return False
         _bury(entry)
-        _sweep()
+        sweep()
     return True
 
 
 cdef bint ask(PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) except -1:
     """What a condition says of the sender and the keywords: positionals are not passed."""
     cdef PyObject *room[ROOM]
-    cdef PyObject **array
+    cdef PyObject **array = room
     cdef PyObject *answer
     cdef Py_ssize_t names = names_in(kwnames)
     cdef bint foreign = not PyFunction_Check(condition)
     cdef int truth
-    if foreign and Py_EnterRecursiveCall(b" in a condition"):
-        return already_raised()
-    if nargs == 1 or not names:
-        answer = PyObject_Vectorcall(condition, args, 1, kwnames)
-    else:
+    if nargs > 1 and names:
         array = shift(args + nargs - 1, names + 1, room)  # the sender's place, then the keywords' values
         array[2] = args[0]
-        answer = PyObject_Vectorcall(condition, array + 2, 1 | CYE_OFFSET, kwnames)
-        if array is not room:
-            PyMem_Free(array)
+        args = array + 2
     truth = -1
-    if answer is not NULL:
-        truth = PyObject_IsTrue(answer)
-        Py_DECREF(<object>answer)
-    if foreign:
-        Py_LeaveRecursiveCall()
+    if not foreign or not Py_EnterRecursiveCall(b" in a condition"):
+        answer = PyObject_Vectorcall(condition, args, 1, kwnames)
+        if answer is not NULL:
+            truth = PyObject_IsTrue(answer)
+            Py_DECREF(<object>answer)
+        if foreign:
+            Py_LeaveRecursiveCall()
+    if array is not room:
+        PyMem_Free(array)
     if truth < 0:
         already_raised()
     return truth
@@ -1350,6 +1366,7 @@ cdef unsigned int _plain_version = 0
 
 cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     global _plain_type, _plain_version
+    cdef unsigned int version
     if nargs == 0:
         raise TypeError("NamespaceCore.emit() missing 1 required positional argument: 'evt'")
     if nargs > 1 and kwnames is not NULL and named_sender(kwnames) >= 0:
@@ -1361,7 +1378,8 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
         if event is None:
             return []
     cls = type(event)
-    if cls is not _plain_type or cye_version(<PyObject *>cls) != _plain_version:
+    version = cye_version(<PyObject *>cls)  # 0: it has changed too often to tell
+    if cls is not _plain_type or version != _plain_version or version == 0:
         method = cls.emit
         if method is not _emit:  # overridden, or replaced by a test
             positionals = [<object>args[i] for i in range(1, nargs)]
@@ -1369,7 +1387,7 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
         if _plain_type is None:
             _plain_type = cls
         if cls is _plain_type:
-            _plain_version = cye_version(<PyObject *>cls)
+            _plain_version = version
     return emit(<EventCore>event, args + 1, nargs - 1, kwnames)
 
 

@@ -7,12 +7,13 @@ changed (each has an `epoch`, a fresh object after every change). An event that 
 its `_sources`, whose entries are merged into its snapshots.
 
 Who owns what: the event owns groups, groups own entries; entries hold handlers, and groups senders, weakly or
-strongly as asked. A dying handler or sender only leaves a note in `_dead`, for `_sweep` to act upon.
+strongly as asked. A dying handler or sender only leaves a note in `_dead`, for `sweep` to act upon.
 
 Threads: one lock (`lock`) makes changes of any tables one at a time. It is held for a few dict operations and never
 while user code runs: what a change throws away is collected in `trash` and let go after the lock. An emission takes
 no lock. The lock is re-entrant, and a change is a sequence of atomic steps each of which leaves the tables sound,
-because a finalizer or a signal handler may come in between two of them with a change of its own.
+because a signal handler, or a finalizer that the garbage collector runs, may come in between two of them with a change
+of its own.
 
 The core knows nothing of names, patterns or asyncio: it calls the methods under "Hooks" for those.
 """
@@ -30,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType
-    from typing import Any, Generic
+    from typing import Any, Generic, Self
 
     from typing_extensions import TypeVar
 
@@ -58,6 +59,7 @@ __all__ = [
     "consume",
     "handler_key",
     "lock",
+    "sweep",
 ]
 
 # An entry's flags word. It is zero for the common handler, and looked at once per call.
@@ -94,16 +96,24 @@ def _died(ref: Ref) -> None:
     if ref.handler_key is not None:
         group = home._group_of(ref.sender_key)
         entry = None if group is None else group.entries.get(ref.handler_key)
-        if entry is not None and entry.serial == _last_serial and entry.ref is ref:
+        if entry is not None and entry.serial == _last_serial and entry.is_held_by(ref):
             # The newest handler of all: has it died on the spot?
-            frame = sys._getframe(1)
-            if drops_result_of(frame, entry.code, entry.instruction):
+            frame = _frame()
+            if frame is not None and drops_result_of(frame, entry.code, entry.instruction):
                 _dead.append((home, entry))
-                _sweep()
+                sweep()
                 home._warn_vanished(entry.name, frame)
                 return
     _dead.append((home, ref))
-    _sweep()
+    sweep()
+
+
+def _frame() -> FrameType | None:
+    """The frame of the Python code in which the interpreter has called `_died`, if there is any."""
+    try:
+        return sys._getframe(2)
+    except ValueError:
+        return None
 
 
 def _bury(entry: Entry) -> None:
@@ -113,13 +123,16 @@ def _bury(entry: Entry) -> None:
         _dead.append((home, entry))
 
 
-def _sweep() -> None:
+def sweep() -> None:
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     trash: list[object] = []
     while _dead and lock.acquire(False):
         try:
             while _dead:
-                home, what = note = _dead.pop()
+                try:
+                    home, what = note = _dead.pop()
+                except IndexError:  # a finalizer was faster
+                    break
                 trash.append(note)
                 home._take_out(what, trash)
         finally:
@@ -141,7 +154,7 @@ def handler_key(handler: Any) -> object:
 def _is_bound(builtin: Any) -> bool:
     """Whether a builtin is a method of an object (`seen.add`) rather than a function (`print`)."""
     owner = builtin.__self__
-    return owner is not None and type(owner) is not ModuleType
+    return owner is not None and not issubclass(type(owner), ModuleType)
 
 
 def sender_key(sender: Any) -> object:
@@ -161,6 +174,15 @@ def sender_key(sender: Any) -> object:
     return id(sender)
 
 
+class Line:
+    """What the entries of one handler and sender that have replaced each other share: whether the last one stands."""
+
+    __slots__ = ("stands",)
+
+    def __init__(self) -> None:
+        self.stands = True
+
+
 class Entry:
     """One connection: a handler, and how and in what order it is called. Only its flags ever change."""
 
@@ -170,22 +192,24 @@ class Entry:
         "code",
         "condition",
         "flags",
+        "function_ref",
         "get",
         "handler_key",
         "home",
         "instruction",
+        "line",
         "name",
         "priority",
         "ref",
         "sender_key",
         "serial",
-        "successor",
         "tickets",
     )
 
     flags: int
     get: Callable[[], Any]  # the handler, or None once it is dead
     ref: Ref | None  # its reference that tells of its death; None: held strongly
+    function_ref: Ref | None  # that of a weakly held method's function
     handler_key: object
     sender_key: object
     home: weakref[EventCore]  # the event whose table it is in
@@ -195,10 +219,16 @@ class Entry:
     name: str
     code: object  # where it was connected: the caller's code and instruction in it
     instruction: int
-    successor: Entry | None  # the one that has replaced it
+    line: Line | None  # shared by the entries that have replaced each other
     before: tuple[Entry | None] | None  # what it had replaced, once what connected it is over
     tickets: list[None]  # one, if it is to be called once
     _warned: bool
+
+    def die(self) -> None:
+        """Be called no more, by an emission that has begun neither: under the lock."""
+        self.flags |= DEAD
+        if self.line is not None:
+            self.line.stands = False
 
     def claim(self) -> bool:
         """Spend a `once` entry: true for one caller alone, in whatever threads they are."""
@@ -207,6 +237,10 @@ class Entry:
         except IndexError:
             return False
         return True
+
+    def is_held_by(self, ref: Ref) -> bool:
+        """Whether this is one of the references by which the handler is held."""
+        return self.ref is ref or self.function_ref is ref
 
     def warned(self) -> bool:
         """Whether this was asked before: its condition has raised, and the first time is louder."""
@@ -225,56 +259,62 @@ class Entry:
 
 
 def _hold(entry: Entry, handler: Any, weak: bool) -> None:
-    """Give an entry its `get` and `ref`.
+    """Give an entry its `get`, and its references if it is to hold the handler weakly.
 
     Of a bound method object and function are held apart, since the method itself is a temporary.
     """
+    entry.ref = entry.function_ref = None
     if not weak:
-        entry.ref = None
         entry.get = lambda: handler
         return
     cls = type(handler)
+    function = None
+    if cls is MethodType:
+        owner, function = handler.__self__, handler.__func__
+    elif cls is BuiltinMethodType and _is_bound(handler):
+        owner, function = handler.__self__, _descriptor(handler)
+    if function is None:
+        owner = handler
     try:
-        if cls is MethodType:
-            entry.ref = Ref(handler.__self__, _died)
-            entry.get = _method_getter(entry.ref, handler.__func__)
-        elif cls is BuiltinMethodType and _is_bound(handler):
-            entry.ref = Ref(handler.__self__, _died)
-            entry.get = _method_getter(entry.ref, _descriptor(handler))
-        else:
-            entry.ref = entry.get = Ref(handler, _died)
+        entry.ref = _make_ref(entry, owner)
     except TypeError:
         raise TypeError(
             f"{handler!r} cannot be held weakly: connect it with weak=False, and disconnect it when done"
         ) from None
-    entry.ref.home = entry.home
-    entry.ref.sender_key = entry.sender_key
-    entry.ref.handler_key = entry.handler_key
+    if function is None:
+        entry.get = entry.ref
+        return
+    try:
+        entry.function_ref = _make_ref(entry, function)
+    except TypeError:  # a builtin's
+        entry.get = _method_getter(entry.ref, lambda: function)
+    else:
+        entry.get = _method_getter(entry.ref, entry.function_ref)
+
+
+def _make_ref(entry: Entry, target: Any) -> Ref:
+    ref = Ref(target, _died)
+    ref.home = entry.home
+    ref.sender_key = entry.sender_key
+    ref.handler_key = entry.handler_key
+    return ref
 
 
 def _descriptor(builtin: Any) -> Any:
-    """The function of a builtin method, which takes the object as its first argument."""
+    """The function of a builtin method, which takes the object as its first argument; None if there is none."""
     for cls in type(builtin.__self__).__mro__:
         function = cls.__dict__.get(builtin.__name__)
         if type(function) is MethodDescriptorType:
             return function
-    raise TypeError
+    return None
 
 
-def _method_getter(owner_ref: Ref, function: Any) -> Callable[[], Any]:
-    """Bring a method's object and function together again. The function is held weakly too: it may know the object."""
-    try:
-        function_ref = weakref(function)
-    except TypeError:  # a builtin's, which knows nothing
+def _method_getter(get_owner: Callable[[], Any], get_function: Callable[[], Any]) -> Callable[[], Any]:
+    """Bring a method's object and function together again."""
 
-        def get() -> Any:
-            owner = owner_ref()
-            return None if owner is None else MethodType(function, owner)
-    else:
-
-        def get() -> Any:
-            owner, function = owner_ref(), function_ref()
-            return None if owner is None or function is None else MethodType(function, owner)
+    def get() -> Any:
+        owner, function = get_owner(), get_function()
+        return None if owner is None or function is None else MethodType(function, owner)
 
     return get
 
@@ -342,15 +382,26 @@ class EventCore(_Parametrised[SenderT]):
 
     __slots__ = ("__weakref__", "_any", "_dependents", "_groups", "_lost", "_muted", "_self", "_sources", "_warm")
 
-    def __init__(self) -> None:
+    _any: Group
+    _groups: dict[object, Group]  # by sender key
+    _warm: dict[object, Group]  # those of the groups that have a snapshot
+    _sources: list[EventCore]  # the patterns that match this event
+    _dependents: dict[int, EventCore]  # a pattern's events
+    _muted: dict[object, int]  # how many times, by handler key; None: the whole event
+    _lost: list[str]  # names of handlers that died, to be logged
+    _self: weakref[EventCore]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
         self._any = Group(ANY, ANY)
-        self._groups: dict[object, Group] = {}  # by sender key
-        self._warm: dict[object, Group] = {}  # those of the groups that have a snapshot
-        self._sources: list[EventCore] = []  # the patterns that match this event
-        self._dependents: dict[int, EventCore] = {}  # a pattern's events
-        self._muted: dict[object, int] = {}  # how many times, by handler key; None: the whole event
-        self._lost: list[str] = []  # names of handlers that died, to be logged
+        self._groups = {}
+        self._warm = {}
+        self._sources = []
+        self._dependents = {}
+        self._muted = {}
+        self._lost = []
         self._self = weakref(self)
+        return self
 
     # Emission
 
@@ -387,9 +438,12 @@ class EventCore(_Parametrised[SenderT]):
             >>> saved.emit("draft")
             ['draft saved']
         """
+        snapshot = self._any.snapshot
+        if self._groups or snapshot is None or snapshot.epoch is not self._any.epoch:
+            snapshot = self._snapshot(sender)
         results: list[Any] = []
         errors: list[Exception] = []
-        canceller = self._dispatch(self._snapshot(sender).entries, sender, args, kwargs, results, errors, None)
+        canceller = self._dispatch(snapshot.entries, sender, args, kwargs, results, errors, None)
         if errors:
             raise self._grouped(errors)
         return results if canceller is None else Cancelled(results, canceller, self)
@@ -460,8 +514,10 @@ class EventCore(_Parametrised[SenderT]):
 
     def _admit(self, entry: Entry, handler: Any, sender: Any, kwargs: dict[str, Any]) -> bool:
         """Whether an entry with flags is to be called, its turn having come. Spends it if it is to be called once."""
-        if entry.flags & DEAD or (entry.flags & REPLACED and not self._stands_again(entry)):
+        if entry.flags & DEAD:
             return False
+        if entry.flags & REPLACED and not (entry.line is not None and entry.line.stands):
+            return False  # reconnecting is not disconnecting, but it has been disconnected since
         if entry.flags & CONDITION:
             assert entry.condition is not None
             try:
@@ -476,15 +532,8 @@ class EventCore(_Parametrised[SenderT]):
             if not entry.claim():
                 return False
             _bury(entry)
-            _sweep()
+            sweep()
         return True
-
-    def _stands_again(self, entry: Entry) -> bool:
-        """Whether a replaced entry's handler has been connected since then: reconnecting is not disconnecting."""
-        successor: Entry | None = entry
-        while successor is not None and successor.flags & REPLACED:
-            successor = successor.successor
-        return successor is not None and not successor.flags & DEAD
 
     # Snapshots
 
@@ -521,7 +570,7 @@ class EventCore(_Parametrised[SenderT]):
         if group.epoch is not epoch or self._any.epoch is not base:
             group.snapshot = None  # not to keep alive what has just been disconnected
         if _dead:
-            _sweep()
+            sweep()
         return snapshot
 
     def _candidates(self, group: Group, sender: Any) -> list[Entry]:
@@ -579,16 +628,14 @@ class EventCore(_Parametrised[SenderT]):
         entry.instruction = frame.f_lasti
         entry.tickets = [None] if flags & ONCE else _NO_TICKETS
         entry._warned = False
-        entry.successor = entry.before = None
+        entry.line = entry.before = None
         _hold(entry, handler, weak)
         trash: list[object] = []
         with lock:
             entry.serial = _last_serial = _last_serial + 1
             previous = self._put(entry, sender, trash)
-            for dependent in list(self._dependents.values()):
-                dependent._follow(entry.sender_key, sender, trash)
         if _dead:
-            _sweep()
+            sweep()
         return entry, previous
 
     def _put(self, entry: Entry, sender: Any, trash: list[object]) -> Entry | None:
@@ -600,9 +647,13 @@ class EventCore(_Parametrised[SenderT]):
             if self._group_of(entry.sender_key) is group:  # and was not tidied away by a finalizer
                 break
         if previous is not None:
-            previous.successor = entry
+            entry.line = previous.line = previous.line or Line()
             previous.flags |= REPLACED
+        if entry.line is not None:
+            entry.line.stands = True
         self._invalidate(group, trash)
+        for dependent in list(self._dependents.values()):
+            dependent._follow(entry.sender_key, sender, trash)
         return previous
 
     def _group_of(self, key: object) -> Group | None:
@@ -632,7 +683,7 @@ class EventCore(_Parametrised[SenderT]):
             del self._groups[group.key]
         self._warm.pop(group.key, None)
         for entry in list(group.entries.values()):
-            entry.flags |= DEAD
+            entry.die()
         trash += (group.entries.copy(), group.snapshot)
         group.entries.clear()
         group.snapshot = None
@@ -667,7 +718,7 @@ class EventCore(_Parametrised[SenderT]):
         if group is None or group.entries.get(entry.handler_key) is not entry:
             return False
         del group.entries[entry.handler_key]
-        entry.flags |= DEAD
+        entry.die()
         trash.append(entry)
         self._invalidate(group, trash)
         if group is not self._any:
@@ -685,7 +736,7 @@ class EventCore(_Parametrised[SenderT]):
                     self._discard_group(group, trash)
                 return
             entry = group.entries.get(what.handler_key)
-            if entry is not None and entry.ref is what and self._remove(entry, trash) and len(self._lost) < 100:
+            if entry is not None and entry.is_held_by(what) and self._remove(entry, trash) and len(self._lost) < 100:
                 self._lost.append(entry.name)
         else:
             self._remove(what, trash)
@@ -696,7 +747,7 @@ class EventCore(_Parametrised[SenderT]):
         with lock:
             removed = self._remove(entry, trash)
         if _dead:
-            _sweep()
+            sweep()
         return removed
 
     def _disconnect(self, handler: Any, sender: Any) -> bool:
@@ -715,7 +766,7 @@ class EventCore(_Parametrised[SenderT]):
                 if entry is not None and _is_alive(entry, trash):
                     removed |= self._remove(entry, trash)
         if _dead:
-            _sweep()
+            sweep()
         return removed
 
     def _clear(self) -> None:
@@ -726,7 +777,7 @@ class EventCore(_Parametrised[SenderT]):
                 for entry in list(group.entries.values()):
                     self._remove(entry, trash)
         if _dead:
-            _sweep()
+            sweep()
 
     def _restore(self, entry: Entry, previous: Entry | None, sender: Any) -> None:
         """Undo a `_connect`: put back the entry that it replaced, unless someone changed the connection since."""
@@ -736,16 +787,14 @@ class EventCore(_Parametrised[SenderT]):
             current = None if group is None else group.entries.get(entry.handler_key)
             if current is entry or (current is None and entry.spent):
                 self._remove(entry, trash)
-                while previous is not None and previous.before is not None:
-                    (previous,) = previous.before  # what had connected it is over meanwhile
+                previous = _still_meant(previous)
                 if previous is not None and not previous.spent and _is_alive(previous, trash):
                     previous.flags &= ~REPLACED
-                    previous.successor = None
                     self._put(previous, sender, trash)
             else:
-                entry.before = (previous,)
+                entry.before = (_still_meant(previous),)
         if _dead:
-            _sweep()
+            sweep()
 
     def _mute(self, keys: Iterable[object], by: int) -> None:
         """Mute handlers, or the whole event by the key None (`by` 1), or let them be heard again (`by` -1)."""
@@ -753,43 +802,35 @@ class EventCore(_Parametrised[SenderT]):
         with lock:
             for key in keys:
                 times = self._muted.get(key, 0) + by
-                if times:
+                if times > 0:
                     self._muted[key] = times
                 else:
                     self._muted.pop(key, None)
             self._invalidate(self._any, trash)
         if _dead:
-            _sweep()
+            sweep()
 
     # Patterns
 
-    def _attach(self, source: EventCore) -> None:
-        """Let the handlers of a pattern hear this event too."""
-        trash: list[object] = []
-        with lock:
-            self._sources.append(source)
-            source._dependents[id(self)] = self
-            self._invalidate(self._any, trash)
-            for group in list(source._groups.values()):
-                sender = group.the_sender()
-                trash.append(sender)
-                if sender is not None or group.key == id(None):
-                    self._follow(group.key, sender, trash)
-        if _dead:
-            _sweep()
+    def _attach(self, source: EventCore, trash: list[object]) -> None:
+        """Let the handlers of a pattern hear this event too. Called under the lock."""
+        self._sources.append(source)
+        source._dependents[id(self)] = self
+        self._invalidate(self._any, trash)
+        for group in list(source._groups.values()):
+            sender = group.the_sender()
+            trash.append(sender)
+            if sender is not None or group.key == id(None):
+                self._follow(group.key, sender, trash)
 
-    def _detach(self, source: EventCore) -> None:
-        """Undo `_attach`."""
-        trash: list[object] = []
-        with lock:
-            if source in self._sources:
-                self._sources.remove(source)
-            source._dependents.pop(id(self), None)
-            self._invalidate(self._any, trash)
-            for key in list(source._groups):
-                self._tidy(key, trash)
-        if _dead:
-            _sweep()
+    def _detach(self, source: EventCore, trash: list[object]) -> None:
+        """Undo `_attach`. Called under the lock."""
+        if source in self._sources:
+            self._sources.remove(source)
+        source._dependents.pop(id(self), None)
+        self._invalidate(self._any, trash)
+        for key in list(source._groups):
+            self._tidy(key, trash)
 
     def _follow(self, key: object, sender: Any, trash: list[object]) -> None:
         """Have a group for a sender that a pattern has one for, so that its emissions find it."""
@@ -836,6 +877,13 @@ class EventCore(_Parametrised[SenderT]):
 
     def _log_lost(self) -> None:
         """Handlers named in `_lost` have died since the last snapshot."""
+
+
+def _still_meant(entry: Entry | None) -> Entry | None:
+    """An entry that was replaced for a time, or what it had replaced itself, if its own time is over meanwhile."""
+    while entry is not None and entry.before is not None:
+        (entry,) = entry.before
+    return entry
 
 
 def _is_alive(entry: Entry, trash: list[object]) -> bool:

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import FrameType, TracebackType
-    from typing import Any, Literal
+    from typing import Any, Literal, NoReturn
 
     from typing_extensions import TypeVar
 
@@ -252,9 +252,9 @@ class Event(EventCore[SenderT]):
             ...     ticked.emit("clock")
             ['tock']
         """
-        return ConnectedTo(
-            self, (receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe(1))
-        )
+        options = {"weak": weak, "priority": priority, "condition": condition}
+        options |= {"once": once, "with_event": with_event, "thread": thread}
+        return ConnectedTo(self, receiver, sender, options)
 
     def muted(self, *receivers: Callable[..., Any]) -> Muted:
         """Silence the event, or only some handlers, for the length of a `with`.
@@ -354,6 +354,15 @@ class Event(EventCore[SenderT]):
             text += f", {wild} by pattern"
         return f"<{type(self).__name__} {self._name!r}: {text}>"
 
+    def __copy__(self) -> Event[SenderT]:
+        return self  # an event is who it is
+
+    def __deepcopy__(self, memo: object) -> Event[SenderT]:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(f"event {self._name!r} cannot be pickled: send its name, and find it by that in its namespace")
+
     # What the core asks for
 
     def _schedule(self, result: Any, kind: int, handler: Any, sender: Any) -> None:
@@ -443,8 +452,9 @@ class Subscription:
 
     def cancel(self) -> bool:
         """Disconnect the handler and let go of it. Return whether the connection still stood."""
+        removed = self._event._disconnect_entry(self._entry)
         self._receiver = None
-        return self._event._disconnect_entry(self._entry)
+        return removed
 
     def __enter__(self) -> Subscription:
         return self
@@ -462,22 +472,25 @@ class Subscription:
 class ConnectedTo:
     """The context manager of `Event.connected_to`. May be entered again, and nested in itself."""
 
-    __slots__ = ("_connected", "_event", "_options")
+    __slots__ = ("_connected", "_event", "_options", "_receiver", "_sender")
 
-    def __init__(self, event: Event[Any], options: tuple[Any, ...]) -> None:
+    def __init__(self, event: Event[Any], receiver: Any, sender: Any, options: dict[str, Any]) -> None:
         self._event = event
+        self._receiver = receiver
+        self._sender = sender
         self._options = options
         self._connected: list[tuple[Entry, Entry | None]] = []
 
     def __enter__(self) -> Event[Any]:
-        self._connected.append(self._event._add(*self._options))
+        added = self._event._add(self._receiver, self._sender, **self._options, frame=sys._getframe(1))
+        self._connected.append(added)
         return self._event
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         entry, previous = self._connected.pop()
-        self._event._restore(entry, previous, self._options[1])
+        self._event._restore(entry, previous, self._sender)
 
 
 class Muted:

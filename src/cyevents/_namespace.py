@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ._backend import NamespaceCore, lock
+from ._backend import NamespaceCore, lock, sweep
 from ._common import ANY
 from ._event import (
     Event,
@@ -169,27 +169,34 @@ class Namespace(NamespaceCore["Event[Any]"]):
     def filter(self, pattern: str) -> dict[str, Event[Any]]:
         """The events whose names match a pattern (or are it), as a new `dict` of name to `Event`: see `match`."""
         matches = matcher(pattern)
-        return {name: event for name, event in list(self.items()) if matches(name)}
+        return {name: event for name, event in dict.copy(self).items() if matches(name)}
 
     # The mapping: written by `event`, `on` and `del` alone.
 
     def __delitem__(self, name: str) -> None:
         """Let an event go, or a pattern: it is no longer found by its name, and patterns no longer hear it."""
+        trash: list[object] = []  # let go after the lock
         with lock:
             if type(name) is str and name in self._patterns:
                 pattern = self._patterns.pop(name)
+                trash.append(pattern)
                 for event in list(self.values()):
-                    event._detach(pattern)
-                return
-            event = self[name]
-            super().__delitem__(name)
-            for pattern in list(self._patterns.values()):
-                event._detach(pattern)
+                    event._detach(pattern, trash)
+            else:
+                event = self[name]
+                trash.append(event)
+                super().__delitem__(name)
+                for pattern in list(self._patterns.values()):
+                    event._detach(pattern, trash)
+        sweep()
 
     def clear(self) -> None:
         """Let all events and patterns go."""
-        for name in [*self, *self._patterns]:
-            del self[name]
+        for name in [*dict.copy(self), *self._patterns.copy()]:
+            try:
+                del self[name]
+            except KeyError:  # another thread was faster
+                pass
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise `TypeError`: only `event`, `on` and `del` change a namespace."""
@@ -224,15 +231,17 @@ class Namespace(NamespaceCore["Event[Any]"]):
         event: Event[Any] = Event(name)
         name = event._name
         event._namespace = self
+        trash: list[object] = []  # let go after the lock
         with lock:
             if name not in self:
                 for pattern in list(self._patterns.values()):
                     if pattern.matches(name):
-                        event._attach(pattern)
+                        event._attach(pattern, trash)
             found: Any = dict.setdefault(self, name, event)
             if found is not event:
                 for source in list(event._sources):
-                    event._detach(source)
+                    event._detach(source, trash)
+        sweep()
         return found  # type: ignore[no-any-return]
 
     def _make_pattern(self, name: str) -> Pattern:
@@ -246,12 +255,14 @@ class Namespace(NamespaceCore["Event[Any]"]):
         pattern._on_error = None
         pattern.matches = matcher(name)
         super(Event, pattern).__init__()
+        trash: list[object] = []  # let go after the lock
         with lock:
             found = self._patterns.setdefault(name, pattern)
             if found is pattern:
                 for event in list(self.values()):
                     if pattern.matches(event._name):
-                        event._attach(pattern)
+                        event._attach(pattern, trash)
+        sweep()
         return found
 
 
