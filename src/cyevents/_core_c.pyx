@@ -91,6 +91,7 @@ cdef extern from "Python.h":
     PyObject *PyObject_Vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
     int PyList_Append(PyObject *list, PyObject *item) noexcept
     int PyObject_IsTrue(PyObject *) noexcept
+    PyObject *PyErr_NoMemory() noexcept
     bint PyFunction_Check(PyObject *) noexcept
     PyObject *PyObject_Call(PyObject *callable, PyObject *args, PyObject *kwargs) noexcept
     bint PyBool_Check(object)
@@ -1012,6 +1013,8 @@ cdef int run(
     cdef int outcome
     cdef bint called
     cdef list failures = errors
+    if methods and shifted is NULL:
+        already_raised()
     try:
         for i in range(count):
             entry = <PyObject *>PyTuple_GET_ITEM(entries, i)  # the tuple keeps it alive
@@ -1117,14 +1120,15 @@ cdef inline Py_ssize_t names_in(PyObject *kwnames):
     return 0 if kwnames is NULL else PyTuple_GET_SIZE(<object>kwnames)
 
 
-cdef PyObject **shift(PyObject *const *args, Py_ssize_t size, PyObject **room) except NULL:
-    """The arguments with two places before them: in `room` if they fit, else in memory to be freed."""
+cdef inline PyObject **shift(PyObject *const *args, Py_ssize_t size, PyObject **room) noexcept:
+    """The arguments with two places before them: in `room` if they fit, else in memory to be freed. NULL: an error."""
     cdef PyObject **shifted = room
     cdef Py_ssize_t i
     if size + 2 > ROOM:
         shifted = <PyObject **>PyMem_Malloc((size + 2) * sizeof(PyObject *))
         if shifted is NULL:
-            raise MemoryError
+            PyErr_NoMemory()
+            return NULL
     for i in range(size):
         shifted[i + 2] = args[i]
     return shifted
@@ -1157,16 +1161,16 @@ cdef bint admit(
     PyObject *kwnames,
 ) except -1:
     """Whether an entry with flags is to be called, its turn having come. Spends it if it is to be called once."""
+    cdef int truth
     if flags & _DEAD:
         return False
     if flags & _REPLACED and not (entry.line is not None and entry.line.stands):
         return False  # reconnecting is not disconnecting, but it has been disconnected since
     if flags & _CONDITION:
-        try:
-            if not ask(<PyObject *>entry.condition, args, nargs, kwnames):
-                return False
-        except Exception as error:
-            self._condition_failed(error, entry, whole(function, owner), <object>args[0])
+        truth = ask(<PyObject *>entry.condition, args, nargs, kwnames)
+        if truth < 0:
+            condition_raised(self, entry, function, owner, <object>args[0])
+        if truth <= 0:
             return False
         if CYE_FLAGS(entry._flags) & _DEAD:  # the condition disconnected it
             return False
@@ -1178,19 +1182,21 @@ cdef bint admit(
     return True
 
 
-cdef bint ask(PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) except -1:
-    """What a condition says of the sender and the keywords: positionals are not passed."""
+cdef inline int ask(
+    PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
+) noexcept:
+    """What a condition says of the sender and the keywords: positionals are not passed. -1: it has raised."""
     cdef PyObject *room[ROOM]
     cdef PyObject **array = room
     cdef PyObject *answer
-    cdef Py_ssize_t names = names_in(kwnames)
     cdef bint foreign = not PyFunction_Check(condition)
-    cdef int truth
-    if nargs > 1 and names:
-        array = shift(args + nargs - 1, names + 1, room)  # the sender's place, then the keywords' values
+    cdef int truth = -1
+    if nargs > 1 and kwnames is not NULL:
+        array = shift(args + nargs - 1, names_in(kwnames) + 1, room)  # the sender's place, then the keywords' values
+        if array is NULL:
+            return -1
         array[2] = args[0]
         args = array + 2
-    truth = -1
     if not foreign or not Py_EnterRecursiveCall(b" in a condition"):
         answer = PyObject_Vectorcall(condition, args, 1, kwnames)
         if answer is not NULL:
@@ -1200,9 +1206,18 @@ cdef bint ask(PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyOb
             Py_LeaveRecursiveCall()
     if array is not room:
         PyMem_Free(array)
-    if truth < 0:
-        already_raised()
     return truth
+
+
+cdef int condition_raised(EventCore self, Entry entry, PyObject *function, PyObject *owner, sender) except -1:
+    """A condition has raised: its handler is skipped, and that is told, unless it is no `Exception`."""
+    if not PyErr_ExceptionMatches(<object>PyExc_Exception):
+        return -1
+    try:
+        already_raised()
+    except Exception as error:
+        self._condition_failed(error, entry, whole(function, owner), sender)
+    return 0
 
 
 cdef int already_raised() except -1:
@@ -1339,6 +1354,8 @@ cdef object emit_sender_by_keyword(EventCore self, PyObject *const *args, Py_ssi
     if nargs and at >= 0:
         raise TypeError("EventCore.emit() got multiple values for argument 'sender'")
     array = shift(args, names, room)
+    if array is NULL:
+        already_raised()
     try:
         array[1] = <PyObject *>ANY if at < 0 else args[at]
         if at >= 0:
