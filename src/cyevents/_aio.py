@@ -13,17 +13,16 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from time import monotonic
-from types import CoroutineType
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import CoroutineType, coroutine
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from . import _event
-from ._backend import consume
+from ._backend import Pending, consume
 from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
-    from ._backend import Entry
     from ._event import Event
 
     Loop = asyncio.AbstractEventLoop
@@ -441,30 +440,43 @@ _innermost: ContextVar[_Emission | None] = ContextVar("cyevents_emission", defau
 async def emit_async(event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     """Run an event's handlers, one priority after the other, and return their results."""
     emission = _Emission(event, sender)
+    results = emission.results
+    canceller = raised = None
     token = _innermost.set(emission)
     try:
         for tier in event._snapshot(sender).tiers():
-            canceller = await emission.run(tier, args, kwargs)
+            emission.dispatching = True
+            try:
+                canceller = event._dispatch(tier, sender, args, kwargs, results, emission.errors, emission)
+            except BaseException as error:
+                raised = error
+            emission.dispatching = False
+            if raised is not None or (emission.tasks and not emission.take_results()):
+                await emission.finish(raised)
+            if emission.canceller is not None:
+                canceller = emission.canceller
             if canceller is not None:
-                if emission.errors:
-                    break
-                return Cancelled(_without_none(emission.results), canceller, event)
+                break
         if emission.errors:
             raise event._grouped(emission.errors)
-        return _without_none(emission.results)
     finally:
+        raised = None  # or it would refer to itself by its traceback
         emission.outer = None
         try:
             _innermost.reset(token)
         except ValueError:  # closed from elsewhere, when the loop is gone
             pass
+    results = [result for result in results if result is not None]
+    return results if canceller is None else Cancelled(results, canceller, event)
 
 
 emit_async.__qualname__ = "Event.emit_async"  # by which an un-awaited one is reported
 
 
-def _without_none(results: list[Any]) -> list[Any]:
-    return [result for result in results if result is not None]
+@coroutine
+def _tick() -> Iterator[None]:
+    """Let the loop go round once."""
+    yield
 
 
 class _Consumed:
@@ -477,25 +489,13 @@ class _Consumed:
         self.cancels = cancels
 
 
-class _Started:
-    """A task that runs a handler, and its place among the results and errors."""
-
-    __slots__ = ("errors_before", "handler", "index", "task")
-
-    def __init__(self, task: asyncio.Task[Any], handler: Any, index: int, errors_before: int) -> None:
-        self.task = task
-        self.handler = handler
-        self.index = index
-        self.errors_before = errors_before
-
-
-class _Emission:
+class _Emission(Pending):
     """One running `emit_async`: what it has got, and the tasks of the priority that it is at."""
 
     __slots__ = (
+        "canceller",
         "depth",
         "dispatching",
-        "eager",
         "errors",
         "event",
         "loop",
@@ -503,37 +503,40 @@ class _Emission:
         "results",
         "running",
         "sender",
-        "started",
         "waiter",
     )
 
+    canceller: Any  # the first task's handler, in dispatch order, that cancels
     depth: int
     loop: Loop
     outer: _Emission | None
+    results: list[Any]
+    waiter: asyncio.Future[None] | None
 
     def __init__(self, event: Event[Any], sender: Any) -> None:
+        super().__init__()
         # Recursion through tasks does not deepen the stack: it is counted here. A task that a handler has made and
         # left behind is no recursion.
         self.outer = outer = _innermost.get()
         self.depth = 0 if outer is None else outer.depth + 1
         if self.depth > sys.getrecursionlimit() and self.recount() > sys.getrecursionlimit():
             raise RecursionError(f"maximum recursion depth exceeded: {event.name!r} is emitted within its own emission")
-        self.dispatching = False
         self.event = event
         self.sender = sender
-        self.loop = asyncio.get_running_loop()
-        self.eager = _EAGER and self.loop.get_task_factory() is None
-        self.results: list[Any] = []
+        self.loop = loop = asyncio.get_running_loop()
+        if _EAGER and loop.get_task_factory() is None:
+            self.make = asyncio.Task
+            self.keywords = {"loop": loop, "eager_start": True}
+        self.results = []
         self.errors: list[Exception] = []  # to be grouped
-        self.started: list[_Started] = []
-        self.running = 0
-        self.waiter: asyncio.Future[None] | None = None
+        self.canceller = self.waiter = None
+        self.dispatching = False
 
     def recount(self) -> int:
         """How deep this is within emissions whose handlers still run; `depth` counts those left behind too."""
         depth = 0
         outer = self.outer
-        while outer is not None and (outer.dispatching or any(not each.task.done() for each in outer.started)):
+        while outer is not None and (outer.dispatching or any(not task.done() for task in outer.tasks)):
             depth += 1
             outer = outer.outer
         self.depth = depth
@@ -541,83 +544,115 @@ class _Emission:
 
     # What the core calls
 
-    def start(self, result: Any, kind: int, handler: Any) -> None:
+    def start(self, result: Any, kind: int) -> asyncio.Task[Any]:
         """Start an async handler, whose call returned `result`."""
-        self._start(_as_coroutine(result, kind), handler)
+        return self._start(_as_coroutine(result, kind))
 
-    def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> asyncio.Task[Any]:
         """Start a handler that is to run in a thread."""
-        self._start(_in_thread(partial(handler, *args, **kwargs)), handler)
+        return self._start(_in_thread(partial(handler, *args, **kwargs)))
 
-    def _start(self, coroutine: Coroutine[Any, Any, Any], handler: Any) -> None:
-        task: asyncio.Task[Any]
-        if self.eager:
-            task = asyncio.Task.__new__(asyncio.Task)
-            try:
-                task.__init__(coroutine, loop=self.loop, eager_start=True)  # type: ignore[misc]
-            except BaseException:  # KeyboardInterrupt, or no stack is left to begin on
-                coroutine.close()
-                if task.done() and not task.cancelled():
-                    task.exception()  # it has been raised: not to be reported besides
-                raise
-        else:
-            task = self.loop.create_task(coroutine)
-        self.started.append(_Started(task, handler, len(self.results), len(self.errors)))
-        self.results.append(None)
+    def not_started(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Clean up after KeyboardInterrupt in an eager start, or where no stack is left to begin on."""
+        coroutine.close()
+        if task.done() and not task.cancelled():
+            task.exception()  # it has been raised: not to be reported besides
 
-    # One priority
-
-    async def run(self, tier: tuple[Entry, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run the handlers of one priority to their end; return the one that cancels."""
-        canceller = None
-        raised: BaseException | None = None
-        self.dispatching = True
+    def _start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        if self.make is None:
+            return self.loop.create_task(coroutine)
+        task: asyncio.Task[Any] = self.make.__new__(self.make)
         try:
-            canceller = self.event._dispatch(tier, self.sender, args, kwargs, self.results, self.errors, self)
-        except BaseException as error:
-            raised = error
-        self.dispatching = False
+            self.make.__init__(task, coroutine, **self.keywords)
+        except BaseException:
+            self.not_started(task, coroutine)
+            raise
+        return task
+
+    # The end of one priority
+
+    def take_results(self) -> bool:
+        """Take what the tasks have returned, if all are done and none has raised."""
         try:
-            if self.started:
-                fatal = raised if not isinstance(raised, Exception) else None
+            for task in self.tasks:
+                if task.exception() is not None:
+                    return False
+        except (asyncio.InvalidStateError, asyncio.CancelledError):  # it is not done, or was cancelled
+            return False
+        for place, task in zip(self.places, self.tasks, strict=True):
+            value = task.result()
+            if value is False or type(value) is _Consumed:
+                self._take_unusual(place, value)
+            else:
+                self.results[place] = value
+        self._forget()
+        return True
+
+    def _take_unusual(self, place: int, value: Any) -> None:
+        """Take a value that cancels, or what a generator yielded in a thread."""
+        cancels = value is False
+        if type(value) is _Consumed:
+            self.results[place] = value.items
+            cancels = value.cancels
+        if cancels and self.canceller is None:
+            self.canceller = self.handlers[self.places.index(place)]
+
+    def _forget(self) -> None:
+        self.tasks.clear()
+        self.handlers.clear()
+        self.places.clear()
+
+    async def finish(self, raised: BaseException | None) -> None:
+        """Wait for the tasks and take what they have returned and raised."""
+        fatal = None if isinstance(raised, Exception) else raised
+        try:
+            if self.tasks:
                 fatal = await self._wait(fatal)
-                canceller = self._settle(canceller, raised, fatal)
-            elif raised is not None:
-                self._raise_first([raised], {})
+                if raised is None and fatal is None and self.take_results():
+                    return
+            self._settle(raised, fatal)
         finally:
-            raised = None  # or it would refer to itself by its traceback
-        return canceller
+            raised = fatal = None  # or they would refer to themselves by their tracebacks
 
     async def _wait(self, fatal: BaseException | None) -> BaseException | None:
-        """Wait for the started tasks. What is no `Exception` cancels them; the first such is returned."""
-        running = [started.task for started in self.started if not started.task.done()]
+        """Wait for the tasks. What is no `Exception` cancels them; the first such is returned."""
+        if fatal is None and _fatal_among(self.tasks) is None:
+            try:
+                await _tick()  # many a handler waits for no more
+            except GeneratorExit:
+                self._cancel()
+                raise
+            except asyncio.CancelledError as cancellation:
+                fatal = cancellation
         if fatal is None:
-            fatal = _fatal_among(started.task for started in self.started)
+            fatal = _fatal_among(self.tasks)
+        running = [task for task in self.tasks if not task.done()]
         for task in running:
             task.add_done_callback(self._task_done)
-            if fatal is not None:
-                task.cancel()
+        if fatal is not None:
+            self._cancel()
         self.running = len(running)
         while self.running:
             self.waiter = self.loop.create_future()
             try:
                 await self.waiter
             except GeneratorExit:  # closed from outside: nothing can be awaited any more
-                for task in running:
-                    task.cancel()
+                self._cancel()
                 raise
             except asyncio.CancelledError as cancellation:
                 if fatal is None:
                     fatal = cancellation
-                for task in running:
-                    task.cancel()
+                self._cancel()
             else:
                 if fatal is None and (fatal := _fatal_among(running)) is not None:
-                    for task in running:
-                        task.cancel()
+                    self._cancel()
             finally:
                 self.waiter = None
         return fatal
+
+    def _cancel(self) -> None:
+        for task in self.tasks:
+            task.cancel()
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         self.running -= 1
@@ -625,65 +660,78 @@ class _Emission:
         if waiter is not None and not waiter.done() and (not self.running or _fatal_among((task,)) is not None):
             waiter.set_result(None)
 
-    def _settle(self, canceller: Any, raised: BaseException | None, fatal: BaseException | None) -> Any:
-        """Take what the tasks have returned and raised, in dispatch order; raise, or return the handler that cancels.
+    def _settle(self, raised: BaseException | None, fatal: BaseException | None) -> None:
+        """Take what the tasks have returned and raised, in dispatch order; raise what is to be raised.
 
-        Of several exceptions to be raised the first is; the others go to the loop's exception handler.
+        Of several exceptions the first is raised; the others go to the loop's exception handler.
         """
-        started, self.started = self.started, []
-        first_canceller = None
-        failed: list[tuple[_Started, Exception]] = []
+        failed: list[_Failed] = []
         to_raise: list[BaseException] = [] if fatal is None else [fatal]
-        for each in started:
-            if each.task.cancelled():
+        for task, handler, place in zip(self.tasks, self.handlers, self.places, strict=True):
+            if task.cancelled():
                 continue
-            error = each.task.exception()
+            error = task.exception()
             if isinstance(error, Exception):
-                failed.append((each, error))
+                failed.append(_Failed(error, handler, task, place))
             elif error is not None:
                 to_raise.append(error)
             else:
-                value: Any = each.task.result()
-                cancels = value is False
-                if type(value) is _Consumed:
-                    value, cancels = value.items, value.cancels
-                if value is not False:
-                    self.results[each.index] = value
-                if cancels and first_canceller is None:
-                    first_canceller = each.handler
+                value = task.result()
+                if value is False or type(value) is _Consumed:
+                    self._take_unusual(place, value)
+                else:
+                    self.results[place] = value
+        self._forget()
         policy = self.event._error_policy()
         if callable(policy):
-            for each, error in failed:
+            for each in failed:
                 try:
-                    policy(error, each.handler, self.event, self.sender)
+                    policy(each.error, each.handler, self.event, self.sender)
                 except BaseException as another:
                     to_raise.append(another)
         elif policy == "group":
-            self.errors = _merged(self.errors, failed)
+            self._collect(failed)
         else:
-            to_raise += [error for _, error in failed]
+            to_raise += [each.error for each in failed]
         if raised is not None:
             to_raise.append(raised)
         try:
             if to_raise:
-                self._raise_first(to_raise, {id(error): each for each, error in failed})
+                self._raise_first(to_raise, failed)
         finally:
             to_raise.clear()  # or they would refer to themselves by their tracebacks
-        return canceller if first_canceller is None else first_canceller
 
-    def _raise_first(self, errors: list[BaseException], failed: dict[int, _Started]) -> NoReturn:
+    def _collect(self, failed: list[_Failed]) -> None:
+        """Put the tasks' errors among those of the sync handlers, in dispatch order."""
+        ordered = [(place, 0, error) for place, error in zip(self.marks, self.errors, strict=True)]
+        ordered += [(each.place, 1, each.error) for each in failed]
+        ordered.sort(key=lambda row: row[:2])
+        self.errors = [error for _, _, error in ordered]
+        self.marks[:] = [place for place, _, _ in ordered]
+
+    def _raise_first(self, errors: list[BaseException], failed: list[_Failed]) -> NoReturn:
         """Raise the first of some errors and report the others, with those that were to be grouped."""
         first = errors[0]
+        known = {id(each.error): each for each in failed}
         try:
             for error in [*errors[1:], *self.errors]:
                 if error is not first and not isinstance(error, (KeyboardInterrupt, SystemExit)):
-                    each = failed.get(id(error))
+                    each = known.get(id(error))
                     handler, task = (None, None) if each is None else (each.handler, each.task)
                     _report(self.loop, error, handler, self.event, task)
             self.errors = []
             raise first
         finally:
-            del first, errors
+            del first, errors, failed, known
+
+
+class _Failed(NamedTuple):
+    """A task that raised an `Exception`."""
+
+    error: Exception
+    handler: Any
+    task: asyncio.Task[Any]
+    place: int
 
 
 def _fatal_among(tasks: Iterable[asyncio.Task[Any]]) -> BaseException | None:
@@ -699,17 +747,6 @@ def _fatal_among(tasks: Iterable[asyncio.Task[Any]]) -> BaseException | None:
             if error is not None and not isinstance(error, Exception):
                 return error
     return None
-
-
-def _merged(errors: list[Exception], failed: list[tuple[_Started, Exception]]) -> list[Exception]:
-    """Errors of sync handlers and of tasks, in dispatch order."""
-    merged: list[Exception] = []
-    taken = 0
-    for each, error in failed:
-        merged += errors[taken : each.errors_before]
-        taken = each.errors_before
-        merged.append(error)
-    return merged + errors[taken:]
 
 
 async def _in_thread(call: Callable[[], Any]) -> Any:

@@ -70,6 +70,12 @@ cdef extern from *:
         return Py_NewRef(frame ? frame : Py_None);
     }
 
+    /* The two steps of calling a type. */
+    static inline PyObject *cye_new(PyTypeObject *type, PyObject *args) { return type->tp_new(type, args, NULL); }
+    static inline int cye_init(PyTypeObject *type, PyObject *self, PyObject *args, PyObject *keywords) {
+        return type->tp_init(self, args, keywords);
+    }
+
     static inline unsigned int cye_version(PyObject *type) { return ((PyTypeObject *)type)->tp_version_tag; }
     static inline PyObject *cye_dict(PyObject *type) { return Py_XNewRef(((PyTypeObject *)type)->tp_dict); }
     static inline PyObject *cye_none(void) { return Py_None; }
@@ -82,6 +88,8 @@ cdef extern from *:
     bint cye_is_value(PyObject *result) noexcept
     bint cye_is_name(PyObject *keyword, PyObject *name) noexcept
     object cye_frame()
+    object cye_new(PyTypeObject *type, tuple args)
+    int cye_init(PyTypeObject *type, object self, tuple args, dict keywords) except -1
     unsigned int cye_version(PyObject *type) noexcept
     dict cye_dict(PyObject *type)
     PyObject *cye_none() noexcept
@@ -438,9 +446,18 @@ cdef class Snapshot:
     cdef bint methods  # whether there are methods among the handlers
     cdef object epoch  # of the sender's group when this was built,
     cdef object base  # and of the group of any sender
+    cdef list _tiers
 
     def tiers(self):
         """The entries parted by priority."""
+        cdef list tiers
+        with cython.critical_section(self):
+            if self._tiers is None:
+                self._tiers = self._parted()
+            tiers = self._tiers
+        return tiers
+
+    cdef list _parted(self):
         cdef Entry entry
         cdef Entry first = None
         cdef list tiers = []
@@ -450,6 +467,58 @@ cdef class Snapshot:
                 tiers.append([])
             tiers[-1].append(entry)
         return [tuple(tier) for tier in tiers]
+
+
+cdef class Pending:
+    """What an emission that waits for its handlers has started: its tasks, whatever these are, and whose they are."""
+
+    cdef public object make  # a type of tasks, made of a coroutine and `keywords`; None: they are started by `start`
+    cdef public dict keywords
+    cdef readonly list tasks
+    cdef readonly list handlers
+    cdef readonly list places  # where among the results theirs belong
+    cdef readonly list marks  # how many results there were when errors were collected
+
+    def __cinit__(self, *args, **kwargs):
+        self.keywords = {}
+        self.tasks = []
+        self.handlers = []
+        self.places = []
+        self.marks = []
+
+    def __init__(self):
+        pass
+
+    cpdef add(self, task, handler, list results):
+        """Note a task, and keep a place for its result."""
+        self.tasks.append(task)
+        self.handlers.append(handler)
+        self.places.append(len(results))
+        results.append(None)
+
+    cdef object make_one(self, coroutine):
+        """Make a task, in two steps: one that raises while it is made must be cleaned up."""
+        cdef PyTypeObject *cls = <PyTypeObject *>self.make
+        task = cye_new(cls, ())
+        try:
+            cye_init(cls, task, (coroutine,), self.keywords)
+        except BaseException:
+            self.not_started(task, coroutine)
+            raise
+        return task
+
+    # Hooks: what the shell adds.
+
+    def start(self, result, kind):
+        """Start a task for what an async handler returned."""
+        raise NotImplementedError
+
+    def start_thread(self, handler, args, kwargs):
+        """Start a task that calls a handler in a thread."""
+        raise NotImplementedError
+
+    def not_started(self, task, coroutine):
+        """Clean up after a task that could not be made: an exception will tell of it."""
 
 
 @cython.final
@@ -555,11 +624,11 @@ cdef class EventCore:
 
     # Emission: `emit` itself stands below, with the other C functions.
 
-    def _dispatch(self, tuple entries, sender, tuple args, dict kwargs, list results, list errors, later):
+    def _dispatch(self, tuple entries, sender, tuple args, dict kwargs, list results, list errors, Pending pending):
         """Call entries in order, filling `results` and, where errors are grouped, `errors`.
 
-        What is awaited goes to `later.start`, and what is to run in a thread to `later.start_thread`;
-        without `later`, the one is scheduled and the other runs in place.
+        What is awaited, or is to run in a thread, is started and added to `pending`; without that, the
+        one is scheduled and the other runs in place.
 
         Returns the handler that cancelled, or None.
         """
@@ -576,7 +645,7 @@ cdef class EventCore:
         try:
             for i in range(len(values)):
                 array[i] = <PyObject *>values[i]
-            run(self, entries, True, array, 1 + len(args), <PyObject *>names if names else NULL, results, errors, later, &canceller)
+            run(self, entries, True, array, 1 + len(args), <PyObject *>names if names else NULL, results, errors, pending, &canceller)
             if canceller is NULL:
                 return None
             handler = <object>canceller
@@ -993,7 +1062,7 @@ cdef int run(
     PyObject *kwnames,
     list results,
     list errors,
-    later,
+    Pending pending,
     PyObject **canceller,
 ) except -1:
     """Call entries in order with the arguments, of which the sender is the first: see `EventCore._dispatch`.
@@ -1032,7 +1101,7 @@ cdef int run(
                 called = False
                 try:
                     called = call_flagged(
-                        self, entry, flags, function, owner, args, shifted, nargs, kwnames, later, &result
+                        self, entry, flags, function, owner, args, shifted, nargs, kwnames, pending, results, &result
                     )
                 finally:
                     if not called:
@@ -1053,7 +1122,7 @@ cdef int run(
             try:
                 if failures is None and result is not cye_false():
                     failures = []
-                if not take_unusual(self, result, function, owner, args[0], results, failures, later):
+                if not take_unusual(self, result, function, owner, args[0], results, failures, pending):
                     continue
                 handler = whole(function, owner)
             finally:
@@ -1088,7 +1157,8 @@ cdef bint call_flagged(
     PyObject **shifted,
     Py_ssize_t nargs,
     PyObject *kwnames,
-    later,
+    Pending pending,
+    list results,
     PyObject **result,
 ) except -1:
     """Call an entry that is not the common one, if it is to be called: tell whether it was, and with what result."""
@@ -1098,12 +1168,12 @@ cdef bint call_flagged(
         result[0] = NULL
         return True
     try:
-        if flags & _WITH_EVENT or (flags & _THREAD and later is not None):
+        if flags & _WITH_EVENT or (flags & _THREAD and pending is not None):
             given = keywords(self, flags, args, nargs, kwnames)
             positionals = tuple([<object>args[i] for i in range(nargs)])
             handler = whole(function, owner)
-            if flags & _THREAD and later is not None:
-                later.start_thread(handler, positionals, given)
+            if flags & _THREAD and pending is not None:
+                pending.add(pending.start_thread(handler, positionals, given), handler, results)
                 return False
             result[0] = PyObject_Call(<PyObject *>handler, <PyObject *>positionals, <PyObject *>given)
         elif owner is NULL:
@@ -1257,13 +1327,15 @@ cdef bint take_unusual(
     PyObject *emitter,
     list results,
     list failures,
-    later,
+    Pending pending,
 ) except -1:
     """Take a result, owned here, that is not just a value, or an exception if it is NULL; tell whether it cancels."""
     cdef int kind
     sender = <object>emitter
     if result is NULL:
         failed(self, function, owner, sender, failures)
+        if pending is not None and len(failures) > len(pending.marks):
+            pending.marks.append(len(results))
         return False
     given = <object>result
     Py_DECREF(given)
@@ -1278,15 +1350,21 @@ cdef bint take_unusual(
         except Exception as error:
             if not dealt_with(self, error, function, owner, sender, failures):
                 raise
+            if pending is not None and len(failures) > len(pending.marks):
+                pending.marks.append(len(results))
             return False
         results.append(items)
         return cancels
     if kind == VALUE:
         results.append(given)
-    elif later is None:
+    elif pending is None:
         self._schedule(given, kind, whole(function, owner), sender)
     else:
-        later.start(given, kind, whole(function, owner))
+        if pending.make is not None and PyCoro_CheckExact(result):
+            task = pending.make_one(given)
+        else:
+            task = pending.start(given, kind)
+        pending.add(task, whole(function, owner), results)
     return False
 
 

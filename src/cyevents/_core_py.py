@@ -56,6 +56,7 @@ __all__ = [
     "Entry",
     "EventCore",
     "NamespaceCore",
+    "Pending",
     "consume",
     "handler_key",
     "lock",
@@ -345,21 +346,61 @@ class Group:
 class Snapshot:
     """The entries that an emission runs, in order. It never changes."""
 
-    __slots__ = ("base", "entries", "epoch")
+    __slots__ = ("_tiers", "base", "entries", "epoch")
 
     def __init__(self, entries: tuple[Entry, ...], epoch: object, base: object) -> None:
         self.entries = entries
         self.epoch = epoch  # of the sender's group when this was built,
         self.base = base  # and of the group of any sender
+        self._tiers: list[tuple[Entry, ...]] | None = None
 
     def tiers(self) -> list[tuple[Entry, ...]]:
         """The entries parted by priority."""
-        tiers: list[list[Entry]] = []
-        for entry in self.entries:
-            if not tiers or tiers[-1][0].priority != entry.priority:
-                tiers.append([])
-            tiers[-1].append(entry)
-        return [tuple(tier) for tier in tiers]
+        if self._tiers is None:
+            tiers: list[list[Entry]] = []
+            for entry in self.entries:
+                if not tiers or tiers[-1][0].priority != entry.priority:
+                    tiers.append([])
+                tiers[-1].append(entry)
+            self._tiers = [tuple(tier) for tier in tiers]
+        return self._tiers
+
+
+class Pending:
+    """What an emission that waits for its handlers has started: its tasks, whatever these are, and whose they are."""
+
+    __slots__ = ("handlers", "keywords", "make", "marks", "places", "tasks")
+
+    make: Any  # a type of tasks, made of a coroutine and `keywords`; None: they are started by `start`
+    keywords: dict[str, Any]
+
+    def __init__(self) -> None:
+        self.make = None
+        self.keywords = {}
+        self.tasks: list[Any] = []
+        self.handlers: list[Any] = []
+        self.places: list[int] = []  # where among the results theirs belong
+        self.marks: list[int] = []  # how many results there were when errors were collected
+
+    def add(self, task: Any, handler: Any, results: list[Any]) -> None:
+        """Note a task, and keep a place for its result."""
+        self.tasks.append(task)
+        self.handlers.append(handler)
+        self.places.append(len(results))
+        results.append(None)
+
+    # Hooks: what the shell adds.
+
+    def start(self, result: Any, kind: int) -> Any:
+        """Start a task for what an async handler returned."""
+        raise NotImplementedError
+
+    def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Start a task that calls a handler in a thread."""
+        raise NotImplementedError
+
+    def not_started(self, task: Any, coroutine: Any) -> None:
+        """Clean up after a task that could not be made: an exception will tell of it."""
 
 
 def _by_serial(entry: Entry) -> int:
@@ -456,12 +497,12 @@ class EventCore(_Parametrised[SenderT]):
         kwargs: dict[str, Any],
         results: list[Any],
         errors: list[Exception],
-        later: Any,
+        pending: Pending | None,
     ) -> Any:
         """Call entries in order, filling `results` and, where errors are grouped, `errors`.
 
-        What is awaited goes to `later.start`, and what is to run in a thread to `later.start_thread`;
-        without `later`, the one is scheduled and the other runs in place.
+        What is awaited, or is to run in a thread, is started and added to `pending`; without that, the
+        one is scheduled and the other runs in place.
 
         Returns the handler that cancelled, or None.
         """
@@ -473,8 +514,8 @@ class EventCore(_Parametrised[SenderT]):
                 if not self._admit(entry, handler, sender, kwargs):
                     continue
                 given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
-                if entry.flags & THREAD and later is not None:
-                    later.start_thread(handler, (sender, *args), given)
+                if entry.flags & THREAD and pending is not None:
+                    pending.add(pending.start_thread(handler, (sender, *args), given), handler, results)
                     continue
             else:
                 given = kwargs
@@ -499,6 +540,8 @@ class EventCore(_Parametrised[SenderT]):
                     raise
                 else:
                     errors.append(error)
+                    if pending is not None:
+                        pending.marks.append(len(results))
                 continue
             if kind == VALUE:
                 results.append(result)
@@ -506,10 +549,10 @@ class EventCore(_Parametrised[SenderT]):
                 results.append(result)
                 if cancels:
                     return handler
-            elif later is None:
+            elif pending is None:
                 self._schedule(result, kind, handler, sender)
             else:
-                later.start(result, kind, handler)
+                pending.add(pending.start(result, kind), handler, results)
         return None
 
     def _admit(self, entry: Entry, handler: Any, sender: Any, kwargs: dict[str, Any]) -> bool:
