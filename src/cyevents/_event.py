@@ -159,7 +159,8 @@ class Event(EventCore[SenderT]):
         frame: FrameType,
     ) -> tuple[Entry, Entry | None]:
         """Connect on behalf of the caller whose frame that is; return the new entry and the one that it replaced."""
-        check_handler(receiver)
+        if not callable(receiver):
+            check_handler(receiver)
         if type(priority) is not int or condition is not None:
             priority = checked_options(priority, condition)
         flags = 0 if condition is None else CONDITION
