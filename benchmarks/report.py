@@ -5,7 +5,7 @@ from pathlib import Path
 from .cases import COUNTS, TITLES
 
 # In the pictures: ours stand out, the yardsticks are dark, the rest is told apart by its labels.
-COLOURS = {"cyevents": "#d6402b", "cyevents (pure)": "#e8998d", "the floor": "#222222", "bare loop": "#777777"}
+COLOURS = {"cyevents": "#d6402b", "cyevents (pure)": "#dd8475", "the floor": "#222222", "bare loop": "#777777"}
 TIMES = "\N{MULTIPLICATION SIGN}"
 YARDSTICKS = ("the floor", "bare loop", "hand-written")
 
@@ -121,8 +121,8 @@ def markdown(run, pictures=()):
     return "\n".join(lines).rstrip() + "\n"
 
 
-def spread(places, gap):
-    """Places for labels, in order, at least a gap apart, each as near as may be to where it wants to be."""
+def spread(places, gap, top=float("inf")):
+    """Places for labels, in order, a gap apart and below the top, each as near as may be to where it wants to be."""
     order = sorted(range(len(places)), key=lambda index: places[index])
     blocks = []  # of labels that touch: their middle, and who is in them
     for index in order:
@@ -137,16 +137,19 @@ def spread(places, gap):
     for middle, members in blocks:
         for number, index in enumerate(members):
             result[index] = middle + gap * (number - (len(members) - 1) / 2)
+    for index in reversed(order):
+        result[index] = top = min(result[index], top)
+        top -= gap
     return result
 
 
-def cost_picture(run, axes, kind="plain"):
+def cost_picture(run, axes):
     """Cost against number of handlers, on logarithmic axes, each line labelled where it ends."""
     import math
 
     lines = {}
     for count in COUNTS[1:]:
-        for name, row in run["races"].get(f"{kind} {count}", {}).items():
+        for name, row in run["races"].get(f"**kwargs {count}", {}).items():
             if "by name" not in name:
                 lines.setdefault(name, []).append((count, row["median"]))
     if not lines:
@@ -160,7 +163,7 @@ def cost_picture(run, axes, kind="plain"):
     high = max(value for points in lines.values() for _, value in points)
     axes.set_ylim(low * 0.7, high * 1.6)
     height = math.log10(high * 1.6 / low / 0.7)
-    heights = spread(ends, height * 0.047)
+    heights = spread(ends, height * 0.047, top=math.log10(high * 1.6) - height * 0.04)
     for name, end, place in zip(names, ends, heights, strict=True):
         ours = name.startswith("cyevents")
         colour = COLOURS.get(name, "#8aa0b5" if name not in YARDSTICKS else "#777777")
@@ -182,22 +185,44 @@ def cost_picture(run, axes, kind="plain"):
             fontsize=9.5,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "#c5ced6", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 3},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "#c5ced6",
+                "linewidth": 0.7,
+                "shrinkA": 1,
+                "shrinkB": 3,
+                "relpos": (0, 0.5),
+            },
         )
     axes.set_xlabel("handlers")
     axes.set_xticks(COUNTS[1:], [f"{count:,}" for count in COUNTS[1:]])
     ticks = [10.0**power for power in range(1, 10) if low * 0.7 <= 10**power <= high * 1.6]
     axes.set_yticks(ticks, [nanoseconds(tick).replace(".0", "") for tick in ticks])
     axes.minorticks_off()
-    axes.set_title("Time of one emission; at the right, per handler at 1,000", loc="left", fontsize=12, pad=12)
+    axes.set_title(
+        "Time of one emission, handlers with (sender, **kwargs)",
+        loc="left",
+        fontsize=12,
+        pad=12,
+    )
+    axes.annotate(
+        f"per handler, at {last:,}:",
+        xy=(1.003, 1),
+        xycoords="axes fraction",
+        xytext=(0, 12),
+        textcoords="offset points",
+        fontsize=9.5,
+        color="#44576a",
+        annotation_clip=False,
+    )
     axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def ratio_picture(run, axes, kind="plain", count=10):
+def ratio_picture(run, axes, kind="**kwargs", count=10):
     """How many times as long as cyevents the others take."""
     rows = {}
-    for chosen in (kind, "**kwargs"):
+    for chosen in (kind, "plain"):
         for name, row in run["races"].get(f"{chosen} {count}", {}).items():
             if "times ours" in row and "by name" not in name:
                 rows.setdefault(name, (row["times ours"], chosen))
@@ -207,12 +232,14 @@ def ratio_picture(run, axes, kind="plain", count=10):
         value, chosen = rows[name]
         ours = name.startswith("cyevents")
         colour = COLOURS.get(name, "#8aa0b5" if name not in YARDSTICKS else "#777777")
-        axes.barh(place, value, color=colour, height=0.66)
+        axes.barh(place, value - 1, left=1, color=colour, height=0.66)
+        if value == 1:
+            axes.plot(1, place, "o", color=colour, markersize=8)
         said = f"{value:.2f}" if value < 2 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
         axes.text(
-            value * 1.04,
+            max(value, 1) * 1.07,
             place,
-            f"{said}{TIMES}" + ("" if chosen == kind else "  (handlers with **kwargs)"),
+            f"{said}{TIMES}" + ("" if chosen == kind else f"  (handlers {chosen})"),
             va="center",
             fontsize=10,
             color="#222222",
@@ -226,7 +253,10 @@ def ratio_picture(run, axes, kind="plain", count=10):
     axes.set_xticks([1, 2, 5, 10, 20, 50], [f"{tick}{TIMES}" for tick in (1, 2, 5, 10, 20, 50)])
     axes.minorticks_off()
     axes.set_title(
-        f"Time of an emission to {count} handlers, as a multiple of cyevents'", loc="left", fontsize=12, pad=12
+        f"Time of an emission to {count} handlers (sender, **kwargs), as a multiple of cyevents'",
+        loc="left",
+        fontsize=12,
+        pad=12,
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
