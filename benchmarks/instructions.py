@@ -28,11 +28,10 @@ def key():
 def count(name, number):
     """The instructions of a process that runs a workload."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=" + os.devnull]
-    # Without site, which would import what happens to be installed; nothing of the environment but where we are.
+    # Without site, which would import what happens to be installed. With -E, PYTHONHASHSEED would be ignored.
     program = [
         sys.executable,
         "-S",
-        "-E",
         "-s",
         "-c",
         PROGRAM,
