@@ -45,5 +45,5 @@ def among_senders(name, numbers, seconds, handlers=1):
 
 
 def empty_loop(seconds=0.1):
-    """What the harness itself costs: the loop, and a call of a builtin that does next to nothing."""
+    """What the harness itself costs: its loop, and the loop with a call of a builtin that does next to nothing."""
     return race({"loop": stopwatch("pass"), "loop and call": stopwatch("emit(sender)", emit=id, sender=None)}, seconds)

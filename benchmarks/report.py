@@ -82,6 +82,7 @@ def markdown(run, pictures=()):
     if others:
         lines += [f"One handler, {TITLES['sender']}:", "", *race_table(others), ""]
     groups = {
+        "The harness, which is in all of these: its loop, and the loop with a call of the builtin `id`": ["harness"],
         "For one sender among so many others": [name for name in run["races"] if name.startswith("among senders")],
         "Per connection, 1,000 to one event": ["connect", "disconnect"],
         "Connect, emit, disconnect": ["churn"],

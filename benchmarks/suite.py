@@ -22,6 +22,7 @@ class Suite:
         """Pairs of what is done, and a function that does it."""
         brief, full = self.form == "brief", self.form == "full"
         scale = self.scale
+        yield "the harness itself", lambda: self.add("harness", emissions.empty_loop(0.2 * scale))
         counts = (0, 1, 10, 100) if brief else (0, 1, 10, 100, 1000)
         for case in cases(("plain", "**kwargs", "keywords", "results"), counts):
             yield f"emission: {case.key}", lambda case=case: self.emission(case, 2.4 * scale)
