@@ -15,7 +15,7 @@ def main(arguments=None):
     warnings.simplefilter("ignore", DeprecationWarning)  # those of the others, on Pythons newer than they
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--full", action="store_true", help="everything, for longer: about a quarter of an hour")
+    form.add_argument("--full", action="store_true", help="every case, and six times as long")
     form.add_argument("--brief", action="store_true", help="only see that all contestants are right: no bars")
     parser.add_argument(
         "--save", type=Path, metavar="FILE", help="keep the run in FILE (benchmarks/results/quick.json)"

@@ -153,6 +153,10 @@ def checked(races):
             row.update(worst=values[where], where=where if len(values) > 1 else row["where"])
             if not bar.holds(values[where]):
                 row["holds"] = False
+                if bar.at_least is not None and len(bar.ratios) == 1:  # can it be had at all?
+                    ratio, times = bar.ratios[0], races[bar.ratios[0].race]
+                    if FLOOR in times and ratio.other == OURS:
+                        row["where"] = f"the floor itself: {times.ratio(ratio.one, FLOOR):.2f}"
             elif len(values) == len(bar.ratios):
                 row["holds"] = True
         rows.append(row)

@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 import os
 import sys
+import warnings
 from functools import cache
 
 from . import floor
@@ -511,7 +512,9 @@ def muster():
     absent = {}
     for cls in ALL:
         try:
-            present[cls.name] = cls()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of Pythons that are newer than the library
+                present[cls.name] = cls()
         except Exception as error:  # whatever a library does when it is imported on a Python that it does not know
             absent[cls.name] = f"{type(error).__name__}: {error}"
     return present, absent
