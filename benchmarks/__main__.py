@@ -1,90 +1,129 @@
-"""Time emissions of cyevents beside blinker's, interleaved, and fail where the bar does not hold."""
+"""The comparison suite: `python -m benchmarks [--full | --brief]`, `... compare OLD NEW`, `... instructions`."""
 
-import gc
-import platform
-import statistics
+import argparse
+import contextlib
 import sys
-import time
-from collections.abc import Callable
-from types import FrameType
+import warnings
+from pathlib import Path
+from time import perf_counter
 
-import blinker
-
-import cyevents
-
-HANDLERS = (1, 10, 100)
-BAR = {10: 10.0}  # handlers: times faster than blinker, at least
-ROUNDS = 25
-CALLS = 10_000  # handler calls a round
+RESULTS = Path(__file__).parent / "results"
 
 
-def make_handler() -> Callable[[object], None]:
-    """Make a plain function of its own."""
+def main(arguments=None):
+    """Run the command line; return its exit code."""
+    warnings.simplefilter("ignore", DeprecationWarning)  # those of the others, on Pythons newer than they
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--full", action="store_true", help="every case, and six times as long")
+    form.add_argument("--brief", action="store_true", help="only see that all contestants are right: no bars")
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE", help="keep the run in FILE (benchmarks/results/quick.json)"
+    )
+    parser.add_argument("--no-pictures", action="store_true", help="do not draw")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    compare = commands.add_parser("compare", help="tell what has changed between two saved runs, beyond the noise")
+    compare.add_argument("old", metavar="OLD")
+    compare.add_argument("new", metavar="NEW")
+    count = commands.add_parser("instructions", help="count instructions under valgrind, against the figures kept")
+    count.add_argument("--renew", action="store_true", help="keep the new figures")
+    redraw = commands.add_parser("report", help="write the table and the pictures of a saved run again")
+    redraw.add_argument("run", metavar="RUN", type=Path)
+    options = parser.parse_args(arguments)
+    if options.command == "compare":
+        from . import runs
 
-    def handler(sender: object) -> None:
-        pass
+        lines, slower = runs.compare(runs.load(options.old), runs.load(options.new))
+        print("\n".join(lines))
+        return int(slower)
+    if options.command == "instructions":
+        from . import instructions
 
-    return handler
+        return instructions.main(renew=options.renew)
+    if options.command == "report":
+        from . import runs
+
+        write(runs.load(options.run), options.run, pictures=not options.no_pictures)
+        return 0
+    return race(
+        "full" if options.full else "brief" if options.brief else "quick", options.save, not options.no_pictures
+    )
 
 
-def calls_of(emit: Callable[[object], object], handler: Callable[..., None]) -> int:
-    """Count how many functions with a handler's code an emission calls."""
-    calls = 0
+def race(form, path, pictures):
+    """Run the suite, write what it found, and say which bars hold; return the exit code."""
+    from . import runs
+    from .suite import Suite
 
-    def profile(frame: FrameType, event: str, _: object) -> None:
-        nonlocal calls
-        calls += event == "call" and frame.f_code is handler.__code__
+    start = perf_counter()
+    suite = Suite(form)
+    for name, why in suite.absent.items():
+        print(f"absent: {name}: {why}")
+    steps = list(suite.steps())
+    with progress(len(steps)) as advance:
+        for what, do in steps:
+            advance(what)
+            do()
+    command = "python -m benchmarks" + ("" if form == "quick" else f" --{form}")
+    run = runs.of(suite, command)
+    for name, why in run["wrong"].items():
+        print(f"wrong: {name}: {why}")
+    if form != "brief":
+        path = path or RESULTS / f"{form}.json"
+        runs.save(run, path)
+        write(run, path, pictures)
+        show(run)
+    print(f"{len(run['races'])} races in {perf_counter() - start:.0f} s")
+    if run["wrong"]:
+        return 1
+    if form == "brief":
+        return 0
+    return int(any(row["holds"] is False for row in run["bars"]))
 
-    sys.setprofile(profile)
+
+def write(run, path, pictures):
+    """Write the report beside the saved run."""
+    from . import report
+
+    drawn = []
+    if pictures:
+        try:
+            drawn = report.draw(run, path.parent, path.stem)
+        except ImportError as error:
+            print(f"no pictures: {error}")
+    text = path.with_suffix(".md")
+    text.write_text(report.markdown(run, drawn), encoding="utf-8")
+    print(f"written: {path}, {text}" + "".join(f", {path.parent / name}" for name, _ in drawn))
+
+
+def show(run):
+    """Print the bars."""
+    for row in run["bars"]:
+        verdict = {True: "holds", False: "DOES NOT HOLD", None: "-"}[row["holds"]]
+        value = "" if row["worst"] is None else f"{row['worst']:.2f}"
+        print(f"{row['what']:<62} {row['limit']:>7} {value:>7}  {verdict:<13} {row['where']}")
+
+
+@contextlib.contextmanager
+def progress(total):
+    """A progress bar, where rich is there; else a line for each step."""
     try:
-        emit("sender")
-    finally:
-        sys.setprofile(None)
-    return calls
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    except ImportError:
+        yield lambda what: print(f"  {what}", file=sys.stderr)
+        return
+    columns = (TextColumn("{task.description:<36}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, auto_refresh=False, transient=True) as bar:  # no thread of its own: it would be in the way
+        task = bar.add_task("", total=total)
+        done = -1
 
+        def advance(what):
+            nonlocal done
+            done += 1
+            bar.update(task, completed=done, description=what)
+            bar.refresh()
 
-def contestants(handlers: list[Callable[[object], None]]) -> dict[str, Callable[[object], object]]:
-    """Make each library's emission to those handlers, held weakly; and prove that it calls them all."""
-    event = cyevents.Event("benchmark")
-    signal = blinker.Signal()
-    for handler in handlers:
-        event.connect(handler)
-        signal.connect(handler)
-    emissions: dict[str, Callable[[object], object]] = {"cyevents": event.emit, "blinker": signal.send}
-    for name, emit in emissions.items():
-        calls = calls_of(emit, handlers[0])
-        if calls != len(handlers):
-            sys.exit(f"{name} has called {calls} of {len(handlers)} handlers")
-    return emissions
-
-
-def round_of(emit: Callable[[object], object], times: int) -> float:
-    """Nanoseconds for one emission, over many."""
-    sender = object()
-    start = time.perf_counter_ns()
-    for _ in range(times):
-        emit(sender)
-    return (time.perf_counter_ns() - start) / times
-
-
-def main() -> int:
-    """Print the table; return the exit code."""
-    print(f"cyevents {cyevents.__version__} ({cyevents.backend}), Python {platform.python_version()}")
-    print(f"{'handlers':>8}  {'cyevents':>10}  {'blinker':>10}  ratio (medians of {ROUNDS} interleaved rounds)")
-    failed = False
-    gc.disable()
-    for count in HANDLERS:
-        handlers = [make_handler() for _ in range(count)]
-        emissions = contestants(handlers)
-        times = max(100, CALLS // count)
-        rounds = [{name: round_of(emit, times) for name, emit in emissions.items()} for _ in range(ROUNDS)]
-        medians = {name: statistics.median(each[name] for each in rounds) for name in emissions}
-        ratio = statistics.median(each["blinker"] / each["cyevents"] for each in rounds)
-        bar = BAR.get(count) if cyevents.backend == "cython" else None
-        verdict = "" if bar is None else f"  bar {bar:g}: {'holds' if ratio >= bar else 'DOES NOT HOLD'}"
-        failed = failed or (bar is not None and ratio < bar)
-        print(f"{count:>8}  {medians['cyevents']:>7.0f} ns  {medians['blinker']:>7.0f} ns  {ratio:.1f}{verdict}")
-    return int(failed)
+        yield advance
 
 
 if __name__ == "__main__":

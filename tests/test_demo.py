@@ -324,6 +324,24 @@ def test_info(cyevents, backend):
     assert len({len(re.match(r"\S+ +", line)[0]) for line in output.splitlines()}) == 1
 
 
+def test_bench(cyevents, backend):
+    code, output, errors = cyevents("bench", "--seconds", "0")
+    assert (code, errors) == (0, "")
+    assert backend in output
+    rows = {line[:18].strip(): line[18:] for line in output.splitlines()}
+    assert rows["cyevents"].count("(1.0)") == 3
+    assert rows["a loop in Python"].count(" ns ") == 3
+
+
+def test_bench_does_not_time_who_is_wrong(api, monkeypatch, capsys):
+    import importlib
+
+    bench = importlib.import_module("cyevents._bench")
+    monkeypatch.setitem(bench.CONTESTANTS, "a loop in Python", lambda handlers: print)
+    assert bench.run(0) == 1
+    assert "has called 0 of 1 handlers" in capsys.readouterr().err
+
+
 def test_info_json(cyevents, api, backend):
     code, output, errors = cyevents("info", "--json")
     assert (code, errors) == (0, "")

@@ -56,6 +56,10 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             repeat=options.repeat,
             delay=options.delay,
         )
+    if options.command == "bench":
+        from . import _bench
+
+        return _bench.run(options.seconds)
     parser.print_help(sys.stderr)
     return 2
 
@@ -97,6 +101,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         default=0.0,
         help="how long a payment takes; the async way waits for each (0)",
+    )
+
+    bench = commands.add_parser(
+        "bench", help="time emissions beside those of the peers that are installed: blinker, Django, psygnal, ..."
+    )
+    bench.add_argument(
+        "--seconds",
+        type=_seconds,
+        metavar="SECONDS",
+        default=1.0,
+        help="how long to measure each number of handlers (1)",
     )
 
     info = commands.add_parser(

@@ -1,0 +1,163 @@
+"""The bars that the compiled core must hold, each a median of per-round ratios."""
+
+import sys
+from dataclasses import dataclass
+
+OURS = "cyevents"
+FLOOR = "the floor"
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times longer one contestant of a race takes than another."""
+
+    race: str
+    one: str
+    other: str
+
+    @property
+    def label(self):
+        return f"{self.race}: {self.one} / {self.other}"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A limit that all of its ratios must keep, from above or from below."""
+
+    what: str
+    ratios: tuple[Ratio, ...]
+    at_most: float | None = None
+    at_least: float | None = None
+    since: tuple[int, int] = (3, 11)
+
+    def holds(self, value):
+        return value <= self.at_most if self.at_most is not None else value >= self.at_least
+
+    @property
+    def limit(self):
+        return f"≤ {self.at_most:g}" if self.at_most is not None else f"≥ {self.at_least:g}"
+
+
+def over_floor(kinds, counts):
+    return tuple(Ratio(f"{kind} {count}", OURS, FLOOR) for kind in kinds for count in counts)
+
+
+def faster(race, other, one=OURS):
+    return (Ratio(race, other, one),)
+
+
+def over_async(suspends, other, counts=(10, 100), ours_first=True):
+    return tuple(
+        Ratio(f"async, {suspending}, asyncio {count}", *((OURS, other) if ours_first else (other, OURS)))
+        for suspending in suspends
+        for count in counts
+    )
+
+
+EMISSIONS = ("plain", "**kwargs", "keywords", "results")
+BARS = (
+    Bar("emit over the floor; 10, 100, 1000 handlers", over_floor(EMISSIONS, (10, 100, 1000)), at_most=1.10),
+    Bar(
+        "emit over the floor; 0 and 1 handler",
+        over_floor(("plain", "keywords"), (0,)) + over_floor(EMISSIONS, (1,)),
+        at_most=1.20,
+    ),
+    Bar("weak methods over a floor with strong ones; 10, 100", over_floor(("methods",), (10, 100)), at_most=1.05),
+    Bar(
+        "sender-filtered among 1,000,000 others over among 1",
+        (Ratio("among senders", f"{OURS}, 1,000,000", f"{OURS}, 1"),),
+        at_most=1.15,
+    ),
+    Bar('emit("name", s) over event.emit(s), 1', (Ratio("by name 1", "cyevents by name", OURS),), at_most=1.35),
+    Bar(
+        "a true condition over a floor of two calls; 10, 100", over_floor(("condition true",), (10, 100)), at_most=1.25
+    ),
+    Bar("faster than blinker, **kwargs, 10", faster("**kwargs 10", "blinker"), at_least=16),
+    Bar("faster than blinker, plain, 10", faster("plain 10", "blinker"), at_least=25),
+    Bar("faster than psygnal emit, plain, 10", faster("plain 10", "psygnal emit"), at_least=8),
+    Bar("faster than psygnal emit_fast, plain, 10", faster("plain 10", "psygnal emit_fast"), at_least=4),
+    Bar("faster than Django (caching), **kwargs, 10", faster("**kwargs 10", "Django (caching)"), at_least=7),
+    Bar("faster than pyee, plain, 10", faster("plain 10", "pyee"), at_least=4),
+    Bar("faster than eventkit, plain, 10", faster("plain 10", "eventkit"), at_least=2),
+    Bar("faster than dust-riven, plain, 10", faster("plain 10", "dust-riven"), at_least=1.5),
+    Bar("faster than atom, plain, 10", faster("plain 10", "atom"), at_least=1.2),
+    Bar(
+        "faster than hand-written, **kwargs and keywords; 1, 10, 100",
+        tuple(
+            Ratio(f"{kind} {count}", "hand-written", OURS)
+            for kind in ("**kwargs", "keywords")
+            for count in (1, 10, 100)
+        ),
+        at_least=2,
+    ),
+    Bar(
+        "emit_async over eager tasks; 10, 100; suspending or not",
+        over_async(("through", "suspending"), "eager tasks"),
+        at_most=1.20,
+        since=(3, 12),
+    ),
+    Bar(
+        "emit_async faster than gather, not suspending; 10, 100",
+        over_async(("through",), "asyncio.gather", ours_first=False),
+        at_least=4,
+        since=(3, 12),
+    ),
+    Bar(
+        "emit_async faster than gather, suspending; 10, 100",
+        over_async(("suspending",), "asyncio.gather", ours_first=False),
+        at_least=1.6,
+        since=(3, 12),
+    ),
+    Bar("connect over blinker's", (Ratio("connect", OURS, "blinker"),), at_most=0.4),
+    Bar("memory per connection over blinker's", (Ratio("memory", OURS, "blinker"),), at_most=0.35),
+    Bar("cold import over blinker's", (Ratio("import", OURS, "blinker"),), at_most=0.25),
+    Bar(
+        "modules of asyncio, inspect, typing, logging that its import brings",
+        (Ratio("import brings", OURS, "one"),),
+        at_most=0,
+    ),
+    Bar("the pure core faster than blinker, plain, 10", faster("plain 10", "blinker", "cyevents (pure)"), at_least=5),
+    Bar(
+        "1,000,000 connections over 1,000, per connection",
+        (Ratio("million", "1,000,000", "1,000"),),
+        at_most=1.5,
+    ),
+    Bar(
+        "a request beside 100,000 live senders over beside 10",
+        (Ratio("request", f"{OURS}, 100,000", f"{OURS}, 10"),),
+        at_most=1.3,
+    ),
+)
+
+
+def checked(races):
+    """All bars against races by name: rows of what, limit, worst value, its label, whether it holds, all values.
+
+    What could not be measured (a library that is absent) holds neither nor not: None.
+    """
+    rows = []
+    for bar in BARS:
+        values = {
+            ratio.label: races[ratio.race].ratio(ratio.one, ratio.other)
+            for ratio in bar.ratios
+            if ratio.race in races and ratio.one in races[ratio.race] and ratio.other in races[ratio.race]
+        }
+        row = {"what": bar.what, "limit": bar.limit, "values": values, "worst": None, "where": "", "holds": None}
+        if sys.version_info < bar.since:
+            row["where"] = "from Python {}.{} on".format(*bar.since)
+        elif len(values) < len(bar.ratios):
+            row["where"] = "not measured"
+        if values and sys.version_info >= bar.since:
+            worst = max if bar.at_most is not None else min
+            where = worst(values, key=values.get)
+            row.update(worst=values[where], where=where if len(values) > 1 else row["where"])
+            if not bar.holds(values[where]):
+                row["holds"] = False
+                if bar.at_least is not None and len(bar.ratios) == 1:  # can it be had at all?
+                    ratio, times = bar.ratios[0], races[bar.ratios[0].race]
+                    if FLOOR in times and ratio.other == OURS:
+                        row["where"] = f"the floor itself: {times.ratio(ratio.one, FLOOR):.2f}"
+            elif len(values) == len(bar.ratios):
+                row["holds"] = True
+        rows.append(row)
+    return rows

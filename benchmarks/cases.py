@@ -1,0 +1,223 @@
+"""The cases of emission: what is connected, what is emitted, and the proof that it was done before it is timed."""
+
+import sys
+from dataclasses import dataclass
+
+from . import contestants as c
+from .timing import stopwatch
+
+COUNTS = (0, 1, 10, 100, 1000)
+
+
+class Sender:
+    """Something that emits, and can be weakly referenced, as some libraries ask for."""
+
+
+class Wrong(Exception):
+    """A contestant did not do what it was asked to."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of emission to so many handlers."""
+
+    kind: str
+    handlers: int
+    others: int = 0  # senders besides the one that emits, with a handler each
+
+    @property
+    def key(self):
+        return f"{self.kind} {self.handlers}" + (f" among {self.others}" if self.others else "")
+
+
+# What a case of each kind asks of a contestant.
+NEEDS = {
+    "plain": {c.PLAIN},
+    "**kwargs": {c.ANY_KEYWORDS},
+    "keywords": {c.ANY_KEYWORDS, c.KEYWORDS},
+    "results": {c.PLAIN, c.RESULTS},
+    "methods": {c.PLAIN, c.METHODS},
+    "sender": {c.ANY_KEYWORDS, c.SENDERS},
+    "condition true": {c.PLAIN, c.CONDITIONS},
+    "condition false": {c.PLAIN, c.CONDITIONS},
+    "cancelled": {c.PLAIN, c.CANCELLING},
+    "by name": {c.PLAIN, c.NAMES},
+}
+TITLES = {
+    "plain": "handlers `(sender)`",
+    "**kwargs": "handlers `(sender, **kwargs)`",
+    "keywords": "the same, emitted with two keywords",
+    "results": "handlers that return a value",
+    "methods": "bound methods of objects that are held weakly (the floor: strongly)",
+    "sender": "handlers `(sender, **kwargs)` for the one sender that emits, among others",
+    "condition true": "conditions that are true",
+    "condition false": "conditions that are false",
+    "cancelled": "cancelled by the first handler",
+    "by name": "emission by name",
+}
+SAID = ', total=12, user="ada"'  # the keywords, in source
+
+
+def cases(kinds, counts=COUNTS):
+    """The cases of these kinds, one for each number of handlers."""
+    return [Case(kind, count) for kind in kinds for count in counts]
+
+
+def plain():
+    def handler(sender):
+        pass
+
+    return handler
+
+
+def any_keywords():
+    def handler(sender, **kwargs):
+        pass
+
+    return handler
+
+
+def returning(value):
+    def handler(sender):
+        return value
+
+    return handler
+
+
+def cancelling():
+    def handler(sender):
+        return False
+
+    return handler
+
+
+def true():
+    def condition(sender):
+        return True
+
+    return condition
+
+
+def false():
+    def condition(sender):
+        return False
+
+    return condition
+
+
+class Owner:
+    """An object with a method that is connected."""
+
+    def handle(self, sender):
+        pass
+
+
+class Stage:
+    """What stands ready for one case: the handlers, which all contestants share, and what keeps them alive."""
+
+    def __init__(self, case):
+        self.case = case
+        self.sender = Sender()
+        self.others = [Sender() for _ in range(case.others)]
+        self.owners = []
+        self.values = []
+        self.calls = case.handlers
+        self.conditions = []
+        count = case.handlers
+        if case.kind in ("**kwargs", "keywords", "sender"):
+            self.handlers = [any_keywords() for _ in range(count)]
+        elif case.kind == "results":
+            self.handlers = [returning(number) for number in range(count)]
+            self.values = list(range(count))
+        elif case.kind == "methods":
+            self.owners = [Owner() for _ in range(count)]
+            self.handlers = [owner.handle for owner in self.owners]
+        elif case.kind == "cancelled":
+            self.handlers = [cancelling(), *(plain() for _ in range(count - 1))][:count]
+            self.calls = min(1, count)
+        else:
+            self.handlers = [plain() for _ in range(count)]
+        if case.kind == "condition true":
+            self.conditions = [true() for _ in range(count)]
+        elif case.kind == "condition false":
+            self.conditions = [false() for _ in range(count)]
+            self.calls = 0
+        self.bystander = any_keywords()
+        self.keep = []  # emitters
+
+    def enter(self, contestant):
+        """Connect everything to a new emitter of a contestant; the stopwatch of its emission, proved to be right."""
+        case = self.case
+        emitter = contestant.make()
+        self.keep.append(emitter)
+        try:
+            return self._enter(contestant, emitter, case)
+        except Wrong:
+            raise
+        except Exception as error:
+            raise Wrong(f"{contestant.name} fails at {case.key}: {type(error).__name__}: {error}") from error
+
+    def _enter(self, contestant, emitter, case):
+        if self.conditions:
+            for handler, condition in zip(self.handlers, self.conditions, strict=True):
+                contestant.connect_if(emitter, handler, condition)
+            emit = contestant.emission_if(emitter)
+        else:
+            for handler in self.handlers:
+                if case.kind == "sender":
+                    contestant.connect_for(emitter, handler, self.sender)
+                else:
+                    contestant.connect(emitter, handler, weak_method=case.kind == "methods")
+            for other in self.others:
+                contestant.connect_for(emitter, self.bystander, other)
+            emit = contestant.emission(emitter)
+        statement = contestant.emits
+        if case.kind == "keywords":
+            statement = statement.removesuffix(")") + SAID + ")"
+        self.prove(contestant, statement, emit)
+        return stopwatch(statement, emit=emit, sender=self.sender)
+
+    def prove(self, contestant, statement, emit):
+        """See that an emission calls the handlers, each once and no other, and brings back their results."""
+        called = {}
+        keywords = []
+        codes = {handler.__code__ for handler in (*self.handlers, self.bystander)}
+
+        def profile(frame, event, _):
+            if event == "call" and frame.f_code in codes:
+                called[frame.f_code] = called.get(frame.f_code, 0) + 1
+                keywords.append(frame.f_locals.get("kwargs"))
+
+        scope = {"emit": emit, "sender": self.sender}
+        code = compile("returned = " + statement, "<statement>", "exec")
+        sys.setprofile(profile)
+        try:
+            exec(code, scope)
+        finally:
+            sys.setprofile(None)
+        calls = sum(called.values())
+        where = f"{contestant.name}, {self.case.key}"
+        if calls != self.calls:
+            raise Wrong(f"{where}: {calls} calls instead of {self.calls}")
+        if self.case.kind == "keywords" and not all(
+            given and given.get("total") == 12 and given.get("user") == "ada" for given in keywords
+        ):
+            raise Wrong(f"{where}: the keywords do not arrive")
+        values = contestant.values(scope["returned"])
+        if values is not None and not contestant.in_order:
+            values.sort()
+        if self.case.kind == "results" and values != self.values:
+            raise Wrong(f"{where}: returns {values}")
+
+    def leave(self, contestants):
+        """Let go of what contestants have in global tables."""
+        for contestant in contestants:
+            contestant.drop(None)
+
+
+def able(case, present):
+    """The contestants that can do a case; where it is not about names, each library once."""
+    chosen = [one for one in present.values() if NEEDS[case.kind] <= one.can]
+    if case.kind == "by name":
+        return [one for one in chosen if "emit(sender" not in one.emits or one.name == "cyevents"]
+    return [one for one in chosen if not one.name.endswith("by name")]

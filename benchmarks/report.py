@@ -1,0 +1,290 @@
+"""The Markdown table and the pictures of a run."""
+
+from pathlib import Path
+
+from .cases import COUNTS, TITLES
+
+# In the pictures: ours stand out, the yardsticks are dark, the rest is told apart by its labels.
+COLOURS = {"cyevents": "#d6402b", "cyevents (pure)": "#dd8475", "the floor": "#222222", "bare loop": "#777777"}
+TIMES = "\N{MULTIPLICATION SIGN}"
+YARDSTICKS = ("the floor", "bare loop", "hand-written")
+
+
+def nanoseconds(value):
+    """A time as readers like it."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if value >= size * 10 or (unit == "s" and value >= size):
+            return f"{value / size:,.{0 if value >= 100 * size else 1}f} {unit}"
+    return f"{value:,.0f} ns"
+
+
+def table(header, rows):
+    """Lines of a Markdown table: the first column to the left, the others to the right."""
+    yield "| " + " | ".join(header) + " |"
+    yield "|---|" + "---:|" * (len(header) - 1)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def bars_table(run):
+    """The table of the bars."""
+    words = {True: "holds", False: "**does not hold**", None: "-"}
+    rows = []
+    for row in run["bars"]:
+        value = "-" if row["worst"] is None else f"{row['worst']:.2f}"
+        rows.append((row["what"], row["limit"], value, words[row["holds"]], row["where"].replace("|", "\\|")))
+    return list(table(("what", "bar", "measured", "", "where it is worst, or why there is none"), rows))
+
+
+def emission_table(run, kind, unit=nanoseconds):
+    """Medians, and the fastest rounds, of one kind of emission by number of handlers."""
+    races = {count: run["races"].get(f"{kind} {count}", {}) for count in COUNTS}
+    races = {count: race for count, race in races.items() if race}
+    return race_table(races, unit)
+
+
+def race_table(races, unit=nanoseconds):
+    """Medians, and the fastest rounds, of races by what heads their column."""
+    names = {}
+    for race in races.values():
+        for name, row in race.items():
+            names[name] = row["median"]
+    rows = []
+    for name in sorted(names, key=names.get):
+        cells = [race.get(name) for race in races.values()]
+        rows.append(
+            [name, *("" if cell is None else f"{unit(cell['median'])} ({unit(cell['minimum'])})" for cell in cells)]
+        )
+    return list(table(("", *map(str, races)), rows))
+
+
+def markdown(run, pictures=()):
+    """The whole report."""
+    lines = [
+        "# What an emission costs",
+        "",
+        f"`{run['command']}`, {run['date']}, {run['python']}, cyevents {run['cyevents']}, on {run['machine']}.",
+        "",
+        "A thousand emissions a round (fewer where they take long), contestants interleaved, garbage collection off."
+        " Medians, and in brackets the fastest round, per emission. Each contestant was proved right before it was"
+        " timed: it called every handler once, with what was emitted, and brought back the results where it has any."
+        " Blank: it cannot do that. Ratios are medians of the ratios within each round.",
+        "",
+    ]
+    for picture, text in pictures:
+        lines += [f"![{text}]({picture})", ""]
+    lines += ["## The bars", "", *bars_table(run), "", "## Emission", ""]
+    for kind, title in TITLES.items():
+        rows = emission_table(run, kind)
+        if len(rows) > 2:
+            lines += [f"By number of handlers, {title}:", "", *rows, ""]
+    others = {name: race for name, race in run["races"].items() if name.startswith("sender ")}
+    if others:
+        lines += [f"One handler, {TITLES['sender']}:", "", *race_table(others), ""]
+    groups = {
+        "The harness, which is in all of these: its loop, and the loop with a call of the builtin `id`": ["harness"],
+        "For one sender among so many others": [name for name in run["races"] if name.startswith("among senders")],
+        "Per connection, 1,000 to one event": ["connect", "disconnect"],
+        "Connect, emit, disconnect": ["churn"],
+        "A new sender for each request: connect, emit, drop; beside so many live senders": ["request"],
+        "Per connection, so many to one event": ["million"],
+        "10,000 patterns, of which so many match": [name for name in run["races"] if name.startswith("wildcards")],
+        "Threads that emit the same event at the same time": ["threads"],
+    }
+    for title, names in groups.items():
+        races = {name: run["races"][name] for name in names if name in run["races"]}
+        if races:
+            lines += [f"{title}:", "", *race_table(races), ""]
+    for loop in ("asyncio", "uvloop"):
+        for kind, words in (("through", "do not suspend"), ("suspending", "suspend once")):
+            start = f"async, {kind}, {loop} "
+            races = {name.removeprefix(start): race for name, race in run["races"].items() if name.startswith(start)}
+            if races:
+                lines += [f"Awaited, handlers that {words}, {loop}, by number of handlers:", "", *race_table(races), ""]
+    if "memory" in run["races"]:
+        rows = sorted(run["races"]["memory"].items(), key=lambda row: row[1]["median"])
+        lines += ["Memory per connection, 10,000 to one event, the handlers not counted:", ""]
+        lines += [*table(("", "bytes"), [(name, f"{row['median']:,.0f}") for name, row in rows]), ""]
+    if "import" in run["races"]:
+        rows = sorted(run["races"]["import"].items(), key=lambda row: row[1]["median"])
+        lines += ["Cold import:", ""]
+        lines += table(
+            ("", "time", "modules"),
+            [(name, nanoseconds(row["median"]), str(run["imported"].get(name, ""))) for name, row in rows],
+        )
+        lines.append("")
+    lines += ["## Who took part", ""]
+    lines += [f"- {name}: {note}" for name, note in run["notes"].items() if note]
+    lines += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in run["versions"].items()) + ".", ""]
+    for title, rows in (("Absent", run["absent"]), ("Left out", run["skipped"]), ("Wrong", run["wrong"])):
+        if rows:
+            lines += [f"{title}:", "", *(f"- {name}: {why}" for name, why in rows.items()), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def spread(places, gap, top=float("inf")):
+    """Places for labels, in order, a gap apart and below the top, each as near as may be to where it wants to be."""
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    blocks = []  # of labels that touch: their middle, and who is in them
+    for index in order:
+        blocks.append([places[index], [index]])
+        while len(blocks) > 1:
+            (low, lower), (high, upper) = blocks[-2:]
+            if high - low >= gap * (len(lower) + len(upper)) / 2:
+                break
+            size = len(lower) + len(upper)
+            blocks[-2:] = [[(low * len(lower) + high * len(upper)) / size, lower + upper]]
+    result = [0.0] * len(places)
+    for middle, members in blocks:
+        for number, index in enumerate(members):
+            result[index] = middle + gap * (number - (len(members) - 1) / 2)
+    for index in reversed(order):
+        result[index] = top = min(result[index], top)
+        top -= gap
+    return result
+
+
+def cost_picture(run, axes):
+    """Cost against number of handlers, on logarithmic axes, each line labelled where it ends."""
+    import math
+
+    lines = {}
+    for count in COUNTS[1:]:
+        for name, row in run["races"].get(f"**kwargs {count}", {}).items():
+            if "by name" not in name:
+                lines.setdefault(name, []).append((count, row["median"]))
+    if not lines:
+        return
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    names = list(lines)
+    last = max(count for points in lines.values() for count, _ in points)
+    ends = [math.log10(lines[name][-1][1]) for name in names]
+    low = min(value for points in lines.values() for _, value in points)
+    high = max(value for points in lines.values() for _, value in points)
+    axes.set_ylim(low * 0.7, high * 1.6)
+    height = math.log10(high * 1.6 / low / 0.7)
+    heights = spread(ends, height * 0.047, top=math.log10(high * 1.6) - height * 0.04)
+    for name, end, place in zip(names, ends, heights, strict=True):
+        ours = name.startswith("cyevents")
+        colour = COLOURS.get(name, "#8aa0b5" if name not in YARDSTICKS else "#777777")
+        axes.plot(
+            *zip(*lines[name], strict=True),
+            color=colour,
+            linewidth=2.6 if ours else 1.4,
+            linestyle=(0, (4, 2)) if name in YARDSTICKS else "-",
+            marker="o",
+            markersize=4 if ours else 3,
+            zorder=3 if ours else 2,
+        )
+        axes.annotate(
+            f"{name}  {nanoseconds(10**end / last)}",
+            xy=(last, 10**end),
+            xytext=(last * 1.45, 10**place),
+            color=colour if name in COLOURS else "#44576a",
+            fontweight="bold" if ours else "normal",
+            fontsize=9.5,
+            va="center",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "#c5ced6",
+                "linewidth": 0.7,
+                "shrinkA": 1,
+                "shrinkB": 3,
+                "relpos": (0, 0.5),
+            },
+        )
+    axes.set_xlabel("handlers")
+    axes.set_xticks(COUNTS[1:], [f"{count:,}" for count in COUNTS[1:]])
+    ticks = [10.0**power for power in range(1, 10) if low * 0.7 <= 10**power <= high * 1.6]
+    axes.set_yticks(ticks, [nanoseconds(tick).replace(".0", "") for tick in ticks])
+    axes.minorticks_off()
+    axes.set_title(
+        "Time of one emission, handlers with (sender, **kwargs)",
+        loc="left",
+        fontsize=12,
+        pad=12,
+    )
+    axes.annotate(
+        f"per handler, at {last:,}:",
+        xy=(1.003, 1),
+        xycoords="axes fraction",
+        xytext=(0, 12),
+        textcoords="offset points",
+        fontsize=9.5,
+        color="#44576a",
+        annotation_clip=False,
+    )
+    axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def ratio_picture(run, axes, kind="**kwargs", count=10):
+    """How many times as long as cyevents the others take."""
+    rows = {}
+    for chosen in (kind, "plain"):
+        for name, row in run["races"].get(f"{chosen} {count}", {}).items():
+            if "times ours" in row and "by name" not in name:
+                rows.setdefault(name, (row["times ours"], chosen))
+    rows = dict(sorted({**rows, "cyevents": (1.0, kind)}.items(), key=lambda row: row[1][0]))
+    names = list(rows)
+    for place, name in enumerate(names):
+        value, chosen = rows[name]
+        ours = name.startswith("cyevents")
+        colour = COLOURS.get(name, "#8aa0b5" if name not in YARDSTICKS else "#777777")
+        axes.barh(place, value - 1, left=1, color=colour, height=0.66)
+        if value == 1:
+            axes.plot(1, place, "o", color=colour, markersize=8)
+        said = f"{value:.2f}" if value < 2 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+        axes.text(
+            max(value, 1) * 1.07,
+            place,
+            f"{said}{TIMES}" + ("" if chosen == kind else f"  (handlers {chosen})"),
+            va="center",
+            fontsize=10,
+            color="#222222",
+            fontweight="bold" if ours else "normal",
+        )
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlim(0.5, max(value for value, _ in rows.values()) * 2.2)
+    axes.axvline(1, color="#d6402b", linewidth=1, zorder=0)
+    axes.set_xticks([1, 2, 5, 10, 20, 50], [f"{tick}{TIMES}" for tick in (1, 2, 5, 10, 20, 50)])
+    axes.minorticks_off()
+    axes.set_title(
+        f"Time of an emission to {count} handlers (sender, **kwargs), as a multiple of cyevents'",
+        loc="left",
+        fontsize=12,
+        pad=12,
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def draw(run, folder, name):
+    """Write the pictures; their file names, and texts for those who do not see them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    foot = f"cyevents {run['cyevents']}, {run['python'].partition(' (')[0]}, {run['machine']}"
+    style = {"font.family": "DejaVu Sans", "svg.hashsalt": "cyevents", "axes.edgecolor": "#9aa7b3"}
+    written = []
+    with matplotlib.rc_context(style):
+        for which, paint, size, right, text in (
+            ("handlers", cost_picture, (9, 6.2), 0.70, "Time of one emission by number of handlers, for each library"),
+            ("ratios", ratio_picture, (9, 5.6), 0.95, "How many times as long as cyevents each library takes"),
+        ):
+            figure, axes = pyplot.subplots(figsize=size)
+            paint(run, axes)
+            figure.subplots_adjust(left=0.09 if which == "handlers" else 0.18, right=right, top=0.90, bottom=0.14)
+            figure.text(0.01, 0.015, foot, fontsize=7.5, color="#6b7a88")
+            for kind in ("svg", "png"):
+                metadata = {"Date": None} if kind == "svg" else None
+                figure.savefig(Path(folder) / f"{name}-{which}.{kind}", dpi=140, facecolor="white", metadata=metadata)
+            pyplot.close(figure)
+            written.append((f"{name}-{which}.svg", text))
+    return written

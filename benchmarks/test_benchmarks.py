@@ -1,0 +1,161 @@
+"""Library x case under pytest-benchmark: `python -m pytest benchmarks --benchmark-only`; and tests of the suite."""
+
+import gc
+from itertools import pairwise
+
+import pytest
+
+from . import async_cases, bars, connections, imports, memory, report, runs, threads, wildcards
+from .cases import Case, Stage, Wrong, able, cases
+from .contestants import ALL, ONE_BY_ONE, Emitter, HandWritten, muster
+from .suite import Suite
+from .timing import EMISSIONS, Race, race, stopwatch
+
+PRESENT, ABSENT = muster()
+KINDS = ("plain", "**kwargs", "keywords", "results", "methods", "condition true", "condition false", "cancelled")
+CASES = [
+    *cases(KINDS, (0, 1, 10, 100, 1000)),
+    *cases(("by name",), (1, 10, 100, 1000)),
+    Case("sender", 1, 1),
+    Case("sender", 1, 1_000),
+]
+
+
+@pytest.mark.parametrize(
+    ("case", "contestant"),
+    [pytest.param(case, one, id=f"{case.key}-{one.name}") for case in CASES for one in able(case, PRESENT)],
+)
+def test_emission(benchmark, case, contestant):
+    benchmark.group = case.key
+    stage = Stage(case)
+    watch = stage.enter(contestant)
+    if not benchmark.disabled:
+        gc.collect()
+        benchmark.extra_info["emissions a round"] = EMISSIONS
+        benchmark.pedantic(
+            watch, args=(EMISSIONS,), rounds=max(3, min(25, 2_500 // (case.handlers + 1))), warmup_rounds=1
+        )
+    else:
+        benchmark.pedantic(watch, args=(1,), rounds=1)
+    stage.leave([contestant])
+
+
+@pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.name)
+def test_everyone_is_here_or_says_why(cls):
+    if cls.name in ABSENT:
+        pytest.skip(ABSENT[cls.name])
+    assert PRESENT[cls.name].name == cls.name
+
+
+class Forgetful(HandWritten):
+    """A contestant that does not do what it says."""
+
+    def make(self):
+        emitter = Emitter()
+        emitter.emit = lambda sender, **kwargs: []
+        return emitter
+
+
+@pytest.mark.parametrize("kind", ["plain", "keywords", "results"])
+def test_who_is_wrong_is_not_timed(kind):
+    with pytest.raises(Wrong, match="0 calls instead of 3"):
+        Stage(Case(kind, 3)).enter(Forgetful())
+
+
+def test_wrong_results_are_seen():
+    class Garbling(HandWritten):
+        def values(self, returned):
+            return returned[::-1]
+
+    with pytest.raises(Wrong, match=r"returns \[2, 1, 0\]"):
+        Stage(Case("results", 3)).enter(Garbling())
+
+
+def test_the_bars_are_what_they_say():
+    races = {}
+    for bar in bars.BARS:
+        for ratio in bar.ratios:
+            one = races.setdefault(ratio.race, Race())
+            for name in (ratio.one, ratio.other):
+                one.record(name, 0, 1.0)
+    rows = {row["what"]: row for row in bars.checked(races)}
+    assert rows["emit over the floor; 10, 100, 1000 handlers"]["holds"] is True
+    assert rows["faster than blinker, plain, 10"]["holds"] is False
+    races["plain 100"].times["cyevents"][0] = 1.2
+    del races["connect"]
+    rows = {row["what"]: row for row in bars.checked(races)}
+    row = rows["emit over the floor; 10, 100, 1000 handlers"]
+    assert (row["holds"], row["worst"]) == (False, 1.2)
+    assert row["where"].startswith("plain 100")
+    assert rows["connect over blinker's"]["holds"] is None
+
+
+def test_a_run_is_saved_reported_and_compared(tmp_path):
+    suite = Suite("brief")
+    suite.emission(Case("plain", 10), 0.02)
+    suite.emission(Case("**kwargs", 10), 0.02)
+    run = runs.of(suite, "pytest")
+    runs.save(run, tmp_path / "run.json")
+    run = runs.load(tmp_path / "run.json")
+    assert "By number of handlers" in report.markdown(run)
+    worse = runs.load(tmp_path / "run.json")
+    assert runs.compare(run, worse)[1] is False
+    ours = next(name for name in run["races"]["plain 10"] if name.startswith("cyevents"))
+    row = worse["races"]["plain 10"][ours]
+    row["median"] *= 4
+    row["low"] = row["high"] = row["median"]
+    lines, slower = runs.compare(run, worse)
+    assert slower is (run["races"]["plain 10"][ours]["high"] < 3 * run["races"]["plain 10"][ours]["low"])
+    assert any("SLOWER" in line for line in lines) is slower
+
+
+def test_labels_do_not_cover_each_other():
+    places = report.spread([1.0, 1.01, 1.02, 5.0], 0.5)
+    assert places[3] == 5.0
+    assert [round(b - a, 3) for a, b in pairwise(places[:3])] == [0.5, 0.5]
+
+
+def test_a_stopwatch_runs_a_statement_so_often():
+    seen = []
+    assert stopwatch("add(1)", add=seen.append)(7) > 0
+    assert len(seen) == 7
+    result = race({"a": stopwatch("pass"), "b": stopwatch("pass")}, 0.01, emissions=10)
+    assert 0 < result.minimum("a") <= result.median("a")
+    assert result.ratio("a", "a") == 1
+
+
+@pytest.mark.parametrize("name", [name for name, one in PRESENT.items() if ONE_BY_ONE in one.can])
+def test_connecting(name):
+    handlers = [connections.plain() for _ in range(3)] if name != "Django" and name != "Django (caching)" else None
+    handlers = handlers or [connections.any_keywords() for _ in range(3)]
+    for taking_out in (False, True):
+        assert connections.connecting(PRESENT[name], handlers, taking_out)(1) > 0
+
+
+def test_the_other_races():
+    assert connections.churn_race(0.01).times
+    assert connections.request_race(0.01, lives=(1, 5)).times
+    assert "cyevents" not in PRESENT or connections.million_race(1, few=2, many=20).times
+    for matching in ("none", "one", "all"):
+        assert wildcards.wildcard_race(matching, 0.01, 20).times
+    assert threads.why_not() or threads.thread_race(laps=1).times
+
+
+@pytest.mark.parametrize("suspends", [False, True])
+@pytest.mark.parametrize("loop", list(async_cases.loops()))
+def test_awaiting(loop, suspends):
+    found, wrong, _ = async_cases.async_race(loop, suspends, 3, 0.01, sittings=1)
+    assert not wrong
+    assert found.times
+
+
+def test_what_an_import_brings():
+    if "cyevents" in PRESENT:
+        _, brought = imports.measure({"cyevents": "cyevents"}, 1)
+        assert "cyevents._event" in brought["cyevents"]
+        assert imports.forbidden(brought["cyevents"]) == []
+
+
+def test_memory_of_a_connection():
+    name = next(name for name in PRESENT if name.startswith("cyevents"))
+    assert 50 < memory.measure([name]).median(name) < 2_000

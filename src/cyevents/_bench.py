@@ -1,0 +1,203 @@
+"""The short comparison: cyevents beside the peers that are installed. Needs nothing but the standard library."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import sys
+import time
+from functools import partial
+from itertools import repeat
+
+from . import Event, __version__, _backend
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+    Handlers = list[Callable[..., None]]
+    Emission = Callable[[object], object]
+
+COUNTS = (1, 10, 100)
+EMISSIONS = 1000  # a round, or fewer where they take long
+
+
+class Sender:
+    """Who emits."""
+
+
+def _handler() -> Callable[..., None]:
+    def handler(sender: object, **kwargs: object) -> None:
+        pass
+
+    return handler
+
+
+def _cyevents(handlers: Handlers) -> Emission:
+    event: Event[Any] = Event("bench")
+    for handler in handlers:
+        event.connect(handler)
+    return event.emit
+
+
+def _loop(handlers: Handlers) -> Emission:
+    def emit(sender: object, **kwargs: object) -> list[object]:
+        results = []
+        for handler in handlers:
+            result: object = handler(sender, **kwargs)
+            if result is False:
+                break
+            if result is not None:
+                results.append(result)
+        return results
+
+    return emit
+
+
+def _blinker(handlers: Handlers) -> Emission:
+    from blinker import Signal
+
+    signal = Signal()
+    for handler in handlers:
+        signal.connect(handler)
+    return signal.send
+
+
+def _django(handlers: Handlers) -> Emission:
+    from django.dispatch import Signal  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+    signal = Signal(use_caching=True)
+    for handler in handlers:
+        signal.connect(handler)
+    emission: Emission = signal.send
+    return emission
+
+
+def _pyee(handlers: Handlers) -> Emission:
+    from pyee import EventEmitter  # type: ignore[import-not-found, unused-ignore]
+
+    emitter = EventEmitter()
+    for handler in handlers:
+        emitter.add_listener("bench", handler)
+    return partial(emitter.emit, "bench")
+
+
+def _psygnal(handlers: Handlers) -> Emission:
+    from psygnal import SignalInstance  # type: ignore[import-not-found, unused-ignore]
+
+    signal = SignalInstance((object,))
+    for handler in handlers:
+        signal.connect(handler)
+    emission: Emission = signal.emit
+    return emission
+
+
+def _eventkit(handlers: Handlers) -> Emission:
+    from eventkit import Event as Kit  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+    event = Kit("bench")
+    for handler in handlers:
+        event.connect(handler)
+    emission: Emission = event.emit
+    return emission
+
+
+CONTESTANTS: dict[str, Callable[[Handlers], Emission]] = {
+    "cyevents": _cyevents,
+    "a loop in Python": _loop,
+    "eventkit": _eventkit,
+    "pyee": _pyee,
+    "psygnal": _psygnal,
+    "Django (caching)": _django,
+    "blinker": _blinker,
+}
+
+
+def run(seconds: float = 1.0) -> int:
+    """Time emissions of each that is installed, and print a table.
+
+    Args:
+        seconds: how long to measure each number of handlers.
+
+    Returns:
+        0 when all went well; 1 if a contestant did not call all its handlers.
+    """
+    print(f"cyevents {__version__} ({_backend.backend}), Python {sys.version.split()[0]}")
+    print("One emission to handlers (sender, **kwargs); in brackets, as a multiple of cyevents' time.")
+    absent: dict[str, str] = {}
+    table: dict[str, list[str]] = {name: [] for name in CONTESTANTS}
+    for count in COUNTS:
+        handlers = [_handler() for _ in range(count)]
+        emissions: dict[str, Emission] = {}
+        for name, enter in CONTESTANTS.items():
+            if name in absent:
+                continue
+            try:
+                emissions[name] = enter(handlers)
+            except Exception as error:  # whatever an installed peer does when it is imported
+                absent[name] = "not installed" if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+                continue
+            calls = _calls(emissions[name], handlers[0])
+            if calls != count:
+                print(f"{name} has called {calls} of {count} handlers", file=sys.stderr)
+                return 1
+        for name, (median, ratio) in _race(emissions, seconds).items():
+            table[name].append(f"{median:>10,.0f} ns {f'({ratio:.1f})':>7}")
+    print(f"{'':18}" + "".join(f"{f'{count} handlers' if count > 1 else '1 handler':>21}" for count in COUNTS))
+    for name, cells in table.items():
+        if name not in absent:
+            print(f"{name:18}" + "".join(f"{cell:>21}" for cell in cells))
+    if absent:
+        print("Left out: " + ", ".join(f"{name} ({why})" for name, why in absent.items()))
+    return 0
+
+
+def _calls(emit: Emission, handler: Callable[..., None]) -> int:
+    """How many functions with a handler's code an emission calls."""
+    calls = 0
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call" and frame.f_code is handler.__code__
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        emit(Sender())
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+def _race(emissions: dict[str, Emission], seconds: float) -> dict[str, tuple[float, float]]:
+    """Median nanoseconds of each, and the median of its ratios to cyevents, interleaved."""
+    numbers = {name: max(5, min(EMISSIONS, int(2e6 / _round(emit, 5)))) for name, emit in emissions.items()}
+    rounds: list[dict[str, float]] = []
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        end = time.perf_counter() + seconds
+        while len(rounds) < 5 or time.perf_counter() < end:
+            rounds.append({name: _round(emit, numbers[name]) for name, emit in emissions.items()})
+    finally:
+        if was_on:
+            gc.enable()
+    return {
+        name: (
+            statistics.median(each[name] for each in rounds),
+            statistics.median(each[name] / each["cyevents"] for each in rounds),
+        )
+        for name in emissions
+    }
+
+
+def _round(emit: Emission, number: int) -> float:
+    """Nanoseconds for one emission, over a number of them."""
+    sender = Sender()
+    start = time.perf_counter_ns()
+    for _ in repeat(None, number):
+        emit(sender)
+    return max(1, time.perf_counter_ns() - start) / number
