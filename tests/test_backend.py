@@ -220,3 +220,13 @@ def test_a_subinterpreter_falls_back_with_a_warning_and_works(backend, python):
     """
     process = python(script, None if backend == "cython" else "1")
     assert (process.stdout.strip(), process.returncode) == ("well", 0), process.stderr
+
+
+@pytest.mark.skipif(not hasattr(sys, "_is_gil_enabled") or sys._is_gil_enabled(), reason="not a free-threaded Python")
+def test_the_extension_leaves_the_gil_off(backend):
+    script = "import sys, cyevents; print(sys._is_gil_enabled())"
+    environment = {**os.environ, "CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1"}
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert (process.stdout, process.stderr) == ("False\n", "")
