@@ -41,6 +41,24 @@ cdef extern from *:
         return object;
     }
 
+    /* Call a Python function. What PyObject_Vectorcall does around it is not needed: it is known to be one, and
+       always either returns or raises. */
+    static inline PyObject *cye_call_function(
+        PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
+    ) {
+        return ((PyFunctionObject *)function)->vectorcall(function, args, nargsf, kwnames);
+    }
+
+    static inline PyObject *cye_qualname(PyObject *function) {
+        return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
+    }
+
+    /* Whether the first parameter of a Python function is called `name`, which is interned, as all such names are. */
+    static inline int cye_first_is(PyObject *function, PyObject *name) {
+        PyCodeObject *code = (PyCodeObject *)((PyFunctionObject *)function)->func_code;
+        return code->co_argcount > 0 && PyTuple_GET_ITEM(code->co_localsplusnames, 0) == name;
+    }
+
     /* An entry's flags may be set by another thread between two looks; no more than that is needed of them. */
     #if defined(Py_GIL_DISABLED) && (defined(__GNUC__) || defined(__clang__))
     #define CYE_FLAGS(flags) __atomic_load_n(&(flags), __ATOMIC_ACQUIRE)
@@ -90,6 +108,11 @@ cdef extern from *:
     PyObject *cye_deref(PyObject *ref) noexcept
     int CYE_FLAGS(int flags) noexcept
     void CYE_SET_FLAGS(int flags, int value) noexcept
+    PyObject *cye_call_function(
+        PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
+    ) noexcept
+    str cye_qualname(PyObject *function)
+    bint cye_first_is(PyObject *function, PyObject *name) noexcept
     bint cye_is_value(PyObject *result) noexcept
     bint cye_is_name(PyObject *keyword, PyObject *name) noexcept
     object cye_frame()
@@ -103,6 +126,12 @@ cdef extern from *:
     PyObject *cye_false() noexcept
 
 cdef extern from "Python.h":
+    ctypedef class _weakref.ReferenceType [object PyWeakReference, check_size ignore]:
+        pass
+    bint PyMethod_Check(PyObject *) noexcept
+    PyObject *PyMethod_GET_FUNCTION(PyObject *) noexcept
+    PyObject *PyMethod_GET_SELF(PyObject *) noexcept
+    bint PyLong_CheckExact(object)
     PyObject *PyObject_Vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
     int PyList_Append(PyObject *list, PyObject *item) noexcept
     int PyObject_IsTrue(PyObject *) noexcept
@@ -143,7 +172,10 @@ cdef enum:
     _WITH_EVENT = 8
     _CONDITION = 16
     _THREAD = 32
-    _FOREIGN = 64  # no Python function: its recursion is counted here
+    _BOUND = 64  # it is a method: the entry refers to its object, and has its function
+    _HELD = 128  # it is held strongly
+    _FOREIGN = 256  # no Python function or method: its recursion is counted here
+    _SHAPE = _BOUND | _HELD
 
 DEAD = _DEAD
 REPLACED = _REPLACED
@@ -151,14 +183,8 @@ ONCE = _ONCE
 WITH_EVENT = _WITH_EVENT
 CONDITION = _CONDITION
 THREAD = _THREAD
-
-# How an entry holds its handler.
-cdef enum:
-    STRONG  # function: the handler
-    WEAK  # function: a Ref to the handler
-    STRONG_METHOD  # function and owner
-    WEAK_OWNER  # function, and owner a Ref: a builtin's method, whose function knows nothing
-    WEAK_METHOD  # function and owner Refs
+BOUND = _BOUND
+HELD = _HELD
 
 # What a handler returned, as in _common.
 cdef enum:
@@ -173,51 +199,66 @@ cdef enum:
 lock = RLock()
 cdef object _acquire = lock.acquire
 cdef object _release = lock.release
-cdef list _dead = []
+cdef list _dead = []  # who, in which event's tables, and whether to log it
 cdef long long _last_serial = 0
+cdef object _last_code = None  # where the newest entry was connected: the caller's code and instruction in it
+cdef int _last_instruction = 0
 cdef object _SENDER = "sender"
 cdef object _EVENT = "event"
+cdef object _SELF = "self"
 
 
-class Ref(weakref):
-    """A weak reference to a handler or a sender that knows where in which event's tables it belongs."""
+@cython.final
+cdef class Place:
+    """Where connections belong: in the tables of which event, and for which sender."""
 
-    __slots__ = ("handler_key", "home", "sender_key")
+    cdef object home
+    cdef object key
+
+    def __cinit__(self, home, key):
+        self.home = home
+        self.key = key
 
 
-cdef object _Ref = Ref
+@cython.final
+cdef class Ref(ReferenceType):
+    """A weak reference to a sender, or to the function of a method, that knows where it belongs."""
+
+    cdef Place place
+    cdef object handler_key  # None: it refers to a sender
 
 
-def _died(ref):
+def _died(what):
     """Called by the interpreter when a handler or a sender dies: in any thread, between any two instructions."""
-    cdef EventCore home = ref.home()
-    cdef Group group
+    cdef EventCore home = place_of(what).home()
     cdef Entry entry
     if home is None:
         return
-    if ref.handler_key is not None:
-        group = home._group_of(ref.sender_key)
-        entry = None if group is None else group.entries.get(ref.handler_key)
-        if entry is not None and entry.serial == _last_serial and entry.is_held_by(ref):
-            # The newest handler of all: has it died on the spot?
+    if type(what) is Entry or (<Ref>what).handler_key is not None:
+        entry = home._entry_of(what)
+        if entry is not None and entry.serial == _last_serial:  # the newest handler of all: has it died on the spot?
             frame = cye_frame()  # this function has none of its own
-            if frame is not None and drops_result_of(frame, entry.code, entry.instruction):
-                _dead.append((home, entry))
+            if frame is not None and drops_result_of(frame, _last_code, _last_instruction):
+                _dead.append((home, entry, False))
                 sweep()
                 home._warn_vanished(entry.name, frame)
                 return
-    _dead.append((home, ref))
+    _dead.append((home, what, True))
     sweep()
 
 
 cdef object _died_callback = _died
 
 
+cdef inline Place place_of(what):
+    return (<Entry>what).place if type(what) is Entry else (<Ref>what).place
+
+
 cdef _bury(Entry entry):
     """Leave a note that an entry is to be taken out of its event's tables."""
-    home = entry.home()
+    home = entry.place.home()
     if home is not None:
-        _dead.append((home, entry))
+        _dead.append((home, entry, False))
 
 
 cpdef sweep():
@@ -228,11 +269,11 @@ cpdef sweep():
         try:
             while _dead:
                 try:
-                    home, what = note = _dead.pop()
+                    home, what, lost = note = _dead.pop()
                 except IndexError:  # a finalizer was faster
                     break
                 trash.append(note)
-                home._take_out(what, trash)
+                home._take_out(what, lost, trash)
         finally:
             lock.release()
         home = what = note = None
@@ -278,20 +319,18 @@ cdef class Line:
 
 
 @cython.final
-cdef class Entry:
-    """One connection: a handler, and how and in what order it is called. Only its flags ever change."""
+cdef class Entry(ReferenceType):
+    """One connection: a handler, and how and in what order it is called. Only its flags ever change.
 
-    cdef int _flags  # what an emission looks at comes first
-    cdef int shape
-    cdef object function
-    cdef object owner
-    cdef bint tickets  # one, if it is to be called once
-    cdef bint _warned
-    cdef int instruction  # where it was connected: the caller's code and instruction in it
-    cdef object code
+    It is itself the weak reference to the handler or, methods being temporaries, to the method's object.
+    """
+
+    cdef int _flags
+    cdef unsigned char tickets  # one, if it is to be called once
+    cdef unsigned char _warned
+    cdef object held  # the handler, if it is held strongly; a method's function, if possible by a Ref; else None
     cdef readonly object handler_key
-    cdef readonly object sender_key
-    cdef readonly object home  # a weak reference to the event whose table it is in
+    cdef Place place
     cdef readonly object priority
     cdef readonly long long serial  # when it was registered, over all events
     cdef readonly object condition
@@ -311,7 +350,9 @@ cdef class Entry:
         """The handler, or None once it is dead."""
         cdef PyObject *function
         cdef PyObject *owner
-        if not self._take(&function, &owner):
+        if self._flags & _HELD:
+            return self.held
+        if not self._take(self._flags, &function, &owner):
             return None
         try:
             return <object>function if owner is NULL else MethodType(<object>function, <object>owner)
@@ -320,33 +361,29 @@ cdef class Entry:
             if owner is not NULL:
                 Py_DECREF(<object>owner)
 
-    cdef inline bint _take(self, PyObject **function, PyObject **owner) noexcept:
+    cdef inline bint _take(self, int flags, PyObject **function, PyObject **owner) noexcept:
         """Take references to the function, and the owner if the handler is a method; false if it is dead."""
-        cdef int shape = self.shape
+        cdef PyObject *held = <PyObject *>self.held
         owner[0] = NULL
-        if shape == WEAK:
-            function[0] = cye_deref(<PyObject *>self.function)
+        if not flags & _SHAPE:
+            function[0] = cye_deref(<PyObject *>self)
             return function[0] is not NULL
-        if shape == STRONG:
-            function[0] = <PyObject *>self.function
-            Py_INCREF(self.function)
-            return True
-        if shape == STRONG_METHOD:
-            owner[0] = <PyObject *>self.owner
-            Py_INCREF(self.owner)
-        else:
-            owner[0] = cye_deref(<PyObject *>self.owner)
+        if flags & _BOUND:
+            owner[0] = cye_deref(<PyObject *>self)
             if owner[0] is NULL:
                 return False
-        if shape == WEAK_METHOD:
-            function[0] = cye_deref(<PyObject *>self.function)
-            if function[0] is NULL:
-                Py_DECREF(<object>owner[0])
-                owner[0] = NULL
-                return False
-        else:
-            function[0] = <PyObject *>self.function
-            Py_INCREF(self.function)
+            if type(<object>held) is Ref:
+                function[0] = cye_deref(held)
+                if function[0] is NULL:
+                    Py_DECREF(<object>owner[0])
+                    return False
+                return True
+        elif PyMethod_Check(held):
+            owner[0] = PyMethod_GET_SELF(held)
+            Py_INCREF(<object>owner[0])
+            held = PyMethod_GET_FUNCTION(held)
+        function[0] = held
+        Py_INCREF(<object>held)
         return True
 
     cdef die(self):
@@ -355,22 +392,9 @@ cdef class Entry:
         if self.line is not None:
             self.line.stands = False
 
-    cdef object _ref(self):
-        """The reference that tells of the handler's death; None: it is held strongly."""
-        if self.shape == WEAK:
-            return self.function
-        return None if self.shape == STRONG or self.shape == STRONG_METHOD else self.owner
-
-    cdef bint is_held_by(self, ref):
-        """Whether this is one of the references by which the handler is held."""
-        return self._ref() is ref or (self.shape == WEAK_METHOD and self.function is ref)
-
-    cdef bint is_python(self):
-        """Whether the handler is a Python function or a method of one, which count their recursion themselves."""
-        function = self.function
-        if self.shape == WEAK or self.shape == WEAK_METHOD:
-            function = function()
-        return PyFunction_Check(<PyObject *>function)
+    cdef bint is_method(self):
+        """Whether it is called as a function and an object."""
+        return self._flags & _BOUND or (self._flags & _HELD and PyMethod_Check(<PyObject *>self.held))
 
     cdef bint claim(self):
         """Spend a `once` entry: true for one caller alone, in whatever threads they are."""
@@ -393,50 +417,53 @@ cdef class Entry:
     @property
     def weak(self):
         """Whether the handler is held weakly."""
-        return self._ref() is not None
+        return not self._flags & _HELD
 
 
-cdef _hold(Entry entry, handler, bint weak):
-    """Keep a handler in an entry. Of a bound method object and function are held apart."""
-    cls = type(handler)
-    entry.shape = STRONG
-    entry.function = handler
-    if cls is MethodType:
-        entry.shape = STRONG_METHOD
-        entry.function = handler.__func__
-        entry.owner = handler.__self__
-    if not weak:
-        return
+cdef Entry _make_entry(handler, bint weak, int flags, Place place):
+    """An entry for a handler, which it refers to or holds, with flags that tell how."""
+    cdef Entry entry
+    key = handler_key(handler)
+    target = handler
     function = None
-    if cls is BuiltinMethodType and _is_bound(handler):
-        function = _descriptor(handler)
+    if PyMethod_Check(<PyObject *>handler):
+        target = <object>PyMethod_GET_SELF(<PyObject *>handler)
+        function = <object>PyMethod_GET_FUNCTION(<PyObject *>handler)
+    if not PyFunction_Check(<PyObject *>handler if function is None else <PyObject *>function):
+        flags |= _FOREIGN
+    if not weak:
+        entry = Entry.__new__(Entry, Entry)  # which does not die
+        entry._flags = flags | _HELD
+        entry.held = handler
+    else:
+        if flags & _FOREIGN and type(handler) is BuiltinMethodType and _is_bound(handler):
+            function = _descriptor(handler)
+            if function is not None:
+                target = handler.__self__
+        try:
+            entry = Entry.__new__(Entry, target, _died_callback)
+        except TypeError:
+            raise TypeError(
+                f"{handler!r} cannot be held weakly: connect it with weak=False, and disconnect it when done"
+            ) from None
+        entry._flags = flags
+        if function is not None:
+            entry._flags |= _BOUND
+            entry.held = _referred(function, key, place)
+    entry.handler_key = key
+    entry.place = place
+    return entry
+
+
+cdef object _referred(function, key, Place place):
+    """A method's function, by a `Ref` where that is possible: a builtin's is not."""
+    cdef Ref ref
     try:
-        if cls is MethodType:
-            entry.owner = _make_ref(entry, entry.owner)
-            entry.shape = WEAK_OWNER
-            try:
-                entry.function = _make_ref(entry, entry.function)
-                entry.shape = WEAK_METHOD
-            except TypeError:  # a builtin's
-                pass
-        elif function is not None:
-            entry.owner = _make_ref(entry, handler.__self__)
-            entry.function = function
-            entry.shape = WEAK_OWNER
-        else:
-            entry.function = _make_ref(entry, handler)
-            entry.shape = WEAK
+        ref = Ref.__new__(Ref, function, _died_callback)
     except TypeError:
-        raise TypeError(
-            f"{handler!r} cannot be held weakly: connect it with weak=False, and disconnect it when done"
-        ) from None
-
-
-cdef object _make_ref(Entry entry, target):
-    ref = Ref(target, _died_callback)
-    ref.home = entry.home
-    ref.sender_key = entry.sender_key
-    ref.handler_key = entry.handler_key
+        return function
+    ref.handler_key = key
+    ref.place = place
     return ref
 
 
@@ -455,8 +482,8 @@ cdef class Snapshot:
 
     cdef readonly tuple entries
     cdef bint methods  # whether there are methods among the handlers
-    cdef object epoch  # of the sender's group when this was built,
-    cdef object base  # and of the group of any sender
+    cdef long long epoch  # of the sender's group when this was built,
+    cdef long long base  # and of the group of any sender
     cdef list _tiers
 
     def tiers(self):
@@ -536,27 +563,27 @@ cdef class Pending:
 cdef class Group:
     """The connections of one event for one sender, or for any."""
 
-    cdef object key
+    cdef Place place
     cdef object sender  # a Ref where it can be weakly referenced
     cdef dict entries  # by handler key
-    cdef object epoch  # another one after each change
+    cdef long long epoch  # another one after each change
     cdef Snapshot snapshot
 
-    def __cinit__(self, key, sender):
-        self.key = key
+    def __cinit__(self, place, sender):
+        self.place = place
         self.sender = sender
         self.entries = {}
-        self.epoch = object()
 
     cdef bint means(self, sender):
         """Whether this is the very sender, and not an object that has got the id of a dead one."""
-        return type(self.sender) is not _Ref or self.sender() is sender
+        return type(self.sender) is not Ref or self.sender() is sender
 
     cdef object the_sender(self):
         """The sender, or None if it is dead."""
-        return self.sender() if type(self.sender) is _Ref else self.sender
+        return self.sender() if type(self.sender) is Ref else self.sender
 
-    cdef object load_epoch(self):
+    cdef long long load_epoch(self) noexcept:
+        cdef long long epoch
         with cython.critical_section(self):
             epoch = self.epoch
         return epoch
@@ -566,7 +593,7 @@ cdef class Group:
         cdef Snapshot snapshot
         with cython.critical_section(self):
             snapshot = self.snapshot
-            if snapshot is not None and snapshot.epoch is not self.epoch:
+            if snapshot is not None and snapshot.epoch != self.epoch:
                 snapshot = None
         return snapshot
 
@@ -581,9 +608,8 @@ cdef class Group:
     cdef Snapshot change(self):
         """Make the snapshot stale, and return it."""
         cdef Snapshot old
-        epoch = object()
         with cython.critical_section(self):
-            self.epoch, epoch = epoch, self.epoch
+            self.epoch += 1
             old = self.snapshot
             self.snapshot = None
         return old
@@ -621,14 +647,14 @@ cdef class EventCore:
     __class_getitem__ = classmethod(GenericAlias)
 
     def __cinit__(self, *args, **kwargs):
-        self._any = Group(ANY, ANY)
+        self._self = weakref(self)
+        self._any = Group(Place(self._self, ANY), ANY)
         self._groups = {}
         self._warm = {}
         self._sources = []
         self._dependents = {}
         self._muted = {}
         self._lost = []
-        self._self = weakref(self)
 
     def __init__(self):
         pass
@@ -679,7 +705,7 @@ cdef class EventCore:
             group = self._groups.get(sender_key(sender))
             if group is not None and group.means(sender):
                 snapshot = group.load()
-                if snapshot is None or snapshot.base is not self._any.load_epoch():
+                if snapshot is None or snapshot.base != self._any.load_epoch():
                     snapshot = self._build(group, sender)
                 return snapshot
         snapshot = self._any.load()
@@ -693,6 +719,7 @@ cdef class EventCore:
         cdef Snapshot snapshot
         cdef Entry entry
         cdef dict chosen = {}
+        cdef long long epoch, base
         for source in [self, *self._sources]:
             if source._lost:
                 source._log_lost()
@@ -705,15 +732,16 @@ cdef class EventCore:
         snapshot = Snapshot()
         snapshot.entries = tuple(_in_order(chosen.values()))
         for entry in snapshot.entries:
-            snapshot.methods |= entry.shape >= STRONG_METHOD
+            snapshot.methods |= entry.is_method()
         snapshot.epoch = epoch
         snapshot.base = base
         group.store(snapshot)
         if group is not self._any:
-            self._warm[group.key] = group
-            if self._groups.get(group.key) is not group:
-                self._warm.pop(group.key, None)
-        if group.load_epoch() is not epoch or self._any.load_epoch() is not base:
+            key = group.place.key
+            self._warm[key] = group
+            if self._groups.get(key) is not group:
+                self._warm.pop(key, None)
+        if group.load_epoch() != epoch or self._any.load_epoch() != base:
             group.store(None)  # not to keep alive what has just been disconnected
         if _dead:
             sweep()
@@ -731,7 +759,7 @@ cdef class EventCore:
         for source in list(self._sources):
             general += source._audible(source._any)
             if group is not self._any:
-                other = source._groups.get(group.key)
+                other = source._groups.get(group.place.key)
                 if other is not None and other.means(sender):
                     special += source._audible(other)
         cdef list candidates = sorted(general, key=_by_serial) + sorted(special, key=_by_serial)
@@ -754,26 +782,93 @@ cdef class EventCore:
 
     # Changes: each under the lock, with a list for what is to be let go after it.
 
+    def connect(
+        self,
+        receiver,
+        sender=ANY,
+        bint weak=True,
+        priority=0,
+        condition=None,
+        *,
+        bint once=False,
+        bint with_event=False,
+        bint thread=False,
+    ):
+        """Connect a handler, to be called as `receiver(sender, *args, **kwargs)` when the event is emitted.
+
+        A handler is connected at most once for a sender: connecting it again replaces the options and
+        counts as a new registration.
+
+        Args:
+            receiver: the handler: a function, method or other callable, sync, async or a generator.
+            sender: only this sender's emissions; `ANY` for all. Senders are told apart by identity
+                (two equal tuples are two senders), but `str`, `bytes` and `int` by value. They are held
+                weakly where that is possible.
+            weak: do not keep the handler alive; for a method, its object.
+            priority: higher is called earlier; equal ones in order of registration.
+            condition: called as `condition(sender, **kwargs)` when the handler's turn comes; a false answer
+                or an exception skips the handler. Exceptions are logged, or go to a callable `on_error`.
+            once: disconnect when about to be called the first time.
+            with_event: pass the event that fired as the keyword `event`.
+            thread: in `emit_async`, run a sync handler in a thread. `emit` runs it in place.
+
+        Returns:
+            The receiver, so that `connect` serves as a decorator.
+
+        Raises:
+            TypeError: if the receiver or the condition is not callable, the condition is a coroutine
+                function, the priority not an int, or the receiver cannot be held weakly.
+
+        Warns:
+            RuntimeWarning: if the receiver dies at once, as a lambda does that nobody else holds, or is a
+                function with a first parameter `self`, decorated in a class body.
+
+        Thread-safe. A running emission does not see the change.
+        """
+        cdef PyObject *function = <PyObject *>receiver
+        cdef int flags
+        if PyMethod_Check(function):
+            function = PyMethod_GET_FUNCTION(function)
+        if (
+            PyFunction_Check(function)
+            and condition is None
+            and PyLong_CheckExact(priority)
+            and not thread
+            and (function is not <PyObject *>receiver or not cye_first_is(function, <PyObject *>_SELF))
+        ):
+            flags = (_ONCE if once else 0) | (_WITH_EVENT if with_event else 0)
+            self._enter(receiver, sender, weak, priority, None, flags, cye_qualname(function), cye_frame(), NULL)
+        else:
+            self._add(receiver, sender, weak, priority, condition, once, with_event, thread, cye_frame())
+        return receiver
+
     def _connect(self, handler, sender, bint weak, priority, condition, int flags, str name, frame):
         """Connect, in place of the handler's connection for the same sender if there is one; return both entries."""
-        global _last_serial
-        cdef Entry entry = Entry.__new__(Entry)
-        entry._flags = flags
-        entry.handler_key = handler_key(handler)
-        entry.sender_key = ANY if sender is ANY else sender_key(sender)
-        entry.home = self._self
+        cdef PyObject *previous = NULL
+        entry = self._enter(handler, sender, weak, priority, condition, flags, name, frame, &previous)
+        replaced = None
+        if previous is not NULL:
+            replaced = <object>previous
+            Py_DECREF(replaced)
+        return entry, replaced
+
+    cdef Entry _enter(
+        self, handler, sender, bint weak, priority, condition, int flags, str name, frame, PyObject **replaced
+    ):
+        """`_connect`, which hands over the replaced entry, if there is one, where it is asked for."""
+        global _last_serial, _last_code, _last_instruction
+        cdef Entry previous
+        cdef Entry entry = _make_entry(handler, weak, flags, self._place(ANY if sender is ANY else sender_key(sender)))
         entry.priority = priority
         entry.condition = condition
         entry.name = name
-        entry.code = cye_frame_code(<PyObject *>frame)
-        entry.instruction = cye_frame_instruction(<PyObject *>frame)
-        entry.tickets = flags & _ONCE
-        _hold(entry, handler, weak)
-        if not entry.is_python():
-            entry._flags |= _FOREIGN
+        entry.tickets = bool(flags & _ONCE)
+        code = None if frame is None else cye_frame_code(<PyObject *>frame)
         cdef list trash = []
         _acquire()  # a with statement costs three times as much
         try:
+            _last_code, code = code, _last_code
+            _last_instruction = 0 if frame is None else cye_frame_instruction(<PyObject *>frame)
             _last_serial += 1
             entry.serial = _last_serial
             previous = self._put(entry, sender, trash)
@@ -781,18 +876,22 @@ cdef class EventCore:
             _release()
         if _dead:
             sweep()
-        return entry, previous
+        if replaced is not NULL and previous is not None:
+            Py_INCREF(previous)
+            replaced[0] = <PyObject *>previous
+        return entry
 
     cdef Entry _put(self, Entry entry, sender, list trash):
         """Enter an entry in its group; return the one that it replaces."""
+        key = entry.place.key
         cdef EventCore dependent
         cdef Group group
         cdef Entry previous
         while True:
-            group = self._any if entry.sender_key is ANY else self._group_for(entry.sender_key, sender, trash)
+            group = self._any if key is ANY else self._group_for(entry.place, sender, trash)
             previous = group.entries.pop(entry.handler_key, None)
             group.entries[entry.handler_key] = entry
-            if self._group_of(entry.sender_key) is group:  # and was not tidied away by a finalizer
+            if self._group_of(key) is group:  # and was not tidied away by a finalizer
                 break
         if previous is not None:
             if previous.line is None:
@@ -804,38 +903,52 @@ cdef class EventCore:
         self._invalidate(group, trash)
         if self._dependents:
             for dependent in list(self._dependents.values()):
-                dependent._follow(entry.sender_key, sender, trash)
+                dependent._follow(key, sender, trash)
         return previous
+
+    cdef Place _place(self, key):
+        cdef Group group = self._group_of(key)
+        return Place(self._self, key) if group is None else group.place
 
     cdef Group _group_of(self, key):
         return self._any if key is ANY else self._groups.get(key)
 
-    cdef Group _group_for(self, key, sender, list trash):
+    cdef Entry _entry_of(self, what):
+        """The entry that stands in the tables and refers to its handler by this."""
+        cdef Group group = self._group_of(place_of(what).key)
+        cdef Entry entry
+        if group is None:
+            return None
+        entry = group.entries.get((<Entry>what).handler_key if type(what) is Entry else (<Ref>what).handler_key)
+        return entry if entry is not None and (entry is what or entry.held is what) else None
+
+    cdef Group _group_for(self, Place place, sender, list trash):
         """The group of a sender, made if need be."""
+        cdef Ref ref
+        key = place.key
         cdef Group group = self._groups.get(key)
         if group is not None:
             if group.means(sender):
                 return group
             self._discard_group(group, trash)  # a dead sender had this one's id
-        group = Group(key, sender)
+        group = Group(place, sender)
         if isinstance(key, int):  # by identity: held weakly if possible
             try:
-                ref = Ref(sender, _died_callback)
+                ref = Ref.__new__(Ref, sender, _died_callback)
             except TypeError:
                 pass
             else:
-                ref.home = self._self
-                ref.sender_key = key
-                ref.handler_key = None
+                ref.place = place
                 group.sender = ref
         self._filtered = True
         return self._groups.setdefault(key, group)
 
     cdef _discard_group(self, Group group, list trash):
         cdef Entry entry
-        if self._groups.get(group.key) is group:
-            del self._groups[group.key]
-        self._warm.pop(group.key, None)
+        key = group.place.key
+        if self._groups.get(key) is group:
+            del self._groups[key]
+        self._warm.pop(key, None)
         for entry in list(group.entries.values()):
             entry.die()
         trash.append(group.entries.copy())
@@ -869,13 +982,13 @@ cdef class EventCore:
         if not self._dependents:
             return
         for dependent in list(self._dependents.values()):
-            other = dependent._any if group is self._any else dependent._groups.get(group.key)
+            other = dependent._any if group is self._any else dependent._groups.get(group.place.key)
             if other is not None:
                 dependent._invalidate(other, trash)
 
     cdef bint _remove(self, Entry entry, list trash):
         """Disconnect an entry, if it still stands."""
-        cdef Group group = self._group_of(entry.sender_key)
+        cdef Group group = self._group_of(entry.place.key)
         if group is None or group.entries.get(entry.handler_key) is not entry:
             return False
         del group.entries[entry.handler_key]
@@ -883,26 +996,21 @@ cdef class EventCore:
         trash.append(entry)
         self._invalidate(group, trash)
         if group is not self._any:
-            self._tidy(group.key, trash)
+            self._tidy(group.place.key, trash)
         return True
 
-    cdef _take_out(self, what, list trash):
+    cdef _take_out(self, what, bint lost, list trash):
         """Remove what has died: a spent entry, that of a dead handler, or all those for a dead sender."""
         cdef Group group
         cdef Entry entry
-        if type(what) is _Ref:
-            group = self._group_of(what.sender_key)
-            if group is None:
-                return
-            if what.handler_key is None:
-                if group.sender is what:
-                    self._discard_group(group, trash)
-                return
-            entry = group.entries.get(what.handler_key)
-            if entry is not None and entry.is_held_by(what) and self._remove(entry, trash) and len(self._lost) < 100:
-                self._lost.append(entry.name)
-        else:
-            self._remove(what, trash)
+        if type(what) is Ref and (<Ref>what).handler_key is None:
+            group = self._group_of((<Ref>what).place.key)
+            if group is not None and group.sender is what:
+                self._discard_group(group, trash)
+            return
+        entry = self._entry_of(what)
+        if entry is not None and self._remove(entry, trash) and lost and len(self._lost) < 100:
+            self._lost.append(entry.name)
 
     def _disconnect_entry(self, Entry entry):
         """Remove this very connection; return whether it still stood."""
@@ -953,7 +1061,7 @@ cdef class EventCore:
         cdef Entry current
         cdef list trash = []
         with lock:
-            group = self._group_of(entry.sender_key)
+            group = self._group_of(entry.place.key)
             current = None if group is None else group.entries.get(entry.handler_key)
             if current is entry or (current is None and entry.spent):
                 self._remove(entry, trash)
@@ -991,8 +1099,8 @@ cdef class EventCore:
         for group in list(source._groups.values()):
             sender = group.the_sender()
             trash.append(sender)
-            if sender is not None or group.key == id(None):
-                self._follow(group.key, sender, trash)
+            if sender is not None or group.place.key == id(None):
+                self._follow(group.place.key, sender, trash)
 
     def _detach(self, EventCore source, list trash):
         """Undo `_attach`. Called under the lock."""
@@ -1006,7 +1114,7 @@ cdef class EventCore:
     cdef _follow(self, key, sender, list trash):
         """Have a group for a sender that a pattern has one for, so that its emissions find it."""
         if key is not ANY:
-            self._invalidate(self._group_for(key, sender, trash), trash)
+            self._invalidate(self._group_for(self._place(key), sender, trash), trash)
 
     # Introspection
 
@@ -1031,6 +1139,10 @@ cdef class EventCore:
         return False
 
     # Hooks: what the shell adds.
+
+    def _add(self, receiver, sender, weak, priority, condition, once, with_event, thread, frame):
+        """Check what is to be connected, and `_connect` it on behalf of the caller whose frame that is."""
+        raise NotImplementedError
 
     def _schedule(self, result, kind, handler, sender):
         """See to it that what an async handler returned is awaited."""
@@ -1104,17 +1216,18 @@ cdef int run(
     try:
         for i in range(count):
             entry = <PyObject *>PyTuple_GET_ITEM(entries, i)  # the tuple keeps it alive
-            if not (<Entry>entry)._take(&function, &owner):
-                continue
             flags = CYE_FLAGS((<Entry>entry)._flags)
-            if owner is not NULL:
-                shifted[1] = owner
-            if flags == 0:
+            if not (<Entry>entry)._take(flags, &function, &owner):
+                continue
+            if not flags & ~_SHAPE:
                 if owner is NULL:
-                    result = PyObject_Vectorcall(function, args, nargs, kwnames)
+                    result = cye_call_function(function, args, nargs, kwnames)
                 else:
-                    result = PyObject_Vectorcall(function, shifted + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+                    shifted[1] = owner
+                    result = cye_call_function(function, shifted + 1, (nargs + 1) | CYE_OFFSET, kwnames)
             else:
+                if owner is not NULL:
+                    shifted[1] = owner
                 called = False
                 try:
                     called = call_flagged(
@@ -1179,7 +1292,7 @@ cdef bint call_flagged(
     PyObject **result,
 ) except -1:
     """Call an entry that is not the common one, if it is to be called: tell whether it was, and with what result."""
-    if flags & ~_FOREIGN and not admit(self, <Entry>entry, flags, function, owner, args, nargs, kwnames):
+    if flags & ~(_FOREIGN | _SHAPE) and not admit(self, <Entry>entry, flags, function, owner, args, nargs, kwnames):
         return False
     if flags & _FOREIGN and Py_EnterRecursiveCall(b" in an emission"):
         result[0] = NULL

@@ -6,8 +6,9 @@ dispatch order, one per handler, built when first needed and used until the grou
 changed (each has an `epoch`, a fresh object after every change). An event that patterns match has their cores among
 its `_sources`, whose entries are merged into its snapshots.
 
-Who owns what: the event owns groups, groups own entries; entries hold handlers, and groups senders, weakly or
-strongly as asked. A dying handler or sender only leaves a note in `_dead`, for `sweep` to act upon.
+Who owns what: the event owns groups, groups own entries; an entry is itself the weak reference to its handler, or
+holds it strongly if asked to, and a group holds its sender weakly where it can. A dying handler or sender only leaves a
+note in `_dead`, for `sweep` to act upon.
 
 Threads: one lock (`lock`) makes changes of any tables one at a time. It is held for a few dict operations and never
 while user code runs: what a change throws away is collected in `trash` and let go after the lock. An emission takes
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     SenderT = TypeVar("SenderT", default=Any)
+    HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
     EventT = TypeVar("EventT", bound="EventCore[Any]")
 
     class _Parametrised(Generic[SenderT]):
         pass
 else:
-    SenderT = EventT = None
+    SenderT = HandlerT = EventT = None
 
     class _Parametrised:
         __slots__ = ()
@@ -70,42 +72,53 @@ ONCE = 4
 WITH_EVENT = 8
 CONDITION = 16
 THREAD = 32
+BOUND = 64  # it is a method: the entry refers to its object, and has its function
+HELD = 128  # it is held strongly
 
 # Results of these very types are values: no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
 
 lock = RLock()
-_dead: list[tuple[EventCore, Ref | Entry]] = []
+_dead: list[tuple[EventCore, Entry | Ref, bool]] = []  # who, in which event's tables, and whether to log it
 _last_serial = 0
+_last_code: object = None  # where the newest entry was connected: the caller's code and instruction in it
+_last_instruction = 0
+
+
+class Place:
+    """Where connections belong: in the tables of which event, and for which sender."""
+
+    __slots__ = ("home", "key")
+
+    def __init__(self, home: weakref[EventCore], key: object) -> None:
+        self.home = home
+        self.key = key
 
 
 class Ref(weakref["Any"]):
-    """A weak reference to a handler or a sender that knows where in which event's tables it belongs."""
+    """A weak reference to a sender, or to the function of a method, that knows where it belongs."""
 
-    __slots__ = ("handler_key", "home", "sender_key")
+    __slots__ = ("handler_key", "place")
 
-    home: weakref[EventCore]
-    sender_key: object
+    place: Place
     handler_key: object  # None: it refers to a sender
 
 
-def _died(ref: Ref) -> None:
+def _died(what: Entry | Ref) -> None:
     """Called by the interpreter when a handler or a sender dies: in any thread, between any two instructions."""
-    home = ref.home()
+    home = what.place.home()
     if home is None:
         return
-    if ref.handler_key is not None:
-        group = home._group_of(ref.sender_key)
-        entry = None if group is None else group.entries.get(ref.handler_key)
-        if entry is not None and entry.serial == _last_serial and entry.is_held_by(ref):
-            # The newest handler of all: has it died on the spot?
+    if what.handler_key is not None:
+        entry = home._entry_of(what)
+        if entry is not None and entry.serial == _last_serial:  # the newest handler of all: has it died on the spot?
             frame = _frame()
-            if frame is not None and drops_result_of(frame, entry.code, entry.instruction):
-                _dead.append((home, entry))
+            if frame is not None and drops_result_of(frame, _last_code, _last_instruction):
+                _dead.append((home, entry, False))
                 sweep()
                 home._warn_vanished(entry.name, frame)
                 return
-    _dead.append((home, ref))
+    _dead.append((home, what, True))
     sweep()
 
 
@@ -119,9 +132,9 @@ def _frame() -> FrameType | None:
 
 def _bury(entry: Entry) -> None:
     """Leave a note that an entry is to be taken out of its event's tables."""
-    home = entry.home()
+    home = entry.place.home()
     if home is not None:
-        _dead.append((home, entry))
+        _dead.append((home, entry, False))
 
 
 def sweep() -> None:
@@ -131,11 +144,11 @@ def sweep() -> None:
         try:
             while _dead:
                 try:
-                    home, what = note = _dead.pop()
+                    home, what, lost = note = _dead.pop()
                 except IndexError:  # a finalizer was faster
                     break
                 trash.append(note)
-                home._take_out(what, trash)
+                home._take_out(what, lost, trash)
         finally:
             lock.release()
         home = what = note = None  # type: ignore[assignment]
@@ -184,46 +197,51 @@ class Line:
         self.stands = True
 
 
-class Entry:
-    """One connection: a handler, and how and in what order it is called. Only its flags ever change."""
+class Entry(weakref["Any"]):
+    """One connection: a handler, and how and in what order it is called. Only its flags ever change.
+
+    It is itself the weak reference to the handler or, methods being temporaries, to the method's object.
+    """
 
     __slots__ = (
         "_warned",
         "before",
-        "code",
         "condition",
         "flags",
-        "function_ref",
-        "get",
         "handler_key",
-        "home",
-        "instruction",
+        "held",
         "line",
         "name",
+        "place",
         "priority",
-        "ref",
-        "sender_key",
         "serial",
         "tickets",
     )
 
     flags: int
-    get: Callable[[], Any]  # the handler, or None once it is dead
-    ref: Ref | None  # its reference that tells of its death; None: held strongly
-    function_ref: Ref | None  # that of a weakly held method's function
+    held: Any  # the handler, if it is held strongly; a method's function, if possible by a Ref; else None
     handler_key: object
-    sender_key: object
-    home: weakref[EventCore]  # the event whose table it is in
+    place: Place
     priority: int
     serial: int  # when it was registered, over all events
     condition: Callable[..., Any] | None
     name: str
-    code: object  # where it was connected: the caller's code and instruction in it
-    instruction: int
     line: Line | None  # shared by the entries that have replaced each other
     before: tuple[Entry | None] | None  # what it had replaced, once what connected it is over
     tickets: list[None]  # one, if it is to be called once
     _warned: bool
+
+    def get(self) -> Any:
+        """The handler, or None once it is dead."""
+        if self.flags & HELD:
+            return self.held
+        target = self()
+        if not self.flags & BOUND or target is None:
+            return target
+        function = self.held
+        if type(function) is Ref:
+            function = function()
+        return None if function is None else MethodType(function, target)
 
     def die(self) -> None:
         """Be called no more, by an emission that has begun neither: under the lock."""
@@ -239,10 +257,6 @@ class Entry:
             return False
         return True
 
-    def is_held_by(self, ref: Ref) -> bool:
-        """Whether this is one of the references by which the handler is held."""
-        return self.ref is ref or self.function_ref is ref
-
     def warned(self) -> bool:
         """Whether this was asked before: its condition has raised, and the first time is louder."""
         before, self._warned = self._warned, True
@@ -256,48 +270,45 @@ class Entry:
     @property
     def weak(self) -> bool:
         """Whether the handler is held weakly."""
-        return self.ref is not None
+        return not self.flags & HELD
 
 
-def _hold(entry: Entry, handler: Any, weak: bool) -> None:
-    """Give an entry its `get`, and its references if it is to hold the handler weakly.
-
-    Of a bound method object and function are held apart, since the method itself is a temporary.
-    """
-    entry.ref = entry.function_ref = None
+def _make_entry(handler: Any, weak: bool, flags: int, place: Place) -> Entry:
+    """An entry for a handler, which it refers to or holds, with flags that tell how."""
+    key = handler_key(handler)
     if not weak:
-        entry.get = lambda: handler
-        return
-    cls = type(handler)
-    function = None
-    if cls is MethodType:
-        owner, function = handler.__self__, handler.__func__
-    elif cls is BuiltinMethodType and _is_bound(handler):
-        owner, function = handler.__self__, _descriptor(handler)
-    if function is None:
-        owner = handler
-    try:
-        entry.ref = _make_ref(entry, owner)
-    except TypeError:
-        raise TypeError(
-            f"{handler!r} cannot be held weakly: connect it with weak=False, and disconnect it when done"
-        ) from None
-    if function is None:
-        entry.get = entry.ref
-        return
-    try:
-        entry.function_ref = _make_ref(entry, function)
-    except TypeError:  # a builtin's
-        entry.get = _method_getter(entry.ref, lambda: function)
+        entry = Entry(Entry)  # which does not die
+        entry.flags, entry.held = flags | HELD, handler
     else:
-        entry.get = _method_getter(entry.ref, entry.function_ref)
+        cls = type(handler)
+        target, function = handler, None
+        if cls is MethodType:
+            target, function = handler.__self__, handler.__func__
+        elif cls is BuiltinMethodType and _is_bound(handler) and (function := _descriptor(handler)) is not None:
+            target = handler.__self__
+        try:
+            entry = Entry(target, _died)
+        except TypeError:
+            raise TypeError(
+                f"{handler!r} cannot be held weakly: connect it with weak=False, and disconnect it when done"
+            ) from None
+        entry.flags, entry.held = flags, None
+        if function is not None:
+            entry.flags |= BOUND
+            entry.held = _referred(function, key, place)
+    entry.handler_key = key
+    entry.place = place
+    return entry
 
 
-def _make_ref(entry: Entry, target: Any) -> Ref:
-    ref = Ref(target, _died)
-    ref.home = entry.home
-    ref.sender_key = entry.sender_key
-    ref.handler_key = entry.handler_key
+def _referred(function: Any, key: object, place: Place) -> Any:
+    """A method's function, by a `Ref` where that is possible: a builtin's is not."""
+    try:
+        ref = Ref(function, _died)
+    except TypeError:
+        return function
+    ref.handler_key = key
+    ref.place = place
     return ref
 
 
@@ -310,23 +321,13 @@ def _descriptor(builtin: Any) -> Any:
     return None
 
 
-def _method_getter(get_owner: Callable[[], Any], get_function: Callable[[], Any]) -> Callable[[], Any]:
-    """Bring a method's object and function together again."""
-
-    def get() -> Any:
-        owner, function = get_owner(), get_function()
-        return None if owner is None or function is None else MethodType(function, owner)
-
-    return get
-
-
 class Group:
     """The connections of one event for one sender, or for any."""
 
-    __slots__ = ("entries", "epoch", "key", "sender", "snapshot")
+    __slots__ = ("entries", "epoch", "place", "sender", "snapshot")
 
-    def __init__(self, key: object, sender: object) -> None:
-        self.key = key
+    def __init__(self, place: Place, sender: object) -> None:
+        self.place = place
         self.sender = sender  # a Ref where it can be weakly referenced
         self.entries: dict[object, Entry] = {}  # by handler key
         self.epoch = object()  # another one after each change
@@ -434,14 +435,14 @@ class EventCore(_Parametrised[SenderT]):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        self._any = Group(ANY, ANY)
+        self._self = weakref(self)
+        self._any = Group(Place(self._self, ANY), ANY)
         self._groups = {}
         self._warm = {}
         self._sources = []
         self._dependents = {}
         self._muted = {}
         self._lost = []
-        self._self = weakref(self)
         return self
 
     # Emission
@@ -507,17 +508,18 @@ class EventCore(_Parametrised[SenderT]):
         Returns the handler that cancelled, or None.
         """
         for entry in entries:
-            handler = entry.get()
-            if handler is None:
-                continue
             if entry.flags:
-                if not self._admit(entry, handler, sender, kwargs):
+                handler = entry.get()
+                if handler is None or not self._admit(entry, handler, sender, kwargs):
                     continue
                 given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
                 if entry.flags & THREAD and pending is not None:
                     pending.add(pending.start_thread(handler, (sender, *args), given), handler, results)
                     continue
             else:
+                handler = entry()
+                if handler is None:
+                    continue
                 given = kwargs
             try:
                 # The second form is the faster one by far.
@@ -607,9 +609,10 @@ class EventCore(_Parametrised[SenderT]):
         snapshot = Snapshot(tuple(_in_order(chosen.values())), epoch, base)
         group.snapshot = snapshot
         if group is not self._any:
-            self._warm[group.key] = group
-            if self._groups.get(group.key) is not group:
-                self._warm.pop(group.key, None)
+            key = group.place.key
+            self._warm[key] = group
+            if self._groups.get(key) is not group:
+                self._warm.pop(key, None)
         if group.epoch is not epoch or self._any.epoch is not base:
             group.snapshot = None  # not to keep alive what has just been disconnected
         if _dead:
@@ -625,7 +628,7 @@ class EventCore(_Parametrised[SenderT]):
         for source in list(self._sources):
             general += source._audible(source._any)
             if group is not self._any:
-                other = source._groups.get(group.key)
+                other = source._groups.get(group.place.key)
                 if other is not None and other.means(sender):
                     special += source._audible(other)
         candidates = sorted(general, key=_by_serial) + sorted(special, key=_by_serial)
@@ -646,6 +649,52 @@ class EventCore(_Parametrised[SenderT]):
 
     # Changes: each under the lock, with a list for what is to be let go after it.
 
+    def connect(
+        self,
+        receiver: HandlerT,
+        sender: SenderT | AnySender = ANY,
+        weak: bool = True,
+        priority: int = 0,
+        condition: Callable[..., object] | None = None,
+        *,
+        once: bool = False,
+        with_event: bool = False,
+        thread: bool = False,
+    ) -> HandlerT:
+        """Connect a handler, to be called as `receiver(sender, *args, **kwargs)` when the event is emitted.
+
+        A handler is connected at most once for a sender: connecting it again replaces the options and
+        counts as a new registration.
+
+        Args:
+            receiver: the handler: a function, method or other callable, sync, async or a generator.
+            sender: only this sender's emissions; `ANY` for all. Senders are told apart by identity
+                (two equal tuples are two senders), but `str`, `bytes` and `int` by value. They are held
+                weakly where that is possible.
+            weak: do not keep the handler alive; for a method, its object.
+            priority: higher is called earlier; equal ones in order of registration.
+            condition: called as `condition(sender, **kwargs)` when the handler's turn comes; a false answer
+                or an exception skips the handler. Exceptions are logged, or go to a callable `on_error`.
+            once: disconnect when about to be called the first time.
+            with_event: pass the event that fired as the keyword `event`.
+            thread: in `emit_async`, run a sync handler in a thread. `emit` runs it in place.
+
+        Returns:
+            The receiver, so that `connect` serves as a decorator.
+
+        Raises:
+            TypeError: if the receiver or the condition is not callable, the condition is a coroutine
+                function, the priority not an int, or the receiver cannot be held weakly.
+
+        Warns:
+            RuntimeWarning: if the receiver dies at once, as a lambda does that nobody else holds, or is a
+                function with a first parameter `self`, decorated in a class body.
+
+        Thread-safe. A running emission does not see the change.
+        """
+        self._add(receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back)
+        return receiver
+
     def _connect(
         self,
         handler: Any,
@@ -655,26 +704,21 @@ class EventCore(_Parametrised[SenderT]):
         condition: Any,
         flags: int,
         name: str,
-        frame: FrameType,
+        frame: FrameType | None,
     ) -> tuple[Entry, Entry | None]:
         """Connect, in place of the handler's connection for the same sender if there is one; return both entries."""
-        global _last_serial
-        entry = Entry()
-        entry.flags = flags
-        entry.handler_key = handler_key(handler)
-        entry.sender_key = ANY if sender is ANY else sender_key(sender)
-        entry.home = self._self
+        global _last_serial, _last_code, _last_instruction
+        entry = _make_entry(handler, weak, flags, self._place(ANY if sender is ANY else sender_key(sender)))
         entry.priority = priority
         entry.condition = condition
         entry.name = name
-        entry.code = frame.f_code
-        entry.instruction = frame.f_lasti
         entry.tickets = [None] if flags & ONCE else _NO_TICKETS
         entry._warned = False
         entry.line = entry.before = None
-        _hold(entry, handler, weak)
+        code, instruction = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         trash: list[object] = []
         with lock:
+            _last_code, _last_instruction = code, instruction
             entry.serial = _last_serial = _last_serial + 1
             previous = self._put(entry, sender, trash)
         if _dead:
@@ -683,11 +727,12 @@ class EventCore(_Parametrised[SenderT]):
 
     def _put(self, entry: Entry, sender: Any, trash: list[object]) -> Entry | None:
         """Enter an entry in its group; return the one that it replaces."""
+        key = entry.place.key
         while True:
-            group = self._any if entry.sender_key is ANY else self._group_for(entry.sender_key, sender, trash)
+            group = self._any if key is ANY else self._group_for(entry.place, sender, trash)
             previous = group.entries.pop(entry.handler_key, None)
             group.entries[entry.handler_key] = entry
-            if self._group_of(entry.sender_key) is group:  # and was not tidied away by a finalizer
+            if self._group_of(key) is group:  # and was not tidied away by a finalizer
                 break
         if previous is not None:
             entry.line = previous.line = previous.line or Line()
@@ -696,35 +741,46 @@ class EventCore(_Parametrised[SenderT]):
             entry.line.stands = True
         self._invalidate(group, trash)
         for dependent in list(self._dependents.values()):
-            dependent._follow(entry.sender_key, sender, trash)
+            dependent._follow(key, sender, trash)
         return previous
+
+    def _place(self, key: object) -> Place:
+        group = self._group_of(key)
+        return Place(self._self, key) if group is None else group.place
 
     def _group_of(self, key: object) -> Group | None:
         return self._any if key is ANY else self._groups.get(key)
 
-    def _group_for(self, key: object, sender: Any, trash: list[object]) -> Group:
+    def _entry_of(self, what: Entry | Ref) -> Entry | None:
+        """The entry that stands in the tables and refers to its handler by this."""
+        group = self._group_of(what.place.key)
+        entry = None if group is None else group.entries.get(what.handler_key)
+        return entry if entry is not None and (entry is what or entry.held is what) else None
+
+    def _group_for(self, place: Place, sender: Any, trash: list[object]) -> Group:
         """The group of a sender, made if need be."""
+        key = place.key
         group = self._groups.get(key)
         if group is not None:
             if group.means(sender):
                 return group
             self._discard_group(group, trash)  # a dead sender had this one's id
-        group = Group(key, sender)
+        group = Group(place, sender)
         if isinstance(key, int):  # by identity: held weakly if possible
             try:
                 group.sender = ref = Ref(sender, _died)
             except TypeError:
                 pass
             else:
-                ref.home = self._self
-                ref.sender_key = key
+                ref.place = place
                 ref.handler_key = None
         return self._groups.setdefault(key, group)
 
     def _discard_group(self, group: Group, trash: list[object]) -> None:
-        if self._groups.get(group.key) is group:
-            del self._groups[group.key]
-        self._warm.pop(group.key, None)
+        key = group.place.key
+        if self._groups.get(key) is group:
+            del self._groups[key]
+        self._warm.pop(key, None)
         for entry in list(group.entries.values()):
             entry.die()
         trash += (group.entries.copy(), group.snapshot)
@@ -751,13 +807,13 @@ class EventCore(_Parametrised[SenderT]):
                 trash.append(other.snapshot)
                 other.snapshot = None
         for dependent in list(self._dependents.values()):
-            theirs = dependent._any if group is self._any else dependent._groups.get(group.key)
+            theirs = dependent._any if group is self._any else dependent._groups.get(group.place.key)
             if theirs is not None:
                 dependent._invalidate(theirs, trash)
 
     def _remove(self, entry: Entry, trash: list[object]) -> bool:
         """Disconnect an entry, if it still stands."""
-        group = self._group_of(entry.sender_key)
+        group = self._group_of(entry.place.key)
         if group is None or group.entries.get(entry.handler_key) is not entry:
             return False
         del group.entries[entry.handler_key]
@@ -765,24 +821,19 @@ class EventCore(_Parametrised[SenderT]):
         trash.append(entry)
         self._invalidate(group, trash)
         if group is not self._any:
-            self._tidy(group.key, trash)
+            self._tidy(group.place.key, trash)
         return True
 
-    def _take_out(self, what: Ref | Entry, trash: list[object]) -> None:
+    def _take_out(self, what: Entry | Ref, lost: bool, trash: list[object]) -> None:
         """Remove what has died: a spent entry, that of a dead handler, or all those for a dead sender."""
-        if isinstance(what, Ref):
-            group = self._group_of(what.sender_key)
-            if group is None:
-                return
-            if what.handler_key is None:
-                if group.sender is what:
-                    self._discard_group(group, trash)
-                return
-            entry = group.entries.get(what.handler_key)
-            if entry is not None and entry.is_held_by(what) and self._remove(entry, trash) and len(self._lost) < 100:
-                self._lost.append(entry.name)
-        else:
-            self._remove(what, trash)
+        if what.handler_key is None:
+            group = self._group_of(what.place.key)
+            if group is not None and group.sender is what:
+                self._discard_group(group, trash)
+            return
+        entry = self._entry_of(what)
+        if entry is not None and self._remove(entry, trash) and lost and len(self._lost) < 100:
+            self._lost.append(entry.name)
 
     def _disconnect_entry(self, entry: Entry) -> bool:
         """Remove this very connection; return whether it still stood."""
@@ -826,7 +877,7 @@ class EventCore(_Parametrised[SenderT]):
         """Undo a `_connect`: put back the entry that it replaced, unless someone changed the connection since."""
         trash: list[object] = []
         with lock:
-            group = self._group_of(entry.sender_key)
+            group = self._group_of(entry.place.key)
             current = None if group is None else group.entries.get(entry.handler_key)
             if current is entry or (current is None and entry.spent):
                 self._remove(entry, trash)
@@ -863,8 +914,8 @@ class EventCore(_Parametrised[SenderT]):
         for group in list(source._groups.values()):
             sender = group.the_sender()
             trash.append(sender)
-            if sender is not None or group.key == id(None):
-                self._follow(group.key, sender, trash)
+            if sender is not None or group.place.key == id(None):
+                self._follow(group.place.key, sender, trash)
 
     def _detach(self, source: EventCore, trash: list[object]) -> None:
         """Undo `_attach`. Called under the lock."""
@@ -878,7 +929,7 @@ class EventCore(_Parametrised[SenderT]):
     def _follow(self, key: object, sender: Any, trash: list[object]) -> None:
         """Have a group for a sender that a pattern has one for, so that its emissions find it."""
         if key is not ANY:
-            self._invalidate(self._group_for(key, sender, trash), trash)
+            self._invalidate(self._group_for(self._place(key), sender, trash), trash)
 
     # Introspection
 
@@ -899,6 +950,21 @@ class EventCore(_Parametrised[SenderT]):
         )
 
     # Hooks: what the shell adds.
+
+    def _add(
+        self,
+        receiver: Any,
+        sender: Any,
+        weak: bool,
+        priority: int,
+        condition: Any,
+        once: bool,
+        with_event: bool,
+        thread: bool,
+        frame: FrameType | None,
+    ) -> Any:
+        """Check what is to be connected, and `_connect` it on behalf of the caller whose frame that is."""
+        raise NotImplementedError
 
     def _schedule(self, result: Any, kind: int, handler: Any, sender: Any) -> None:
         """See to it that what an async handler returned is awaited."""

@@ -98,53 +98,7 @@ class Event(EventCore[SenderT]):
     def on_error(self, policy: ErrorPolicy) -> None:
         self._on_error = checked_policy(policy)
 
-    # Connecting
-
-    def connect(
-        self,
-        receiver: HandlerT,
-        sender: SenderT | AnySender = ANY,
-        weak: bool = True,
-        priority: int = 0,
-        condition: Callable[..., object] | None = None,
-        *,
-        once: bool = False,
-        with_event: bool = False,
-        thread: bool = False,
-    ) -> HandlerT:
-        """Connect a handler, to be called as `receiver(sender, *args, **kwargs)` when the event is emitted.
-
-        A handler is connected at most once for a sender: connecting it again replaces the options and
-        counts as a new registration.
-
-        Args:
-            receiver: the handler: a function, method or other callable, sync, async or a generator.
-            sender: only this sender's emissions; `ANY` for all. Senders are told apart by identity
-                (two equal tuples are two senders), but `str`, `bytes` and `int` by value. They are held
-                weakly where that is possible.
-            weak: do not keep the handler alive; for a method, its object.
-            priority: higher is called earlier; equal ones in order of registration.
-            condition: called as `condition(sender, **kwargs)` when the handler's turn comes; a false answer
-                or an exception skips the handler. Exceptions are logged, or go to a callable `on_error`.
-            once: disconnect when about to be called the first time.
-            with_event: pass the event that fired as the keyword `event`.
-            thread: in `emit_async`, run a sync handler in a thread. `emit` runs it in place.
-
-        Returns:
-            The receiver, so that `connect` serves as a decorator.
-
-        Raises:
-            TypeError: if the receiver or the condition is not callable, the condition is a coroutine
-                function, the priority not an int, or the receiver cannot be held weakly.
-
-        Warns:
-            RuntimeWarning: if the receiver dies at once, as a lambda does that nobody else holds, or is a
-                function with a first parameter `self`, decorated in a class body.
-
-        Thread-safe. A running emission does not see the change.
-        """
-        self._add(receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe(1))
-        return receiver
+    # Connecting: `connect` itself is the core's
 
     def _add(
         self,
@@ -156,7 +110,7 @@ class Event(EventCore[SenderT]):
         once: bool,
         with_event: bool,
         thread: bool,
-        frame: FrameType,
+        frame: FrameType | None,
     ) -> tuple[Entry, Entry | None]:
         """Connect on behalf of the caller whose frame that is; return the new entry and the one that it replaced."""
         if not callable(receiver):
@@ -226,7 +180,7 @@ class Event(EventCore[SenderT]):
             >>> ticked.emit("clock")
             []
         """
-        entry, _ = self._add(receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe(1))
+        entry, _ = self._add(receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back)
         return Subscription(self, receiver, entry)
 
     def connected_to(
@@ -483,7 +437,7 @@ class ConnectedTo:
         self._connected: list[tuple[Entry, Entry | None]] = []
 
     def __enter__(self) -> Event[Any]:
-        added = self._event._add(self._receiver, self._sender, **self._options, frame=sys._getframe(1))
+        added = self._event._add(self._receiver, self._sender, **self._options, frame=sys._getframe().f_back)
         self._connected.append(added)
         return self._event
 
@@ -643,10 +597,13 @@ def checked_policy(policy: Any) -> Any:
     return policy
 
 
-def _warn(message: str, frame: FrameType) -> None:
+def _warn(message: str, frame: FrameType | None) -> None:
     """Give a RuntimeWarning at a frame's line."""
     import warnings
 
+    if frame is None:  # it is a thread of C code's
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        return
     names = frame.f_globals
     warnings.warn_explicit(
         message,

@@ -138,7 +138,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         def decorate(handler: HandlerT) -> HandlerT:
             check_handler(handler)
             event = evt if isinstance(evt, Event) else self.event(evt)
-            event._add(handler, sender, weak, priority, condition, once, with_event, thread, sys._getframe(1))
+            event._add(handler, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back)
             return handler
 
         return decorate
