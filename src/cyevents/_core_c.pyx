@@ -16,7 +16,6 @@ from cpython.long cimport PyLong_FromVoidPtr
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from cpython.tuple cimport PyTuple_GET_SIZE
 
 from _thread import RLock
 from _weakref import ref as weakref
@@ -27,6 +26,11 @@ from cyevents._common import ANY, Cancelled, drops_result_of, kind_of_result
 cdef extern from *:
     """
     #define CYE_OFFSET PY_VECTORCALL_ARGUMENTS_OFFSET
+    #ifdef Py_GIL_DISABLED
+    #define CYE_GIL 0
+    #else
+    #define CYE_GIL 1
+    #endif
 
     /* The object of a weak reference as a new reference, or NULL if it is dead. No error is ever set. */
     static inline PyObject *cye_deref(PyObject *ref) {
@@ -47,6 +51,27 @@ cdef extern from *:
         PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
     ) {
         return ((PyFunctionObject *)function)->vectorcall(function, args, nargsf, kwnames);
+    }
+
+    /* Append an item, whose reference is taken over, to a list of results to which so many more may come: PyList_Append,
+       but that there is room for them at once where lists are as in CPython with its GIL. */
+    static inline int cye_append(PyObject *results, PyObject *item, Py_ssize_t more) {
+        int failed;
+    #ifndef Py_GIL_DISABLED
+        PyListObject *list = (PyListObject *)results;
+        Py_ssize_t size = PyList_GET_SIZE(results);
+        if (list->ob_item == NULL && (list->ob_item = PyMem_New(PyObject *, more < 64 ? more : 64)) != NULL) {
+            list->allocated = more < 64 ? more : 64;
+        }
+        if (size < list->allocated) {
+            PyList_SET_ITEM(results, size, item);
+            Py_SET_SIZE(list, size + 1);
+            return 0;
+        }
+    #endif
+        failed = PyList_Append(results, item);
+        Py_DECREF(item);
+        return failed;
     }
 
     static inline PyObject *cye_qualname(PyObject *function) {
@@ -105,12 +130,14 @@ cdef extern from *:
     static inline PyObject *cye_false(void) { return Py_False; }
     """
     size_t CYE_OFFSET
+    bint CYE_GIL
     PyObject *cye_deref(PyObject *ref) noexcept
     int CYE_FLAGS(int flags) noexcept
     void CYE_SET_FLAGS(int flags, int value) noexcept
     PyObject *cye_call_function(
         PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
     ) noexcept
+    int cye_append(PyObject *results, PyObject *item, Py_ssize_t more) noexcept
     str cye_qualname(PyObject *function)
     bint cye_first_is(PyObject *function, PyObject *name) noexcept
     bint cye_is_value(PyObject *result) noexcept
@@ -133,7 +160,6 @@ cdef extern from "Python.h":
     PyObject *PyMethod_GET_SELF(PyObject *) noexcept
     bint PyLong_CheckExact(object)
     PyObject *PyObject_Vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
-    int PyList_Append(PyObject *list, PyObject *item) noexcept
     int PyObject_IsTrue(PyObject *) noexcept
     PyObject *PyErr_NoMemory() noexcept
     bint PyFunction_Check(PyObject *) noexcept
@@ -144,7 +170,8 @@ cdef extern from "Python.h":
     bint PyUnicode_Check(object)
     bint PyUnicode_CheckExact(object)
     bint PyCoro_CheckExact(PyObject *)
-    PyObject *PyTuple_GET_ITEM(object tuple, Py_ssize_t i) noexcept
+    PyObject *item_of "PyTuple_GET_ITEM"(PyObject *tuple, Py_ssize_t i) noexcept
+    Py_ssize_t size_of "PyTuple_GET_SIZE"(PyObject *tuple) noexcept
     void *PyExc_Exception
     int Py_EnterRecursiveCall(const char *where) noexcept
     void Py_LeaveRecursiveCall() noexcept
@@ -192,6 +219,18 @@ cdef enum:
     GENERATOR
     AWAITABLE
     ASYNC_GENERATOR
+
+cdef enum How:
+    CALLED  # and returned something uncommon, or raised
+    ASKED  # its condition has raised
+    FLAGGED  # it is to be looked at closely: nothing has been done
+
+cdef struct Turn:  # an entry's, in an emission
+    PyObject *function  # references are held to the function, and the owner if the handler is a method
+    PyObject *owner
+    PyObject *result  # owned; NULL if it has raised
+    int flags
+    How how
 
 cdef enum:
     ROOM = 12  # arguments for which there is room on the C stack
@@ -588,7 +627,7 @@ cdef class Group:
             epoch = self.epoch
         return epoch
 
-    cdef inline Snapshot load(self):
+    cdef Snapshot load(self):
         """The snapshot, if it is not stale."""
         cdef Snapshot snapshot
         with cython.critical_section(self):
@@ -613,6 +652,22 @@ cdef class Group:
             old = self.snapshot
             self.snapshot = None
         return old
+
+
+cdef inline PyObject *fresh(PyObject *group) noexcept:
+    """A group's snapshot as a new reference, or NULL if it is stale: `load`, with nothing counted in vain."""
+    cdef PyObject *found
+    if CYE_GIL:
+        found = <PyObject *>(<Group>group).snapshot
+        if found is cye_none() or (<Snapshot>found).epoch != (<Group>group).epoch:
+            return NULL
+        Py_INCREF(<object>found)
+        return found
+    snapshot = (<Group>group).load()
+    if snapshot is None:
+        return NULL
+    Py_INCREF(snapshot)
+    return <PyObject *>snapshot
 
 
 def _by_serial(Entry entry):
@@ -675,6 +730,7 @@ cdef class EventCore:
         cdef PyObject **array = room
         cdef Py_ssize_t i
         cdef PyObject *canceller = NULL
+        cdef Turn turn
         if len(values) > ROOM:
             array = <PyObject **>PyMem_Malloc(len(values) * sizeof(PyObject *))
             if array is NULL:
@@ -682,7 +738,10 @@ cdef class EventCore:
         try:
             for i in range(len(values)):
                 array[i] = <PyObject *>values[i]
-            run(self, entries, True, array, 1 + len(args), <PyObject *>names if names else NULL, results, errors, pending, &canceller)
+            run_on(
+                self, entries, 0, &turn, False, array, 1 + len(args), <PyObject *>names if names else NULL,
+                results, errors, pending, &canceller,
+            )
             if canceller is NULL:
                 return None
             handler = <object>canceller
@@ -1182,10 +1241,127 @@ cdef bint _is_alive(Entry entry, list trash) except -1:
 
 # The loop
 
+cdef Py_ssize_t run_common(
+    PyObject *entries,
+    Py_ssize_t i,
+    PyObject *const *args,
+    PyObject **shifted,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    PyObject *results,
+    Turn *turn,
+) noexcept:
+    """Call entries from the i-th on, while they have no uncommon flags and return values or None.
+
+    Returns the index of the first that is uncommon, with what is known of it in `turn`; the number of entries if none.
+    """
+    cdef PyObject *entry
+    cdef PyObject *function
+    cdef PyObject *owner
+    cdef PyObject *result
+    cdef int flags
+    cdef int truth
+    cdef Py_ssize_t count = size_of(entries)
+    turn.how = CALLED
+    while i < count:
+        entry = item_of(entries, i)  # the tuple keeps it alive
+        flags = CYE_FLAGS((<Entry>entry)._flags)
+        if flags == 0:
+            owner = NULL
+            function = cye_deref(entry)
+            if function is NULL:
+                i += 1
+                continue
+        elif flags & ~(_SHAPE | _CONDITION):
+            turn.how = FLAGGED
+            turn.flags = flags
+            return i
+        else:
+            if not (<Entry>entry)._take(flags, &function, &owner):
+                i += 1
+                continue
+            if flags & _CONDITION:
+                truth = ask(<PyObject *>(<Entry>entry).condition, args, nargs, kwnames)
+                if truth < 0:
+                    turn.how = ASKED
+                    turn.function = function
+                    turn.owner = owner
+                    return i
+                if truth == 0 or CYE_FLAGS((<Entry>entry)._flags) & _DEAD:  # the condition may have disconnected it
+                    release(function, owner)
+                    i += 1
+                    continue
+        if owner is NULL:
+            result = cye_call_function(function, args, nargs, kwnames)
+        else:
+            shifted[1] = owner
+            result = cye_call_function(function, shifted + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+        if result is cye_none():
+            Py_DECREF(<object>result)
+        elif result is NULL or result is cye_false() or not cye_is_value(result):
+            turn.function = function
+            turn.owner = owner
+            turn.result = result
+            return i
+        elif cye_append(results, result, count - i):
+            turn.function = function
+            turn.owner = owner
+            turn.result = NULL
+            return i
+        release(function, owner)
+        i += 1
+    return count
+
+
+# By a pointer, so that the compiler does not merge it with what follows: its loop is short of registers as it is.
+cdef Py_ssize_t (*_run_common)(
+    PyObject *, Py_ssize_t, PyObject *const *, PyObject **, Py_ssize_t, PyObject *, PyObject *, Turn *
+) noexcept
+_run_common = run_common
+
+
 cdef int run(
     EventCore self,
+    PyObject *snapshot,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    list results,
+    PyObject **canceller,
+) except -1:
+    """Call a snapshot's entries in order with the arguments, of which the sender is the first.
+
+    Grouped errors are raised at the end. If there was a canceller, it is handed over as a new reference.
+    """
+    cdef Turn turn
+    cdef Py_ssize_t i = 0
+    cdef PyObject *entries = <PyObject *>(<Snapshot>snapshot).entries
+    if not (<Snapshot>snapshot).methods:
+        i = _run_common(entries, 0, args, NULL, nargs, kwnames, <PyObject *>results, &turn)
+        if i == size_of(entries):
+            return 0
+    return run_on(
+        self,
+        <tuple>entries,
+        i,
+        &turn,
+        not (<Snapshot>snapshot).methods,
+        args,
+        nargs,
+        kwnames,
+        results,
+        None,
+        None,
+        canceller,
+    )
+
+
+cdef int run_on(
+    EventCore self,
     tuple entries,
-    bint methods,
+    Py_ssize_t i,
+    Turn *turn,
+    bint has_come,
     PyObject *const *args,
     Py_ssize_t nargs,
     PyObject *kwnames,
@@ -1194,79 +1370,61 @@ cdef int run(
     Pending pending,
     PyObject **canceller,
 ) except -1:
-    """Call entries in order with the arguments, of which the sender is the first: see `EventCore._dispatch`.
+    """Call entries from the i-th on, whose turn `has_come` if something uncommon is known of it.
 
-    `methods` is whether there may be methods among the handlers. Without a list for them, grouped errors are raised
-    at the end. If there was a canceller, it is handed over as a new reference.
+    Without a list for them, grouped errors are raised at the end: see `EventCore._dispatch`.
     """
-    cdef Py_ssize_t i
-    cdef Py_ssize_t count = PyTuple_GET_SIZE(entries)
+    cdef Py_ssize_t count = size_of(<PyObject *>entries)
     cdef PyObject *room[ROOM]
-    cdef PyObject **shifted = shift(args, nargs + names_in(kwnames), room) if methods else NULL
-    cdef PyObject *entry
-    cdef PyObject *function
-    cdef PyObject *owner
-    cdef PyObject *result
-    cdef int flags
-    cdef int outcome
-    cdef bint called
+    cdef PyObject **shifted = shift(args, nargs + names_in(kwnames), room)
     cdef list failures = errors
-    if methods and shifted is NULL:
+    cdef bint cancels
+    if shifted is NULL:
+        if has_come and turn.how != FLAGGED:
+            release(turn.function, turn.owner)
         already_raised()
     try:
-        for i in range(count):
-            entry = <PyObject *>PyTuple_GET_ITEM(entries, i)  # the tuple keeps it alive
-            flags = CYE_FLAGS((<Entry>entry)._flags)
-            if not (<Entry>entry)._take(flags, &function, &owner):
-                continue
-            if not flags & ~_SHAPE:
-                if owner is NULL:
-                    result = cye_call_function(function, args, nargs, kwnames)
-                else:
-                    shifted[1] = owner
-                    result = cye_call_function(function, shifted + 1, (nargs + 1) | CYE_OFFSET, kwnames)
-            else:
-                if owner is not NULL:
-                    shifted[1] = owner
-                called = False
-                try:
-                    called = call_flagged(
-                        self, entry, flags, function, owner, args, shifted, nargs, kwnames, pending, results, &result
-                    )
-                finally:
-                    if not called:
-                        release(function, owner)
-                if not called:
-                    continue
-            if result is cye_none():
-                Py_DECREF(<object>result)
-                release(function, owner)
-                continue
-            if result is not NULL and result is not cye_false() and cye_is_value(result):
-                outcome = PyList_Append(<PyObject *>results, result)
-                Py_DECREF(<object>result)
-                release(function, owner)
-                if outcome:
-                    already_raised()
+        while True:
+            if not has_come:
+                i = _run_common(
+                    <PyObject *>entries, i, args, shifted, nargs, kwnames, <PyObject *>results, turn
+                )
+                if i == count:
+                    break
+            has_come = False
+            i += 1
+            if turn.how == FLAGGED and not call_flagged(
+                self, item_of(<PyObject *>entries, i - 1), args, shifted, nargs, kwnames, pending, results, turn
+            ):
                 continue
             try:
-                if failures is None and result is not cye_false():
-                    failures = []
-                if not take_unusual(self, result, function, owner, args[0], results, failures, pending):
-                    continue
-                handler = whole(function, owner)
+                if turn.how == ASKED:
+                    condition_raised(self, entries[i - 1], turn.function, turn.owner, <object>args[0])
+                    cancels = False
+                elif turn.result is not NULL and cye_is_value(turn.result):
+                    value = <object>turn.result
+                    Py_DECREF(value)
+                    cancels = value is False
+                    if not cancels and value is not None:
+                        results.append(value)
+                else:
+                    if failures is None:
+                        failures = []
+                    cancels = take_unusual(self, turn, args[0], results, failures, pending)
+                if cancels:
+                    handler = whole(turn.function, turn.owner)
+                    Py_INCREF(handler)
+                    canceller[0] = <PyObject *>handler
+                    break
             finally:
-                release(function, owner)
-            Py_INCREF(handler)
-            canceller[0] = <PyObject *>handler
-            break
+                release(turn.function, turn.owner)
         if errors is None and failures:
             if canceller[0] is not NULL:
                 Py_DECREF(<object>canceller[0])
                 canceller[0] = NULL
             raise self._grouped(failures)
     finally:
-        if shifted is not NULL and shifted is not room:
+        if shifted is not room:
             PyMem_Free(shifted)
     return 0
 
@@ -1280,44 +1438,55 @@ cdef inline void release(PyObject *function, PyObject *owner) noexcept:
 cdef bint call_flagged(
     EventCore self,
     PyObject *entry,
-    int flags,
-    PyObject *function,
-    PyObject *owner,
     PyObject *const *args,
     PyObject **shifted,
     Py_ssize_t nargs,
     PyObject *kwnames,
     Pending pending,
     list results,
-    PyObject **result,
+    Turn *turn,
 ) except -1:
-    """Call an entry that is not the common one, if it is to be called: tell whether it was, and with what result."""
-    if flags & ~(_FOREIGN | _SHAPE) and not admit(self, <Entry>entry, flags, function, owner, args, nargs, kwnames):
+    """Call an entry that is not a common one, if it is to be called: tell whether it was, with what result in `turn`."""
+    cdef int flags = turn.flags
+    cdef bint called = False
+    if not (<Entry>entry)._take(flags, &turn.function, &turn.owner):
         return False
-    if flags & _FOREIGN and Py_EnterRecursiveCall(b" in an emission"):
-        result[0] = NULL
-        return True
+    if turn.owner is not NULL:
+        shifted[1] = turn.owner
     try:
-        if flags & _WITH_EVENT or (flags & _THREAD and pending is not None):
-            given = keywords(self, flags, args, nargs, kwnames)
-            positionals = tuple([<object>args[i] for i in range(nargs)])
-            handler = whole(function, owner)
-            if flags & _THREAD and pending is not None:
-                pending.add(pending.start_thread(handler, positionals, given), handler, results)
-                return False
-            result[0] = PyObject_Call(<PyObject *>handler, <PyObject *>positionals, <PyObject *>given)
-        elif owner is NULL:
-            result[0] = PyObject_Vectorcall(function, args, nargs, kwnames)
-        else:
-            result[0] = PyObject_Vectorcall(function, shifted + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+        if flags & ~(_FOREIGN | _SHAPE) and not admit(
+            self, <Entry>entry, flags, turn.function, turn.owner, args, nargs, kwnames
+        ):
+            return False
+        if flags & _FOREIGN and Py_EnterRecursiveCall(b" in an emission"):
+            turn.result = NULL
+            called = True
+            return True
+        try:
+            if flags & _WITH_EVENT or (flags & _THREAD and pending is not None):
+                given = keywords(self, flags, args, nargs, kwnames)
+                positionals = tuple([<object>args[i] for i in range(nargs)])
+                handler = whole(turn.function, turn.owner)
+                if flags & _THREAD and pending is not None:
+                    pending.add(pending.start_thread(handler, positionals, given), handler, results)
+                    return False
+                turn.result = PyObject_Call(<PyObject *>handler, <PyObject *>positionals, <PyObject *>given)
+            elif turn.owner is NULL:
+                turn.result = PyObject_Vectorcall(turn.function, args, nargs, kwnames)
+            else:
+                turn.result = PyObject_Vectorcall(turn.function, shifted + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+            called = True
+        finally:
+            if flags & _FOREIGN:
+                Py_LeaveRecursiveCall()
     finally:
-        if flags & _FOREIGN:
-            Py_LeaveRecursiveCall()
+        if not called:
+            release(turn.function, turn.owner)
     return True
 
 
-cdef inline Py_ssize_t names_in(PyObject *kwnames):
-    return 0 if kwnames is NULL else PyTuple_GET_SIZE(<object>kwnames)
+cdef inline Py_ssize_t names_in(PyObject *kwnames) noexcept:
+    return 0 if kwnames is NULL else size_of(kwnames)
 
 
 cdef inline PyObject **shift(PyObject *const *args, Py_ssize_t size, PyObject **room) noexcept:
@@ -1344,7 +1513,7 @@ cdef dict keywords(EventCore self, int flags, PyObject *const *args, Py_ssize_t 
     cdef Py_ssize_t i
     cdef dict given = {}
     for i in range(names_in(kwnames)):
-        given[<object>PyTuple_GET_ITEM(<object>kwnames, i)] = <object>args[nargs + i]
+        given[<object>item_of(kwnames, i)] = <object>args[nargs + i]
     if flags & _WITH_EVENT:
         given[_EVENT] = self
     return given
@@ -1386,10 +1555,25 @@ cdef inline int ask(
     PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
 ) noexcept:
     """What a condition says of the sender and the keywords: positionals are not passed. -1: it has raised."""
+    cdef PyObject *answer
+    cdef int truth
+    if not PyFunction_Check(condition) or (nargs > 1 and kwnames is not NULL):
+        return ask_otherwise(condition, args, nargs, kwnames)
+    answer = cye_call_function(condition, args, 1, kwnames)
+    if answer is NULL:
+        return -1
+    truth = PyObject_IsTrue(answer)
+    Py_DECREF(<object>answer)
+    return truth
+
+
+cdef int ask_otherwise(
+    PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
+) noexcept:
+    """`ask` what is no Python function, and counts no recursion, or where positionals are in between."""
     cdef PyObject *room[ROOM]
     cdef PyObject **array = room
     cdef PyObject *answer
-    cdef bint foreign = not PyFunction_Check(condition)
     cdef int truth = -1
     if nargs > 1 and kwnames is not NULL:
         array = shift(args + nargs - 1, names_in(kwnames) + 1, room)  # the sender's place, then the keywords' values
@@ -1397,13 +1581,12 @@ cdef inline int ask(
             return -1
         array[2] = args[0]
         args = array + 2
-    if not foreign or not Py_EnterRecursiveCall(b" in a condition"):
+    if not Py_EnterRecursiveCall(b" in a condition"):
         answer = PyObject_Vectorcall(condition, args, 1, kwnames)
         if answer is not NULL:
             truth = PyObject_IsTrue(answer)
             Py_DECREF(<object>answer)
-        if foreign:
-            Py_LeaveRecursiveCall()
+        Py_LeaveRecursiveCall()
     if array is not room:
         PyMem_Free(array)
     return truth
@@ -1451,16 +1634,17 @@ cdef bint dealt_with(EventCore self, error, PyObject *function, PyObject *owner,
 
 cdef bint take_unusual(
     EventCore self,
-    PyObject *result,
-    PyObject *function,
-    PyObject *owner,
+    Turn *turn,
     PyObject *emitter,
     list results,
     list failures,
     Pending pending,
 ) except -1:
-    """Take a result, owned here, that is not just a value, or an exception if it is NULL; tell whether it cancels."""
+    """Take what a handler returned that may be more than a value, or its exception; tell whether it cancels."""
     cdef int kind
+    cdef PyObject *result = turn.result
+    cdef PyObject *function = turn.function
+    cdef PyObject *owner = turn.owner
     sender = <object>emitter
     if result is NULL:
         failed(self, function, owner, sender, failures)
@@ -1469,8 +1653,6 @@ cdef bint take_unusual(
         return False
     given = <object>result
     Py_DECREF(given)
-    if given is False:
-        return True
     kind = AWAITABLE if PyCoro_CheckExact(result) else kind_of_result(given)
     cdef bint cancels
     if kind == GENERATOR:
@@ -1524,17 +1706,19 @@ cdef bint consume_into(generator, list items) except -1:
 
 cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     cdef PyObject *canceller = NULL
-    cdef Snapshot snapshot
+    cdef PyObject *found = NULL
     cdef list results
     if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
         return emit_sender_by_keyword(self, args, nargs, kwnames)
-    snapshot = None if self._filtered else self._any.load()
-    if snapshot is None:
-        snapshot = self._snapshot_for(<object>args[0])
-    results = []
-    if not PyTuple_GET_SIZE(snapshot.entries):
-        return results
-    run(self, snapshot.entries, snapshot.methods, args, nargs, kwnames, results, None, None, &canceller)
+    if not self._filtered:
+        found = fresh(<PyObject *>self._any)
+    if found is NULL:
+        found = snapshot_for(self, args[0])
+    try:
+        results = []
+        run(self, found, args, nargs, kwnames, results, &canceller)
+    finally:
+        Py_DECREF(<object>found)
     if canceller is NULL:
         return results
     handler = <object>canceller
@@ -1542,11 +1726,18 @@ cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
     return Cancelled(results, handler, self)
 
 
-cdef inline Py_ssize_t named_sender(PyObject *kwnames):
+cdef PyObject *snapshot_for(EventCore self, PyObject *sender) except NULL:
+    """`EventCore._snapshot_for`, as a new reference that nothing else counts."""
+    snapshot = self._snapshot_for(<object>sender)
+    Py_INCREF(snapshot)
+    return <PyObject *>snapshot
+
+
+cdef inline Py_ssize_t named_sender(PyObject *kwnames) noexcept:
     """Where among the keywords the sender is; -1 if it is not."""
     cdef Py_ssize_t i
-    for i in range(PyTuple_GET_SIZE(<object>kwnames)):
-        if cye_is_name(PyTuple_GET_ITEM(<object>kwnames, i), <PyObject *>_SENDER):
+    for i in range(size_of(kwnames)):
+        if cye_is_name(item_of(kwnames, i), <PyObject *>_SENDER):
             return i
     return -1
 
