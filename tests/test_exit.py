@@ -18,7 +18,7 @@ logging.basicConfig(format="%(name)s %(levelname)s")
 @on("slow")
 async def slow(sender):
     await asyncio.sleep(0.05)
-    print("done", sender, flush=True)
+    print(f"done {sender}\\n", end="", flush=True)  # in one piece: two processes may print
 """
 
 

@@ -466,7 +466,8 @@ async def emit_async(event: Event[Any], sender: Any, args: tuple[Any, ...], kwar
             _innermost.reset(token)
         except ValueError:  # closed from elsewhere, when the loop is gone
             pass
-    results = [result for result in results if result is not None]
+    if emission.sparse:
+        results = [result for result in results if result is not None]
     return results if canceller is None else Cancelled(results, canceller, event)
 
 
@@ -503,18 +504,20 @@ class _Emission(Pending):
         "results",
         "running",
         "sender",
+        "sparse",
         "waiter",
     )
 
     canceller: Any  # the first task's handler, in dispatch order, that cancels
     depth: int
+    dispatching: bool
     loop: Loop
     outer: _Emission | None
     results: list[Any]
+    sparse: bool  # whether there may be None among the results
     waiter: asyncio.Future[None] | None
 
     def __init__(self, event: Event[Any], sender: Any) -> None:
-        super().__init__()
         # Recursion through tasks does not deepen the stack: it is counted here. A task that a handler has made and
         # left behind is no recursion.
         self.outer = outer = _innermost.get()
@@ -530,7 +533,7 @@ class _Emission(Pending):
         self.results = []
         self.errors: list[Exception] = []  # to be grouped
         self.canceller = self.waiter = None
-        self.dispatching = False
+        self.dispatching = self.sparse = False
 
     def recount(self) -> int:
         """How deep this is within emissions whose handlers still run; `depth` counts those left behind too."""
@@ -559,14 +562,7 @@ class _Emission(Pending):
             task.exception()  # it has been raised: not to be reported besides
 
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        if self.make is None:
-            return self.loop.create_task(coroutine)
-        task: asyncio.Task[Any] = self.make.__new__(self.make)
-        try:
-            self.make.__init__(task, coroutine, **self.keywords)
-        except BaseException:
-            self.not_started(task, coroutine)
-            raise
+        task: asyncio.Task[Any] = self.loop.create_task(coroutine) if self.make is None else self.make_one(coroutine)
         return task
 
     # The end of one priority
@@ -598,6 +594,7 @@ class _Emission(Pending):
             self.canceller = self.handlers[self.places.index(place)]
 
     def _forget(self) -> None:
+        self.sparse = True
         self.tasks.clear()
         self.handlers.clear()
         self.places.clear()

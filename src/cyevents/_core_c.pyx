@@ -74,6 +74,19 @@ cdef extern from *:
         return failed;
     }
 
+    /* A pair of objects whose references are taken over; NULL, and no reference is left, if there is no memory. */
+    static inline PyObject *cye_pair(PyObject *first, PyObject *second) {
+        PyObject *pair = PyTuple_New(2);
+        if (pair == NULL) {
+            Py_DECREF(first);
+            Py_DECREF(second);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(pair, 0, first);
+        PyTuple_SET_ITEM(pair, 1, second);
+        return pair;
+    }
+
     static inline PyObject *cye_qualname(PyObject *function) {
         return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
     }
@@ -137,6 +150,7 @@ cdef extern from *:
     PyObject *cye_call_function(
         PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
     ) noexcept
+    PyObject *cye_pair(PyObject *first, PyObject *second) noexcept
     int cye_append(PyObject *results, PyObject *item, Py_ssize_t more) noexcept
     str cye_qualname(PyObject *function)
     bint cye_first_is(PyObject *function, PyObject *name) noexcept
@@ -156,6 +170,7 @@ cdef extern from "Python.h":
     ctypedef class _weakref.ReferenceType [object PyWeakReference, check_size ignore]:
         pass
     bint PyMethod_Check(PyObject *) noexcept
+    PyObject *PyMethod_New(PyObject *function, PyObject *owner) noexcept
     PyObject *PyMethod_GET_FUNCTION(PyObject *) noexcept
     PyObject *PyMethod_GET_SELF(PyObject *) noexcept
     bint PyLong_CheckExact(object)
@@ -169,7 +184,7 @@ cdef extern from "Python.h":
     bint PyLong_Check(object)
     bint PyUnicode_Check(object)
     bint PyUnicode_CheckExact(object)
-    bint PyCoro_CheckExact(PyObject *)
+    bint PyCoro_CheckExact(PyObject *) noexcept
     PyObject *item_of "PyTuple_GET_ITEM"(PyObject *tuple, Py_ssize_t i) noexcept
     Py_ssize_t size_of "PyTuple_GET_SIZE"(PyObject *tuple) noexcept
     void *PyExc_Exception
@@ -546,6 +561,20 @@ cdef class Snapshot:
         return [tuple(tier) for tier in tiers]
 
 
+# The methods of the first type of tasks that is met, which is asyncio's: looking them up costs more than the calls.
+cdef object _task_type = None
+cdef object _done = None
+cdef object _cancelled = None
+cdef object _exception = None
+cdef object _result = None
+
+
+cdef learn(cls):
+    global _task_type, _done, _cancelled, _exception, _result
+    _done, _cancelled, _exception, _result = cls.done, cls.cancelled, cls.exception, cls.result
+    _task_type = cls
+
+
 cdef class Pending:
     """What an emission that waits for its handlers has started: its tasks, whatever these are, and whose they are."""
 
@@ -557,7 +586,6 @@ cdef class Pending:
     cdef readonly list marks  # how many results there were when errors were collected
 
     def __cinit__(self, *args, **kwargs):
-        self.keywords = {}
         self.tasks = []
         self.handlers = []
         self.places = []
@@ -566,15 +594,39 @@ cdef class Pending:
     def __init__(self):
         pass
 
-    cpdef add(self, task, handler, list results):
-        """Note a task, and keep a place for its result."""
+    def add(self, task, handler, results):
+        """Take the value that a task has by now; else note it, and keep a place for its result.
+
+        What it has raised, and whether it cancels, counts only when all are done.
+        """
+        self._add(task, <PyObject *>handler, NULL, results)
+
+    cdef int _add(self, task, PyObject *function, PyObject *owner, list results) except -1:
+        cdef bint has_value
+        if type(task) is not _task_type and _task_type is None:
+            learn(type(task))
+        if type(task) is _task_type:
+            has_value = _done(task) is True and _cancelled(task) is False and _exception(task) is None
+        else:
+            has_value = task.done() and not task.cancelled() and task.exception() is None
+        if has_value:
+            value = _result(task) if type(task) is _task_type else task.result()
+            if value is None:
+                return 0
+            if value is not False:
+                results.append(value)
+                return 0
         self.tasks.append(task)
-        self.handlers.append(handler)
+        self.handlers.append(whole(function, owner))
         self.places.append(len(results))
         results.append(None)
+        return 0
 
-    cdef object make_one(self, coroutine):
+    def make_one(self, coroutine):
         """Make a task, in two steps: one that raises while it is made must be cleaned up."""
+        return self._make_one(coroutine)
+
+    cdef object _make_one(self, coroutine):
         cdef PyTypeObject *cls = <PyTypeObject *>self.make
         task = cye_new(cls, ())
         try:
@@ -1408,7 +1460,7 @@ cdef int run_on(
                     if not cancels and value is not None:
                         results.append(value)
                 else:
-                    if failures is None:
+                    if failures is None and not is_coroutine(turn.result):
                         failures = []
                     cancels = take_unusual(self, turn, args[0], results, failures, pending)
                 if cancels:
@@ -1427,6 +1479,10 @@ cdef int run_on(
         if shifted is not room:
             PyMem_Free(shifted)
     return 0
+
+
+cdef inline bint is_coroutine(PyObject *result) noexcept:
+    return result is not NULL and PyCoro_CheckExact(result)
 
 
 cdef inline void release(PyObject *function, PyObject *owner) noexcept:
@@ -1468,7 +1524,8 @@ cdef bint call_flagged(
                 positionals = tuple([<object>args[i] for i in range(nargs)])
                 handler = whole(turn.function, turn.owner)
                 if flags & _THREAD and pending is not None:
-                    pending.add(pending.start_thread(handler, positionals, given), handler, results)
+                    task = pending.start_thread(handler, positionals, given)
+                    pending._add(task, turn.function, turn.owner, results)
                     return False
                 turn.result = PyObject_Call(<PyObject *>handler, <PyObject *>positionals, <PyObject *>given)
             elif turn.owner is NULL:
@@ -1673,10 +1730,10 @@ cdef bint take_unusual(
         self._schedule(given, kind, whole(function, owner), sender)
     else:
         if pending.make is not None and PyCoro_CheckExact(result):
-            task = pending.make_one(given)
+            task = pending._make_one(given)
         else:
             task = pending.start(given, kind)
-        pending.add(task, whole(function, owner), results)
+        pending._add(task, function, owner, results)
     return False
 
 
@@ -1702,14 +1759,70 @@ cdef bint consume_into(generator, list items) except -1:
             items.append(item)
 
 
-# `EventCore.emit` and `NamespaceCore.emit`: C functions with the vectorcall signature
+cdef int send_to(
+    EventCore self, PyObject *snapshot, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, list pairs
+) except -1:
+    """Call a snapshot's entries in order, and append pairs of each and what it returned: see `EventCore.send`."""
+    cdef PyObject *entries = <PyObject *>(<Snapshot>snapshot).entries
+    cdef PyObject *entry
+    cdef PyObject *handler
+    cdef PyObject *pair
+    cdef PyObject *room[ROOM]
+    cdef PyObject **shifted = shift(args, nargs + names_in(kwnames), room)
+    cdef Py_ssize_t i
+    cdef Py_ssize_t count = size_of(entries)
+    cdef Turn turn
+    cdef list failures = None
+    if shifted is NULL:
+        already_raised()
+    try:
+        for i in range(count):
+            entry = item_of(entries, i)
+            turn.flags = CYE_FLAGS((<Entry>entry)._flags)
+            if turn.flags & ~_SHAPE:
+                if not call_flagged(self, entry, args, shifted, nargs, kwnames, None, pairs, &turn):
+                    continue
+            elif not (<Entry>entry)._take(turn.flags, &turn.function, &turn.owner):
+                continue
+            elif turn.owner is NULL:
+                turn.result = cye_call_function(turn.function, args, nargs, kwnames)
+            else:
+                shifted[1] = turn.owner
+                turn.result = cye_call_function(turn.function, shifted + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+            if turn.result is NULL:
+                if failures is None:
+                    failures = []
+                try:
+                    failed(self, turn.function, turn.owner, <object>args[0], failures)
+                finally:
+                    release(turn.function, turn.owner)
+                continue
+            handler = turn.function
+            if turn.owner is not NULL:
+                handler = PyMethod_New(turn.function, turn.owner)
+                release(turn.function, turn.owner)
+                if handler is NULL:
+                    Py_DECREF(<object>turn.result)
+                    already_raised()
+            pair = cye_pair(handler, turn.result)
+            if pair is NULL or cye_append(<PyObject *>pairs, pair, count - i):
+                already_raised()
+        if failures:
+            raise self._grouped(failures)
+    finally:
+        if shifted is not room:
+            PyMem_Free(shifted)
+    return 0
+
+
+# `EventCore.emit`, `EventCore.send` and `NamespaceCore.emit`: C functions with the vectorcall signature
 
 cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     cdef PyObject *canceller = NULL
     cdef PyObject *found = NULL
     cdef list results
     if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
-        return emit_sender_by_keyword(self, args, nargs, kwnames)
+        return with_sender(emit, b"emit", self, args, nargs, kwnames)
     if not self._filtered:
         found = fresh(<PyObject *>self._any)
     if found is NULL:
@@ -1724,6 +1837,23 @@ cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
     handler = <object>canceller
     Py_DECREF(handler)
     return Cancelled(results, handler, self)
+
+
+cdef object send(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    cdef PyObject *found = NULL
+    cdef list pairs
+    if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
+        return with_sender(send, b"send", self, args, nargs, kwnames)
+    if not self._filtered:
+        found = fresh(<PyObject *>self._any)
+    if found is NULL:
+        found = snapshot_for(self, args[0])
+    try:
+        pairs = []
+        send_to(self, found, args, nargs, kwnames, pairs)
+    finally:
+        Py_DECREF(<object>found)
+    return pairs
 
 
 cdef PyObject *snapshot_for(EventCore self, PyObject *sender) except NULL:
@@ -1742,8 +1872,15 @@ cdef inline Py_ssize_t named_sender(PyObject *kwnames) noexcept:
     return -1
 
 
-cdef object emit_sender_by_keyword(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
-    """Emit with the sender given by keyword, or not at all: put it where `emit` expects it."""
+cdef object with_sender(
+    object (*call)(EventCore, PyObject *const *, Py_ssize_t, PyObject *),
+    const char *name,
+    EventCore self,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+):
+    """Call `emit` or `send` with the sender given by keyword, or not at all: put it where they expect it."""
     cdef Py_ssize_t names = names_in(kwnames)
     cdef Py_ssize_t at = -1 if kwnames is NULL else named_sender(kwnames)
     cdef PyObject *room[ROOM]
@@ -1751,7 +1888,7 @@ cdef object emit_sender_by_keyword(EventCore self, PyObject *const *args, Py_ssi
     cdef tuple others = () if kwnames is NULL else <tuple>kwnames
     cdef Py_ssize_t i
     if nargs and at >= 0:
-        raise TypeError("EventCore.emit() got multiple values for argument 'sender'")
+        raise TypeError(f"EventCore.{name.decode()}() got multiple values for argument 'sender'")
     array = shift(args, names, room)
     if array is NULL:
         already_raised()
@@ -1761,7 +1898,7 @@ cdef object emit_sender_by_keyword(EventCore self, PyObject *const *args, Py_ssi
             for i in range(at, names - 1):
                 array[i + 2] = array[i + 3]
             others = others[:at] + others[at + 1:]
-        return emit(self, array + 1, 1, <PyObject *>others if others else NULL)
+        return call(self, array + 1, 1, <PyObject *>others if others else NULL)
     finally:
         if array is not room:
             PyMem_Free(array)
@@ -1847,6 +1984,44 @@ Example:
     ['draft saved']
 """
 
+cdef PyMethodDef _send_definition
+_send_definition.ml_name = b"send"
+_send_definition.ml_meth = <void *>send
+_send_definition.ml_flags = METH_FASTCALL | METH_KEYWORDS
+_send_definition.ml_doc = b"""send($self, /, sender=..., *args, **kwargs)
+--
+
+Call the handlers now, and return pairs of each and what it returned, whatever that is.
+
+Unlike `emit`, it drops no `None`, consumes no generator, schedules and awaits nothing, and no handler
+cancels: the values are just as the calls returned them. Order, senders, conditions and `on_error` hold
+as in `emit`.
+
+Args:
+    sender: who emits; handlers connected for another sender are not called.
+    *args: positionals for the handlers.
+    **kwargs: keywords for the handlers, of any names.
+
+Returns:
+    A new list of pairs `(handler, value)`, in the order in which the handlers ran.
+
+Raises:
+    Exception: what a handler raised, as it is, where `on_error` says no other.
+    ExceptionGroup: of all that handlers raised, with `on_error="group"`.
+    ValueError: for a pattern, which cannot be emitted.
+
+Thread-safe and re-entrant, as `emit` is.
+
+Example:
+    >>> from cyevents import Event
+    >>> saved = Event("saved")
+    >>> @saved.connect
+    ... def report(sender, **kwargs):
+    ...     return None
+    >>> saved.send("draft") == [(report, None)]
+    True
+"""
+
 cdef PyMethodDef _emit_named_definition
 _emit_named_definition.ml_name = b"emit"
 _emit_named_definition.ml_meth = <void *>emit_named
@@ -1884,13 +2059,14 @@ Example:
 """
 
 
-cdef object install(cls, PyMethodDef *definition):
+cdef object install(cls, str name, PyMethodDef *definition):
     """Put a method on an extension type, as if it had been written in it."""
     method = PyDescr_NewMethod(<PyTypeObject *>cls, definition)
-    PyDict_SetItem(cye_dict(<PyObject *>cls), "emit", method)
+    PyDict_SetItem(cye_dict(<PyObject *>cls), name, method)
     PyType_Modified(<PyTypeObject *>cls)
     return method
 
 
-cdef object _emit = install(EventCore, &_emit_definition)
-install(NamespaceCore, &_emit_named_definition)
+cdef object _emit = install(EventCore, "emit", &_emit_definition)
+install(EventCore, "send", &_send_definition)
+install(NamespaceCore, "emit", &_emit_named_definition)

@@ -374,17 +374,42 @@ class Pending:
 
     make: Any  # a type of tasks, made of a coroutine and `keywords`; None: they are started by `start`
     keywords: dict[str, Any]
+    tasks: list[Any]
+    handlers: list[Any]
+    places: list[int]  # where among the results theirs belong
+    marks: list[int]  # how many results there were when errors were collected
 
-    def __init__(self) -> None:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
         self.make = None
-        self.keywords = {}
-        self.tasks: list[Any] = []
-        self.handlers: list[Any] = []
-        self.places: list[int] = []  # where among the results theirs belong
-        self.marks: list[int] = []  # how many results there were when errors were collected
+        self.tasks = []
+        self.handlers = []
+        self.places = []
+        self.marks = []
+        return self
+
+    def make_one(self, coroutine: Any) -> Any:
+        """Make a task, in two steps: one that raises while it is made must be cleaned up."""
+        task = self.make.__new__(self.make)
+        try:
+            self.make.__init__(task, coroutine, **self.keywords)
+        except BaseException:
+            self.not_started(task, coroutine)
+            raise
+        return task
 
     def add(self, task: Any, handler: Any, results: list[Any]) -> None:
-        """Note a task, and keep a place for its result."""
+        """Take the value that a task has by now; else note it, and keep a place for its result.
+
+        What it has raised, and whether it cancels, counts only when all are done.
+        """
+        if task.done() and not task.cancelled() and task.exception() is None:
+            value = task.result()
+            if value is None:
+                return
+            if value is not False:
+                results.append(value)
+                return
         self.tasks.append(task)
         self.handlers.append(handler)
         self.places.append(len(results))
@@ -490,6 +515,53 @@ class EventCore(_Parametrised[SenderT]):
             raise self._grouped(errors)
         return results if canceller is None else Cancelled(results, canceller, self)
 
+    def send(self, /, sender: SenderT | AnySender = ANY, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
+        """Call the handlers now, and return pairs of each and what it returned, whatever that is.
+
+        Unlike `emit`, it drops no `None`, consumes no generator, schedules and awaits nothing, and no handler
+        cancels: the values are just as the calls returned them. Order, senders, conditions and `on_error` hold
+        as in `emit`.
+
+        Args:
+            sender: who emits; handlers connected for another sender are not called.
+            *args: positionals for the handlers.
+            **kwargs: keywords for the handlers, of any names.
+
+        Returns:
+            A new list of pairs `(handler, value)`, in the order in which the handlers ran.
+
+        Raises:
+            Exception: what a handler raised, as it is, where `on_error` says no other.
+            ExceptionGroup: of all that handlers raised, with `on_error="group"`.
+            ValueError: for a pattern, which cannot be emitted.
+
+        Thread-safe and re-entrant, as `emit` is.
+
+        Example:
+            >>> from cyevents import Event
+            >>> saved = Event("saved")
+            >>> @saved.connect
+            ... def report(sender, **kwargs):
+            ...     return None
+            >>> saved.send("draft") == [(report, None)]
+            True
+        """
+        pairs: list[tuple[Any, Any]] = []
+        errors: list[Exception] = []
+        for entry in self._snapshot(sender).entries:
+            handler = entry.get()
+            if handler is None or (entry.flags and not self._admit(entry, handler, sender, kwargs)):
+                continue
+            given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
+            try:
+                pairs.append((handler, handler(sender, *args, **given)))
+            except Exception as error:
+                if not self._dealt_with(error, handler, sender, errors):
+                    raise
+        if errors:
+            raise self._grouped(errors)
+        return pairs
+
     def _dispatch(
         self,
         entries: tuple[Entry, ...],
@@ -535,15 +607,10 @@ class EventCore(_Parametrised[SenderT]):
                 if kind == GENERATOR:
                     result, cancels = consume(result)
             except Exception as error:
-                policy = self._error_policy()
-                if callable(policy):
-                    policy(error, handler, self, sender)
-                elif policy == "raise":
+                if not self._dealt_with(error, handler, sender, errors):
                     raise
-                else:
-                    errors.append(error)
-                    if pending is not None:
-                        pending.marks.append(len(results))
+                if pending is not None and len(errors) > len(pending.marks):
+                    pending.marks.append(len(results))
                 continue
             if kind == VALUE:
                 results.append(result)
@@ -556,6 +623,17 @@ class EventCore(_Parametrised[SenderT]):
             else:
                 pending.add(pending.start(result, kind), handler, results)
         return None
+
+    def _dealt_with(self, error: Exception, handler: Any, sender: Any, errors: list[Exception]) -> bool:
+        """Do with an error what the event's policy says; false if it is to be raised."""
+        policy = self._error_policy()
+        if callable(policy):
+            policy(error, handler, self, sender)
+        elif policy == "raise":
+            return False
+        else:
+            errors.append(error)
+        return True
 
     def _admit(self, entry: Entry, handler: Any, sender: Any, kwargs: dict[str, Any]) -> bool:
         """Whether an entry with flags is to be called, its turn having come. Spends it if it is to be called once."""

@@ -180,7 +180,9 @@ class Event(EventCore[SenderT]):
             >>> ticked.emit("clock")
             []
         """
-        entry, _ = self._add(receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back)
+        entry, _ = self._add(
+            receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back
+        )
         return Subscription(self, receiver, entry)
 
     def connected_to(
@@ -383,6 +385,10 @@ class Pattern(Event):
     matches: Callable[[str], object]
 
     def emit(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
+        """Raise `ValueError`: a pattern cannot be emitted."""
+        raise pattern_error(self._name)
+
+    def send(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
         """Raise `ValueError`: a pattern cannot be emitted."""
         raise pattern_error(self._name)
 
