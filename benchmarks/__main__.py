@@ -1,4 +1,4 @@
-"""The comparison suite: `python -m benchmarks [--full | --brief]`, `... compare OLD NEW`, `... instructions`."""
+"""The comparison suite: `python -m benchmarks [--full | --brief]`, `... compare OLD NEW`, `... instructions`, ..."""
 
 import argparse
 import contextlib
@@ -29,6 +29,7 @@ def main(arguments=None):
     count.add_argument("--renew", action="store_true", help="keep the new figures")
     redraw = commands.add_parser("report", help="write the table and the pictures of a saved run again")
     redraw.add_argument("run", metavar="RUN", type=Path)
+    commands.add_parser("install", help="install the peers one by one, and say which cannot be had on this Python")
     options = parser.parse_args(arguments)
     if options.command == "compare":
         from . import runs
@@ -40,6 +41,10 @@ def main(arguments=None):
         from . import instructions
 
         return instructions.main(renew=options.renew)
+    if options.command == "install":
+        from . import install
+
+        return install.main()
     if options.command == "report":
         from . import runs
 

@@ -2,10 +2,11 @@
 
 import gc
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
-from . import async_cases, bars, connections, imports, memory, report, runs, threads, wildcards
+from . import async_cases, bars, connections, imports, install, memory, report, runs, threads, wildcards
 from .cases import Case, Stage, Wrong, able, cases
 from .contestants import ALL, ONE_BY_ONE, Emitter, HandWritten, muster
 from .suite import Suite
@@ -159,3 +160,19 @@ def test_what_an_import_brings():
 def test_memory_of_a_connection():
     name = next(name for name in PRESENT if name.startswith("cyevents"))
     assert 50 < memory.measure([name]).median(name) < 2_000
+
+
+def test_peers_are_installed_one_by_one_and_who_is_absent_is_told(monkeypatch, capsys):
+    asked = []
+
+    def pip(command, **options):
+        asked.append(command[-1])
+        failed = "atom" in command[-1]
+        return SimpleNamespace(returncode=int(failed), stderr="note: x\nERROR: no wheel\n" if failed else "")
+
+    monkeypatch.setattr(install.subprocess, "run", pip)
+    assert install.main() == 0
+    assert asked == install.requirements()
+    (absent,) = capsys.readouterr().out.splitlines()
+    assert absent.startswith("absent: atom")
+    assert absent.endswith("ERROR: no wheel")
