@@ -685,8 +685,8 @@ class EventCore(_Parametrised[SenderT]):
         """Enter an entry in its group; return the one that it replaces."""
         while True:
             group = self._any if entry.sender_key is ANY else self._group_for(entry.sender_key, sender, trash)
-            previous = group.entries.pop(entry.handler_key, None)
-            group.entries[entry.handler_key] = entry
+            previous = group.entries.get(entry.handler_key)
+            group.entries[entry.handler_key] = entry  # in one step: an emission that begins now finds one of the two
             if self._group_of(entry.sender_key) is group:  # and was not tidied away by a finalizer
                 break
         if previous is not None:
@@ -829,11 +829,12 @@ class EventCore(_Parametrised[SenderT]):
             group = self._group_of(entry.sender_key)
             current = None if group is None else group.entries.get(entry.handler_key)
             if current is entry or (current is None and entry.spent):
-                self._remove(entry, trash)
                 previous = _still_meant(previous)
                 if previous is not None and not previous.spent and _is_alive(previous, trash):
                     previous.flags &= ~REPLACED
-                    self._put(previous, sender, trash)
+                    self._put(previous, sender, trash)  # which replaces the entry: the handler stays connected
+                else:
+                    self._remove(entry, trash)
             else:
                 entry.before = (_still_meant(previous),)
         if _dead:
