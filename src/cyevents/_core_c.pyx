@@ -41,13 +41,26 @@ cdef extern from *:
         return object;
     }
 
-    /* An entry's flags may be set by another thread between two looks; no more than that is needed of them. */
-    #if defined(Py_GIL_DISABLED) && (defined(__GNUC__) || defined(__clang__))
-    #define CYE_FLAGS(flags) __atomic_load_n(&(flags), __ATOMIC_ACQUIRE)
-    #define CYE_SET_FLAGS(flags, value) __atomic_store_n(&(flags), (value), __ATOMIC_RELEASE)
+    /* A dict's value for a key, or None. On free-threaded builds the value that `dict.get` finds, as Cython compiles
+       it, may be freed by another thread before a reference to it is taken. */
+    static inline PyObject *cye_get(PyObject *dict, PyObject *key) {
+        PyObject *value;
+    #if PY_VERSION_HEX >= 0x030D0000
+        if (PyDict_GetItemRef(dict, key, &value) < 0) return NULL;
     #else
-    #define CYE_FLAGS(flags) (*(volatile int *)&(flags))
-    #define CYE_SET_FLAGS(flags, value) ((void)(*(volatile int *)&(flags) = (value)))
+        value = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+        if (value == NULL && PyErr_Occurred()) return NULL;
+    #endif
+        return value ? value : Py_NewRef(Py_None);
+    }
+
+    /* An integer that another thread may set between two looks; no more than that is needed of it. */
+    #if defined(Py_GIL_DISABLED) && (defined(__GNUC__) || defined(__clang__))
+    #define CYE_LOAD(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
+    #define CYE_STORE(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
+    #else
+    #define CYE_LOAD(place) (place)
+    #define CYE_STORE(place, value) ((void)((place) = (value)))
     #endif
 
     /* Whether a result is a value by its type's slots: neither awaitable nor an iterator of any kind. */
@@ -88,8 +101,9 @@ cdef extern from *:
     """
     size_t CYE_OFFSET
     PyObject *cye_deref(PyObject *ref) noexcept
-    int CYE_FLAGS(int flags) noexcept
-    void CYE_SET_FLAGS(int flags, int value) noexcept
+    object cye_get(dict, object key)
+    long long CYE_LOAD(long long place) noexcept
+    void CYE_STORE(long long place, long long value) noexcept
     bint cye_is_value(PyObject *result) noexcept
     bint cye_is_name(PyObject *keyword, PyObject *name) noexcept
     object cye_frame()
@@ -197,8 +211,8 @@ def _died(ref):
         return
     if ref.handler_key is not None:
         group = home._group_of(ref.sender_key)
-        entry = None if group is None else group.entries.get(ref.handler_key)
-        if entry is not None and entry.serial == _last_serial and entry.is_held_by(ref):
+        entry = None if group is None else cye_get(group.entries, ref.handler_key)
+        if entry is not None and entry.serial == CYE_LOAD(_last_serial) and entry.is_held_by(ref):
             # The newest handler of all: has it died on the spot?
             frame = cye_frame()  # this function has none of its own
             if frame is not None and drops_result_of(frame, entry.code, entry.instruction):
@@ -301,11 +315,11 @@ cdef class Entry:
 
     @property
     def flags(self):
-        return CYE_FLAGS(self._flags)
+        return CYE_LOAD(self._flags)
 
     cdef _set(self, int flags):
         """Set flags: under the lock."""
-        CYE_SET_FLAGS(self._flags, self._flags | flags)
+        CYE_STORE(self._flags, self._flags | flags)
 
     cpdef object get(self):
         """The handler, or None once it is dead."""
@@ -353,7 +367,7 @@ cdef class Entry:
         """Be called no more, by an emission that has begun neither: under the lock."""
         self._set(_DEAD)
         if self.line is not None:
-            self.line.stands = False
+            CYE_STORE(self.line.stands, False)
 
     cdef object _ref(self):
         """The reference that tells of the handler's death; None: it is held strongly."""
@@ -377,18 +391,21 @@ cdef class Entry:
         cdef bint claimed
         with cython.critical_section(self):
             claimed = self.tickets
-            self.tickets = False
+            CYE_STORE(self.tickets, False)
         return claimed
 
     def warned(self):
         """Whether this was asked before: its condition has raised, and the first time is louder."""
-        before, self._warned = self._warned, True
+        cdef bint before
+        with cython.critical_section(self):
+            before = self._warned
+            self._warned = True
         return before
 
     @property
     def spent(self):
         """Whether it was to be called once, and has been."""
-        return bool(self._flags & _ONCE) and not self.tickets
+        return bool(CYE_LOAD(self._flags) & _ONCE) and not CYE_LOAD(self.tickets)
 
     @property
     def weak(self):
@@ -675,8 +692,8 @@ cdef class EventCore:
     cdef Snapshot _snapshot_for(self, sender):
         cdef Group group
         cdef Snapshot snapshot
-        if self._filtered:
-            group = self._groups.get(sender_key(sender))
+        if CYE_LOAD(self._filtered):
+            group = cye_get(self._groups, sender_key(sender))
             if group is not None and group.means(sender):
                 snapshot = group.load()
                 if snapshot is None or snapshot.base is not self._any.load_epoch():
@@ -711,7 +728,7 @@ cdef class EventCore:
         group.store(snapshot)
         if group is not self._any:
             self._warm[group.key] = group
-            if self._groups.get(group.key) is not group:
+            if cye_get(self._groups, group.key) is not group:
                 self._warm.pop(group.key, None)
         if group.load_epoch() is not epoch or self._any.load_epoch() is not base:
             group.store(None)  # not to keep alive what has just been disconnected
@@ -731,7 +748,7 @@ cdef class EventCore:
         for source in list(self._sources):
             general += source._audible(source._any)
             if group is not self._any:
-                other = source._groups.get(group.key)
+                other = cye_get(source._groups, group.key)
                 if other is not None and other.means(sender):
                     special += source._audible(other)
         cdef list candidates = sorted(general, key=_by_serial) + sorted(special, key=_by_serial)
@@ -774,7 +791,7 @@ cdef class EventCore:
         cdef list trash = []
         _acquire()  # a with statement costs three times as much
         try:
-            _last_serial += 1
+            CYE_STORE(_last_serial, _last_serial + 1)
             entry.serial = _last_serial
             previous = self._put(entry, sender, trash)
         finally:
@@ -790,7 +807,7 @@ cdef class EventCore:
         cdef Entry previous
         while True:
             group = self._any if entry.sender_key is ANY else self._group_for(entry.sender_key, sender, trash)
-            previous = group.entries.get(entry.handler_key)
+            previous = cye_get(group.entries, entry.handler_key)
             group.entries[entry.handler_key] = entry  # in one step: an emission that begins now finds one of the two
             if self._group_of(entry.sender_key) is group:  # and was not tidied away by a finalizer
                 break
@@ -800,7 +817,7 @@ cdef class EventCore:
             entry.line = previous.line
             previous._set(_REPLACED)
         if entry.line is not None:
-            entry.line.stands = True
+            CYE_STORE(entry.line.stands, True)
         self._invalidate(group, trash)
         if self._dependents:
             for dependent in list(self._dependents.values()):
@@ -808,11 +825,11 @@ cdef class EventCore:
         return previous
 
     cdef Group _group_of(self, key):
-        return self._any if key is ANY else self._groups.get(key)
+        return self._any if key is ANY else cye_get(self._groups, key)
 
     cdef Group _group_for(self, key, sender, list trash):
         """The group of a sender, made if need be."""
-        cdef Group group = self._groups.get(key)
+        cdef Group group = cye_get(self._groups, key)
         if group is not None:
             if group.means(sender):
                 return group
@@ -828,12 +845,12 @@ cdef class EventCore:
                 ref.sender_key = key
                 ref.handler_key = None
                 group.sender = ref
-        self._filtered = True
+        CYE_STORE(self._filtered, True)
         return self._groups.setdefault(key, group)
 
     cdef _discard_group(self, Group group, list trash):
         cdef Entry entry
-        if self._groups.get(group.key) is group:
+        if cye_get(self._groups, group.key) is group:
             del self._groups[group.key]
         self._warm.pop(group.key, None)
         for entry in list(group.entries.values()):
@@ -845,7 +862,7 @@ cdef class EventCore:
     cdef _tidy(self, key, list trash):
         """Forget the group of a sender for which nothing is connected any more, here or by a pattern."""
         cdef EventCore source, dependent
-        cdef Group group = self._groups.get(key)
+        cdef Group group = cye_get(self._groups, key)
         if group is not None and not group.entries:
             for source in list(self._sources):
                 if key in source._groups:
@@ -869,14 +886,14 @@ cdef class EventCore:
         if not self._dependents:
             return
         for dependent in list(self._dependents.values()):
-            other = dependent._any if group is self._any else dependent._groups.get(group.key)
+            other = dependent._any if group is self._any else cye_get(dependent._groups, group.key)
             if other is not None:
                 dependent._invalidate(other, trash)
 
     cdef bint _remove(self, Entry entry, list trash):
         """Disconnect an entry, if it still stands."""
         cdef Group group = self._group_of(entry.sender_key)
-        if group is None or group.entries.get(entry.handler_key) is not entry:
+        if group is None or cye_get(group.entries, entry.handler_key) is not entry:
             return False
         del group.entries[entry.handler_key]
         entry.die()
@@ -898,7 +915,7 @@ cdef class EventCore:
                 if group.sender is what:
                     self._discard_group(group, trash)
                 return
-            entry = group.entries.get(what.handler_key)
+            entry = cye_get(group.entries, what.handler_key)
             if entry is not None and entry.is_held_by(what) and self._remove(entry, trash) and len(self._lost) < 100:
                 self._lost.append(entry.name)
         else:
@@ -925,10 +942,10 @@ cdef class EventCore:
             if sender is ANY:
                 groups = [self._any, *self._groups.values()]
             else:
-                group = self._groups.get(sender_key(sender))
+                group = cye_get(self._groups, sender_key(sender))
                 groups = [group] if group is not None and group.means(sender) else []
             for group in groups:
-                entry = group.entries.get(key)
+                entry = cye_get(group.entries, key)
                 if entry is not None and _is_alive(entry, trash):
                     removed |= self._remove(entry, trash)
         if _dead:
@@ -954,11 +971,11 @@ cdef class EventCore:
         cdef list trash = []
         with lock:
             group = self._group_of(entry.sender_key)
-            current = None if group is None else group.entries.get(entry.handler_key)
+            current = None if group is None else cye_get(group.entries, entry.handler_key)
             if current is entry or (current is None and entry.spent):
                 previous = _still_meant(previous)
                 if previous is not None and not previous.spent and _is_alive(previous, trash):
-                    CYE_SET_FLAGS(previous._flags, previous._flags & ~_REPLACED)
+                    CYE_STORE(previous._flags, previous._flags & ~_REPLACED)
                     self._put(previous, sender, trash)  # which replaces the entry: the handler stays connected
                 else:
                     self._remove(entry, trash)
@@ -1027,7 +1044,7 @@ cdef class EventCore:
         """Whether an emission by this sender would find a handler."""
         cdef Entry entry
         for entry in self._snapshot_for(sender).entries:
-            if entry.get() is not None and not entry._flags & _DEAD and not entry.spent:
+            if entry.get() is not None and not CYE_LOAD(entry._flags) & _DEAD and not entry.spent:
                 return True
         return False
 
@@ -1107,7 +1124,7 @@ cdef int run(
             entry = <PyObject *>PyTuple_GET_ITEM(entries, i)  # the tuple keeps it alive
             if not (<Entry>entry)._take(&function, &owner):
                 continue
-            flags = CYE_FLAGS((<Entry>entry)._flags)
+            flags = CYE_LOAD((<Entry>entry)._flags)
             if owner is not NULL:
                 shifted[1] = owner
             if flags == 0:
@@ -1252,7 +1269,7 @@ cdef bint admit(
     cdef int truth
     if flags & _DEAD:
         return False
-    if flags & _REPLACED and not (entry.line is not None and entry.line.stands):
+    if flags & _REPLACED and not (entry.line is not None and CYE_LOAD(entry.line.stands)):
         return False  # reconnecting is not disconnecting, but it has been disconnected since
     if flags & _CONDITION:
         truth = ask(<PyObject *>entry.condition, args, nargs, kwnames)
@@ -1260,7 +1277,7 @@ cdef bint admit(
             condition_raised(self, entry, function, owner, <object>args[0])
         if truth <= 0:
             return False
-        if CYE_FLAGS(entry._flags) & _DEAD:  # the condition disconnected it
+        if CYE_LOAD(entry._flags) & _DEAD:  # the condition disconnected it
             return False
     if flags & _ONCE:
         if not entry.claim():
@@ -1416,7 +1433,7 @@ cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
     cdef list results
     if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
         return emit_sender_by_keyword(self, args, nargs, kwnames)
-    snapshot = None if self._filtered else self._any.load()
+    snapshot = None if CYE_LOAD(self._filtered) else self._any.load()
     if snapshot is None:
         snapshot = self._snapshot_for(<object>args[0])
     results = []
@@ -1485,7 +1502,7 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
     if nargs > 1 and kwnames is not NULL and named_sender(kwnames) >= 0:
         raise TypeError("NamespaceCore.emit() got multiple values for argument 'sender'")
     evt = <object>args[0]
-    event = (<dict>self).get(evt) if PyUnicode_CheckExact(evt) else None
+    event = cye_get(<dict>self, evt) if PyUnicode_CheckExact(evt) else None
     if event is None:
         event = self._find(evt)
         if event is None:
