@@ -238,7 +238,7 @@ cpdef sweep():
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     cdef list trash = []
     cdef EventCore home
-    while _dead and lock.acquire(False):
+    while _dead and _acquire(False):  # not lock.acquire: at exit the module is cleared before the last handlers die
         try:
             while _dead:
                 try:
@@ -248,7 +248,7 @@ cpdef sweep():
                 trash.append(note)
                 home._take_out(what, trash)
         finally:
-            lock.release()
+            _release()
         home = what = note = None
         trash.clear()
 

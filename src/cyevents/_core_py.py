@@ -92,7 +92,7 @@ class Ref(weakref["Any"]):
 def _died(ref: Ref) -> None:
     """Called by the interpreter when a handler or a sender dies: in any thread, between any two instructions."""
     home = ref.home()
-    if home is None:
+    if home is None or _dead is None:  # the interpreter is exiting, and has cleared this module
         return
     if ref.handler_key is not None:
         group = home._group_of(ref.sender_key)
