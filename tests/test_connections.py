@@ -339,10 +339,11 @@ def test_subscribe_returns_a_subscription_that_holds_the_handler(api, event, tar
     assert event.handlers == []
 
 
-def test_cancel_disconnects_and_lets_go_of_the_handler(event, target, collect):
+@pytest.mark.parametrize("weak", [True, False])
+def test_cancel_disconnects_and_lets_go_of_the_handler(event, target, collect, weak):
     handler = returning("a")
     gone = weakref.ref(handler)
-    subscription = target.subscribe(handler)
+    subscription = target.subscribe(handler, weak=weak)
     del handler
     collect()
     assert event.emit(1) == ["a"]
