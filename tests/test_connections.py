@@ -339,10 +339,11 @@ def test_subscribe_returns_a_subscription_that_holds_the_handler(api, event, tar
     assert event.handlers == []
 
 
-def test_cancel_disconnects_and_lets_go_of_the_handler(event, target, collect):
+@pytest.mark.parametrize("weak", [True, False])
+def test_cancel_disconnects_and_lets_go_of_the_handler(event, target, collect, weak):
     handler = returning("a")
     gone = weakref.ref(handler)
-    subscription = target.subscribe(handler)
+    subscription = target.subscribe(handler, weak=weak)
     del handler
     collect()
     assert event.emit(1) == ["a"]
@@ -912,6 +913,34 @@ def test_an_emission_that_began_in_a_connected_to_does_not_call_its_handler_afte
         context.__exit__(None, None, None)
 
     event.connect(end)
+    context.__enter__()
+    assert fire(event, 1) == []
+
+
+def test_an_emission_that_began_in_a_connected_to_calls_a_handler_that_stands_again_once(event, fire):
+    handler, context = returning("a"), None
+
+    def end(sender):
+        context.__exit__(None, None, None)
+
+    event.connect(handler)
+    event.connect(end, priority=1)
+    context = event.connected_to(handler, priority=-1)
+    context.__enter__()
+    assert fire(event, 1) == ["a"]
+    assert [(connection.handler, connection.priority) for connection in event.handlers] == [(end, 1), (handler, 0)]
+
+
+def test_a_handler_that_stood_before_and_is_disconnected_meanwhile_is_not_called(event, fire):
+    handler, context = returning("a"), None
+
+    def end(sender):
+        context.__exit__(None, None, None)
+        event.disconnect(handler)
+
+    event.connect(handler)
+    event.connect(end, priority=1)
+    context = event.connected_to(handler)
     context.__enter__()
     assert fire(event, 1) == []
 

@@ -18,7 +18,8 @@ logging.basicConfig(format="%(name)s %(levelname)s")
 @on("slow")
 async def slow(sender):
     await asyncio.sleep(0.05)
-    print(f"done {sender}\\n", end="", flush=True)  # in one piece: two processes may print
+    sys.stdout.write(f"done {sender}\\n")  # at once: a fork writes there too
+    sys.stdout.flush()
 """
 
 
@@ -351,6 +352,25 @@ def test_emission_of_a_finalizer_at_shutdown_does_not_crash(child, before):
     assert ended.out == ["sync handler"] * 2, ended
     told = ended.logged if "drain" in before else ended.stderr.count("is not run")  # where logging cannot be had
     assert told == 1, ended  # nothing is given up in silence
+
+
+def test_handlers_that_die_after_the_modules_are_cleared_die_in_silence(child):
+    """As functions do on free-threaded Pythons, when they have been frozen."""
+    ended = child("""
+        import gc
+
+        class Sender:
+            pass
+
+        def handler(sender):
+            pass
+
+        sender = Sender()
+        on("died")(handler)
+        on("died", sender)(Sender)
+        gc.freeze()
+    """)
+    assert ended.stderr == "", ended
 
 
 def test_asyncio_run_cancels_what_is_scheduled_and_exit_does_not_wait_for_it(child):

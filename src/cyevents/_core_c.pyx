@@ -97,13 +97,26 @@ cdef extern from *:
         return code->co_argcount > 0 && PyTuple_GET_ITEM(code->co_localsplusnames, 0) == name;
     }
 
-    /* An entry's flags may be set by another thread between two looks; no more than that is needed of them. */
-    #if defined(Py_GIL_DISABLED) && (defined(__GNUC__) || defined(__clang__))
-    #define CYE_FLAGS(flags) __atomic_load_n(&(flags), __ATOMIC_ACQUIRE)
-    #define CYE_SET_FLAGS(flags, value) __atomic_store_n(&(flags), (value), __ATOMIC_RELEASE)
+    /* A dict's value for a key, or None. On free-threaded builds the value that `dict.get` finds, as Cython compiles
+       it, may be freed by another thread before a reference to it is taken. */
+    static inline PyObject *cye_get(PyObject *dict, PyObject *key) {
+        PyObject *value;
+    #if PY_VERSION_HEX >= 0x030D0000
+        if (PyDict_GetItemRef(dict, key, &value) < 0) return NULL;
     #else
-    #define CYE_FLAGS(flags) (*(volatile int *)&(flags))
-    #define CYE_SET_FLAGS(flags, value) ((void)(*(volatile int *)&(flags) = (value)))
+        value = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+        if (value == NULL && PyErr_Occurred()) return NULL;
+    #endif
+        return value ? value : Py_NewRef(Py_None);
+    }
+
+    /* An integer that another thread may set between two looks; no more than that is needed of it. */
+    #if defined(Py_GIL_DISABLED) && (defined(__GNUC__) || defined(__clang__))
+    #define CYE_LOAD(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
+    #define CYE_STORE(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
+    #else
+    #define CYE_LOAD(place) (place)
+    #define CYE_STORE(place, value) ((void)((place) = (value)))
     #endif
 
     /* Whether a result is a value by its type's slots: neither awaitable nor an iterator of any kind. */
@@ -145,8 +158,9 @@ cdef extern from *:
     size_t CYE_OFFSET
     bint CYE_GIL
     PyObject *cye_deref(PyObject *ref) noexcept
-    int CYE_FLAGS(int flags) noexcept
-    void CYE_SET_FLAGS(int flags, int value) noexcept
+    object cye_get(dict, object key)
+    long long CYE_LOAD(long long place) noexcept
+    void CYE_STORE(long long place, long long value) noexcept
     PyObject *cye_call_function(
         PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
     ) noexcept
@@ -254,12 +268,19 @@ lock = RLock()
 cdef object _acquire = lock.acquire
 cdef object _release = lock.release
 cdef list _dead = []  # who, in which event's tables, and whether to log it
-cdef long long _last_serial = 0
-cdef object _last_code = None  # where the newest entry was connected: the caller's code and instruction in it
-cdef int _last_instruction = 0
+cdef Newest _newest = Newest()
 cdef object _SENDER = "sender"
 cdef object _EVENT = "event"
 cdef object _SELF = "self"
+
+
+@cython.final
+cdef class Newest:
+    """The entry connected last of all: its serial, and the caller's code and the instruction in it."""
+
+    cdef long long serial
+    cdef object code
+    cdef int instruction
 
 
 @cython.final
@@ -290,9 +311,11 @@ def _died(what):
         return
     if type(what) is Entry or (<Ref>what).handler_key is not None:
         entry = home._entry_of(what)
-        if entry is not None and entry.serial == _last_serial:  # the newest handler of all: has it died on the spot?
+        if entry is not None and entry.serial == CYE_LOAD(_newest.serial):  # has it died on the spot?
             frame = cye_frame()  # this function has none of its own
-            if frame is not None and drops_result_of(frame, _last_code, _last_instruction):
+            with cython.critical_section(_newest):
+                code, instruction = _newest.code, _newest.instruction
+            if frame is not None and drops_result_of(frame, code, instruction):
                 _dead.append((home, entry, False))
                 sweep()
                 home._warn_vanished(entry.name, frame)
@@ -319,7 +342,7 @@ cpdef sweep():
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     cdef list trash = []
     cdef EventCore home
-    while _dead and lock.acquire(False):
+    while _dead and _acquire(False):  # not lock.acquire: at exit the module is cleared before the last handlers die
         try:
             while _dead:
                 try:
@@ -329,7 +352,7 @@ cpdef sweep():
                 trash.append(note)
                 home._take_out(what, lost, trash)
         finally:
-            lock.release()
+            _release()
         home = what = note = None
         trash.clear()
 
@@ -394,11 +417,11 @@ cdef class Entry(ReferenceType):
 
     @property
     def flags(self):
-        return CYE_FLAGS(self._flags)
+        return CYE_LOAD(self._flags)
 
     cdef _set(self, int flags):
         """Set flags: under the lock."""
-        CYE_SET_FLAGS(self._flags, self._flags | flags)
+        CYE_STORE(self._flags, self._flags | flags)
 
     cpdef object get(self):
         """The handler, or None once it is dead."""
@@ -444,7 +467,7 @@ cdef class Entry(ReferenceType):
         """Be called no more, by an emission that has begun neither: under the lock."""
         self._set(_DEAD)
         if self.line is not None:
-            self.line.stands = False
+            CYE_STORE(self.line.stands, False)
 
     cdef bint is_method(self):
         """Whether it is called as a function and an object."""
@@ -455,18 +478,21 @@ cdef class Entry(ReferenceType):
         cdef bint claimed
         with cython.critical_section(self):
             claimed = self.tickets
-            self.tickets = False
+            CYE_STORE(self.tickets, False)
         return claimed
 
     def warned(self):
         """Whether this was asked before: its condition has raised, and the first time is louder."""
-        before, self._warned = self._warned, True
+        cdef bint before
+        with cython.critical_section(self):
+            before = self._warned
+            self._warned = True
         return before
 
     @property
     def spent(self):
         """Whether it was to be called once, and has been."""
-        return bool(self._flags & _ONCE) and not self.tickets
+        return bool(CYE_LOAD(self._flags) & _ONCE) and not CYE_LOAD(self.tickets)
 
     @property
     def weak(self):
@@ -812,8 +838,8 @@ cdef class EventCore:
     cdef Snapshot _snapshot_for(self, sender):
         cdef Group group
         cdef Snapshot snapshot
-        if self._filtered:
-            group = self._groups.get(sender_key(sender))
+        if CYE_LOAD(self._filtered):
+            group = cye_get(self._groups, sender_key(sender))
             if group is not None and group.means(sender):
                 snapshot = group.load()
                 if snapshot is None or snapshot.base != self._any.load_epoch():
@@ -850,7 +876,7 @@ cdef class EventCore:
         if group is not self._any:
             key = group.place.key
             self._warm[key] = group
-            if self._groups.get(key) is not group:
+            if cye_get(self._groups, key) is not group:
                 self._warm.pop(key, None)
         if group.load_epoch() != epoch or self._any.load_epoch() != base:
             group.store(None)  # not to keep alive what has just been disconnected
@@ -870,7 +896,7 @@ cdef class EventCore:
         for source in list(self._sources):
             general += source._audible(source._any)
             if group is not self._any:
-                other = source._groups.get(group.place.key)
+                other = cye_get(source._groups, group.place.key)
                 if other is not None and other.means(sender):
                     special += source._audible(other)
         cdef list candidates = sorted(general, key=_by_serial) + sorted(special, key=_by_serial)
@@ -967,21 +993,25 @@ cdef class EventCore:
         self, handler, sender, bint weak, priority, condition, int flags, str name, frame, PyObject **replaced
     ):
         """`_connect`, which hands over the replaced entry, if there is one, where it is asked for."""
-        global _last_serial, _last_code, _last_instruction
+        cdef int instruction = 0
         cdef Entry previous
         cdef Entry entry = _make_entry(handler, weak, flags, self._place(ANY if sender is ANY else sender_key(sender)))
         entry.priority = priority
         entry.condition = condition
         entry.name = name
         entry.tickets = bool(flags & _ONCE)
-        code = None if frame is None else cye_frame_code(<PyObject *>frame)
+        code = None
+        if frame is not None:
+            code = cye_frame_code(<PyObject *>frame)
+            instruction = cye_frame_instruction(<PyObject *>frame)
         cdef list trash = []
         _acquire()  # a with statement costs three times as much
         try:
-            _last_code, code = code, _last_code
-            _last_instruction = 0 if frame is None else cye_frame_instruction(<PyObject *>frame)
-            _last_serial += 1
-            entry.serial = _last_serial
+            with cython.critical_section(_newest):
+                _newest.code, code = code, _newest.code
+                _newest.instruction = instruction
+                CYE_STORE(_newest.serial, _newest.serial + 1)
+            entry.serial = _newest.serial
             previous = self._put(entry, sender, trash)
         finally:
             _release()
@@ -1000,8 +1030,8 @@ cdef class EventCore:
         cdef Entry previous
         while True:
             group = self._any if key is ANY else self._group_for(entry.place, sender, trash)
-            previous = group.entries.pop(entry.handler_key, None)
-            group.entries[entry.handler_key] = entry
+            previous = cye_get(group.entries, entry.handler_key)
+            group.entries[entry.handler_key] = entry  # in one step: an emission that begins now finds one of the two
             if self._group_of(key) is group:  # and was not tidied away by a finalizer
                 break
         if previous is not None:
@@ -1010,7 +1040,7 @@ cdef class EventCore:
             entry.line = previous.line
             previous._set(_REPLACED)
         if entry.line is not None:
-            entry.line.stands = True
+            CYE_STORE(entry.line.stands, True)
         self._invalidate(group, trash)
         if self._dependents:
             for dependent in list(self._dependents.values()):
@@ -1022,7 +1052,7 @@ cdef class EventCore:
         return Place(self._self, key) if group is None else group.place
 
     cdef Group _group_of(self, key):
-        return self._any if key is ANY else self._groups.get(key)
+        return self._any if key is ANY else cye_get(self._groups, key)
 
     cdef Entry _entry_of(self, what):
         """The entry that stands in the tables and refers to its handler by this."""
@@ -1030,14 +1060,14 @@ cdef class EventCore:
         cdef Entry entry
         if group is None:
             return None
-        entry = group.entries.get((<Entry>what).handler_key if type(what) is Entry else (<Ref>what).handler_key)
+        entry = cye_get(group.entries, (<Entry>what).handler_key if type(what) is Entry else (<Ref>what).handler_key)
         return entry if entry is not None and (entry is what or entry.held is what) else None
 
     cdef Group _group_for(self, Place place, sender, list trash):
         """The group of a sender, made if need be."""
         cdef Ref ref
         key = place.key
-        cdef Group group = self._groups.get(key)
+        cdef Group group = cye_get(self._groups, key)
         if group is not None:
             if group.means(sender):
                 return group
@@ -1051,13 +1081,13 @@ cdef class EventCore:
             else:
                 ref.place = place
                 group.sender = ref
-        self._filtered = True
+        CYE_STORE(self._filtered, True)
         return self._groups.setdefault(key, group)
 
     cdef _discard_group(self, Group group, list trash):
         cdef Entry entry
         key = group.place.key
-        if self._groups.get(key) is group:
+        if cye_get(self._groups, key) is group:
             del self._groups[key]
         self._warm.pop(key, None)
         for entry in list(group.entries.values()):
@@ -1069,7 +1099,7 @@ cdef class EventCore:
     cdef _tidy(self, key, list trash):
         """Forget the group of a sender for which nothing is connected any more, here or by a pattern."""
         cdef EventCore source, dependent
-        cdef Group group = self._groups.get(key)
+        cdef Group group = cye_get(self._groups, key)
         if group is not None and not group.entries:
             for source in list(self._sources):
                 if key in source._groups:
@@ -1093,14 +1123,14 @@ cdef class EventCore:
         if not self._dependents:
             return
         for dependent in list(self._dependents.values()):
-            other = dependent._any if group is self._any else dependent._groups.get(group.place.key)
+            other = dependent._any if group is self._any else cye_get(dependent._groups, group.place.key)
             if other is not None:
                 dependent._invalidate(other, trash)
 
     cdef bint _remove(self, Entry entry, list trash):
         """Disconnect an entry, if it still stands."""
         cdef Group group = self._group_of(entry.place.key)
-        if group is None or group.entries.get(entry.handler_key) is not entry:
+        if group is None or cye_get(group.entries, entry.handler_key) is not entry:
             return False
         del group.entries[entry.handler_key]
         entry.die()
@@ -1144,10 +1174,10 @@ cdef class EventCore:
             if sender is ANY:
                 groups = [self._any, *self._groups.values()]
             else:
-                group = self._groups.get(sender_key(sender))
+                group = cye_get(self._groups, sender_key(sender))
                 groups = [group] if group is not None and group.means(sender) else []
             for group in groups:
-                entry = group.entries.get(key)
+                entry = cye_get(group.entries, key)
                 if entry is not None and _is_alive(entry, trash):
                     removed |= self._remove(entry, trash)
         if _dead:
@@ -1173,13 +1203,14 @@ cdef class EventCore:
         cdef list trash = []
         with lock:
             group = self._group_of(entry.place.key)
-            current = None if group is None else group.entries.get(entry.handler_key)
+            current = None if group is None else cye_get(group.entries, entry.handler_key)
             if current is entry or (current is None and entry.spent):
-                self._remove(entry, trash)
                 previous = _still_meant(previous)
                 if previous is not None and not previous.spent and _is_alive(previous, trash):
-                    CYE_SET_FLAGS(previous._flags, previous._flags & ~_REPLACED)
-                    self._put(previous, sender, trash)
+                    CYE_STORE(previous._flags, previous._flags & ~_REPLACED)
+                    self._put(previous, sender, trash)  # which replaces the entry: the handler stays connected
+                else:
+                    self._remove(entry, trash)
             else:
                 entry.before = (_still_meant(previous),)
         if _dead:
@@ -1245,7 +1276,7 @@ cdef class EventCore:
         """Whether an emission by this sender would find a handler."""
         cdef Entry entry
         for entry in self._snapshot_for(sender).entries:
-            if entry.get() is not None and not entry._flags & _DEAD and not entry.spent:
+            if entry.get() is not None and not CYE_LOAD(entry._flags) & _DEAD and not entry.spent:
                 return True
         return False
 
@@ -1317,7 +1348,7 @@ cdef Py_ssize_t run_common(
     turn.how = CALLED
     while i < count:
         entry = item_of(entries, i)  # the tuple keeps it alive
-        flags = CYE_FLAGS((<Entry>entry)._flags)
+        flags = CYE_LOAD((<Entry>entry)._flags)
         if flags == 0:
             owner = NULL
             function = cye_deref(entry)
@@ -1339,7 +1370,7 @@ cdef Py_ssize_t run_common(
                     turn.function = function
                     turn.owner = owner
                     return i
-                if truth == 0 or CYE_FLAGS((<Entry>entry)._flags) & _DEAD:  # the condition may have disconnected it
+                if truth == 0 or CYE_LOAD((<Entry>entry)._flags) & _DEAD:  # the condition may have disconnected it
                     release(function, owner)
                     i += 1
                     continue
@@ -1590,7 +1621,7 @@ cdef bint admit(
     cdef int truth
     if flags & _DEAD:
         return False
-    if flags & _REPLACED and not (entry.line is not None and entry.line.stands):
+    if flags & _REPLACED and not (entry.line is not None and CYE_LOAD(entry.line.stands)):
         return False  # reconnecting is not disconnecting, but it has been disconnected since
     if flags & _CONDITION:
         truth = ask(<PyObject *>entry.condition, args, nargs, kwnames)
@@ -1598,7 +1629,7 @@ cdef bint admit(
             condition_raised(self, entry, function, owner, <object>args[0])
         if truth <= 0:
             return False
-        if CYE_FLAGS(entry._flags) & _DEAD:  # the condition disconnected it
+        if CYE_LOAD(entry._flags) & _DEAD:  # the condition disconnected it
             return False
     if flags & _ONCE:
         if not entry.claim():
@@ -1778,7 +1809,7 @@ cdef int send_to(
     try:
         for i in range(count):
             entry = item_of(entries, i)
-            turn.flags = CYE_FLAGS((<Entry>entry)._flags)
+            turn.flags = CYE_LOAD((<Entry>entry)._flags)
             if turn.flags & ~_SHAPE:
                 if not call_flagged(self, entry, args, shifted, nargs, kwnames, None, pairs, &turn):
                     continue
@@ -1823,7 +1854,7 @@ cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
     cdef list results
     if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
         return with_sender(emit, b"emit", self, args, nargs, kwnames)
-    if not self._filtered:
+    if not CYE_LOAD(self._filtered):
         found = fresh(<PyObject *>self._any)
     if found is NULL:
         found = snapshot_for(self, args[0])
@@ -1844,7 +1875,7 @@ cdef object send(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
     cdef list pairs
     if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
         return with_sender(send, b"send", self, args, nargs, kwnames)
-    if not self._filtered:
+    if not CYE_LOAD(self._filtered):
         found = fresh(<PyObject *>self._any)
     if found is NULL:
         found = snapshot_for(self, args[0])
@@ -1925,7 +1956,7 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
     if nargs > 1 and kwnames is not NULL and named_sender(kwnames) >= 0:
         raise TypeError("NamespaceCore.emit() got multiple values for argument 'sender'")
     evt = <object>args[0]
-    event = (<dict>self).get(evt) if PyUnicode_CheckExact(evt) else None
+    event = cye_get(<dict>self, evt) if PyUnicode_CheckExact(evt) else None
     if event is None:
         event = self._find(evt)
         if event is None:

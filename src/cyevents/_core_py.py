@@ -107,7 +107,7 @@ class Ref(weakref["Any"]):
 def _died(what: Entry | Ref) -> None:
     """Called by the interpreter when a handler or a sender dies: in any thread, between any two instructions."""
     home = what.place.home()
-    if home is None:
+    if home is None or _dead is None:  # the interpreter is exiting, and has cleared this module
         return
     if what.handler_key is not None:
         entry = home._entry_of(what)
@@ -808,8 +808,8 @@ class EventCore(_Parametrised[SenderT]):
         key = entry.place.key
         while True:
             group = self._any if key is ANY else self._group_for(entry.place, sender, trash)
-            previous = group.entries.pop(entry.handler_key, None)
-            group.entries[entry.handler_key] = entry
+            previous = group.entries.get(entry.handler_key)
+            group.entries[entry.handler_key] = entry  # in one step: an emission that begins now finds one of the two
             if self._group_of(key) is group:  # and was not tidied away by a finalizer
                 break
         if previous is not None:
@@ -958,11 +958,12 @@ class EventCore(_Parametrised[SenderT]):
             group = self._group_of(entry.place.key)
             current = None if group is None else group.entries.get(entry.handler_key)
             if current is entry or (current is None and entry.spent):
-                self._remove(entry, trash)
                 previous = _still_meant(previous)
                 if previous is not None and not previous.spent and _is_alive(previous, trash):
                     previous.flags &= ~REPLACED
-                    self._put(previous, sender, trash)
+                    self._put(previous, sender, trash)  # which replaces the entry: the handler stays connected
+                else:
+                    self._remove(entry, trash)
             else:
                 entry.before = (_still_meant(previous),)
         if _dead:

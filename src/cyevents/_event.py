@@ -409,12 +409,13 @@ class Subscription:
     def __init__(self, event: Event[Any], receiver: Callable[..., Any], entry: Entry) -> None:
         self._event = event
         self._receiver: Callable[..., Any] | None = receiver
-        self._entry = entry
+        self._entry: Entry | None = entry  # None: cancelled
 
     def cancel(self) -> bool:
         """Disconnect the handler and let go of it. Return whether the connection still stood."""
-        removed = self._event._disconnect_entry(self._entry)
-        self._receiver = None
+        entry = self._entry
+        removed = entry is not None and self._event._disconnect_entry(entry)
+        self._entry = self._receiver = None
         return removed
 
     def __enter__(self) -> Subscription:
@@ -426,7 +427,8 @@ class Subscription:
         self.cancel()
 
     def __repr__(self) -> str:
-        state = "cancelled" if self._receiver is None else f"of {self._entry.name}"
+        entry = self._entry
+        state = "cancelled" if entry is None else f"of {entry.name}"
         return f"<Subscription {state} to {self._event._name!r}>"
 
 

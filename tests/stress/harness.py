@@ -1,0 +1,219 @@
+"""What the stress programs share: threads that race until the time is up, and witnesses that account for emissions.
+
+A program gives `race` its jobs: generator functions that are called with a thread's number and yield, after each
+turn, how many emissions they have accounted for. Whatever is raised in a thread or a finalizer, warned of or logged
+as an error fails the program.
+"""
+
+import asyncio
+import faulthandler
+import gc
+import itertools
+import logging
+import os
+import platform
+import sys
+import sysconfig
+import threading
+import time
+import traceback
+import warnings
+
+SECONDS = float(os.environ.get("CYEVENTS_STRESS_SECONDS", "1"))
+THREADS = int(os.environ.get("CYEVENTS_STRESS_THREADS", "4"))
+SKIP = 77
+GUARD = 60  # seconds after the time is up, in which what does not hang has ended
+
+faulthandler.enable()
+warnings.simplefilter("error")
+gil_was_on = getattr(sys, "_is_gil_enabled", lambda: True)()
+free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+import cyevents  # noqa: E402
+
+failures = []
+
+
+def fail(what):
+    """Note a failure; the first is printed at once."""
+    failures.append(what)
+    if len(failures) == 1:
+        if isinstance(what, BaseException):
+            traceback.print_exception(what)
+        else:
+            print(what, file=sys.stderr)
+
+
+def skip(reason):
+    """End the program: it cannot be run here."""
+    print(f"{name()}: SKIPPED: {reason}", flush=True)
+    sys.exit(SKIP)
+
+
+def name():
+    """The program's name."""
+    return os.path.splitext(os.path.basename(sys.argv[0]))[0]
+
+
+class _ErrorLog(logging.Handler):
+    def emit(self, record):
+        fail(self.format(record))
+
+
+def _watch():
+    """Let nothing go unnoticed, and no thread have its way for long."""
+    sys.unraisablehook = lambda unraisable: fail(unraisable.exc_value or unraisable.err_msg)
+    threading.excepthook = lambda args: fail(args.exc_value)
+    logging.getLogger("cyevents").addHandler(_ErrorLog(logging.WARNING))
+    faulthandler.dump_traceback_later(SECONDS + GUARD, exit=True)
+    if not free_threaded:
+        sys.setswitchinterval(1e-5)
+    elif sys._is_gil_enabled() and (cyevents.backend == "cython" or not gil_was_on):
+        fail(f"the GIL is on with the {cyevents.backend} core on a free-threaded Python")
+
+
+def race(*jobs, finish=None):
+    """Run the jobs, over and over and in as many threads as are wanted, until the time is up; end the program.
+
+    `finish` is called when all is quiet, collects what is to be checked at the end, and returns how many more
+    emissions are thereby accounted for.
+    """
+    _watch()
+    count = max(THREADS, len(jobs))
+    accounted = [0] * count
+    together = threading.Barrier(count + 1)
+    over = threading.Event()
+
+    def run(number):
+        work = jobs[number % len(jobs)](number)
+        together.wait()
+        try:
+            for emissions in work:
+                accounted[number] += emissions
+                if over.is_set() or failures:
+                    break
+            work.close()
+        except BaseException as error:
+            fail(error)
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    together.wait()
+    begun = time.monotonic()
+    while time.monotonic() - begun < SECONDS and not failures:
+        time.sleep(min(0.02, SECONDS))
+    over.set()
+    for thread in threads:
+        thread.join()
+    seconds = time.monotonic() - begun
+    emissions = sum(accounted)
+    try:
+        if finish is not None and not failures:
+            emissions += finish() or 0
+        gc.collect()
+    except BaseException as error:
+        fail(error)
+    if not emissions:
+        fail("no emission was accounted for")
+    faulthandler.cancel_dump_traceback_later()
+    sys.unraisablehook = sys.__unraisablehook__  # what happens at exit is printed
+    python = platform.python_version() + "t" * free_threaded
+    print(
+        f"{name()}: {cyevents.backend} core, Python {python}: {count} threads, {seconds:.1f} seconds,"
+        f" {emissions} emissions accounted for" + ", FAILED" * bool(failures),
+        flush=True,
+    )
+    sys.exit(1 if failures else 0)
+
+
+# Handlers note their calls in a list that the emission brings along: (priority, name).
+
+
+def handler(name, priority=0):
+    """A function as a handler."""
+
+    def call(sender, calls, **kwargs):
+        calls.append((priority, name))
+
+    return call
+
+
+class Handler:
+    """A callable object as a handler, or its method."""
+
+    def __init__(self, name, priority=0):
+        self.call = (priority, name)
+
+    def __call__(self, sender, calls, **kwargs):
+        calls.append(self.call)
+
+    def method(self, sender, calls, **kwargs):
+        calls.append(self.call)
+
+
+def generator(name, priority=0):
+    """A generator function as a handler."""
+
+    def call(sender, calls, **kwargs):
+        calls.append((priority, name))
+        yield name
+
+    return call
+
+
+def coroutine(name, priority=0):
+    """A coroutine function as a handler. It notes its call after having suspended."""
+
+    async def call(sender, calls, **kwargs):
+        await asyncio.sleep(0)
+        calls.append((priority, name))
+
+    return call
+
+
+class Witnesses:
+    """Handlers of all kinds that are connected throughout, each of which is called once by each emission, in order.
+
+    Connected to the first event, or to each in turn if there are more (a pattern, say). Other handlers may be
+    connected with priorities of their own: those of a call must never rise.
+    """
+
+    def __init__(self, *events, awaited=False):
+        self._held = [
+            (handler("first", 30), {"priority": 30}),
+            (Handler("method", 20).method, {"priority": 20}),
+            (Handler("object", 10), {"priority": 10, "condition": lambda sender, **kwargs: True}),
+            (generator("generator", -10), {"priority": -10}),
+            (Handler("last", -30).method, {"priority": -30, "weak": False}),
+        ]
+        if awaited:
+            self._held.insert(3, (coroutine("coroutine", 0), {"priority": 0}))
+            self._held.insert(5, (handler("thread", -20), {"priority": -20, "thread": True}))
+        for (each, options), event in zip(self._held, itertools.cycle(events)):
+            event.connect(each, **options)
+        self.expected = ["first", "method", "object", "generator", "last"]
+        if awaited:
+            self.expected = ["first", "method", "object", "coroutine", "generator", "thread", "last"]
+
+    def emit(self, event, sender="sender", **kwargs):
+        """Emit, and account for it; return the names of all handlers that were called."""
+        calls = []
+        results = event.emit(sender, calls, **kwargs)
+        return self.account(calls, results)
+
+    async def emit_async(self, event, sender="sender", **kwargs):
+        """Emit and await, and account for it; return the names of all handlers that were called."""
+        calls = []
+        results = await event.emit_async(sender, calls, **kwargs)
+        return self.account(calls, results)
+
+    def account(self, calls, results):
+        """Check what an emission has called: the witnesses, each once and in order; and nothing twice."""
+        names = [name for _, name in calls]
+        assert [name for name in names if name in self.expected] == self.expected, calls
+        assert len(set(names)) == len(names), calls
+        priorities = [priority for priority, _ in calls]
+        assert priorities == sorted(priorities, reverse=True), calls
+        assert ["generator"] in results
+        return names
