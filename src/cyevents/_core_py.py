@@ -484,9 +484,13 @@ class EventCore(_Parametrised[SenderT]):
             snapshot = self._snapshot(sender)
         results: list[Any] = []
         errors: list[Exception] = []
-        canceller = self._dispatch(snapshot.entries, sender, args, kwargs, results, errors, None)
-        if errors:
-            raise self._grouped(errors)
+        try:
+            canceller = self._dispatch(snapshot.entries, sender, args, kwargs, results, errors, None)
+            if errors:
+                raise self._grouped(errors)
+        finally:
+            if errors:
+                errors.clear()  # or they would refer to themselves by their tracebacks
         return results if canceller is None else Cancelled(results, canceller, self)
 
     def _dispatch(
