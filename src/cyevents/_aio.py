@@ -122,8 +122,8 @@ class _Job:
         try:
             self.start()
         except Exception as error:
-            self.drop()
             _report(self.loop, error, self.handler, self.event, None)
+            self.drop()
 
     def done(self, task: asyncio.Task[Any]) -> None:
         """See to its exception, which nobody awaits, and forget it."""
@@ -134,10 +134,14 @@ class _Job:
                 return
             policy = self.event._error_policy()
             if callable(policy) and isinstance(error, Exception):
-                policy(error, self.handler, self.event, self.sender)
-            else:
-                _report(self.loop, error, self.handler, self.event, task)
+                try:
+                    policy(error, self.handler, self.event, self.sender)
+                    return
+                except Exception as another:  # told before it is forgotten: `drain` waits for that
+                    error = another
+            _report(self.loop, error, self.handler, self.event, task)
         finally:
+            error = None  # or it would refer to itself by its traceback
             _jobs.pop(self, None)
             self.task = None  # whose context refers to this job
 
@@ -570,7 +574,10 @@ class _Emission(Pending):
         except BaseException:
             self.not_started(task, coroutine)
             raise
-        return task
+        try:
+            return task
+        finally:
+            del task  # what an eager start raises refers to this frame
 
     # The end of one priority
 
