@@ -1178,6 +1178,36 @@ def test_what_a_callable_on_error_raises_there_is_not_lost(api, ns, run, caplog,
         assert [record.exc_info[1] for record in errors_of(caplog)] == [worse]
 
 
+def test_drain_waits_until_what_a_callable_on_error_raises_has_been_told(api, ns):
+    order, telling, drained = [], threading.Event(), threading.Event()
+
+    class Slow(logging.Handler):
+        def emit(self, record):
+            telling.set()
+            drained.wait(0.2)
+            order.append("told")
+
+    def on_error(exception, handler, event, sender):
+        raise exception
+
+    @ns.on("x")
+    async def handler(sender):
+        raise ValueError
+
+    ns.on_error = on_error
+    slow = Slow()
+    logging.getLogger("cyevents").addHandler(slow)
+    try:
+        ns.emit("x")
+        assert telling.wait(GUARD)
+        assert api.drain(GUARD)
+        order.append("drained")
+        drained.set()
+    finally:
+        logging.getLogger("cyevents").removeHandler(slow)
+    assert order == ["told", "drained"]
+
+
 def test_an_async_handler_that_cannot_be_called_fails_in_the_emitter(api, ns, run):
     @ns.on("x")
     async def handler(sender, needed):

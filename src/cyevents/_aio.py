@@ -122,8 +122,8 @@ class _Job:
         try:
             self.start()
         except Exception as error:
-            self.drop()
             _report(self.loop, error, self.handler, self.event, None)
+            self.drop()
 
     def done(self, task: asyncio.Task[Any]) -> None:
         """See to its exception, which nobody awaits, and forget it."""
@@ -134,11 +134,16 @@ class _Job:
                 return
             policy = self.event._error_policy()
             if callable(policy) and isinstance(error, Exception):
-                policy(error, self.handler, self.event, self.sender)
-            else:
-                _report(self.loop, error, self.handler, self.event, task)
+                try:
+                    policy(error, self.handler, self.event, self.sender)
+                    return
+                except Exception as another:  # told before it is forgotten: `drain` waits for that
+                    error = another
+            _report(self.loop, error, self.handler, self.event, task)
         finally:
+            error = None  # or it would refer to itself by its traceback
             _jobs.pop(self, None)
+            self.task = None  # whose context refers to this job
 
     def drop(self) -> None:
         """Forget it, unless it has become a task, which will see to that."""
@@ -460,7 +465,9 @@ async def emit_async(event: Event[Any], sender: Any, args: tuple[Any, ...], kwar
         if emission.errors:
             raise event._grouped(emission.errors)
     finally:
-        raised = None  # or it would refer to itself by its traceback
+        raised = None  # or it would refer to itself by its traceback,
+        if emission.errors:
+            emission.errors.clear()  # as these would
         emission.outer = None
         try:
             _innermost.reset(token)
@@ -562,8 +569,9 @@ class _Emission(Pending):
             task.exception()  # it has been raised: not to be reported besides
 
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = self.loop.create_task(coroutine) if self.make is None else self.make_one(coroutine)
-        return task
+        if self.make is None:
+            return self.loop.create_task(coroutine)
+        return self.make_one(coroutine)  # type: ignore[no-any-return]
 
     # The end of one priority
 
@@ -617,7 +625,7 @@ class _Emission(Pending):
             try:
                 await _tick()  # many a handler waits for no more
             except GeneratorExit:
-                self._cancel()
+                self._abandon()
                 raise
             except asyncio.CancelledError as cancellation:
                 fatal = cancellation
@@ -634,7 +642,7 @@ class _Emission(Pending):
             try:
                 await self.waiter
             except GeneratorExit:  # closed from outside: nothing can be awaited any more
-                self._cancel()
+                self._abandon()
                 raise
             except asyncio.CancelledError as cancellation:
                 if fatal is None:
@@ -645,11 +653,18 @@ class _Emission(Pending):
                     self._cancel()
             finally:
                 self.waiter = None
-        return fatal
+        try:
+            return fatal
+        finally:
+            fatal = None  # or it would refer to itself by its traceback
 
     def _cancel(self) -> None:
         for task in self.tasks:
             task.cancel()
+
+    def _abandon(self) -> None:
+        self._cancel()
+        self._forget()  # their contexts refer to this
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         self.running -= 1
@@ -696,14 +711,16 @@ class _Emission(Pending):
             if to_raise:
                 self._raise_first(to_raise, failed)
         finally:
-            to_raise.clear()  # or they would refer to themselves by their tracebacks
+            task = error = raised = fatal = each = None  # or they would refer to themselves by their tracebacks
+            to_raise.clear()
+            failed.clear()
 
     def _collect(self, failed: list[_Failed]) -> None:
         """Put the tasks' errors among those of the sync handlers, in dispatch order."""
         ordered = [(place, 0, error) for place, error in zip(self.marks, self.errors, strict=True)]
         ordered += [(each.place, 1, each.error) for each in failed]
         ordered.sort(key=lambda row: row[:2])
-        self.errors = [error for _, _, error in ordered]
+        self.errors[:] = [error for _, _, error in ordered]
         self.marks[:] = [place for place, _, _ in ordered]
 
     def _raise_first(self, errors: list[BaseException], failed: list[_Failed]) -> NoReturn:
@@ -716,10 +733,11 @@ class _Emission(Pending):
                     each = known.get(id(error))
                     handler, task = (None, None) if each is None else (each.handler, each.task)
                     _report(self.loop, error, handler, self.event, task)
-            self.errors = []
+            self.errors.clear()
             raise first
         finally:
-            del first, errors, failed, known
+            first = error = each = task = None  # or they would refer to themselves by their tracebacks
+            del errors, failed, known
 
 
 class _Failed(NamedTuple):
@@ -749,37 +767,43 @@ def _fatal_among(tasks: Iterable[asyncio.Task[Any]]) -> BaseException | None:
 async def _in_thread(call: Callable[[], Any]) -> Any:
     """Run a sync handler in a thread, a generator whole. Once begun it is waited for, cancelled or not."""
     tickets = [None]  # taken by the thread when it begins, or by who calls it off before
+    outcome: list[tuple[Any, BaseException | None]] = []  # a worker's frame would keep what is returned
 
-    def run() -> tuple[Any, BaseException | None]:
+    def run() -> None:
         try:
             tickets.pop()
         except IndexError:
-            return None, None
+            return
         try:
             value = call()
             if kind_of_result(value) == GENERATOR:
                 value = _Consumed(*consume(value))
         except BaseException as error:
-            return None, error
-        return value, None
+            outcome.append((None, error))
+        else:
+            outcome.append((value, None))
 
     work = asyncio.ensure_future(asyncio.to_thread(run))
-    cancellation = None
-    while not work.done():
-        try:
-            await asyncio.wait((work,))
-        except asyncio.CancelledError as error:
-            cancellation = error
+    cancellation = raised = None
+    try:
+        while not work.done():
             try:
-                tickets.pop()
-            except IndexError:
-                continue
-            work.cancel()
-            raise
-    value, raised = work.result()
-    if raised is not None:
-        raise raised
-    if cancellation is not None:
-        raise cancellation
+                await asyncio.wait((work,))
+            except asyncio.CancelledError as error:
+                try:
+                    tickets.pop()
+                except IndexError:
+                    cancellation = error
+                    continue
+                work.cancel()
+                raise
+        work.result()
+        value, raised = outcome.pop()
+        if raised is not None:
+            raise raised
+        if cancellation is not None:
+            raise cancellation
+    finally:
+        del work, raised, cancellation  # or they would refer to themselves by their tracebacks
     kind = kind_of_result(value)
     return value if kind < 2 else await _as_coroutine(value, kind)

@@ -396,7 +396,10 @@ class Pending:
         except BaseException:
             self.not_started(task, coroutine)
             raise
-        return task
+        try:
+            return task
+        finally:
+            del task  # what an eager start raises refers to this frame
 
     def add(self, task: Any, handler: Any, results: list[Any]) -> None:
         """Take the value that a task has by now; else note it, and keep a place for its result.
@@ -510,9 +513,13 @@ class EventCore(_Parametrised[SenderT]):
             snapshot = self._snapshot(sender)
         results: list[Any] = []
         errors: list[Exception] = []
-        canceller = self._dispatch(snapshot.entries, sender, args, kwargs, results, errors, None)
-        if errors:
-            raise self._grouped(errors)
+        try:
+            canceller = self._dispatch(snapshot.entries, sender, args, kwargs, results, errors, None)
+            if errors:
+                raise self._grouped(errors)
+        finally:
+            if errors:
+                errors.clear()  # or they would refer to themselves by their tracebacks
         return results if canceller is None else Cancelled(results, canceller, self)
 
     def send(self, /, sender: SenderT | AnySender = ANY, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:

@@ -341,7 +341,7 @@ class Event(EventCore[SenderT]):
         return "raise" if policy is None else policy
 
     def _grouped(self, errors: list[Exception]) -> Exception:
-        return ExceptionGroup(f"{len(errors)} handlers of {self._name!r} failed", errors)
+        return ExceptionGroup(f"{len(errors)} handlers of {self._name!r} failed", errors.copy())  # it keeps the list
 
     def _condition_failed(self, error: Exception, entry: Entry, handler: Any, sender: Any) -> None:
         policy = self._error_policy()

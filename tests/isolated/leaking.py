@@ -1,0 +1,95 @@
+"""Leaks of every kind, made on purpose: `leaks` must find each of them."""
+
+import ctypes
+import sys
+import threading
+
+from leaks import main, scenario
+
+from cyevents import Event
+
+
+def handler(sender, **kwargs):
+    pass
+
+
+@scenario(cost=10)  # the first: it must not find what others have freed
+def memory_of_c():
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    yield lambda: ctypes.memset(libc.malloc(5_000), 1, 5_000)
+
+
+@scenario
+def an_object_that_is_kept():
+    event, kept = Event("x"), []
+    event.connect(handler)
+    yield lambda: (event.emit(1), kept.append(b"".join([b"kept"] * 50)))
+
+
+@scenario
+def one_in_a_hundred():
+    count, kept = 0, []
+
+    def operation():
+        nonlocal count
+        count += 1
+        if count % 100 == 0:
+            kept.append([])
+
+    yield operation
+
+
+@scenario
+def a_reference_too_many():
+    sender = object()
+    yield lambda: ctypes.pythonapi.Py_IncRef(ctypes.py_object(sender)), sender
+
+
+@scenario
+def a_reference_too_few():
+    sender = object()
+    for _ in range(100_000):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(sender))
+    yield lambda: ctypes.pythonapi.Py_DecRef(ctypes.py_object(sender)), sender
+
+
+@scenario
+def a_large_object():
+    kept = []
+    yield lambda: kept.append(bytes(1000))
+
+
+@scenario
+def a_cycle():
+    def operation():
+        cycle = []
+        cycle.append(cycle)
+
+    yield operation
+
+
+@scenario
+def what_waits_in_a_loop():
+    waiting = []
+
+    async def operation():
+        import asyncio
+
+        waiting.append(asyncio.ensure_future(asyncio.sleep(1000)))
+
+    yield operation
+    for task in waiting:
+        task.cancel()
+
+
+@scenario
+def an_entry_that_outlives_its_scenario():
+    event = Event("x")
+    event.connect(handler)
+    threading.main_thread().kept = event
+    yield lambda: None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

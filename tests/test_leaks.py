@@ -1,0 +1,45 @@
+"""Nothing leaks: the programs in `isolated` run in processes of their own, with fewer operations than by hand.
+
+`CYEVENTS_LEAK_OPERATIONS` says how many; a million is what they are made for.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OPERATIONS = os.environ.get("CYEVENTS_LEAK_OPERATIONS", "2000")
+PROGRAMS = Path(__file__).parent / "isolated"
+
+
+@pytest.fixture
+def scenarios(backend):
+    """Run the scenarios of a program: scenarios(program) -> its exit status and the lines that it printed."""
+
+    def run(program, operations=OPERATIONS):
+        process = subprocess.run(
+            [sys.executable, "-W", "error", PROGRAMS / program, operations],
+            env={**os.environ, "CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert process.stdout.startswith(f"core {backend}"), process.stderr
+        return process.returncode, [*process.stdout.splitlines()[1:], *process.stderr.splitlines()]
+
+    return run
+
+
+@pytest.mark.parametrize("program", sorted({path.name for path in PROGRAMS.glob("*.py")} - {"leaks.py", "leaking.py"}))
+def test_nothing_leaks(scenarios, program):
+    status, lines = scenarios(program)
+    assert [line for line in lines if ": flat" not in line] == []
+    assert status == 0
+    assert len(lines) > 9
+
+
+def test_leaks_of_all_kinds_are_found(scenarios):
+    status, lines = scenarios("leaking.py", "20000")
+    assert [line for line in lines if ": LEAKS" not in line] == [f"{len(lines) - 1} scenarios leak"]
+    assert status == 1
