@@ -711,7 +711,8 @@ class _Emission(Pending):
             if to_raise:
                 self._raise_first(to_raise, failed)
         finally:
-            task = error = raised = fatal = each = None  # or they would refer to themselves by their tracebacks
+            # Or they would refer to themselves by their tracebacks.
+            task = error = raised = fatal = each = None  # type: ignore[assignment]
             to_raise.clear()
             failed.clear()
 
@@ -736,7 +737,8 @@ class _Emission(Pending):
             self.errors.clear()
             raise first
         finally:
-            first = error = each = task = None  # or they would refer to themselves by their tracebacks
+            # Or they would refer to themselves by their tracebacks.
+            first = error = each = task = None  # type: ignore[assignment]
             del errors, failed, known
 
 

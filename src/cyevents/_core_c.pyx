@@ -473,6 +473,13 @@ cdef class Entry(ReferenceType):
         """Whether it is called as a function and an object."""
         return self._flags & _BOUND or (self._flags & _HELD and PyMethod_Check(<PyObject *>self.held))
 
+    cdef bint is_off(self) noexcept:
+        """Whether it is to be called no more: reconnecting is not disconnecting, but it may have been since."""
+        cdef int flags = CYE_LOAD(self._flags)
+        if flags & _REPLACED and not (self.line is not None and CYE_LOAD(self.line.stands)):
+            return True
+        return flags & _DEAD or (flags & _ONCE and not CYE_LOAD(self.tickets))
+
     cdef bint claim(self):
         """Spend a `once` entry: true for one caller alone, in whatever threads they are."""
         cdef bint claimed
@@ -1204,11 +1211,12 @@ cdef class EventCore:
         with lock:
             group = self._group_of(entry.place.key)
             current = None if group is None else cye_get(group.entries, entry.handler_key)
-            if current is entry or (current is None and entry.spent):
+            if current is entry or (current is None and entry.spent and not CYE_LOAD(entry._flags) & _REPLACED):
                 previous = _still_meant(previous)
-                if previous is not None and not previous.spent and _is_alive(previous, trash):
+                if previous is not None:
                     CYE_STORE(previous._flags, previous._flags & ~_REPLACED)
-                    self._put(previous, sender, trash)  # which replaces the entry: the handler stays connected
+                if previous is not None and not previous.spent and _is_alive(previous, trash):
+                    trash.append(self._put(previous, sender, trash))  # a reconnection, for emissions that have begun
                 else:
                     self._remove(entry, trash)
             else:
@@ -1370,7 +1378,9 @@ cdef Py_ssize_t run_common(
                     turn.function = function
                     turn.owner = owner
                     return i
-                if truth == 0 or CYE_LOAD((<Entry>entry)._flags) & _DEAD:  # the condition may have disconnected it
+                if truth == 0 or (
+                    CYE_LOAD((<Entry>entry)._flags) != flags and (<Entry>entry).is_off()  # by the condition
+                ):
                     release(function, owner)
                     i += 1
                     continue
@@ -1619,17 +1629,15 @@ cdef bint admit(
 ) except -1:
     """Whether an entry with flags is to be called, its turn having come. Spends it if it is to be called once."""
     cdef int truth
-    if flags & _DEAD:
+    if entry.is_off():
         return False
-    if flags & _REPLACED and not (entry.line is not None and CYE_LOAD(entry.line.stands)):
-        return False  # reconnecting is not disconnecting, but it has been disconnected since
     if flags & _CONDITION:
         truth = ask(<PyObject *>entry.condition, args, nargs, kwnames)
         if truth < 0:
             condition_raised(self, entry, function, owner, <object>args[0])
         if truth <= 0:
             return False
-        if CYE_LOAD(entry._flags) & _DEAD:  # the condition disconnected it
+        if entry.is_off():  # the condition disconnected it
             return False
     if flags & _ONCE:
         if not entry.claim():
@@ -1966,8 +1974,9 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
     if cls is not _plain_type or version != _plain_version or version == 0:
         method = cls.emit
         if method is not _emit:  # overridden, or replaced by a test
-            positionals = [<object>args[i] for i in range(1, nargs)]
-            return method(event, *positionals, **keywords(None, 0, args, nargs, kwnames))
+            given = keywords(None, 0, args, nargs, kwnames)
+            positionals = [<object>args[i] for i in range(1, nargs)] or [given.pop(_SENDER, ANY)]
+            return method(event, *positionals, **given)
         if _plain_type is None:
             _plain_type = cls
         if cls is _plain_type:
