@@ -427,9 +427,10 @@ cdef class Entry(ReferenceType):
         """The handler, or None once it is dead."""
         cdef PyObject *function
         cdef PyObject *owner
-        if self._flags & _HELD:
+        cdef int flags = CYE_LOAD(self._flags)
+        if flags & _HELD:
             return self.held
-        if not self._take(self._flags, &function, &owner):
+        if not self._take(flags, &function, &owner):
             return None
         try:
             return <object>function if owner is NULL else MethodType(<object>function, <object>owner)
@@ -471,7 +472,8 @@ cdef class Entry(ReferenceType):
 
     cdef bint is_method(self):
         """Whether it is called as a function and an object."""
-        return self._flags & _BOUND or (self._flags & _HELD and PyMethod_Check(<PyObject *>self.held))
+        cdef int flags = CYE_LOAD(self._flags)
+        return flags & _BOUND or (flags & _HELD and PyMethod_Check(<PyObject *>self.held))
 
     cdef bint is_off(self) noexcept:
         """Whether it is to be called no more: reconnecting is not disconnecting, but it may have been since."""
@@ -504,7 +506,7 @@ cdef class Entry(ReferenceType):
     @property
     def weak(self):
         """Whether the handler is held weakly."""
-        return not self._flags & _HELD
+        return not CYE_LOAD(self._flags) & _HELD
 
 
 cdef Entry _make_entry(handler, bint weak, int flags, Place place):
