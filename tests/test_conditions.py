@@ -205,6 +205,17 @@ def test_a_condition_may_disconnect_its_handler(event, target, fire):
     assert fire(event, 1) == ["other"]
 
 
+def test_a_condition_may_reconnect_its_handler_and_disconnect_it(event, target, fire):
+    def condition(sender):
+        target.connect(handler)
+        target.disconnect(handler)
+        return True
+
+    target.connect(handler, condition=condition)
+    assert fire(event, 1) == []
+    assert event.handlers == []
+
+
 # Exceptions
 
 

@@ -929,6 +929,37 @@ def test_an_emission_that_began_before_calls_a_restored_handler_once(event, fire
     assert fire(event, 1) == ["a"]
 
 
+def test_an_emission_that_began_in_a_connected_to_calls_a_restored_handler_once(event, fire):
+    handler = returning("a")
+    context = event.connected_to(handler, priority=1)
+
+    def end(sender):
+        context.__exit__(None, None, None)
+
+    event.connect(handler)
+    event.connect(end, priority=2)
+    context.__enter__()
+    assert fire(event, 1) == ["a"]
+    assert event.disconnect(end)
+    assert fire(event, 1) == ["a"]
+
+
+def test_connected_to_leaves_what_someone_changed_before_its_once_was_spent(event, fire):
+    handler = returning("a")
+
+    def reconnect(sender):
+        event.connect(handler, priority=2)
+
+    event.connect(handler)
+    context = event.connected_to(handler, once=True)
+    context.__enter__()
+    event.connect(reconnect, priority=3, once=True)
+    assert fire(event, 1) == ["a"]  # by the connection that stood when it began, which is spent
+    assert event.disconnect(handler)
+    context.__exit__(None, None, None)
+    assert event.handlers == []
+
+
 # handlers, has_handlers_for, repr
 
 

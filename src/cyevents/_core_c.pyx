@@ -372,6 +372,13 @@ cdef class Entry:
             function = function()
         return PyFunction_Check(<PyObject *>function)
 
+    cdef bint is_off(self):
+        """Whether it is to be called no more: reconnecting is not disconnecting, but it may have been since."""
+        cdef int flags = CYE_FLAGS(self._flags)
+        if flags & _REPLACED and not (self.line is not None and self.line.stands):
+            return True
+        return flags & _DEAD or (flags & _ONCE and not self.tickets)
+
     cdef bint claim(self):
         """Spend a `once` entry: true for one caller alone, in whatever threads they are."""
         cdef bint claimed
@@ -955,12 +962,14 @@ cdef class EventCore:
         with lock:
             group = self._group_of(entry.sender_key)
             current = None if group is None else group.entries.get(entry.handler_key)
-            if current is entry or (current is None and entry.spent):
-                self._remove(entry, trash)
+            if current is entry or (current is None and entry.spent and not entry._flags & _REPLACED):
                 previous = _still_meant(previous)
-                if previous is not None and not previous.spent and _is_alive(previous, trash):
+                if previous is not None:
                     CYE_SET_FLAGS(previous._flags, previous._flags & ~_REPLACED)
-                    self._put(previous, sender, trash)
+                if previous is not None and not previous.spent and _is_alive(previous, trash):
+                    trash.append(self._put(previous, sender, trash))  # a reconnection, for emissions that have begun
+                else:
+                    self._remove(entry, trash)
             else:
                 entry.before = (_still_meant(previous),)
         if _dead:
@@ -1249,17 +1258,15 @@ cdef bint admit(
 ) except -1:
     """Whether an entry with flags is to be called, its turn having come. Spends it if it is to be called once."""
     cdef int truth
-    if flags & _DEAD:
+    if entry.is_off():
         return False
-    if flags & _REPLACED and not (entry.line is not None and entry.line.stands):
-        return False  # reconnecting is not disconnecting, but it has been disconnected since
     if flags & _CONDITION:
         truth = ask(<PyObject *>entry.condition, args, nargs, kwnames)
         if truth < 0:
             condition_raised(self, entry, function, owner, <object>args[0])
         if truth <= 0:
             return False
-        if CYE_FLAGS(entry._flags) & _DEAD:  # the condition disconnected it
+        if entry.is_off():  # the condition disconnected it
             return False
     if flags & _ONCE:
         if not entry.claim():

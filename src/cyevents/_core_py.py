@@ -231,6 +231,11 @@ class Entry:
         if self.line is not None:
             self.line.stands = False
 
+    def is_off(self) -> bool:
+        """Whether it is to be called no more: reconnecting is not disconnecting, but it may have been since."""
+        replaced = self.flags & REPLACED and not (self.line is not None and self.line.stands)
+        return bool(self.flags & DEAD or replaced or self.spent)
+
     def claim(self) -> bool:
         """Spend a `once` entry: true for one caller alone, in whatever threads they are."""
         try:
@@ -557,10 +562,8 @@ class EventCore(_Parametrised[SenderT]):
 
     def _admit(self, entry: Entry, handler: Any, sender: Any, kwargs: dict[str, Any]) -> bool:
         """Whether an entry with flags is to be called, its turn having come. Spends it if it is to be called once."""
-        if entry.flags & DEAD:
+        if entry.is_off():
             return False
-        if entry.flags & REPLACED and not (entry.line is not None and entry.line.stands):
-            return False  # reconnecting is not disconnecting, but it has been disconnected since
         if entry.flags & CONDITION:
             assert entry.condition is not None
             try:
@@ -569,7 +572,7 @@ class EventCore(_Parametrised[SenderT]):
             except Exception as error:
                 self._condition_failed(error, entry, handler, sender)
                 return False
-            if entry.flags & DEAD:  # the condition disconnected it
+            if entry.is_off():  # the condition disconnected it
                 return False
         if entry.flags & ONCE:
             if not entry.claim():
@@ -828,12 +831,14 @@ class EventCore(_Parametrised[SenderT]):
         with lock:
             group = self._group_of(entry.sender_key)
             current = None if group is None else group.entries.get(entry.handler_key)
-            if current is entry or (current is None and entry.spent):
-                self._remove(entry, trash)
+            if current is entry or (current is None and entry.spent and not entry.flags & REPLACED):
                 previous = _still_meant(previous)
-                if previous is not None and not previous.spent and _is_alive(previous, trash):
+                if previous is not None:
                     previous.flags &= ~REPLACED
-                    self._put(previous, sender, trash)
+                if previous is not None and not previous.spent and _is_alive(previous, trash):
+                    trash.append(self._put(previous, sender, trash))  # a reconnection, for emissions that have begun
+                else:
+                    self._remove(entry, trash)
             else:
                 entry.before = (_still_meant(previous),)
         if _dead:
