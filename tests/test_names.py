@@ -536,3 +536,14 @@ def test_what_is_refused_by_position_connects_nothing(api, ns):
         with pytest.raises(TypeError):
             function(handler, api.ANY, True, 0, None, True)
     assert ns["x"].handlers == []
+
+
+def test_an_overridden_emit_is_given_the_sender_first(api, ns):
+    class Own(api.Event):
+        def emit(self, /, *args, **kwargs):
+            return [args, kwargs]
+
+    event = Own("x")
+    assert ns.emit(event) == [(api.ANY,), {}]
+    assert ns.emit(event, sender=1, a=2) == [(1,), {"a": 2}]
+    assert ns.emit(event, 1, 2, a=3) == [(1, 2), {"a": 3}]

@@ -1501,8 +1501,9 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
     if cls is not _plain_type or version != _plain_version or version == 0:
         method = cls.emit
         if method is not _emit:  # overridden, or replaced by a test
-            positionals = [<object>args[i] for i in range(1, nargs)]
-            return method(event, *positionals, **keywords(None, 0, args, nargs, kwnames))
+            given = keywords(None, 0, args, nargs, kwnames)
+            positionals = [<object>args[i] for i in range(1, nargs)] or [given.pop(_SENDER, ANY)]
+            return method(event, *positionals, **given)
         if _plain_type is None:
             _plain_type = cls
         if cls is _plain_type:
