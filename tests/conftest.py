@@ -91,6 +91,19 @@ def api(backend):
 
 
 @pytest.fixture
+def cores(request):
+    """The package with each of the cores at once, by backend."""
+    both = {}
+    for backend in request.config.backends:
+        both[backend] = package = load(backend)
+        for name in package.__all__:  # what is imported when asked for is this package's own now
+            getattr(package, name)
+    yield both
+    for package in both.values():
+        assert package.drain(timeout=10)
+
+
+@pytest.fixture
 def ns(api):
     """A namespace of its own."""
     return api.Namespace()

@@ -1,0 +1,377 @@
+"""What the programs of the model are made of: it stands at the head of each program, and is run with each library.
+
+A program is a list of statements, `do(lambda: ...)` or a `def`. Whatever happens is noted by `log`.
+"""
+
+import asyncio
+import collections
+import concurrent.futures
+import functools
+import gc
+import logging
+import re
+import threading
+import weakref
+
+import cyevents
+
+ANY = cyevents.ANY
+ns = cyevents.Namespace()
+names = globals()
+trace = []  # what has happened, in order
+aside = []  # what has happened in another thread, meanwhile
+census = weakref.WeakSet()  # objects and senders that are alive
+managers = {}  # `with` statements that are not over, and subscriptions
+fuel = 0  # how many more nested operations the current statement may make
+threaded = 0  # depth of calls that would be in a thread: see `Inline`
+count = 0  # operations, nested ones included
+warm = False  # whether `has_handlers_for` is asked after every statement, which leaves caches behind
+main = threading.get_ident()
+
+
+def log(*what):
+    line = " ".join(each if isinstance(each, str) else label(each) for each in what)
+    (trace if threading.get_ident() == main else aside).append(re.sub("0x[0-9a-f]+", "0x", line))
+
+
+def label(thing):
+    """A text for a value, which is the same whichever library the program runs with."""
+    if thing is ANY:
+        return "ANY"
+    if isinstance(thing, cyevents.Cancelled):
+        return f"Cancelled({label(list(thing))}, by {label(thing.handler)}, of {label(thing.event)})"
+    if isinstance(thing, (list, tuple)):
+        return f"{type(thing).__name__}({', '.join(map(label, thing))})"
+    if isinstance(thing, dict):
+        return f"{{{', '.join(f'{label(key)}: {label(value)}' for key, value in thing.items())}}}"
+    if isinstance(thing, BaseExceptionGroup):
+        return f"ExceptionGroup({thing.message}: {label(thing.exceptions)})"
+    if isinstance(thing, BaseException):
+        return f"{type(thing).__name__}({thing})"
+    if isinstance(thing, functools.partial):
+        return f"partial({label(thing.func)})"
+    if isinstance(getattr(thing, "__self__", None), (Obj, collections.deque, list)):  # bound methods
+        return f"{label(getattr(thing.__self__, 'name', 'deque'))}.{thing.__name__}"
+    if isinstance(thing, int) and 1 << 32 < thing < 1 << 64:
+        return "an id"
+    if thing is None or isinstance(thing, (str, bytes, int, float)):
+        return f"{type(thing).__name__} {thing!r}"
+    return getattr(thing, "__name__", None) or getattr(thing, "name", None) or type(thing).__name__
+
+
+class Boom(Exception):
+    pass
+
+
+class Fatal(BaseException):
+    pass
+
+
+class Text(str):
+    pass
+
+
+class Number(int):
+    pass
+
+
+class Obj:
+    """A sender, and the owner of methods."""
+
+    def __init__(self, name):
+        self.name = name
+        census.add(self)
+
+    def sync(self, sender, /, *args, **kwargs):
+        log(self.name, "sync", sender, args, kwargs)
+        return f"{self.name} sync"
+
+    async def coroutine(self, sender, /, *args, **kwargs):
+        log(self.name, "coroutine", sender, args, kwargs)
+        await turns(1)
+        return f"{self.name} coroutine"
+
+    def generator(self, sender, /, *args, **kwargs):
+        log(self.name, "generator", sender, args, kwargs)
+        yield self.name
+        yield None
+
+    async def async_generator(self, sender, /, *args, **kwargs):
+        log(self.name, "async generator", sender, args, kwargs)
+        yield self.name
+        await turns(1)
+        yield False
+
+    def __call__(self, sender, /, *args, **kwargs):
+        log(self.name, "called", sender, args, kwargs)
+        return f"{self.name} called"
+
+
+class Async(Obj):
+    async def __call__(self, sender, /, *args, **kwargs):
+        log(self.name, "called", sender, args, kwargs)
+        return False
+
+
+# Operations
+
+
+def outcome(thunk):
+    global count
+    count += 1
+    try:
+        log("->", thunk())
+    except Exception as error:
+        log("-> raised", error)
+
+
+def begin():
+    global fuel
+    fuel = 8
+    logger.handlers = [logged]
+
+
+def do(thunk):
+    """Do something where no event loop runs."""
+    begin()
+    try:
+        outcome(thunk)
+    except BaseException as error:
+        log("-> raised", error)
+    cyevents.drain(30)
+    trace.extend(sorted(aside))
+    aside.clear()
+    observe()
+
+
+def do_in_loop(thunk):
+    """Do something where a loop runs: if it is a coroutine, await it, and cancel it if it comes to nothing."""
+    begin()
+    try:
+        loop.run_until_complete(in_loop(thunk))
+    except BaseException as error:
+        log("-> raised", error)
+    observe()
+
+
+async def in_loop(thunk):
+    global count
+    count += 1
+    try:
+        result = thunk()
+        if asyncio.iscoroutine(result):
+            task = asyncio.ensure_future(result)
+            await quiet()
+            if not task.done():
+                log("cancelling")
+                task.cancel()
+            result = await task
+        log("->", result)
+    except BaseException as error:
+        log("-> raised", error)
+    await quiet()
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        log("cancelling a scheduled one")
+        task.cancel()
+    await quiet()
+    log("left behind:", len(asyncio.all_tasks()) - 1, await cyevents.drain_async(30))
+
+
+def nested(thunk):
+    """Do something within a handler or a condition; in a thread, where the order would be by chance, nothing."""
+    global fuel
+    if fuel > 0 and threading.get_ident() == main and not threaded:
+        fuel -= 1
+        outcome(thunk)
+
+
+async def nested_async(thunk):
+    global fuel, count
+    if fuel > 0 and threading.get_ident() == main and not threaded:
+        fuel -= 1
+        count += 1
+        try:
+            log("->", await thunk())
+        except Exception as error:
+            log("-> raised", error)
+
+
+async def turns(number):
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def forever():
+    """Wait until cancelled; in the background loop, which nobody cancels, do not."""
+    if threading.get_ident() == main:
+        log("waiting")
+        try:
+            await loop.create_future()
+        finally:
+            log("waited")
+
+
+async def later(value):
+    await turns(1)
+    return value
+
+
+async def quiet():
+    """Let the loop go round until nothing is left that could run."""
+    await asyncio.sleep(0)
+    while loop._ready:
+        await asyncio.sleep(0)
+
+
+def kill(*dying):
+    """Let go of handlers, objects and senders, by their names."""
+    for name in dying:
+        names.pop(name, None)
+
+
+def reborn(name):
+    """Let an object die, and make another, with its id if it can be had."""
+    old = id(names[name])
+    names.pop(name)
+    others = []
+    for _ in range(50):
+        others.append(Obj(name))
+        if id(others[-1]) == old:
+            break
+    names[name] = others.pop()
+
+
+def enter(key, manager):
+    leave(key)
+    manager.__enter__()
+    managers[key] = manager
+
+
+def leave(key):
+    if key in managers:
+        managers.pop(key).__exit__(None, None, None)
+
+
+def within(manager, thunk):
+    with manager:
+        return thunk()
+
+
+def subscribe(key, subscription):
+    managers[key] = subscription
+
+
+def cancel(key):
+    subscription = managers.pop(key, None)
+    return subscription and subscription.cancel()
+
+
+def delete(name):
+    del ns[name]
+
+
+def policy(where, value):
+    where.on_error = value
+
+
+def sink(error, handler, event, sender):
+    log("on_error", error, handler, event, sender)
+
+
+def thrower(error, handler, event, sender):
+    log("on_error throws", error, handler)
+    raise Boom("thrown by on_error")
+
+
+def value(sender):
+    """A sender as it is told apart: of equal ones any may be the one that is kept."""
+    return str(sender) if isinstance(sender, Text) else int(sender) if isinstance(sender, Number) else sender
+
+
+def look(event):
+    for each in event.handlers:
+        log(
+            *(
+                "  ",
+                each.handler,
+                value(each.sender),
+                "priority",
+                each.priority,
+                "if",
+                each.condition,
+                "weak",
+                each.weak,
+            ),
+            *("once", each.once, each.kind, "with_event", each.with_event, "thread", each.thread, each.pattern),
+        )
+
+
+def observe():
+    """Look at everything that is to be seen from outside."""
+    gc.collect()
+    log("namespace:", list(ns))
+    for event in {id(event): event for event in [*old.values(), *ns.values()]}.values():
+        log(event)
+        look(event)
+        if warm:
+            for name in ("ANY", "s0", "s1", "deque"):
+                log("  has handlers for", name, event.has_handlers_for(names.get(name)))
+            log(
+                "  and for",
+                [
+                    each
+                    for each in ("text", 7, 1, True, id(names.get("s0")), b"raw", many)
+                    if event.has_handlers_for(each)
+                ],
+            )
+
+
+def finish():
+    """Let go of everything, and see that it is gone."""
+    for key in list(managers):
+        if hasattr(managers[key], "cancel"):
+            cancel(key)
+        else:
+            leave(key)
+    for event in [*old.values(), *ns.values(), *map(ns.event, ("user.*", "*", "!a", "user.?reated"))]:
+        event.clear()
+    kill(*[name for name in names if re.fullmatch("[hkosp][0-9]|c0", name)])
+    gc.collect()
+    log("alive:", len(census))
+
+
+# Where it runs
+
+
+class Inline(concurrent.futures.ThreadPoolExecutor):
+    """Threads that are none, so that a program does the same each time."""
+
+    def submit(self, function, /, *args, **kwargs):
+        global threaded
+        future = concurrent.futures.Future()
+        threaded += 1
+        try:
+            future.set_result(function(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        threaded -= 1
+        return future
+
+
+class Logged(logging.Handler):
+    def emit(self, record):
+        if record.exc_info:  # not the deaths, which are noted when the library gets round to it
+            log("logged", record.levelname, record.exc_info[1])
+
+
+loop = asyncio.new_event_loop()
+loop.set_default_executor(Inline())
+loop.set_exception_handler(lambda loop, context: log("unhandled", context["exception"]))
+logger = logging.getLogger("cyevents")
+logged = Logged()
+logger.propagate = False
+logger.setLevel(logging.DEBUG)
+old = {name: ns.event(name) for name in ("a", "user.created", "user.deleted")}
+many = (1, 2, 3)
+deque = collections.deque(maxlen=5)
+plain = []

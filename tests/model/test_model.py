@@ -1,0 +1,244 @@
+"""Both cores against the naive model: random programs, compared after every statement.
+
+`CYEVENTS_MODEL_EXAMPLES=20000 python -m pytest tests/model -s` runs so many programs instead of the few of the ordinary
+suite, other ones each time, and tells how many operations were compared.
+"""
+
+import collections
+import difflib
+import faulthandler
+import functools
+import gc
+import os
+import runpy
+import time
+import types
+import warnings
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+HERE = Path(__file__).parent
+PREAMBLE = (HERE / "preamble.py").read_text()
+PREAMBLE_CODE = compile(PREAMBLE.replace("import cyevents\n", ""), "preamble", "exec")
+PROGRAMS = types.SimpleNamespace(**runpy.run_path(str(HERE / "programs.py")))
+EXAMPLES = int(os.environ.get("CYEVENTS_MODEL_EXAMPLES") or 0)
+
+
+@pytest.fixture
+def libraries(cores):
+    """The model and the cores, by name."""
+    return {"model": types.SimpleNamespace(**runpy.run_path(str(HERE / "naive.py"))), **cores}
+
+
+@functools.cache
+def compiled(statement):
+    return compile(statement, "program", "exec")
+
+
+class Worlds:
+    """One program, run with several libraries at once."""
+
+    made = 0
+
+    def __init__(self, libraries):
+        Worlds.made += 1
+        if Worlds.made % 50 == 0:
+            gc.unfreeze()
+            gc.collect()
+        gc.freeze()  # garbage is collected after each statement: not among what was there before
+        self.globals = {}
+        for name, library in libraries.items():
+            self.globals[name] = {"__name__": "preamble", "cyevents": library}
+            exec(PREAMBLE_CODE, self.globals[name])
+        self.program = []
+        self.lines = 0
+
+    def run(self, statement):
+        """Run a statement in each world, and compare what was noted there: return how one differs, if it does."""
+        self.program.append(statement)
+        code = compiled(statement)
+        traces = {}
+        for name, names in self.globals.items():
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                exec(code, names)
+            never = [str(each.message) for each in warned if "never awaited" in str(each.message)]
+            traces[name] = names["trace"] + never
+            names["trace"] = []
+        expected = traces.pop("model")
+        self.lines += len(expected)
+        for name, trace in traces.items():
+            if trace != expected:
+                return "\n".join(difflib.unified_diff(expected, trace, "model", name, lineterm=""))
+        return None
+
+    def close(self):
+        for names in self.globals.values():
+            names["loop"].close()
+
+
+def run_all(libraries, program):
+    """Run a program; return how one library differs from the model in the end, and the statements until then."""
+    worlds = Worlds(libraries)
+    try:
+        for statement in program:
+            difference = worlds.run(statement)
+            if difference is not None:
+                return difference, worlds.program
+    except (NameError, SyntaxError):  # too much was left out
+        pass
+    finally:
+        worlds.close()
+    return None, program
+
+
+def reduced(libraries, program):
+    """The program without the statements, and the lines of functions, that it needs not to show a difference."""
+    _, program = run_all(libraries, program)
+
+    def without(parts, build):
+        """Leave out of the parts what can be, from the end, since what comes later rests on what came before."""
+        nonlocal program
+        for size in (32, 8, 3, 1):
+            at = len(parts) - size
+            while at >= 0 and time.monotonic() < until:
+                rest = parts[:at] + parts[at + size :]
+                difference, candidate = run_all(libraries, build(rest))
+                if difference is not None:
+                    program, parts = candidate, rest
+                at = min(at - 1, len(parts) - size)
+        return parts
+
+    before = None
+    until = time.monotonic() + 30
+    while before != program and time.monotonic() < until:
+        before = program
+        without(program[:], lambda statements: statements)
+        for at, statement in enumerate(program):
+            head, *lines = statement.split("\n")
+            lines = without(
+                lines, lambda lines, at=at, head=head: [*program[:at], "\n".join([head, *lines]), *program[at + 1 :]]
+            )
+    return program
+
+
+class Machine(RuleBasedStateMachine):
+    """Makes programs, a statement at a time."""
+
+    libraries = {}
+    counts = collections.Counter()
+
+    def __init__(self):
+        super().__init__()
+        self.worlds = Worlds(self.libraries)
+        self.agree = True
+
+    def do(self, expression, in_loop=False):
+        self.run(f"{'do_in_loop' if in_loop else 'do'}(lambda: {expression})")
+
+    def define(self, name, head, body):
+        self.run(f"{PROGRAMS.function(head, body)}census.add({name})")
+
+    def run(self, statement):
+        try:
+            difference = self.worlds.run(statement)
+        except BaseException:
+            self.agree = False
+            raise
+        if difference is not None:
+            self.agree = False
+            program = reduced(self.libraries, self.worlds.program)
+            difference, _ = run_all(self.libraries, program)
+            script = "\n".join([PREAMBLE, *program, "print(*trace, sep='\\n')"])
+            raise AssertionError(f"a core differs from the model:\n{difference}\n\nThe program:\n\n{script}")
+
+    # What is drawn, is drawn inside: Hypothesis would print the strategies, which are large.
+
+    @initialize(data=st.data(), warm=st.booleans())
+    def begin(self, data, warm):
+        self.run(f"warm = {warm}")
+        self.run("o0, o1, c0, s0, s1 = Obj('o0'), Obj('o1'), Async('c0'), Obj('s0'), Obj('s1')")
+        for name in PROGRAMS.FUNCTIONS:
+            self.define_handler(data, name)
+        for name in PROGRAMS.CONDITIONS:
+            self.define_condition(data, name)
+        self.run("p0 = functools.partial(h0)")
+        self.connect(data)
+
+    @rule(data=st.data(), what=st.sampled_from(["emit"] * 4 + ["emit_async"] * 3 + ["connect"] * 3 + ["span"] * 3))
+    def use(self, data, what):
+        if what == "connect":
+            self.connect(data)
+        elif what == "span":
+            self.do(data.draw(PROGRAMS.spans), in_loop=data.draw(st.booleans()))
+        elif what == "emit":
+            self.do(data.draw(PROGRAMS.emissions), in_loop=data.draw(st.booleans()))
+        else:
+            self.do(data.draw(PROGRAMS.async_emissions), in_loop=True)
+
+    @rule(
+        data=st.data(),
+        what=st.sampled_from(["handler"] * 3 + ["condition", "disconnect", "lose", "policy", "subscribe"]),
+    )
+    def change(self, data, what):
+        if what == "handler":
+            self.define_handler(data, data.draw(st.sampled_from(PROGRAMS.FUNCTIONS)))
+        elif what == "condition":
+            self.define_condition(data, data.draw(st.sampled_from(PROGRAMS.CONDITIONS)))
+        else:
+            self.do(data.draw(PROGRAMS.CHANGES[what]))
+
+    def connect(self, data):
+        connections = [data.draw(PROGRAMS.connections) for _ in range(data.draw(st.integers(1, 5)))]
+        self.do(f"({', '.join(connections)},)")
+
+    def define_handler(self, data, name):
+        kind = data.draw(st.sampled_from(list(PROGRAMS.BODIES)))
+        head = f"def {name}" if kind in ("sync", "generator") else f"async def {name}"
+        self.define(name, head, data.draw(PROGRAMS.BODIES[kind]))
+
+    def define_condition(self, data, name):
+        self.define(name, f"def {name}", data.draw(PROGRAMS.condition_bodies))
+
+    def teardown(self):
+        if self.agree:
+            self.run("finish()")
+        self.worlds.close()
+        self.counts.update(
+            programs=1,
+            statements=len(self.worlds.program),
+            operations=self.worlds.globals["model"]["count"],
+            lines=self.worlds.lines,
+        )
+
+
+PROFILE = (
+    {"max_examples": EXAMPLES, "stateful_step_count": 60}
+    if EXAMPLES
+    else {"max_examples": 150, "stateful_step_count": 30, "derandomize": True}
+)
+
+
+def test_both_cores_do_what_the_model_does(libraries, record_property):
+    Machine.libraries = libraries
+    Machine.counts.clear()
+    if EXAMPLES:
+        faulthandler.cancel_dump_traceback_later()  # it is to take long
+    profile = settings(
+        **PROFILE,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],  # it is the program that is reduced
+        verbosity=Verbosity.quiet,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        run_state_machine_as_test(Machine, settings=profile)
+    finally:
+        told = ", ".join(f"{number} {what}" for what, number in Machine.counts.items())
+        record_property("compared", told)
+        print(f"\nmodel: compared with each of {len(libraries) - 1} cores: {told} of what was seen")
