@@ -242,3 +242,78 @@ def test_both_cores_do_what_the_model_does(libraries, record_property):
         told = ", ".join(f"{number} {what}" for what, number in Machine.counts.items())
         record_property("compared", told)
         print(f"\nmodel: compared with each of {len(libraries) - 1} cores: {told} of what was seen")
+
+
+# What the machine has found, and what it meets seldom.
+KNOWN = {
+    "a condition reconnects and disconnects": """
+def k0(sender, /, **kwargs):
+    nested(lambda: ns.event('a').connect(h0))
+    nested(lambda: ns.event('a').disconnect(h0))
+    return True
+===
+do(lambda: ns.event('a').connect(h0, condition=k0))""",
+    "a connection for a time ends within an emission": """
+def h1(sender, /, *args, **kwargs):
+    nested(lambda: leave('m0'))
+===
+do(lambda: (ns.event('a').connect(h0), enter('m0', ns.event('a').connected_to(h0, priority=1))))
+===
+do(lambda: ns.event('a').connect(h1, priority=5))""",
+    "a connection for a time is changed before it is spent": """
+def h1(sender, /, *args, **kwargs):
+    nested(lambda: ns.event('a').connect(h0, priority=7))
+===
+do(lambda: (ns.event('a').connect(h0), enter('m0', ns.event('a').connected_to(h0, priority=3, once=True))))
+===
+do(lambda: ns.event('a').connect(h1, priority=5, once=True))""",
+    "reconnected and disconnected within an emission": """
+def h1(sender, /, *args, **kwargs):
+    nested(lambda: ns.event('a').connect(h0))
+    nested(lambda: ns.event('a').disconnect(h0))
+===
+do(lambda: (ns.event('a').connect(h0), ns.event('a').connect(h1, priority=5)))""",
+    "two cancel in one priority": """
+async def h1(sender, /, *args, **kwargs):
+    await turns(2)
+    return False
+===
+async def h2(sender, /, *args, **kwargs):
+    return False
+===
+do(lambda: (ns.event('a').connect(h1), ns.event('a').connect(h2), ns.event('a').connect(h0, priority=-1)))""",
+    "several fail in one priority": """
+async def h1(sender, /, *args, **kwargs):
+    await turns(2)
+    raise Boom('first')
+===
+def h2(sender, /, *args, **kwargs):
+    raise Boom('second')
+===
+async def h3(sender, /, *args, **kwargs):
+    raise Boom('third')
+===
+do(lambda: (ns.event('a').connect(h1), ns.event('a').connect(h2), ns.event('a').connect(h3)))
+===
+do(lambda: policy(ns, 'group'))""",
+    "one is fatal while others wait": """
+async def h1(sender, /, *args, **kwargs):
+    await forever()
+===
+async def h2(sender, /, *args, **kwargs):
+    await turns(1)
+    raise Fatal('second')
+===
+do(lambda: (ns.event('a').connect(h1), ns.event('a').connect(h2), ns.event('a').connect(h0, priority=-1)))""",
+}
+EMISSIONS = ["do(lambda: ns.event('a').emit(1))", "do_in_loop(lambda: ns.event('a').emit_async(1))"]
+
+
+@pytest.mark.parametrize("emission", EMISSIONS, ids=["emit", "emit_async"])
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_programs(libraries, name, emission):
+    handler = "def h0(sender, /, *args, **kwargs):\n    log('h0')\n    return 1"
+    statements = [statement.strip() for statement in KNOWN[name].split("===")]
+    after = ["do(lambda: ns.event('a').disconnect(h0))", "do(lambda: leave('m0'))", emission]
+    difference, _ = run_all(libraries, [handler, *statements, emission, *after])
+    assert difference is None, difference
