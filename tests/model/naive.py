@@ -71,10 +71,10 @@ def holder_of_handler(handler, weak):
     return lambda: None if owner() is None else getattr(owner(), name)
 
 
-def holder_of_sender(sender):
+def holder_of_sender(sender, died):
     """A function that returns a list of the sender, which is empty once that is dead."""
     try:
-        reference = None if value_type(sender) or sender is ANY else weakref.ref(sender)
+        reference = None if value_type(sender) or sender is ANY else weakref.ref(sender, lambda _: died())
     except TypeError:
         reference = None
     if reference is None:
@@ -88,7 +88,7 @@ class Connection:
     def __init__(self, event, handler, sender, weak, priority, condition, once, with_event, thread):
         self.event = event
         self.get_handler = holder_of_handler(handler, weak)
-        self.get_sender = holder_of_sender(sender)
+        self.get_sender = holder_of_sender(sender, self.let_go)
         self.for_any = sender is ANY
         self.weak = weak
         self.priority = int(priority)
@@ -594,7 +594,9 @@ async def wait(tasks, raised):
         for task in tasks:
             task.cancel()
 
-    if not tasks or (raised is None and all(task.done() and not is_fatal(task) and not task.exception() for task in tasks)):
+    if not tasks or (
+        raised is None and all(task.done() and not is_fatal(task) and not task.exception() for task in tasks)
+    ):
         return fatal
     try:
         if not fatal and not any(map(is_fatal, tasks)):

@@ -243,8 +243,8 @@ def reborn(name):
 
 def enter(key, manager):
     leave(key)
-    managers[key] = manager
     manager.__enter__()
+    managers[key] = manager
 
 
 def leave(key):
@@ -283,10 +283,25 @@ def thrower(error, handler, event, sender):
     raise Boom("thrown by on_error")
 
 
+def value(sender):
+    """A sender as it is told apart: of equal ones any may be the one that is kept."""
+    return str(sender) if isinstance(sender, Text) else int(sender) if isinstance(sender, Number) else sender
+
+
 def look(event):
     for each in event.handlers:
         log(
-            *("  ", each.handler, each.sender, "priority", each.priority, "if", each.condition, "weak", each.weak),
+            *(
+                "  ",
+                each.handler,
+                value(each.sender),
+                "priority",
+                each.priority,
+                "if",
+                each.condition,
+                "weak",
+                each.weak,
+            ),
             *("once", each.once, each.kind, "with_event", each.with_event, "thread", each.thread, each.pattern),
         )
 
@@ -301,7 +316,14 @@ def observe():
         if warm:
             for name in ("ANY", "s0", "s1", "deque"):
                 log("  has handlers for", name, event.has_handlers_for(names.get(name)))
-            log("  and for", [each for each in ("text", 7, id(names.get("s0")), b"raw", many, True) if event.has_handlers_for(each)])
+            log(
+                "  and for",
+                [
+                    each
+                    for each in ("text", 7, 1, True, id(names.get("s0")), b"raw", many)
+                    if event.has_handlers_for(each)
+                ],
+            )
 
 
 def finish():

@@ -4,7 +4,10 @@
 suite, other ones each time, and tells how many operations were compared.
 """
 
+import collections
 import difflib
+import faulthandler
+import functools
 import gc
 import os
 import runpy
@@ -21,176 +24,31 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 HERE = Path(__file__).parent
 PREAMBLE = (HERE / "preamble.py").read_text()
 PREAMBLE_CODE = compile(PREAMBLE.replace("import cyevents\n", ""), "preamble", "exec")
+PROGRAMS = types.SimpleNamespace(**runpy.run_path(str(HERE / "programs.py")))
 EXAMPLES = int(os.environ.get("CYEVENTS_MODEL_EXAMPLES") or 0)
-
-# Programs: texts of expressions
-
-EVENTS = ["a", "user.created", "user.deleted"]
-PATTERNS = ["user.*", "*", "!a", "user.?reated"]
-FUNCTIONS = [f"h{number}" for number in range(5)]
-OBJECTS = ["o0", "o1", "c0"]
-CONDITIONS = ["k0", "k1"]
-METHODS = ["o0.sync", "o0.coroutine", "o1.generator", "o1.async_generator", "o1.sync"]
-HANDLERS = FUNCTIONS * 3 + METHODS + ["o0", "c0", "p0", "deque.append", "plain.append", "lambda *_, **__: 'temporary'"]
-SENDERS = ["ANY", "s0", "s0", "s1", "'text'", "Text('text')", "7", "Number(7)", "id(s0)", "True", "b'raw'", "None", "many"]
-POLICIES = ["None", "None", "'raise'", "'group'", "'group'", "sink", "thrower"]
-KEYS = ["m0", "m1", "m2"]
-
-names = st.sampled_from(EVENTS)
-handlers = st.sampled_from(HANDLERS)
-senders = st.sampled_from(SENDERS)
-keys = st.sampled_from(KEYS)
-events = st.one_of(
-    names.map("ns.event({!r})".format), names.map("ns.event({!r})".format), names.map("old[{!r}]".format)
-)
-connectables = st.one_of(events, events, st.sampled_from(PATTERNS).map("ns.event({!r})".format))
-values = st.sampled_from(["None", "1", "0", "'x'", "[]", "False", "(1, 2)"])
-
-
-def text(template, **parts):
-    """Texts made of a template and strategies for its parts."""
-    return st.fixed_dictionaries(parts).map(lambda given: template.format(**given))
-
-
-def joined(*parts):
-    return st.tuples(*parts).map(lambda texts: "".join(texts))
-
-
-def maybe(template, strategy=None):
-    """Nothing, mostly, or the template with something in it."""
-    filled = st.just(template) if strategy is None else strategy.map(template.format)
-    return st.one_of(st.just(""), st.just(""), filled)
-
-
-options = joined(
-    maybe(", sender={}", senders),
-    maybe(", weak=False"),
-    maybe(", priority={}", st.sampled_from(["1", "1", "-1", "2", "10**30", "-(10**30)", "True"])),
-    maybe(", condition={}", st.sampled_from(CONDITIONS)),
-    maybe(", once=True"),
-    maybe(", with_event=True"),
-    maybe(", thread=True"),
-)
-arguments = joined(
-    st.one_of(st.just(""), senders, senders, senders.map("sender={}".format)),
-    maybe(", {}", st.sampled_from(["k=1", "event=2", "self=3", "name=4, k=5"])),
-).map(lambda given: given.removeprefix(", "))
-positionals = joined(senders, st.just(", "), values, maybe(", k={}", values))
-given = st.one_of(arguments, arguments, positionals)
-
-emissions = st.one_of(
-    text("{event}.emit({given})", event=events, given=given),
-    text("ns.emit({name!r}, {given})", name=names, given=given),
-)
-async_emissions = st.one_of(
-    text("{event}.emit_async({given})", event=events, given=given),
-    text("ns.emit_async({name!r}, {given})", name=names, given=given),
-)
-connections = st.one_of(
-    text("{event}.connect({handler}{options})", event=connectables, handler=handlers, options=options),
-    text("{event}.connect({handler}{options})", event=connectables, handler=handlers, options=options),
-    text("ns.on({name!r}{options})({handler})", name=st.sampled_from(EVENTS + PATTERNS), handler=handlers, options=options),
-)
-disconnections = st.one_of(
-    text("{event}.disconnect({handler})", event=connectables, handler=handlers),
-    text("{event}.disconnect({handler}, {sender})", event=connectables, handler=handlers, sender=senders),
-    text("{event}.clear()", event=connectables),
-)
-managers = st.one_of(
-    text("{event}.muted()", event=connectables),
-    text("{event}.muted({handler})", event=connectables, handler=handlers),
-    text("{event}.connected_to({handler}{options})", event=connectables, handler=handlers, options=options),
-    text("{event}.connected_to({handler}{options})", event=connectables, handler=handlers, options=options),
-)
-spans = st.one_of(
-    text("enter({key!r}, {manager})", key=keys, manager=managers),
-    text("leave({key!r})", key=keys),
-    text("leave({key!r})", key=keys),
-    text("within({manager}, lambda: {emission})", manager=managers, emission=emissions),
-)
-subscriptions = st.one_of(
-    text("subscribe('t', {event}.subscribe({handler}{options}))", event=connectables, handler=handlers, options=options),
-    st.just("cancel('t')"),
-)
-deaths = st.one_of(
-    st.sampled_from(FUNCTIONS + OBJECTS + ["s0", "s1", "p0"]).map("kill({!r})".format),
-    st.sampled_from(["o0", "o1", "s0", "s1"]).map("reborn({!r})".format),
-)
-removals = st.sampled_from(EVENTS + PATTERNS).map("delete({!r})".format)
-policies = st.one_of(
-    text("policy({event}, {policy})", event=events, policy=st.sampled_from(POLICIES)),
-    text("policy(ns, {policy})", policy=st.sampled_from(POLICIES)),
-)
-looks = st.one_of(
-    text("look({event})", event=connectables),
-    text("{event}.has_handlers_for({sender})", event=connectables, sender=senders),
-    st.sampled_from(PATTERNS).map("sorted(ns.filter({!r}))".format),
-)
-operations = st.one_of(
-    connections, emissions, disconnections, spans, subscriptions, deaths, connections, emissions, looks, removals, policies
-)
-
-
-def indented(lines):
-    return "".join(f"    {line}\n" for line in lines)
-
-
-nested = st.lists(operations.map("nested(lambda: {})".format), max_size=2)
-endings = st.one_of(
-    values.map("return {}".format),
-    values.map("return {}".format),
-    st.sampled_from(["raise Boom('from a handler')", "raise Boom('from a handler')", "raise Fatal('from a handler')"]),
-)
-sync_bodies = st.tuples(nested, st.one_of(endings, endings, st.just("return later(1)"), st.just("return plain[7]")))
-generator_bodies = st.tuples(
-    nested, st.lists(values.map("yield {}".format), min_size=1, max_size=2).map("; ".join), nested, endings
-)
-waits = st.sampled_from(["pass", "pass", "await turns(1)", "await turns(3)", "await forever()"])
-nested_async = st.lists(async_emissions.map("await nested_async(lambda: {})".format), max_size=1)
-coroutine_bodies = st.tuples(nested, waits, nested_async, nested, endings)
-async_generator_bodies = st.tuples(
-    nested,
-    waits,
-    values.map("yield {}".format),
-    nested,
-    st.sampled_from(["pass", "yield False", "raise Boom('from a handler')", "raise Fatal('from a handler')"]),
-)
-condition_bodies = st.tuples(
-    st.lists(st.one_of(operations, connections, disconnections).map("nested(lambda: {})".format), max_size=2),
-    st.sampled_from(["return True"] * 4 + ["return 'k' in kwargs", "return []", "raise Boom('c')", "raise Fatal('c')"]),
-)
-
-
-BODIES = {
-    "sync": sync_bodies,
-    "generator": generator_bodies,
-    "coroutine": coroutine_bodies,
-    "async_generator": async_generator_bodies,
-}
-
-
-def lines_of(body):
-    return [line for part in body for line in ([part] if isinstance(part, str) else part)]
-
-
-def function(head, body):
-    (name,) = [word for word in head.split() if word not in ("async", "def")]
-    lines = [f"log({name!r}, sender, {'args, ' * (name[0] == 'h')}kwargs)", *lines_of(body)]
-    signature = "sender, /, *args, **kwargs" if name[0] == "h" else "sender, /, **kwargs"
-    return f"{head}({signature}):\n{indented(lines)}"
 
 
 @pytest.fixture
 def libraries(cores):
+    """The model and the cores, by name."""
     return {"model": types.SimpleNamespace(**runpy.run_path(str(HERE / "naive.py"))), **cores}
+
+
+@functools.cache
+def compiled(statement):
+    return compile(statement, "program", "exec")
 
 
 class Worlds:
     """One program, run with several libraries at once."""
 
+    made = 0
+
     def __init__(self, libraries):
-        gc.unfreeze()
-        gc.collect()
+        Worlds.made += 1
+        if Worlds.made % 50 == 0:
+            gc.unfreeze()
+            gc.collect()
         gc.freeze()  # garbage is collected after each statement: not among what was there before
         self.globals = {}
         for name, library in libraries.items():
@@ -202,7 +60,7 @@ class Worlds:
     def run(self, statement):
         """Run a statement in each world, and compare what was noted there: return how one differs, if it does."""
         self.program.append(statement)
-        code = compile(statement, "program", "exec")
+        code = compiled(statement)
         traces = {}
         for name, names in self.globals.items():
             with warnings.catch_warnings(record=True) as warned:
@@ -245,7 +103,7 @@ def reduced(libraries, program):
     def without(parts, build):
         """Leave out of the parts what can be, from the end, since what comes later rests on what came before."""
         nonlocal program
-        for size in (8, 4, 2, 1):
+        for size in (32, 8, 3, 1):
             at = len(parts) - size
             while at >= 0 and time.monotonic() < until:
                 rest = parts[:at] + parts[at + size :]
@@ -271,8 +129,8 @@ def reduced(libraries, program):
 class Machine(RuleBasedStateMachine):
     """Makes programs, a statement at a time."""
 
-    libraries = None
-    counts = {"programs": 0, "statements": 0, "operations": 0, "lines": 0}
+    libraries = {}
+    counts = collections.Counter()
 
     def __init__(self):
         super().__init__()
@@ -283,7 +141,7 @@ class Machine(RuleBasedStateMachine):
         self.run(f"{'do_in_loop' if in_loop else 'do'}(lambda: {expression})")
 
     def define(self, name, head, body):
-        self.run(f"{function(head, body)}census.add({name})")
+        self.run(f"{PROGRAMS.function(head, body)}census.add({name})")
 
     def run(self, statement):
         try:
@@ -298,71 +156,64 @@ class Machine(RuleBasedStateMachine):
             script = "\n".join([PREAMBLE, *program, "print(*trace, sep='\\n')"])
             raise AssertionError(f"a core differs from the model:\n{difference}\n\nThe program:\n\n{script}")
 
+    # What is drawn, is drawn inside: Hypothesis would print the strategies, which are large.
+
     @initialize(data=st.data(), warm=st.booleans())
     def begin(self, data, warm):
         self.run(f"warm = {warm}")
         self.run("o0, o1, c0, s0, s1 = Obj('o0'), Obj('o1'), Async('c0'), Obj('s0'), Obj('s1')")
-        for name in FUNCTIONS[:3]:
-            self.define(name, f"def {name}", data.draw(sync_bodies))
-        for name in CONDITIONS:
-            self.define(name, f"def {name}", data.draw(condition_bodies))
+        for name in PROGRAMS.FUNCTIONS:
+            self.define_handler(data, name)
+        for name in PROGRAMS.CONDITIONS:
+            self.define_condition(data, name)
         self.run("p0 = functools.partial(h0)")
+        self.connect(data)
 
-    # What is drawn, is drawn inside: Hypothesis would print the strategies, which are large.
+    @rule(data=st.data(), what=st.sampled_from(["emit"] * 4 + ["emit_async"] * 3 + ["connect"] * 3 + ["span"] * 3))
+    def use(self, data, what):
+        if what == "connect":
+            self.connect(data)
+        elif what == "span":
+            self.do(data.draw(PROGRAMS.spans), in_loop=data.draw(st.booleans()))
+        elif what == "emit":
+            self.do(data.draw(PROGRAMS.emissions), in_loop=data.draw(st.booleans()))
+        else:
+            self.do(data.draw(PROGRAMS.async_emissions), in_loop=True)
 
-    @rule(data=st.data(), name=st.sampled_from(FUNCTIONS), kind=st.sampled_from(list(BODIES)))
-    def define_handler(self, data, name, kind):
-        head = f"def {name}" if kind in ("sync", "generator") else f"async def {name}"
-        self.define(name, head, data.draw(BODIES[kind]))
+    @rule(
+        data=st.data(),
+        what=st.sampled_from(["handler"] * 3 + ["condition", "disconnect", "lose", "policy", "subscribe"]),
+    )
+    def change(self, data, what):
+        if what == "handler":
+            self.define_handler(data, data.draw(st.sampled_from(PROGRAMS.FUNCTIONS)))
+        elif what == "condition":
+            self.define_condition(data, data.draw(st.sampled_from(PROGRAMS.CONDITIONS)))
+        else:
+            self.do(data.draw(PROGRAMS.CHANGES[what]))
 
-    @rule(data=st.data(), name=st.sampled_from(CONDITIONS))
-    def define_condition(self, data, name):
-        self.define(name, f"def {name}", data.draw(condition_bodies))
-
-    @rule(data=st.data())
     def connect(self, data):
-        self.do(data.draw(connections))
+        connections = [data.draw(PROGRAMS.connections) for _ in range(data.draw(st.integers(1, 5)))]
+        self.do(f"({', '.join(connections)},)")
 
-    @rule(data=st.data(), number=st.integers(2, 5))
-    def connect_some(self, data, number):
-        self.do(f"({', '.join(data.draw(connections) for _ in range(number))})")
+    def define_handler(self, data, name):
+        kind = data.draw(st.sampled_from(list(PROGRAMS.BODIES)))
+        head = f"def {name}" if kind in ("sync", "generator") else f"async def {name}"
+        self.define(name, head, data.draw(PROGRAMS.BODIES[kind]))
 
-    @rule(data=st.data())
-    def disconnect(self, data):
-        self.do(data.draw(disconnections))
-
-    @rule(data=st.data(), in_loop=st.booleans())
-    def emit(self, data, in_loop):
-        self.do(data.draw(emissions), in_loop)
-
-    @rule(data=st.data())
-    def emit_async(self, data):
-        self.do(data.draw(async_emissions), in_loop=True)
-
-    @rule(data=st.data(), in_loop=st.booleans())
-    def begin_or_end(self, data, in_loop):
-        self.do(data.draw(st.one_of(spans, spans, subscriptions)), in_loop)
-
-    @rule(data=st.data())
-    def lose(self, data):
-        self.do(data.draw(st.one_of(deaths, removals)))
-
-    @rule(data=st.data())
-    def set_policy(self, data):
-        self.do(data.draw(policies))
-
-    @rule(data=st.data())
-    def look(self, data):
-        self.do(data.draw(looks))
+    def define_condition(self, data, name):
+        self.define(name, f"def {name}", data.draw(PROGRAMS.condition_bodies))
 
     def teardown(self):
         if self.agree:
             self.run("finish()")
         self.worlds.close()
-        self.counts["programs"] += 1
-        self.counts["statements"] += len(self.worlds.program)
-        self.counts["operations"] += self.worlds.globals["model"]["count"]
-        self.counts["lines"] += self.worlds.lines
+        self.counts.update(
+            programs=1,
+            statements=len(self.worlds.program),
+            operations=self.worlds.globals["model"]["count"],
+            lines=self.worlds.lines,
+        )
 
 
 PROFILE = (
@@ -372,8 +223,97 @@ PROFILE = (
 )
 
 
-def test_both_cores_do_what_the_model_does(libraries, capsys):
+def test_both_cores_do_what_the_model_does(libraries, record_property):
     Machine.libraries = libraries
-    run_state_machine_as_test(Machine, settings=settings(**PROFILE, deadline=None, database=None, phases=[Phase.generate], verbosity=Verbosity.quiet, suppress_health_check=list(HealthCheck)))
-    with capsys.disabled():
-        print(Machine.counts)
+    Machine.counts.clear()
+    if EXAMPLES:
+        faulthandler.cancel_dump_traceback_later()  # it is to take long
+    profile = settings(
+        **PROFILE,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],  # it is the program that is reduced
+        verbosity=Verbosity.quiet,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        run_state_machine_as_test(Machine, settings=profile)
+    finally:
+        told = ", ".join(f"{number} {what}" for what, number in Machine.counts.items())
+        record_property("compared", told)
+        print(f"\nmodel: compared with each of {len(libraries) - 1} cores: {told} of what was seen")
+
+
+# What the machine has found, and what it meets seldom.
+KNOWN = {
+    "a condition reconnects and disconnects": """
+def k0(sender, /, **kwargs):
+    nested(lambda: ns.event('a').connect(h0))
+    nested(lambda: ns.event('a').disconnect(h0))
+    return True
+===
+do(lambda: ns.event('a').connect(h0, condition=k0))""",
+    "a connection for a time ends within an emission": """
+def h1(sender, /, *args, **kwargs):
+    nested(lambda: leave('m0'))
+===
+do(lambda: (ns.event('a').connect(h0), enter('m0', ns.event('a').connected_to(h0, priority=1))))
+===
+do(lambda: ns.event('a').connect(h1, priority=5))""",
+    "a connection for a time is changed before it is spent": """
+def h1(sender, /, *args, **kwargs):
+    nested(lambda: ns.event('a').connect(h0, priority=7))
+===
+do(lambda: (ns.event('a').connect(h0), enter('m0', ns.event('a').connected_to(h0, priority=3, once=True))))
+===
+do(lambda: ns.event('a').connect(h1, priority=5, once=True))""",
+    "reconnected and disconnected within an emission": """
+def h1(sender, /, *args, **kwargs):
+    nested(lambda: ns.event('a').connect(h0))
+    nested(lambda: ns.event('a').disconnect(h0))
+===
+do(lambda: (ns.event('a').connect(h0), ns.event('a').connect(h1, priority=5)))""",
+    "two cancel in one priority": """
+async def h1(sender, /, *args, **kwargs):
+    await turns(2)
+    return False
+===
+async def h2(sender, /, *args, **kwargs):
+    return False
+===
+do(lambda: (ns.event('a').connect(h1), ns.event('a').connect(h2), ns.event('a').connect(h0, priority=-1)))""",
+    "several fail in one priority": """
+async def h1(sender, /, *args, **kwargs):
+    await turns(2)
+    raise Boom('first')
+===
+def h2(sender, /, *args, **kwargs):
+    raise Boom('second')
+===
+async def h3(sender, /, *args, **kwargs):
+    raise Boom('third')
+===
+do(lambda: (ns.event('a').connect(h1), ns.event('a').connect(h2), ns.event('a').connect(h3)))
+===
+do(lambda: policy(ns, 'group'))""",
+    "one is fatal while others wait": """
+async def h1(sender, /, *args, **kwargs):
+    await forever()
+===
+async def h2(sender, /, *args, **kwargs):
+    await turns(1)
+    raise Fatal('second')
+===
+do(lambda: (ns.event('a').connect(h1), ns.event('a').connect(h2), ns.event('a').connect(h0, priority=-1)))""",
+}
+EMISSIONS = ["do(lambda: ns.event('a').emit(1))", "do_in_loop(lambda: ns.event('a').emit_async(1))"]
+
+
+@pytest.mark.parametrize("emission", EMISSIONS, ids=["emit", "emit_async"])
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_programs(libraries, name, emission):
+    handler = "def h0(sender, /, *args, **kwargs):\n    log('h0')\n    return 1"
+    statements = [statement.strip() for statement in KNOWN[name].split("===")]
+    after = ["do(lambda: ns.event('a').disconnect(h0))", "do(lambda: leave('m0'))", emission]
+    difference, _ = run_all(libraries, [handler, *statements, emission, *after])
+    assert difference is None, difference

@@ -1,0 +1,22 @@
+"""The fuzz target, in brief: both cores take their arguments alike."""
+
+import runpy
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+TARGET = runpy.run_path(str(Path(__file__).parent / "target.py"))
+
+
+def test_both_cores_take_the_same_arguments(cores):
+    both = TARGET["sides"](cores)
+
+    @settings(
+        max_examples=3000, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(st.binary(min_size=60, max_size=60))
+    def agree(data):
+        TARGET["check"](both, data)
+
+    agree()
