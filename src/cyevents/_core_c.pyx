@@ -171,7 +171,7 @@ cdef enum:
     ROOM = 12  # arguments for which there is room on the C stack
 
 lock = RLock()
-cdef object _acquire = lock.acquire
+cdef object _acquire = lock.acquire  # a with statement costs three times as much, and needs memory at its end
 cdef object _release = lock.release
 cdef list _dead = []
 cdef long long _last_serial = 0
@@ -224,17 +224,21 @@ cpdef sweep():
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     cdef list trash = []
     cdef EventCore home
-    while _dead and lock.acquire(False):
+    while _dead and _acquire(False):
         try:
             while _dead:
                 try:
                     home, what = note = _dead.pop()
                 except IndexError:  # a finalizer was faster
                     break
-                trash.append(note)
-                home._take_out(what, trash)
+                try:
+                    trash.append(note)
+                    home._take_out(what, trash)
+                except MemoryError:
+                    _dead.append(note)  # for the next one
+                    return
         finally:
-            lock.release()
+            _release()
         home = what = note = None
         trash.clear()
 
@@ -502,10 +506,17 @@ cdef class Pending:
 
     cpdef add(self, task, handler, list results):
         """Note a task, and keep a place for its result."""
-        self.tasks.append(task)
-        self.handlers.append(handler)
-        self.places.append(len(results))
-        results.append(None)
+        cdef Py_ssize_t count = len(self.tasks)
+        try:
+            self.handlers.append(handler)
+            self.places.append(len(results))
+            results.append(None)
+            self.tasks.append(task)
+        except MemoryError:
+            del self.handlers[count:]
+            del self.places[count:]
+            task.cancel()
+            raise
 
     cdef object make_one(self, coroutine):
         """Make a task, in two steps: one that raises while it is made must be cleaned up."""
@@ -578,15 +589,10 @@ cdef class Group:
             self.snapshot = snapshot
         return old
 
-    cdef Snapshot change(self):
-        """Make the snapshot stale, and return it."""
-        cdef Snapshot old
-        epoch = object()
+    cdef change(self, epoch):
+        """Make the snapshot stale."""
         with cython.critical_section(self):
             self.epoch, epoch = epoch, self.epoch
-            old = self.snapshot
-            self.snapshot = None
-        return old
 
 
 def _by_serial(Entry entry):
@@ -612,7 +618,8 @@ cdef class EventCore:
     cdef dict _groups  # by sender key
     cdef dict _warm  # those of the groups that have a snapshot
     cdef readonly list _sources  # the patterns that match this event
-    cdef dict _dependents  # a pattern's events
+    cdef dict _dependents  # a pattern's events, by
+    cdef object _key  # their id
     cdef dict _muted  # how many times, by handler key; None: the whole event
     cdef readonly list _lost  # names of handlers that died, to be logged
     cdef object _self
@@ -629,6 +636,7 @@ cdef class EventCore:
         self._muted = {}
         self._lost = []
         self._self = weakref(self)
+        self._key = PyLong_FromVoidPtr(<PyObject *>self)
 
     def __init__(self):
         pass
@@ -772,7 +780,7 @@ cdef class EventCore:
         if not entry.is_python():
             entry._flags |= _FOREIGN
         cdef list trash = []
-        _acquire()  # a with statement costs three times as much
+        _acquire()
         try:
             _last_serial += 1
             entry.serial = _last_serial
@@ -788,22 +796,32 @@ cdef class EventCore:
         cdef EventCore dependent
         cdef Group group
         cdef Entry previous
-        while True:
-            group = self._any if entry.sender_key is ANY else self._group_for(entry.sender_key, sender, trash)
-            previous = group.entries.pop(entry.handler_key, None)
-            group.entries[entry.handler_key] = entry
-            if self._group_of(entry.sender_key) is group:  # and was not tidied away by a finalizer
-                break
+        epoch = object()
+        try:
+            if self._dependents:
+                for dependent in list(self._dependents.values()):
+                    dependent._follow(entry.sender_key, sender, trash)
+            while True:
+                group = self._any if entry.sender_key is ANY else self._group_for(entry.sender_key, sender, trash)
+                previous = group.entries.get(entry.handler_key)
+                if previous is not None:
+                    if previous.line is None:
+                        previous.line = Line()  # before the flag is set, and never another one
+                    entry.line = previous.line
+                group.entries[entry.handler_key] = entry
+                if self._group_of(entry.sender_key) is group:  # and was not tidied away by a finalizer
+                    break
+        except BaseException:
+            if entry.sender_key is not ANY:
+                self._tidy(entry.sender_key, trash)
+            raise
         if previous is not None:
-            if previous.line is None:
-                previous.line = Line()  # before the flag is set, and never another one
-            entry.line = previous.line
             previous._set(_REPLACED)
         if entry.line is not None:
             entry.line.stands = True
-        self._invalidate(group, trash)
+        self._invalidate(group, epoch, trash)
         if self._dependents:
-            for dependent in list(self._dependents.values()):
+            for dependent in list(self._dependents.values()):  # those of a finalizer too
                 dependent._follow(entry.sender_key, sender, trash)
         return previous
 
@@ -833,14 +851,16 @@ cdef class EventCore:
 
     cdef _discard_group(self, Group group, list trash):
         cdef Entry entry
+        cdef list entries = list(group.entries.values())
+        trash.append(entries)
+        trash.append(None)
         if self._groups.get(group.key) is group:
             del self._groups[group.key]
         self._warm.pop(group.key, None)
-        for entry in list(group.entries.values()):
+        for entry in entries:
             entry.die()
-        trash.append(group.entries.copy())
         group.entries.clear()
-        trash.append(group.store(None))
+        trash[-1] = group.store(None)
 
     cdef _tidy(self, key, list trash):
         """Forget the group of a sender for which nothing is connected any more, here or by a pattern."""
@@ -855,33 +875,46 @@ cdef class EventCore:
         for dependent in list(self._dependents.values()):
             dependent._tidy(key, trash)
 
-    cdef _invalidate(self, Group group, list trash):
-        """Make the snapshots stale that have to do with a group."""
+    cdef _invalidate(self, Group group, epoch, list trash):
+        """Make the snapshots stale that have to do with a group, for which no memory is needed; and let go of them."""
         cdef EventCore dependent
         cdef Group other
-        cdef list warm
-        trash.append(group.change())
+        group.change(epoch)
+        if self._dependents:
+            for dependent in self._dependents.values():
+                other = dependent._any if group is self._any else dependent._groups.get(group.key)
+                if other is not None:
+                    other.change(epoch)
+        try:
+            self._let_go(group, trash)
+            for dependent in list(self._dependents.values()):
+                other = dependent._any if group is self._any else dependent._groups.get(group.key)
+                if other is not None:
+                    dependent._let_go(other, trash)
+        except MemoryError:  # they are stale, and replaced when next needed
+            pass
+
+    cdef _let_go(self, Group group, list trash):
+        """Let go of the snapshots that have to do with a group."""
+        cdef Group other
+        trash.append(None)
+        trash[-1] = group.store(None)
         if group is self._any and self._warm:
-            warm = list(self._warm.values())
+            for other in list(self._warm.values()):
+                trash.append(None)
+                trash[-1] = other.store(None)
             self._warm.clear()
-            for other in warm:
-                trash.append(other.store(None))
-        if not self._dependents:
-            return
-        for dependent in list(self._dependents.values()):
-            other = dependent._any if group is self._any else dependent._groups.get(group.key)
-            if other is not None:
-                dependent._invalidate(other, trash)
 
     cdef bint _remove(self, Entry entry, list trash):
         """Disconnect an entry, if it still stands."""
         cdef Group group = self._group_of(entry.sender_key)
         if group is None or group.entries.get(entry.handler_key) is not entry:
             return False
+        epoch = object()
+        trash.append(entry)
         del group.entries[entry.handler_key]
         entry.die()
-        trash.append(entry)
-        self._invalidate(group, trash)
+        self._invalidate(group, epoch, trash)
         if group is not self._any:
             self._tidy(group.key, trash)
         return True
@@ -908,8 +941,11 @@ cdef class EventCore:
         """Remove this very connection; return whether it still stood."""
         cdef list trash = []
         cdef bint removed = False
-        with lock:
+        _acquire()
+        try:
             removed = self._remove(entry, trash)
+        finally:
+            _release()
         if _dead:
             sweep()
         return removed
@@ -921,7 +957,8 @@ cdef class EventCore:
         key = handler_key(handler)
         cdef list trash = []
         cdef bint removed = False
-        with lock:
+        _acquire()
+        try:
             if sender is ANY:
                 groups = [self._any, *self._groups.values()]
             else:
@@ -931,6 +968,8 @@ cdef class EventCore:
                 entry = group.entries.get(key)
                 if entry is not None and _is_alive(entry, trash):
                     removed |= self._remove(entry, trash)
+        finally:
+            _release()
         if _dead:
             sweep()
         return removed
@@ -940,10 +979,13 @@ cdef class EventCore:
         cdef Group group
         cdef Entry entry
         cdef list trash = []
-        with lock:
+        _acquire()
+        try:
             for group in [self._any, *self._groups.values()]:
                 for entry in list(group.entries.values()):
                     self._remove(entry, trash)
+        finally:
+            _release()
         if _dead:
             sweep()
 
@@ -952,42 +994,65 @@ cdef class EventCore:
         cdef Group group
         cdef Entry current
         cdef list trash = []
-        with lock:
+        _acquire()
+        try:
             group = self._group_of(entry.sender_key)
             current = None if group is None else group.entries.get(entry.handler_key)
             if current is entry or (current is None and entry.spent):
-                self._remove(entry, trash)
                 previous = _still_meant(previous)
                 if previous is not None and not previous.spent and _is_alive(previous, trash):
-                    CYE_SET_FLAGS(previous._flags, previous._flags & ~_REPLACED)
+                    trash.append(entry)
                     self._put(previous, sender, trash)
+                    CYE_SET_FLAGS(previous._flags, previous._flags & ~_REPLACED)
+                    entry._set(_DEAD)
+                else:
+                    self._remove(entry, trash)
             else:
                 entry.before = (_still_meant(previous),)
+        finally:
+            _release()
         if _dead:
             sweep()
 
-    def _mute(self, keys, int by):
+    def _mute(self, list keys, int by):
         """Mute handlers, or the whole event by the key None (`by` 1), or let them be heard again (`by` -1)."""
         cdef list trash = []
-        with lock:
-            for key in keys:
-                times = self._muted.get(key, 0) + by
-                if times > 0:
-                    self._muted[key] = times
-                else:
-                    self._muted.pop(key, None)
-            self._invalidate(self._any, trash)
+        cdef Py_ssize_t done = 0
+        epoch = object()
+        _acquire()
+        try:
+            try:
+                for key in keys:
+                    self._mute_one(key, by)
+                    done += 1
+                self._invalidate(self._any, epoch, trash)
+            except BaseException:  # who enters a `with` and does not get there never leaves it
+                if by > 0:
+                    for key in keys[:done]:
+                        self._mute_one(key, -by)
+                self._invalidate(self._any, epoch, trash)
+                raise
+        finally:
+            _release()
         if _dead:
             sweep()
+
+    cdef _mute_one(self, key, int by):
+        times = self._muted.get(key, 0) + by
+        if times > 0:
+            self._muted[key] = times
+        else:
+            self._muted.pop(key, None)
 
     # Patterns
 
     def _attach(self, EventCore source, list trash):
         """Let the handlers of a pattern hear this event too. Called under the lock."""
         cdef Group group
+        epoch = object()
+        source._dependents[self._key] = self
         self._sources.append(source)
-        source._dependents[id(self)] = self
-        self._invalidate(self._any, trash)
+        self._invalidate(self._any, epoch, trash)
         for group in list(source._groups.values()):
             sender = group.the_sender()
             trash.append(sender)
@@ -995,18 +1060,20 @@ cdef class EventCore:
                 self._follow(group.key, sender, trash)
 
     def _detach(self, EventCore source, list trash):
-        """Undo `_attach`. Called under the lock."""
+        """Undo `_attach`, half of one too. Called under the lock."""
+        epoch = object()
         if source in self._sources:
             self._sources.remove(source)
-        source._dependents.pop(id(self), None)
-        self._invalidate(self._any, trash)
+        source._dependents.pop(self._key, None)
+        self._invalidate(self._any, epoch, trash)
         for key in list(source._groups):
             self._tidy(key, trash)
 
     cdef _follow(self, key, sender, list trash):
         """Have a group for a sender that a pattern has one for, so that its emissions find it."""
         if key is not ANY:
-            self._invalidate(self._group_for(key, sender, trash), trash)
+            epoch = object()
+            self._invalidate(self._group_for(key, sender, trash), epoch, trash)
 
     # Introspection
 
@@ -1018,8 +1085,11 @@ cdef class EventCore:
         cdef dict rows = {}
         for source in [*self._sources, self]:
             for group in [source._any, *list(source._groups.values())]:
+                sender = group.the_sender()
+                if sender is None and group.key != id(None):
+                    continue  # it is dead, and there was no memory or no stack to note it
                 for entry in list(group.entries.values()):
-                    rows[entry.serial] = entry, group.the_sender(), source
+                    rows[entry.serial] = entry, sender, source
         return [rows[entry.serial] for entry in _in_order([row[0] for row in rows.values()])]
 
     def _reaches(self, sender):
