@@ -222,6 +222,30 @@ def test_a_subinterpreter_falls_back_with_a_warning_and_works(backend, python):
     assert (process.stdout.strip(), process.returncode) == ("well", 0), process.stderr
 
 
+@pytest.mark.skipif(SUBINTERPRETERS is None, reason="no subinterpreters")
+def test_a_subinterpreter_says_which_core_serves_and_why(backend, python):
+    inner = """
+        import warnings
+        warnings.simplefilter("ignore")
+        from cyevents import _backend
+        from cyevents.__main__ import main
+        print(_backend.reason)
+        assert main(["info"]) == 0
+    """
+    script = f"""
+        import {SUBINTERPRETERS} as interpreters
+        inner = interpreters.create()
+        failed = interpreters.run_string(inner, {textwrap.dedent(inner)!r})
+        assert failed is None, failed
+    """
+    process = python(script, None if backend == "cython" else "1")
+    assert process.returncode == 0, process.stderr
+    reason, *info = process.stdout.splitlines()
+    assert reason.startswith("the extension does not load: " if backend == "cython" else "CYEVENTS_PURE_PYTHON=1")
+    assert any("python" in line for line in info)
+    assert any(reason in line for line in info)
+
+
 @pytest.mark.skipif(not hasattr(sys, "_is_gil_enabled") or sys._is_gil_enabled(), reason="not a free-threaded Python")
 def test_the_extension_leaves_the_gil_off(backend):
     script = "import sys, cyevents; print(sys._is_gil_enabled())"
