@@ -231,6 +231,7 @@ def test_a_subinterpreter_says_which_core_serves_and_why(backend, python):
         print(_backend.reason, flush=True)
     """
     script = f"""
+        import cyevents  # one interpreter may have the extension
         import {SUBINTERPRETERS} as interpreters
         inner = interpreters.create()
         failed = interpreters.run_string(inner, {textwrap.dedent(inner)!r})
