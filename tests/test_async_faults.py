@@ -398,7 +398,7 @@ def test_every_kind_of_loop_emits_schedules_and_cancels(api, ns, options, eager)
     @event.connect
     async def handler(sender):
         log.append(sender)
-        await asyncio.sleep(0)
+        await asyncio.sleep(TIMEOUT if sender == "cancelled" else 0)
         return sender
 
     @event.connect

@@ -129,7 +129,7 @@ def leads_to_the_line(error, leaf):
 
 
 def ours(error):
-    """The library's frames in a traceback of this process: (function, line)."""
+    """The library's frames in a traceback: function and line."""
     return [
         (frame.name, frame.lineno)
         for frame in traceback.extract_tb(error.__traceback__)
@@ -217,6 +217,7 @@ def test_a_handler_may_raise_anything_anywhere(api, ns, way, policy, place, kind
         assert raised is owner.raised[0]
         assert raised.__context__ is None
         assert raised.__cause__ is None
+        assert not raised.__suppress_context__
         assert leads_to_the_line(raised, kind)
     frames = ours(raised)
     assert len(frames) == len(set(frames)), "a frame is there twice"

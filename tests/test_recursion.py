@@ -188,5 +188,7 @@ def test_every_shape_is_a_recursion_error_and_the_events_work_after(backend, sha
 @pytest.mark.parametrize("shape", ["two events by builtins", "generator", "condition", "emit_async"])
 def test_on_a_small_stack_too(backend, shape):
     """As small as Python's own limit allows for Python functions that call each other by way of C."""
+    if shape == "two events by builtins" and sys.version_info[:2] == (3, 13):
+        pytest.skip("3.13 counts calls in C up to a fixed number, whatever the stack")
     status, out, errors = run(backend, shape, stack=1024 * 1024, limit=400)
     assert (status, out) == (0, "RecursionError RecursionError ['well']\n"), errors
