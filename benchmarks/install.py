@@ -1,4 +1,4 @@
-"""Install what the suite races against, one by one: a peer that this Python cannot have does not keep the others away."""
+"""Install what the suite races against, one by one: a peer that cannot be had does not keep the others away."""
 
 import subprocess
 import sys

@@ -222,6 +222,27 @@ def test_a_subinterpreter_falls_back_with_a_warning_and_works(backend, python):
     assert (process.stdout.strip(), process.returncode) == ("well", 0), process.stderr
 
 
+@pytest.mark.skipif(SUBINTERPRETERS is None, reason="no subinterpreters")
+def test_a_subinterpreter_says_which_core_serves_and_why(backend, python):
+    inner = """
+        import warnings
+        warnings.simplefilter("ignore")
+        from cyevents import _backend
+        print(_backend.reason, flush=True)
+    """
+    script = f"""
+        import cyevents  # one interpreter may have the extension
+        import {SUBINTERPRETERS} as interpreters
+        inner = interpreters.create()
+        failed = interpreters.run_string(inner, {textwrap.dedent(inner)!r})
+        assert failed is None, failed
+    """
+    process = python(script, None if backend == "cython" else "1")
+    assert process.returncode == 0, process.stderr
+    expected = "the extension does not load: " if backend == "cython" else "CYEVENTS_PURE_PYTHON=1"
+    assert process.stdout.startswith(expected)  # as `python -m cyevents info` shows it
+
+
 @pytest.mark.skipif(not hasattr(sys, "_is_gil_enabled") or sys._is_gil_enabled(), reason="not a free-threaded Python")
 def test_the_extension_leaves_the_gil_off(backend):
     script = "import sys, cyevents; print(sys._is_gil_enabled())"

@@ -99,6 +99,9 @@ class _Job:
         except RuntimeError:
             _jobs.pop(self, None)
             return False
+        except BaseException:  # no memory
+            self.drop()
+            raise
         return True
 
     def start(self) -> None:
@@ -114,8 +117,13 @@ class _Job:
             coroutine = _from_next_tick(coroutine)
         context = copy_context()
         context.run(_current_job.set, self)
-        self.task = context.run(loop.create_task, coroutine)
-        self.task.add_done_callback(self.done)
+        task = context.run(loop.create_task, coroutine)
+        try:
+            task.add_done_callback(self.done)
+        except BaseException:  # no memory
+            task.cancel()
+            raise
+        self.task = task
 
     def start_or_report(self) -> None:
         """Make it a task of the running loop, where nobody waits for what is raised meanwhile."""

@@ -265,7 +265,7 @@ cdef enum:
     ROOM = 12  # arguments for which there is room on the C stack
 
 lock = RLock()
-cdef object _acquire = lock.acquire
+cdef object _acquire = lock.acquire  # a with statement costs three times as much, and needs memory at its end
 cdef object _release = lock.release
 cdef list _dead = []  # who, in which event's tables, and whether to log it
 cdef Newest _newest = Newest()
@@ -349,8 +349,12 @@ cpdef sweep():
                     home, what, lost = note = _dead.pop()
                 except IndexError:  # a finalizer was faster
                     break
-                trash.append(note)
-                home._take_out(what, lost, trash)
+                try:
+                    trash.append(note)
+                    home._take_out(what, lost, trash)
+                except MemoryError:
+                    _dead.append(note)  # for the next one
+                    return
         finally:
             _release()
         home = what = note = None
@@ -638,6 +642,7 @@ cdef class Pending:
 
     cdef int _add(self, task, PyObject *function, PyObject *owner, list results) except -1:
         cdef bint has_value
+        cdef Py_ssize_t count
         if type(task) is not _task_type and _task_type is None:
             learn(type(task))
         if type(task) is _task_type:
@@ -651,10 +656,17 @@ cdef class Pending:
             if value is not False:
                 results.append(value)
                 return 0
-        self.tasks.append(task)
-        self.handlers.append(whole(function, owner))
-        self.places.append(len(results))
-        results.append(None)
+        count = len(self.tasks)
+        try:
+            self.handlers.append(whole(function, owner))
+            self.places.append(len(results))
+            results.append(None)
+            self.tasks.append(task)
+        except MemoryError:
+            del self.handlers[count:]
+            del self.places[count:]
+            task.cancel()
+            raise
         return 0
 
     def make_one(self, coroutine):
@@ -731,14 +743,10 @@ cdef class Group:
             self.snapshot = snapshot
         return old
 
-    cdef Snapshot change(self):
-        """Make the snapshot stale, and return it."""
-        cdef Snapshot old
+    cdef void change(self) noexcept:
+        """Make the snapshot stale."""
         with cython.critical_section(self):
             self.epoch += 1
-            old = self.snapshot
-            self.snapshot = None
-        return old
 
 
 cdef inline PyObject *fresh(PyObject *group) noexcept:
@@ -780,7 +788,8 @@ cdef class EventCore:
     cdef dict _groups  # by sender key
     cdef dict _warm  # those of the groups that have a snapshot
     cdef readonly list _sources  # the patterns that match this event
-    cdef dict _dependents  # a pattern's events
+    cdef dict _dependents  # a pattern's events, by
+    cdef object _key  # their id
     cdef dict _muted  # how many times, by handler key; None: the whole event
     cdef readonly list _lost  # names of handlers that died, to be logged
     cdef object _self
@@ -797,6 +806,7 @@ cdef class EventCore:
         self._dependents = {}
         self._muted = {}
         self._lost = []
+        self._key = PyLong_FromVoidPtr(<PyObject *>self)
 
     def __init__(self):
         pass
@@ -1014,7 +1024,7 @@ cdef class EventCore:
             code = cye_frame_code(<PyObject *>frame)
             instruction = cye_frame_instruction(<PyObject *>frame)
         cdef list trash = []
-        _acquire()  # a with statement costs three times as much
+        _acquire()
         try:
             with cython.critical_section(_newest):
                 _newest.code, code = code, _newest.code
@@ -1037,22 +1047,32 @@ cdef class EventCore:
         cdef EventCore dependent
         cdef Group group
         cdef Entry previous
-        while True:
-            group = self._any if key is ANY else self._group_for(entry.place, sender, trash)
-            previous = cye_get(group.entries, entry.handler_key)
-            group.entries[entry.handler_key] = entry  # in one step: an emission that begins now finds one of the two
-            if self._group_of(key) is group:  # and was not tidied away by a finalizer
-                break
+        try:
+            if self._dependents:
+                for dependent in list(self._dependents.values()):
+                    dependent._follow(key, sender, trash)
+            while True:
+                group = self._any if key is ANY else self._group_for(entry.place, sender, trash)
+                previous = cye_get(group.entries, entry.handler_key)
+                if previous is not None:
+                    if previous.line is None:
+                        previous.line = Line()  # before the flag is set, and never another one
+                    entry.line = previous.line
+                # In one step: an emission that begins now finds one of the two.
+                group.entries[entry.handler_key] = entry
+                if self._group_of(key) is group:  # and was not tidied away by a finalizer
+                    break
+        except BaseException:
+            if key is not ANY:
+                self._tidy(key, trash)
+            raise
         if previous is not None:
-            if previous.line is None:
-                previous.line = Line()  # before the flag is set, and never another one
-            entry.line = previous.line
             previous._set(_REPLACED)
         if entry.line is not None:
             CYE_STORE(entry.line.stands, True)
         self._invalidate(group, trash)
         if self._dependents:
-            for dependent in list(self._dependents.values()):
+            for dependent in list(self._dependents.values()):  # those of a finalizer too
                 dependent._follow(key, sender, trash)
         return previous
 
@@ -1095,15 +1115,17 @@ cdef class EventCore:
 
     cdef _discard_group(self, Group group, list trash):
         cdef Entry entry
+        cdef list entries = list(group.entries.values())
+        trash.append(entries)
+        trash.append(None)
         key = group.place.key
         if cye_get(self._groups, key) is group:
             del self._groups[key]
         self._warm.pop(key, None)
-        for entry in list(group.entries.values()):
+        for entry in entries:
             entry.die()
-        trash.append(group.entries.copy())
         group.entries.clear()
-        trash.append(group.store(None))
+        trash[-1] = group.store(None)
 
     cdef _tidy(self, key, list trash):
         """Forget the group of a sender for which nothing is connected any more, here or by a pattern."""
@@ -1119,31 +1141,43 @@ cdef class EventCore:
             dependent._tidy(key, trash)
 
     cdef _invalidate(self, Group group, list trash):
-        """Make the snapshots stale that have to do with a group."""
+        """Make the snapshots stale that have to do with a group, for which no memory is needed; and let go of them."""
         cdef EventCore dependent
         cdef Group other
-        cdef list warm
-        trash.append(group.change())
+        group.change()
+        if self._dependents:
+            for dependent in self._dependents.values():
+                other = dependent._any if group is self._any else cye_get(dependent._groups, group.place.key)
+                if other is not None:
+                    other.change()
+        try:
+            self._let_go(group, trash)
+            for dependent in list(self._dependents.values()):
+                other = dependent._any if group is self._any else cye_get(dependent._groups, group.place.key)
+                if other is not None:
+                    dependent._let_go(other, trash)
+        except MemoryError:  # they are stale, and replaced when next needed
+            pass
+
+    cdef _let_go(self, Group group, list trash):
+        """Let go of the snapshots that have to do with a group."""
+        cdef Group other
+        trash.append(None)
+        trash[-1] = group.store(None)
         if group is self._any and self._warm:
-            warm = list(self._warm.values())
+            for other in list(self._warm.values()):
+                trash.append(None)
+                trash[-1] = other.store(None)
             self._warm.clear()
-            for other in warm:
-                trash.append(other.store(None))
-        if not self._dependents:
-            return
-        for dependent in list(self._dependents.values()):
-            other = dependent._any if group is self._any else cye_get(dependent._groups, group.place.key)
-            if other is not None:
-                dependent._invalidate(other, trash)
 
     cdef bint _remove(self, Entry entry, list trash):
         """Disconnect an entry, if it still stands."""
         cdef Group group = self._group_of(entry.place.key)
         if group is None or cye_get(group.entries, entry.handler_key) is not entry:
             return False
+        trash.append(entry)
         del group.entries[entry.handler_key]
         entry.die()
-        trash.append(entry)
         self._invalidate(group, trash)
         if group is not self._any:
             self._tidy(group.place.key, trash)
@@ -1166,8 +1200,11 @@ cdef class EventCore:
         """Remove this very connection; return whether it still stood."""
         cdef list trash = []
         cdef bint removed = False
-        with lock:
+        _acquire()
+        try:
             removed = self._remove(entry, trash)
+        finally:
+            _release()
         if _dead:
             sweep()
         return removed
@@ -1179,7 +1216,8 @@ cdef class EventCore:
         key = handler_key(handler)
         cdef list trash = []
         cdef bint removed = False
-        with lock:
+        _acquire()
+        try:
             if sender is ANY:
                 groups = [self._any, *self._groups.values()]
             else:
@@ -1189,6 +1227,8 @@ cdef class EventCore:
                 entry = cye_get(group.entries, key)
                 if entry is not None and _is_alive(entry, trash):
                     removed |= self._remove(entry, trash)
+        finally:
+            _release()
         if _dead:
             sweep()
         return removed
@@ -1198,10 +1238,13 @@ cdef class EventCore:
         cdef Group group
         cdef Entry entry
         cdef list trash = []
-        with lock:
+        _acquire()
+        try:
             for group in [self._any, *self._groups.values()]:
                 for entry in list(group.entries.values()):
                     self._remove(entry, trash)
+        finally:
+            _release()
         if _dead:
             sweep()
 
@@ -1210,43 +1253,61 @@ cdef class EventCore:
         cdef Group group
         cdef Entry current
         cdef list trash = []
-        with lock:
+        _acquire()
+        try:
             group = self._group_of(entry.place.key)
             current = None if group is None else cye_get(group.entries, entry.handler_key)
             if current is entry or (current is None and entry.spent and not CYE_LOAD(entry._flags) & _REPLACED):
                 previous = _still_meant(previous)
-                if previous is not None:
-                    CYE_STORE(previous._flags, previous._flags & ~_REPLACED)
                 if previous is not None and not previous.spent and _is_alive(previous, trash):
-                    trash.append(self._put(previous, sender, trash))  # a reconnection, for emissions that have begun
+                    trash.append(entry)
+                    self._put(previous, sender, trash)  # a reconnection, for emissions that have begun
+                    CYE_STORE(previous._flags, previous._flags & ~_REPLACED)
                 else:
                     self._remove(entry, trash)
             else:
                 entry.before = (_still_meant(previous),)
+        finally:
+            _release()
         if _dead:
             sweep()
 
-    def _mute(self, keys, int by):
+    def _mute(self, list keys, int by):
         """Mute handlers, or the whole event by the key None (`by` 1), or let them be heard again (`by` -1)."""
         cdef list trash = []
-        with lock:
-            for key in keys:
-                times = self._muted.get(key, 0) + by
-                if times > 0:
-                    self._muted[key] = times
-                else:
-                    self._muted.pop(key, None)
-            self._invalidate(self._any, trash)
+        cdef Py_ssize_t done = 0
+        _acquire()
+        try:
+            try:
+                for key in keys:
+                    self._mute_one(key, by)
+                    done += 1
+                self._invalidate(self._any, trash)
+            except BaseException:  # who enters a `with` and does not get there never leaves it
+                if by > 0:
+                    for key in keys[:done]:
+                        self._mute_one(key, -by)
+                self._invalidate(self._any, trash)
+                raise
+        finally:
+            _release()
         if _dead:
             sweep()
+
+    cdef _mute_one(self, key, int by):
+        times = self._muted.get(key, 0) + by
+        if times > 0:
+            self._muted[key] = times
+        else:
+            self._muted.pop(key, None)
 
     # Patterns
 
     def _attach(self, EventCore source, list trash):
         """Let the handlers of a pattern hear this event too. Called under the lock."""
         cdef Group group
+        source._dependents[self._key] = self
         self._sources.append(source)
-        source._dependents[id(self)] = self
         self._invalidate(self._any, trash)
         for group in list(source._groups.values()):
             sender = group.the_sender()
@@ -1255,10 +1316,10 @@ cdef class EventCore:
                 self._follow(group.place.key, sender, trash)
 
     def _detach(self, EventCore source, list trash):
-        """Undo `_attach`. Called under the lock."""
+        """Undo `_attach`, half of one too. Called under the lock."""
         if source in self._sources:
             self._sources.remove(source)
-        source._dependents.pop(id(self), None)
+        source._dependents.pop(self._key, None)
         self._invalidate(self._any, trash)
         for key in list(source._groups):
             self._tidy(key, trash)
@@ -1278,8 +1339,11 @@ cdef class EventCore:
         cdef dict rows = {}
         for source in [*self._sources, self]:
             for group in [source._any, *list(source._groups.values())]:
+                sender = group.the_sender()
+                if sender is None and group.place.key != id(None):
+                    continue  # it is dead, and there was no memory or no stack to note it
                 for entry in list(group.entries.values()):
-                    rows[entry.serial] = entry, group.the_sender(), source
+                    rows[entry.serial] = entry, sender, source
         return [rows[entry.serial] for entry in _in_order([row[0] for row in rows.values()])]
 
     def _reaches(self, sender):

@@ -14,7 +14,7 @@ Threads: one lock (`lock`) makes changes of any tables one at a time. It is held
 while user code runs: what a change throws away is collected in `trash` and let go after the lock. An emission takes
 no lock. The lock is re-entrant, and a change is a sequence of atomic steps each of which leaves the tables sound,
 because a signal handler, or a finalizer that the garbage collector runs, may come in between two of them with a change
-of its own.
+of its own. What may fail for want of memory comes before the step that counts: then nothing has changed.
 
 The core knows nothing of names, patterns or asyncio: it calls the methods under "Hooks" for those.
 """
@@ -147,8 +147,12 @@ def sweep() -> None:
                     home, what, lost = note = _dead.pop()
                 except IndexError:  # a finalizer was faster
                     break
-                trash.append(note)
-                home._take_out(what, lost, trash)
+                try:
+                    trash.append(note)
+                    home._take_out(what, lost, trash)
+                except MemoryError:
+                    _dead.append(note)  # for the next one
+                    return
         finally:
             lock.release()
         home = what = note = None  # type: ignore[assignment]
@@ -418,10 +422,16 @@ class Pending:
             if value is not False:
                 results.append(value)
                 return
-        self.tasks.append(task)
-        self.handlers.append(handler)
-        self.places.append(len(results))
-        results.append(None)
+        try:
+            self.handlers.append(handler)
+            self.places.append(len(results))
+            results.append(None)
+            self.tasks.append(task)
+        except MemoryError:
+            count = len(self.tasks)
+            del self.handlers[count:], self.places[count:]
+            task.cancel()
+            raise
 
     # Hooks: what the shell adds.
 
@@ -455,13 +465,25 @@ def _in_order(entries: Iterable[Entry]) -> list[Entry]:
 class EventCore(_Parametrised[SenderT]):
     """An event's tables and its emission. `Event` adds what a user sees."""
 
-    __slots__ = ("__weakref__", "_any", "_dependents", "_groups", "_lost", "_muted", "_self", "_sources", "_warm")
+    __slots__ = (
+        "__weakref__",
+        "_any",
+        "_dependents",
+        "_groups",
+        "_key",
+        "_lost",
+        "_muted",
+        "_self",
+        "_sources",
+        "_warm",
+    )
 
     _any: Group
     _groups: dict[object, Group]  # by sender key
     _warm: dict[object, Group]  # those of the groups that have a snapshot
     _sources: list[EventCore]  # the patterns that match this event
-    _dependents: dict[int, EventCore]  # a pattern's events
+    _dependents: dict[int, EventCore]  # a pattern's events, by
+    _key: int  # their id
     _muted: dict[object, int]  # how many times, by handler key; None: the whole event
     _lost: list[str]  # names of handlers that died, to be logged
     _self: weakref[EventCore]
@@ -476,6 +498,7 @@ class EventCore(_Parametrised[SenderT]):
         self._dependents = {}
         self._muted = {}
         self._lost = []
+        self._key = id(self)
         return self
 
     # Emission
@@ -816,19 +839,29 @@ class EventCore(_Parametrised[SenderT]):
     def _put(self, entry: Entry, sender: Any, trash: list[object]) -> Entry | None:
         """Enter an entry in its group; return the one that it replaces."""
         key = entry.place.key
-        while True:
-            group = self._any if key is ANY else self._group_for(entry.place, sender, trash)
-            previous = group.entries.get(entry.handler_key)
-            group.entries[entry.handler_key] = entry  # in one step: an emission that begins now finds one of the two
-            if self._group_of(key) is group:  # and was not tidied away by a finalizer
-                break
+        epoch = object()
+        try:
+            for dependent in list(self._dependents.values()):
+                dependent._follow(key, sender, trash)
+            while True:
+                group = self._any if key is ANY else self._group_for(entry.place, sender, trash)
+                previous = group.entries.get(entry.handler_key)
+                if previous is not None:
+                    entry.line = previous.line = previous.line or Line()
+                # In one step: an emission that begins now finds one of the two.
+                group.entries[entry.handler_key] = entry
+                if self._group_of(key) is group:  # and was not tidied away by a finalizer
+                    break
+        except BaseException:
+            if key is not ANY:
+                self._tidy(key, trash)
+            raise
         if previous is not None:
-            entry.line = previous.line = previous.line or Line()
             previous.flags |= REPLACED
         if entry.line is not None:
             entry.line.stands = True
-        self._invalidate(group, trash)
-        for dependent in list(self._dependents.values()):
+        self._invalidate(group, epoch, trash)
+        for dependent in list(self._dependents.values()):  # those of a finalizer too
             dependent._follow(key, sender, trash)
         return previous
 
@@ -865,13 +898,14 @@ class EventCore(_Parametrised[SenderT]):
         return self._groups.setdefault(key, group)
 
     def _discard_group(self, group: Group, trash: list[object]) -> None:
+        entries = list(group.entries.values())
+        trash += (entries, group.snapshot)
         key = group.place.key
         if self._groups.get(key) is group:
             del self._groups[key]
         self._warm.pop(key, None)
-        for entry in list(group.entries.values()):
+        for entry in entries:
             entry.die()
-        trash += (group.entries.copy(), group.snapshot)
         group.entries.clear()
         group.snapshot = None
 
@@ -883,31 +917,41 @@ class EventCore(_Parametrised[SenderT]):
         for dependent in list(self._dependents.values()):
             dependent._tidy(key, trash)
 
-    def _invalidate(self, group: Group, trash: list[object]) -> None:
-        """Make the snapshots stale that have to do with a group."""
-        group.epoch = object()
-        trash.append(group.snapshot)
-        group.snapshot = None
-        if group is self._any:
-            warm = list(self._warm.values())
-            self._warm.clear()
-            for other in warm:
-                trash.append(other.snapshot)
-                other.snapshot = None
+    def _invalidate(self, group: Group, epoch: object, trash: list[object]) -> None:
+        """Make the snapshots stale that have to do with a group, and let go of them."""
+        group.epoch = epoch
+        try:
+            self._invalidate_dependents(group, epoch, trash)
+        except BaseException:  # no memory, or an interrupt; the tables have changed
+            self._invalidate_dependents(group, epoch, trash)
+            raise
+        try:
+            trash.append(group.snapshot)
+            group.snapshot = None
+            if group is self._any:
+                for other in list(self._warm.values()):
+                    trash.append(other.snapshot)
+                    other.snapshot = None
+                self._warm.clear()
+        except MemoryError:  # they are stale, and replaced when next needed
+            pass
+
+    def _invalidate_dependents(self, group: Group, epoch: object, trash: list[object]) -> None:
         for dependent in list(self._dependents.values()):
             theirs = dependent._any if group is self._any else dependent._groups.get(group.place.key)
             if theirs is not None:
-                dependent._invalidate(theirs, trash)
+                dependent._invalidate(theirs, epoch, trash)
 
     def _remove(self, entry: Entry, trash: list[object]) -> bool:
         """Disconnect an entry, if it still stands."""
         group = self._group_of(entry.place.key)
         if group is None or group.entries.get(entry.handler_key) is not entry:
             return False
+        epoch = object()
+        trash.append(entry)
         del group.entries[entry.handler_key]
         entry.die()
-        trash.append(entry)
-        self._invalidate(group, trash)
+        self._invalidate(group, epoch, trash)
         if group is not self._any:
             self._tidy(group.place.key, trash)
         return True
@@ -969,10 +1013,10 @@ class EventCore(_Parametrised[SenderT]):
             current = None if group is None else group.entries.get(entry.handler_key)
             if current is entry or (current is None and entry.spent and not entry.flags & REPLACED):
                 previous = _still_meant(previous)
-                if previous is not None:
-                    previous.flags &= ~REPLACED
                 if previous is not None and not previous.spent and _is_alive(previous, trash):
-                    trash.append(self._put(previous, sender, trash))  # a reconnection, for emissions that have begun
+                    trash.append(entry)
+                    self._put(previous, sender, trash)  # a reconnection, for emissions that have begun
+                    previous.flags &= ~REPLACED
                 else:
                     self._remove(entry, trash)
             else:
@@ -980,27 +1024,41 @@ class EventCore(_Parametrised[SenderT]):
         if _dead:
             sweep()
 
-    def _mute(self, keys: Iterable[object], by: int) -> None:
+    def _mute(self, keys: list[object], by: int) -> None:
         """Mute handlers, or the whole event by the key None (`by` 1), or let them be heard again (`by` -1)."""
         trash: list[object] = []
+        done = 0
+        epoch = object()
         with lock:
-            for key in keys:
-                times = self._muted.get(key, 0) + by
-                if times > 0:
-                    self._muted[key] = times
-                else:
-                    self._muted.pop(key, None)
-            self._invalidate(self._any, trash)
+            try:
+                for key in keys:
+                    self._mute_one(key, by)
+                    done += 1
+                self._invalidate(self._any, epoch, trash)
+            except BaseException:  # who enters a `with` and does not get there never leaves it
+                if by > 0:
+                    for key in keys[:done]:
+                        self._mute_one(key, -by)
+                self._invalidate(self._any, epoch, trash)
+                raise
         if _dead:
             sweep()
+
+    def _mute_one(self, key: object, by: int) -> None:
+        times = self._muted.get(key, 0) + by
+        if times > 0:
+            self._muted[key] = times
+        else:
+            self._muted.pop(key, None)
 
     # Patterns
 
     def _attach(self, source: EventCore, trash: list[object]) -> None:
         """Let the handlers of a pattern hear this event too. Called under the lock."""
+        epoch = object()
+        source._dependents[self._key] = self
         self._sources.append(source)
-        source._dependents[id(self)] = self
-        self._invalidate(self._any, trash)
+        self._invalidate(self._any, epoch, trash)
         for group in list(source._groups.values()):
             sender = group.the_sender()
             trash.append(sender)
@@ -1008,18 +1066,20 @@ class EventCore(_Parametrised[SenderT]):
                 self._follow(group.place.key, sender, trash)
 
     def _detach(self, source: EventCore, trash: list[object]) -> None:
-        """Undo `_attach`. Called under the lock."""
+        """Undo `_attach`, half of one too. Called under the lock."""
+        epoch = object()
         if source in self._sources:
             self._sources.remove(source)
-        source._dependents.pop(id(self), None)
-        self._invalidate(self._any, trash)
+        source._dependents.pop(self._key, None)
+        self._invalidate(self._any, epoch, trash)
         for key in list(source._groups):
             self._tidy(key, trash)
 
     def _follow(self, key: object, sender: Any, trash: list[object]) -> None:
         """Have a group for a sender that a pattern has one for, so that its emissions find it."""
         if key is not ANY:
-            self._invalidate(self._group_for(self._place(key), sender, trash), trash)
+            epoch = object()
+            self._invalidate(self._group_for(self._place(key), sender, trash), epoch, trash)
 
     # Introspection
 
@@ -1028,8 +1088,11 @@ class EventCore(_Parametrised[SenderT]):
         rows = {}
         for source in [*self._sources, self]:
             for group in [source._any, *list(source._groups.values())]:
+                sender = group.the_sender()
+                if sender is None and group.place.key != id(None):
+                    continue  # it is dead, and there was no memory or no stack to note it
                 for entry in list(group.entries.values()):
-                    rows[entry.serial] = entry, group.the_sender(), source
+                    rows[entry.serial] = entry, sender, source
         return [rows[entry.serial] for entry in _in_order(row[0] for row in rows.values())]
 
     def _reaches(self, sender: Any) -> bool:

@@ -446,7 +446,11 @@ class ConnectedTo:
 
     def __enter__(self) -> Event[Any]:
         added = self._event._add(self._receiver, self._sender, **self._options, frame=sys._getframe().f_back)
-        self._connected.append(added)
+        try:
+            self._connected.append(added)
+        except MemoryError:
+            self._event._restore(*added, self._sender)
+            raise
         return self._event
 
     def __exit__(

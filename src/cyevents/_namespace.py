@@ -18,7 +18,7 @@ from ._event import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine, Mapping
     from typing import Any, NoReturn, TypeVar
 
     from ._event import ErrorPolicy
@@ -176,18 +176,19 @@ class Namespace(NamespaceCore["Event[Any]"]):
     def __delitem__(self, name: str) -> None:
         """Let an event go, or a pattern: it is no longer found by its name, and patterns no longer hear it."""
         trash: list[object] = []  # let go after the lock
+        parted: tuple[Mapping[str, Event[Any]], Collection[Pattern], list[object]]
         with lock:
             if type(name) is str and name in self._patterns:
-                pattern = self._patterns.pop(name)
+                pattern = self._patterns[name]
                 trash.append(pattern)
-                for event in list(self.values()):
-                    event._detach(pattern, trash)
+                parted = self, [pattern], trash
+                del self._patterns[name]
             else:
                 event = self[name]
                 trash.append(event)
+                parted = {name: event}, self._patterns.values(), trash
                 super().__delitem__(name)
-                for pattern in list(self._patterns.values()):
-                    event._detach(pattern, trash)
+            _part(*parted)
         sweep()
 
     def clear(self) -> None:
@@ -233,14 +234,16 @@ class Namespace(NamespaceCore["Event[Any]"]):
         event._namespace = self
         trash: list[object] = []  # let go after the lock
         with lock:
-            if name not in self:
-                for pattern in list(self._patterns.values()):
-                    if pattern.matches(name):
-                        event._attach(pattern, trash)
-            found: Any = dict.setdefault(self, name, event)
-            if found is not event:
-                for source in list(event._sources):
-                    event._detach(source, trash)
+            found: Any = None
+            try:
+                if name not in self:
+                    for pattern in list(self._patterns.values()):
+                        if pattern.matches(name):
+                            event._attach(pattern, trash)
+                found = dict.setdefault(self, name, event)
+            finally:
+                if found is not event:  # a finalizer was faster, or memory has run out
+                    _part({name: event}, self._patterns.values(), trash)
         sweep()
         return found  # type: ignore[no-any-return]
 
@@ -259,11 +262,31 @@ class Namespace(NamespaceCore["Event[Any]"]):
         with lock:
             found = self._patterns.setdefault(name, pattern)
             if found is pattern:
-                for event in list(self.values()):
-                    if pattern.matches(event._name):
-                        event._attach(pattern, trash)
+                try:
+                    for event in list(self.values()):
+                        if pattern.matches(event._name):
+                            event._attach(pattern, trash)
+                except BaseException:  # memory has run out
+                    self._patterns.pop(name, None)
+                    _part(self, [pattern], trash)
+                    raise
         sweep()
         return found
+
+
+def _part(events: Mapping[str, Event[Any]], patterns: Collection[Pattern], trash: list[object]) -> None:
+    """Let events hear patterns no more. Called under the lock."""
+    try:
+        _try_to_part(events, patterns, trash)
+    except BaseException:  # memory has run out: once more, for what cannot be found must not be heard
+        _try_to_part(events, patterns, trash)
+        raise
+
+
+def _try_to_part(events: Mapping[str, Event[Any]], patterns: Collection[Pattern], trash: list[object]) -> None:
+    for event in list(events.values()):
+        for pattern in list(patterns):
+            event._detach(pattern, trash)
 
 
 async def _nothing() -> list[Any]:

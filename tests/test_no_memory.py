@@ -1,0 +1,28 @@
+"""Memory that runs out at any allocation of any operation: see the program `faults/no_memory.py`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parent / "faults" / "no_memory.py"
+
+pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which makes allocations fail")
+
+
+@pytest.mark.parametrize("mode", ["once", "on"])
+def test_where_memory_runs_out_the_tables_stay_sound(backend, mode):
+    if backend == "python" and (mode == "on" or sys.version_info >= (3, 12)):
+        pytest.skip("without memory CPython itself crashes in Python code")
+    environment = os.environ | {
+        "CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1",
+        "CYEVENTS_FAULTS_MODES": mode,
+    }
+    process = subprocess.run(
+        [sys.executable, str(PROGRAM)], env=environment, capture_output=True, text=True, timeout=300
+    )
+    wrong = [line for line in process.stdout.splitlines() if not line.endswith("allocations")]
+    assert (process.returncode, wrong) == (0, []), process.stderr[-3000:]
+    assert "emit (" in process.stdout or mode == "on"

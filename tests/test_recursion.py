@@ -1,0 +1,194 @@
+"""Runaway recursion of every shape is a RecursionError, in the main thread and on small stacks; see also reentrancy."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+GUARD = 60  # seconds after which a child that hangs fails
+
+PRELUDE = """
+import asyncio, functools, gc, sys, threading, warnings, weakref
+from cyevents import Event, Namespace
+warnings.simplefilter("ignore")  # coroutines that there was no stack to begin
+gc.disable()
+ns = Namespace()
+x, y = ns.event("x"), ns.event("y")
+kept = []
+
+def connect(event, handler, **options):
+    kept.append(handler)
+    event.connect(handler, **options)
+"""
+
+SHAPES = {
+    "condition": """
+        def condition(sender, **kwargs):
+            return x.emit(sender)
+        def handler(sender): pass
+        def on_error(error, handler, event, sender):
+            raise error
+        x.on_error = on_error
+        connect(x, handler, condition=condition)
+    """,
+    "foreign condition": """
+        def handler(sender): pass
+        def on_error(error, handler, event, sender):
+            raise error
+        x.on_error = on_error
+        connect(x, handler, condition=x.emit)
+    """,
+    "two events by builtins": """
+        connect(x, y.emit, weak=False)
+        connect(y, x.emit, weak=False)
+    """,
+    "partial": """
+        connect(x, functools.partial(x.emit), weak=False)
+    """,
+    "partial of a partial by name": """
+        connect(x, functools.partial(functools.partial(ns.emit, "x"), 1), weak=False)
+    """,
+    "callable object": """
+        class Handler:
+            def __call__(self, sender):
+                return x.emit(sender)
+        connect(x, Handler())
+    """,
+    "class as a handler": """
+        class Handler:
+            def __init__(self, sender):
+                x.emit(sender)
+        connect(x, Handler)
+    """,
+    "with keywords and the event": """
+        def handler(sender, event, **kwargs):
+            event.emit(sender, **kwargs, more=1) if "more" not in kwargs else event.emit(sender, **kwargs)
+        connect(x, handler, with_event=True)
+    """,
+    "for a sender": """
+        def handler(sender):
+            ns.emit("x", sender)
+        connect(x, handler, sender=1)
+    """,
+    "on_error": """
+        def handler(sender):
+            raise LookupError
+        def on_error(error, handler, event, sender):
+            if isinstance(error, RecursionError):
+                raise error  # or it would be tried again at every level
+            event.emit(sender)
+        x.on_error = on_error
+        connect(x, handler)
+    """,
+    "generator": """
+        def handler(sender):
+            yield from x.emit(sender)
+        connect(x, handler)
+    """,
+    "map": """
+        def handler(sender):
+            return list(map(x.emit, [sender]))
+        connect(x, handler)
+    """,
+    "weak reference's callback": """
+        class Thing: pass
+        sys.unraisablehook = lambda report: None
+        def handler(sender):
+            thing = Thing()
+            def callback(ref):
+                x.emit(sender)
+            ref = weakref.ref(thing, callback)
+            del thing
+        connect(x, handler)
+    """,
+    "emit_async": """
+        async def handler(sender):
+            await x.emit_async(sender)
+        connect(x, handler)
+    """,
+    "emit_async, suspended": """
+        async def handler(sender):
+            await asyncio.sleep(0)
+            await x.emit_async(sender)
+        connect(x, handler)
+    """,
+    "emit_async of sync handlers": """
+        def handler(sender):
+            x.emit(sender)
+        connect(x, handler)
+    """,
+    "emit_async of two events": """
+        async def handler(sender):
+            await ns.emit_async("y", sender)
+        async def back(sender):
+            await ns.emit_async("x", sender)
+        connect(x, handler)
+        connect(y, back)
+    """,
+    "emit_async as a handler": """
+        connect(x, x.emit_async, weak=False)
+    """,
+}
+
+EPILOGUE = """
+def once():
+    try:
+        if ASYNC:
+            asyncio.run(x.emit_async(1))
+        else:
+            x.emit(1)
+    except RecursionError:
+        return "RecursionError"
+    return "nothing"
+
+def well(sender):
+    return "well"
+
+def main():
+    told = [once(), once()]
+    for event in (x, y):
+        event.clear()
+        event.on_error = None
+    x.connect(well)
+    told.append(x.emit(1))
+    print(*told)
+
+if STACK:
+    threading.stack_size(STACK)
+    sys.setrecursionlimit(LIMIT)
+    thread = threading.Thread(target=main)
+    thread.start()
+    thread.join()
+else:
+    main()
+"""
+
+
+def run(backend, shape, stack=0, limit=1000):
+    values = f"ASYNC, STACK, LIMIT = {shape.startswith('emit_async')}, {stack}, {limit}\n"
+    process = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", PRELUDE + textwrap.dedent(SHAPES[shape]) + values + EPILOGUE],
+        env=os.environ | {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1"},
+        capture_output=True,
+        text=True,
+        timeout=GUARD,
+    )
+    return process.returncode, process.stdout, process.stderr[-2000:]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_is_a_recursion_error_and_the_events_work_after(backend, shape):
+    status, out, errors = run(backend, shape)
+    told = "nothing" if shape == "weak reference's callback" else "RecursionError"  # what these raise, ends
+    assert (status, out) == (0, f"{told} {told} ['well']\n"), errors
+
+
+@pytest.mark.parametrize("shape", ["two events by builtins", "generator", "condition", "emit_async"])
+def test_on_a_small_stack_too(backend, shape):
+    """As small as Python's own limit allows for Python functions that call each other by way of C."""
+    if shape == "two events by builtins" and sys.version_info[:2] == (3, 13):
+        pytest.skip("3.13 counts calls in C up to a fixed number, whatever the stack")
+    status, out, errors = run(backend, shape, stack=1024 * 1024, limit=400)
+    assert (status, out) == (0, "RecursionError RecursionError ['well']\n"), errors
