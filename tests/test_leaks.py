@@ -13,6 +13,11 @@ import pytest
 OPERATIONS = os.environ.get("CYEVENTS_LEAK_OPERATIONS", "2000")
 PROGRAMS = Path(__file__).parent / "isolated"
 
+pytestmark = pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""),
+    reason="the address sanitizer keeps what is freed for a while: memory is counted without it",
+)
+
 
 @pytest.fixture
 def scenarios(backend):
