@@ -91,6 +91,14 @@ def api(backend):
 
 
 @pytest.fixture
+def both(request):
+    """The package with each core, to compare: the compiled one, the pure one."""
+    if len(request.config.backends) < 2:
+        pytest.skip("there is one core only")
+    return [load(backend) for backend in request.config.backends]
+
+
+@pytest.fixture
 def ns(api):
     """A namespace of its own."""
     return api.Namespace()

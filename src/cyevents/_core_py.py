@@ -996,3 +996,8 @@ class NamespaceCore(dict[str, EventT]):
     def _find(self, evt: Any) -> Any:
         """The event meant by what is not a name in here; None for an unknown name."""
         raise NotImplementedError
+
+
+if not TYPE_CHECKING:  # so that help() shows what it can show for the compiled core: signatures without types
+    EventCore.emit.__annotations__ = {}
+    NamespaceCore.emit.__annotations__ = {}
