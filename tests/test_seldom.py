@@ -151,12 +151,9 @@ def test_a_connection_says_what_is_unusual_about_it(event):
 
     event.connect(handler, "s", weak=False, priority=3, condition=condition, once=True)
     (connection,) = event.handlers
-    names = {
-        name: f"test_a_connection_says_what_is_unusual_about_it.<locals>.{name}" for name in ("handler", "condition")
-    }
+    where = "test_a_connection_says_what_is_unusual_about_it.<locals>."
     assert repr(connection) == (
-        f"<Connection {names['handler']}, sync, sender='s', priority=3, condition={names['condition']},"
-        " once=True, weak=False>"
+        f"<Connection {where}handler, sync, sender='s', priority=3, condition={where}condition, once=True, weak=False>"
     )
 
 
