@@ -2,6 +2,7 @@
 
 import inspect
 import pydoc
+import re
 
 import pytest
 
@@ -40,7 +41,10 @@ def shown(api, name):
 
 
 def seen(thing):
-    _, _, helped = pydoc.plain(pydoc.render_doc(thing)).partition("\n")  # the first line names the type of callable
+    _, _, helped = pydoc.plain(pydoc.render_doc(thing)).partition("\n")
+    helped = re.sub(
+        r" unbound \S+ method$", "", helped, flags=re.M
+    )  # like the first line, that tells the callable's type
     told = {"doc": inspect.getdoc(thing), "help": helped}
     if callable(thing):
         try:
