@@ -1,7 +1,9 @@
 """What a usual program seldom does: many arguments, strange handlers, errors together with a cancellation."""
 
 import copy
+import importlib
 import pickle
+import sys
 from types import MethodType
 
 import pytest
@@ -139,7 +141,30 @@ def test_a_method_whose_function_dies_during_an_emission_is_not_called(event):
     assert [connection.handler for connection in event.handlers] == [first]
 
 
+def test_a_handler_that_dies_where_nobody_logs_is_not_told_of_later(event, collect, monkeypatch, caplog):
+    caplog.set_level("DEBUG", logger="cyevents")
+    keeper = Keeper()
+    event.connect(keeper.method)
+    del keeper
+    collect()
+    with monkeypatch.context() as patch:
+        patch.delitem(sys.modules, "logging")
+        assert event.emit() == []
+    event.connect(all_of)
+    assert event.emit("s") == [("s", (), {})]
+    assert caplog.records == []
+
+
 # The odds and ends of public objects
+
+
+@pytest.mark.parametrize("seconds", ["soon", "-1", "nan", "inf"])
+def test_the_command_line_wants_a_number_of_seconds(api, capsys, seconds):
+    main = importlib.import_module("cyevents.__main__").main
+    with pytest.raises(SystemExit) as caught:
+        main(["bench", f"--seconds={seconds}"])
+    assert caught.value.code == 2
+    assert f"'{seconds}' is not a number of seconds from 0 on" in capsys.readouterr().err
 
 
 def test_a_connection_says_what_is_unusual_about_it(event):
