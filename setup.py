@@ -1,18 +1,27 @@
 """Builds the compiled core. All else about the package stands in pyproject.toml.
 
-CYEVENTS_BUILD_EXTENSION: `yes` makes a failed build fatal, `no` skips it; unset, the pure core serves when it fails.
-CYEVENTS_DEBUG: `1` keeps debugging symbols.
+CYEVENTS_BUILD_EXTENSION: `yes` makes a failed build fatal, `no` builds a pure wheel; unset, the pure core serves when
+the build fails. For work on the core, `1` turns these on:
+CYEVENTS_DEBUG: debugging symbols, no optimisation.
+CYEVENTS_SANITIZE: the address and the undefined-behaviour sanitizer.
+CYEVENTS_TRACE: line tracing, for coverage; the C source is left beside the Cython source, where coverage looks for it.
 """
 
 import os
 import sys
+from textwrap import shorten
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
 
-DEBUG = os.environ.get("CYEVENTS_DEBUG") == "1"
+DEBUG, SANITIZE, TRACE = (os.environ.get(f"CYEVENTS_{name}") == "1" for name in ("DEBUG", "SANITIZE", "TRACE"))
 WISH = os.environ.get("CYEVENTS_BUILD_EXTENSION", "")
 if WISH not in ("", "yes", "no"):
     sys.exit(f"CYEVENTS_BUILD_EXTENSION must be yes, no or unset, not {WISH!r}")
+
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+TRACING = {"CYTHON_TRACE": "1", "CYTHON_USE_SYS_MONITORING": "0"}  # coverage has no plugins for sys.monitoring
 
 
 def extensions():
@@ -21,12 +30,35 @@ def extensions():
         return []
     from Cython.Build import cythonize
 
-    arguments = [] if DEBUG or os.name == "nt" else ["-g0"]
-    core = Extension("cyevents._core_c", ["src/cyevents/_core_c.pyx"], extra_compile_args=arguments)
-    modules = cythonize([core], build_dir="build")
-    for module in modules:
-        module.optional = WISH != "yes"  # cythonize does not pass it on
-    return modules
+    core = Extension("cyevents._core_c", ["src/cyevents/_core_c.pyx"])
+    if SANITIZE:
+        core.extra_compile_args = ["-g", "-O1", *SANITIZERS]
+        core.extra_link_args = SANITIZERS
+    elif DEBUG:
+        core.extra_compile_args = ["/Od", "/Zi"] if os.name == "nt" else ["-g", "-O0"]
+    elif os.name != "nt":
+        core.extra_compile_args = ["-g0"]
+    if TRACE:
+        core.define_macros = list(TRACING.items())
+    return cythonize([core], build_dir=None if TRACE else "build", compiler_directives={"linetrace": TRACE}, force=True)
 
 
-setup(ext_modules=extensions())
+class BuildCore(build_ext):
+    """Builds the extension if it can be built, or must be."""
+
+    def build_extension(self, ext):
+        ext.optional = WISH != "yes"  # so that what is not there is not copied
+        try:
+            super().build_extension(ext)
+        except (BaseError, CCompilerError) as error:
+            if WISH == "yes":
+                raise
+            reason = shorten(str(error), 100)
+            print(
+                f"cyevents: the compiled core could not be built ({reason}): the pure-Python core will serve."
+                " CYEVENTS_BUILD_EXTENSION=yes makes this an error.",
+                file=sys.stderr,
+            )
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildCore})

@@ -1,14 +1,30 @@
-"""Check what is in a built sdist and wheel: `check_dist.py DIRECTORY`."""
+"""Check what is in the built sdist and wheels: `check_dist.py [--release] DIRECTORY`.
 
+There must be one sdist and at least one wheel; for a release, all of them: each Python on each machine, and the pure.
+"""
+
+import argparse
 import re
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
-SOURCE = Path("src/cyevents")
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "cyevents"
 MODULES = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py")}
+DATA = {"py.typed", "_core_c.pyi", "_demo/sample_orders.jsonl"}
 WHEEL_LIMIT = 400 * 1024  # bytes
+IN_SDIST = ("src/cyevents/_core_c.pyx", "setup.py", "tests/conftest.py", "LICENSE", "README.md", "CHANGELOG.md")
+OURS_IN_C = "benchmarks/floor.c"
+MACHINES = [
+    *(f"{libc}linux_.*_{machine}" for libc in ("many", "musl") for machine in ("x86_64", "aarch64")),
+    "macosx_.*_x86_64",
+    "macosx_.*_arm64",
+    "win_amd64",
+    "win_arm64",
+]
 
 
 def check(condition: object, message: str) -> None:
@@ -17,29 +33,63 @@ def check(condition: object, message: str) -> None:
         sys.exit(f"check_dist: {message}")
 
 
-def main(directory: Path) -> None:
-    """Check the one sdist and the one wheel in a directory."""
-    (wheel,) = directory.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
+def check_wheel(wheel: Path) -> None:
+    """Check one wheel: an extension unless it is the pure one, stubs, licence, and nothing that does not belong."""
+    archive = zipfile.ZipFile(wheel)
+    check(archive.testzip() is None, f"{wheel.name} is broken")
+    names = [name for name in archive.namelist() if not name.endswith("/")]
     package = {name.removeprefix("cyevents/") for name in names if name.startswith("cyevents/")}
     extensions = {name for name in package if re.fullmatch(r"_core_c\..*\.?(so|pyd)", name)}
-    check(len(extensions) == 1, f"{wheel.name} has {len(extensions)} extensions, not one")
-    wanted = MODULES | extensions | {"py.typed", "_demo/sample_orders.jsonl"}
-    check(package == wanted, f"{wheel.name}: too much or too little: {sorted(package ^ wanted)}")
+    wanted = 0 if wheel.name.endswith("-py3-none-any.whl") else 1
+    check(len(extensions) == wanted, f"{wheel.name} has {len(extensions)} extensions, not {wanted}")
+    difference = package ^ (MODULES | DATA | extensions)
+    check(not difference, f"{wheel.name}: too much or too little: {sorted(difference)}")
     others = [name for name in names if not name.startswith("cyevents/")]
-    check(all(".dist-info/" in name for name in others), f"{wheel.name} has {others}")
+    check(all(re.match(r"cyevents-[^/]+\.dist-info/", name) for name in others), f"{wheel.name} has {others}")
     check(any(name.endswith("licenses/LICENSE") for name in others), f"{wheel.name} has no licence")
     check(wheel.stat().st_size < WHEEL_LIMIT, f"{wheel.name} has {wheel.stat().st_size} bytes")
+    print(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size} bytes")
 
-    (sdist,) = directory.glob("*.tar.gz")
+
+def check_sdist(sdist: Path) -> None:
+    """Check the sdist: all that is needed to build and to test, and nothing generated."""
     with tarfile.open(sdist) as archive:
         members = {name.partition("/")[2] for name in archive.getnames()}
-    for name in ("src/cyevents/_core_c.pyx", "tests/conftest.py", "LICENSE", "README.md", "CHANGELOG.md"):
+    for name in (*IN_SDIST, *(f"src/cyevents/{name}" for name in MODULES | DATA)):
         check(name in members, f"{sdist.name} has no {name}")
-    generated = [name for name in members if name.endswith((".c", ".so")) and name != "benchmarks/floor.c"]
+    generated = [name for name in members if name.endswith((".c", ".so", ".pyd", ".pyc")) and name != OURS_IN_C]
     check(not generated, f"{sdist.name} has generated files: {generated}")
-    print(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size} bytes; {sdist.name}: {len(members)} files")
+    print(f"{sdist.name}: {len(members)} files")
+
+
+def check_release(wheels: list[Path]) -> None:
+    """Check that there is a wheel for each Python on each machine, the pure one, and no other."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        pythons = [pattern.removesuffix("-*") for pattern in tomllib.load(file)["tool"]["cibuildwheel"]["build"]]
+    wanted = [rf"{python.rstrip('t')}-{python}-{machine}" for python in pythons for machine in MACHINES]
+    for pattern in [*wanted, "py3-none-any"]:
+        found = [wheel for wheel in wheels if re.fullmatch(rf"cyevents-[^-]+-{pattern}\.whl", wheel.name)]
+        check(len(found) == 1, f"{len(found)} wheels are {pattern}, not one")
+    check(len(wheels) == len(wanted) + 1, f"there are {len(wheels)} wheels, not {len(wanted) + 1}")
+
+
+def main() -> None:
+    """Check a directory."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--release", action="store_true", help="all that a release has must be there")
+    options = parser.parse_args()
+    wheels, sdists = sorted(options.directory.glob("*.whl")), sorted(options.directory.glob("*.tar.gz"))
+    check(len(sdists) == 1, f"{len(sdists)} sdists, not one, in {options.directory}")
+    check(wheels, f"no wheels in {options.directory}")
+    versions = {path.name.split("-")[1].removesuffix(".tar.gz") for path in wheels + sdists}
+    check(len(versions) == 1, f"several versions: {sorted(versions)}")
+    check_sdist(sdists[0])
+    for wheel in wheels:
+        check_wheel(wheel)
+    if options.release:
+        check_release(wheels)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -29,9 +29,20 @@ def must_be_compiled():
     The package is not imported for that: it is to be loaded by `load` alone, since the compiled core refers to the
     modules that it was loaded with.
     """
+    return bool(built()) or os.environ.get(ENVIRONMENT) == "0"
+
+
+def built():
+    """The files of the compiled core: one for each Python for which an editable install has built it."""
     folders = importlib.util.find_spec("cyevents").submodule_search_locations
-    built = any(path.suffix in (".so", ".pyd") for folder in folders for path in Path(folder).glob("_core_c.*"))
-    return built or os.environ.get(ENVIRONMENT) == "0"
+    files = [path for folder in folders for path in Path(folder).glob("_core_c.*")]
+    return [path for path in files if path.suffix in (".so", ".pyd")]
+
+
+def is_stale():
+    """Whether this is an editable install whose Cython source has changed since."""
+    pairs = [(path, path.with_name("_core_c.pyx")) for path in built()]
+    return any(source.exists() and source.stat().st_mtime > path.stat().st_mtime for path, source in pairs)
 
 
 def pytest_collection_finish(session):
@@ -41,7 +52,10 @@ def pytest_collection_finish(session):
 
 def pytest_report_header(config):
     if "cython" in config.backends:
-        return "cyevents: testing both cores, the compiled and the pure one"
+        header = "cyevents: testing both cores, the compiled and the pure one"
+        if is_stale():
+            header += ', but the compiled one is OLDER than its source: run `python -m pip install -e ".[test]"` again'
+        return header
     return "cyevents: testing the pure core ALONE" + (
         "" if config.getoption("--pure-only") else ": the extension is not built"
     )
@@ -101,6 +115,14 @@ def cores(request):
     yield both
     for package in both.values():
         assert package.drain(timeout=10)
+
+
+@pytest.fixture
+def both(cores):
+    """The package with each core, to compare: the compiled one, the pure one."""
+    if len(cores) < 2:
+        pytest.skip("there is one core only")
+    return list(cores.values())
 
 
 @pytest.fixture

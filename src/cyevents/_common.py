@@ -29,6 +29,16 @@ class AnySender:
 ANY: Final = AnySender()
 
 
+class _Shown(str):
+    """A plain value that shows as what it stands for: `inspect` takes no other for the defaults of a C function."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+SHOWN_ANY: Final = _Shown("ANY")  # in the signatures of the compiled core's `emit`
+
+
 class Cancelled(list["Any"]):
     """The results of an emission that a handler cancelled by returning `False`.
 

@@ -2054,7 +2054,7 @@ cdef PyMethodDef _emit_definition
 _emit_definition.ml_name = b"emit"
 _emit_definition.ml_meth = <void *>emit
 _emit_definition.ml_flags = METH_FASTCALL | METH_KEYWORDS
-_emit_definition.ml_doc = b"""emit($self, /, sender=..., *args, **kwargs)
+_emit_definition.ml_doc = b"""emit($self, /, sender=cyevents._common.SHOWN_ANY, *args, **kwargs)
 --
 
 Call the handlers now, in order of priority, and return what they returned.
@@ -2094,7 +2094,7 @@ cdef PyMethodDef _send_definition
 _send_definition.ml_name = b"send"
 _send_definition.ml_meth = <void *>send
 _send_definition.ml_flags = METH_FASTCALL | METH_KEYWORDS
-_send_definition.ml_doc = b"""send($self, /, sender=..., *args, **kwargs)
+_send_definition.ml_doc = b"""send($self, /, sender=cyevents._common.SHOWN_ANY, *args, **kwargs)
 --
 
 Call the handlers now, and return pairs of each and what it returned, whatever that is.
@@ -2132,7 +2132,7 @@ cdef PyMethodDef _emit_named_definition
 _emit_named_definition.ml_name = b"emit"
 _emit_named_definition.ml_meth = <void *>emit_named
 _emit_named_definition.ml_flags = METH_FASTCALL | METH_KEYWORDS
-_emit_named_definition.ml_doc = b"""emit($self, evt, /, sender=..., *args, **kwargs)
+_emit_named_definition.ml_doc = b"""emit($self, evt, /, sender=cyevents._common.SHOWN_ANY, *args, **kwargs)
 --
 
 Emit an event given by name or as such: see `Event.emit`.

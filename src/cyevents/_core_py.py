@@ -1215,3 +1215,8 @@ class NamespaceCore(dict[str, EventT]):
     def _find(self, evt: Any) -> Any:
         """The event meant by what is not a name in here; None for an unknown name."""
         raise NotImplementedError
+
+
+if not TYPE_CHECKING:  # so that help() shows what it can show for the compiled core: signatures without types
+    for _method in (EventCore.connect, EventCore.emit, EventCore.send, NamespaceCore.emit):
+        _method.__annotations__ = {}

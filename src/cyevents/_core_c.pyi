@@ -1,0 +1,17 @@
+# What type checkers see of the compiled core: that it is the twin of the pure one.
+
+from ._core_py import CONDITION as CONDITION
+from ._core_py import DEAD as DEAD
+from ._core_py import ONCE as ONCE
+from ._core_py import REPLACED as REPLACED
+from ._core_py import THREAD as THREAD
+from ._core_py import WITH_EVENT as WITH_EVENT
+from ._core_py import Entry as Entry
+from ._core_py import EventCore as EventCore
+from ._core_py import NamespaceCore as NamespaceCore
+from ._core_py import Pending as Pending
+from ._core_py import Ref as Ref
+from ._core_py import consume as consume
+from ._core_py import handler_key as handler_key
+from ._core_py import lock as lock
+from ._core_py import sweep as sweep

@@ -1,0 +1,168 @@
+"""What setup.py builds: the switches, and what happens without a compiler. Skipped away from it, or without setuptools.
+
+Cython and the compiler are played by scripts that note how they were called: what they really make is proved by
+`.ci/wheels`.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GUARD = 120  # seconds after which a child that hangs fails
+FALLBACK = "cyevents: the compiled core could not be built"
+CYTHON = """
+import json, os
+def cythonize(modules, **options):
+    with open("options.json", "w") as file:
+        json.dump(options, file)
+    for module in modules:
+        module.sources = ["core.c"]
+        del module.optional  # as the real one does
+    return modules
+"""
+COMPILER = """#!/bin/sh
+echo "$@" >> calls
+while test $# -gt 0; do
+    if test "$1" = -o; then echo made > "$2"; fi
+    shift
+done
+"""
+
+pytestmark = [
+    pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="setup.py is not here"),
+    pytest.mark.skipif(find_spec("setuptools") is None, reason="setuptools is not installed"),
+    pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script"),
+]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of what is built, with a Cython and a compiler that only note how they are called."""
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "src" / "cyevents", tmp_path / "src" / "cyevents", ignore=shutil.ignore_patterns("*.so"))
+    (tmp_path / "core.c").write_text("")
+    (tmp_path / "cc").write_text(COMPILER)
+    (tmp_path / "cc").chmod(0o755)
+    (tmp_path / "Cython").mkdir()
+    (tmp_path / "Cython" / "__init__.py").write_text("")
+    (tmp_path / "Cython" / "Build.py").write_text(CYTHON)
+    return tmp_path
+
+
+@pytest.fixture
+def build(project):
+    """Run setup.py with some of its switches: build(compiler, wish, in_place, switches) -> the ended process."""
+
+    def run(compiler="cc", wish=None, in_place=False, **switches):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CYEVENTS_")}
+        environment |= {"CC": str(project / compiler), "LDSHARED": str(project / compiler), "PYTHONPATH": str(project)}
+        environment |= {f"CYEVENTS_{name}": value for name, value in switches.items()}
+        if wish is not None:
+            environment["CYEVENTS_BUILD_EXTENSION"] = wish
+        command = ["build_ext", "--inplace"] if in_place else ["build", "--build-lib", "built"]
+        command = [sys.executable, "setup.py", "--quiet", *command]
+        return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=GUARD)
+
+    return run
+
+
+def extensions(project):
+    return [path.name for path in (project / "built" / "cyevents").glob("_core_c.*") if path.suffix == ".so"]
+
+
+def flags(project):
+    """The options that the compiler got for compiling, and for linking."""
+    compiling, linking = (project / "calls").read_text().splitlines()
+    return compiling.split(), linking.split()
+
+
+@pytest.mark.parametrize("wish", [None, "", "yes"])
+def test_the_extension_is_built(project, build, wish):
+    process = build(wish=wish)
+    assert (process.returncode, FALLBACK in process.stderr) == (0, False), process.stderr
+    assert len(extensions(project)) == 1
+
+
+@pytest.mark.parametrize("wish", [None, ""])
+@pytest.mark.parametrize("compiler", ["nothing_by_this_name", "LICENSE"])
+def test_without_a_compiler_the_pure_core_is_left_and_one_line_says_so(project, build, compiler, wish):
+    process = build(compiler, wish)
+    assert process.returncode == 0, process.stderr
+    (line,) = [line for line in process.stderr.splitlines() if FALLBACK in line]
+    assert "CYEVENTS_BUILD_EXTENSION=yes" in line
+    assert len(line) < 300
+    assert extensions(project) == []
+    assert (project / "built" / "cyevents" / "_core_py.py").exists()
+
+
+def test_without_a_compiler_an_editable_install_works_too(project, build):
+    process = build("nothing_by_this_name", in_place=True)
+    assert (process.returncode, process.stderr.count(FALLBACK)) == (0, 1), process.stderr
+
+
+def test_without_a_compiler_a_required_extension_is_a_failure(project, build):
+    process = build("nothing_by_this_name", "yes")
+    assert process.returncode != 0
+    assert FALLBACK not in process.stderr
+    assert "nothing_by_this_name" in process.stderr
+
+
+def test_an_extension_that_is_not_wanted_needs_no_cython_and_no_compiler(project, build):
+    shutil.rmtree(project / "Cython")
+    (project / "Cython.py").write_text("raise ImportError")
+    process = build("nothing_by_this_name", "no")
+    assert process.returncode == 0, process.stderr
+    assert extensions(project) == []
+
+
+@pytest.mark.parametrize("wish", ["1", "true", "Yes", " "])
+def test_any_other_wish_is_an_error_that_says_what_was_given(build, wish):
+    process = build(wish=wish)
+    assert process.returncode != 0
+    assert process.stderr.splitlines()[-1] == f"CYEVENTS_BUILD_EXTENSION must be yes, no or unset, not {wish!r}"
+
+
+def test_a_release_has_no_symbols_no_tracing_and_leaves_no_c_source(project, build):
+    build(wish="yes")
+    compiling, linking = flags(project)
+    assert compiling[-1] == "-g0"
+    assert not [flag for flag in compiling + linking if "sanitize" in flag or "TRACE" in flag]
+    options = json.loads((project / "options.json").read_text())
+    assert (options["build_dir"], options["compiler_directives"]["linetrace"]) == ("build", False)
+
+
+def test_debug(project, build):
+    build(wish="yes", DEBUG="1")
+    compiling, _ = flags(project)
+    assert compiling[-2:] == ["-g", "-O0"]
+
+
+def test_sanitize(project, build):
+    build(wish="yes", SANITIZE="1", DEBUG="1")
+    compiling, linking = flags(project)
+    assert compiling[-4:] == ["-g", "-O1", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+    assert "-fsanitize=address,undefined" in linking
+
+
+def test_trace(project, build):
+    build(wish="yes", TRACE="1")
+    compiling, _ = flags(project)
+    assert {"-DCYTHON_TRACE=1", "-DCYTHON_USE_SYS_MONITORING=0"} <= set(compiling)
+    options = json.loads((project / "options.json").read_text())
+    assert (options["build_dir"], options["compiler_directives"]["linetrace"]) == (None, True)
+
+
+@pytest.mark.parametrize("value", ["", "0", "yes"])
+def test_a_switch_is_on_at_1_alone(project, build, value):
+    build(wish="yes", DEBUG=value, SANITIZE=value, TRACE=value)
+    compiling, _ = flags(project)
+    assert compiling[-1] == "-g0"
+    assert "-DCYTHON_TRACE=1" not in compiling
