@@ -584,6 +584,8 @@ def with_fault(name, n, mode, states):
         _testcapi.remove_mem_hooks()
         error = failure
     _testcapi.remove_mem_hooks()
+    if isinstance(error, SystemError) and backend == "python":
+        error = error.__cause__  # CPython went on after the MemoryError: there is no C of ours here
     if error is not None and not isinstance(error, MemoryError):
         wrong += traceback.format_exception(error)
     failed, error = error is not None, None
