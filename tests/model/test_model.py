@@ -9,6 +9,7 @@ import difflib
 import faulthandler
 import functools
 import gc
+import logging
 import os
 import runpy
 import time
@@ -26,6 +27,16 @@ PREAMBLE = (HERE / "preamble.py").read_text()
 PREAMBLE_CODE = compile(PREAMBLE.replace("import cyevents\n", ""), "preamble", "exec")
 PROGRAMS = types.SimpleNamespace(**runpy.run_path(str(HERE / "programs.py")))
 EXAMPLES = int(os.environ.get("CYEVENTS_MODEL_EXAMPLES") or 0)
+
+
+@pytest.fixture(autouse=True)
+def the_logger_as_it_was():
+    """Programs listen to the library's logger."""
+    logger = logging.getLogger("cyevents")
+    level, propagate, handlers = logger.level, logger.propagate, logger.handlers[:]
+    yield
+    logger.setLevel(level)
+    logger.propagate, logger.handlers[:] = propagate, handlers
 
 
 @pytest.fixture
@@ -244,7 +255,7 @@ def test_both_cores_do_what_the_model_does(libraries, record_property):
         print(f"\nmodel: compared with each of {len(libraries) - 1} cores: {told} of what was seen")
 
 
-# What the machine has found, and what it meets seldom.
+# What was found while the model was written, and what the machine meets seldom, and what it meets seldom.
 KNOWN = {
     "a condition reconnects and disconnects": """
 def k0(sender, /, **kwargs):
