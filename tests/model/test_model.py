@@ -255,7 +255,7 @@ def test_both_cores_do_what_the_model_does(libraries, record_property):
         print(f"\nmodel: compared with each of {len(libraries) - 1} cores: {told} of what was seen")
 
 
-# What was found while the model was written, and what the machine meets seldom, and what it meets seldom.
+# What was found while the model was written, and what the machine meets seldom.
 KNOWN = {
     "a condition reconnects and disconnects": """
 def k0(sender, /, **kwargs):
