@@ -743,6 +743,12 @@ cdef class Group:
             self.snapshot = snapshot
         return old
 
+    cdef bint has_snapshot(self) noexcept:
+        cdef bint has
+        with cython.critical_section(self):
+            has = self.snapshot is not None
+        return has
+
     cdef void change(self) noexcept:
         """Make the snapshot stale."""
         with cython.critical_section(self):
@@ -1152,18 +1158,20 @@ cdef class EventCore:
                     other.change()
         try:
             self._let_go(group, trash)
-            for dependent in list(self._dependents.values()):
-                other = dependent._any if group is self._any else cye_get(dependent._groups, group.place.key)
-                if other is not None:
-                    dependent._let_go(other, trash)
+            if self._dependents:
+                for dependent in list(self._dependents.values()):
+                    other = dependent._any if group is self._any else cye_get(dependent._groups, group.place.key)
+                    if other is not None:
+                        dependent._let_go(other, trash)
         except MemoryError:  # they are stale, and replaced when next needed
             pass
 
     cdef _let_go(self, Group group, list trash):
         """Let go of the snapshots that have to do with a group."""
         cdef Group other
-        trash.append(None)
-        trash[-1] = group.store(None)
+        if group.has_snapshot():
+            trash.append(None)
+            trash[-1] = group.store(None)
         if group is self._any and self._warm:
             for other in list(self._warm.values()):
                 trash.append(None)
