@@ -736,7 +736,6 @@ class _Emission(Pending):
         finally:
             del first, errors, failed, known
 
-
     def report(self, error: BaseException, handler: Any, task: Any) -> None:
         """Tell of an exception that is not raised, since another was before it."""
         _report(self.loop, error, handler, self.event, task)

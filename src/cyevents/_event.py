@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ._handlers import Kind
     from ._namespace import Namespace
+    from ._streams import Emission, Overflow, Stream
 
     SenderT = TypeVar("SenderT", default=Any)
     HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
@@ -151,8 +152,14 @@ class Event(EventCore[SenderT]):
         return self._disconnect(receiver, sender)
 
     def clear(self) -> None:
-        """Disconnect all handlers, of all senders. Those of patterns that match the event stay."""
+        """Disconnect all handlers, of all senders. Those of patterns that match the event stay.
+
+        Streams of the event end, and a `wait` for it is a `RuntimeError`.
+        """
+        streams = () if _streams is None else _streams.streams_of(self)
         self._clear()
+        for stream in streams:
+            stream.close()
 
     def subscribe(
         self,
@@ -279,6 +286,109 @@ class Event(EventCore[SenderT]):
         """
         emission: Coroutine[Any, Any, list[Any]] = (_aio or _load_aio()).emit_async(self, sender, args, kwargs)
         return emission
+
+    # Waiting
+
+    def wait(
+        self,
+        sender: SenderT | AnySender = ANY,
+        condition: Callable[..., object] | None = None,
+        timeout: float | None = None,
+        *,
+        priority: int = 0,
+    ) -> Coroutine[Any, Any, Emission[SenderT]]:
+        """Await the next emission: `await event.wait()`. Of a pattern, the next of an event that matches.
+
+        It listens from the call on: what is emitted between the call and the `await` is not missed. However it
+        ends, nothing stays connected.
+
+        Args:
+            sender: only this sender's emissions; `ANY` for all.
+            condition: called as `condition(sender, **kwargs)`, where the event is emitted; a false answer passes
+                the emission over.
+            timeout: how long to wait at most, in seconds, from the `await` on.
+            priority: among the handlers, at which priority it listens: an emission that was cancelled before
+                its turn is not heard.
+
+        Returns:
+            An awaitable of an `Emission`, with `event`, `sender`, `args` and `kwargs`.
+
+        Raises:
+            TypeError: if an argument is of a wrong type; when called.
+            TimeoutError: when the time is up.
+            RuntimeError: when awaited where neither asyncio's nor trio's loop runs, or if the event is cleared.
+
+        Emissions may come from any thread.
+
+        Example:
+            >>> import asyncio
+            >>> from cyevents import Event
+            >>> replied = Event("replied")
+            >>> async def main():
+            ...     reply = replied.wait("the server")
+            ...     replied.emit("the server", status=200)
+            ...     return (await reply).kwargs
+            >>> asyncio.run(main())
+            {'status': 200}
+        """
+        waiting: Coroutine[Any, Any, Emission[SenderT]] = (_streams or _load_streams()).wait(
+            self, sender, condition, timeout, priority
+        )
+        return waiting
+
+    def stream(
+        self,
+        sender: SenderT | AnySender = ANY,
+        condition: Callable[..., object] | None = None,
+        *,
+        buffer: int = 1000,
+        overflow: Overflow = "raise",
+        priority: int = 0,
+    ) -> Stream[SenderT]:
+        """The emissions from now on, one after the other: `async for emission in event.stream()`.
+
+        It listens from the call on, until it is closed, by `close` or at the end of an `async with`, or let go of,
+        as by a `break` out of the loop. An emission never waits for who takes it: it goes to a buffer.
+
+        Args:
+            sender: only this sender's emissions; `ANY` for all.
+            condition: called as `condition(sender, **kwargs)`, where the event is emitted; a false answer passes
+                the emission over.
+            buffer: how many emissions may be waiting to be taken.
+            overflow: what happens when there is one more. `"raise"`: the stream gives what it has, then raises
+                `StreamOverflow`. `"drop_oldest"` and `"drop_newest"`: one is dropped, and counted by `dropped`.
+            priority: among the handlers, at which priority it listens: an emission that was cancelled before
+                its turn is not heard.
+
+        Returns:
+            A `Stream` of `Emission`, for one task at a time.
+
+        Raises:
+            TypeError: if an argument is of a wrong type.
+            ValueError: if the buffer holds nothing, or the word for `overflow` is unknown.
+
+        Emissions may come from any thread.
+
+        Example:
+            >>> import asyncio
+            >>> from cyevents import Event
+            >>> ticked = Event("ticked")
+            >>> async def main():
+            ...     async with ticked.stream() as ticks:
+            ...         ticked.emit("clock", 1)
+            ...         ticked.emit("clock", 2)
+            ...         async for tick in ticks:
+            ...             print(tick)
+            ...             if tick.args == (2,):
+            ...                 break
+            >>> asyncio.run(main())
+            <Emission of 'ticked': 'clock', 1>
+            <Emission of 'ticked': 'clock', 2>
+        """
+        made: Stream[SenderT] = (_streams or _load_streams()).stream(
+            self, sender, condition, priority, buffer, overflow
+        )
+        return made
 
     # Introspection
 
@@ -625,7 +735,16 @@ def _warn(message: str, frame: FrameType | None) -> None:
 _aio: Any = None  # what needs asyncio, imported when the first async handler is met; it puts itself here
 
 
+_streams: Any = None  # what waits for emissions, likewise
+
+
 def _load_aio() -> Any:
     from . import _aio as module
+
+    return module
+
+
+def _load_streams() -> Any:
+    from . import _streams as module
 
     return module
