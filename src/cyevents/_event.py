@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import GenericAlias
 
 from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, handler_key
 from ._common import ANY, AnySender, handler_name
@@ -12,35 +13,37 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import FrameType, TracebackType
-    from typing import Any, Literal, NoReturn
-
-    from typing_extensions import TypeVar
+    from typing import Any, Concatenate, Literal, NoReturn, overload
 
     from ._handlers import Kind
     from ._namespace import Namespace
+    from ._signatures import Declared
     from ._streams import Emission, Overflow, Stream
+    from ._typing import ArgsP, SenderT, Undeclared
 
-    SenderT = TypeVar("SenderT", default=Any)
-    HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
     ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
 else:
-    SenderT = None
+    SenderT = ArgsP = None
 
 
-class Event(EventCore[SenderT]):
+class Event(EventCore[SenderT, ArgsP]):
     """Something that happens in a program, by name: handlers are connected to it, and it is emitted.
 
     Events are mostly made by `event(name)` or `namespace.event(name)`, which give the same one for the
     same name; one made by calling `Event` stands alone, in no namespace. `Event[Order]` tells type
-    checkers what its senders are.
+    checkers what its senders are, `Event[Order, [int, str]]` what it is emitted with besides.
 
     Args:
         name: a non-empty string, and no pattern.
         doc: what the event means; becomes its `__doc__`.
         on_error: what is done with an `Exception` of a handler, see `on_error`.
+        signature: a function that takes what the event is emitted with, the sender first. Type checkers hold
+            emissions and handlers against it. It is never called.
+        check: refuse handlers, and conditions, that cannot take what `signature` does, when they are connected.
 
     Raises:
-        TypeError: if the name is no non-empty string, or `on_error` no policy.
+        TypeError: if the name is no non-empty string, `on_error` no policy, the signature not that of a handler,
+            or there is none to check.
         ValueError: if the name is a pattern, or `on_error` an unknown word.
 
     Thread-safety: every method may be called from any thread at any time, from handlers, finalizers and
@@ -58,19 +61,41 @@ class Event(EventCore[SenderT]):
         <Event 'order.placed': 1 handler>
     """
 
-    __slots__ = ("__dict__", "_name", "_namespace", "_on_error")
+    __slots__ = ("__dict__", "_name", "_namespace", "_on_error", "_signature")
 
     _name: str
     _namespace: Namespace | None
     _on_error: ErrorPolicy
+    _signature: Declared  # where `_is_checked`
 
-    def __init__(self, name: str, doc: str | None = None, *, on_error: ErrorPolicy = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        doc: str | None = None,
+        *,
+        on_error: ErrorPolicy = None,
+        signature: Callable[Concatenate[SenderT, ArgsP], object] | None = None,
+        check: bool = False,
+    ) -> None:
         self._name = checked_name(name)
         self._namespace = None
         self._on_error = checked_policy(on_error)
         super().__init__()
         if doc is not None:
             self.__doc__ = doc
+        if signature is not None or check:
+            self._declare(signature, check)
+
+    def _declare(self, signature: Any, check: bool) -> None:
+        """Note what the event is emitted with, if handlers are to be checked against it."""
+        if signature is not None and not callable(signature):
+            raise TypeError(
+                f"signature must be a function that takes what the event is emitted with, not {signature!r}"
+            )
+        if check:
+            from . import _signatures
+
+            _signatures.declare(self, signature)
 
     @property
     def name(self) -> str:
@@ -118,6 +143,8 @@ class Event(EventCore[SenderT]):
             check_handler(receiver)
         if type(priority) is not int or condition is not None:
             priority = checked_options(priority, condition)
+        if self._is_checked:
+            self._signature.check(receiver, condition, with_event)
         flags = 0 if condition is None else CONDITION
         if once:
             flags |= ONCE
@@ -161,6 +188,48 @@ class Event(EventCore[SenderT]):
         for stream in streams:
             stream.close()
 
+    if TYPE_CHECKING:
+
+        @overload
+        def subscribe(
+            self: Event[SenderT, [Undeclared]],
+            receiver: Callable[..., Any],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: bool = ...,
+            thread: bool = ...,
+        ) -> Subscription: ...
+        @overload
+        def subscribe(
+            self,
+            receiver: Callable[Concatenate[SenderT, ArgsP], object],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[Concatenate[SenderT, ...], object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[False] = ...,
+            thread: bool = ...,
+        ) -> Subscription: ...
+        @overload
+        def subscribe(
+            self,
+            receiver: Callable[..., Any],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[True],
+            thread: bool = ...,
+        ) -> Subscription: ...
+
     def subscribe(
         self,
         receiver: Callable[..., Any],
@@ -191,6 +260,48 @@ class Event(EventCore[SenderT]):
             receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back
         )
         return Subscription(self, receiver, entry)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def connected_to(
+            self: Event[SenderT, [Undeclared]],
+            receiver: Callable[..., Any],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: bool = ...,
+            thread: bool = ...,
+        ) -> ConnectedTo: ...
+        @overload
+        def connected_to(
+            self,
+            receiver: Callable[Concatenate[SenderT, ArgsP], object],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[Concatenate[SenderT, ...], object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[False] = ...,
+            thread: bool = ...,
+        ) -> ConnectedTo: ...
+        @overload
+        def connected_to(
+            self,
+            receiver: Callable[..., Any],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[True],
+            thread: bool = ...,
+        ) -> ConnectedTo: ...
 
     def connected_to(
         self,
@@ -249,7 +360,7 @@ class Event(EventCore[SenderT]):
     # Emitting
 
     def emit_async(
-        self, /, sender: SenderT | AnySender = ANY, *args: Any, **kwargs: Any
+        self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs
     ) -> Coroutine[Any, Any, list[Any]]:
         """Emit and await the handlers: those of one priority in parallel, a lower priority after the higher.
 
@@ -292,7 +403,7 @@ class Event(EventCore[SenderT]):
     def wait(
         self,
         sender: SenderT | AnySender = ANY,
-        condition: Callable[..., object] | None = None,
+        condition: Callable[Concatenate[SenderT, ...], object] | None = None,
         timeout: float | None = None,
         *,
         priority: int = 0,
@@ -339,7 +450,7 @@ class Event(EventCore[SenderT]):
     def stream(
         self,
         sender: SenderT | AnySender = ANY,
-        condition: Callable[..., object] | None = None,
+        condition: Callable[Concatenate[SenderT, ...], object] | None = None,
         *,
         buffer: int = 1000,
         overflow: Overflow = "raise",
@@ -421,10 +532,18 @@ class Event(EventCore[SenderT]):
             text += f", {wild} by pattern"
         return f"<{type(self).__name__} {self._name!r}: {text}>"
 
-    def __copy__(self) -> Event[SenderT]:
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, types: object) -> GenericAlias:
+            """`Event[Order, [int, str]]`: with a tuple for the list, so that it can be hashed, as in typing's own."""
+            if type(types) is tuple:
+                types = tuple([tuple(it) if type(it) is list else it for it in types])
+            return GenericAlias(cls, types)
+
+    def __copy__(self) -> Event[SenderT, ArgsP]:
         return self  # an event is who it is
 
-    def __deepcopy__(self, memo: object) -> Event[SenderT]:
+    def __deepcopy__(self, memo: object) -> Event[SenderT, ArgsP]:
         return self
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:

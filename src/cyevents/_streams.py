@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
+from collections.abc import Coroutine
 from itertools import count
 from math import inf
 from types import GenericAlias
@@ -23,7 +24,7 @@ from ._event import Pattern
 from ._loops import no_loop, running_trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable, Generator
     from types import TracebackType
     from typing import Generic, Literal, Self
 
@@ -261,7 +262,7 @@ class Stream(_Parametrised[SenderT]):
         return f"<Stream of {self._event.name!r}: {state}>"
 
 
-class Waiting(_Parametrised[SenderT]):
+class Waiting(Coroutine[Any, Any, Emission[SenderT]]):
     """The coroutine that `Event.wait` returns: it listens from the call on, also while nobody awaits it yet.
 
     A plain coroutine that is cancelled or closed before it begins runs none of its own code: this one disconnects.
