@@ -763,7 +763,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             sender: SenderT | AnySender = ...,
             weak: bool = ...,
             priority: int = ...,
-            condition: Callable[Concatenate[SenderT, ...], object] | None = ...,
+            condition: Callable[..., object] | None = ...,
             *,
             once: bool = ...,
             with_event: Literal[False] = ...,

@@ -158,10 +158,12 @@ with paid.subscribe(exactly), paid.connected_to(more), shipped.subscribe(lambda 
 untyped: Callable[..., Any] = print
 paid.connect(untyped)
 
-# A condition takes a declared event's sender
+# A condition is callable
 
 paid.connect(exactly, condition=lambda sender, **kwargs: sender.total > 0)
+placed.connect(audit, condition=lambda sender: sender.total > 0)
 on(paid, condition=lambda sender, **kwargs: sender.total > 0)(exactly)
+on(placed, condition=lambda sender: sender.total > 0)(audit)
 
 # A handler that is given the event is not checked
 

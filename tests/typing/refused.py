@@ -157,29 +157,28 @@ paid.connected_to(takes_too_little)
 # mypy [arg-type] incompatible type "Callable[[Order], None]"; expected "def (Order, /
 # pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, amount: in
 
-# A condition takes a declared event's sender
+# A condition is callable
 
 
 def take_all(*args: object, **kwargs: object) -> None:
     pass
 
 
-def is_long(sender: str, **kwargs: object) -> bool:
-    return True
-
-
-paid.connect(take_all, condition=is_long)
-# mypy [arg-type] incompatible type "def is_long
-# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((Order, ...) ->
-on(paid, condition=is_long)(take_all)
-# mypy [arg-type] Argument "condition" has incompatible type "def is_long
-# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((SenderT@on, ...
-paid.subscribe(take_all, condition=is_long)
-# mypy [arg-type] incompatible type "def is_long
-# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((Order, ...) ->
-paid.connected_to(take_all, condition=is_long)
-# mypy [arg-type] incompatible type "def is_long
-# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((Order, ...) ->
+paid.connect(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+placed.connect(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+on(paid, condition=True)(take_all)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+paid.subscribe(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+paid.connected_to(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
 
 # A handler that is given the event is not checked
 
