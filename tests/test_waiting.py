@@ -587,6 +587,26 @@ def test_a_sender_lives_as_long_as_it_is_waited_for(event, run):
 # Threads
 
 
+def test_nothing_is_lost_between_the_look_into_the_buffer_and_the_wait(event, run, monkeypatch):
+    waiters = importlib.import_module("cyevents._streams")
+
+    def late(kind):
+        class Late(kind):
+            def __init__(self, loop):
+                super().__init__(loop)
+                event.emit("just now")  # the buffer was empty, and nobody waits yet
+
+        return Late
+
+    for kind in (waiters._AsyncioWaiter, waiters._TrioWaiter):
+        monkeypatch.setattr(waiters, kind.__name__, late(kind))
+
+    async def main():
+        assert (await event.wait(timeout=5)).sender == "just now"
+
+    run(main)
+
+
 def test_emissions_of_other_threads_wake_who_waits(event, run):
     async def main():
         for number in range(50):
