@@ -117,7 +117,8 @@ def test_every_kind_of_handler_is_in_the_results_in_dispatch_order(ns, run):
         results = await ns.emit_async("x", 1, 2, key=3)
         assert type(results) is list
         assert results[:3] == [(1, (2,), {"key": 3}), [2], [3]]
-        assert results[3] != [threading.get_ident()]
+        (ident,) = results[3]
+        assert type(ident) is int and ident != threading.get_ident()
         assert results[4:] == [6]
 
     run(main)
@@ -136,25 +137,30 @@ def test_a_lower_priority_starts_when_the_higher_is_done(ns, run):
     assert log == ["high", "low"]
 
 
-@pytest.mark.parametrize("thread", [False, True])
-def test_false_cancels_the_lower_priorities_and_not_its_own(api, ns, run, thread):
+@pytest.mark.parametrize("kind", ["async", "thread", "generator in a thread"])
+def test_false_cancels_the_lower_priorities_and_not_its_own(api, ns, run, kind):
     log = []
 
     def canceller(sender):
         return False
 
+    def generator(sender):
+        return False
+        yield
+
     async def async_canceller(sender):
         await ticks()
         return False
 
-    handler = canceller if thread else async_canceller
-    ns.event("x").connect(handler, thread=thread, priority=1)
+    handler = {"async": async_canceller, "thread": canceller, "generator in a thread": generator}[kind]
+    ns.event("x").connect(handler, thread=kind != "async", priority=1)
     beside = waits_for("beside")
     ns.event("x").connect(beside, priority=1)
     ns.event("x").connect(log.append, weak=False)
     results = run(lambda: ns.emit_async("x"))
     assert isinstance(results, api.Cancelled)
-    assert (list(results), results.handler, results.event) == (["beside"], handler, ns["x"])
+    items = [[]] if kind == "generator in a thread" else []
+    assert (list(results), results.handler, results.event) == ([*items, "beside"], handler, ns["x"])
     assert log == []
 
 
@@ -360,6 +366,29 @@ def test_a_handler_that_is_cancelled_before_it_begins_does_not(ns, run):
 
     run(main)
     assert log == []
+
+
+@pytest.mark.parametrize("loop", OF_ANYIO, indirect=True)
+def test_a_group_of_cancellations_is_one(ns, run):
+    """As nurseries raise it, in some versions of trio."""
+
+    @ns.on("x")
+    async def grouping(sender):
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class() as cancellation:
+            raise BaseExceptionGroup("of a nursery", [cancellation])
+
+    error = Fatal()
+    fatal = waits_for(error)
+    ns.event("x").connect(fatal)
+
+    async def main():
+        with pytest.raises(Fatal) as caught:
+            await ns.emit_async("x")
+        assert caught.value is error
+
+    run(main)
 
 
 @pytest.mark.parametrize("loop", OF_ANYIO, indirect=True)

@@ -150,6 +150,26 @@ def test_what_was_emitted_in_time_is_returned(event, run, timeout):
     run(main)
 
 
+def test_a_timeout_of_0_lets_the_loop_go_round_once(event):
+    async def main():
+        asyncio.get_running_loop().call_soon(event.emit, 1)
+        assert (await event.wait(timeout=0)).sender == 1
+
+    asyncio.run(main())
+
+
+def test_a_timer_is_not_left_behind(event, monkeypatch):
+    async def main():
+        loop, timers = asyncio.get_running_loop(), []
+        call_at = loop.call_at
+        monkeypatch.setattr(loop, "call_at", lambda *args: timers.append(call_at(*args)) or timers[-1])
+        loop.call_soon(event.emit, 1)
+        await event.wait(timeout=1000)
+        assert [timer.cancelled() for timer in timers] == [True]
+
+    asyncio.run(main())
+
+
 def test_a_cancelled_wait_leaves_nothing_connected(event, run):
     async def main():
         with anyio.move_on_after(0.005) as scope:
@@ -501,7 +521,9 @@ def test_a_stream_that_is_full_raises_after_what_it_has(api, event, run):
         for number in range(4):
             event.emit(number)
         assert event.handlers == []
-        assert [(await anext(emissions)).sender for _ in range(2)] == [0, 1]
+        assert (await anext(emissions)).sender == 0
+        emissions._hear("of an emission that had begun in another thread")  # behind one that was lost
+        assert (await anext(emissions)).sender == 1
         with pytest.raises(api.StreamOverflow) as caught:
             await anext(emissions)
         assert str(caught.value) == (
