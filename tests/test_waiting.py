@@ -553,6 +553,20 @@ def test_a_stream_that_is_full_drops_and_counts(event, run, overflow, kept):
     run(main)
 
 
+@pytest.mark.parametrize("overflow", ["raise", "drop_oldest", "drop_newest"])
+def test_an_emission_that_began_before_a_stream_was_closed_neither_hangs_nor_is_given(event, run, overflow):
+    async def main():
+        emissions = event.stream(buffer=2, overflow=overflow)
+        for number in range(2):
+            event.emit(number)
+        emissions.close()
+        for number in range(3):
+            emissions._hear(number)  # of emissions that had begun in other threads
+        assert [emission async for emission in emissions] == []
+
+    run(main)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [

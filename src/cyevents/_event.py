@@ -380,7 +380,8 @@ class Event(EventCore[SenderT, ArgsP]):
             Exception: what a handler raised, first in dispatch order, once its priority is done; others go to
                 the loop's exception handler. `on_error` may say otherwise.
             ValueError: for a pattern, when called.
-            RuntimeError: when awaited without a running asyncio loop.
+            RuntimeError: when awaited where neither asyncio's nor trio's loop runs.
+            ImportError: when awaited under trio, without anyio: `pip install "cyevents[anyio]"`.
 
         When it is cancelled, it cancels its handlers and waits for them: nothing is left behind.
 

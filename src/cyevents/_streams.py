@@ -2,7 +2,8 @@
 
 A `Stream` is a handler with a buffer. Emissions, in whatever thread, append to the buffer and then wake whom they find
 waiting; who waits makes itself known first and then looks into the buffer again: so nothing is lost in between. There
-is no lock, since an emission must wait for nobody: the buffer's methods are atomic, and its free places are tickets.
+is no lock, since an emission must wait for nobody, not even for a thread that is about to do something: the buffer's
+methods are atomic, and its free places are tickets.
 
 Nothing stays connected: the event holds a stream weakly, so that one that is let go of, by a `break` or by the garbage
 collector, is gone; one that is closed, has ended or finds the loop of who waits closed disconnects itself.
@@ -121,8 +122,11 @@ class Stream(_Parametrised[SenderT]):
         self._sender = sender  # held: its death would end the connection, and a wait would never end
         self._limit = buffer
         self._overflow = overflow
-        self._buffer: deque[tuple[int, Emission[Any]]] = deque()
-        self._places = [None] * buffer  # a ticket for each that is free
+        self._buffer: deque[tuple[int, Emission[Any]]]
+        if overflow == "drop_oldest":
+            self._buffer, self._places = deque(maxlen=buffer), []
+        else:
+            self._buffer, self._places = deque(), [None] * buffer  # a ticket for each place that is free
         self._numbers = count()  # of the emissions, dropped ones too
         self._seen = self._taken = 0
         self._waiter: _AsyncioWaiter | _TrioWaiter | None = None
@@ -139,9 +143,9 @@ class Stream(_Parametrised[SenderT]):
         event = kwargs.pop("event") if self._with_event else self._event
         if self._overflown:
             return
-        number = next(self._numbers)
-        if self._has_place():
-            self._buffer.append((number, Emission(event, sender, args, kwargs)))
+        emission = next(self._numbers), Emission(event, sender, args, kwargs)
+        if self._overflow == "drop_oldest" or self._has_place():
+            self._buffer.append(emission)
         elif self._overflow == "raise":
             self._overflown = True
             self._event._disconnect_entry(self._connection)
@@ -150,19 +154,12 @@ class Stream(_Parametrised[SenderT]):
             self.close()
 
     def _has_place(self) -> bool:
-        """Take a free place in the buffer, if there is one, or is made."""
-        while True:
-            try:
-                self._places.pop()
-                return True
-            except IndexError:
-                if self._overflow != "drop_oldest":
-                    return False
-            try:
-                self._buffer.popleft()  # whose place it takes
-                return True
-            except IndexError:  # just taken by the consumer, who is about to give back the place
-                pass
+        """Take a free place in the buffer, if there is one."""
+        try:
+            self._places.pop()
+        except IndexError:
+            return False
+        return True
 
     # In the task that waits
 
@@ -172,7 +169,8 @@ class Stream(_Parametrised[SenderT]):
             number, emission = self._buffer.popleft()
         except IndexError:
             return None
-        self._places.append(None)
+        if self._overflow != "drop_oldest":
+            self._places.append(None)
         self._taken += 1
         self._seen = max(self._seen, number + 1)
         return emission
@@ -188,7 +186,7 @@ class Stream(_Parametrised[SenderT]):
             await trio.lowlevel.checkpoint()  # as every call in trio is one
         if self._waiter is not None:
             raise RuntimeError(f"a stream serves one task at a time, and another waits for {self._event.name!r} by it")
-        emission = self._next()
+        emission = self._next() if self._is_open else None
         if emission is not None:
             return emission
         clock = trio.current_time if loop is None else loop.time
