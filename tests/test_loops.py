@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import gc
 import importlib
 import logging
 import subprocess
@@ -366,6 +367,25 @@ def test_a_handler_that_is_cancelled_before_it_begins_does_not(ns, run):
 
     run(main)
     assert log == []
+
+
+@pytest.mark.parametrize("loop", OF_ANYIO, indirect=True)
+def test_handlers_that_cannot_be_started_are_closed(ns, run, monkeypatch):
+    @ns.on("x")
+    async def handler(sender):
+        raise AssertionError
+
+    def refuse():
+        raise MemoryError
+
+    monkeypatch.setattr(importlib.import_module("cyevents._anyio").anyio, "create_task_group", refuse)
+
+    async def main():
+        with pytest.raises(MemoryError):
+            await ns.emit_async("x")
+        gc.collect()  # which would tell of a coroutine that was never awaited
+
+    run(main)
 
 
 @pytest.mark.parametrize("loop", OF_ANYIO, indirect=True)

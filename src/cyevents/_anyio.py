@@ -107,6 +107,9 @@ class AnyioEmission(_Emission):
             await checkpoint_if_cancelled()  # from outside; a handler may have made something else of that
         except BaseException as error:  # from outside: the tasks keep what they raise
             cancellation = error
+            for task in self.tasks:
+                if not task.done():  # the group could not start it
+                    task.drop()
         errors = [task.exception() for task in self.tasks]
         errors = [error for error in errors if error is not None and not isinstance(error, Exception)]
         try:
