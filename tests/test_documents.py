@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MODULES = ["_common", "_event", "_namespace", "_aio", "_backend"]
+MODULES = ["_common", "_event", "_namespace", "_aio", "_backend", "_streams", "_signatures"]
 
 
 def blocks(path):
@@ -25,6 +25,24 @@ def test_readme(api, capsys, number):
     exec(compile(block, f"README.md[{number}]", "exec"), {"__name__": "readme"})
     expected = re.findall(r"^print\(.*\)\n# (.*)$", block, re.M) + re.findall(r"^ *print\(.*?\) +# (.*)$", block, re.M)
     expected += re.findall(r"# prints: (.*)$", block, re.M)
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected)
+
+
+GUIDES = [
+    (name, number) for name in ("waiting", "typing", "loops") for number in range(len(blocks(ROOT / f"docs/{name}.md")))
+]
+
+
+@pytest.mark.parametrize(("name", "number"), GUIDES)
+def test_guides(api, capsys, name, number):
+    block = blocks(ROOT / f"docs/{name}.md")[number]
+    for module in re.findall(r"^import (trio)$", block, re.M):
+        pytest.importorskip(module)
+        pytest.importorskip("anyio")
+    exec(compile(block, f"{name}.md[{number}]", "exec", dont_inherit=True), {"__name__": "guide"})
+    expected = re.findall(r"^ *print\(.*\)\n# (.*)$", block, re.M) + re.findall(
+        r"^ *print\(.*?\) +# (.*)$", block, re.M
+    )
     assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected)
 
 

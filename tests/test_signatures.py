@@ -9,8 +9,11 @@ import pytest
 PUBLIC = [  # `test_all_that_is_public_is_listed` keeps it whole
     "Cancelled",
     "Connection",
+    "Emission",
     "Event",
     "Namespace",
+    "Stream",
+    "StreamOverflow",
     "Subscription",
     "drain",
     "drain_async",
@@ -76,6 +79,6 @@ def test_emit_shows_its_default(api, ns):
 def test_all_that_is_public_is_described(api, name):
     attributes = shown(api, name)
     about = attributes[""]["doc"]
-    inherited = dir(dict) + dir(list)
+    inherited = dir(dict) + dir(list) + dir(Exception)
     for attribute, told in attributes.items():
         assert told["doc"] or attribute in inherited or f"\n    {attribute}: " in about, attribute

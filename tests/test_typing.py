@@ -1,5 +1,9 @@
-"""Type checkers accept what users write and refuse what is wrong. Skipped where a checker is not installed."""
+"""Type checkers accept what users write and refuse what is wrong. Skipped where a checker is not installed.
 
+What each says of a line in typing/refused.py stands below that line: a rule, and a part of the message.
+"""
+
+import json
 import re
 import shutil
 import subprocess
@@ -13,37 +17,71 @@ HERE = Path(__file__).parent / "typing"
 
 
 def mypy(name):
+    """What mypy --strict says: (line, rule, message) of each error."""
     if find_spec("mypy") is None:
         pytest.skip("mypy is not installed")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--no-error-summary", str(HERE / name)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=HERE).stdout
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--no-pretty", "--no-error-summary"]
+    done = subprocess.run([*command, str(HERE / name)], capture_output=True, text=True, timeout=300, cwd=HERE)
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert bool(errors) == bool(done.returncode), done.stdout + done.stderr
+    found = [re.fullmatch(rf".*{name}:(\d+): error: (.*)  \[([\w-]+)\]", line) for line in errors]
+    return [(int(match[1]), match[3], match[2]) for match in found]
 
 
 def pyright(name):
+    """What pyright says: (line, rule, message) of each error."""
     program = shutil.which("pyright", path=str(Path(sys.executable).parent))
     if program is None:
         pytest.skip("pyright is not installed")
-    command = [program, "--pythonpath", sys.executable, str(HERE / name)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=HERE).stdout
+    command = [program, "--outputjson", "--pythonpath", sys.executable, str(HERE / name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=HERE)
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    return [(one["range"]["start"]["line"] + 1, one.get("rule"), one["message"]) for one in found]
 
 
-def marked_lines(name):
-    return {number for number, line in enumerate((HERE / name).read_text().splitlines(), 1) if re.search("  # ", line)}
+CHECKERS = [mypy, pyright]
 
 
-def test_mypy_accepts_what_users_write():
-    assert mypy("accepted.py") == ""
+def lines(name):
+    return (HERE / name).read_text("utf-8").splitlines()
 
 
-def test_mypy_refuses_what_is_wrong():
-    found = {int(line) for line in re.findall(r"refused\.py:(\d+): error", mypy("refused.py"))}
-    assert found == marked_lines("refused.py")
+def expected(checker):
+    """What a checker is to say of refused.py: a rule and a part of the message, by line."""
+    wanted, number = {}, 0
+    for at, line in enumerate(lines("refused.py"), 1):
+        match = re.fullmatch(r" *# (mypy|pyright) \[([\w-]+)\] (.*)", line)
+        if match is None:
+            number = at
+        elif match[1] == checker.__name__:
+            wanted[number] = match[2], match[3]
+    return wanted
 
 
-def test_pyright_accepts_what_users_write():
-    assert pyright("accepted.py").splitlines()[-1].startswith("0 errors")
+def headings(name):
+    return [line for line in lines(name) if re.match(r"# (?!mypy |pyright )", line)]
 
 
-def test_pyright_refuses_what_is_wrong():
-    found = {int(line) for line in re.findall(r"refused\.py:(\d+):\d+ - error", pyright("refused.py"))}
-    assert found == marked_lines("refused.py")
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_what_users_write_is_accepted(checker):
+    assert checker("accepted.py") == []
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_what_is_wrong_is_refused(checker):
+    wanted, found = expected(checker), checker("refused.py")
+    assert sorted({line for line, _, _ in found}) == sorted(wanted)
+    for line, (rule, text) in wanted.items():
+        said = [(r, t) for at, r, t in found if at == line]
+        assert any(r == rule and text in t for r, t in said), (line, rule, text, said)
+
+
+def test_every_rule_has_what_is_accepted_and_what_is_refused():
+    assert headings("accepted.py") == headings("refused.py") != []
+    parts = re.split(r"\n# (?!mypy |pyright )", "\n".join(lines("refused.py")))[1:]
+    for part in parts:
+        assert "# mypy [" in part and "# pyright [" in part, part
+
+
+def test_both_checkers_are_to_refuse_the_same_lines():
+    assert expected(mypy).keys() == expected(pyright).keys()

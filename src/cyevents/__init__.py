@@ -10,13 +10,17 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._aio import drain, drain_async, use_loop
+    from ._streams import Emission, Stream, StreamOverflow
 
 __all__ = [
     "ANY",
     "Cancelled",
     "Connection",
+    "Emission",
     "Event",
     "Namespace",
+    "Stream",
+    "StreamOverflow",
     "Subscription",
     "backend",
     "default_namespace",
@@ -34,10 +38,13 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import what needs asyncio when it is asked for."""
+    module: object = None
     if name in ("drain", "drain_async", "use_loop"):
-        from . import _aio
-
-        value = globals()[name] = getattr(_aio, name)
+        from . import _aio as module
+    elif name in ("Emission", "Stream", "StreamOverflow"):
+        from . import _streams as module
+    if module is not None:
+        value = globals()[name] = getattr(module, name)
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

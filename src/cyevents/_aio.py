@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from . import _event
 from ._backend import Pending, consume
 from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result
+from ._loops import no_loop, running_trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -452,7 +453,8 @@ _innermost: ContextVar[_Emission | None] = ContextVar("cyevents_emission", defau
 
 async def emit_async(event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     """Run an event's handlers, one priority after the other, and return their results."""
-    emission = _Emission(event, sender)
+    loop = asyncio._get_running_loop()
+    emission = _Emission(event, sender, loop) if loop is not None else _elsewhere()(event, sender, None)
     results = emission.results
     canceller = raised = None
     token = _innermost.set(emission)
@@ -487,6 +489,19 @@ async def emit_async(event: Event[Any], sender: Any, args: tuple[Any, ...], kwar
 
 
 emit_async.__qualname__ = "Event.emit_async"  # by which an un-awaited one is reported
+
+
+def _elsewhere() -> type[_Emission]:
+    """What emits where no asyncio loop runs."""
+    if running_trio() is None:
+        raise no_loop()
+    try:
+        from ._anyio import AnyioEmission
+    except ModuleNotFoundError as error:
+        if error.name != "anyio":
+            raise
+        raise ImportError('emit_async needs anyio to run under trio: pip install "cyevents[anyio]"') from error
+    return AnyioEmission
 
 
 @coroutine
@@ -526,13 +541,13 @@ class _Emission(Pending):
     canceller: Any  # the first task's handler, in dispatch order, that cancels
     depth: int
     dispatching: bool
-    loop: Loop
+    loop: Any  # asyncio's
     outer: _Emission | None
     results: list[Any]
     sparse: bool  # whether there may be None among the results
     waiter: asyncio.Future[None] | None
 
-    def __init__(self, event: Event[Any], sender: Any) -> None:
+    def __init__(self, event: Event[Any], sender: Any, loop: Loop | None) -> None:
         # Recursion through tasks does not deepen the stack: it is counted here. A task that a handler has made and
         # left behind is no recursion.
         self.outer = outer = _innermost.get()
@@ -541,8 +556,8 @@ class _Emission(Pending):
             raise RecursionError(f"maximum recursion depth exceeded: {event.name!r} is emitted within its own emission")
         self.event = event
         self.sender = sender
-        self.loop = loop = asyncio.get_running_loop()
-        if _EAGER and loop.get_task_factory() is None:
+        self.loop = loop
+        if _EAGER and loop is not None and loop.get_task_factory() is None:
             self.make = asyncio.Task
             self.keywords = {"loop": loop, "eager_start": True}
         self.results = []
@@ -577,9 +592,12 @@ class _Emission(Pending):
             task.exception()  # it has been raised: not to be reported besides
 
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        if self.make is None:
-            return self.loop.create_task(coroutine)
-        return self.make_one(coroutine)  # type: ignore[no-any-return]
+        task: asyncio.Task[Any]
+        task = self.make_one(coroutine) if self.make is not None else self.loop.create_task(coroutine)
+        try:
+            return task
+        finally:
+            del task  # what an eager start raises refers to this frame
 
     # The end of one priority
 
@@ -741,13 +759,17 @@ class _Emission(Pending):
                 if error is not first and not isinstance(error, (KeyboardInterrupt, SystemExit)):
                     each = known.get(id(error))
                     handler, task = (None, None) if each is None else (each.handler, each.task)
-                    _report(self.loop, error, handler, self.event, task)
+                    self.report(error, handler, task)
             self.errors.clear()
             raise first
         finally:
             # Or they would refer to themselves by their tracebacks.
             first = error = each = task = None  # type: ignore[assignment]
             del errors, failed, known
+
+    def report(self, error: BaseException, handler: Any, task: Any) -> None:
+        """Tell of an exception that is not raised, since another was before it."""
+        _report(self.loop, error, handler, self.event, task)
 
 
 class _Failed(NamedTuple):

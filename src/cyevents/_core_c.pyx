@@ -799,6 +799,7 @@ cdef class EventCore:
     cdef dict _muted  # how many times, by handler key; None: the whole event
     cdef readonly list _lost  # names of handlers that died, to be logged
     cdef object _self
+    cdef public bint _is_checked  # whether `_add` is to look at what a handler takes
     cdef object __weakref__
 
     __class_getitem__ = classmethod(GenericAlias)
@@ -979,7 +980,8 @@ cdef class EventCore:
 
         Raises:
             TypeError: if the receiver or the condition is not callable, the condition is a coroutine
-                function, the priority not an int, or the receiver cannot be held weakly.
+                function, the priority not an int, or the receiver cannot be held weakly; with `check=True` of
+                the event, if the receiver or the condition cannot take what it declares.
 
         Warns:
             RuntimeWarning: if the receiver dies at once, as a lambda does that nobody else holds, or is a
@@ -996,6 +998,7 @@ cdef class EventCore:
             and condition is None
             and PyLong_CheckExact(priority)
             and not thread
+            and not self._is_checked
             and (function is not <PyObject *>receiver or not cye_first_is(function, <PyObject *>_SELF))
         ):
             flags = (_ONCE if once else 0) | (_WITH_EVENT if with_event else 0)

@@ -32,18 +32,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType
-    from typing import Any, Generic, Self
+    from typing import Any, Concatenate, Generic, Literal, Self, TypeVar, overload
 
-    from typing_extensions import TypeVar
+    from ._typing import ArgsP, HandlerT, ResultT, SenderT, Undeclared
 
-    SenderT = TypeVar("SenderT", default=Any)
-    HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
     EventT = TypeVar("EventT", bound="EventCore[Any]")
 
-    class _Parametrised(Generic[SenderT]):
+    class _Parametrised(Generic[SenderT, ArgsP]):
         pass
 else:
-    SenderT = HandlerT = EventT = None
+    SenderT = ArgsP = EventT = None
 
     class _Parametrised:
         __slots__ = ()
@@ -462,7 +460,7 @@ def _in_order(entries: Iterable[Entry]) -> list[Entry]:
     return ordered
 
 
-class EventCore(_Parametrised[SenderT]):
+class EventCore(_Parametrised[SenderT, ArgsP]):
     """An event's tables and its emission. `Event` adds what a user sees."""
 
     __slots__ = (
@@ -470,6 +468,7 @@ class EventCore(_Parametrised[SenderT]):
         "_any",
         "_dependents",
         "_groups",
+        "_is_checked",
         "_key",
         "_lost",
         "_muted",
@@ -487,6 +486,7 @@ class EventCore(_Parametrised[SenderT]):
     _muted: dict[object, int]  # how many times, by handler key; None: the whole event
     _lost: list[str]  # names of handlers that died, to be logged
     _self: weakref[EventCore]
+    _is_checked: bool  # whether `_add` is to look at what a handler takes
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
@@ -499,11 +499,12 @@ class EventCore(_Parametrised[SenderT]):
         self._muted = {}
         self._lost = []
         self._key = id(self)
+        self._is_checked = False
         return self
 
     # Emission
 
-    def emit(self, /, sender: SenderT | AnySender = ANY, *args: Any, **kwargs: Any) -> list[Any]:
+    def emit(self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs) -> list[Any]:
         """Call the handlers now, in order of priority, and return what they returned.
 
         Positionals and keywords reach every handler unchanged, after the sender. Async handlers are
@@ -550,7 +551,9 @@ class EventCore(_Parametrised[SenderT]):
                 errors.clear()  # or they would refer to themselves by their tracebacks
         return results if canceller is None else Cancelled(results, canceller, self)
 
-    def send(self, /, sender: SenderT | AnySender = ANY, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
+    def send(
+        self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs
+    ) -> list[tuple[Any, Any]]:
         """Call the handlers now, and return pairs of each and what it returned, whatever that is.
 
         Unlike `emit`, it drops no `None`, consumes no generator, schedules and awaits nothing, and no handler
@@ -707,7 +710,8 @@ class EventCore(_Parametrised[SenderT]):
 
     def _build(self, group: Group, sender: Any) -> Snapshot:
         """Make a group's snapshot, without a lock: a change that comes in between makes it stale at once."""
-        for source in [self, *self._sources]:
+        sources: list[EventCore] = [self, *self._sources]
+        for source in sources:
             if source._lost:
                 source._log_lost()
         epoch, base = group.epoch, self._any.epoch
@@ -760,9 +764,51 @@ class EventCore(_Parametrised[SenderT]):
 
     # Changes: each under the lock, with a list for what is to be let go after it.
 
+    if TYPE_CHECKING:
+
+        @overload
+        def connect(
+            self: EventCore[SenderT, [Undeclared]],
+            receiver: HandlerT,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: bool = ...,
+            thread: bool = ...,
+        ) -> HandlerT: ...
+        @overload
+        def connect(
+            self,
+            receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[False] = ...,
+            thread: bool = ...,
+        ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
+        @overload
+        def connect(
+            self,
+            receiver: HandlerT,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[True],
+            thread: bool = ...,
+        ) -> HandlerT: ...
+
     def connect(
         self,
-        receiver: HandlerT,
+        receiver: Any,
         sender: SenderT | AnySender = ANY,
         weak: bool = True,
         priority: int = 0,
@@ -771,7 +817,7 @@ class EventCore(_Parametrised[SenderT]):
         once: bool = False,
         with_event: bool = False,
         thread: bool = False,
-    ) -> HandlerT:
+    ) -> Any:
         """Connect a handler, to be called as `receiver(sender, *args, **kwargs)` when the event is emitted.
 
         A handler is connected at most once for a sender: connecting it again replaces the options and
@@ -795,7 +841,8 @@ class EventCore(_Parametrised[SenderT]):
 
         Raises:
             TypeError: if the receiver or the condition is not callable, the condition is a coroutine
-                function, the priority not an int, or the receiver cannot be held weakly.
+                function, the priority not an int, or the receiver cannot be held weakly; with `check=True` of
+                the event, if the receiver or the condition cannot take what it declares.
 
         Warns:
             RuntimeWarning: if the receiver dies at once, as a lambda does that nobody else holds, or is a
@@ -1086,7 +1133,8 @@ class EventCore(_Parametrised[SenderT]):
     def _connections(self) -> list[tuple[Entry, Any, EventCore]]:
         """All entries in dispatch order, each with its sender and the event, or pattern, that it is connected to."""
         rows = {}
-        for source in [*self._sources, self]:
+        sources: list[EventCore] = [*self._sources, self]
+        for source in sources:
             for group in [source._any, *list(source._groups.values())]:
                 sender = group.the_sender()
                 if sender is None and group.place.key != id(None):
@@ -1174,6 +1222,20 @@ class NamespaceCore(dict[str, EventT]):
     """Events by name, and emission by name. `Namespace` adds what a user sees."""
 
     __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        @overload
+        def emit(self, evt: str, /, sender: Any = ..., *args: Any, **kwargs: Any) -> list[Any]: ...
+        @overload
+        def emit(
+            self,
+            evt: EventCore[SenderT, ArgsP],
+            /,
+            sender: SenderT | AnySender = ...,
+            *args: ArgsP.args,
+            **kwargs: ArgsP.kwargs,
+        ) -> list[Any]: ...
 
     def emit(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
         """Emit an event given by name or as such: see `Event.emit`.

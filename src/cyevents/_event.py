@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import GenericAlias
 
 from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, handler_key
 from ._common import ANY, AnySender, handler_name
@@ -12,34 +13,37 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import FrameType, TracebackType
-    from typing import Any, Literal, NoReturn
-
-    from typing_extensions import TypeVar
+    from typing import Any, Concatenate, Literal, NoReturn, overload
 
     from ._handlers import Kind
     from ._namespace import Namespace
+    from ._signatures import Declared
+    from ._streams import Emission, Overflow, Stream
+    from ._typing import ArgsP, SenderT, Undeclared
 
-    SenderT = TypeVar("SenderT", default=Any)
-    HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
     ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
 else:
-    SenderT = None
+    SenderT = ArgsP = None
 
 
-class Event(EventCore[SenderT]):
+class Event(EventCore[SenderT, ArgsP]):
     """Something that happens in a program, by name: handlers are connected to it, and it is emitted.
 
     Events are mostly made by `event(name)` or `namespace.event(name)`, which give the same one for the
     same name; one made by calling `Event` stands alone, in no namespace. `Event[Order]` tells type
-    checkers what its senders are.
+    checkers what its senders are, `Event[Order, [int, str]]` what it is emitted with besides.
 
     Args:
         name: a non-empty string, and no pattern.
         doc: what the event means; becomes its `__doc__`.
         on_error: what is done with an `Exception` of a handler, see `on_error`.
+        signature: a function that takes what the event is emitted with, the sender first. Type checkers hold
+            emissions and handlers against it. It is never called.
+        check: refuse handlers, and conditions, that cannot take what `signature` does, when they are connected.
 
     Raises:
-        TypeError: if the name is no non-empty string, or `on_error` no policy.
+        TypeError: if the name is no non-empty string, `on_error` no policy, the signature not that of a handler,
+            or there is none to check.
         ValueError: if the name is a pattern, or `on_error` an unknown word.
 
     Thread-safety: every method may be called from any thread at any time, from handlers, finalizers and
@@ -57,19 +61,41 @@ class Event(EventCore[SenderT]):
         <Event 'order.placed': 1 handler>
     """
 
-    __slots__ = ("__dict__", "_name", "_namespace", "_on_error")
+    __slots__ = ("__dict__", "_name", "_namespace", "_on_error", "_signature")
 
     _name: str
     _namespace: Namespace | None
     _on_error: ErrorPolicy
+    _signature: Declared  # where `_is_checked`
 
-    def __init__(self, name: str, doc: str | None = None, *, on_error: ErrorPolicy = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        doc: str | None = None,
+        *,
+        on_error: ErrorPolicy = None,
+        signature: Callable[Concatenate[SenderT, ArgsP], object] | None = None,
+        check: bool = False,
+    ) -> None:
         self._name = checked_name(name)
         self._namespace = None
         self._on_error = checked_policy(on_error)
         super().__init__()
         if doc is not None:
             self.__doc__ = doc
+        if signature is not None or check:
+            self._declare(signature, check)
+
+    def _declare(self, signature: Any, check: bool) -> None:
+        """Note what the event is emitted with, if handlers are to be checked against it."""
+        if signature is not None and not callable(signature):
+            raise TypeError(
+                f"signature must be a function that takes what the event is emitted with, not {signature!r}"
+            )
+        if check:
+            from . import _signatures
+
+            _signatures.declare(self, signature)
 
     @property
     def name(self) -> str:
@@ -117,6 +143,8 @@ class Event(EventCore[SenderT]):
             check_handler(receiver)
         if type(priority) is not int or condition is not None:
             priority = checked_options(priority, condition)
+        if self._is_checked:
+            self._signature.check(receiver, condition, with_event)
         flags = 0 if condition is None else CONDITION
         if once:
             flags |= ONCE
@@ -151,8 +179,56 @@ class Event(EventCore[SenderT]):
         return self._disconnect(receiver, sender)
 
     def clear(self) -> None:
-        """Disconnect all handlers, of all senders. Those of patterns that match the event stay."""
+        """Disconnect all handlers, of all senders. Those of patterns that match the event stay.
+
+        Streams of the event end, and a `wait` for it is a `RuntimeError`.
+        """
+        streams = () if _streams is None else _streams.streams_of(self)
         self._clear()
+        for stream in streams:
+            stream.close()
+
+    if TYPE_CHECKING:
+
+        @overload
+        def subscribe(
+            self: Event[SenderT, [Undeclared]],
+            receiver: Callable[..., Any],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: bool = ...,
+            thread: bool = ...,
+        ) -> Subscription: ...
+        @overload
+        def subscribe(
+            self,
+            receiver: Callable[Concatenate[SenderT, ArgsP], object],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[False] = ...,
+            thread: bool = ...,
+        ) -> Subscription: ...
+        @overload
+        def subscribe(
+            self,
+            receiver: Callable[..., Any],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[True],
+            thread: bool = ...,
+        ) -> Subscription: ...
 
     def subscribe(
         self,
@@ -184,6 +260,48 @@ class Event(EventCore[SenderT]):
             receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back
         )
         return Subscription(self, receiver, entry)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def connected_to(
+            self: Event[SenderT, [Undeclared]],
+            receiver: Callable[..., Any],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: bool = ...,
+            thread: bool = ...,
+        ) -> ConnectedTo: ...
+        @overload
+        def connected_to(
+            self,
+            receiver: Callable[Concatenate[SenderT, ArgsP], object],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[False] = ...,
+            thread: bool = ...,
+        ) -> ConnectedTo: ...
+        @overload
+        def connected_to(
+            self,
+            receiver: Callable[..., Any],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[True],
+            thread: bool = ...,
+        ) -> ConnectedTo: ...
 
     def connected_to(
         self,
@@ -242,7 +360,7 @@ class Event(EventCore[SenderT]):
     # Emitting
 
     def emit_async(
-        self, /, sender: SenderT | AnySender = ANY, *args: Any, **kwargs: Any
+        self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs
     ) -> Coroutine[Any, Any, list[Any]]:
         """Emit and await the handlers: those of one priority in parallel, a lower priority after the higher.
 
@@ -262,7 +380,8 @@ class Event(EventCore[SenderT]):
             Exception: what a handler raised, first in dispatch order, once its priority is done; others go to
                 the loop's exception handler. `on_error` may say otherwise.
             ValueError: for a pattern, when called.
-            RuntimeError: when awaited without a running asyncio loop.
+            RuntimeError: when awaited where neither asyncio's nor trio's loop runs.
+            ImportError: when awaited under trio, without anyio: `pip install "cyevents[anyio]"`.
 
         When it is cancelled, it cancels its handlers and waits for them: nothing is left behind.
 
@@ -279,6 +398,109 @@ class Event(EventCore[SenderT]):
         """
         emission: Coroutine[Any, Any, list[Any]] = (_aio or _load_aio()).emit_async(self, sender, args, kwargs)
         return emission
+
+    # Waiting
+
+    def wait(
+        self,
+        sender: SenderT | AnySender = ANY,
+        condition: Callable[..., object] | None = None,
+        timeout: float | None = None,
+        *,
+        priority: int = 0,
+    ) -> Coroutine[Any, Any, Emission[SenderT]]:
+        """Await the next emission: `await event.wait()`. Of a pattern, the next of an event that matches.
+
+        It listens from the call on: what is emitted between the call and the `await` is not missed. However it
+        ends, nothing stays connected.
+
+        Args:
+            sender: only this sender's emissions; `ANY` for all.
+            condition: called as `condition(sender, **kwargs)`, where the event is emitted; a false answer passes
+                the emission over.
+            timeout: how long to wait at most, in seconds, from the `await` on.
+            priority: among the handlers, at which priority it listens: an emission that was cancelled before
+                its turn is not heard.
+
+        Returns:
+            An awaitable of an `Emission`, with `event`, `sender`, `args` and `kwargs`.
+
+        Raises:
+            TypeError: if an argument is of a wrong type; when called.
+            TimeoutError: when the time is up.
+            RuntimeError: when awaited where neither asyncio's nor trio's loop runs, or if the event is cleared.
+
+        Emissions may come from any thread.
+
+        Example:
+            >>> import asyncio
+            >>> from cyevents import Event
+            >>> replied = Event("replied")
+            >>> async def main():
+            ...     reply = replied.wait("the server")
+            ...     replied.emit("the server", status=200)
+            ...     return (await reply).kwargs
+            >>> asyncio.run(main())
+            {'status': 200}
+        """
+        waiting: Coroutine[Any, Any, Emission[SenderT]] = (_streams or _load_streams()).wait(
+            self, sender, condition, timeout, priority
+        )
+        return waiting
+
+    def stream(
+        self,
+        sender: SenderT | AnySender = ANY,
+        condition: Callable[..., object] | None = None,
+        *,
+        buffer: int = 1000,
+        overflow: Overflow = "raise",
+        priority: int = 0,
+    ) -> Stream[SenderT]:
+        """The emissions from now on, one after the other: `async for emission in event.stream()`.
+
+        It listens from the call on, until it is closed, by `close` or at the end of an `async with`, or let go of,
+        as by a `break` out of the loop. An emission never waits for who takes it: it goes to a buffer.
+
+        Args:
+            sender: only this sender's emissions; `ANY` for all.
+            condition: called as `condition(sender, **kwargs)`, where the event is emitted; a false answer passes
+                the emission over.
+            buffer: how many emissions may be waiting to be taken.
+            overflow: what happens when there is one more. `"raise"`: the stream gives what it has, then raises
+                `StreamOverflow`. `"drop_oldest"` and `"drop_newest"`: one is dropped, and counted by `dropped`.
+            priority: among the handlers, at which priority it listens: an emission that was cancelled before
+                its turn is not heard.
+
+        Returns:
+            A `Stream` of `Emission`, for one task at a time.
+
+        Raises:
+            TypeError: if an argument is of a wrong type.
+            ValueError: if the buffer holds nothing, or the word for `overflow` is unknown.
+
+        Emissions may come from any thread.
+
+        Example:
+            >>> import asyncio
+            >>> from cyevents import Event
+            >>> ticked = Event("ticked")
+            >>> async def main():
+            ...     async with ticked.stream() as ticks:
+            ...         ticked.emit("clock", 1)
+            ...         ticked.emit("clock", 2)
+            ...         async for tick in ticks:
+            ...             print(tick)
+            ...             if tick.args == (2,):
+            ...                 break
+            >>> asyncio.run(main())
+            <Emission of 'ticked': 'clock', 1>
+            <Emission of 'ticked': 'clock', 2>
+        """
+        made: Stream[SenderT] = (_streams or _load_streams()).stream(
+            self, sender, condition, priority, buffer, overflow
+        )
+        return made
 
     # Introspection
 
@@ -311,10 +533,18 @@ class Event(EventCore[SenderT]):
             text += f", {wild} by pattern"
         return f"<{type(self).__name__} {self._name!r}: {text}>"
 
-    def __copy__(self) -> Event[SenderT]:
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, types: object) -> GenericAlias:
+            """`Event[Order, [int, str]]`: with a tuple for the list, so that it can be hashed, as in typing's own."""
+            if type(types) is tuple:
+                types = tuple([tuple(it) if type(it) is list else it for it in types])
+            return GenericAlias(cls, types)
+
+    def __copy__(self) -> Event[SenderT, ArgsP]:
         return self  # an event is who it is
 
-    def __deepcopy__(self, memo: object) -> Event[SenderT]:
+    def __deepcopy__(self, memo: object) -> Event[SenderT, ArgsP]:
         return self
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
@@ -631,7 +861,16 @@ def _warn(message: str, frame: FrameType | None) -> None:
 _aio: Any = None  # what needs asyncio, imported when the first async handler is met; it puts itself here
 
 
+_streams: Any = None  # what waits for emissions, likewise
+
+
 def _load_aio() -> Any:
     from . import _aio as module
+
+    return module
+
+
+def _load_streams() -> Any:
+    from . import _streams as module
 
     return module

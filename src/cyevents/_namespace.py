@@ -19,11 +19,11 @@ from ._event import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping
-    from typing import Any, NoReturn, TypeVar
+    from typing import Any, Concatenate, Literal, NoReturn, overload
 
+    from ._common import AnySender
     from ._event import ErrorPolicy
-
-    HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+    from ._typing import ArgsP, Decorator, HandlerT, SenderT
 
 
 class Namespace(NamespaceCore["Event[Any]"]):
@@ -67,7 +67,21 @@ class Namespace(NamespaceCore["Event[Any]"]):
     def on_error(self, policy: ErrorPolicy) -> None:
         self._on_error = checked_policy(policy)
 
-    def event(self, name: str, doc: str | None = None) -> Event[Any]:
+    if TYPE_CHECKING:
+
+        @overload
+        def event(self, name: str, doc: str | None = ...) -> Event[Any]: ...
+        @overload
+        def event(
+            self,
+            name: str,
+            doc: str | None = ...,
+            *,
+            signature: Callable[Concatenate[SenderT, ArgsP], object],
+            check: bool = ...,
+        ) -> Event[SenderT, ArgsP]: ...
+
+    def event(self, name: str, doc: str | None = None, *, signature: Any = None, check: bool = False) -> Event[Any]:
         """Make an event, or find it: the same name gives the same `Event`.
 
         A name with `*` or `?` in it, or with a leading `!`, is a pattern: what is connected to its `Event`
@@ -76,12 +90,18 @@ class Namespace(NamespaceCore["Event[Any]"]):
         Args:
             name: a non-empty string, such as `"order.placed"`.
             doc: what the event means; becomes its `__doc__`. `None` leaves the one it has.
+            signature: a function that takes what the event is emitted with, the sender first. Type checkers hold
+                emissions and handlers against it. It is never called.
+            check: refuse handlers, and conditions, that cannot take what `signature` does, when they are
+                connected; those that are connected already, now. Those of patterns are checked where the pattern
+                is declared with `check=True`.
 
         Returns:
             The event.
 
         Raises:
-            TypeError: if the name is not a non-empty string.
+            TypeError: if the name is not a non-empty string, the signature not that of a handler, there is none
+                to check, or a handler that is connected already cannot take it.
 
         Thread-safe.
         """
@@ -90,11 +110,55 @@ class Namespace(NamespaceCore["Event[Any]"]):
             event = self._make(name)
         if doc is not None:
             event.__doc__ = doc
+        if signature is not None or check:
+            event._declare(signature, check)
         return event  # type: ignore[no-any-return]
+
+    if TYPE_CHECKING:
+
+        @overload
+        def on(
+            self,
+            evt: str,
+            sender: Any = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: bool = ...,
+            thread: bool = ...,
+        ) -> Callable[[HandlerT], HandlerT]: ...
+        @overload
+        def on(
+            self,
+            evt: Event[SenderT, ArgsP],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[False] = ...,
+            thread: bool = ...,
+        ) -> Decorator[SenderT, ArgsP]: ...
+        @overload
+        def on(
+            self,
+            evt: Event[SenderT, ArgsP],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[True],
+            thread: bool = ...,
+        ) -> Callable[[HandlerT], HandlerT]: ...
 
     def on(
         self,
-        evt: str | Event[Any],
+        evt: Any,
         sender: Any = ANY,
         weak: bool = True,
         priority: int = 0,
@@ -103,7 +167,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         once: bool = False,
         with_event: bool = False,
         thread: bool = False,
-    ) -> Callable[[HandlerT], HandlerT]:
+    ) -> Any:
         """Connect the decorated function to an event, which is made if need be.
 
         Args:
@@ -143,9 +207,23 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
         return decorate
 
-    def emit_async(
-        self, evt: str | Event[Any], /, sender: Any = ANY, *args: Any, **kwargs: Any
-    ) -> Coroutine[Any, Any, list[Any]]:
+    if TYPE_CHECKING:
+
+        @overload
+        def emit_async(
+            self, evt: str, /, sender: Any = ..., *args: Any, **kwargs: Any
+        ) -> Coroutine[Any, Any, list[Any]]: ...
+        @overload
+        def emit_async(
+            self,
+            evt: Event[SenderT, ArgsP],
+            /,
+            sender: SenderT | AnySender = ...,
+            *args: ArgsP.args,
+            **kwargs: ArgsP.kwargs,
+        ) -> Coroutine[Any, Any, list[Any]]: ...
+
+    def emit_async(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, list[Any]]:
         """Emit an event given by name or as such, and await its handlers: see `Event.emit_async`.
 
         A name that nobody has made an event of is heard by nobody: the list is empty, and no event is made.

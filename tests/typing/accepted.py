@@ -1,17 +1,67 @@
-"""What users write, which mypy --strict and pyright accept; with the types that they find."""
+"""What users write, which mypy --strict and pyright accept; with the types that they find.
 
+Each part has the heading of one in refused.py: what is accepted by a rule, and what is refused by it.
+"""
+
+from collections.abc import Callable
 from typing import Any, assert_type
 
-from cyevents import ANY, Cancelled, Event, Namespace, default_namespace, emit, emit_async, event, filter_signals, on
+from cyevents import (
+    ANY,
+    Cancelled,
+    Emission,
+    Event,
+    Namespace,
+    Stream,
+    default_namespace,
+    emit,
+    emit_async,
+    event,
+    filter_signals,
+    on,
+)
 
 
 class Order:
     total: int = 0
 
 
+shop = Namespace(on_error="group")
+
+# An event has a name, a text, and a policy of errors
+
 placed: Event[Order] = Event("order.placed", doc="An order.")
 anything: Event = event("anything")
-shop = Namespace(on_error="group")
+
+
+def report(error: Exception, handler: Any, event: Event[Any], sender: Any) -> None:
+    pass
+
+
+placed.on_error = report
+placed.on_error = "raise"
+assert_type(filter_signals("order.*"), dict[str, Event[Any]])
+assert_type(default_namespace["order.placed"].name, str)
+for each in shop.values():
+    assert_type(each.has_handlers_for(None), bool)
+
+# A sender is of the event's type
+
+assert_type(placed.emit(Order(), 1, key=2), list[Any])
+assert_type(placed.emit(sender=Order()), list[Any])
+assert_type(placed.emit(), list[Any])
+assert_type(placed.send(Order(), 1), list[tuple[Any, Any]])
+assert_type(anything.emit("anyone", 1), list[Any])
+assert_type(emit("order.placed", Order(), key=2), list[Any])
+assert_type(emit(placed, Order(), key=2), list[Any])
+placed.connect(print, sender=Order())
+
+# A handler is callable, and connected with its options
+
+placed.connect(print, Order(), False, -1, None, once=True, with_event=True, thread=True)
+on("order.placed", Order(), False, -1, None, once=True, with_event=True, thread=True)(print)
+
+# What is not declared is not checked, and a decorated handler keeps its type
 
 
 @on("order.*", sender=ANY, priority=1, condition=lambda sender, **kwargs: sender.total > 0, once=True)
@@ -19,11 +69,8 @@ def audit(sender: Order, **kwargs: object) -> str:
     return ""
 
 
-assert_type(audit(Order()), str)
-
-
 @placed.connect
-async def pay(sender: Order) -> int:
+async def pay(sender: Order, *, twice: bool = False) -> int:
     return 1
 
 
@@ -32,20 +79,14 @@ def count(sender: Order, event: Event[Order]) -> None:
     pass
 
 
-def report(error: Exception, handler: Any, event: Event[Any], sender: Any) -> None:
-    pass
+@on(placed)
+def note(sender: Order, text: str = "") -> int:
+    return 1
 
 
-assert_type(placed.emit(Order(), 1, key=2), list[Any])
-assert_type(placed.emit(sender=Order()), list[Any])
-assert_type(emit("order.placed", Order(), key=2), list[Any])
+assert_type(audit(Order(), anything=1), str)
+assert_type(note(Order(), text="x"), int)
 assert_type(placed.disconnect(audit), bool)
-assert_type(filter_signals("order.*"), dict[str, Event[Any]])
-assert_type(default_namespace["order.placed"].name, str)
-for each in shop.values():
-    assert_type(each.has_handlers_for(None), bool)
-placed.on_error = report
-placed.on_error = "raise"
 with placed.subscribe(lambda sender: None) as subscription:
     assert_type(subscription.cancel(), bool)
 with placed.muted(audit), placed.connected_to(audit, Order()):
@@ -55,9 +96,114 @@ if isinstance(results, Cancelled):
 for connection in placed.handlers:
     assert_type(connection.priority, int)
 
+# An event declared by its class: what it is emitted with
 
-async def main() -> None:
+shipped: Event[Order, [int, str]] = Event("order.shipped")
+assert_type(shipped.emit(Order(), 1, "by ship"), list[Any])
+assert_type(shop.emit(shipped, Order(), 1, "by ship"), list[Any])
+
+
+def take_any(event: Event[Any]) -> Event[Any]:
+    return event
+
+
+take_any(shipped)
+taken: Event[Order, [int, str]] = take_any(shipped)
+
+# An event declared by a signature: what it is emitted with
+
+
+def order_paid(sender: Order, amount: int, *, currency: str = "EUR") -> None:
+    """An order has been paid."""
+
+
+paid = event("order.paid", signature=order_paid, check=True)
+alone = Event("order.paid", on_error="group", signature=order_paid)
+assert_type(paid.emit(Order(), 1), list[Any])
+assert_type(paid.emit(Order(), amount=1, currency="USD"), list[Any])
+assert_type(alone.emit(Order(), 1), list[Any])
+assert_type(alone.send(Order(), 1), list[tuple[Any, Any]])
+assert_type(emit(paid, Order(), 1), list[Any])
+
+# A handler takes what a declared event is emitted with
+
+
+@paid.connect
+def exactly(sender: Order, amount: int, *, currency: str = "") -> int:
+    return amount
+
+
+@on(paid)
+def more(sender: object, amount: float, currency: str = "", *others: object, **kwargs: object) -> int:
+    return 1
+
+
+@shop.on(paid, priority=1)
+async def anyhow(sender: Order, /, *args: object, **kwargs: object) -> int:
+    return 1
+
+
+@shipped.connect
+def by_position(order: Order, days: int, by: str) -> None:
+    pass
+
+
+assert_type(exactly(Order(), 1), int)
+assert_type(more(Order(), amount=1), int)
+assert_type(by_position(Order(), 1, ""), None)
+paid.connect(more, sender=Order())
+with paid.subscribe(exactly), paid.connected_to(more), shipped.subscribe(lambda order, days, by: order.total + days):
+    pass
+
+untyped: Callable[..., Any] = print
+paid.connect(untyped)
+
+# A condition is callable
+
+paid.connect(exactly, condition=lambda sender, **kwargs: sender.total > 0)
+placed.connect(audit, condition=lambda sender: sender.total > 0)
+on(paid, condition=lambda sender, **kwargs: sender.total > 0)(exactly)
+on(placed, condition=lambda sender: sender.total > 0)(audit)
+
+# A handler that is given the event is not checked
+
+
+@on(paid, with_event=True)
+def told(sender: Order, amount: int, event: Event[Any], currency: str = "") -> int:
+    return 1
+
+
+paid.connect(told, with_event=True)
+paid.subscribe(told, with_event=True)
+paid.connected_to(told, with_event=True)
+
+# Emitting is awaited
+
+
+async def emitting() -> None:
     assert_type(await placed.emit_async(Order()), list[Any])
     assert_type(await emit_async("order.placed"), list[Any])
+    assert_type(await paid.emit_async(Order(), 1, currency="USD"), list[Any])
+    assert_type(await emit_async(paid, Order(), amount=1), list[Any])
     pay_again = placed.connect(pay)
-    assert_type(await pay_again(Order()), int)
+    assert_type(await pay_again(Order(), twice=True), int)
+    assert_type(await anyhow(Order(), 1, currency=""), int)
+
+
+# Waiting gives emissions of the event's senders
+
+
+async def waiting() -> None:
+    emission = await placed.wait(Order(), condition=lambda sender, **kwargs: sender.total > 0, timeout=1)
+    assert_type(emission, Emission[Order])
+    assert_type(emission.sender, Order)
+    assert_type(emission.args, tuple[Any, ...])
+    assert_type(emission.kwargs, dict[str, Any])
+    assert_type(emission.event, Event[Any])
+    async with paid.stream(buffer=1, overflow="drop_oldest") as emissions:
+        assert_type(emissions, Stream[Order])
+        async for each in emissions:
+            assert_type(each, Emission[Order])
+    assert_type(emissions.dropped, int)
+    async for anyones in anything.stream():
+        assert_type(anyones, Emission[Any])

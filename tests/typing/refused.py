@@ -1,18 +1,220 @@
-"""What type checkers are to refuse, a line each, marked with the rule of mypy's."""
+"""What type checkers are to refuse, with what each says of the line above: a rule, and a part of the message.
 
-from cyevents import Event, Namespace, on
+Each part has the heading of one in accepted.py: what is accepted by a rule, and what is refused by it.
+"""
+
+from cyevents import Event, Namespace, emit, emit_async, event, on
 
 
 class Order:
+    total: int = 0
+
+
+# An event has a name, a text, and a policy of errors
+
+placed: Event[Order] = Event("order.placed")
+placed.on_error = "explode"
+# mypy [assignment] Incompatible types in assignment (expression has type "Literal['explod
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "on_error" for class "Event[Order, ...]"
+Event(5)
+# mypy [arg-type] incompatible type "int"; expected "str"
+# pyright [reportArgumentType] cannot be assigned to parameter "name" of type "str"
+on(5)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "evt" of type "Event[SenderT@on, ArgsP
+Namespace("name")
+# mypy [call-arg] Too many positional arguments for "Namespace"
+# pyright [reportCallIssue] Expected 0 positional arguments
+
+# A sender is of the event's type
+
+placed.emit("no order")
+# mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+placed.send("no order")
+# mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+placed.connect(print, "no order")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+emit(placed, "no order")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "SenderT@emit | AnySe
+
+# A handler is callable, and connected with its options
+
+placed.connect(5)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, ...) -> Re
+placed.connect(print, priority="high")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "priority" of type "int"
+placed.connect(print, None, True, 0, None, True)
+# mypy [call-overload] No overload variant
+# pyright [reportCallIssue] No overloads for "connect"
+
+# What is not declared is not checked, and a decorated handler keeps its type
+
+
+@placed.connect
+def note(sender: Order, text: str = "") -> int:
+    return 1
+
+
+note(Order(), text=1)
+# mypy [arg-type] incompatible type "int"; expected "str"
+# pyright [reportArgumentType] cannot be assigned to parameter "text" of type "str"
+
+# An event declared by its class: what it is emitted with
+
+shipped: Event[Order, [int, str]] = Event("order.shipped")
+shipped.emit(Order(), "by ship", 1)
+# mypy [arg-type] incompatible type "str"; expected "int"
+# pyright [reportArgumentType] cannot be assigned to parameter of type "int"
+shipped.emit(Order(), 1)
+# mypy [call-arg] Too few arguments for "emit" of "EventCore"
+# pyright [reportCallIssue] Argument missing for parameter "__p1"
+other: Event[Order, [str]] = shipped
+# mypy [assignment] Incompatible types in assignment (expression has type "Event[Order, [i
+# pyright [reportAssignmentType] Type "Event[Order, (int, str)]" is not assignable to declared type "Ev
+
+# An event declared by a signature: what it is emitted with
+
+
+def order_paid(sender: Order, amount: int, *, currency: str = "EUR") -> None:
+    """An order has been paid."""
+
+
+paid = event("order.paid", signature=order_paid, check=True)
+paid.emit(Order())
+# mypy [call-arg] Too few arguments for "emit" of "EventCore"
+# pyright [reportCallIssue] Argument missing for parameter "amount"
+paid.emit(Order(), "much")
+# mypy [arg-type] incompatible type "str"; expected "int"
+# pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+paid.emit(Order(), 1, currencies="EUR")
+# mypy [call-arg] Unexpected keyword argument "currencies" for "emit" of "EventCore"; di
+# pyright [reportCallIssue] No parameter named "currencies"
+paid.send(Order(), "much")
+# mypy [arg-type] incompatible type "str"; expected "int"
+# pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+emit(paid, Order(), "much")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+event("order.paid", check=True)
+# mypy [call-overload] No overload variant
+# pyright [reportCallIssue] No overloads for "event"
+event("order.paid", signature="amount")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "signature" of type "(SenderT@event, *
+
+# A handler takes what a declared event is emitted with
+
+
+@paid.connect
+# mypy [arg-type] incompatible type "def of_another_sender
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, amount: in
+def of_another_sender(sender: str, amount: int, *, currency: str = "") -> None:
     pass
 
 
-placed: Event[Order] = Event("order.placed")
-placed.emit("no order")  # arg-type
-placed.connect(5)  # type-var
-placed.connect(print, priority="high")  # arg-type
-placed.connect(print, None, True, 0, None, True)  # misc
-placed.on_error = "explode"  # assignment
-Event(5)  # arg-type
-on(5)  # arg-type
-Namespace("name")  # call-arg
+@on(paid)
+# mypy [arg-type] incompatible type "def of_another_name
+# pyright [reportArgumentType] cannot be assigned to parameter "handler" of type "(Order, amount: int
+def of_another_name(sender: Order, sum: int, *, currency: str = "") -> None:
+    pass
+
+
+@paid.connect
+# mypy [arg-type] incompatible type "Callable[[Order, int], None]"; expected "def (Order
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, amount: in
+def of_too_little(sender: Order, amount: int) -> None:
+    pass
+
+
+@paid.connect
+# mypy [arg-type] incompatible type "def of_too_much
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, amount: in
+def of_too_much(sender: Order, amount: int, reason: str, *, currency: str = "") -> None:
+    pass
+
+
+@shipped.connect
+# mypy [arg-type] incompatible type "Callable[[Order, str, str], None]"; expected "Calla
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, int, str)
+def of_another_type(sender: Order, days: str, by: str) -> None:
+    pass
+
+
+def takes_too_little(sender: Order) -> None:
+    pass
+
+
+paid.subscribe(takes_too_little)
+# mypy [arg-type] incompatible type "Callable[[Order], None]"; expected "def (Order, /
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, amount: in
+paid.connected_to(takes_too_little)
+# mypy [arg-type] incompatible type "Callable[[Order], None]"; expected "def (Order, /
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, amount: in
+
+# A condition is callable
+
+
+def take_all(*args: object, **kwargs: object) -> None:
+    pass
+
+
+paid.connect(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+placed.connect(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+on(paid, condition=True)(take_all)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+paid.subscribe(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+paid.connected_to(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+
+# A handler that is given the event is not checked
+
+paid.connect(5, with_event=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "HandlerT@connect"
+
+# Emitting is awaited
+
+
+async def emitting() -> None:
+    await paid.emit_async(Order(), "much")
+    # mypy [arg-type] incompatible type "str"; expected "int"
+    # pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+    await emit_async(paid, Order(), "much")
+    # mypy [call-overload] No overload variant
+    # pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+    len(paid.emit_async(Order(), 1))
+    # mypy [arg-type] incompatible type "Coroutine[Any, Any, list[Any]]"; expected "Sized"
+    # pyright [reportArgumentType] cannot be assigned to parameter "obj" of type "Sized"
+
+
+# Waiting gives emissions of the event's senders
+
+
+async def waiting() -> None:
+    (await placed.wait()).sender.sum
+    # mypy [attr-defined] "Order" has no attribute "sum"
+    # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
+    await placed.wait("no order")
+    # mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+    # pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+    paid.stream(overflow="block")
+    # mypy [arg-type] incompatible type "Literal['block']"
+    # pyright [reportArgumentType] cannot be assigned to parameter "overflow" of type "Overflow"
+    async for emission in paid.stream():
+        emission.sender.sum
+        # mypy [attr-defined] "Order" has no attribute "sum"
+        # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"

@@ -1,0 +1,126 @@
+"""Whether a handler can take what an event is emitted with: asked at `connect`, of events made with `check=True`.
+
+A signature allows calls: by position and by name, with and without what has a default. Each kind of them is tried on
+the handler's own signature, by `inspect.Signature.bind`; nothing is called. Annotations do not matter: types are for
+type checkers.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._backend import WITH_EVENT
+from ._common import handler_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._event import Event
+
+_MANY = 100  # positionals, where a signature allows any number
+_ANOTHER = "any_other_keyword"  # where it allows any
+_OPTIONS: dict[str, Any] = {}  # for `inspect.signature`
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
+    _OPTIONS["annotation_format"] = Format.FORWARDREF  # annotations may name what only type checkers know
+
+
+class _Call(NamedTuple):
+    """A kind of call that a signature allows: with which arguments by position, the sender first, and by name."""
+
+    by_position: tuple[str, ...]
+    by_name: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shown = [*self.by_position[: 1 + len(set(self.by_position[1:]))], *(f"{name}=..." for name in self.by_name)]
+        return f"({', '.join(shown)})"
+
+
+class Declared:
+    """What an event is emitted with."""
+
+    __slots__ = ("_calls", "_event_name", "_signature")
+
+    def __init__(self, event_name: str, function: Any) -> None:
+        self._event_name = event_name
+        try:
+            self._signature = _signature_of(function)
+        except ValueError as error:
+            raise TypeError(f"signature {function!r} cannot be read: {error}") from None
+        self._calls = list(dict.fromkeys(_calls(self._signature)))
+
+    def check(self, handler: Any, condition: Any, with_event: bool) -> None:
+        """Raise unless a handler, and its condition, can take every call."""
+        event = ("event",) if with_event else ()
+        self._try("handler", handler, [_Call(call.by_position, call.by_name + event) for call in self._calls])
+        if condition is not None:  # positionals are not passed to it
+            self._try("condition", condition, [_Call(call.by_position[:1], call.by_name) for call in self._calls])
+
+    def _try(self, what: str, function: Any, calls: list[_Call]) -> None:
+        try:
+            takes = _signature_of(function)
+        except (TypeError, ValueError):  # nobody can tell, as of some builtins
+            return
+        for call in calls:
+            try:
+                takes.bind(*call.by_position, **dict.fromkeys(call.by_name))
+            except TypeError as error:
+                raise TypeError(
+                    f"{what} {handler_name(function)}{takes} cannot take {call}, as event {self._event_name!r} may be"
+                    f" emitted, whose signature is {self._signature}: {error}"
+                ) from None
+
+
+def declare(event: Event[Any], function: Any) -> None:
+    """Have an event's handlers checked against a function's signature: those that are connected, and all to come."""
+    if function is None:
+        raise TypeError(
+            "check=True needs a signature to check handlers against: give signature=, a function that takes what"
+            f" {event.name!r} is emitted with, the sender first"
+        )
+    declared = Declared(event.name, function)
+    before = event._signature if event._is_checked else None
+    event._signature = declared
+    event._is_checked = True  # before the look at those connected: none comes in between
+    try:
+        for entry, _, source in event._connections():
+            handler = entry.get()
+            if source is event and handler is not None:
+                declared.check(handler, entry.condition, bool(entry.flags & WITH_EVENT))
+    except TypeError:
+        event._is_checked = before is not None
+        if before is not None:
+            event._signature = before
+        raise
+
+
+def _signature_of(function: Any) -> Signature:
+    """A function's signature, without annotations."""
+    signature = inspect.signature(function, **_OPTIONS)
+    parameters = [it.replace(annotation=Parameter.empty) for it in signature.parameters.values()]
+    return Signature(parameters)
+
+
+def _calls(signature: Signature) -> Iterator[_Call]:
+    """The kinds of calls that a signature allows."""
+    parameters = list(signature.parameters.values())
+    kinds = [it.kind for it in parameters]
+    if not parameters or kinds[0] in (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD):
+        raise TypeError(f"signature {signature} takes no sender: a handler is called with the sender first")
+    sender = "sender" if kinds[0] is Parameter.VAR_POSITIONAL else parameters.pop(0).name
+    for given in (parameters, [it for it in parameters if it.default is Parameter.empty]):
+        positionals = [it for it in given if it.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+        names = [it.name for it in given if it.kind is Parameter.KEYWORD_ONLY]
+        if Parameter.VAR_KEYWORD in kinds and given is parameters:
+            names.append(_ANOTHER)
+        fewest = sum(it.kind is Parameter.POSITIONAL_ONLY for it in positionals)
+        for number in range(len(positionals), fewest - 1, -1):
+            by_position = [it.name for it in positionals[:number]]
+            by_name = [it.name for it in positionals[number:]]
+            yield _Call((sender, *by_position), (*by_name, *names))
+        if Parameter.VAR_POSITIONAL in kinds and given is parameters:
+            yield _Call((sender, *(it.name for it in positionals), *["..."] * _MANY), tuple(names))

@@ -1,0 +1,412 @@
+"""Waiting for emissions: `Event.wait` and `Event.stream`, under asyncio and trio. Imported when first used.
+
+A `Stream` is a handler with a buffer. Emissions, in whatever thread, append to the buffer and then wake whom they find
+waiting; who waits makes itself known first and then looks into the buffer again: so nothing is lost in between. There
+is no lock, since an emission must wait for nobody, not even for a thread that is about to do something: the buffer's
+methods are atomic, and its free places are tickets.
+
+Nothing stays connected: the event holds a stream weakly, so that one that is let go of, by a `break` or by the garbage
+collector, is gone; one that is closed, has ended or finds the loop of who waits closed disconnects itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Coroutine
+from itertools import count
+from math import inf
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any
+
+from . import _event
+from ._event import Pattern
+from ._loops import no_loop, running_trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import TracebackType
+    from typing import Generic, Literal, Self
+
+    from typing_extensions import TypeVar
+
+    from ._event import Event
+
+    SenderT = TypeVar("SenderT", default=Any)
+
+    Overflow = Literal["raise", "drop_oldest", "drop_newest"]
+
+    class _Parametrised(Generic[SenderT]):
+        pass
+else:
+    SenderT = None
+
+    class _Parametrised:
+        __slots__ = ()
+        __class_getitem__ = classmethod(GenericAlias)
+
+
+_event._streams = sys.modules[__name__]
+
+
+class StreamOverflow(RuntimeError):
+    """A stream with `overflow="raise"` has fallen further behind the emissions than its buffer reaches."""
+
+
+class Emission(_Parametrised[SenderT]):
+    """One emission, as `Event.wait` and `Event.stream` give it.
+
+    Attributes:
+        event: the `Event` that was emitted; for a pattern, the one that matched.
+        sender: who emitted it.
+        args: the positionals, a tuple.
+        kwargs: the keywords, a dict of its own.
+    """
+
+    __slots__ = ("args", "event", "kwargs", "sender")
+
+    event: Event[Any]
+    sender: SenderT
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __init__(self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.event = event
+        self.sender = sender
+        self.args = args
+        self.kwargs = kwargs
+
+    def __repr__(self) -> str:
+        given = [repr(self.sender), *map(repr, self.args), *(f"{name}={it!r}" for name, it in self.kwargs.items())]
+        return f"<Emission of {self.event.name!r}: {', '.join(given)}>"
+
+
+class Stream(_Parametrised[SenderT]):
+    """The emissions of an event, for an `async for`; made by `Event.stream`.
+
+    It hears what is emitted from when it is made until it is closed: by `close`, by leaving its `async with`, or by
+    being let go of, as by a `break` out of `async for emission in event.stream()`. One task at a time may wait for the
+    next emission, under asyncio or trio. Emissions may come from any thread, and `close` may be called in any.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_connection",
+        "_event",
+        "_is_open",
+        "_limit",
+        "_numbers",
+        "_overflow",
+        "_overflown",
+        "_places",
+        "_seen",
+        "_sender",
+        "_taken",
+        "_waiter",
+        "_with_event",
+    )
+
+    def __init__(
+        self,
+        event: Event[SenderT],
+        sender: Any,
+        condition: Callable[..., object] | None,
+        priority: int,
+        buffer: int,
+        overflow: Overflow,
+        once: bool = False,
+    ) -> None:
+        self._event = event
+        self._sender = sender  # held: its death would end the connection, and a wait would never end
+        self._limit = buffer
+        self._overflow = overflow
+        self._buffer: deque[tuple[int, Emission[Any]]]
+        if overflow == "drop_oldest":
+            self._buffer, self._places = deque(maxlen=buffer), []
+        else:
+            self._buffer, self._places = deque(), [None] * buffer  # a ticket for each place that is free
+        self._numbers = count()  # of the emissions, dropped ones too
+        self._seen = self._taken = 0
+        self._waiter: _AsyncioWaiter | _TrioWaiter | None = None
+        self._is_open = True
+        self._overflown = False
+        self._with_event = isinstance(event, Pattern)
+        self._connection = event._add(
+            self._hear, sender, True, priority, condition, once, self._with_event, False, None
+        )[0]
+
+    # In the thread of the emission
+
+    def _hear(self, sender: Any, /, *args: Any, **kwargs: Any) -> None:
+        event = kwargs.pop("event") if self._with_event else self._event
+        if self._overflown:
+            return
+        emission = next(self._numbers), Emission(event, sender, args, kwargs)
+        if self._overflow == "drop_oldest" or self._has_place():
+            self._buffer.append(emission)
+        elif self._overflow == "raise":
+            self._overflown = True
+            self._event._disconnect_entry(self._connection)
+        waiter = self._waiter
+        if waiter is not None and not waiter.wake():  # its loop is closed: it will never run again
+            self.close()
+
+    def _has_place(self) -> bool:
+        """Take a free place in the buffer, if there is one."""
+        try:
+            self._places.pop()
+        except IndexError:
+            return False
+        return True
+
+    # In the task that waits
+
+    def _next(self) -> Emission[SenderT] | None:
+        """Take the next emission out of the buffer, if there is one."""
+        try:
+            number, emission = self._buffer.popleft()
+        except IndexError:
+            return None
+        if self._overflow != "drop_oldest":
+            self._places.append(None)
+        self._taken += 1
+        self._seen = max(self._seen, number + 1)
+        return emission
+
+    async def _take(self, timeout: float | None) -> Emission[SenderT] | None:
+        """Wait for the next emission; None if there will be none any more."""
+        loop = asyncio._get_running_loop()
+        trio: Any = None
+        if loop is None:
+            trio = running_trio()
+            if trio is None:
+                raise no_loop()
+            await trio.lowlevel.checkpoint()  # as every call in trio is one
+        if self._waiter is not None:
+            raise RuntimeError(f"a stream serves one task at a time, and another waits for {self._event.name!r} by it")
+        emission = self._next() if self._is_open else None
+        if emission is not None:
+            return emission
+        clock = trio.current_time if loop is None else loop.time
+        deadline = None if timeout is None else clock() + timeout
+        slept = False
+        try:
+            while self._is_open:
+                waiter = self._waiter = _TrioWaiter(trio) if loop is None else _AsyncioWaiter(loop)
+                emission = self._next()  # again: who emitted before found nobody waiting
+                if emission is not None:
+                    return emission
+                if self._overflown:
+                    self.close()
+                    raise StreamOverflow(
+                        f"a stream of {self._event.name!r} is more than {self._limit} emissions behind: take them"
+                        ' faster, give it a larger buffer, or say what to drop: overflow="drop_oldest" or "drop_newest"'
+                    )
+                if slept and deadline is not None and clock() >= deadline:
+                    raise TimeoutError(f"{self._event.name!r} was not emitted within {timeout} seconds")
+                if not self._is_open:
+                    break
+                await waiter.sleep(deadline)
+                slept = True
+        finally:
+            self._waiter = None
+            del self  # or the traceback of what is raised would hold it, and so its connection
+        return None
+
+    # What a user sees
+
+    @property
+    def dropped(self) -> int:
+        """How many emissions had been dropped, for want of a place, when the last one was taken."""
+        return self._seen - self._taken
+
+    def close(self) -> None:
+        """Disconnect, and forget what is in the buffer: whoever waits for the next emission will get none."""
+        self._is_open = False
+        self._event._disconnect_entry(self._connection)
+        self._buffer.clear()
+        waiter = self._waiter
+        if waiter is not None:
+            waiter.wake()
+
+    async def aclose(self) -> None:
+        """Close it, as `close` does: for `contextlib.aclosing`, and who closes async generators."""
+        self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Emission[SenderT]:
+        try:
+            emission = await self._take(None)
+        finally:
+            del self  # as in `_take`
+        if emission is None:
+            raise StopAsyncIteration
+        return emission
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = f"{len(self._buffer)} waiting" if self._is_open else "closed"
+        return f"<Stream of {self._event.name!r}: {state}>"
+
+
+class Waiting(Coroutine[Any, Any, Emission[SenderT]]):
+    """The coroutine that `Event.wait` returns: it listens from the call on, also while nobody awaits it yet.
+
+    A plain coroutine that is cancelled or closed before it begins runs none of its own code: this one disconnects.
+    """
+
+    __slots__ = ("_coroutine", "_stream")
+
+    def __init__(self, stream: Stream[SenderT], timeout: float | None) -> None:
+        self._stream: Stream[SenderT] | None = stream
+        self._coroutine = _first(stream, timeout)
+
+    def __await__(self) -> Generator[Any, Any, Emission[SenderT]]:
+        self._stream = None
+        return self._coroutine.__await__()
+
+    def send(self, value: Any) -> Any:
+        """Go on, as a coroutine does."""
+        self._stream = None  # which its own code closes from now on
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an exception in it, as in a coroutine."""
+        self._close_stream()
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        """End it, as a coroutine is ended."""
+        self._close_stream()
+        self._coroutine.close()
+
+    def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+
+async def _first(stream: Stream[SenderT], timeout: float | None) -> Emission[SenderT]:
+    try:
+        emission = await stream._take(timeout)
+    finally:
+        stream.close()
+    if emission is None:
+        raise RuntimeError(f"{stream._event.name!r} was cleared while it was waited for")
+    return emission
+
+
+_first.__qualname__ = "Event.wait"  # by which an un-awaited one is reported
+
+
+def wait(
+    event: Event[SenderT],
+    sender: Any,
+    condition: Callable[..., object] | None,
+    timeout: float | None,
+    priority: int,
+) -> Coroutine[Any, Any, Emission[SenderT]]:
+    """What `Event.wait` returns."""
+    if timeout is not None and not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
+    return Waiting(Stream(event, sender, condition, priority, 1, "drop_newest", once=True), timeout)
+
+
+def stream(
+    event: Event[SenderT],
+    sender: Any,
+    condition: Callable[..., object] | None,
+    priority: int,
+    buffer: int,
+    overflow: Overflow,
+) -> Stream[SenderT]:
+    """What `Event.stream` returns."""
+    if not isinstance(buffer, int):
+        raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {buffer!r}")
+    if buffer < 1:
+        raise ValueError(f"buffer must hold at least one emission, not {buffer!r}")
+    if overflow not in ("raise", "drop_oldest", "drop_newest"):
+        raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {overflow!r}')
+    return Stream(event, sender, condition, priority, buffer, overflow)
+
+
+def streams_of(event: Event[Any]) -> list[Stream[Any]]:
+    """The streams that are connected to an event, or a pattern, itself."""
+    handlers = [entry.get() for entry, _, source in event._connections() if source is event]
+    owners = [getattr(handler, "__self__", None) for handler in handlers]
+    return [owner for owner in owners if isinstance(owner, Stream)]
+
+
+class _AsyncioWaiter:
+    """A task of an asyncio loop that sleeps until it is woken, once."""
+
+    __slots__ = ("_future", "_is_woken", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] = loop.create_future()
+        self._is_woken = False
+
+    def wake(self) -> bool:
+        """Wake it, from any thread; false if its loop is closed."""
+        if self._is_woken:  # or somebody is about to
+            return True
+        self._is_woken = True
+        if asyncio._get_running_loop() is self._loop:
+            self._set()
+            return True
+        try:
+            self._loop.call_soon_threadsafe(self._set)
+        except RuntimeError:
+            return False
+        return True
+
+    def _set(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def sleep(self, deadline: float | None) -> None:
+        """Sleep until it is woken, or to the deadline."""
+        if deadline is None:
+            await self._future
+            return
+        timer = self._loop.call_at(deadline, self._set)
+        try:
+            await self._future
+        finally:
+            timer.cancel()
+
+
+class _TrioWaiter:
+    """A task of trio's that sleeps until it is woken, once."""
+
+    __slots__ = ("_is_set", "_token", "_trio")
+
+    def __init__(self, trio: Any) -> None:
+        self._trio = trio
+        self._token = trio.lowlevel.current_trio_token()
+        self._is_set = trio.Event()
+
+    def wake(self) -> bool:
+        """Wake it, from any thread; false if its loop is closed."""
+        try:
+            self._token.run_sync_soon(self._is_set.set, idempotent=True)
+        except self._trio.RunFinishedError:
+            return False
+        return True
+
+    async def sleep(self, deadline: float | None) -> None:
+        """Sleep until it is woken, or to the deadline."""
+        with self._trio.CancelScope(deadline=inf if deadline is None else deadline):
+            await self._is_set.wait()

@@ -1,0 +1,37 @@
+"""What type checkers alone see, and no program imports: type variables, and the types of decorators.
+
+`Event[SenderT, ArgsP]`: the second says what an event is emitted with, after the sender. Without it, as in
+`Event[Order]`, that is `...`: anything, and handlers are not checked, but keep their types. Where it is declared,
+handlers are checked, and a decorated one has the type by which the event calls it: Python's types cannot say "a type of
+its own, that fits this one". The overloads tell the two by `[Undeclared]`, which fits `...` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Concatenate, Generic, overload
+
+from typing_extensions import ParamSpec, TypeVar
+
+SenderT = TypeVar("SenderT", default=Any)
+ArgsP = ParamSpec("ArgsP", default=...)
+HandlerT = TypeVar("HandlerT", bound=Callable[..., Any], default=Callable[..., Any])
+ResultT = TypeVar("ResultT", default=Any)
+
+
+class Undeclared:
+    """No event is emitted with this."""
+
+
+class Decorator(Generic[SenderT, ArgsP]):
+    """What `on(event)` returns."""
+
+    @overload
+    def __call__(self: Decorator[SenderT, [Undeclared]], handler: HandlerT, /) -> HandlerT: ...
+    @overload
+    def __call__(
+        self, handler: Callable[Concatenate[SenderT, ArgsP], ResultT], /
+    ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
+    def __call__(self, handler: Any, /) -> Any:
+        """Connect the handler, and return it."""
+        raise NotImplementedError
