@@ -52,6 +52,7 @@ else:
 
 __all__ = [
     "CONDITION",
+    "DEAD",
     "ONCE",
     "THREAD",
     "WITH_EVENT",
@@ -447,9 +448,21 @@ def _in_order(entries: Iterable[Entry]) -> list[Entry]:
 class EventCore(_Parametrised[SenderT]):
     """An event's tables and its emission. `Event` adds what a user sees."""
 
-    __slots__ = ("__weakref__", "_any", "_dependents", "_groups", "_lost", "_muted", "_self", "_sources", "_warm")
+    __slots__ = (
+        "__weakref__",
+        "_any",
+        "_by_hand",
+        "_dependents",
+        "_groups",
+        "_lost",
+        "_muted",
+        "_self",
+        "_sources",
+        "_warm",
+    )
 
     _any: Group
+    _by_hand: bool  # whether `_send_plain` is `_send_otherwise`
     _groups: dict[object, Group]  # by sender key
     _warm: dict[object, Group]  # those of the groups that have a snapshot
     _sources: list[EventCore]  # the patterns that match this event
@@ -462,6 +475,7 @@ class EventCore(_Parametrised[SenderT]):
         self = super().__new__(cls)
         self._self = weakref(self)
         self._any = Group(Place(self._self, ANY), ANY)
+        self._by_hand = False
         self._groups = {}
         self._warm = {}
         self._sources = []
@@ -546,6 +560,22 @@ class EventCore(_Parametrised[SenderT]):
             >>> saved.send("draft") == [(report, None)]
             True
         """
+        return self._pairs(sender, args, kwargs)
+
+    def _send_plain(self, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
+        """`send`, for a subclass whose own takes a sender, by position, and keywords of any names for the handlers.
+
+        Without a sender, that is None. The keyword `_async_wrapper` is left out: there is nothing to be wrapped. With
+        more positionals, or while `_by_hand` is set, it calls `_send_otherwise` with the same arguments.
+        """
+        if len(args) > 1 or self._by_hand:
+            pairs: list[tuple[Any, Any]] = self._send_otherwise(*args, **kwargs)
+            return pairs
+        kwargs.pop("_async_wrapper", None)
+        return self._pairs(args[0] if args else None, (), kwargs)
+
+    def _pairs(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, Any]]:
+        """What `send` returns."""
         pairs: list[tuple[Any, Any]] = []
         errors: list[Exception] = []
         for entry in self._snapshot(sender).entries:
@@ -1020,6 +1050,10 @@ class EventCore(_Parametrised[SenderT]):
                     rows[entry.serial] = entry, group.the_sender(), source
         return [rows[entry.serial] for entry in _in_order(row[0] for row in rows.values())]
 
+    def _is_connected(self) -> bool:
+        """Whether there are connections, for any sender or for some."""
+        return bool(self._any.entries) or any(group.entries for group in list(self._groups.values()))
+
     def _reaches(self, sender: Any) -> bool:
         """Whether an emission by this sender would find a handler."""
         return any(
@@ -1046,6 +1080,10 @@ class EventCore(_Parametrised[SenderT]):
 
     def _schedule(self, result: Any, kind: int, handler: Any, sender: Any) -> None:
         """See to it that what an async handler returned is awaited."""
+        raise NotImplementedError
+
+    def _send_otherwise(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Send what `_send_plain` leaves to its class."""
         raise NotImplementedError
 
     def _error_policy(self) -> Any:
