@@ -367,6 +367,8 @@ cdef object sender_key(sender):
         return int, int.__index__(sender)
     if PyBytes_Check(sender):
         return bytes, bytes.__bytes__(sender)
+    if PyMethod_Check(<PyObject *>sender):  # a temporary, held strongly
+        return id(sender.__self__), id(sender.__func__)
     return PyLong_FromVoidPtr(<PyObject *>sender)
 
 

@@ -175,6 +175,8 @@ def _is_bound(builtin: Any) -> bool:
 def sender_key(sender: Any) -> object:
     """What makes two senders the same one: the value of str, bytes and int (bool is none of these), else identity.
 
+    Of a bound method it is that of its object and function.
+
     The types keep values apart from each other and from identities, which are bare integers.
     """
     cls = type(sender)
@@ -186,6 +188,8 @@ def sender_key(sender: Any) -> object:
         return int, int.__index__(sender)
     if issubclass(cls, bytes):
         return bytes, bytes.__bytes__(sender)
+    if cls is MethodType:  # a temporary, held strongly
+        return id(sender.__self__), id(sender.__func__)
     return id(sender)
 
 
