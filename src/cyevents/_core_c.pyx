@@ -368,7 +368,7 @@ cdef object sender_key(sender):
     if PyBytes_Check(sender):
         return bytes, bytes.__bytes__(sender)
     if PyMethod_Check(<PyObject *>sender):  # a temporary, held strongly
-        return id(sender.__self__), id(sender.__func__)
+        return handler_key(sender)
     return PyLong_FromVoidPtr(<PyObject *>sender)
 
 

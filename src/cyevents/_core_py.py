@@ -189,7 +189,7 @@ def sender_key(sender: Any) -> object:
     if issubclass(cls, bytes):
         return bytes, bytes.__bytes__(sender)
     if cls is MethodType:  # a temporary, held strongly
-        return id(sender.__self__), id(sender.__func__)
+        return handler_key(sender)
     return id(sender)
 
 
