@@ -470,7 +470,7 @@ def is_coroutine_function(receiver: Any) -> bool:
     """Whether `inspect.iscoroutinefunction` says so, which is imported only where it is not plain to see."""
     function = receiver.__func__ if type(receiver) is MethodType else receiver
     if type(function) is FunctionType:
-        return bool(function.__code__.co_flags & _CO_COROUTINE) or hasattr(function, "_is_coroutine_mark")
+        return bool(function.__code__.co_flags & _CO_COROUTINE) or hasattr(function, "_is_coroutine_marker")
     if type(function) is BuiltinFunctionType:
         return False
     from inspect import iscoroutinefunction
