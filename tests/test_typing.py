@@ -31,19 +31,23 @@ def marked_lines(name):
     return {number for number, line in enumerate((HERE / name).read_text().splitlines(), 1) if re.search("  # ", line)}
 
 
-def test_mypy_accepts_what_users_write():
-    assert mypy("accepted.py") == ""
+@pytest.mark.parametrize("name", ["accepted.py", "blinker_accepted.py"])
+def test_mypy_accepts_what_users_write(name):
+    assert mypy(name) == ""
 
 
-def test_mypy_refuses_what_is_wrong():
-    found = {int(line) for line in re.findall(r"refused\.py:(\d+): error", mypy("refused.py"))}
-    assert found == marked_lines("refused.py")
+@pytest.mark.parametrize("name", ["refused.py", "blinker_refused.py"])
+def test_mypy_refuses_what_is_wrong(name):
+    found = {int(line) for line in re.findall(r"refused\.py:(\d+): error", mypy(name))}
+    assert found == marked_lines(name)
 
 
-def test_pyright_accepts_what_users_write():
-    assert pyright("accepted.py").splitlines()[-1].startswith("0 errors")
+@pytest.mark.parametrize("name", ["accepted.py", "blinker_accepted.py"])
+def test_pyright_accepts_what_users_write(name):
+    assert pyright(name).splitlines()[-1].startswith("0 errors")
 
 
-def test_pyright_refuses_what_is_wrong():
-    found = {int(line) for line in re.findall(r"refused\.py:(\d+):\d+ - error", pyright("refused.py"))}
-    assert found == marked_lines("refused.py")
+@pytest.mark.parametrize("name", ["refused.py", "blinker_refused.py"])
+def test_pyright_refuses_what_is_wrong(name):
+    found = {int(line) for line in re.findall(r"refused\.py:(\d+):\d+ - error", pyright(name))}
+    assert found == marked_lines(name)

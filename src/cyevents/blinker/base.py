@@ -44,10 +44,11 @@ class _Companion:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, owner: Signal | None, cls: type | None = None) -> Any:
+    def __get__(self, owner: Signal | None, cls: type | None = None) -> Signal:
         if owner is None:
-            return self
-        return owner.__dict__.setdefault(self.name, Signal(self.__doc__))  # where it will be found before this
+            return self  # type: ignore[return-value]
+        made: Signal = owner.__dict__.setdefault(self.name, Signal(self.__doc__))  # where it will be found before this
+        return made
 
 
 class Signal(EventCore["Any"]):
@@ -280,10 +281,12 @@ class Signal(EventCore["Any"]):
             pairs.append((receiver, value))
         return pairs
 
-    @property
-    def emit(self) -> Any:
-        """What the core has, but signals have not: an `AttributeError`."""
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute 'emit': a signal is sent by send()")
+    if not TYPE_CHECKING:
+
+        @property
+        def emit(self) -> Any:
+            """What the core has, but signals have not: an `AttributeError`."""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'emit': a signal is sent by send()")
 
     # Introspection
 
