@@ -1,6 +1,6 @@
 """blinker's own suite and Flask's tests of its signals, as they come, against cyevents.blinker on both cores.
 
-They are run where CYEVENTS_PEERS names a folder with the unpacked sources: `.ci/peer_suites` fetches them.
+They are run where CYEVENTS_PEERS names a folder with the unpacked sources: `.ci/peers_suites` fetches them.
 """
 
 import os
@@ -20,7 +20,7 @@ def peer(request):
     """A project, the folder of its sources, what of its tests concerns us, and how many pass."""
     place = os.environ.get("CYEVENTS_PEERS")
     if not place:
-        pytest.skip("CYEVENTS_PEERS names no folder with the sources of blinker and Flask: see .ci/peer_suites")
+        pytest.skip("CYEVENTS_PEERS names no folder with the sources of blinker and Flask: see .ci/peers_suites")
     name = request.param
     pattern, tests, count = SUITES[name]
     (folder,) = [path for path in Path(place).glob(pattern) if path.is_dir()]
