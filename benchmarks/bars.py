@@ -74,6 +74,11 @@ BARS = (
     ),
     Bar("faster than blinker, **kwargs, 10", faster("**kwargs 10", "blinker"), at_least=16),
     Bar("faster than blinker, plain, 10", faster("plain 10", "blinker"), at_least=25),
+    Bar(
+        "cyevents.blinker faster than blinker, plain and **kwargs, 10",
+        faster("plain 10", "blinker", "cyevents.blinker") + faster("**kwargs 10", "blinker", "cyevents.blinker"),
+        at_least=10,
+    ),
     Bar("faster than psygnal emit, plain, 10", faster("plain 10", "psygnal emit"), at_least=8),
     Bar("faster than psygnal emit_fast, plain, 10", faster("plain 10", "psygnal emit_fast"), at_least=4),
     Bar("faster than Django (caching), **kwargs, 10", faster("**kwargs 10", "Django (caching)"), at_least=7),

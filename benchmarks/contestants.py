@@ -209,6 +209,21 @@ class BlinkerByName(Blinker):
         return emitter.signal
 
 
+class CyeventsBlinker(Blinker):
+    name = "cyevents.blinker"
+    module = "cyevents.blinker"
+    distribution = "cyevents"
+    note = "what cyevents has in place of blinker"
+    in_order = True
+
+    def load(self):
+        super().load()
+        import cyevents
+
+        if cyevents.backend != "cython":
+            raise ImportError(f"the compiled core is not in use: {cyevents._backend.reason}")
+
+
 class Psygnal(Contestant):
     name = "psygnal emit"
     module = distribution = "psygnal"
@@ -497,6 +512,7 @@ ALL = (
     PsygnalFast,
     Psygnal,
     Pymitter,
+    CyeventsBlinker,
     Blinker,
     BlinkerByName,
     DjangoCaching,

@@ -5,7 +5,13 @@ from pathlib import Path
 from .cases import COUNTS, TITLES
 
 # In the pictures: ours stand out, the yardsticks are dark, the rest is told apart by its labels.
-COLOURS = {"cyevents": "#d6402b", "cyevents (pure)": "#dd8475", "the floor": "#222222", "bare loop": "#777777"}
+COLOURS = {
+    "cyevents": "#d6402b",
+    "cyevents (pure)": "#dd8475",
+    "cyevents.blinker": "#b5651d",
+    "the floor": "#222222",
+    "bare loop": "#777777",
+}
 TIMES = "\N{MULTIPLICATION SIGN}"
 YARDSTICKS = ("the floor", "bare loop", "hand-written")
 
@@ -101,6 +107,12 @@ def markdown(run, pictures=()):
             races = {name.removeprefix(start): race for name, race in run["races"].items() if name.startswith(start)}
             if races:
                 lines += [f"Awaited, handlers that {words}, {loop}, by number of handlers:", "", *race_table(races), ""]
+    for what, words in (("requests", "a request"), ("signals alone", "what a request sends, and nothing else")):
+        start = f"Flask, {what}, "
+        races = {name.removeprefix(start): race for name, race in run["races"].items() if name.startswith(start)}
+        if races:
+            title = f"A Flask application over either library, {words}, by number of receivers for each of its signals"
+            lines += [f"{title}:", "", *race_table(races), ""]
     if "memory" in run["races"]:
         rows = sorted(run["races"]["memory"].items(), key=lambda row: row[1]["median"])
         lines += ["Memory per connection, 10,000 to one event, the handlers not counted:", ""]

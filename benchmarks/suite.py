@@ -1,6 +1,6 @@
 """What a run consists of, step by step: brief (is everyone right?), quick (under three minutes) or full."""
 
-from . import async_cases, connections, emissions, imports, memory, threads, wildcards
+from . import async_cases, connections, emissions, flask_case, imports, memory, threads, wildcards
 from .cases import Case, cases
 from .contestants import ONE_BY_ONE, muster
 from .timing import Race
@@ -76,6 +76,19 @@ class Suite:
                         f"async, {kind}, {loop} {count}",
                         lambda loop=loop, kind=kind, suspends=suspends, count=count: self.awaited(
                             loop, kind, suspends, count, (2 if loop == "asyncio" else 0.7) * scale
+                        ),
+                    )
+        reason = flask_case.why_not()
+        if reason:
+            self.skipped["a Flask application"] = reason
+        else:
+            for count in flask_case.RECEIVERS:
+                for what, whole in (("requests", True), ("signals alone", False)):
+                    name = f"Flask, {what}, {count}"
+                    yield (
+                        name,
+                        lambda name=name, count=count, whole=whole: self.add(
+                            name, flask_case.flask_race(count, scale, whole)
                         ),
                     )
         if not brief:

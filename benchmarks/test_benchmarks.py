@@ -6,7 +6,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from . import async_cases, bars, connections, imports, install, memory, report, runs, threads, wildcards
+from . import (
+    async_cases,
+    bars,
+    connections,
+    flask_case,
+    imports,
+    install,
+    memory,
+    report,
+    runs,
+    threads,
+    wildcards,
+)
 from .cases import Case, Stage, Wrong, able, cases
 from .contestants import ALL, ONE_BY_ONE, Emitter, HandWritten, muster
 from .suite import Suite
@@ -140,6 +152,14 @@ def test_the_other_races():
     for matching in ("none", "one", "all"):
         assert wildcards.wildcard_race(matching, 0.01, 20).times
     assert threads.why_not() or threads.thread_race(laps=1).times
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("receivers", [0, 2])
+def test_flask(receivers, whole):
+    if flask_case.why_not():
+        pytest.skip(flask_case.why_not())
+    assert set(flask_case.flask_race(receivers, 0.01, whole).times) == set(flask_case.NAMES)
 
 
 @pytest.mark.parametrize("suspends", [False, True])

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import inspect
 import logging
 
 import pytest
@@ -396,6 +397,8 @@ NOT_CONDITIONS = {
     "a string": "sender",
     "False": False,
 }
+if hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
+    NOT_CONDITIONS["marked"] = inspect.markcoroutinefunction(lambda sender, **kwargs: coroutine_function(sender))
 
 
 @pytest.mark.parametrize("way", ["connect", "on", "subscribe", "connected_to"])

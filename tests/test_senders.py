@@ -419,3 +419,30 @@ def test_senders_of_different_types_mix_under_bb(api):
         timeout=60,
     )
     assert (child.returncode, child.stdout) == (0, "done\n"), child.stderr
+
+
+def test_a_bound_method_is_the_same_sender_whenever_it_is_asked_for(api, collect):
+    event = api.Event("x")
+
+    class Owner:
+        def method(self):
+            pass
+
+        def other(self):
+            pass
+
+    owner, heard = Owner(), []
+    event.connect(heard.append, owner.method, weak=False)
+    collect()
+    for sender in (owner.method, owner.other, Owner().method, owner):
+        event.emit(sender)
+    assert heard == [owner.method]
+    assert event.has_handlers_for(owner.method)
+    (connection,) = event.handlers
+    assert connection.sender == owner.method
+    reference = weakref.ref(owner)
+    assert event.disconnect(heard.append, owner.method)
+    assert event.handlers == []
+    del owner, connection, sender, heard[:]
+    collect()
+    assert reference() is None

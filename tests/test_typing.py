@@ -46,10 +46,10 @@ def lines(name):
     return (HERE / name).read_text("utf-8").splitlines()
 
 
-def expected(checker):
-    """What a checker is to say of refused.py: a rule and a part of the message, by line."""
+def expected(checker, name="refused.py"):
+    """What a checker is to say of a file: a rule and a part of the message, by line."""
     wanted, number = {}, 0
-    for at, line in enumerate(lines("refused.py"), 1):
+    for at, line in enumerate(lines(name), 1):
         match = re.fullmatch(r" *# (mypy|pyright) \[([\w-]+)\] (.*)", line)
         if match is None:
             number = at
@@ -62,14 +62,16 @@ def headings(name):
     return [line for line in lines(name) if re.match(r"# (?!mypy |pyright )", line)]
 
 
+@pytest.mark.parametrize("name", ["accepted.py", "blinker_accepted.py"])
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_what_users_write_is_accepted(checker):
-    assert checker("accepted.py") == []
+def test_what_users_write_is_accepted(checker, name):
+    assert checker(name) == []
 
 
+@pytest.mark.parametrize("name", ["refused.py", "blinker_refused.py"])
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_what_is_wrong_is_refused(checker):
-    wanted, found = expected(checker), checker("refused.py")
+def test_what_is_wrong_is_refused(checker, name):
+    wanted, found = expected(checker, name), checker(name)
     assert sorted({line for line, _, _ in found}) == sorted(wanted)
     for line, (rule, text) in wanted.items():
         said = [(r, t) for at, r, t in found if at == line]
@@ -83,5 +85,6 @@ def test_every_rule_has_what_is_accepted_and_what_is_refused():
         assert "# mypy [" in part and "# pyright [" in part, part
 
 
-def test_both_checkers_are_to_refuse_the_same_lines():
-    assert expected(mypy).keys() == expected(pyright).keys()
+@pytest.mark.parametrize("name", ["refused.py", "blinker_refused.py"])
+def test_both_checkers_are_to_refuse_the_same_lines(name):
+    assert expected(mypy, name).keys() == expected(pyright, name).keys() != set()

@@ -52,6 +52,7 @@ if hasattr(os, "register_at_fork"):  # a child finds the tables whole, and nobod
 
 if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import CONDITION as CONDITION
+    from ._core_py import DEAD as DEAD
     from ._core_py import ONCE as ONCE
     from ._core_py import THREAD as THREAD
     from ._core_py import WITH_EVENT as WITH_EVENT
@@ -65,6 +66,7 @@ if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import sweep as sweep
 else:
     CONDITION = core.CONDITION
+    DEAD = core.DEAD
     ONCE = core.ONCE
     THREAD = core.THREAD
     WITH_EVENT = core.WITH_EVENT

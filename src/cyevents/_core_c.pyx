@@ -189,6 +189,9 @@ cdef extern from "Python.h":
     PyObject *PyMethod_GET_SELF(PyObject *) noexcept
     bint PyLong_CheckExact(object)
     PyObject *PyObject_Vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
+    PyObject *PyObject_VectorcallMethod(
+        PyObject *name, PyObject *const *args, size_t nargsf, PyObject *kwnames
+    ) noexcept
     int PyObject_IsTrue(PyObject *) noexcept
     PyObject *PyErr_NoMemory() noexcept
     bint PyFunction_Check(PyObject *) noexcept
@@ -270,6 +273,8 @@ cdef object _release = lock.release
 cdef list _dead = []  # who, in which event's tables, and whether to log it
 cdef Newest _newest = Newest()
 cdef object _SENDER = "sender"
+cdef object _ASYNC_WRAPPER = "_async_wrapper"
+cdef object _SEND_OTHERWISE = "_send_otherwise"
 cdef object _EVENT = "event"
 cdef object _SELF = "self"
 
@@ -389,6 +394,8 @@ cdef object sender_key(sender):
         return int, int.__index__(sender)
     if PyBytes_Check(sender):
         return bytes, bytes.__bytes__(sender)
+    if PyMethod_Check(<PyObject *>sender):  # a temporary, held strongly
+        return handler_key(sender)
     return PyLong_FromVoidPtr(<PyObject *>sender)
 
 
@@ -791,6 +798,7 @@ cdef class EventCore:
 
     cdef Group _any
     cdef bint _filtered  # whether there have been groups for senders
+    cdef public bint _by_hand  # whether `_send_plain` is `_send_otherwise`
     cdef dict _groups  # by sender key
     cdef dict _warm  # those of the groups that have a snapshot
     cdef readonly list _sources  # the patterns that match this event
@@ -1357,6 +1365,16 @@ cdef class EventCore:
                     rows[entry.serial] = entry, sender, source
         return [rows[entry.serial] for entry in _in_order([row[0] for row in rows.values()])]
 
+    def _is_connected(self):
+        """Whether there are connections, for any sender or for some."""
+        cdef Group group
+        if self._any.entries:
+            return True
+        for group in list(self._groups.values()):
+            if group.entries:
+                return True
+        return False
+
     def _reaches(self, sender):
         """Whether an emission by this sender would find a handler."""
         cdef Entry entry
@@ -1373,6 +1391,10 @@ cdef class EventCore:
 
     def _schedule(self, result, kind, handler, sender):
         """See to it that what an async handler returned is awaited."""
+        raise NotImplementedError
+
+    def _send_otherwise(self, /, *args, **kwargs):
+        """Send what `_send_plain` leaves to its class."""
         raise NotImplementedError
 
     def _error_policy(self):
@@ -1931,7 +1953,7 @@ cdef int send_to(
     return 0
 
 
-# `EventCore.emit`, `EventCore.send` and `NamespaceCore.emit`: C functions with the vectorcall signature
+# `emit`, `send` and `_send_plain` of `EventCore`, and `NamespaceCore.emit`: C functions with the vectorcall signature
 
 cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     cdef PyObject *canceller = NULL
@@ -1956,10 +1978,25 @@ cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
 
 
 cdef object send(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
-    cdef PyObject *found = NULL
-    cdef list pairs
     if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
         return with_sender(send, b"send", self, args, nargs, kwnames)
+    return pairs_of(self, args, nargs, kwnames)
+
+
+cdef object send_plain(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    cdef Py_ssize_t at
+    if nargs > 1 or CYE_LOAD(self._by_hand):
+        return send_otherwise(self, args, nargs, kwnames)
+    at = -1 if kwnames is NULL else where(kwnames, <PyObject *>_ASYNC_WRAPPER)
+    if nargs == 0 or at >= 0:
+        return rearranged(pairs_of, self, cye_none() if nargs == 0 else NULL, args, nargs, kwnames, at)
+    return pairs_of(self, args, nargs, kwnames)
+
+
+cdef object pairs_of(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    """What `send` returns: `EventCore._pairs`."""
+    cdef PyObject *found = NULL
+    cdef list pairs
     if not CYE_LOAD(self._filtered):
         found = fresh(<PyObject *>self._any)
     if found is NULL:
@@ -1972,6 +2009,26 @@ cdef object send(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
     return pairs
 
 
+cdef object send_otherwise(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    """Call `_send_otherwise` with the same arguments."""
+    cdef PyObject *room[ROOM]
+    cdef PyObject **array = shift(args, nargs + names_in(kwnames), room)
+    cdef PyObject *returned
+    if array is NULL:
+        already_raised()
+    array[1] = <PyObject *>self
+    returned = PyObject_VectorcallMethod(
+        <PyObject *>_SEND_OTHERWISE, array + 1, (nargs + 1) | CYE_OFFSET, kwnames
+    )
+    if array is not room:
+        PyMem_Free(array)
+    if returned is NULL:
+        already_raised()
+    pairs = <object>returned
+    Py_DECREF(pairs)
+    return pairs
+
+
 cdef PyObject *snapshot_for(EventCore self, PyObject *sender) except NULL:
     """`EventCore._snapshot_for`, as a new reference that nothing else counts."""
     snapshot = self._snapshot_for(<object>sender)
@@ -1979,13 +2036,17 @@ cdef PyObject *snapshot_for(EventCore self, PyObject *sender) except NULL:
     return <PyObject *>snapshot
 
 
-cdef inline Py_ssize_t named_sender(PyObject *kwnames) noexcept:
-    """Where among the keywords the sender is; -1 if it is not."""
+cdef inline Py_ssize_t where(PyObject *kwnames, PyObject *name) noexcept:
+    """Where among the keywords that of a name is; -1 if it is not."""
     cdef Py_ssize_t i
     for i in range(size_of(kwnames)):
-        if cye_is_name(item_of(kwnames, i), <PyObject *>_SENDER):
+        if cye_is_name(item_of(kwnames, i), name):
             return i
     return -1
+
+
+cdef inline Py_ssize_t named_sender(PyObject *kwnames) noexcept:
+    return where(kwnames, <PyObject *>_SENDER)
 
 
 cdef object with_sender(
@@ -1997,24 +2058,40 @@ cdef object with_sender(
     PyObject *kwnames,
 ):
     """Call `emit` or `send` with the sender given by keyword, or not at all: put it where they expect it."""
-    cdef Py_ssize_t names = names_in(kwnames)
     cdef Py_ssize_t at = -1 if kwnames is NULL else named_sender(kwnames)
-    cdef PyObject *room[ROOM]
-    cdef PyObject **array
-    cdef tuple others = () if kwnames is NULL else <tuple>kwnames
-    cdef Py_ssize_t i
     if nargs and at >= 0:
         raise TypeError(f"EventCore.{name.decode()}() got multiple values for argument 'sender'")
-    array = shift(args, names, room)
+    return rearranged(call, self, <PyObject *>ANY if at < 0 else args[at], args, nargs, kwnames, at)
+
+
+cdef object rearranged(
+    object (*call)(EventCore, PyObject *const *, Py_ssize_t, PyObject *),
+    EventCore self,
+    PyObject *first,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    Py_ssize_t at,
+):
+    """Call with another first positional, if not NULL, before the others, and without the keyword `at`, if not -1."""
+    cdef Py_ssize_t names = names_in(kwnames)
+    cdef PyObject *room[ROOM]
+    cdef PyObject **array = shift(args, nargs + names, room)
+    cdef PyObject **given = array + 2
+    cdef tuple others = () if kwnames is NULL else <tuple>kwnames
+    cdef Py_ssize_t i
     if array is NULL:
         already_raised()
     try:
-        array[1] = <PyObject *>ANY if at < 0 else args[at]
         if at >= 0:
-            for i in range(at, names - 1):
-                array[i + 2] = array[i + 3]
+            for i in range(nargs + at, nargs + names - 1):
+                given[i] = given[i + 1]
             others = others[:at] + others[at + 1:]
-        return call(self, array + 1, 1, <PyObject *>others if others else NULL)
+        if first is not NULL:
+            given -= 1
+            given[0] = first
+            nargs += 1
+        return call(self, given, nargs, <PyObject *>others if others else NULL)
     finally:
         if array is not room:
             PyMem_Free(array)
@@ -2139,6 +2216,19 @@ Example:
     True
 """
 
+cdef PyMethodDef _send_plain_definition
+_send_plain_definition.ml_name = b"send"
+_send_plain_definition.ml_meth = <void *>send_plain
+_send_plain_definition.ml_flags = METH_FASTCALL | METH_KEYWORDS
+_send_plain_definition.ml_doc = b"""send($self, /, *args, **kwargs)
+--
+
+`send`, for a subclass whose own takes a sender, by position, and keywords of any names for the handlers.
+
+Without a sender, that is None. The keyword `_async_wrapper` is left out: there is nothing to be wrapped. With
+more positionals, or while `_by_hand` is set, it calls `_send_otherwise` with the same arguments.
+"""
+
 cdef PyMethodDef _emit_named_definition
 _emit_named_definition.ml_name = b"emit"
 _emit_named_definition.ml_meth = <void *>emit_named
@@ -2186,4 +2276,5 @@ cdef object install(cls, str name, PyMethodDef *definition):
 
 cdef object _emit = install(EventCore, "emit", &_emit_definition)
 install(EventCore, "send", &_send_definition)
+install(EventCore, "_send_plain", &_send_plain_definition)
 install(NamespaceCore, "emit", &_emit_named_definition)

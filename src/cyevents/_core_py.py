@@ -50,6 +50,7 @@ else:
 
 __all__ = [
     "CONDITION",
+    "DEAD",
     "ONCE",
     "THREAD",
     "WITH_EVENT",
@@ -176,6 +177,8 @@ def _is_bound(builtin: Any) -> bool:
 def sender_key(sender: Any) -> object:
     """What makes two senders the same one: the value of str, bytes and int (bool is none of these), else identity.
 
+    Of a bound method it is that of its object and function.
+
     The types keep values apart from each other and from identities, which are bare integers.
     """
     cls = type(sender)
@@ -187,6 +190,8 @@ def sender_key(sender: Any) -> object:
         return int, int.__index__(sender)
     if issubclass(cls, bytes):
         return bytes, bytes.__bytes__(sender)
+    if cls is MethodType:  # a temporary, held strongly
+        return handler_key(sender)
     return id(sender)
 
 
@@ -466,6 +471,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     __slots__ = (
         "__weakref__",
         "_any",
+        "_by_hand",
         "_dependents",
         "_groups",
         "_is_checked",
@@ -478,6 +484,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     )
 
     _any: Group
+    _by_hand: bool  # whether `_send_plain` is `_send_otherwise`
     _groups: dict[object, Group]  # by sender key
     _warm: dict[object, Group]  # those of the groups that have a snapshot
     _sources: list[EventCore]  # the patterns that match this event
@@ -492,6 +499,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         self = super().__new__(cls)
         self._self = weakref(self)
         self._any = Group(Place(self._self, ANY), ANY)
+        self._by_hand = False
         self._groups = {}
         self._warm = {}
         self._sources = []
@@ -584,6 +592,22 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             >>> saved.send("draft") == [(report, None)]
             True
         """
+        return self._pairs(sender, args, kwargs)
+
+    def _send_plain(self, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
+        """`send`, for a subclass whose own takes a sender, by position, and keywords of any names for the handlers.
+
+        Without a sender, that is None. The keyword `_async_wrapper` is left out: there is nothing to be wrapped. With
+        more positionals, or while `_by_hand` is set, it calls `_send_otherwise` with the same arguments.
+        """
+        if len(args) > 1 or self._by_hand:
+            pairs: list[tuple[Any, Any]] = self._send_otherwise(*args, **kwargs)
+            return pairs
+        kwargs.pop("_async_wrapper", None)
+        return self._pairs(args[0] if args else None, (), kwargs)
+
+    def _pairs(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, Any]]:
+        """What `send` returns."""
         pairs: list[tuple[Any, Any]] = []
         errors: list[Exception] = []
         for entry in self._snapshot(sender).entries:
@@ -1143,6 +1167,10 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                     rows[entry.serial] = entry, sender, source
         return [rows[entry.serial] for entry in _in_order(row[0] for row in rows.values())]
 
+    def _is_connected(self) -> bool:
+        """Whether there are connections, for any sender or for some."""
+        return bool(self._any.entries) or any(group.entries for group in list(self._groups.values()))
+
     def _reaches(self, sender: Any) -> bool:
         """Whether an emission by this sender would find a handler."""
         return any(
@@ -1169,6 +1197,10 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _schedule(self, result: Any, kind: int, handler: Any, sender: Any) -> None:
         """See to it that what an async handler returned is awaited."""
+        raise NotImplementedError
+
+    def _send_otherwise(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Send what `_send_plain` leaves to its class."""
         raise NotImplementedError
 
     def _error_policy(self) -> Any:

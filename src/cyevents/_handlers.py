@@ -45,7 +45,7 @@ def kind_of(handler: Any) -> Kind:
 def _is_marked(handler: Any) -> bool:
     """Whether `inspect.markcoroutinefunction` was here."""
     names = getattr(handler, "__dict__", None)
-    return isinstance(names, dict) and "_is_coroutine_mark" in names
+    return isinstance(names, dict) and "_is_coroutine_marker" in names
 
 
 def is_unbound_method(handler: Any) -> bool:

@@ -1,0 +1,46 @@
+"""Run a program in which `import blinker` gives cyevents.blinker: `python -m cyevents.blinker SCRIPT [ARGS]`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from . import install
+
+USAGE = """\
+usage: python -m cyevents.blinker SCRIPT [ARGS ...]
+       python -m cyevents.blinker -m MODULE [ARGS ...]
+
+Run a script or a module, as python itself would, with cyevents.blinker in place of blinker."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 2 when it could not do what was asked."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] in (["-h"], ["--help"]):
+        print(USAGE)
+        return 0
+    as_module = given[:1] == ["-m"]
+    program = given[as_module:]
+    if not program or program[0].startswith("-"):
+        print(USAGE, file=sys.stderr)
+        return 2
+    if not as_module and not os.path.exists(program[0]):
+        print(f"cyevents.blinker: there is no script {program[0]!r}", file=sys.stderr)
+        return 2
+    install()
+    import runpy
+
+    sys.argv = program
+    if as_module:
+        runpy.run_module(program[0], run_name="__main__", alter_sys=True)
+    else:
+        if not sys.flags.safe_path:
+            sys.path[0] = os.path.dirname(os.path.abspath(program[0]))  # for -m it was the current directory
+        runpy.run_path(program[0], run_name="__main__")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

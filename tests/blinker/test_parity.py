@@ -1,0 +1,154 @@
+"""What a program sees of blinker itself it sees of cyevents.blinker: scenes that are played with both."""
+
+import asyncio
+import gc
+import inspect
+
+import pytest
+
+real = pytest.importorskip("blinker")
+
+
+class Sender:
+    def method(self):
+        pass
+
+
+def seen(function, *args, **kwargs):
+    """What a call returns or raises."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        return type(error), str(error)
+
+
+def wrong_calls(blinker):
+    signal = blinker.Signal()
+    yield seen(signal.send, 1, 2)
+    yield seen(signal.send, 1, 2, 3, _async_wrapper=None)
+    yield seen(signal.connect)
+    yield seen(signal.disconnect)
+    yield seen(signal.connect_via)
+    yield seen(signal.connect, print, nobody=1)
+    yield seen(signal.muted, 1)
+    yield seen(blinker.NamedSignal)
+    yield seen(blinker.Namespace().signal)
+    yield seen(asyncio.run, seen_coroutine(signal.send_async, 1, 2))
+
+
+async def seen_coroutine(function, *args):
+    try:
+        return await function(*args)
+    except TypeError as error:
+        return type(error), str(error)
+
+
+def returned(blinker):
+    signal = blinker.Signal()
+    yield signal.connect(print) is print
+    yield signal.disconnect(print)
+    yield signal.disconnect(print)
+    yield signal.send()
+    yield signal.send(1, a=2)
+    yield asyncio.run(signal.send_async())
+    yield signal.is_muted
+    yield list(signal.receivers_for(1))
+    yield signal.has_receivers_for(1)
+    yield bool(signal.receivers), len(signal.receivers), dict(signal.receivers)
+    yield blinker.Signal.set_class
+    yield repr(blinker.ANY), blinker.Signal.ANY is blinker.ANY
+    yield blinker.Signal("doc").__doc__, blinker.NamedSignal("name", "doc").__doc__
+    yield blinker.signal("parity") is blinker.default_namespace["parity"]
+
+
+def senders(blinker):
+    log = []
+
+    def receive(sender, **kwargs):
+        log.append((sender, kwargs))
+
+    owner = Sender()
+    known = [None, 1, "a", owner, (), print, owner.method]
+    for connected in (*known, blinker.ANY):
+        signal = blinker.Signal()
+        signal.connect(receive, connected)
+        for sender in known:
+            if connected != 0 and sender != 0:
+                signal.send(sender, a=1)
+        signal.send()
+        signal.send(owner.method)  # another object each time
+        yield [known.index(sender) for sender, kwargs in log if kwargs in ({"a": 1}, {})], len(log)
+        yield [signal.has_receivers_for(sender) for sender in known]
+        yield [len(list(signal.receivers_for(sender))) for sender in known]
+        signal.disconnect(receive, known[0])
+        signal.send(known[0])
+        yield len(log)
+        del log[:]
+
+
+def weak(blinker):
+    signal = blinker.Signal()
+    log = []
+
+    def connect(sender, weak):
+        def receive(sender):
+            log.append(weak)
+
+        signal.connect(receive, sender, weak)
+
+    connect("s", True)
+    connect("s", False)
+    connect(blinker.ANY, True)
+    connect(blinker.ANY, False)
+    gc.collect()
+    signal.send("s")
+    signal.send("t")
+    yield log
+    yield len(signal.receivers)
+
+
+def told(blinker):
+    signal = blinker.Signal()
+    log = []
+
+    def connected(sender, /, **kwargs):
+        log.append((sender is signal, repr(sorted(kwargs.items(), key=str))))
+
+    signal.receiver_connected.connect(connected)
+    signal.receiver_disconnected.connect(connected)
+    signal.connect(print)
+    signal.connect(print, 5, False)
+    signal.disconnect(print, 5)
+    signal.disconnect(print)
+    with signal.connected_to(print):
+        pass
+    yield log
+
+
+@pytest.mark.filterwarnings("ignore:receiver .* has died on the spot")
+@pytest.mark.parametrize("scene", [wrong_calls, returned, senders, weak, told], ids=lambda scene: scene.__name__)
+def test_both_play_the_same(blinker, scene):
+    expected = list(scene(real))
+    assert expected
+    assert list(scene(blinker)) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "connect",
+        "connect_via",
+        "connected_to",
+        "disconnect",
+        "muted",
+        "send_async",
+        "receivers_for",
+        "has_receivers_for",
+    ],
+)
+def test_parameters_are_the_same(blinker, name):
+    def parameters(module):
+        found = inspect.signature(getattr(module.Signal, name)).parameters.values()
+        return [(each.name, each.kind, repr(each.default)) for each in found]
+
+    assert parameters(blinker) == parameters(real)
