@@ -20,6 +20,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.last_module = None
     config.backends = ["python"] if config.getoption("--pure-only") or not must_be_compiled() else ["cython", "python"]
 
 
@@ -45,9 +46,13 @@ def is_stale():
     return any(source.exists() and source.stat().st_mtime > path.stat().st_mtime for path, source in pairs)
 
 
-def pytest_collection_finish(session):
-    gc.collect()
-    gc.freeze()  # many tests collect garbage: not among what pytest has made
+def pytest_runtest_setup(item):
+    """Before each module: many tests collect garbage, which is not to be sought among what others have made."""
+    module = item.nodeid.partition("::")[0]
+    if module != item.config.last_module:
+        item.config.last_module = module
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_report_header(config):
