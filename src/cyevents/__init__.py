@@ -9,7 +9,10 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ._aio import drain, drain_async, use_loop
+    from ._describe import Wiring, describe
 
 __all__ = [
     "ANY",
@@ -18,8 +21,10 @@ __all__ = [
     "Event",
     "Namespace",
     "Subscription",
+    "Wiring",
     "backend",
     "default_namespace",
+    "describe",
     "drain",
     "drain_async",
     "emit",
@@ -33,13 +38,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs asyncio when it is asked for."""
+    """Import what costs an import when it is asked for."""
+    module: ModuleType
     if name in ("drain", "drain_async", "use_loop"):
-        from . import _aio
-
-        value = globals()[name] = getattr(_aio, name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _aio as module
+    elif name in ("Wiring", "describe"):
+        from . import _describe as module
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(module, name)
+    return value
 
 
 def __dir__() -> list[str]:
