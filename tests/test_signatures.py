@@ -12,6 +12,8 @@ PUBLIC = [  # `test_all_that_is_public_is_listed` keeps it whole
     "Event",
     "Namespace",
     "Subscription",
+    "Wiring",
+    "describe",
     "drain",
     "drain_async",
     "emit",
