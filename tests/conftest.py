@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 ENVIRONMENT = "CYEVENTS_PURE_PYTHON"
 SWITCH = {"cython": "0", "python": "1"}
 COMPILED = "cyevents._core_c"  # can be loaded only once in a process
@@ -107,6 +109,19 @@ def api(backend):
     package.default_namespace.clear()
     package.default_namespace.on_error = None
     assert package.drain(timeout=10)
+
+
+@pytest.fixture
+def testing(api):
+    """The package's module for its users' tests."""
+    return importlib.import_module("cyevents.testing")
+
+
+@pytest.fixture
+def events(testing):
+    """What is emitted in the default namespace: as the plugin's fixture, with each core."""
+    with testing.Recorder() as recorder:
+        yield recorder
 
 
 @pytest.fixture

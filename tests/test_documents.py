@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = ["_common", "_event", "_namespace", "_aio", "_backend", "_streams", "_signatures"]
+MODULES += ["_describe", "_isolation", "testing"]
 
 
 def blocks(path):
@@ -116,3 +117,11 @@ def test_emit_async_is_named_in_the_warning_of_one_that_was_not_awaited(api, rec
     assert asyncio.iscoroutine(emission)
     assert emission.__qualname__ == "Event.emit_async"
     emission.close()
+
+
+@pytest.mark.parametrize("page", ["testing.md", "describe.md"])
+def test_pages(api, page):
+    found = blocks(ROOT / "docs" / page)
+    assert found
+    for number, block in enumerate(found):
+        exec(compile(block, f"{page}[{number}]", "exec"), {"__name__": "page"})

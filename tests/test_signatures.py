@@ -15,6 +15,8 @@ PUBLIC = [  # `test_all_that_is_public_is_listed` keeps it whole
     "Stream",
     "StreamOverflow",
     "Subscription",
+    "Wiring",
+    "describe",
     "drain",
     "drain_async",
     "emit",

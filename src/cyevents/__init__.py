@@ -9,7 +9,10 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ._aio import drain, drain_async, use_loop
+    from ._describe import Wiring, describe
     from ._streams import Emission, Stream, StreamOverflow
 
 __all__ = [
@@ -22,8 +25,10 @@ __all__ = [
     "Stream",
     "StreamOverflow",
     "Subscription",
+    "Wiring",
     "backend",
     "default_namespace",
+    "describe",
     "drain",
     "drain_async",
     "emit",
@@ -37,16 +42,18 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs asyncio when it is asked for."""
-    module: object = None
+    """Import what costs an import when it is asked for."""
+    module: ModuleType
     if name in ("drain", "drain_async", "use_loop"):
         from . import _aio as module
     elif name in ("Emission", "Stream", "StreamOverflow"):
         from . import _streams as module
-    if module is not None:
-        value = globals()[name] = getattr(module, name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    elif name in ("Wiring", "describe"):
+        from . import _describe as module
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(module, name)
+    return value
 
 
 def __dir__() -> list[str]:

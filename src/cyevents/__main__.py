@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib.util
 import math
+import operator
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from . import __version__, _backend
+
+if TYPE_CHECKING:
+    from ._describe import Wiring
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +65,8 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         from . import _bench
 
         return _bench.run(options.seconds)
+    if options.command == "describe":
+        return _describe(options.target, options.format)
     parser.print_help(sys.stderr)
     return 2
 
@@ -114,6 +121,22 @@ def _parser() -> argparse.ArgumentParser:
         help="how long to measure each number of handlers (1)",
     )
 
+    describe = commands.add_parser(
+        "describe",
+        help="show how a program's events are wired: handlers, senders, priorities, conditions, wildcards",
+        description="Import MODULE, and show what is then connected to the events of a namespace, in calling order.",
+    )
+    describe.add_argument(
+        "target",
+        metavar="MODULE[:NAMESPACE]",
+        help="what to import, and the name there of a Namespace (default_namespace)",
+    )
+    describe.add_argument(
+        "--format",
+        choices=("table", "text", "json", "mermaid", "svg"),
+        help="a table needs rich, an svg picture Graphviz (table where rich is installed, else text)",
+    )
+
     info = commands.add_parser(
         "info", help="show the version, the backend and why it is in use, and the Python it runs on"
     )
@@ -139,6 +162,56 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 on")
     return seconds
+
+
+# describe
+
+
+def _describe(target: str, form: str | None) -> int:
+    from ._describe import describe
+    from ._namespace import Namespace, default_namespace
+
+    module_name, _, path = target.partition(":")
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as python -m does, for the command `cyevents`
+    try:
+        namespace: object = default_namespace
+        module = importlib.import_module(module_name)
+        if path:
+            namespace = operator.attrgetter(path)(module)
+    except (ImportError, ValueError, AttributeError) as error:
+        return _fail(f"{target}: {error}")
+    if not isinstance(namespace, Namespace):
+        return _fail(f"{target}: {path} is no Namespace, but {namespace!r}")
+    wiring = describe(namespace)
+    try:
+        shown = _shown(wiring, form or ("table" if importlib.util.find_spec("rich") else "text"))
+    except (ImportError, RuntimeError) as error:
+        return _fail(str(error))
+    print(shown.encode(_encoding(), "backslashreplace").decode(_encoding()))
+    return 0
+
+
+def _shown(wiring: Wiring, form: str) -> str:
+    if form == "json":
+        import json
+
+        return json.dumps(wiring.to_dict(), indent=2)
+    if form == "table":
+        table = wiring.table()
+        from rich.console import Console
+
+        console = Console()
+        with console.capture() as capture:
+            console.print(table)
+        return capture.get().rstrip("\n")
+    text: str = {"text": wiring.__str__, "mermaid": wiring.mermaid, "svg": wiring.svg}[form]()
+    return text.rstrip("\n")
+
+
+def _fail(message: str) -> int:
+    _complain(message)
+    return 2
 
 
 # info

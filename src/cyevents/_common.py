@@ -82,6 +82,16 @@ def handler_name(handler: object) -> str:
     return f"partial of {name}" if isinstance(name, str) else repr(handler)
 
 
+def short_repr(value: object, limit: int) -> str:
+    """The `repr` of a value, its parts cut to about a length; of one whose `repr` fails, its class."""
+    import reprlib
+
+    shortener = reprlib.Repr()
+    shortener.maxstring = shortener.maxother = shortener.maxlong = limit
+    shortener.maxtuple = shortener.maxlist = shortener.maxdict = shortener.maxset = shortener.maxfrozenset = 12
+    return shortener.repr(value)
+
+
 def drops_result_of(frame: FrameType, code: object, instruction: int) -> bool:
     """Whether a frame stands at the instruction that drops the result of a call, made at `instruction` of `code`.
 

@@ -1,0 +1,336 @@
+"""`describe`: the wiring of a namespace as data, text, table, Mermaid and SVG; and `python -m cyevents describe`."""
+
+import functools
+import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__)
+ODD = "odd \"name\" <b>#1</b>\\n `x` | {y} [z]; %% 'q' & 日本"
+
+
+def line_of(function):
+    return inspect.unwrap(function).__code__.co_firstlineno
+
+
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def is_large(sender, **kwargs):
+    return True
+
+
+@logged
+def validate(sender, **kwargs):
+    pass
+
+
+async def charge(sender, **kwargs):
+    pass
+
+
+def log(sender, **kwargs):
+    yield
+
+
+class Mailer:
+    def send(self, sender, **kwargs):
+        pass
+
+    def __call__(self, sender, **kwargs):
+        pass
+
+
+MAILER = Mailer()
+
+
+@pytest.fixture
+def shop(api):
+    ns = api.Namespace(on_error="group")
+    placed = ns.event("order.placed", doc="An order has been placed.\nSee the manual.")
+    placed.on_error = print
+    placed.connect(validate, priority=10)
+    placed.connect(charge, sender="ada", condition=is_large, once=True)
+    ns.event("order.*").connect(log, priority=-5, with_event=True)
+    shipped = ns.event("order.shipped")
+    shipped.connect(MAILER.send, thread=True)
+    shipped.connect(MAILER)
+    shipped.connect(functools.partial(is_large, x=1), weak=False)
+    shipped.connect(print)
+    ns.event("user.created")
+    ns.event("user.*")  # nothing is connected to it
+    return ns
+
+
+def test_as_data(api, shop):
+    told = api.describe(shop).to_dict()
+    assert json.loads(json.dumps(told)) == told
+    assert told["on_error"] == "group"
+    assert [event["name"] for event in told["events"]] == ["order.placed", "order.shipped", "user.created"]
+    placed, shipped, created = told["events"]
+    assert placed["doc"] == "An order has been placed.\nSee the manual."
+    assert (placed["on_error"], shipped["on_error"]) == ("print", None)
+    assert created == {"name": "user.created", "doc": None, "on_error": None, "handlers": [], "matches": []}
+    assert [wire["handler"]["name"] for wire in placed["handlers"]] == ["validate", "charge", "log"]
+    file, module = str(HERE), validate.__module__
+    assert placed["handlers"][0]["handler"] == {
+        "name": "validate",
+        "module": module,
+        "file": file,
+        "line": line_of(validate),
+    }
+    assert placed["handlers"][1] == {
+        "handler": {"name": "charge", "module": module, "file": file, "line": line_of(charge)},
+        "kind": "async",
+        "priority": 0,
+        "sender": "'ada'",
+        "condition": {"name": "is_large", "module": module, "file": file, "line": line_of(is_large)},
+        "pattern": None,
+        "weak": True,
+        "once": True,
+        "with_event": False,
+        "thread": False,
+    }
+    (pattern,) = told["patterns"]
+    assert (pattern["name"], pattern["matches"]) == ("order.*", ["order.placed", "order.shipped"])
+    assert pattern["handlers"] == [placed["handlers"][2]] == [shipped["handlers"][-1]]
+    assert pattern["handlers"][0]["pattern"] == "order.*"
+    assert pattern["handlers"][0]["kind"] == "generator"
+
+
+def test_where_handlers_of_all_kinds_are_written(api, shop):
+    method, thing, partial, builtin, _ = api.describe(shop).events[1].handlers
+    assert (method.handler.name, method.handler.line, method.thread) == ("Mailer.send", line_of(Mailer.send), True)
+    assert (thing.handler.name, thing.handler.line) == ("Mailer object", line_of(Mailer.__call__))
+    assert (partial.handler.name, partial.handler.line) == ("partial of is_large", line_of(is_large))
+    assert partial.weak is False
+    assert (builtin.handler.name, builtin.handler.file, builtin.handler.line) == ("print", None, None)
+    assert builtin.handler.module == "builtins"
+
+
+def test_a_place_is_told_from_the_working_directory_on(api, shop, monkeypatch, tmp_path):
+    wire = api.describe(shop).events[0].handlers[0]
+    monkeypatch.chdir(HERE.parent)
+    assert wire.handler.place == f"test_describe.py:{line_of(validate)}"
+    monkeypatch.chdir(tmp_path)
+    assert wire.handler.place == f"{HERE}:{line_of(validate)}"
+
+
+def test_it_is_of_the_default_namespace_if_not_told(api):
+    api.event("x")
+    assert [event.name for event in api.describe().events] == ["x"]
+    with pytest.raises(TypeError, match=re.escape("describe takes a Namespace, not <Event 'x': 0 handlers>")):
+        api.describe(api.event("x"))
+
+
+def test_it_stays_as_it_was_and_holds_no_handler(api, ns, collect):
+    def hear(sender):
+        pass
+
+    ns.on("x")(hear)
+    wiring = api.describe(ns)
+    assert wiring == api.describe(ns)
+    del hear
+    collect()
+    assert len(wiring.events[0].handlers) == 1
+    assert ns["x"].handlers == []
+
+
+def test_odd_senders_conditions_and_attributes(api, ns):
+    class Broken:
+        def __repr__(self):
+            raise OSError
+
+    class Odd:
+        def __getattr__(self, name):
+            return 7
+
+        def __call__(self, sender):
+            return True
+
+    odd, broken = Odd(), Broken()
+    ns.event("x").connect(odd, sender=broken, condition=odd)
+    (wire,) = api.describe(ns).events[0].handlers
+    assert wire.handler.name == wire.condition.name == f"{Odd.__qualname__} object"
+    assert wire.handler.module is None or wire.handler.module == __name__
+    assert wire.sender.startswith("<Broken instance at 0x")
+    assert json.loads(json.dumps(api.describe(ns).to_dict()))["events"][0]["name"] == "x"
+    assert "Odd object" in str(api.describe(ns))
+
+
+def test_as_text(api, shop, monkeypatch):
+    monkeypatch.chdir(HERE.parent)
+    lines = str(api.describe(shop)).splitlines()
+    assert [re.sub(" {2,}", "  ", line) for line in lines] == [
+        "order.placed  An order has been placed.",
+        f"  10  validate  sync  test_describe.py:{line_of(validate)}",
+        f"  0  charge  async  from 'ada', if is_large, once  test_describe.py:{line_of(charge)}",
+        f"  -5  log  generator  by order.*, with event  test_describe.py:{line_of(log)}",
+        "order.shipped",
+        f"  0  Mailer.send  sync  in a thread  test_describe.py:{line_of(Mailer.send)}",
+        f"  0  Mailer object  sync  test_describe.py:{line_of(Mailer.__call__)}",
+        f"  0  partial of is_large  sync  held strongly  test_describe.py:{line_of(is_large)}",
+        "  0  print  sync",
+        f"  -5  log  generator  by order.*, with event  test_describe.py:{line_of(log)}",
+        "user.created",
+        "  no handlers",
+        "order.*  hears order.placed, order.shipped",
+        f"  -5  log  generator  with event  test_describe.py:{line_of(log)}",
+    ]
+    assert len({line.index("test_describe") for line in lines if "test_describe" in line}) == 1, "columns are aligned"
+    assert lines[1].startswith("  10  validate  ")
+    assert lines[2].startswith("   0  charge  ")
+    assert str(api.describe(api.Namespace())) == "no events"
+
+
+def test_an_anonymous_condition_is_told_by_its_place(api, ns):
+    ns.event("x").connect(is_large, condition=(anonymous := lambda sender, **kwargs: True))
+    assert f"if <lambda> {api.describe(ns).events[0].handlers[0].condition.place}" in str(api.describe(ns))
+    assert line_of(anonymous) != line_of(is_large)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_as_a_table(api, shop, width):
+    console = pytest.importorskip("rich.console").Console(width=width, color_system=None)
+    shop.event("[bold]x[/]")
+    with console.capture() as capture:
+        console.print(api.describe(shop).table())
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[1].split() == ["Event", "Prio", "Handler", "When,", "how", "Where"]
+    page = "\n".join(lines)
+    assert "[bold]x[/]" in page
+    for word in ("order.placed", "10", "validate", "charge", "async,", "is_large", "no handlers", "test_describe"):
+        assert word in page, word
+
+
+def test_a_table_without_rich_names_what_to_install(api, shop, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "rich"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    with pytest.raises(ImportError, match=re.escape("python -m pip install 'cyevents[rich]'")):
+        api.describe(shop).table()
+
+
+def test_as_mermaid(api, shop, monkeypatch):
+    monkeypatch.chdir(HERE.parent)
+    lines = api.describe(shop).mermaid().splitlines()
+    assert lines[0] == "flowchart LR"
+    assert lines[1:5] == [
+        '    e0(["order.placed"])',
+        '    e1(["order.shipped"])',
+        '    e2(["user.created"])',
+        '    p0{{"order.#42;"}}',
+    ]
+    assert f'    h0["validate<br/>test_describe.py:{line_of(validate)}"]' in lines
+    assert '    e0 -->|"10"| h0' in lines
+    assert "    e0 -->|\"0, async, from 'ada', if is_large, once\"| h1" in lines
+    assert "    e0 -.-> p0" in lines
+    assert "    e2 -.-> p0" not in lines
+    assert sum("generator, with event" in line for line in lines) == 1, "a pattern's handler hangs at the pattern alone"
+
+
+def test_mermaid_takes_any_name(api, ns):
+    ns.event(ODD + "\nnew line\x1b")
+    node = api.describe(ns).mermaid().splitlines()
+    assert len(node) == 2
+    (label,) = re.findall(r'^    e0\(\["([^"]*)"\]\)$', node[1])
+    assert set(label) <= set("odnamebqxyzwli 日本1#;/'0123456789")
+    read = re.sub(r"#(\d+);", lambda number: chr(int(number[1])), label)
+    assert read == ODD + " new line\x1b"
+
+
+def test_as_svg(api, shop):
+    if shutil.which("dot") is None:
+        pytest.skip("Graphviz is not installed")
+    shop.event(ODD)
+    svg = api.describe(shop).svg()
+    root = xml.etree.ElementTree.fromstring(svg)
+    texts = {
+        "".join(text.itertext()).replace("\xa0", " ").strip() for text in root.iter("{http://www.w3.org/2000/svg}text")
+    }
+    assert {ODD, "order.placed", "order.*", "validate", "0, async, from 'ada', if is_large, once"} <= texts
+
+
+def test_an_svg_without_graphviz_names_what_to_install(api, shop, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="install graphviz"):
+        api.describe(shop).svg()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="it is a shell script")
+def test_a_failing_graphviz_is_told(api, shop, monkeypatch, tmp_path):
+    dot = tmp_path / "dot"
+    dot.write_text("#!/bin/sh\necho no fonts >&2\nexit 3\n")
+    dot.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(RuntimeError, match="Graphviz's dot failed: no fonts"):
+        api.describe(shop).svg()
+
+
+# The command
+
+PROGRAM = """
+from types import SimpleNamespace
+from cyevents import Namespace, on
+
+@on("order.placed", priority=3)
+def validate(sender): ...
+
+events = SimpleNamespace(auth=Namespace())
+events.auth.event("login")
+"""
+
+
+@pytest.fixture
+def command(backend, tmp_path):
+    """Run `python -m cyevents describe`, in a folder with a module `app_shop`."""
+    (tmp_path / "app_shop.py").write_text(PROGRAM)
+    environment = os.environ | {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1", "COLUMNS": "100"}
+
+    def run(*arguments):
+        line = [sys.executable, "-W", "error", "-m", "cyevents", "describe", *arguments]
+        done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+def test_the_command(command):
+    code, out, said = command("app_shop")
+    assert (code, said) == (0, "")
+    assert re.search(r"order\.placed +3 +validate .*app_shop\.py:5", out)
+    text = "order.placed\n  3  validate  sync    app_shop.py:5\n"
+    assert command("app_shop", "--format", "text") == (0, text, "")
+    code, out, said = command("app_shop:events.auth", "--format", "json")
+    assert [event["name"] for event in json.loads(out)["events"]] == ["login"]
+    assert command("app_shop:events.auth", "--format", "mermaid") == (0, 'flowchart LR\n    e0(["login"])\n', "")
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("app_none", "app_none: No module named 'app_none'"),
+        ("app_shop:events.none", "app_shop:events.none: .* has no attribute 'none'"),
+        ("app_shop:validate", "app_shop:validate: validate is no Namespace, but <function validate"),
+        ("", "Empty module name"),
+    ],
+)
+def test_what_the_command_cannot_do(command, target, said):
+    code, out, complaint = command(target)
+    assert (code, out) == (2, "")
+    assert re.search(said, complaint)
+    assert complaint.count("\n") == 1

@@ -1,0 +1,425 @@
+"""`cyevents.testing`: what a `Recorder` notes and asserts, what it says when that fails; what an `Isolation` undoes."""
+
+import asyncio
+import re
+import threading
+from unittest import mock
+
+import pytest
+
+
+def failure(assertion, *args, **kwargs):
+    with pytest.raises(AssertionError) as caught:
+        assertion(*args, **kwargs)
+    return str(caught.value)
+
+
+# What is recorded
+
+
+def test_emissions_are_recorded_in_the_order_in_which_they_began(api, events):
+    @api.on("order.placed")
+    def pay(sender, **kwargs):
+        api.emit("payment.made", sender, 12)
+
+    api.emit("order.placed", "ada", total=12)
+    api.emit("order.shipped", "ada")
+    assert events.names == ["order.placed", "payment.made", "order.shipped"]
+    assert len(events) == 3
+    emission = events[0]
+    assert (emission.name, emission.event, emission.sender) == ("order.placed", api.event("order.placed"), "ada")
+    assert (emission.args, emission.kwargs) == ((), {"total": 12})
+    assert events[1].args == (12,)
+    assert repr(list(events)) == (
+        "[emit('order.placed', 'ada', total=12), emit('payment.made', 'ada', 12), emit('order.shipped', 'ada')]"
+    )
+
+
+def test_without_a_sender(api, events):
+    api.emit("tick")
+    assert events[0].sender is api.ANY
+    assert repr(events[0]) == "emit('tick')"
+
+
+@pytest.mark.parametrize("name", ["made", "unmade"])
+def test_it_does_not_matter_who_has_made_the_event(api, events, run, name):
+    made = api.event("made")
+    assert api.emit(name, 1) == []
+    assert run(api.emit_async(name, 2)) == []
+    assert api.default_namespace.emit(name, 3) == []
+    made.send(4)
+    assert [emission.sender for emission in events.of(name)] == ([1, 2, 3, 4] if name == "made" else [1, 2, 3])
+
+
+def test_to_emit_an_unknown_name_still_makes_nothing_and_calls_no_pattern(api, events):
+    heard = []
+
+    @api.on("order.*")
+    def hear(sender):
+        heard.append(sender)
+
+    assert api.emit("order.placed", 1) == []
+    assert (heard, list(api.default_namespace)) == ([], [])
+    assert events.names == ["order.placed"]
+    api.event("order.placed")
+    api.emit("order.placed", 2)
+    assert heard == [2]
+    assert len(events.of(api.event("order.placed"))) == 2
+
+
+def test_patterns_and_bad_names_are_still_errors(api, events):
+    with pytest.raises(ValueError, match="is a pattern and cannot be emitted"):
+        api.emit("order.*")
+    with pytest.raises(TypeError, match="an event is given by its name"):
+        api.emit("")
+    assert len(events) == 0
+
+
+def test_what_is_cancelled_or_fails_is_recorded(api, events):
+    @api.on("cancelled", priority=2**40)
+    def refuse(sender):
+        return False
+
+    @api.on("failed", priority=2**40)
+    def fail(sender):
+        raise OSError
+
+    assert isinstance(api.emit("cancelled"), api.Cancelled)
+    with pytest.raises(OSError):
+        api.emit("failed")
+    assert events.names == ["cancelled", "failed"]
+
+
+def test_results_are_as_without(api, events, run):
+    @api.on("x")
+    def one(sender):
+        return 1
+
+    @api.on("x")
+    async def two(sender):
+        return 2
+
+    assert run(api.emit_async("x")) == [1, 2]
+    api.event("x").disconnect(two)
+    assert api.emit("x") == [1]
+    assert api.event("x").send()[1:] == [(one, 1)]  # which tells of the recorder too
+
+
+@pytest.mark.parametrize("name", ["self", "event", "evt", "times", "where", "namespace", "kwargs"])
+def test_keywords_of_any_name(api, events, name):
+    api.event("x")
+    for event in ("x", "unmade"):
+        api.emit(event, "ada", **{name: 1})
+    assert [emission.kwargs for emission in events] == [{name: 1}, {name: 1}]
+    events.assert_emitted("x", where=lambda emission: emission.kwargs == {name: 1})
+
+
+def test_emissions_of_threads_and_tasks(api, events, run):
+    api.event("x")
+
+    def work(number):
+        for _ in range(50):
+            api.emit("x", number, event=number)
+            api.emit("unmade", number, event=number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    async def main():
+        await asyncio.gather(*(api.emit_async("x", number, event=number) for number in range(10)))
+
+    run(main())
+    assert all(emission.kwargs == {"event": emission.sender} for emission in events)
+    assert (len(events.of("x")), len(events.of("unmade"))) == (210, 200)
+
+
+def test_other_namespaces_and_lone_events(api, ns, testing, events):
+    lone, other = api.Event("lone"), api.Event("other")
+    ns.event("login")
+    with testing.Recorder(ns, lone) as recorder:
+        ns.emit("login", "ada")
+        ns.emit("unmade", "ada")
+        lone.emit("ada")
+        api.emit("login", "bob")
+        recorder.record(other)
+        other.emit("ada")
+    ns.emit("login", "eve")
+    ns.emit("unmade", "eve")
+    lone.emit("eve")
+    other.emit("eve")
+    assert recorder.names == ["login", "unmade", "lone", "other"]
+    assert events.names == ["login"]
+    recorder.assert_emitted(lone, "ada", times=1)
+    recorder.assert_not_emitted(api.Event("lone"))
+
+
+def test_nothing_stays_behind(api, ns, testing):
+    event, mine = ns.event("x"), ns.event("y.*")
+    find = vars(api.Namespace)["_find"]
+    with testing.Recorder(ns), testing.Recorder(ns):
+        assert repr(event) == "<Event 'x': 0 handlers, 2 by pattern>"
+    assert repr(event) == "<Event 'x': 0 handlers>"
+    assert ns._patterns == {"y.*": mine}
+    assert vars(api.Namespace)["_find"] is find
+    everything = ns.event("*")
+    with testing.Recorder(ns):
+        pass
+    assert ns.event("*") is everything, "a pattern that was there stays"
+
+
+def test_clear_lets_go_and_goes_on(api, events):
+    api.emit("x", 1)
+    events.clear()
+    assert (len(events), repr(events)) == (0, "<Recorder: 0 emissions>")
+    api.emit("x", 2)
+    assert ([emission.sender for emission in events], repr(events)) == ([2], "<Recorder: 1 emission>")
+
+
+def test_what_cannot_be_recorded(api, ns, testing, events):
+    for bad in ("order.placed", None, ns.event("order.*")):
+        expected = re.escape(f"a Namespace or an Event can be recorded, not {bad!r}")
+        with pytest.raises(TypeError, match=expected):
+            testing.Recorder(bad)
+        with pytest.raises(TypeError, match=expected):
+            events.record(bad)
+
+
+# Assertions
+
+
+def test_what_matches(api, events):
+    placed, shipped = api.event("order.placed"), api.event("order.shipped")
+    placed.emit("ada", 1, 2, total=12, tags=["new"])
+    placed.emit("bob", total=7)
+    shipped.emit(["a", "list"])
+    assert len(events.assert_emitted("order.*")) == 3
+    assert events.assert_emitted("!*.shipped", times=2) == list(events)[:2]
+    assert events.assert_emitted(placed, times=2) == events.assert_emitted("order.placed")
+    assert events.assert_emitted(api.event("order.*"), times=3) == list(events)
+    assert events.assert_emitted("order.placed", "ada", 1, 2, total=12) == [events[0]]
+    assert events.assert_emitted("order.placed", tags=mock.ANY) == [events[0]]
+    assert events.assert_emitted("order.placed", sender="bob", where=lambda each: each.kwargs["total"] < 10, times=1)
+    events.assert_emitted("order.shipped", ["a", "list"])
+    events.assert_emitted("order.paid", times=0)
+    events.assert_not_emitted("order.paid")
+    events.assert_not_emitted("order.placed", "ada", 1)
+    events.assert_not_emitted("order.placed", "ada", total=7)
+    events.assert_not_emitted("order.placed", where=lambda emission: emission.sender == "eve")
+
+
+def test_a_name_with_brackets_is_no_pattern(api, events):
+    api.emit("sensor[3]")
+    events.assert_emitted("sensor[3]", times=1)
+    events.assert_not_emitted("sensor3")
+
+
+def test_values_that_cannot_tell_whether_they_are_equal(api, events):
+    class Array:
+        def __eq__(self, other):
+            raise ValueError("ambiguous")
+
+        __hash__ = None
+
+    array = Array()
+    api.emit("x", array, data=array)
+    events.assert_emitted("x", array, data=array)
+    events.assert_not_emitted("x", Array())
+
+
+def test_bad_questions(api, events):
+    for bad in (None, 7, "", ["x"]):
+        with pytest.raises(
+            TypeError,
+            match=re.escape(f"an event is given by its name, a non-empty str, or as an Event, not as {bad!r}"),
+        ):
+            events.assert_emitted(bad)
+    for bad in (-1, "1", 1.0, True):
+        with pytest.raises(TypeError, match=re.escape(f"times must be a whole number from 0 on, or None, not {bad!r}")):
+            events.assert_emitted("x", times=bad)
+
+
+def test_a_failure_shows_what_was_emitted_instead_nearest_first(api, events):
+    api.emit("user.created", "eve")
+    api.emit("order.shipped", "ada", total=12)
+    api.emit("order.placed", "bob", total=7)
+    api.emit("order.placed", "ada", 1)
+    api.emit("order.placed", "ada", total=7)
+    said = failure(events.assert_emitted, "order.placed", "ada", total=12)
+    assert (
+        said
+        == """\
+expected once or more: emit('order.placed', 'ada', total=12)
+emitted instead, nearest first:
+  [3] emit('order.placed', 'ada', 1)
+        there is no total
+  [4] emit('order.placed', 'ada', total=7)
+        total is 7, not 12
+  [2] emit('order.placed', 'bob', total=7)
+        the sender is 'bob', not 'ada'
+        total is 7, not 12
+  [1] emit('order.shipped', 'ada', total=12)
+        the event is 'order.shipped'
+  [0] emit('user.created', 'eve')
+        the event is 'user.created'
+        the sender is 'eve', not 'ada'
+        there is no total"""
+    )
+
+
+def test_a_failure_of_the_rest(api, events):
+    assert failure(events.assert_emitted, "x") == "expected once or more: emit('x')\nnothing was emitted"
+    api.emit("x", 1)
+    api.emit("y")
+    api.emit("x", 2)
+    assert failure(events.assert_emitted, "x", times=1) == (
+        "expected once: emit('x')\nemitted 2 times:\n  [0] emit('x', 1)\n  [2] emit('x', 2)"
+    )
+    assert failure(events.assert_emitted, "x", 1, times=3) == (
+        "expected 3 times: emit('x', 1)\nemitted once:\n  [0] emit('x', 1)"
+    )
+    assert failure(events.assert_not_emitted, "y") == "expected not at all: emit('y')\nemitted once:\n  [1] emit('y')"
+    assert "[1] emit('y')\n        where says no" in failure(events.assert_emitted, "y", where=lambda each: False)
+    assert "the positionals are (), not (5,)" in failure(events.assert_emitted, "x", 1, 5)
+    assert "the event is another one of that name" in failure(events.assert_emitted, api.Event("x"))
+
+
+def test_a_failure_is_of_readable_length_whatever_was_emitted(api, events):
+    class Broken:
+        def __repr__(self):
+            raise OSError
+
+    for number in range(50):
+        api.emit("x", "s" * 10_000, data=list(range(number + 1000)))
+    api.emit("x", Broken())
+    said = failure(events.assert_emitted, "y")
+    assert "  ... and 41 more" in said
+    assert len(said) < 5_000
+    assert "<Broken instance at 0x" in failure(events.assert_not_emitted, "x", where=lambda each: not each.kwargs)
+
+
+# Isolation
+
+
+def wired(api, ns):
+    """All that can be told of a namespace."""
+    events = {**ns, **ns._patterns}
+    return {
+        name: (id(event), event.on_error, event.__doc__, vars(event).copy(), [repr(each) for each in event.handlers])
+        for name, event in events.items()
+    }
+
+
+@pytest.fixture
+def shop(api):
+    """A namespace with handlers, which the test holds."""
+    ns = api.Namespace(on_error="group")
+    ns.event("order.placed", doc="An order.").owner = "sales"
+    ns.event("empty")
+
+    def first(sender, **kwargs):
+        return "first"
+
+    def second(sender, **kwargs):
+        return "second"
+
+    def third(sender, **kwargs):
+        return "third"
+
+    ns.on("order.*")(first)
+    ns.on("order.placed", once=True)(second)
+    ns.on("order.placed", sender="ada", condition=lambda sender, **kwargs: True)(third)
+    return ns, first, second, third
+
+
+def test_what_a_test_adds_is_gone(api, testing, shop):
+    ns, first, second, third = shop
+    before = wired(api, ns)
+    with testing.Isolation(ns):
+        fourth = mock.Mock(return_value=None)
+        ns.event("order.placed").connect(fourth, weak=False)
+        ns.event("order.*").connect(fourth, weak=False, sender="bob")
+        ns.event("new").connect(fourth, weak=False)
+        ns.event("*").connect(fourth, weak=False)
+        ns.on_error = ns["order.placed"].on_error = "raise"
+        ns.event("order.placed", doc="Other.").owner = "nobody"
+        ns["empty"].more = 1
+        ns.emit("new")
+        assert fourth.call_count == 1
+        assert len(ns["order.placed"].handlers) == 6
+    assert wired(api, ns) == before
+    assert ns.on_error == "group"
+    assert ns["order.placed"].emit("ada") == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda ns, *handlers: ns.clear(),
+        lambda ns, *handlers: [event.clear() for event in [*ns.values(), ns.event("order.*")]],
+        lambda ns, *handlers: ns.emit("order.placed"),
+        lambda ns, first, second, third: ns["order.placed"].disconnect(third, "ada"),
+        lambda ns, first, second, third: ns.event("order.*").connect(first, priority=7),
+        lambda ns, first, second, third: ns["order.placed"].connect(second),
+        lambda ns, *handlers: ns.__delitem__("order.placed"),
+        lambda ns, *handlers: (ns.__delitem__("order.placed"), ns.event("order.placed")),
+        lambda ns, *handlers: (ns.__delitem__("order.*"), ns.event("order.*")),
+    ],
+)
+def test_what_a_test_takes_away_is_back_in_its_order(api, testing, shop, spoil):
+    ns, *handlers = shop
+    placed, before = ns["order.placed"], wired(api, ns)
+    with testing.Isolation(ns):
+        spoil(ns, *handlers)
+        assert wired(api, ns) != before
+    assert wired(api, ns) == before
+    assert ns["order.placed"] is placed
+    assert placed.emit("ada") == ["first", "second", "third"]
+    assert placed.emit("bob") == ["first"]
+    ns.event("order.shipped")
+    assert ns.emit("order.shipped") == ["first"]
+
+
+def test_clear_leaves_what_the_test_connects_and_recorders(api, testing, shop):
+    ns, *_ = shop
+    with testing.Isolation(ns) as isolation, testing.Recorder(ns) as events:
+        isolation.clear()
+
+        @ns.on("order.placed")
+        def mine(sender):
+            return "mine"
+
+        assert ns.emit("order.placed", "ada") == ["mine"]
+        events.assert_emitted("order.placed", times=1)
+    assert ns.emit("order.placed", "ada") == ["first", "second", "third"]
+
+
+def test_what_stood_is_left_alone(api, ns, testing):
+    subscription = ns.event("x").subscribe(lambda sender: 1)
+    with testing.Isolation(ns):
+        ns.event("x").connect(print, weak=False)
+    assert subscription.cancel() is True
+    assert ns.emit("x") == []
+
+
+def test_handlers_are_held_meanwhile_and_weak_again_after(api, ns, testing, collect):
+    def hear(sender):
+        return 1
+
+    ns.on("x")(hear)
+    with testing.Isolation(ns):
+        ns["x"].clear()
+        del hear
+        collect()
+    assert ns.emit("x") in ([], [1])  # whoever held it
+    collect()
+    assert ns.emit("x") == []
+
+
+def test_a_test_that_fails_is_undone_too(api, ns, testing):
+    with pytest.raises(OSError), testing.Isolation(ns):
+        ns.event("x")
+        raise OSError
+    assert list(ns) == []
