@@ -129,12 +129,9 @@ def leads_to_the_line(error, leaf):
 
 
 def ours(error):
-    """The library's frames in a traceback: function and line."""
-    return [
-        (frame.name, frame.lineno)
-        for frame in traceback.extract_tb(error.__traceback__)
-        if PACKAGE in frame.filename or frame.filename.endswith(".pyx")
-    ]
+    """The library's functions in a traceback."""
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return [code.co_qualname for code in codes if PACKAGE in code.co_filename or code.co_filename.endswith(".pyx")]
 
 
 def assert_dead(references):

@@ -464,7 +464,9 @@ async def emit_async(event: Event[Any], sender: Any, args: tuple[Any, ...], kwar
             try:
                 canceller = event._dispatch(tier, sender, args, kwargs, results, emission.errors, emission)
             except BaseException as error:
-                raised = error
+                trace = error.__traceback__
+                raised = error.with_traceback(trace and trace.tb_next)  # it is raised again in this very frame
+                trace = None
             emission.dispatching = False
             if raised is not None or (emission.tasks and not emission.take_results()):
                 await emission.finish(raised)

@@ -145,6 +145,24 @@ cdef extern from *:
         return type->tp_init(self, args, keywords);
     }
 
+    /* Take the exception that is set, and set one again, with its traceback as it is. */
+    static inline PyObject *cye_take_raised(void) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        return PyErr_GetRaisedException();
+    #else
+        PyObject *type, *error, *trace;
+        PyErr_Fetch(&type, &error, &trace);
+        PyErr_NormalizeException(&type, &error, &trace);
+        if (trace != NULL) PyException_SetTraceback(error, trace);
+        Py_XDECREF(trace);
+        Py_DECREF(type);
+        return error;
+    #endif
+    }
+    static inline void cye_raise(PyObject *error) {
+        PyErr_Restore(Py_NewRef(Py_TYPE(error)), Py_NewRef(error), PyException_GetTraceback(error));
+    }
+
     static inline PyObject *cye_frame_code(PyObject *frame) {
         return (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
     }
@@ -171,6 +189,8 @@ cdef extern from *:
     bint cye_is_value(PyObject *result) noexcept
     bint cye_is_name(PyObject *keyword, PyObject *name) noexcept
     object cye_frame()
+    object cye_take_raised()
+    void cye_raise(object error) noexcept
     object cye_frame_code(PyObject *frame)
     int cye_frame_instruction(PyObject *frame) noexcept
     object cye_new(PyTypeObject *type, tuple args)
@@ -221,6 +241,7 @@ cdef extern from "Python.h":
         PYGEN_ERROR
         PYGEN_NEXT
     PySendResult PyIter_Send(PyObject *generator, PyObject *value, PyObject **result) noexcept
+    int PyList_Append(PyObject *items, PyObject *item) noexcept
 
 
 # An entry's flags word. It is zero for the common handler, and looked at once per call.
@@ -263,6 +284,9 @@ cdef struct Turn:  # an entry's, in an emission
     PyObject *result  # owned; NULL if it has raised
     int flags
     How how
+
+cdef enum:
+    FAILED = 2  # of a handler's turn: what it has raised is set, and goes to the emitter
 
 cdef enum:
     ROOM = 12  # arguments for which there is room on the C stack
@@ -1512,42 +1536,6 @@ cdef Py_ssize_t (*_run_common)(
 _run_common = run_common
 
 
-cdef int run(
-    EventCore self,
-    PyObject *snapshot,
-    PyObject *const *args,
-    Py_ssize_t nargs,
-    PyObject *kwnames,
-    list results,
-    PyObject **canceller,
-) except -1:
-    """Call a snapshot's entries in order with the arguments, of which the sender is the first.
-
-    Grouped errors are raised at the end. If there was a canceller, it is handed over as a new reference.
-    """
-    cdef Turn turn
-    cdef Py_ssize_t i = 0
-    cdef PyObject *entries = <PyObject *>(<Snapshot>snapshot).entries
-    if not (<Snapshot>snapshot).methods:
-        i = _run_common(entries, 0, args, NULL, nargs, kwnames, <PyObject *>results, &turn)
-        if i == size_of(entries):
-            return 0
-    return run_on(
-        self,
-        <tuple>entries,
-        i,
-        &turn,
-        not (<Snapshot>snapshot).methods,
-        args,
-        nargs,
-        kwnames,
-        results,
-        None,
-        None,
-        canceller,
-    )
-
-
 cdef int run_on(
     EventCore self,
     tuple entries,
@@ -1570,7 +1558,7 @@ cdef int run_on(
     cdef PyObject *room[ROOM]
     cdef PyObject **shifted = shift(args, nargs + names_in(kwnames), room)
     cdef list failures = errors
-    cdef bint cancels
+    cdef int cancels
     if shifted is NULL:
         if has_come and turn.how != FLAGGED:
             release(turn.function, turn.owner)
@@ -1603,6 +1591,8 @@ cdef int run_on(
                     if failures is None and not is_coroutine(turn.result):
                         failures = []
                     cancels = take_unusual(self, turn, args[0], results, failures, pending)
+                    if cancels == FAILED:
+                        return -1
                 if cancels:
                     handler = whole(turn.function, turn.owner)
                     Py_INCREF(handler)
@@ -1803,31 +1793,31 @@ cdef int already_raised() except -1:
     return -1
 
 
-cdef int failed(EventCore self, PyObject *function, PyObject *owner, sender, list failures) except -1:
-    """A handler has raised: raise, collect or report it."""
+cdef bint failed(EventCore self, PyObject *function, PyObject *owner, sender, list failures) except -1:
+    """A handler has raised: collect or report that; false if it is to be raised, and set as it was.
+
+    Who gets false returns -1, so that the traceback leads from the emission to the handler's line, and not through here.
+    """
     if not PyErr_ExceptionMatches(<object>PyExc_Exception):
-        return -1
+        return False
+    error = cye_take_raised()
+    policy = self._error_policy()
+    cdef bint is_told = callable(policy)
+    cdef bint is_raised = not is_told and policy == "raise"
+    cye_raise(error)
+    if is_raised:
+        return False
     try:
         already_raised()
     except Exception as error:
-        if not dealt_with(self, error, function, owner, sender, failures):
-            raise
-    return 0
-
-
-cdef bint dealt_with(EventCore self, error, PyObject *function, PyObject *owner, sender, list failures) except -1:
-    """Do with an error what the event's policy says; false if it is to be raised."""
-    policy = self._error_policy()
-    if callable(policy):
-        policy(error, whole(function, owner), self, sender)
-    elif policy == "raise":
-        return False
-    else:
-        failures.append(error)
+        if is_told:
+            policy(error, whole(function, owner), self, sender)
+        else:
+            failures.append(error)
     return True
 
 
-cdef bint take_unusual(
+cdef int take_unusual(
     EventCore self,
     Turn *turn,
     PyObject *emitter,
@@ -1835,31 +1825,23 @@ cdef bint take_unusual(
     list failures,
     Pending pending,
 ) except -1:
-    """Take what a handler returned that may be more than a value, or its exception; tell whether it cancels."""
+    """Take what a handler returned that may be more than a value, or its exception; tell whether it cancels, or failed."""
     cdef int kind
+    cdef int cancels
     cdef PyObject *result = turn.result
     cdef PyObject *function = turn.function
     cdef PyObject *owner = turn.owner
     sender = <object>emitter
     if result is NULL:
-        failed(self, function, owner, sender, failures)
-        if pending is not None and len(failures) > len(pending.marks):
-            pending.marks.append(len(results))
-        return False
+        return take_failure(self, turn, sender, results, failures, pending)
     given = <object>result
     Py_DECREF(given)
     kind = AWAITABLE if PyCoro_CheckExact(result) else kind_of_result(given)
-    cdef bint cancels
     if kind == GENERATOR:
         items = []
-        try:
-            cancels = consume_into(given, items)
-        except Exception as error:
-            if not dealt_with(self, error, function, owner, sender, failures):
-                raise
-            if pending is not None and len(failures) > len(pending.marks):
-                pending.marks.append(len(results))
-            return False
+        cancels = consume_into(result, <PyObject *>items)
+        if cancels < 0:
+            return take_failure(self, turn, sender, results, failures, pending)
         results.append(items)
         return cancels
     if kind == VALUE:
@@ -1875,26 +1857,41 @@ cdef bint take_unusual(
     return False
 
 
+cdef int take_failure(EventCore self, Turn *turn, sender, list results, list failures, Pending pending) except -1:
+    """Take a handler's exception: see `failed`."""
+    if not failed(self, turn.function, turn.owner, sender, failures):
+        return FAILED
+    if pending is not None and len(failures) > len(pending.marks):
+        pending.marks.append(len(results))
+    return False
+
+
 def consume(generator):
     """Run a generator to its end: what it yielded, without None, and whether it returned `False`."""
     cdef list items = []
-    cdef bint cancels = consume_into(generator, items)
-    return items, cancels
+    cdef int cancels = consume_into(<PyObject *>generator, <PyObject *>items)
+    if cancels < 0:
+        already_raised()
+    return items, bool(cancels)
 
 
-cdef bint consume_into(generator, list items) except -1:
-    cdef PyObject *result
+cdef int consume_into(PyObject *generator, PyObject *items) noexcept:
+    """Put what a generator yields into a list; tell whether it returned `False`. -1: it has raised."""
+    cdef PyObject *item
     cdef PySendResult outcome
-    while True:
-        outcome = PyIter_Send(<PyObject *>generator, cye_none(), &result)
+    cdef int status = 0
+    while status == 0:
+        outcome = PyIter_Send(generator, cye_none(), &item)
         if outcome == PYGEN_ERROR:
-            already_raised()
-        item = <object>result
-        Py_DECREF(item)
+            return -1
         if outcome == PYGEN_RETURN:
-            return item is False
-        if item is not None:
-            items.append(item)
+            status = item is cye_false()
+            Py_DECREF(<object>item)
+            return status
+        if item is not cye_none():
+            status = PyList_Append(items, item)
+        Py_DECREF(<object>item)
+    return status
 
 
 cdef int send_to(
@@ -1931,7 +1928,8 @@ cdef int send_to(
                 if failures is None:
                     failures = []
                 try:
-                    failed(self, turn.function, turn.owner, <object>args[0], failures)
+                    if not failed(self, turn.function, turn.owner, <object>args[0], failures):
+                        return -1
                 finally:
                     release(turn.function, turn.owner)
                 continue
@@ -1958,6 +1956,10 @@ cdef int send_to(
 cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     cdef PyObject *canceller = NULL
     cdef PyObject *found = NULL
+    cdef PyObject *entries
+    cdef Turn turn
+    cdef Py_ssize_t i = 0
+    cdef bint methods
     cdef list results
     if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
         return with_sender(emit, b"emit", self, args, nargs, kwnames)
@@ -1967,7 +1969,14 @@ cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
         found = snapshot_for(self, args[0])
     try:
         results = []
-        run(self, found, args, nargs, kwnames, results, &canceller)
+        entries = <PyObject *>(<Snapshot>found).entries
+        methods = (<Snapshot>found).methods
+        if not methods:
+            i = _run_common(entries, 0, args, NULL, nargs, kwnames, <PyObject *>results, &turn)
+        if methods or i < size_of(entries):
+            run_on(
+                self, <tuple>entries, i, &turn, not methods, args, nargs, kwnames, results, None, None, &canceller
+            )
     finally:
         Py_DECREF(<object>found)
     if canceller is NULL:
