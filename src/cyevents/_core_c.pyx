@@ -622,13 +622,16 @@ cdef class Snapshot:
     cdef list _parted(self):
         cdef Entry entry
         cdef Entry first = None
+        cdef Py_ssize_t i
         cdef list tiers = []
         for entry in self.entries:
             if first is None or first.priority != entry.priority:
                 first = entry
                 tiers.append([])
             tiers[-1].append(entry)
-        return [tuple(tier) for tier in tiers]
+        for i in range(len(tiers)):  # no comprehension: Cython lets go of an object twice where its list cannot grow
+            tiers[i] = tuple(tiers[i])
+        return tiers
 
 
 # The methods of the first type of tasks that is met, which is asyncio's: looking them up costs more than the calls.
@@ -1379,6 +1382,8 @@ cdef class EventCore:
         cdef EventCore source
         cdef Group group
         cdef Entry entry
+        cdef list entries = []
+        cdef list ordered = []
         cdef dict rows = {}
         for source in [*self._sources, self]:
             for group in [source._any, *list(source._groups.values())]:
@@ -1387,7 +1392,11 @@ cdef class EventCore:
                     continue  # it is dead, and there was no memory or no stack to note it
                 for entry in list(group.entries.values()):
                     rows[entry.serial] = entry, sender, source
-        return [rows[entry.serial] for entry in _in_order([row[0] for row in rows.values()])]
+        for row in rows.values():  # no comprehensions: see `_parted`
+            entries.append(row[0])
+        for entry in _in_order(entries):
+            ordered.append(rows[entry.serial])
+        return ordered
 
     def _is_connected(self):
         """Whether there are connections, for any sender or for some."""
