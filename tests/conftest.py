@@ -1,6 +1,7 @@
 """One suite over both cores: the fixture `api` is the package `cyevents` as it is with each of them."""
 
 import asyncio
+import functools
 import gc
 import importlib.util
 import os
@@ -95,9 +96,35 @@ def load(backend):
             patch.setenv(ENVIRONMENT, SWITCH[backend])
             importlib.import_module("cyevents")
         packages[backend] = modules()
+        if os.environ.get("CYEVENTS_TEST_OBSERVED") == "1":
+            observe_all()
     package = sys.modules["cyevents"]
     assert package.backend == backend
     return package
+
+
+def observe_all():
+    """Observe every event that is made from now on, in the package that `import cyevents` finds: see test_observers."""
+    observers = importlib.import_module("cyevents._observers")
+
+    class Watch(observers.Watch):
+        def call(self, entry, handler):
+            return observers.Call()
+
+    class Observer(observers.Observer):
+        def begin(self, *about):
+            return Watch()
+
+    event = sys.modules["cyevents"].Event
+    init = event.__init__
+    observation = observers.Observation((Observer(),))
+
+    @functools.wraps(init)
+    def __init__(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        self._observe(observation)
+
+    event.__init__ = __init__
 
 
 @pytest.fixture

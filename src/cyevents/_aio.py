@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Coroutine
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
@@ -22,9 +23,10 @@ from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result
 from ._loops import no_loop, running_trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ._event import Event
+    from ._observers import Run
 
     Loop = asyncio.AbstractEventLoop
 
@@ -172,7 +174,7 @@ def _jobs_where(holds: Callable[[_Job], bool]) -> list[_Job]:
 
 def _as_coroutine(result: Any, kind: int) -> Coroutine[Any, Any, Any]:
     """What a task can be made of, whatever an async handler returned."""
-    if type(result) is CoroutineType:
+    if type(result) is CoroutineType or isinstance(result, Coroutine):
         return result
     return _collect(result) if kind == ASYNC_GENERATOR else _await(result)
 
@@ -451,15 +453,20 @@ _EAGER = sys.version_info >= (3, 12)
 _innermost: ContextVar[_Emission | None] = ContextVar("cyevents_emission", default=None)
 
 
-async def emit_async(event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    """Run an event's handlers, one priority after the other, and return their results."""
+async def emit_async(
+    event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run | None = None
+) -> list[Any]:
+    """Run an event's handlers, one priority after the other, and return their results. An observed `run` is told."""
     loop = asyncio._get_running_loop()
     emission = _Emission(event, sender, loop) if loop is not None else _elsewhere()(event, sender, None)
     results = emission.results
     canceller = raised = None
     token = _innermost.set(emission)
     try:
-        for tier in event._snapshot(sender).tiers():
+        tiers = event._snapshot(sender).tiers()
+        if run is not None:
+            tiers = [run.watched(tier) for tier in tiers]
+        for tier in tiers:
             emission.dispatching = True
             try:
                 canceller = event._dispatch(tier, sender, args, kwargs, results, emission.errors, emission)

@@ -63,6 +63,7 @@ if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import consume as consume
     from ._core_py import handler_key as handler_key
     from ._core_py import lock as lock
+    from ._core_py import stand_in as stand_in
     from ._core_py import sweep as sweep
 else:
     CONDITION = core.CONDITION
@@ -77,4 +78,5 @@ else:
     consume = core.consume
     handler_key = core.handler_key
     lock = core.lock
+    stand_in = core.stand_in
     sweep = core.sweep

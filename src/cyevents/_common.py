@@ -92,6 +92,16 @@ def short_repr(value: object, limit: int) -> str:
     return shortener.repr(value)
 
 
+def error_line(error: BaseException) -> str:
+    """An exception as one line; of one whose `str` fails, its class."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    first = text.strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
 def drops_result_of(frame: FrameType, code: object, instruction: int) -> bool:
     """Whether a frame stands at the instruction that drops the result of a call, made at `instruction` of `code`.
 

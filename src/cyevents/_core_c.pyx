@@ -255,7 +255,13 @@ cdef enum:
     _BOUND = 64  # it is a method: the entry refers to its object, and has its function
     _HELD = 128  # it is held strongly
     _FOREIGN = 256  # no Python function or method: its recursion is counted here
+    _OBSERVED = 512  # it stands in for the entry that it holds, whose call its condition watches: see `stand_in`
     _SHAPE = _BOUND | _HELD
+
+# What keeps an event's emissions from the short way.
+cdef enum:
+    _FILTERED = 1  # there have been groups for senders
+    _WATCHED = 2  # there is an observer
 
 DEAD = _DEAD
 REPLACED = _REPLACED
@@ -301,6 +307,8 @@ cdef object _ASYNC_WRAPPER = "_async_wrapper"
 cdef object _SEND_OTHERWISE = "_send_otherwise"
 cdef object _EVENT = "event"
 cdef object _SELF = "self"
+cdef str _EMIT = "emit"
+cdef str _SEND = "send"
 
 
 @cython.final
@@ -510,7 +518,7 @@ cdef class Entry(ReferenceType):
         cdef int flags = CYE_LOAD(self._flags)
         return flags & _BOUND or (flags & _HELD and PyMethod_Check(<PyObject *>self.held))
 
-    cdef bint is_off(self) noexcept:
+    cpdef bint is_off(self) noexcept:
         """Whether it is to be called no more: reconnecting is not disconnecting, but it may have been since."""
         cdef int flags = CYE_LOAD(self._flags)
         if flags & _REPLACED and not (self.line is not None and CYE_LOAD(self.line.stands)):
@@ -577,6 +585,20 @@ cdef Entry _make_entry(handler, bint weak, int flags, Place place):
     entry.handler_key = key
     entry.place = place
     return entry
+
+
+def stand_in(Entry entry, watch):
+    """What an observed emission runs in an entry's place: it is called, or skipped, as the entry would be.
+
+    When it is called, that is done by what `watch.call(entry, handler)` returns, with the same arguments; when it is
+    skipped, `watch.skip(entry, handler)` is told, the handler being None if it is dead.
+    """
+    cdef Entry made = Entry.__new__(Entry, Entry)  # which does not die
+    made._flags = _OBSERVED
+    made.held = entry
+    made.condition = watch
+    made.priority = entry.priority
+    return made
 
 
 cdef object _referred(function, key, Place place):
@@ -824,7 +846,7 @@ cdef class EventCore:
     """An event's tables and its emission. `Event` adds what a user sees."""
 
     cdef Group _any
-    cdef bint _filtered  # whether there have been groups for senders
+    cdef int _detours  # _FILTERED and _WATCHED
     cdef public bint _by_hand  # whether `_send_plain` is `_send_otherwise`
     cdef dict _groups  # by sender key
     cdef dict _warm  # those of the groups that have a snapshot
@@ -833,6 +855,7 @@ cdef class EventCore:
     cdef object _key  # their id
     cdef dict _muted  # how many times, by handler key; None: the whole event
     cdef readonly list _lost  # names of handlers that died, to be logged
+    cdef object _watcher  # what makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
     cdef object _self
     cdef public bint _is_checked  # whether `_add` is to look at what a handler takes
     cdef object __weakref__
@@ -866,17 +889,10 @@ cdef class EventCore:
         cdef list values = [sender, *args, *kwargs.values()]  # keeps alive what the array refers to
         cdef tuple names = tuple(kwargs)
         cdef PyObject *room[ROOM]
-        cdef PyObject **array = room
-        cdef Py_ssize_t i
+        cdef PyObject **array = as_array(values, room)
         cdef PyObject *canceller = NULL
         cdef Turn turn
-        if len(values) > ROOM:
-            array = <PyObject **>PyMem_Malloc(len(values) * sizeof(PyObject *))
-            if array is NULL:
-                raise MemoryError
         try:
-            for i in range(len(values)):
-                array[i] = <PyObject *>values[i]
             run_on(
                 self, entries, 0, &turn, False, array, 1 + len(args), <PyObject *>names if names else NULL,
                 results, errors, pending, &canceller,
@@ -890,6 +906,22 @@ cdef class EventCore:
             if array is not room:
                 PyMem_Free(array)
 
+    def _pairs(self, tuple entries, sender, tuple args, dict kwargs):
+        """Call entries in order, and return pairs of each handler and what it returned."""
+        cdef list values = [sender, *args, *kwargs.values()]  # keeps alive what the array refers to
+        cdef tuple names = tuple(kwargs)
+        cdef PyObject *room[ROOM]
+        cdef PyObject **array = as_array(values, room)
+        cdef list pairs = []
+        try:
+            send_to(
+                self, <PyObject *>entries, array, 1 + len(args), <PyObject *>names if names else NULL, pairs
+            )
+        finally:
+            if array is not room:
+                PyMem_Free(array)
+        return pairs
+
     # Snapshots
 
     def _snapshot(self, sender):
@@ -899,7 +931,7 @@ cdef class EventCore:
     cdef Snapshot _snapshot_for(self, sender):
         cdef Group group
         cdef Snapshot snapshot
-        if CYE_LOAD(self._filtered):
+        if CYE_LOAD(self._detours) & _FILTERED:
             group = cye_get(self._groups, sender_key(sender))
             if group is not None and group.means(sender):
                 snapshot = group.load()
@@ -1154,7 +1186,7 @@ cdef class EventCore:
             else:
                 ref.place = place
                 group.sender = ref
-        CYE_STORE(self._filtered, True)
+        CYE_STORE(self._detours, self._detours | _FILTERED)
         return self._groups.setdefault(key, group)
 
     cdef _discard_group(self, Group group, list trash):
@@ -1346,6 +1378,34 @@ cdef class EventCore:
             self._muted[key] = times
         else:
             self._muted.pop(key, None)
+
+    # Observation
+
+    def _observe(self, observer):
+        """Have the emissions that begin from now on made by an observer, or, with None, by this event again.
+
+        It is asked as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
+        of `_snapshot`, `stand_in`, and `_dispatch` or `_pairs`.
+        """
+        _acquire()
+        try:
+            with cython.critical_section(self):
+                self._watcher, observer = observer, self._watcher  # the old one is let go of after the lock
+            CYE_STORE(
+                self._detours, self._detours & ~_WATCHED if self._watcher is None else self._detours | _WATCHED
+            )
+        finally:
+            _release()
+
+    @property
+    def _observer(self):
+        return self._load_observer()
+
+    cdef object _load_observer(self):
+        cdef object observer
+        with cython.critical_section(self):
+            observer = self._watcher
+        return observer
 
     # Patterns
 
@@ -1644,6 +1704,8 @@ cdef bint call_flagged(
     """Call an entry that is not a common one, if it is to be called: tell whether it was, with what result in `turn`."""
     cdef int flags = turn.flags
     cdef bint called = False
+    if flags & _OBSERVED:
+        return call_observed(self, (<Entry>entry).held, (<Entry>entry).condition, args, nargs, kwnames, pending, results, turn)
     if not (<Entry>entry)._take(flags, &turn.function, &turn.owner):
         return False
     if turn.owner is not NULL:
@@ -1681,6 +1743,45 @@ cdef bint call_flagged(
     return True
 
 
+cdef bint call_observed(
+    EventCore self,
+    Entry entry,
+    watch,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    Pending pending,
+    list results,
+    Turn *turn,
+) except -1:
+    """`call_flagged` for an entry, whose stand-in's turn it is, with what watches its call: see `stand_in`."""
+    cdef int flags = CYE_LOAD(entry._flags)
+    cdef bint called = False
+    if not entry._take(flags, &turn.function, &turn.owner):
+        watch.skip(entry, None)
+        return False
+    try:
+        handler = whole(turn.function, turn.owner)
+        if flags & ~(_FOREIGN | _SHAPE) and not admit(
+            self, entry, flags, turn.function, turn.owner, args, nargs, kwnames
+        ):
+            watch.skip(entry, handler)
+            return False
+        given = keywords(self, flags, args, nargs, kwnames)
+        positionals = tuple([<object>args[i] for i in range(nargs)])
+        call = watch.call(entry, handler)
+        if flags & _THREAD and pending is not None:
+            task = pending.start_thread(call, positionals, given)
+            pending._add(task, turn.function, turn.owner, results)
+            return False
+        turn.result = PyObject_Call(<PyObject *>call, <PyObject *>positionals, <PyObject *>given)
+        called = True
+    finally:
+        if not called:
+            release(turn.function, turn.owner)
+    return True
+
+
 cdef inline Py_ssize_t names_in(PyObject *kwnames) noexcept:
     return 0 if kwnames is NULL else size_of(kwnames)
 
@@ -1697,6 +1798,19 @@ cdef inline PyObject **shift(PyObject *const *args, Py_ssize_t size, PyObject **
     for i in range(size):
         shifted[i + 2] = args[i]
     return shifted
+
+
+cdef PyObject **as_array(list values, PyObject **room) except NULL:
+    """The values, which the list keeps alive: in `room` if they fit, else in memory to be freed."""
+    cdef Py_ssize_t i
+    cdef PyObject **array = room
+    if len(values) > ROOM:
+        array = <PyObject **>PyMem_Malloc(len(values) * sizeof(PyObject *))
+        if array is NULL:
+            raise MemoryError
+    for i in range(len(values)):
+        array[i] = <PyObject *>values[i]
+    return array
 
 
 cdef object whole(PyObject *function, PyObject *owner):
@@ -1904,10 +2018,9 @@ cdef int consume_into(PyObject *generator, PyObject *items) noexcept:
 
 
 cdef int send_to(
-    EventCore self, PyObject *snapshot, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, list pairs
+    EventCore self, PyObject *entries, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, list pairs
 ) except -1:
-    """Call a snapshot's entries in order, and append pairs of each and what it returned: see `EventCore.send`."""
-    cdef PyObject *entries = <PyObject *>(<Snapshot>snapshot).entries
+    """Call entries in order, and append pairs of each handler and what it returned: see `EventCore.send`."""
     cdef PyObject *entry
     cdef PyObject *handler
     cdef PyObject *pair
@@ -1972,8 +2085,10 @@ cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
     cdef list results
     if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
         return with_sender(emit, b"emit", self, args, nargs, kwnames)
-    if not CYE_LOAD(self._filtered):
+    if not CYE_LOAD(self._detours):
         found = fresh(<PyObject *>self._any)
+    elif CYE_LOAD(self._detours) & _WATCHED:
+        return made_by_observer(self, _EMIT, args, nargs, kwnames)
     if found is NULL:
         found = snapshot_for(self, args[0])
     try:
@@ -2012,16 +2127,18 @@ cdef object send_plain(EventCore self, PyObject *const *args, Py_ssize_t nargs, 
 
 
 cdef object pairs_of(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
-    """What `send` returns: `EventCore._pairs`."""
+    """What `send` returns: `EventCore._sent`."""
     cdef PyObject *found = NULL
     cdef list pairs
-    if not CYE_LOAD(self._filtered):
+    if not CYE_LOAD(self._detours):
         found = fresh(<PyObject *>self._any)
+    elif CYE_LOAD(self._detours) & _WATCHED:
+        return made_by_observer(self, _SEND, args, nargs, kwnames)
     if found is NULL:
         found = snapshot_for(self, args[0])
     try:
         pairs = []
-        send_to(self, found, args, nargs, kwnames, pairs)
+        send_to(self, <PyObject *>(<Snapshot>found).entries, args, nargs, kwnames, pairs)
     finally:
         Py_DECREF(<object>found)
     return pairs
@@ -2045,6 +2162,17 @@ cdef object send_otherwise(EventCore self, PyObject *const *args, Py_ssize_t nar
     pairs = <object>returned
     Py_DECREF(pairs)
     return pairs
+
+
+cdef object made_by_observer(EventCore self, str way, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    """What an observed event's `emit` or `send` returns: its observer makes the emission."""
+    observer = self._load_observer()
+    given = keywords(None, 0, args, nargs, kwnames)
+    positionals = tuple([<object>args[i] for i in range(1, nargs)])
+    if observer is None:  # it has just been taken back
+        method = self.send if way is _SEND else self.emit
+        return method(<object>args[0], *positionals, **given)
+    return getattr(observer, way)(self, <object>args[0], positionals, given)
 
 
 cdef PyObject *snapshot_for(EventCore self, PyObject *sender) except NULL:

@@ -61,6 +61,7 @@ __all__ = [
     "consume",
     "handler_key",
     "lock",
+    "stand_in",
     "sweep",
 ]
 
@@ -73,6 +74,11 @@ CONDITION = 16
 THREAD = 32
 BOUND = 64  # it is a method: the entry refers to its object, and has its function
 HELD = 128  # it is held strongly
+OBSERVED = 512  # it stands in for the entry that it holds, whose call its condition watches: see `stand_in`
+
+# What keeps an event's emissions from the short way.
+FILTERED = 1  # there have been groups for senders
+WATCHED = 2  # there is an observer
 
 # Results of these very types are values: no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
@@ -313,6 +319,18 @@ def _make_entry(handler: Any, weak: bool, flags: int, place: Place) -> Entry:
     return entry
 
 
+def stand_in(entry: Entry, watch: Any) -> Entry:
+    """What an observed emission runs in an entry's place: it is called, or skipped, as the entry would be.
+
+    When it is called, that is done by what `watch.call(entry, handler)` returns, with the same arguments; when it is
+    skipped, `watch.skip(entry, handler)` is told, the handler being None if it is dead.
+    """
+    made = Entry(Entry)  # which does not die
+    made.flags, made.held, made.condition = OBSERVED, entry, watch
+    made.priority = entry.priority
+    return made
+
+
 def _referred(function: Any, key: object, place: Place) -> Any:
     """A method's function, by a `Ref` where that is possible: a builtin's is not."""
     try:
@@ -473,11 +491,13 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         "_any",
         "_by_hand",
         "_dependents",
+        "_detours",
         "_groups",
         "_is_checked",
         "_key",
         "_lost",
         "_muted",
+        "_observer",
         "_self",
         "_sources",
         "_warm",
@@ -485,6 +505,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     _any: Group
     _by_hand: bool  # whether `_send_plain` is `_send_otherwise`
+    _detours: int  # FILTERED and WATCHED
     _groups: dict[object, Group]  # by sender key
     _warm: dict[object, Group]  # those of the groups that have a snapshot
     _sources: list[EventCore]  # the patterns that match this event
@@ -492,6 +513,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     _key: int  # their id
     _muted: dict[object, int]  # how many times, by handler key; None: the whole event
     _lost: list[str]  # names of handlers that died, to be logged
+    _observer: Any  # what makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
     _self: weakref[EventCore]
     _is_checked: bool  # whether `_add` is to look at what a handler takes
 
@@ -500,6 +522,8 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         self._self = weakref(self)
         self._any = Group(Place(self._self, ANY), ANY)
         self._by_hand = False
+        self._detours = 0
+        self._observer = None
         self._groups = {}
         self._warm = {}
         self._sources = []
@@ -546,7 +570,11 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             ['draft saved']
         """
         snapshot = self._any.snapshot
-        if self._groups or snapshot is None or snapshot.epoch is not self._any.epoch:
+        if self._detours or snapshot is None or snapshot.epoch is not self._any.epoch:
+            observer = self._observer
+            if observer is not None:
+                observed: list[Any] = observer.emit(self, sender, args, kwargs)
+                return observed
             snapshot = self._snapshot(sender)
         results: list[Any] = []
         errors: list[Exception] = []
@@ -592,7 +620,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             >>> saved.send("draft") == [(report, None)]
             True
         """
-        return self._pairs(sender, args, kwargs)
+        return self._sent(sender, args, kwargs)
 
     def _send_plain(self, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
         """`send`, for a subclass whose own takes a sender, by position, and keywords of any names for the handlers.
@@ -604,19 +632,35 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             pairs: list[tuple[Any, Any]] = self._send_otherwise(*args, **kwargs)
             return pairs
         kwargs.pop("_async_wrapper", None)
-        return self._pairs(args[0] if args else None, (), kwargs)
+        return self._sent(args[0] if args else None, (), kwargs)
 
-    def _pairs(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, Any]]:
+    def _sent(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, Any]]:
         """What `send` returns."""
+        observer = self._observer
+        if observer is not None:
+            observed: list[tuple[Any, Any]] = observer.send(self, sender, args, kwargs)
+            return observed
+        return self._pairs(self._snapshot(sender).entries, sender, args, kwargs)
+
+    def _pairs(
+        self, entries: tuple[Entry, ...], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[tuple[Any, Any]]:
+        """Call entries in order, and return pairs of each handler and what it returned."""
         pairs: list[tuple[Any, Any]] = []
         errors: list[Exception] = []
-        for entry in self._snapshot(sender).entries:
+        for entry in entries:
+            watch = None
+            if entry.flags & OBSERVED:
+                entry, watch = entry.held, entry.condition
             handler = entry.get()
             if handler is None or (entry.flags and not self._admit(entry, handler, sender, kwargs)):
+                if watch is not None:
+                    watch.skip(entry, handler)
                 continue
             given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
+            call = handler if watch is None else watch.call(entry, handler)
             try:
-                pairs.append((handler, handler(sender, *args, **given)))
+                pairs.append((handler, call(sender, *args, **given)))
             except Exception as error:
                 if not self._dealt_with(error, handler, sender, errors):
                     raise
@@ -643,21 +687,27 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """
         for entry in entries:
             if entry.flags:
+                watch = None
+                if entry.flags & OBSERVED:
+                    entry, watch = entry.held, entry.condition
                 handler = entry.get()
-                if handler is None or not self._admit(entry, handler, sender, kwargs):
+                if handler is None or (entry.flags and not self._admit(entry, handler, sender, kwargs)):
+                    if watch is not None:
+                        watch.skip(entry, handler)
                     continue
                 given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
+                call = handler if watch is None else watch.call(entry, handler)
                 if entry.flags & THREAD and pending is not None:
-                    pending.add(pending.start_thread(handler, (sender, *args), given), handler, results)
+                    pending.add(pending.start_thread(call, (sender, *args), given), handler, results)
                     continue
             else:
-                handler = entry()
+                handler = call = entry()
                 if handler is None:
                     continue
                 given = kwargs
             try:
                 # The second form is the faster one by far.
-                result = handler(sender, *args, **given) if args or given else handler(sender)
+                result = call(sender, *args, **given) if args or given else call(sender)
                 if result is None:
                     continue
                 if result is False:
@@ -966,6 +1016,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             else:
                 ref.place = place
                 ref.handler_key = None
+        self._detours |= FILTERED
         return self._groups.setdefault(key, group)
 
     def _discard_group(self, group: Group, trash: list[object]) -> None:
@@ -1121,6 +1172,21 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             self._muted[key] = times
         else:
             self._muted.pop(key, None)
+
+    # Observation
+
+    def _observe(self, observer: Any) -> None:
+        """Have the emissions that begin from now on made by an observer, or, with None, by this event again.
+
+        It is asked as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
+        of `_snapshot`, `stand_in`, and `_dispatch` or `_pairs`.
+        """
+        with lock:
+            self._observer, observer = observer, self._observer  # the old one is let go of after the lock
+            if self._observer is None:
+                self._detours &= ~WATCHED
+            else:
+                self._detours |= WATCHED
 
     # Patterns
 

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any, Concatenate, Literal, NoReturn, overload
 
+    from ._emission import Emission
     from ._handlers import Kind
     from ._namespace import Namespace
+    from ._observers import Place
     from ._signatures import Declared
-    from ._streams import Emission, Overflow, Stream
+    from ._streams import Overflow, Stream
     from ._typing import ArgsP, SenderT, Undeclared
 
     ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
@@ -85,6 +87,8 @@ class Event(EventCore[SenderT, ArgsP]):
             self.__doc__ = doc
         if signature is not None or check:
             self._declare(signature, check)
+        for place in _everywhere:
+            place.meet(self)
 
     def _declare(self, signature: Any, check: bool) -> None:
         """Note what the event is emitted with, if handlers are to be checked against it."""
@@ -396,6 +400,10 @@ class Event(EventCore[SenderT, ArgsP]):
             >>> asyncio.run(fetched.emit_async("text"))
             [4]
         """
+        observer = self._observer
+        if observer is not None:
+            observed: Coroutine[Any, Any, list[Any]] = observer.emit_async(self, sender, args, kwargs)
+            return observed
         emission: Coroutine[Any, Any, list[Any]] = (_aio or _load_aio()).emit_async(self, sender, args, kwargs)
         return emission
 
@@ -494,8 +502,8 @@ class Event(EventCore[SenderT, ArgsP]):
             ...             if tick.args == (2,):
             ...                 break
             >>> asyncio.run(main())
-            <Emission of 'ticked': 'clock', 1>
-            <Emission of 'ticked': 'clock', 2>
+            emit('ticked', 'clock', 1)
+            emit('ticked', 'clock', 2)
         """
         made: Stream[SenderT] = (_streams or _load_streams()).stream(
             self, sender, condition, priority, buffer, overflow
@@ -574,6 +582,9 @@ class Event(EventCore[SenderT, ArgsP]):
         return ExceptionGroup(f"{len(errors)} handlers of {self._name!r} failed", errors.copy())  # it keeps the list
 
     def _condition_failed(self, error: Exception, entry: Entry, handler: Any, sender: Any) -> None:
+        observer = self._observer
+        if observer is not None:
+            observer.condition_failed(error)
         policy = self._error_policy()
         if callable(policy):
             policy(error, handler, self, sender)
@@ -856,6 +867,9 @@ def _warn(message: str, frame: FrameType | None) -> None:
         registry=names.setdefault("__warningregistry__", {}),
         source=None,
     )
+
+
+_everywhere: tuple[Place, ...] = ()  # what is shown each event that is made, in whatever namespace
 
 
 _aio: Any = None  # what needs asyncio, imported when the first async handler is met; it puts itself here

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from . import _event
 from ._backend import NamespaceCore, lock, sweep
 from ._common import ANY
 from ._event import (
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ._common import AnySender
     from ._event import ErrorPolicy
+    from ._observers import Place
     from ._typing import ArgsP, Decorator, HandlerT, SenderT
 
 
@@ -48,13 +50,15 @@ class Namespace(NamespaceCore["Event[Any]"]):
         (True, ['login'])
     """
 
-    __slots__ = ("__weakref__", "_on_error", "_patterns")
+    __slots__ = ("__weakref__", "_observers", "_on_error", "_patterns")
 
+    _observers: tuple[Place, ...]  # which are shown each event that is made
     _on_error: ErrorPolicy
     _patterns: dict[str, Pattern]
 
     def __init__(self, *, on_error: ErrorPolicy = None) -> None:
         super().__init__()
+        self._observers = _event._everywhere
         self._on_error = checked_policy(on_error)
         self._patterns = {}
 
@@ -291,8 +295,20 @@ class Namespace(NamespaceCore["Event[Any]"]):
     def _find(self, evt: Any) -> Event[Any] | None:
         """The event to be emitted; None for a name nobody has made."""
         event = self._meant(evt)
-        if event is None and is_pattern(evt):
-            raise pattern_error(evt)
+        if event is None:
+            if is_pattern(evt):
+                raise pattern_error(evt)
+            if self._observers:
+                return self._unknown(evt)
+        return event
+
+    def _unknown(self, name: str) -> Event[Any]:
+        """An event that nobody has made, for observers to see the emission; it is in no namespace's mapping."""
+        event: Event[Any] = Event(name)
+        event._namespace = self
+        with lock:
+            for place in self._observers:
+                place.meet(event)
         return event
 
     def _meant(self, evt: Any) -> Event[Any] | None:
@@ -315,6 +331,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
             found: Any = None
             try:
                 if name not in self:
+                    for place in self._observers:
+                        place.meet(event)
                     for pattern in list(self._patterns.values()):
                         if pattern.matches(name):
                             event._attach(pattern, trash)

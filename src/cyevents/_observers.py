@@ -1,0 +1,450 @@
+"""Observers: who is told of every emission of a namespace or an event, as it runs. Imported by what observes.
+
+The tracing, the metrics and the tests' recorder are observers. The core asks the `Observation` of an observed event to
+make its emissions; of an event that is not observed it asks nothing. An observation makes them as the core would, and
+tells of them: when one begins and ends, and, to those observers that want to know, of each handler's call and skip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from contextvars import ContextVar
+from functools import partial
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakSet
+
+from . import _event
+from ._backend import lock, stand_in
+from ._common import ASYNC_GENERATOR, GENERATOR, VALUE, Cancelled, kind_of_result
+from ._event import Event, Pattern
+from ._namespace import Namespace, default_namespace, matcher
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator, Iterable
+    from types import TracebackType
+
+    from ._backend import Entry
+
+    Way = Literal["emit", "send", "emit_async"]
+
+
+class Observer:
+    """Who is told of emissions. What it does not override, it is not interested in."""
+
+    def begin(
+        self, event: Event[Any], way: Way, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], parent: Any
+    ) -> Watch | None:
+        """An emission begins: what it raises, the emitter gets, and no handler is called.
+
+        Args:
+            event: the event.
+            way: how it is emitted.
+            sender: who emits.
+            args: the positionals.
+            kwargs: the keywords.
+            parent: this observer's `Call`, or `Watch`, within which that happens; `None` if there is none.
+
+        Returns:
+            What is to be told of the rest, or `None`.
+        """
+        return None
+
+
+class Watch:
+    """One emission, for one observer. Its methods are called where the emission runs, and do not raise."""
+
+    def plan(self, entries: tuple[Entry, ...]) -> None:
+        """These are to be called next, in this order: all of them, or in `emit_async` all of one priority."""
+
+    def skip(self, entry: Entry, handler: Any, error: Exception | None) -> None:
+        """A handler is not called: `None` if it is dead. The error is what its condition raised."""
+
+    def call(self, entry: Entry, handler: Any) -> Call | None:
+        """A handler is about to be called. Return what is to be told of that, or `None`."""
+        return None
+
+    def end(self, results: list[Any] | None, error: BaseException | None) -> None:
+        """The emission is over: with what it returns, or what it raises."""
+
+
+class Call:
+    """One call of a handler, for one observer: of an async handler or a generator until that has ended."""
+
+    def enter(self) -> None:
+        """The handler runs in this context: twice one whose call returns what is run then, as of an async handler."""
+
+    def scheduled(self) -> None:
+        """The call has returned something that will be awaited."""
+
+    def started(self) -> None:
+        """What is awaited begins."""
+
+    def leave(self, is_here: bool) -> None:
+        """What was entered last ends: in the same context, or, where that is gone, in another."""
+
+    def end(self, value: Any, error: BaseException | None) -> None:
+        """The handler has returned a value, or raised; `GeneratorExit` if it was closed, perhaps before it began."""
+
+
+class Watching:
+    """An observer at work, from `start` to `stop`: on events, on namespaces and, in a namespace, on a pattern of names.
+
+    Args:
+        observer: the observer.
+        sources: names and patterns of names in the default namespace, namespaces, events and patterns; the default
+            namespace if there are none.
+
+        everywhere: whether names stand for events in all namespaces, and in none, that are made after `start`, too.
+
+    Raises:
+        TypeError: if a source is none of these.
+    """
+
+    def __init__(self, observer: Observer, sources: Iterable[Any], everywhere: bool = False) -> None:
+        self.observer = observer
+        self._everywhere = everywhere
+        self._is_on = False
+        self._places: list[Place] = []
+        self._alone: list[Event[Any]] = []
+        self._events: WeakSet[Event[Any]] = WeakSet()
+        for source in tuple(sources) or (default_namespace,):
+            if isinstance(source, Pattern):
+                assert source._namespace is not None
+                self._places.append(Place(self, source._namespace, source.matches))
+            elif isinstance(source, Event):
+                self._alone.append(source)
+            elif isinstance(source, Namespace):
+                self._places.append(Place(self, source, None))
+            elif isinstance(source, str) and source:
+                self._places.append(Place(self, default_namespace, matcher(source)))
+            else:
+                raise TypeError(f"a Namespace, an Event or a name can be observed, not {source!r}")
+
+    def start(self) -> None:
+        """Tell the observer of emissions that begin from now on."""
+        with lock:
+            self._is_on = True
+            for event in self._alone:
+                self.meet(event)
+            if self._everywhere:
+                _event._everywhere += tuple(self._places)
+            for place in self._places:
+                place.namespace._observers += (place,)
+                for event in list(dict.values(place.namespace)):
+                    place.meet(event)
+
+    def stop(self) -> None:
+        """Tell it of no more."""
+        with lock:
+            self._is_on = False  # namespaces made meanwhile still know the places
+            _event._everywhere = tuple([place for place in _event._everywhere if place not in self._places])
+            for place in self._places:
+                namespace = place.namespace
+                namespace._observers = tuple([other for other in namespace._observers if other is not place])
+            for event in list(self._events):
+                _set_observers(event, [other for other in _observers_of(event) if other is not self.observer])
+            self._events.clear()
+
+    def meet(self, event: Event[Any]) -> None:
+        """Observe this event too. Called under the lock."""
+        if self._is_on and event not in self._events:
+            self._events.add(event)
+            _set_observers(event, [*_observers_of(event), self.observer])
+
+
+class Place:
+    """A namespace that is watched, or those events in it whose names match."""
+
+    def __init__(self, watching: Watching, namespace: Namespace, matches: Callable[[str], object] | None) -> None:
+        self.namespace = namespace
+        self._watching = watching
+        self._matches = matches
+
+    def meet(self, event: Event[Any]) -> None:
+        """Observe an event that has been made, if it is concerned. Called under the lock."""
+        if self._matches is None or self._matches(event._name):
+            self._watching.meet(event)
+
+
+def _observers_of(event: Event[Any]) -> tuple[Observer, ...]:
+    observation = event._observer
+    return () if observation is None else observation.observers
+
+
+def _set_observers(event: Event[Any], observers: list[Observer]) -> None:
+    event._observe(Observation(tuple(observers)) if observers else None)
+
+
+# How an observed emission runs
+
+_innermost: ContextVar[Run | Calls | None] = ContextVar("cyevents_observed", default=None)
+
+
+class Observation:
+    """Makes an observed event's emissions, and tells its observers."""
+
+    __slots__ = ("observers",)
+
+    def __init__(self, observers: tuple[Observer, ...]) -> None:
+        self.observers = observers
+
+    def emit(self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Emit: see `Event.emit`."""
+        results: list[Any] = []
+        errors: list[Exception] = []
+        with Run(self.observers, event, "emit", sender, args, kwargs) as run:
+            try:
+                entries = run.watched(event._snapshot(sender).entries)
+                canceller = event._dispatch(entries, sender, args, kwargs, results, errors, None)
+                if errors:
+                    raise event._grouped(errors)
+            finally:
+                errors.clear()  # or they would refer to themselves by their tracebacks
+            run.results = results if canceller is None else Cancelled(results, canceller, event)
+        return run.results
+
+    def send(
+        self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[tuple[Any, Any]]:
+        """Send: see `Event.send`."""
+        with Run(self.observers, event, "send", sender, args, kwargs) as run:
+            pairs = run.results = event._pairs(run.watched(event._snapshot(sender).entries), sender, args, kwargs)
+        return pairs
+
+    async def emit_async(
+        self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[Any]:
+        """Emit and await: see `Event.emit_async`."""
+        aio = _event._aio or _event._load_aio()
+        with Run(self.observers, event, "emit_async", sender, args, kwargs) as run:
+            results: list[Any] = await aio.emit_async(event, sender, args, kwargs, run)
+            run.results = results
+        return results
+
+    def condition_failed(self, error: Exception) -> None:
+        """Note that a condition has raised, in the innermost emission."""
+        run = _innermost.get()
+        if type(run) is Run:
+            run.failed = error
+
+    emit_async.__qualname__ = "Event.emit_async"  # by which an un-awaited one is reported
+
+
+class Run:
+    """One observed emission: what its observers have to be told, and what stands in for the entries."""
+
+    __slots__ = ("_outer", "_watches", "failed", "parts", "results", "way")
+
+    results: list[Any] | None
+
+    def __init__(
+        self,
+        observers: tuple[Observer, ...],
+        event: Event[Any],
+        way: Way,
+        sender: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.way = way
+        self.results = None
+        self.failed: Exception | None = None  # what the condition of the entry has raised that will be skipped now
+        self._outer = _innermost.get()
+        # Of each observer, what it was told of last, here or further out.
+        self.parts: dict[Observer, Any] = {} if self._outer is None else dict(self._outer.parts)
+        self._watches: list[tuple[Observer, Watch]] = []
+        try:
+            for observer in observers:
+                watch = observer.begin(event, way, sender, args, kwargs, self.parts.get(observer))
+                if watch is not None:
+                    self.parts[observer] = watch
+                    self._watches.append((observer, watch))
+        except BaseException as error:
+            self._end(error)
+            raise
+
+    def __enter__(self) -> Run:
+        _innermost.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if _innermost.get() is self:  # and it was not closed from elsewhere, when its loop is gone
+            _innermost.set(self._outer)
+        self._outer = None  # or who goes on in a context of this would keep all that were before
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        for _, watch in reversed(self._watches):
+            watch.end(self.results, error)
+
+    def watched(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        """What stands in for entries, so that this is told of them; they themselves if nobody watches."""
+        if not self._watches:
+            return entries
+        for _, watch in self._watches:
+            watch.plan(entries)
+        return tuple([stand_in(entry, self) for entry in entries])
+
+    # What the core calls
+
+    def skip(self, entry: Entry, handler: Any) -> None:
+        """Tell that an entry is not called."""
+        error, self.failed = self.failed, None
+        for _, watch in self._watches:
+            watch.skip(entry, handler, error)
+
+    def call(self, entry: Entry, handler: Any) -> Callable[..., Any]:
+        """What is to be called for a handler."""
+        calls = [(observer, call) for observer, watch in self._watches if (call := watch.call(entry, handler))]
+        if not calls:
+            return handler  # type: ignore[no-any-return]
+        return partial(_call, Calls(self.parts, calls), handler, self.way != "send")
+
+
+class Calls:
+    """One observed call of a handler: what its observers have to be told."""
+
+    __slots__ = ("_calls", "_outer", "parts")
+
+    def __init__(self, parts: dict[Observer, Any], calls: list[tuple[Observer, Call]]) -> None:
+        self.parts = {**parts, **dict(calls)}
+        self._calls = [call for _, call in calls]
+        self._outer: list[Run | Calls | None] = []
+
+    def __enter__(self) -> None:
+        self._outer.append(_innermost.get())
+        _innermost.set(self)
+        for call in self._calls:
+            call.enter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        outer = self._outer.pop()
+        is_here = _innermost.get() is self
+        for call in reversed(self._calls):
+            call.leave(is_here)
+        if is_here:
+            _innermost.set(outer)
+        if error is not None:
+            self.end(None, error)
+
+    def scheduled(self) -> None:
+        """Tell that what the handler has returned will be awaited."""
+        for call in self._calls:
+            call.scheduled()
+
+    def started(self) -> None:
+        """Tell that what is awaited begins."""
+        for call in self._calls:
+            call.started()
+
+    def end(self, value: Any, error: BaseException | None) -> None:
+        """Tell that the handler has returned, or raised."""
+        for call in reversed(self._calls):
+            call.end(value, error)
+
+
+def _call(calls: Calls, handler: Any, is_consumed: bool, /, *args: Any, **kwargs: Any) -> Any:
+    """Call a handler, and see that what it returned is watched until it is done, if the emission will run that."""
+    with calls:
+        result = handler(*args, **kwargs)
+    kind = kind_of_result(result) if is_consumed else VALUE
+    if kind == VALUE:
+        calls.end(result, None)
+        return result
+    if kind == GENERATOR:
+        return _watched_generator(calls, result)
+    calls.scheduled()
+    if kind == ASYNC_GENERATOR:
+        return _watched_async_generator(calls, result)
+    return WatchedCoroutine(calls, result if type(result) is CoroutineType else _await(result))
+
+
+def _watched_generator(calls: Calls, generator: Any) -> Generator[Any, Any, Any]:
+    with calls:
+        while True:
+            try:
+                item = next(generator)
+            except StopIteration as stop:
+                value = stop.value
+                break
+            yield item
+    calls.end(value, None)
+    return value
+
+
+async def _watched_async_generator(calls: Calls, generator: Any) -> AsyncIterator[Any]:
+    with calls:
+        calls.started()
+        async for item in generator:
+            yield item
+    calls.end(None, None)
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
+
+
+class WatchedCoroutine(Coroutine[Any, Any, Any]):
+    """A coroutine that is watched from its first step to its end. It is closed, shown and named as the one it runs.
+
+    No coroutine function could do that: one that is closed before it began does not close what it would have awaited.
+    """
+
+    def __init__(self, calls: Calls, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._calls = calls
+        self._coroutine = coroutine
+        self._state: Literal["new", "begun", "over"] = "new"
+
+    def send(self, value: Any) -> Any:
+        """Run on to the next step."""
+        return self._step(self._coroutine.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        """Run on to the next step, from an exception."""
+        return self._step(self._coroutine.throw, *error)
+
+    def close(self) -> None:
+        """End it."""
+        try:
+            self._coroutine.close()
+        finally:
+            self._over(None, GeneratorExit())
+
+    def __await__(self) -> WatchedCoroutine:
+        return self
+
+    def __iter__(self) -> WatchedCoroutine:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._coroutine, name)  # such as cr_frame, for stacks, and __qualname__
+
+    def _step(self, step: Callable[..., Any], *given: Any) -> Any:
+        if self._state == "new":
+            self._state = "begun"
+            self._calls.__enter__()
+            self._calls.started()
+        try:
+            return step(*given)
+        except StopIteration as stop:
+            self._over(stop.value, None)
+            raise
+        except BaseException as error:
+            self._over(None, error)
+            raise
+
+    def _over(self, value: Any, error: BaseException | None) -> None:
+        state, self._state = self._state, "over"
+        if state == "over":
+            return
+        if state == "begun":
+            self._calls.__exit__(None, None, None)
+        self._calls.end(value, error)
