@@ -64,9 +64,7 @@ def test_wait_returns_the_next_emission(ns, event, run):
             emission = await event.wait()
         assert shown(emission) == ("x", "sender", (2, 3), names)
         assert emission.event is event
-        assert repr(emission) == (
-            "<Emission of 'x': 'sender', 2, 3, self=1, event=1, sender_=1, args=1, kwargs=1, number=1>"
-        )
+        assert repr(emission) == ("emit('x', 'sender', 2, 3, self=1, event=1, sender_=1, args=1, kwargs=1, number=1)")
         assert event.handlers == []
 
     run(main)

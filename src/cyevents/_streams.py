@@ -17,34 +17,21 @@ from collections import deque
 from collections.abc import Coroutine
 from itertools import count
 from math import inf
-from types import GenericAlias
 from typing import TYPE_CHECKING, Any
 
 from . import _event
+from ._emission import Emission, SenderT, _Parametrised
 from ._event import Pattern
 from ._loops import no_loop, running_trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from types import TracebackType
-    from typing import Generic, Literal, Self
-
-    from typing_extensions import TypeVar
+    from typing import Literal, Self
 
     from ._event import Event
 
-    SenderT = TypeVar("SenderT", default=Any)
-
     Overflow = Literal["raise", "drop_oldest", "drop_newest"]
-
-    class _Parametrised(Generic[SenderT]):
-        pass
-else:
-    SenderT = None
-
-    class _Parametrised:
-        __slots__ = ()
-        __class_getitem__ = classmethod(GenericAlias)
 
 
 _event._streams = sys.modules[__name__]
@@ -52,34 +39,6 @@ _event._streams = sys.modules[__name__]
 
 class StreamOverflow(RuntimeError):
     """A stream with `overflow="raise"` has fallen further behind the emissions than its buffer reaches."""
-
-
-class Emission(_Parametrised[SenderT]):
-    """One emission, as `Event.wait` and `Event.stream` give it.
-
-    Attributes:
-        event: the `Event` that was emitted; for a pattern, the one that matched.
-        sender: who emitted it.
-        args: the positionals, a tuple.
-        kwargs: the keywords, a dict of its own.
-    """
-
-    __slots__ = ("args", "event", "kwargs", "sender")
-
-    event: Event[Any]
-    sender: SenderT
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-    def __init__(self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.event = event
-        self.sender = sender
-        self.args = args
-        self.kwargs = kwargs
-
-    def __repr__(self) -> str:
-        given = [repr(self.sender), *map(repr, self.args), *(f"{name}={it!r}" for name, it in self.kwargs.items())]
-        return f"<Emission of {self.event.name!r}: {', '.join(given)}>"
 
 
 class Stream(_Parametrised[SenderT]):

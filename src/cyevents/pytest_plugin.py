@@ -57,8 +57,6 @@ def events(request: pytest.FixtureRequest) -> Iterator[Recorder]:
     from .testing import Recorder
 
     request.node.stash[_used] = True
-    if "isolated_events" in request.fixturenames:
-        request.getfixturevalue("isolated_events")  # it is the outer one, and brings back no recorder
     with Recorder() as recorder:
         yield recorder
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import threading
-
-from ._common import ANY, short_repr
+from ._common import ANY
+from ._emission import Emission, call_text, shown
 from ._event import Event, Pattern, is_pattern
 from ._isolation import Isolation
 from ._namespace import Namespace, default_namespace, matcher
+from ._observers import Observer, Watching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,34 +15,23 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from ._observers import Way
+
 __all__ = ["Emission", "Isolation", "Recorder"]
 
-_FIRST = sys.maxsize + 1  # the priority: before who can cancel
 _SHOWN = 10  # how many emissions a failure shows
 
 
-class Emission:
-    """One emission that a `Recorder` has noted.
+class _Noter(Observer):
+    """Notes emissions when they begin."""
 
-    Attributes:
-        name: the event's name.
-        event: the `Event`; one in no namespace if nobody has made an event of that name.
-        sender: who emitted it, or `ANY`.
-        args: the positionals, a tuple.
-        kwargs: the keywords, a dict.
-    """
+    def __init__(self, emissions: list[Emission]) -> None:
+        self._emissions = emissions
 
-    __slots__ = ("args", "event", "kwargs", "name", "sender")
-
-    def __init__(self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.name: str = event.name
-        self.event = event
-        self.sender = sender
-        self.args = args
-        self.kwargs = kwargs
-
-    def __repr__(self) -> str:
-        return _call(self.name, self.sender, self.args, self.kwargs)
+    def begin(
+        self, event: Event[Any], way: Way, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], parent: Any
+    ) -> None:
+        self._emissions.append(Emission(event, sender, args, kwargs.copy()))
 
 
 class Recorder:
@@ -54,10 +42,8 @@ class Recorder:
     made (`emit`, `emit_async`, when that is awaited, or `send`), in any thread, and whether or not
     anybody has made an event of that name. An emission within another comes after it.
 
-    It is a handler of the highest priority, connected to the pattern `*`: until it stops, each event
-    has a handler more, in the results of `send` too. It does not hear a muted event, one deleted from
-    its namespace, and one of a namespace that has been cleared since. Senders and arguments are held
-    until `clear` or the end, and are noted as they are, not copied.
+    It is no handler: nobody is called or cancelled otherwise than without it, and muted events are noted
+    too. Senders and arguments are held until `clear` or the end, and are noted as they are, not copied.
 
     Args:
         *sources: namespaces and events to record; the default namespace if none is given.
@@ -80,8 +66,7 @@ class Recorder:
     def __init__(self, *sources: Namespace | Event[Any]) -> None:
         self._sources = sources or (default_namespace,)
         self._emissions: list[Emission] = []
-        self._undo: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
-        self._given = threading.local()
+        self._watchings: list[Watching] = []
         for source in self._sources:
             _check_source(source)
 
@@ -102,42 +87,19 @@ class Recorder:
         """
         for source in sources:
             _check_source(source)
-            if isinstance(source, Namespace):
-                is_new = "*" not in source._patterns
-                pattern = source.event("*")
-                self._connect(pattern)
-                self._undo.append((_forget, (source, pattern, self._note, is_new)))
-                _listen(source, self)
-                self._undo.append((_unlisten, (source, self)))
-            else:
-                self._connect(source)
-                self._undo.append((source.disconnect, (self._note,)))
+        if sources:
+            watching = Watching(_Noter(self._emissions), sources)
+            watching.start()
+            self._watchings.append(watching)
 
     def stop(self) -> None:
-        """Record no more, and leave the namespaces as they were. What has been recorded stays."""
-        while self._undo:
-            undo, args = self._undo.pop()
-            undo(*args)
+        """Record no more. What has been recorded stays."""
+        while self._watchings:
+            self._watchings.pop().stop()
 
     def clear(self) -> None:
         """Forget what has been recorded so far, and go on."""
         self._emissions.clear()
-
-    # As a handler
-
-    def _connect(self, event: Event[Any]) -> None:
-        event.connect(self._note, priority=_FIRST, condition=self._look, with_event=True)
-
-    def _look(self, sender: Any, /, **kwargs: Any) -> bool:
-        """As the condition, see the keywords of the emitter: one named `event` does not reach `_note`."""
-        try:
-            self._given.kwargs.append(kwargs)
-        except AttributeError:
-            self._given.kwargs = [kwargs]
-        return True
-
-    def _note(self, sender: Any, /, *args: Any, event: Event[Any], **_: Any) -> None:
-        self._emissions.append(Emission(event, sender, args, self._given.kwargs.pop()))
 
     # As a sequence
 
@@ -252,7 +214,9 @@ class _Wanted:
         self.matches = matcher(self.name) if is_pattern(self.name) else self.name.__eq__
 
     def __repr__(self) -> str:
-        return _call(self.name, self.sender, self.args, self.kwargs) + (" where ..." if self.where is not None else "")
+        return call_text(self.name, self.sender, self.args, self.kwargs) + (
+            " where ..." if self.where is not None else ""
+        )
 
     def lacks(self, emission: Emission) -> list[str]:
         """What about an emission is not as it is wanted; empty if it is the one."""
@@ -262,14 +226,14 @@ class _Wanted:
         elif self.event is not None and not self._is_event(emission.event):
             lacks.append("the event is another one of that name")
         if self.sender is not ANY and not _equal(emission.sender, self.sender):
-            lacks.append(f"the sender is {_show(emission.sender)}, not {_show(self.sender)}")
+            lacks.append(f"the sender is {shown(emission.sender)}, not {shown(self.sender)}")
         if self.args and not _equal(emission.args, self.args):
-            lacks.append(f"the positionals are {_show(emission.args)}, not {_show(self.args)}")
+            lacks.append(f"the positionals are {shown(emission.args)}, not {shown(self.args)}")
         for name, value in self.kwargs.items():
             if name not in emission.kwargs:
                 lacks.append(f"there is no {name}")
             elif not _equal(emission.kwargs[name], value):
-                lacks.append(f"{name} is {_show(emission.kwargs[name])}, not {_show(value)}")
+                lacks.append(f"{name} is {shown(emission.kwargs[name])}, not {shown(value)}")
         if not lacks and self.where is not None and not self.where(emission):
             lacks.append("where says no")
         return lacks
@@ -318,20 +282,6 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _call(name: str, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """An emission as one writes it."""
-    given = [repr(name)]
-    if sender is not ANY or args:
-        given.append(_show(sender))
-    given += [_show(value) for value in args]
-    given += [f"{keyword}={_show(value)}" for keyword, value in kwargs.items()]
-    return f"emit({', '.join(given)})"
-
-
-def _show(value: Any) -> str:
-    return short_repr(value, 160)
-
-
 def _equal(one: Any, other: Any) -> bool:
     """Whether two values are the same or equal; those that cannot tell, as arrays, are not."""
     if one is other:
@@ -348,39 +298,3 @@ def _equal(one: Any, other: Any) -> bool:
 def _check_source(source: Any) -> None:
     if not isinstance(source, (Namespace, Event)) or isinstance(source, Pattern):
         raise TypeError(f"a Namespace or an Event can be recorded, not {source!r}")
-
-
-def _forget(namespace: Namespace, pattern: Event[Any], handler: Callable[..., None], is_new: bool) -> None:
-    """Disconnect a recorder, and let the pattern go if it had been made for that."""
-    pattern.disconnect(handler)
-    if is_new and namespace._patterns.get(pattern.name) is pattern and not pattern._connections():
-        del namespace[pattern.name]
-
-
-_find = Namespace._find
-_listening: dict[int, list[Recorder]] = {}  # by the id of the namespace, which its recorders hold
-
-
-def _listen(namespace: Namespace, recorder: Recorder) -> None:
-    _listening.setdefault(id(namespace), []).append(recorder)
-    Namespace._find = _find_or_note  # type: ignore[method-assign,assignment]
-
-
-def _unlisten(namespace: Namespace, recorder: Recorder) -> None:
-    recorders = _listening[id(namespace)]
-    recorders.remove(recorder)
-    if not recorders:
-        del _listening[id(namespace)]
-    if not _listening:
-        Namespace._find = _find  # type: ignore[method-assign]
-
-
-def _find_or_note(namespace: Namespace, evt: Any) -> Event[Any] | None:
-    """The event to be emitted; for a name that nobody has made, one that only recorders hear."""
-    event = _find(namespace, evt)
-    if event is None and id(namespace) in _listening:
-        event = Event(evt)
-        event._namespace = namespace
-        for recorder in list(_listening[id(namespace)]):
-            recorder._connect(event)
-    return event
