@@ -17,6 +17,8 @@ PUBLIC = [  # `test_all_that_is_public_is_listed` keeps it whole
     "Subscription",
     "Wiring",
     "describe",
+    "trace",
+    "Trace",
     "drain",
     "drain_async",
     "emit",

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from ._aio import drain, drain_async, use_loop
     from ._describe import Wiring, describe
-    from ._streams import Emission, Stream, StreamOverflow
+    from ._emission import Emission
+    from ._streams import Stream, StreamOverflow
+    from ._trace import Trace, trace
 
 __all__ = [
     "ANY",
@@ -25,6 +27,7 @@ __all__ = [
     "Stream",
     "StreamOverflow",
     "Subscription",
+    "Trace",
     "Wiring",
     "backend",
     "default_namespace",
@@ -37,6 +40,7 @@ __all__ = [
     "filter_signals",
     "match",
     "on",
+    "trace",
     "use_loop",
 ]
 
@@ -46,10 +50,14 @@ def __getattr__(name: str) -> object:
     module: ModuleType
     if name in ("drain", "drain_async", "use_loop"):
         from . import _aio as module
-    elif name in ("Emission", "Stream", "StreamOverflow"):
+    elif name == "Emission":
+        from . import _emission as module
+    elif name in ("Stream", "StreamOverflow"):
         from . import _streams as module
     elif name in ("Wiring", "describe"):
         from . import _describe as module
+    elif name in ("Trace", "trace"):
+        from . import _trace as module
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(module, name)

@@ -17,6 +17,7 @@ from . import __version__, _backend
 
 if TYPE_CHECKING:
     from ._describe import Wiring
+    from ._trace import Trace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +68,9 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         return _bench.run(options.seconds)
     if options.command == "describe":
         return _describe(options.target, options.format)
+    if options.command == "trace":
+        program = [options.program, *options.arguments]
+        return _trace(program, options.module, options.event, options.output, options.limit)
     parser.print_help(sys.stderr)
     return 2
 
@@ -136,6 +140,30 @@ def _parser() -> argparse.ArgumentParser:
         choices=("table", "text", "json", "mermaid", "svg"),
         help="a table needs rich, an svg picture Graphviz (table where rich is installed, else text)",
     )
+
+    trace = commands.add_parser(
+        "trace",
+        help="run a program, and show what it emitted: which handlers ran, how long, with what outcome",
+        description=(
+            "Run a script, or a module with -m, as python itself would, and show on the standard error output what was"
+            " emitted meanwhile."
+        ),
+    )
+    trace.add_argument(
+        "--event",
+        metavar="PATTERN",
+        action="append",
+        help="trace events of such names only (all); may be repeated",
+    )
+    trace.add_argument(
+        "--output", metavar="FILE", help="write a trace for Perfetto (ui.perfetto.dev) there, and show no tree"
+    )
+    trace.add_argument(
+        "--limit", type=_count, metavar="N", default=1000, help="keep the first N emissions, count the others (1000)"
+    )
+    trace.add_argument("-m", dest="module", action="store_true", help="PROGRAM is a module's name")
+    trace.add_argument("program", metavar="PROGRAM", help="the script, with its arguments behind it")
+    trace.add_argument("arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
     info = commands.add_parser(
         "info", help="show the version, the backend and why it is in use, and the Python it runs on"
@@ -207,6 +235,43 @@ def _shown(wiring: Wiring, form: str) -> str:
         return capture.get().rstrip("\n")
     text: str = {"text": wiring.__str__, "mermaid": wiring.mermaid, "svg": wiring.svg}[form]()
     return text.rstrip("\n")
+
+
+# trace
+
+
+def _trace(program: list[str], as_module: bool, names: list[str] | None, output: str | None, limit: int) -> int:
+    from ._programs import run
+    from ._trace import Trace
+
+    if not as_module and not os.path.exists(program[0]):
+        return _fail(f"there is no script {program[0]!r}")
+    seen = Trace(tuple(names or ("*",)), limit, everywhere=True)
+    try:
+        with seen:
+            try:
+                run(program, as_module)
+            finally:
+                if "cyevents._aio" in sys.modules:
+                    sys.modules["cyevents._aio"].drain(10)  # what was scheduled belongs to it
+    finally:
+        if output is not None:
+            seen.write(output)
+        else:
+            _show_trace(seen)
+    return 0
+
+
+def _show_trace(seen: Trace) -> None:
+    if sys.stderr is None:
+        return
+    if importlib.util.find_spec("rich"):
+        from rich.console import Console
+
+        Console(stderr=True).print(seen.tree())
+        return
+    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
+    print(str(seen).encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
 
 
 def _fail(message: str) -> int:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from inspect import unwrap
-from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from ._code import Code, code_of, last_part
 from ._common import ANY, handler_name, short_repr
 from ._namespace import Namespace, default_namespace
 
@@ -18,28 +15,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ._event import Connection, Event
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """A handler, a condition or an error policy, by name, and where it is written.
-
-    Attributes:
-        name: its qualified name.
-        module: the module that defines it, or `None` if it does not say.
-        file: the source file, or `None`: builtins have none.
-        line: the number of its first line there, or `None`.
-    """
-
-    name: str
-    module: str | None
-    file: str | None
-    line: int | None
-
-    @property
-    def place(self) -> str:
-        """File and line as one text, the file from the working directory on if it is under that; may be empty."""
-        return "" if self.file is None else f"{_near(self.file)}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +51,7 @@ class Wire:
         terms = [] if self.sender is None else [f"from {self.sender}"]
         if self.condition is not None:
             elsewhere = self.condition.name.endswith("<lambda>") and self.condition.place != self.handler.place
-            terms.append(f"if {_last(self.condition.name)}" + f" {self.condition.place}" * elsewhere)
+            terms.append(f"if {last_part(self.condition.name)}" + f" {self.condition.place}" * elsewhere)
         terms += ["once"] * self.once + ["with event"] * self.with_event + ["in a thread"] * self.thread
         if not self.weak:
             terms.append("held strongly")
@@ -175,7 +150,7 @@ class Wiring:
             lines.append(f"    {key}{shapes[key[0]].format(_mermaid(node.name))}")
         for key, code in handlers.items():
             place = f"<br/>{_mermaid(code.place)}" if code.place else ""
-            lines.append(f'    {key}["{_mermaid(_last(code.name))}{place}"]')
+            lines.append(f'    {key}["{_mermaid(last_part(code.name))}{place}"]')
         for edge in edges:
             if edge.wire is None:
                 lines.append(f"    {edge.start} -.-> {edge.end}")
@@ -200,7 +175,7 @@ class Wiring:
             lines.append(f"    {key} [label={_dot(node.name)}, {look}]")
         for key, code in handlers.items():
             place = f"\n{code.place}" if code.place else ""
-            lines.append(f"    {key} [label={_dot(_last(code.name) + place)}]")
+            lines.append(f"    {key} [label={_dot(last_part(code.name) + place)}]")
         for edge in edges:
             look = "style=dashed" if edge.wire is None else f"label={_dot(' ' + edge.label + ' ')}"
             lines.append(f"    {edge.start} -> {edge.end} [{look}]")
@@ -306,11 +281,11 @@ def _node(name: str, event: Event[Any], matches: list[str]) -> Node:
 
 def _wire(connection: Connection) -> Wire:
     return Wire(
-        handler=_code(connection.handler),
+        handler=code_of(connection.handler),
         kind=connection.kind,
         priority=connection.priority,
         sender=None if connection.sender is ANY else short_repr(connection.sender, 60),
-        condition=None if connection.condition is None else _code(connection.condition),
+        condition=None if connection.condition is None else code_of(connection.condition),
         pattern=connection.pattern,
         weak=connection.weak,
         once=connection.once,
@@ -323,48 +298,7 @@ def _policy(policy: Any) -> str | None:
     return policy if policy is None or isinstance(policy, str) else handler_name(policy)
 
 
-def _code(function: Any) -> Code:
-    """Name and place of what is called: through partials, methods, callable objects and `functools.wraps`."""
-    inner = function
-    while isinstance(inner, partial):
-        inner = inner.func
-    if isinstance(inner, MethodType):
-        inner = inner.__func__
-    try:
-        inner = unwrap(inner)
-    except ValueError:  # it wraps itself
-        pass
-    code = getattr(inner, "__code__", None)
-    if code is None and not isinstance(inner, type):
-        code = getattr(getattr(type(inner), "__call__", None), "__code__", None)  # noqa: B004
-    file, line = getattr(code, "co_filename", None), getattr(code, "co_firstlineno", None)
-    if not isinstance(file, str) or not isinstance(line, int):
-        file = line = None
-    module = getattr(inner, "__module__", None)
-    return Code(_named(function), module if isinstance(module, str) else None, file, line)
-
-
-def _named(function: Any) -> str:
-    """Its qualified name; an object that has none is called by its class."""
-    name = handler_name(function) if isinstance(function, partial) else getattr(function, "__qualname__", None)
-    return name if isinstance(name, str) else f"{type(function).__qualname__} object"
-
-
 # How it is shown
-
-
-def _last(name: str) -> str:
-    """A qualified name without the functions around it."""
-    return name.rpartition("<locals>.")[2]
-
-
-def _near(file: str) -> str:
-    """A file's path from the working directory on, if it is under that."""
-    try:
-        near = os.path.relpath(file)
-    except (OSError, ValueError):  # there is none, or it is on another drive
-        return file
-    return file if near.startswith(os.pardir) else near
 
 
 def _heading(node: Node) -> str:
@@ -382,7 +316,7 @@ def _cells(node: Node, wire: Wire) -> tuple[str, str, str, str, str]:
     terms = [] if wire.pattern is None or wire.pattern == node.name else [f"by {wire.pattern}"]
     terms += wire.terms
     kind = wire.kind.replace("_", " ")
-    return str(wire.priority), _last(wire.handler.name), kind, ", ".join(terms), wire.handler.place
+    return str(wire.priority), last_part(wire.handler.name), kind, ", ".join(terms), wire.handler.place
 
 
 def _mermaid(text: str) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .._programs import run
 from . import install
 
 USAGE = """\
@@ -30,15 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"cyevents.blinker: there is no script {program[0]!r}", file=sys.stderr)
         return 2
     install()
-    import runpy
-
-    sys.argv = program
-    if as_module:
-        runpy.run_module(program[0], run_name="__main__", alter_sys=True)
-    else:
-        if not sys.flags.safe_path:
-            sys.path[0] = os.path.dirname(os.path.abspath(program[0]))  # for -m it was the current directory
-        runpy.run_path(program[0], run_name="__main__")
+    run(program, as_module)
     return 0
 
 

@@ -1,0 +1,420 @@
+"""`trace`: what it takes down, how it shows that, and the file that it writes."""
+
+import asyncio
+import io
+import json
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+
+import pytest
+
+
+@pytest.fixture
+def shop(ns):
+    """A namespace with handlers that do all there is to be seen."""
+
+    @ns.on("order.placed", priority=10)
+    def validate(order, **kwargs):
+        return None if order != "bad" else False
+
+    @ns.on("order.placed", priority=5, condition=lambda order, **kwargs: False)
+    def alert(order, **kwargs):
+        raise AssertionError
+
+    @ns.on("order.placed", priority=4, condition=lambda order, **kwargs: 1 / 0)
+    def watch(order, **kwargs):
+        raise AssertionError
+
+    @ns.on("order.placed")
+    async def pay(order, **kwargs):
+        await asyncio.sleep(0)
+        await ns.emit_async("paid", order)
+        return "paid"
+
+    @ns.on("order.placed")
+    def stock(order, **kwargs):
+        yield ns.emit("stock.low", order)
+
+    @ns.on("paid", thread=True)
+    def mail(order):
+        ns.emit("mail.sent", order)
+
+    @ns.on("failed")
+    def fail(order):
+        raise ValueError("no such order\nat all")
+
+    yield ns  # noqa: PT022 - whose handlers live as long
+
+
+def outcomes(emission):
+    return [(call.handler.name.rpartition(".")[2], call.outcome, call.reason) for call in emission.calls]
+
+
+def plain(text):
+    """The lines of a tree, without times, places and padding."""
+    text = re.sub(r"[\d.]+ (us|ms|s)\b", "T", text)
+    lines = [re.sub(r"\S+test_trace.py:\d+", "", line) for line in text.splitlines()]
+    return [re.sub(r"(?<=[^│ ])  +", "  ", line).rstrip() for line in lines]
+
+
+def test_what_is_taken_down(api, shop, run):
+    with api.trace(shop) as seen:
+        assert run(shop.emit_async("order.placed", "order 7", total=12)) == ["paid", [[]]]
+    (emission,) = seen.emissions
+    assert (emission.event, emission.way, emission.sender, emission.arguments) == (
+        "order.placed",
+        "emit_async",
+        "'order 7'",
+        "total=12",
+    )
+    assert outcomes(emission) == [
+        ("validate", "returned", None),
+        ("alert", "skipped", "its condition said no"),
+        ("watch", "skipped", "its condition raised ZeroDivisionError: division by zero"),
+        ("pay", "returned", None),
+        ("stock", "returned", None),
+    ]
+    pay, stock = emission.calls[3:]
+    assert (pay.is_async, pay.value, stock.is_async, stock.value) == (True, "'paid'", False, None)
+    assert pay.handler.file == __file__
+    assert [each.event for each in seen.walk()] == ["order.placed", "paid", "mail.sent", "stock.low"]
+    mail = pay.emissions[0].calls[0]
+    assert mail.thread != pay.thread == threading.current_thread().name
+    for each in seen.walk():
+        assert 0 <= each.start
+        assert each.duration >= sum(call.duration for call in each.calls if not call.is_async)
+        for call in each.calls:
+            assert each.start <= call.start
+            assert call.start + call.duration <= each.start + each.duration
+            assert all(call.start <= inner.start for inner in call.emissions)
+
+
+def test_cancelled(api, shop):
+    with api.trace(shop) as seen:
+        shop.emit("order.placed", "bad")
+    (emission,) = seen.emissions
+    assert outcomes(emission) == [("validate", "cancelled the rest", None)]
+    assert emission.cancelled_by.endswith("validate")
+    assert [name.rpartition(".")[2] for name in emission.not_called] == ["alert", "watch", "pay", "stock"]
+
+
+def test_failed(api, shop):
+    with api.trace(shop) as seen, pytest.raises(ValueError, match="no such order"):
+        shop.emit("failed", 1)
+    assert outcomes(seen.emissions[0]) == [("fail", "raised", "ValueError: no such order")]
+    assert seen.emissions[0].error == "ValueError: no such order"
+
+
+def test_other_reasons_for_a_skip(api, ns, collect):
+    event = ns.event("x")
+
+    @event.connect
+    def first(sender):
+        event.disconnect(gone)
+        dying.clear()
+        collect()
+
+    @ns.on("x", once=True)
+    def once(sender):
+        pass
+
+    def gone(sender):
+        pass
+
+    event.connect(gone)
+    dying = [lambda sender: None]
+    event.connect(dying[0])
+
+    @ns.on("x", priority=1, once=True)
+    def again(sender):
+        event.emit()
+
+    with api.trace(ns) as seen:
+        event.emit()
+    assert outcomes(seen.emissions[0]) == [
+        ("again", "returned", None),
+        ("first", "returned", None),
+        ("once", "skipped", "it has been called once"),
+        ("gone", "skipped", "it was disconnected meanwhile"),
+        ("<lambda>", "skipped", "it is dead"),
+    ]
+
+
+def test_what_emit_schedules_and_what_is_cancelled(api, ns, run):
+    @ns.on("x")
+    async def waits(sender):
+        await asyncio.sleep(sender)
+
+    async def main():
+        with api.trace(ns) as seen:
+            ns.emit("x", 0)
+            assert [call.outcome for call in seen.emissions[0].calls] == ["running"]
+            assert "still running" in str(seen)
+            ns.emit("x", 60)
+            await asyncio.sleep(0.01)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0)
+        return seen
+
+    seen = run(main())
+    assert [call.outcome for emission in seen.emissions for call in emission.calls] == ["returned", "stopped"]
+    assert seen.emissions[1].calls[0].reason == "CancelledError"
+
+
+def test_the_tree(api, shop, run):
+    with api.trace(shop) as seen:
+        run(shop.emit_async("order.placed", "order 7"))
+        shop.emit("order.placed", "bad")
+        with pytest.raises(ValueError, match="no such order"):
+            shop.emit("failed")
+        shop.emit("unmade", None, 1, a=2)
+    assert plain(str(seen)) == [
+        "order.placed by 'order 7'  emit_async  T",
+        "├─ validate  T",
+        "├─ alert  skipped: its condition said no",
+        "├─ watch  skipped: its condition raised ZeroDivisionError: division by zero",
+        "├─ pay  T  async  returned 'paid'",
+        "│  └─ paid by 'order 7'  emit_async  T",
+        "│     └─ mail  T",
+        "│        └─ mail.sent by 'order 7'  emit  T  nobody heard it",
+        "└─ stock  T",
+        "   └─ stock.low by 'order 7'  emit  T  nobody heard it",
+        "order.placed by 'bad'  emit  T  cancelled by validate",
+        "├─ validate  T  returned False: cancelled the rest",
+        "└─ not called: alert, watch, pay, stock",
+        "failed  emit  T  raised ValueError: no such order",
+        "└─ fail  T  raised ValueError: no such order",
+        "unmade by None (1, a=2)  emit  T  nobody heard it",
+    ]
+
+
+def test_an_empty_trace(api, ns):
+    with api.trace(ns) as seen:
+        pass
+    assert str(seen) == "no emissions"
+    assert seen.to_dict() == {"emissions": [], "dropped": 0}
+    assert [event["ph"] for event in seen.chrome()["traceEvents"]] == ["M"]
+
+
+def test_the_rich_tree(api, shop, run):
+    console = pytest.importorskip("rich.console").Console(width=120, record=True, file=io.StringIO())
+    with api.trace(shop, limit=3) as seen:
+        run(shop.emit_async("order.placed", "order 7"))
+        shop.emit("order.placed", "bad")
+    console.print(seen.tree())
+    shown = console.export_text()
+    assert "order.placed by 'order 7'  emit_async" in shown
+    assert "alert  skipped: its condition said no" in shown
+    assert "and 2 emissions more, which were not kept" in shown
+    with api.trace(shop) as seen:
+        pass
+    console.print(seen.tree())
+    assert "no emissions" in console.export_text()
+
+
+def test_without_rich(api, shop, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich.tree", None)
+    with pytest.raises(ImportError, match=re.escape("python -m pip install 'cyevents[rich]'")):
+        api.trace(shop).tree()
+
+
+def test_the_limit(api, ns):
+    ns.event("x")
+    with api.trace(ns, limit=2) as seen:
+        for number in range(5):
+            assert ns.emit("x", number) == []
+    assert [emission.sender for emission in seen.emissions] == ["0", "1"]
+    assert seen.dropped == 3
+    assert str(seen).endswith("and 3 emissions more, which were not kept")
+    for bad in (0, -1, 1.5, None, True):
+        with pytest.raises(TypeError, match="limit must be a whole number from 1 on"):
+            api.trace(ns, limit=bad)
+
+
+def test_only_what_is_asked_for(api, ns):
+    lone = api.Event("lone")
+    with api.trace("order.*", lone) as seen:
+        for name in ("order.placed", "bill.sent"):
+            api.event(name)
+            api.emit(name)
+        lone.emit()
+        ns.emit("order.placed")
+    assert [emission.event for emission in seen.emissions] == ["order.placed", "lone"]
+    with pytest.raises(TypeError, match="can be observed"):
+        api.trace(None)
+
+
+def test_it_keeps_nothing_alive(api, ns, collect):
+    class Thing:
+        def handle(self, sender, *args, **kwargs):
+            return sender
+
+    handler, sender = Thing(), Thing()
+    ns.event("x").connect(handler.handle)
+    gone = weakref.ref(handler), weakref.ref(sender)
+    with api.trace(ns) as seen:
+        ns.emit("x", sender, sender, a=sender)
+        del handler, sender
+        collect()
+        assert [ref() for ref in gone] == [None, None]
+    assert len(seen.emissions[0].calls) == 1
+
+
+def test_values_that_cannot_be_shown(api, ns):
+    class Bad(Exception):
+        def __repr__(self):
+            raise ValueError
+
+        __str__ = __repr__
+
+    @ns.on("x")
+    def give(sender, *args):
+        return sender
+
+    @ns.on("y")
+    def fail(sender):
+        raise Bad
+
+    with api.trace(ns) as seen:
+        ns.emit("x", Bad(), Bad())
+        with pytest.raises(Bad):
+            ns.emit("y", 1)
+    assert "<Bad instance" in str(seen)
+    assert "raised Bad" in str(seen)
+
+
+# The file
+
+
+def check(document):
+    """Whether what a viewer draws is sound: within a thread, and within a lane, things lie within each other."""
+    document = json.loads(json.dumps(document))
+    assert document["displayTimeUnit"] == "ms"
+    last = 0.0
+    threads, lanes, named = {}, {}, set()
+    for event in document["traceEvents"]:
+        if event["ph"] == "M":
+            named.add(event["tid"])
+            continue
+        assert event["tid"] in named
+        assert event["ts"] >= last
+        last = event["ts"]
+        if event["ph"] == "X":
+            stack = threads.setdefault(event["tid"], [])
+            while stack and stack[-1] <= event["ts"]:
+                stack.pop()
+            assert not stack or event["ts"] + event["dur"] <= stack[-1] + 0.002, event
+            stack.append(event["ts"] + event["dur"])
+        elif event["ph"] == "b":
+            lanes.setdefault(event["id"], []).append(event["name"])
+        elif event["ph"] == "e":
+            assert lanes[event["id"]].pop() == event["name"]
+        else:
+            assert event["ph"] == "i"
+    assert not any(lanes.values())
+    return [event for event in document["traceEvents"] if event["ph"] in "Xbi"]
+
+
+def test_the_file(api, shop, run, tmp_path):
+    with api.trace(shop) as seen:
+
+        async def main():
+            await asyncio.gather(*(shop.emit_async("order.placed", f"order {number}") for number in range(3)))
+            shop.emit("order.placed", "order 3")
+            shop.emit("order.placed", "bad")
+            await api.drain_async(10)
+
+        run(main())
+    seen.write(tmp_path / "trace.json")
+    drawn = check(json.loads((tmp_path / "trace.json").read_text("utf-8")))
+    names = [event["name"] for event in drawn]
+    assert names.count("order.placed") == 5
+    assert names.count("pay") == names.count("paid") == 4
+    assert names.count("alert skipped") == 4
+    (bad,) = [event for event in drawn if event["args"].get("sender") == "'bad'"]
+    assert bad["args"]["cancelled by"].endswith("validate")
+    assert bad["ph"] == "X"
+
+
+def test_the_file_of_what_still_runs(api, ns, run):
+    @ns.on("x")
+    async def outer(sender):
+        ns.emit("y")
+
+    @ns.on("y")
+    async def inner(sender):
+        await asyncio.sleep(60)
+
+    async def main():
+        with api.trace(ns) as seen:
+            ns.emit("x")
+            await asyncio.sleep(0.01)
+        check(seen.chrome())
+        return seen
+
+    drawn = check(run(main()).chrome())
+    assert [event["name"] for event in drawn] == ["x", "outer", "y", "inner"]
+
+
+# The command
+
+
+def cyevents(*arguments, code=0, cwd=None):
+    done = subprocess.run([sys.executable, "-m", "cyevents", *arguments], capture_output=True, text=True, cwd=cwd)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(
+        textwrap.dedent("""
+            import sys
+            import cyevents
+
+            shop = cyevents.Namespace()
+
+            @shop.on("order.placed")
+            async def confirm(order):
+                print("confirmed", order)
+
+            if __name__ == "__main__":
+                shop.emit("order.placed", sys.argv[1])
+                cyevents.emit("unmade")
+                sys.exit(len(sys.argv) - 2)
+        """),
+        "utf-8",
+    )
+    return path
+
+
+def test_the_command(program, tmp_path):
+    done = cyevents("trace", str(program), "order 7")
+    assert done.stdout == "confirmed order 7\n"
+    assert "order.placed by 'order 7'" in done.stderr
+    assert "confirm" in done.stderr
+    assert "async" in done.stderr
+    assert "unmade" in done.stderr
+    assert "confirm" in cyevents("trace", "-m", "program", "order 7", "more", code=1, cwd=tmp_path).stderr
+
+
+def test_the_commands_options(program, tmp_path):
+    done = cyevents("trace", "--event", "un*", "--event", "x", str(program), "order 7")
+    assert "unmade" in done.stderr
+    assert "order" not in done.stderr
+    assert "1 emissions more" in cyevents("trace", "--limit", "1", str(program), "o").stderr
+    output = tmp_path / "trace.json"
+    done = cyevents("trace", "--output", str(output), str(program), "order 7")
+    assert done.stderr == ""
+    assert {"order.placed", "confirm", "unmade"} <= {event["name"] for event in check(json.loads(output.read_text()))}
+
+
+def test_the_commands_mistakes(tmp_path):
+    assert "there is no script" in cyevents("trace", str(tmp_path / "nothing.py"), code=2).stderr
+    assert "usage:" in cyevents("trace", code=2).stderr
