@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = ["_common", "_event", "_namespace", "_aio", "_backend", "_streams", "_signatures"]
-MODULES += ["_describe", "_isolation", "testing"]
+MODULES += ["_describe", "_isolation", "testing", "_emission", "_observers", "_trace", "opentelemetry"]
 
 
 def blocks(path):
@@ -30,7 +30,9 @@ def test_readme(api, capsys, number):
 
 
 GUIDES = [
-    (name, number) for name in ("waiting", "typing", "loops") for number in range(len(blocks(ROOT / f"docs/{name}.md")))
+    (name, number)
+    for name in ("waiting", "typing", "loops", "trace", "opentelemetry")
+    for number in range(len(blocks(ROOT / f"docs/{name}.md")))
 ]
 
 
@@ -40,6 +42,8 @@ def test_guides(api, capsys, name, number):
     for module in re.findall(r"^import (trio)$", block, re.M):
         pytest.importorskip(module)
         pytest.importorskip("anyio")
+    if name == "opentelemetry":
+        pytest.importorskip("opentelemetry")
     exec(compile(block, f"{name}.md[{number}]", "exec", dont_inherit=True), {"__name__": "guide"})
     expected = re.findall(r"^ *print\(.*\)\n# (.*)$", block, re.M) + re.findall(
         r"^ *print\(.*?\) +# (.*)$", block, re.M
@@ -55,6 +59,8 @@ def test_readme_has_the_commands_that_ci_runs():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(api, name):
+    if name == "opentelemetry":
+        pytest.importorskip("opentelemetry")
     module = importlib.import_module(f"cyevents.{name}")
     failed, _ = doctest.testmod(module)
     assert failed == 0
