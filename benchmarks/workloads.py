@@ -66,6 +66,18 @@ def plain_10(number):
     emissions(weak_event_of(handlers).emit, number)
 
 
+def traced_before_10(number):
+    """What `plain_10` is, of an event that was traced, and is no longer."""
+    from cyevents import trace
+
+    handlers = plain(10)
+    event = weak_event_of(handlers)
+    with trace(event) as seen:
+        event.emit("ada")
+    assert len(seen.emissions[0].calls) == 10
+    emissions(event.emit, number)
+
+
 def kwargs_10(number):
     handlers = any_keywords(10)
     emissions(weak_event_of(handlers).emit, number)
@@ -122,6 +134,7 @@ ALL = {
         nobody,
         plain_1,
         plain_10,
+        traced_before_10,
         kwargs_10,
         keywords_10,
         results_10,
