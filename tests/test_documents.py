@@ -57,8 +57,8 @@ def programs():
 
 def expected(block):
     """What a block says that it prints."""
-    after = re.findall(r"^ *print\(.*\)\n((?:# (?!prints: ).*\n)+)", block, re.M)
-    lines = [line.removeprefix("# ") for comment in after for line in comment.splitlines()]
+    after = re.findall(r"^ *print\(.*\)\n((?: *# (?!prints: ).*\n)+)", block, re.M)
+    lines = [line.strip().removeprefix("# ") for comment in after for line in comment.splitlines()]
     lines += re.findall(r"^ *print\(.*?\) +# (?!prints: )(.*)$", block, re.M)
     return lines + re.findall(r"# prints: (.*)$", block, re.M)
 
