@@ -22,9 +22,10 @@ MODULES += ["_describe", "_isolation", "testing"]
 
 # What a page shows, in its fences. A comment in the line before one says what is special about it:
 #     <!-- continues -->       it goes on where the block before it ended
+#     <!-- from FILE -->       it is a part of that file, which other tests run
 #     <!-- not run: why -->    it is not run
 # `print(...)  # this`, or comment lines right behind a print, or `# prints: this` say what is printed.
-FENCE = re.compile(r"^(?:<!-- (continues|not run: .+) -->\n)?( *)```(.*)\n((?:.*\n)*?)\2```$", re.M)
+FENCE = re.compile(r"^(?:<!-- (continues|from .+|not run: .+) -->\n)?( *)```(.*)\n((?:.*\n)*?)\2```$", re.M)
 LANGUAGES = {"python", "console", "sh", "text", "toml", "ini", "json", "yaml", "html", ""}
 OPTIONAL = {"celery", "django", "fastapi", "flask", "httpx", "opentelemetry", "pyee", "rich", "starlette", "trio"}
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -47,7 +48,7 @@ def programs():
     for page in PAGES:
         program = []
         for remark, language, block, line in fences(page):
-            if language != "python" or remark.startswith("not run"):
+            if language != "python" or remark.startswith(("from ", "not run: ")):
                 continue
             if remark != "continues":
                 program = []
@@ -64,6 +65,12 @@ def expected(block):
 
 
 PROGRAMS = [pytest.param(*it, id=f"{name_of(it[0])}:{it[1]}") for it in programs()]
+PARTS = [
+    pytest.param(remark.removeprefix("from "), block, id=f"{name_of(page)}:{line}")
+    for page in PAGES
+    for remark, _, block, line in fences(page)
+    if remark.startswith("from ")
+]
 COMMANDS = [
     pytest.param(block, id=f"{name_of(page)}:{line}")
     for page in PAGES
@@ -91,6 +98,14 @@ def test_programs(request, api, capsys, page, line, program):
         with contextlib.ExitStack() as stack:
             wanted = inspect.signature(names[name]).parameters
             names[name](**{fixture: stack.enter_context(fixtures[fixture]()) for fixture in wanted})
+
+
+@pytest.mark.parametrize(("file", "block"), PARTS)
+def test_parts(file, block):
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    wanted = block.splitlines()
+    places = [lines[at : at + len(wanted)] for at in range(len(lines) - len(wanted) + 1)]
+    assert any(textwrap.dedent("\n".join(place)) == "\n".join(wanted) for place in places)
 
 
 @pytest.mark.parametrize("block", COMMANDS)
