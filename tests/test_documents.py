@@ -27,7 +27,7 @@ MODULES += ["_describe", "_isolation", "testing"]
 # `print(...)  # this`, or comment lines right behind a print, or `# prints: this` say what is printed.
 FENCE = re.compile(r"^(?:<!-- (continues|from .+|not run: .+) -->\n)?( *)```(.*)\n((?:.*\n)*?)\2```$", re.M)
 LANGUAGES = {"python", "console", "sh", "text", "toml", "ini", "json", "yaml", "html", ""}
-OPTIONAL = {"celery", "django", "fastapi", "flask", "httpx", "opentelemetry", "pyee", "rich", "starlette", "trio"}
+OPTIONAL = {"django", "fastapi", "flask", "nitro", "opentelemetry", "pyee", "rich", "starlette", "trio"}
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
@@ -39,8 +39,8 @@ def fences(path):
     """The fenced blocks of a page: remark, language, text, and the number of the text's first line."""
     text = path.read_text("utf-8")
     for found in FENCE.finditer(text):
-        remark, indent, language, block = found.groups()
-        yield remark or "", language, textwrap.dedent(indent + block), text.count("\n", 0, found.start(4)) + 1
+        remark, _, language, block = found.groups()
+        yield remark or "", language, textwrap.dedent(block), text.count("\n", 0, found.start(4)) + 1
 
 
 def programs():
