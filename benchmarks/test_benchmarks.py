@@ -1,7 +1,9 @@
 """Library x case under pytest-benchmark: `python -m pytest benchmarks --benchmark-only`; and tests of the suite."""
 
 import gc
+import re
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -196,3 +198,10 @@ def test_peers_are_installed_one_by_one_and_who_is_absent_is_told(monkeypatch, c
     (absent,) = capsys.readouterr().out.splitlines()
     assert absent.startswith("absent: atom")
     assert absent.endswith("ERROR: no wheel")
+
+
+def test_the_performance_page_names_the_bars_that_do_not_hold():
+    root = Path(__file__).parents[1]
+    report = (root / "benchmarks/results/quick.md").read_text("utf-8")
+    page = (root / "docs/performance.md").read_text("utf-8").partition("## The bars")[2].partition("\n## ")[0]
+    assert re.findall(r"^- (.+?):", page, re.M) == re.findall(r"^\| (.+?) \|.*\*\*does not hold\*\*", report, re.M)

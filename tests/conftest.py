@@ -202,3 +202,22 @@ def no_garbage(collect):
 def run():
     """Run a coroutine to its end: `run(coroutine)`."""
     return asyncio.run
+
+
+@pytest.fixture
+def blinker(api):
+    """The package's module with blinker's API."""
+    module = importlib.import_module("cyevents.blinker")
+    yield module
+    module.default_namespace.clear()
+
+
+@pytest.fixture
+def restored(monkeypatch):
+    """Neither blinker nor Flask is imported, and afterwards they are what they were."""
+    theirs = ("blinker", "flask")
+    for name in [name for name in sys.modules if name.split(".")[0] in theirs]:
+        monkeypatch.delitem(sys.modules, name)
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] in theirs]:
+        del sys.modules[name]

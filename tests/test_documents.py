@@ -1,12 +1,16 @@
-"""What the documents show is true: README's blocks, docstrings' examples, the programs in examples/."""
+"""What the documents show is true: the blocks of README and docs/, docstrings' examples, the programs in examples/."""
 
 import asyncio
+import contextlib
 import doctest
-import importlib
+import importlib.util
+import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -16,39 +20,116 @@ MODULES = ["_common", "_event", "_namespace", "_aio", "_backend", "_streams", "_
 MODULES += ["_describe", "_isolation", "testing", "_emission", "_observers", "_trace", "opentelemetry"]
 
 
-def blocks(path):
-    return re.findall(r"```python\n(.*?)```", path.read_text("utf-8"), re.S)
+# What a page shows, in its fences. A comment in the line before one says what is special about it:
+#     <!-- continues -->       it goes on where the block before it ended
+#     <!-- from FILE -->       it is a part of that file, which other tests run
+#     <!-- not run: why -->    it is not run
+# `print(...)  # this`, or comment lines right behind a print, or `# prints: this` say what is printed.
+FENCE = re.compile(r"^(?:<!-- (continues|from .+|not run: .+) -->\n)?( *)```(.*)\n((?:.*\n)*?)\2```$", re.M)
+LANGUAGES = {"python", "console", "sh", "text", "toml", "ini", "json", "yaml", "html", ""}
+OPTIONAL = {"django", "fastapi", "flask", "nitro", "opentelemetry", "pyee", "rich", "starlette", "trio"}
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
-@pytest.mark.parametrize("number", range(len(blocks(ROOT / "README.md"))))
-def test_readme(api, capsys, number):
-    block = blocks(ROOT / "README.md")[number]
-    exec(compile(block, f"README.md[{number}]", "exec"), {"__name__": "readme"})
-    expected = re.findall(r"^print\(.*\)\n# (.*)$", block, re.M) + re.findall(r"^ *print\(.*?\) +# (.*)$", block, re.M)
-    expected += re.findall(r"# prints: (.*)$", block, re.M)
-    assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected)
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
 
 
-GUIDES = [
-    (name, number)
-    for name in ("waiting", "typing", "loops", "trace", "opentelemetry")
-    for number in range(len(blocks(ROOT / f"docs/{name}.md")))
+def fences(path):
+    """The fenced blocks of a page: remark, language, text, and the number of the text's first line."""
+    text = path.read_text("utf-8")
+    for found in FENCE.finditer(text):
+        remark, _, language, block = found.groups()
+        yield remark or "", language, textwrap.dedent(block), text.count("\n", 0, found.start(4)) + 1
+
+
+def programs():
+    """The programs of all pages: page, the number of its first line, blocks each padded to stand at its line."""
+    for page in PAGES:
+        program = []
+        for remark, language, block, line in fences(page):
+            if language != "python" or remark.startswith(("from ", "not run: ")):
+                continue
+            if remark != "continues":
+                program = []
+                yield page, line, program
+            program.append((line, block))
+
+
+def expected(block):
+    """What a block says that it prints."""
+    after = re.findall(r"^ *print\(.*\)\n((?: *# (?!prints: ).*\n)+)", block, re.M)
+    lines = [line.strip().removeprefix("# ") for comment in after for line in comment.splitlines()]
+    lines += re.findall(r"^ *print\(.*?\) +# (?!prints: )(.*)$", block, re.M)
+    return lines + re.findall(r"# prints: (.*)$", block, re.M)
+
+
+PROGRAMS = [pytest.param(*it, id=f"{name_of(it[0])}:{it[1]}") for it in programs()]
+PARTS = [
+    pytest.param(remark.removeprefix("from "), block, id=f"{name_of(page)}:{line}")
+    for page in PAGES
+    for remark, _, block, line in fences(page)
+    if remark.startswith("from ")
+]
+COMMANDS = [
+    pytest.param(block, id=f"{name_of(page)}:{line}")
+    for page in PAGES
+    for _, language, block, line in fences(page)
+    if language == "console"
 ]
 
 
-@pytest.mark.parametrize(("name", "number"), GUIDES)
-def test_guides(api, capsys, name, number):
-    block = blocks(ROOT / f"docs/{name}.md")[number]
-    for module in re.findall(r"^import (trio)$", block, re.M):
-        pytest.importorskip(module)
-        pytest.importorskip("anyio")
-    if name == "opentelemetry":
-        pytest.importorskip("opentelemetry")
-    exec(compile(block, f"{name}.md[{number}]", "exec", dont_inherit=True), {"__name__": "guide"})
-    expected = re.findall(r"^ *print\(.*\)\n# (.*)$", block, re.M) + re.findall(
-        r"^ *print\(.*?\) +# (.*)$", block, re.M
-    )
-    assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected)
+@pytest.mark.parametrize(("page", "line", "program"), PROGRAMS)
+def test_programs(request, api, capsys, page, line, program):
+    if any("blinker" in block for _, block in program):
+        request.getfixturevalue("blinker")
+        request.getfixturevalue("restored")
+    names = {"__name__": "document"}
+    for number, block in program:
+        imported = {part for name in re.findall(r"^(?:import|from) ([\w.]+)", block, re.M) for part in name.split(".")}
+        for module in imported & OPTIONAL:
+            if not all(map(importlib.util.find_spec, [module, *["anyio"] * (module == "trio")])):
+                pytest.skip(f"{module} is not here")
+        code = compile("\n" * (number - 1) + block, page, "exec", dont_inherit=True)
+        exec(code, names)
+        assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected(block)), f"{page}:{number}"
+    testing = importlib.import_module("cyevents.testing")
+    fixtures = {"events": testing.Recorder, "isolated_events": testing.Isolation}
+    for name in [name for name in names if name.startswith("test_")]:
+        with contextlib.ExitStack() as stack:
+            wanted = inspect.signature(names[name]).parameters
+            names[name](**{fixture: stack.enter_context(fixtures[fixture]()) for fixture in wanted})
+
+
+@pytest.mark.parametrize(("file", "block"), PARTS)
+def test_parts(file, block):
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    wanted = block.splitlines()
+    places = [lines[at : at + len(wanted)] for at in range(len(lines) - len(wanted) + 1)]
+    assert any(textwrap.dedent("\n".join(place)) == "\n".join(wanted) for place in places)
+
+
+@pytest.mark.parametrize("block", COMMANDS)
+def test_commands(backend, block):
+    """A line of dots in what is shown stands for any lines."""
+    environment = os.environ | {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1", "COLUMNS": "80"}
+    for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
+        python, *arguments = shlex.split(command)
+        assert python == "python"
+        run = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT / "examples", env=environment, capture_output=True, text=True
+        )
+        assert (run.returncode, run.stderr) == (0, "")
+        assert re.fullmatch(re.escape(output).replace(r"\.\.\.\n", "(?:.*\n)*"), run.stdout), run.stdout
+
+
+def test_no_block_escapes():
+    found = {language for page in PAGES for _, language, _, _ in fences(page)}
+    assert found <= LANGUAGES
+    assert {name_of(page) for page in PAGES} >= {"README.md", "docs/tutorial.md", "docs/concepts/events.md"}
+    for page in PAGES:
+        count = len(re.findall(r"^ *```", page.read_text("utf-8"), re.M))
+        assert count == 2 * len(list(fences(page))), page
 
 
 def test_readme_has_the_commands_that_ci_runs():
@@ -96,8 +177,6 @@ def test_everything_public_has_a_docstring_of_its_own(api):
 def test_both_cores_say_the_same_of_themselves(request):
     if "cython" not in request.config.backends:
         pytest.skip("the extension is not built")
-    import inspect
-
     from cyevents import _core_c, _core_py
 
     for cls in ("EventCore", "NamespaceCore", "Entry"):
@@ -125,9 +204,10 @@ def test_emit_async_is_named_in_the_warning_of_one_that_was_not_awaited(api, rec
     emission.close()
 
 
-@pytest.mark.parametrize("page", ["testing.md", "describe.md"])
-def test_pages(api, page):
-    found = blocks(ROOT / "docs" / page)
-    assert found
-    for number, block in enumerate(found):
-        exec(compile(block, f"{page}[{number}]", "exec"), {"__name__": "page"})
+def test_the_picture_of_the_wiring_is_that_of_the_text_above_it():
+    page = ROOT / "docs/describe.md"
+    text = next(block for _, language, block, _ in fences(page) if language == "console")
+    picture = (ROOT / "docs/assets/orders.svg").read_text("utf-8")
+    shown = set(re.findall(r"<text[^>]*>(.*?)</text>", picture))
+    assert shown >= {name for line in re.findall(r"^ +\d+  (\w+) .* (\S+)$", text, re.M) for name in line}
+    assert "orders.py:27" in shown

@@ -1,0 +1,95 @@
+"""A hook of MkDocs': what the pages link to outside of docs/ is part of the site too.
+
+Markdown becomes a page, a picture stays one, a program or another text becomes a page that shows it, and a folder one
+that lists its files. So the links are those that work in the repository, and nothing is kept twice.
+"""
+
+import re
+from pathlib import Path
+from posixpath import relpath
+
+from mkdocs.structure.files import File, InclusionLevel
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PICTURES = {".svg", ".png"}
+LANGUAGES = {".py": "python", ".sh": "sh", ".toml": "toml", ".yml": "yaml", ".json": "json"}
+LINK = re.compile(r"(\]\()([^)#\s:]+)(?=[)#\s])")
+
+
+def on_files(files, config):
+    """Add what is outside: what the navigation names, then what pages link to, and so on."""
+    waiting = [path for name in named(config.nav) if not (DOCS / name).exists() and (path := ROOT / name).is_file()]
+    for page in files.documentation_pages():
+        waiting += linked(DOCS / page.src_uri, page.content_string)
+    in_navigation = set(named(config.nav))
+    while waiting:
+        path = waiting.pop()
+        uri = uri_of(path)
+        if uri in files.src_uris:
+            continue
+        if path.suffix in PICTURES:
+            file = File.generated(config, uri, abs_src_path=str(path))
+        else:
+            text = content(path)
+            waiting += linked(path, text)
+            level = InclusionLevel.INCLUDED if uri in in_navigation else InclusionLevel.NOT_IN_NAV
+            file = File.generated(config, uri, content=text, inclusion=level)
+        files.append(file)
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Have the links lead to where their targets are in the site."""
+    here = page.file.src_uri
+    source = ROOT / here if page.file.generated_by else DOCS / here
+
+    def mended(match):
+        target = target_of(source, match[2])
+        return match[0] if target is None else match[1] + relpath(uri_of(target), str(Path(here).parent))
+
+    return LINK.sub(mended, markdown)
+
+
+def named(navigation):
+    """The files that the navigation names."""
+    if isinstance(navigation, str):
+        yield navigation
+    else:
+        for item in navigation.values() if isinstance(navigation, dict) else navigation:
+            yield from named(item)
+
+
+def linked(source, text):
+    """The files and folders outside of docs/ that a page links to."""
+    targets = (target_of(source, match[2]) for match in LINK.finditer(text))
+    return [target for target in targets if target is not None and not target.is_relative_to(DOCS)]
+
+
+def target_of(source, link):
+    """What a page links to; None if that is nothing in the repository."""
+    folder = source if source.is_dir() else source.parent
+    target = (folder / link).resolve()
+    return target if target.is_relative_to(ROOT) and target != ROOT and target.exists() else None
+
+
+def uri_of(path):
+    """Where something of the repository is in the site: what is in docs/ at the top, the rest beside it."""
+    uri = path.relative_to(DOCS if path.is_relative_to(DOCS) else ROOT).as_posix()
+    if uri == "README.md":
+        return "index.md"
+    if path.is_dir():
+        return f"{uri}/index.md"
+    return uri if path.suffix in PICTURES or path.suffix == ".md" else f"{uri}.md"
+
+
+def content(path):
+    """The page for something outside."""
+    name = path.relative_to(ROOT).as_posix()
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        return f"# {name}/\n\n" + "".join(f"- [{file.name}]({file.name})\n" for file in files)
+    text = path.read_text("utf-8")
+    if path.suffix == ".md":
+        return text
+    return f"# {name}\n\n````{LANGUAGES.get(path.suffix, 'text')}\n{text}````\n"
