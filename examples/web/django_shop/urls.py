@@ -1,0 +1,11 @@
+"""Which view answers what."""
+
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("place", views.place),
+    path("place-async", views.place_async),
+    path("count", views.count),
+]
