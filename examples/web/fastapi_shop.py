@@ -47,6 +47,7 @@ order_shipped: Event[Order] = shop.event("order.shipped", doc="An order has left
 order_shipped.on_error = failed
 
 stock = {"tea": 100, "coffee": 1}
+mail_server = asyncio.Lock()  # one mail at a time; like all of asyncio's, it belongs to one loop
 
 
 @shop.on(order_placed, priority=20)
@@ -81,7 +82,8 @@ async def delivery(order: Order) -> dict[str, int]:
 @shop.on(order_shipped)
 async def send_mail(order: Order) -> None:
     """Tell the customer, which takes a while, and which may fail."""
-    await asyncio.sleep(0.2)
+    async with mail_server:
+        await asyncio.sleep(0.2)
     if order.item == "coffee":
         raise ConnectionError("the mail server is down")
     print(f"mail: order {order.id} is on its way", flush=True)
