@@ -22,7 +22,7 @@ async def digest(path: Path) -> None:
     print(f"{hashlib.sha256(content).hexdigest()[:12]}  {path.name}")
 
 
-def failed(error: Exception, handler: object, event: Event, path: object) -> None:
+def failed(error: Exception, handler: object, event: Event, path: Path) -> None:
     """Note what went wrong, and let the others go on."""
     failures.append(f"{path}: {error}")
 

@@ -12,7 +12,7 @@ from cyevents.testing import Isolation, Recorder
 
 @pytest.fixture(autouse=True)
 def handlers_finish() -> Iterator[None]:
-    """Wait, after each test, for the async handlers that it has scheduled."""
+    """Wait, after each test, for the async handlers it has scheduled."""
     yield
     assert drain(timeout=5)
 
@@ -35,8 +35,8 @@ def test_a_large_order_is_refused(events: Recorder) -> None:
 def test_what_is_in_it(events: Recorder) -> None:
     place("tea", 2)
     place("coffee", 1)
-    coffee = events.assert_emitted(order_placed, times=1, where=lambda emission: emission.sender.item == "coffee")
-    assert coffee[0].sender.quantity == 1
+    found = events.assert_emitted(order_placed, where=lambda it: it.sender.item == "coffee")
+    assert [it.sender.quantity for it in found] == [1]
 
 
 # A handler by itself
@@ -100,7 +100,7 @@ warehouse = Namespace()
 
 @pytest.fixture
 def recorded() -> Iterator[Recorder]:
-    """What is emitted in the warehouse; and what the test does to it is undone."""
+    """What is emitted in the warehouse, which is then as before."""
     with Isolation(warehouse), Recorder(warehouse) as recorder:
         yield recorder
 

@@ -36,14 +36,14 @@ class OutOfStock(Exception):
     """There is less of an item than was ordered."""
 
 
-def failed(error: Exception, handler: object, event: Event, sender: object) -> None:
+def failed(error: Exception, handler: object, event: Event, order: object) -> None:
     """Log what a handler raises whose result nobody waits for."""
-    logger.error("a handler of %r failed for %r", event.name, sender, exc_info=error)
+    logger.error("%r failed for %r", event.name, order, exc_info=error)
 
 
 shop = Namespace()
-order_placed: Event[Order] = shop.event("order.placed", doc="An order is being placed: handlers may refuse it.")
-order_shipped: Event[Order] = shop.event("order.shipped", doc="An order has left the house.")
+order_placed: Event[Order] = shop.event("order.placed")  # may be refused
+order_shipped: Event[Order] = shop.event("order.shipped")
 order_shipped.on_error = failed
 
 stock = {"tea": 100, "coffee": 1}
@@ -94,7 +94,7 @@ async def send_mail(order: Order) -> None:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Name the loop for what threads emit; at the end, finish what is scheduled."""
+    """Name the loop for threads; at the end, finish what is scheduled."""
     use_loop(asyncio.get_running_loop())
     yield
     if not await drain_async(timeout=10):
@@ -107,7 +107,7 @@ orders: dict[int, Order] = {}
 
 
 def get_events() -> Namespace:
-    """The events that endpoints emit: tests put a namespace of their own in this place."""
+    """The events of the endpoints; tests put their own in this place."""
     return shop
 
 

@@ -25,7 +25,7 @@ class Order:
 
 
 shop = Namespace()
-order_placed: Event[Order] = shop.event("order.placed", doc="An order is being placed: handlers may refuse it.")
+order_placed: Event[Order] = shop.event("order.placed")  # may be refused
 
 
 @shop.on(order_placed, priority=10)
@@ -42,13 +42,13 @@ def price(order: Order) -> float:
 
 @shop.on(order_placed)
 async def send_mail(order: Order) -> None:
-    """Tell the customer: runs in the background loop, and the answer does not wait for it."""
+    """Tell the customer, while the answer is on its way."""
     await asyncio.sleep(0.2)
     print(f"mail: {order.quantity} of {order.item}", flush=True)
 
 
 def report(app: Flask, exception: Exception, **extra: object) -> None:
-    """Make an event of Flask's own signal, so that handlers of this namespace hear of it too."""
+    """Make an event of Flask's own signal."""
     shop.emit("request.failed", request.path, exception)
 
 
@@ -58,7 +58,7 @@ def alarm(path: str, error: Exception, *, event: Event) -> None:
     print(f"{event.name}: {path}: {error!r}", flush=True)
 
 
-shop.event("request.failed", doc="A view has raised: the path is the sender, the exception the argument.")
+shop.event("request.failed")  # else there would be nothing to hear
 
 
 def create_app() -> Flask:
@@ -84,7 +84,7 @@ def main() -> None:
     """Serve until the process is told to end; then finish what is scheduled."""
     from waitress import serve
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # by itself it would end the process at once
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # not at once
     port = int(sys.argv[1]) if sys.argv[1:] else 8000
     serve(app, host="127.0.0.1", port=port)
     if not drain(timeout=30):

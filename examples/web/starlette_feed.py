@@ -29,7 +29,7 @@ async def keep(topic: str, *, text: str) -> None:
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Name the loop for what threads emit; at the end, finish what is scheduled."""
+    """Name the loop for threads; at the end, finish what is scheduled."""
     use_loop(asyncio.get_running_loop())
     yield
     await drain_async(timeout=10)
@@ -47,8 +47,9 @@ listening: set[Stream[str]] = set()
 
 
 async def listen(request: Request) -> StreamingResponse:
-    """Send the news of a topic to one browser, as server-sent events, for as long as it stays."""
-    stream = news.stream(request.path_params["topic"], buffer=100, overflow="drop_oldest")
+    """Send the news of a topic to one browser, as long as it stays."""
+    topic = request.path_params["topic"]
+    stream = news.stream(topic, buffer=100, overflow="drop_oldest")
 
     async def lines() -> AsyncIterator[str]:
         listening.add(stream)

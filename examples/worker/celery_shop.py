@@ -43,13 +43,13 @@ def enqueue(number: str) -> str:
 
 @app.task
 def make_invoice(number: str) -> list[str]:
-    """Make an invoice and tell; the task is done when all handlers are, and fails if one does."""
+    """Make an invoice; done when all handlers are, failed if one is."""
     return asyncio.run(invoice_made.emit_async(number))
 
 
 @app.task
 def make_invoices(numbers: list[str]) -> int:
-    """Make many invoices, and leave the telling to the background loop of this process."""
+    """Make many invoices, and leave the mails to the background loop."""
     for number in numbers:
         invoice_made.emit(number)
     return os.getpid()
@@ -67,7 +67,7 @@ async def send_mail(number: str) -> str:
 @worker_process_shutdown.connect
 @worker_shutdown.connect
 def finish(**_: object) -> None:
-    """Finish what is scheduled: a process of the pool ends without the interpreter's exit hooks."""
+    """Finish what is scheduled: no exit hook runs in a pool's process."""
     drain(timeout=10)
 
 

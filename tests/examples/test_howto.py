@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in (ROOT / "docs/howto").rglob("*.md")}
-BLOCK = re.compile(r"^(?:<!-- from (?P<file>\S+) -->\n)?(?P<indent> *)```python\n(?P<code>.*?)^ *```$", re.M | re.S)
+BLOCK = re.compile(
+    r"^(?:<!-- (?:from (?P<file>\S+)|not run: .*) -->\n)?(?P<indent> *)```python\n(?P<code>.*?)^ *```$", re.M | re.S
+)
 PEERS = ("blinker", "django", "nitro", "pyee")
 
 

@@ -10,5 +10,5 @@ class Shop(AppConfig):
     label = "shop"
 
     def ready(self) -> None:
-        """Import the handlers, which connects them: models can be imported now, and not before."""
+        """Import the handlers, which connects them; models can be imported now."""
         from . import handlers  # noqa: F401

@@ -17,14 +17,14 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Answer a request, or accompany the server from its start to its end."""
+    """Answer a request, or see the server start and end."""
     if scope["type"] != "lifespan":
         await django(scope, receive, send)
         return
     await receive()
-    use_loop(asyncio.get_running_loop())  # what sync views emit is handled in the server's loop,
+    use_loop(asyncio.get_running_loop())  # for what sync views emit
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    await drain_async(timeout=10)  # and finished before it ends
+    await drain_async(timeout=10)
     use_loop(None)
     await send({"type": "lifespan.shutdown.complete"})

@@ -4,5 +4,12 @@ from cyevents import Event, Namespace
 
 shop = Namespace()
 
-order_placing: Event = shop.event("order.placing", doc="Within the transaction: what raises, or cancels, undoes it.")
-order_placed: Event = shop.event("order.placed", doc="The transaction is committed: for what cannot be undone.")
+# Within the transaction: a handler that raises, or cancels, undoes it.
+order_placing: Event = shop.event("order.placing")
+
+# The transaction is committed: for what cannot be undone.
+order_placed: Event = shop.event("order.placed")
+
+
+class Refused(Exception):
+    """A handler does not want the order."""

@@ -5,7 +5,7 @@ import asyncio
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 
-from .events import order_placed, order_placing
+from .events import Refused, order_placed, order_placing
 from .models import Note, Order
 
 
@@ -20,19 +20,19 @@ def bookkeeping(order: Order) -> None:
     """Write to the database in the emitter's transaction."""
     Note.objects.create(order=order, text="booked")
     if order.item == "antimatter":
-        raise LookupError("there is no account for antimatter")
+        raise Refused("there is no account for antimatter")
 
 
 @order_placed.connect
 async def send_mail(order: Order) -> None:
-    """Tell the customer: awaited by async views; in the background loop for sync ones."""
+    """Tell the customer: async views wait for it, sync ones do not."""
     await asyncio.sleep(0.2)
     await mailed(order)
 
 
 @sync_to_async
 def mailed(order: Order) -> None:
-    """Write to the database in a thread; outside of a request, Django closes no old connections itself."""
+    """Write to the database in a thread, where no request ends."""
     close_old_connections()
     Note.objects.create(order=order, text="mailed")
     close_old_connections()

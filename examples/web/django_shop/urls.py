@@ -7,5 +7,4 @@ from . import views
 urlpatterns = [
     path("place", views.place),
     path("place-async", views.place_async),
-    path("count", views.count),
 ]
