@@ -319,13 +319,15 @@ def test_pyee_removing(pyee, ns):
 
     emitter.on("x", handler)
     ns.on("x")(handler)
-    with pytest.raises(KeyError):
-        emitter.remove_listener("x", unknown)
+    try:
+        assert emitter.remove_listener("x", unknown) is None
+    except KeyError:  # in pyee 13
+        pass
     assert ns.event("x").disconnect(unknown) is False
     assert emitter.listeners("x") == [connection.handler for connection in ns.event("x").handlers] == [handler]
     assert emitter.event_names() == set(ns) == {"x"}
-    emitter.remove_listener("x", handler)
-    ns.event("x").disconnect(handler)
+    assert emitter.remove_listener("x", handler) is None
+    assert ns.event("x").disconnect(handler) is True
     assert (emitter.event_names(), set(ns)) == (set(), {"x"})
     emitter.on("x", handler)
     emitter.remove_all_listeners("x")
