@@ -164,6 +164,26 @@ def test_handlers_are_finished_however_the_program_ends(child, last, status):
     assert ended.out == ["done 1"], ended
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot interrupt itself there")
+def test_an_interrupt_ends_the_waiting(child):
+    ended = child("""
+        import signal
+        begun = threading.Event()
+
+        @on("long")
+        async def long(sender):
+            begun.set()
+            await asyncio.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(5)
+            print("not interrupted")
+
+        emit("long")
+        begun.wait()
+    """)
+    assert (ended.out, ended.stderr) == ([], "cyevents ERROR\n"), ended
+
+
 def test_what_handlers_emit_is_finished_too(child):
     ended = child("""
         @on("chain")

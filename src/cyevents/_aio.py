@@ -290,6 +290,8 @@ def _drain_at_exit() -> None:
             return
     except RuntimeError:  # called where a loop runs
         pass
+    except KeyboardInterrupt:  # the user does not want to wait, for the next hook neither
+        _waited_at_exit = EXIT_LIMIT
     finally:
         _waited_at_exit += monotonic() - begun
     left = set(_background_jobs(_background.get("loop"))) - _given_up

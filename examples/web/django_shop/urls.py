@@ -1,0 +1,10 @@
+"""Which view answers what."""
+
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("place", views.place),
+    path("place-async", views.place_async),
+]

@@ -1,0 +1,166 @@
+"""A shop behind FastAPI: events in endpoints, work in the background, a clean end.
+
+Run it: uvicorn --app-dir examples/web fastapi_shop:app
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, PositiveInt
+
+from cyevents import Cancelled, Event, Namespace, drain_async, use_loop
+
+logger = logging.getLogger("shop")
+
+
+# What happens in the shop, and who hears of it
+
+
+@dataclass(eq=False)
+class Order:
+    """An order, the sender of its events."""
+
+    id: int
+    item: str
+    quantity: int
+    state: str = "new"
+
+
+class OutOfStock(Exception):
+    """There is less of an item than was ordered."""
+
+
+def failed(error: Exception, handler: object, event: Event, order: object) -> None:
+    """Log what a handler raises whose result nobody waits for."""
+    logger.error("%r failed for %r", event.name, order, exc_info=error)
+
+
+shop = Namespace()
+order_placed: Event[Order] = shop.event("order.placed")  # may be refused
+order_shipped: Event[Order] = shop.event("order.shipped")
+order_shipped.on_error = failed
+
+stock = {"tea": 100, "coffee": 1}
+mail_server = asyncio.Lock()  # one mail at a time; like all of asyncio's, it belongs to one loop
+
+
+@shop.on(order_placed, priority=20)
+async def check_customer(order: Order) -> bool | None:
+    """Refuse what cannot be right, after asking somebody."""
+    await asyncio.sleep(0)
+    return False if order.quantity > 1000 else None
+
+
+@shop.on(order_placed, priority=10)
+def reserve(order: Order) -> None:
+    """Take the goods from the stock, or fail."""
+    if stock.get(order.item, 0) < order.quantity:
+        raise OutOfStock(f"there is not enough {order.item}")
+    stock[order.item] -= order.quantity
+
+
+@shop.on(order_placed)
+async def price(order: Order) -> dict[str, float]:
+    """Ask another service for the price."""
+    await asyncio.sleep(0)
+    return {"price": 4.5 * order.quantity}
+
+
+@shop.on(order_placed)
+async def delivery(order: Order) -> dict[str, int]:
+    """Ask another service for the days of delivery, at the same time as for the price."""
+    await asyncio.sleep(0)
+    return {"days": 2}
+
+
+@shop.on(order_shipped)
+async def send_mail(order: Order) -> None:
+    """Tell the customer, which takes a while, and which may fail."""
+    async with mail_server:
+        await asyncio.sleep(0.2)
+    if order.item == "coffee":
+        raise ConnectionError("the mail server is down")
+    print(f"mail: order {order.id} is on its way", flush=True)
+
+
+# The application
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Name the loop for threads; at the end, finish what is scheduled."""
+    use_loop(asyncio.get_running_loop())
+    yield
+    if not await drain_async(timeout=10):
+        logger.error("some handlers are not finished and are given up")
+    use_loop(None)
+
+
+app = FastAPI(lifespan=lifespan)
+orders: dict[int, Order] = {}
+
+
+def get_events() -> Namespace:
+    """The events of the endpoints; tests put their own in this place."""
+    return shop
+
+
+Events = Annotated[Namespace, Depends(get_events)]
+
+
+class NewOrder(BaseModel):
+    """What a customer sends."""
+
+    item: str
+    quantity: PositiveInt
+
+
+@app.exception_handler(OutOfStock)
+async def out_of_stock(request: Request, error: OutOfStock) -> JSONResponse:
+    """Answer for a handler that raised."""
+    return JSONResponse({"detail": str(error)}, status_code=409)
+
+
+@app.post("/orders", status_code=201)
+async def place(new: NewOrder, events: Events) -> dict[str, object]:
+    """Place an order: the answer needs what the handlers return."""
+    order = Order(len(orders) + 1, new.item, new.quantity)
+    results = await events.emit_async("order.placed", order)
+    if isinstance(results, Cancelled):
+        raise HTTPException(422, f"refused by {results.handler.__name__}")
+    orders[order.id] = order
+    answer: dict[str, object] = {"id": order.id}
+    for result in results:
+        answer |= result
+    return answer
+
+
+@app.post("/orders/{number}/ship", status_code=202)
+async def ship(number: int, events: Events) -> dict[str, str]:
+    """Ship an order: the answer does not wait for the mail."""
+    order = find(number)
+    order.state = "shipped"
+    events.emit("order.shipped", order)
+    return {"state": order.state}
+
+
+@app.post("/orders/{number}/collect", status_code=202)
+def collect(number: int, events: Events) -> dict[str, str]:
+    """Hand an order over; a `def` endpoint runs in a thread, and its async handlers in the application's loop."""
+    order = find(number)
+    order.state = "collected"
+    events.emit("order.shipped", order)
+    return {"state": order.state}
+
+
+def find(number: int) -> Order:
+    """The order of that number, or status 404."""
+    if number not in orders:
+        raise HTTPException(404, "there is no such order")
+    return orders[number]

@@ -1,0 +1,75 @@
+"""The how-to pages: every block of Python runs, or is a part of a program in examples/ that does; links lead on."""
+
+import re
+import subprocess
+import sys
+import textwrap
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in (ROOT / "docs/howto").rglob("*.md")}
+BLOCK = re.compile(
+    r"^(?:<!-- (?:from (?P<file>\S+)|not run: .*) -->\n)?(?P<indent> *)```python\n(?P<code>.*?)^ *```$", re.M | re.S
+)
+PEERS = ("blinker", "django", "nitro", "pyee")
+
+
+def blocks(of_files):
+    return [
+        pytest.param(match["file"], textwrap.dedent(match["code"]), id=f"{page}[{number}]")
+        for page, text in sorted(PAGES.items())
+        for number, match in enumerate(BLOCK.finditer(text))
+        if (match["file"] is not None) == of_files
+    ]
+
+
+def test_there_are_pages_with_blocks():
+    assert len(PAGES) == 10
+    assert all("```" in text for text in PAGES.values())
+    assert len(blocks(True)) > 20
+    assert len(blocks(False)) > 10
+
+
+def test_no_block_is_overlooked():
+    for page, text in PAGES.items():
+        assert text.count("```python") == len(BLOCK.findall(text)), page
+        assert text.count("```") == 2 * len(re.findall(r"```(?:python|sh)\n", text)), page
+
+
+@pytest.mark.parametrize(("file", "code"), blocks(True))
+def test_a_block_from_an_example_is_in_it(file, code):
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    wanted = code.splitlines()
+    places = range(len(lines) - len(wanted) + 1)
+    assert any(textwrap.dedent("\n".join(lines[at : at + len(wanted)])) == "\n".join(wanted) for at in places)
+
+
+@pytest.mark.parametrize(("file", "code"), blocks(False))
+def test_a_block_by_itself_runs(environment, file, code):
+    for peer in PEERS:
+        if re.search(rf"^(?:from|import) {peer}\b", code, re.M) and find_spec(peer) is None:
+            pytest.skip(f"{peer} is not installed")
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == "" or "send_robust" in code  # which logs
+    expected = re.findall(r"^ *print\(.*\)\n# (.*)$", code, re.M)
+    expected += re.findall(r"^ *print\(.*?\) +# (.*)$", code, re.M) + re.findall(r"^# prints: (.*)$", code, re.M)
+    assert sorted(run.stdout.splitlines()) == sorted(expected) != []
+
+
+def anchors(path):
+    headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.M)
+    return [re.sub(r"[^\w\s-]", "", heading.lower()).strip().replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    here = ROOT / page
+    links = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", PAGES[page])
+    for target, anchor in links:
+        path = (here.parent / target).resolve() if target else here
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), f"{target}#{anchor}"

@@ -1,0 +1,215 @@
+"""Every program of examples/ is run for real: requests against the servers, tasks for the worker, a clean end."""
+
+import json
+import os
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WEB = ROOT / "examples" / "web"
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to end a program with")
+
+
+# FastAPI and Starlette
+
+
+@pytest.fixture
+def fastapi_shop(needs, start):
+    needs("fastapi", "uvicorn")
+    return start("uvicorn --app-dir examples/web fastapi_shop:app", "--port", 0)
+
+
+def order(shop, item, quantity):
+    status, text = shop.ask("POST", "/orders", json.dumps({"item": item, "quantity": quantity}))
+    return status, json.loads(text)
+
+
+def test_fastapi_answers_with_what_handlers_return(fastapi_shop):
+    assert order(fastapi_shop, "tea", 2) == (201, {"id": 1, "price": 9.0, "days": 2})
+    assert order(fastapi_shop, "tea", 5000) == (422, {"detail": "refused by check_customer"})
+    assert order(fastapi_shop, "coffee", 5) == (409, {"detail": "there is not enough coffee"})
+    assert order(fastapi_shop, "tea", 0)[0] == 422
+    assert fastapi_shop.ask("POST", "/orders/9/ship")[0] == 404
+    fastapi_shop.end()
+    assert "Application shutdown complete" in fastapi_shop.output
+
+
+def test_fastapi_finishes_what_is_scheduled_when_it_ends(fastapi_shop):
+    for item in ("tea", "coffee", "tea", "tea"):
+        order(fastapi_shop, item, 1)
+    for number in (1, 2):
+        assert fastapi_shop.ask("POST", f"/orders/{number}/ship")[0] == 202
+    for number in (3, 4):  # in threads, and nevertheless in the same loop: they wait for one lock
+        assert fastapi_shop.ask("POST", f"/orders/{number}/collect")[0] == 202
+    fastapi_shop.end()
+    for number in (1, 3, 4):
+        assert f"mail: order {number} is on its way" in fastapi_shop.output
+    assert "'order.shipped' failed for Order(id=2, item='coffee'" in fastapi_shop.output
+    assert fastapi_shop.output.count("ConnectionError: the mail server is down") == 1
+    assert fastapi_shop.output.count("Traceback") == 1
+    assert fastapi_shop.output.index("ConnectionError") < fastapi_shop.output.index("Application shutdown complete")
+
+
+@pytest.mark.parametrize("while_somebody_listens", [True, False])
+def test_starlette_sends_emissions_to_who_listens(needs, start, while_somebody_listens):
+    needs("starlette", "uvicorn")
+    command = "uvicorn --app-dir examples/web --timeout-graceful-shutdown 1 starlette_feed:app"
+    feed = start(command, "--port", 0)
+    browser = feed.connect()
+    browser.request("GET", "/weather")
+    with browser.getresponse() as answer:
+        assert answer.readline() == b": welcome\n"
+        for topic, text in (("sports", "goal"), ("weather", "rain"), ("weather", "sun")):
+            assert feed.ask("POST", f"/{topic}", text) == (202, '{"listening":1}')
+        lines = [answer.readline() for _ in range(4)]
+        assert lines == [b"\n", b'data: {"text": "rain"}\n', b"\n", b'data: {"text": "sun"}\n']
+        if while_somebody_listens:
+            feed.end()
+    browser.close()
+    if not while_somebody_listens:
+        while feed.ask("POST", "/sports", "goal") != (202, '{"listening":0}'):  # it takes notice
+            pass
+        feed.ask("POST", "/weather", "storm")
+        feed.end()
+    archived = {line.removeprefix("archived ") for line in feed.output.splitlines() if line.startswith("archived ")}
+    assert archived == {"goal", "rain", "sun"} | ({"storm"} if not while_somebody_listens else set())
+    assert "Application shutdown complete" in feed.output
+
+
+# Flask
+
+
+def use_flask_shop(shop):
+    assert shop.ask("POST", "/orders", item="tea", quantity=2) == (201, '{"price":9.0}\n')
+    assert shop.ask("POST", "/orders", item="tea", quantity=5000) == (422, '{"refused_by":"validate"}\n')
+    assert shop.ask("POST", "/orders", item="tea")[0] == 400
+    assert shop.ask("POST", "/orders", item="tea", quantity="many")[0] == 500
+    assert shop.ask("POST", "/orders", item="coffee", quantity=1)[0] == 201
+    assert shop.end() == 0
+    assert "mail: 2 of tea" in shop.output
+    assert "mail: 1 of coffee" in shop.output
+    assert shop.output.count("request.failed: /orders: ValueError(") == 1
+
+
+@pytest.mark.parametrize("command", ["python", "python -m cyevents.blinker"])
+def test_flask(needs, start, command):
+    needs("flask", "waitress")
+    use_flask_shop(start(f"{command} examples/web/flask_shop.py", 0))
+
+
+def test_flask_in_several_processes(needs, start):
+    needs("flask", "gunicorn")
+    command = "gunicorn --chdir examples/web flask_shop:app"
+    use_flask_shop(start(command, "--bind", "127.0.0.1:0", "--workers", 2, "--preload"))
+
+
+# Django
+
+
+@pytest.mark.parametrize("command", ["uvicorn django_shop.asgi:application", "gunicorn django_shop.wsgi:application"])
+def test_django(needs, start, environment, command):
+    server = command.partition(" ")[0]
+    needs("django", server)
+    assert (
+        start("python -m django migrate --settings django_shop.settings --run-syncdb --verbosity 0", cwd=WEB).wait()
+        == 0
+    )
+    arguments = ["--port", 0] if server == "uvicorn" else ["--bind", "127.0.0.1:0", "--workers", 2, "--preload"]
+    shop = start(command, *arguments, cwd=WEB)
+    answers = [
+        ("/place", "tea", 2, 200, {"id": 1, "notes": ["booked"]}),
+        ("/place", "tea", 5000, 409, {"error": "refused by limit"}),
+        ("/place", "antimatter", 1, 409, {"error": "there is no account for antimatter"}),
+        ("/place-async", "antimatter", 1, 409, {"error": "there is no account for antimatter"}),
+        ("/place-async", "cake", 1, 200, {"id": 2, "notes": ["booked", "mailed"]}),
+        ("/place", "coffee", 1, 200, {"id": 3, "notes": ["booked"]}),
+    ]
+    for path, item, quantity, status, answer in answers:
+        got, text = shop.ask("POST", path, item=item, quantity=quantity)
+        assert (got, json.loads(text)) == (status, answer), path
+    assert shop.end() == (-signal.SIGTERM if server == "uvicorn" else 0)  # uvicorn ends as the signal would have
+    for item in ("tea", "cake", "coffee"):
+        assert f"mailed {item}" in shop.output
+    with closing(sqlite3.connect(environment["SHOP_DATABASE"])) as database:
+        rows = database.execute("select text, count(*) from shop_note group by text order by text").fetchall()
+    assert rows == [("booked", 3), ("mailed", 3)]
+
+
+# Celery
+
+
+def test_celery(needs, start, environment):
+    needs("celery")
+    folder = ROOT / "examples" / "worker"
+    worker = start("celery -A celery_shop worker --loglevel INFO", "--max-tasks-per-child", 1, cwd=folder)
+    worker.wait_for(r"celery@\S+ ready")
+    shop = start("python celery_shop.py", "12", cwd=folder)
+    assert shop.wait() == 0, shop.output
+    assert shop.output == "['invoice 12 sent']"
+    many = "import celery_shop; print(celery_shop.make_invoices.delay(list('abc')).get(timeout=30))"
+    client = start("python", "-c", many, cwd=folder)
+    assert client.wait() == 0, client.output
+    assert client.output.isdigit()
+    assert int(client.output) != worker.process.pid
+    assert worker.end() == 0
+    mails = Path(environment["SHOP_QUEUE"], "mails").read_text().split()
+    assert sorted(mails) == ["12", "a", "b", "c"]  # those of the forked process, too, that ended after its task
+
+
+# Scripts
+
+
+@pytest.fixture
+def unreadable(tmp_path):
+    """A file that cannot be read, not by root either."""
+    path = tmp_path / "unreadable"
+    if not Path("/proc/self/mem").exists():
+        pytest.skip("root reads any file here")
+    path.symlink_to("/proc/self/mem")
+    return path
+
+
+def test_checksums(start, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    script = start("python examples/checksums.py", tmp_path)
+    assert script.wait() == 0
+    assert sorted(script.output.splitlines(), key=lambda line: line[-1]) == ["ca978112ca1b  a", "3e23e8160039  b"]
+
+
+def test_checksums_of_what_cannot_be_read(start, unreadable):
+    (unreadable.parent / "b").write_text("b")
+    script = start("python examples/checksums.py", unreadable.parent)
+    assert script.wait() == 1
+    failure, told = sorted(script.output.splitlines())
+    assert told == "3e23e8160039  b"
+    assert str(unreadable) in failure
+
+
+# The examples' own tests
+
+
+def test_tests(start):
+    tests = start("python -m pytest examples/testing", "-p", "no:cacheprovider")
+    assert tests.wait() == 0, tests.output
+    assert "11 passed" in tests.output
+
+
+def test_tests_of_fastapi(needs, start):
+    needs("fastapi", "httpx2")
+    tests = start("python -m pytest examples/web", "-p", "no:cacheprovider")
+    assert tests.wait() == 0, tests.output
+    assert "4 passed" in tests.output
+
+
+def test_every_program_is_run_here():
+    here = Path(__file__).read_text("utf-8")
+    others = {"orders.py", "async_pages.py"}  # those that run without arguments: see test_documents.py
+    for path in (ROOT / "examples").rglob("*.py"):
+        name = path.parent.name if path.parent.name in ("django_shop", "testing") else path.stem.removeprefix("test_")
+        assert name in here or path.name in others, path
