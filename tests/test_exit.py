@@ -411,7 +411,7 @@ def test_asyncio_run_cancels_what_is_scheduled_and_exit_does_not_wait_for_it(chi
         print("end")
     """)
     assert ended.out == ["begun", "cancelled", "end"], ended
-    assert ended.stderr == ""
+    assert ended.stderr == "cyevents WARNING\n"
 
 
 def test_emission_to_a_named_loop_that_has_ended_is_finished_at_exit(child):

@@ -394,6 +394,24 @@ def test_a_task_that_is_cancelled_before_it_starts_makes_no_noise(api, ns, run, 
     assert log == []
 
 
+def test_a_scheduled_handler_that_its_loop_cancels_is_told_of(api, ns, run, caplog):
+    @ns.on("x")
+    async def endless(sender):
+        await asyncio.Event().wait()
+
+    async def main():
+        ns.emit("x")
+        await asyncio.sleep(0)
+
+    run(main())
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("cyevents", "WARNING")
+    assert record.getMessage() == (
+        f"async handler {endless!r} of event 'x' was cancelled before it was done:"
+        " await drain_async() before its loop ends"
+    )
+
+
 # Context variables
 
 

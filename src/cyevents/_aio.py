@@ -140,7 +140,15 @@ class _Job:
         """See to its exception, which nobody awaits, and forget it."""
         try:
             self.coroutine.close()  # if it was cancelled before it began
-            error = None if task.cancelled() else task.exception()
+            if task.cancelled():  # nobody but its loop has it: it ends with handlers unfinished
+                _logger.warning(
+                    "async handler %r of event %r was cancelled before it was done: await drain_async() before its loop"
+                    " ends",
+                    self.handler,
+                    self.event.name,
+                )
+                return
+            error = task.exception()
             if error is None or isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop has raised those itself
                 return
             policy = self.event._error_policy()
