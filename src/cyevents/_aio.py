@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from . import _event
 from ._backend import Pending, consume
-from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result
+from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result, shown
 from ._loops import no_loop, running_trio
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class _Job:
     def give_up(self, why: object) -> None:
         """Say that it will not be run."""
         self.drop()
-        _logger.error("async handler %r of event %r is not run: %s", self.handler, self.event.name, why)
+        _logger.error("async handler %s of event %r is not run: %s", shown(self.handler), self.event.name, why)
 
 
 def _jobs_where(holds: Callable[[_Job], bool]) -> list[_Job]:
@@ -195,7 +195,7 @@ def _report(
     loop: Loop, error: BaseException, handler: Any, event: Event[Any], task: asyncio.Future[Any] | None
 ) -> None:
     """Hand an exception that nobody awaits to the loop's exception handler."""
-    who = "a handler" if handler is None else f"handler {handler!r}"
+    who = "a handler" if handler is None else f"handler {shown(handler)}"
     context: dict[str, Any] = {"message": f"{who} of event {event.name!r} failed", "exception": error}
     if task is not None:
         context["task"] = task
@@ -226,7 +226,7 @@ def use_loop(loop: Loop | None) -> None:
     """
     global _named_loop
     if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
-        raise TypeError(f"use_loop takes an asyncio event loop or None, not {loop!r}")
+        raise TypeError(f"use_loop takes an asyncio event loop or None, not {shown(loop)}")
     _named_loop = loop
 
 
@@ -267,7 +267,7 @@ def _run_background(loop: Loop) -> None:
         try:
             loop.run_forever()
         except BaseException as error:  # a handler raised SystemExit: the other handlers' loop goes on
-            _logger.error("handler in the background loop raised %r", error, exc_info=error)
+            _logger.error("handler in the background loop raised %s", shown(error), exc_info=error)
 
 
 def _log_exception(loop: Loop, context: dict[str, Any]) -> None:

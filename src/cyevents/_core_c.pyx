@@ -21,7 +21,7 @@ from _thread import RLock
 from _weakref import ref as weakref
 from types import BuiltinMethodType, GenericAlias, MethodDescriptorType, MethodType, MethodWrapperType, ModuleType
 
-from cyevents._common import ANY, Cancelled, drops_result_of, kind_of_result
+from cyevents._common import ANY, Cancelled, drops_result_of, kind_of_result, shown
 
 cdef extern from *:
     """
@@ -568,7 +568,7 @@ cdef Entry _make_entry(handler, bint weak, int flags, Place place):
             entry = Entry.__new__(Entry, target, _died_callback)
         except TypeError:
             raise TypeError(
-                f"{handler!r} cannot be held weakly: connect it with weak=False, and disconnect it when done"
+                f"{shown(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
             ) from None
         entry._flags = flags
         if function is not None:

@@ -26,7 +26,7 @@ from _thread import RLock
 from _weakref import ref as weakref
 from types import BuiltinMethodType, GenericAlias, MethodDescriptorType, MethodType, MethodWrapperType, ModuleType
 
-from ._common import ANY, GENERATOR, VALUE, AnySender, Cancelled, drops_result_of, kind_of_result
+from ._common import ANY, GENERATOR, VALUE, AnySender, Cancelled, drops_result_of, kind_of_result, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _make_entry(handler: Any, weak: bool, flags: int, place: Place) -> Entry:
             entry = Entry(target, _died)
         except TypeError:
             raise TypeError(
-                f"{handler!r} cannot be held weakly: connect it with weak=False, and disconnect it when done"
+                f"{shown(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
             ) from None
         entry.flags, entry.held = flags, None
         if function is not None:
@@ -662,7 +662,11 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                     continue
                 if result is False:
                     return handler
-                if type(result) in _PLAIN:
+                try:
+                    is_plain = type(result) in _PLAIN
+                except Exception:  # classes of its class have no hash
+                    is_plain = False
+                if is_plain:
                     results.append(result)
                     continue
                 kind = kind_of_result(result)

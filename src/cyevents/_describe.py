@@ -9,7 +9,7 @@ from inspect import unwrap
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from ._common import ANY, handler_name, short_repr
+from ._common import ANY, attribute, handler_name, is_a, short_repr, shown
 from ._namespace import Namespace, default_namespace
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ def describe(namespace: Namespace = default_namespace) -> Wiring:
         ('confirm', 5, "'ada'")
     """
     if not isinstance(namespace, Namespace):
-        raise TypeError(f"describe takes a Namespace, not {namespace!r}")
+        raise TypeError(f"describe takes a Namespace, not {shown(namespace)}")
     events = sorted(dict.copy(namespace).items())
     patterns = []
     for name, pattern in sorted(namespace._patterns.copy().items()):
@@ -320,34 +320,34 @@ def _wire(connection: Connection) -> Wire:
 
 
 def _policy(policy: Any) -> str | None:
-    return policy if policy is None or isinstance(policy, str) else handler_name(policy)
+    return policy if policy is None or type(policy) is str else handler_name(policy)
 
 
 def _code(function: Any) -> Code:
     """Name and place of what is called: through partials, methods, callable objects and `functools.wraps`."""
     inner = function
-    while isinstance(inner, partial):
-        inner = inner.func
-    if isinstance(inner, MethodType):
-        inner = inner.__func__
+    while is_a(inner, partial):
+        inner = attribute(inner, "func")
+    if is_a(inner, MethodType):
+        inner = attribute(inner, "__func__")
     try:
         inner = unwrap(inner)
-    except ValueError:  # it wraps itself
+    except Exception:  # it wraps itself, or fails to say
         pass
-    code = getattr(inner, "__code__", None)
-    if code is None and not isinstance(inner, type):
-        code = getattr(getattr(type(inner), "__call__", None), "__code__", None)  # noqa: B004
-    file, line = getattr(code, "co_filename", None), getattr(code, "co_firstlineno", None)
-    if not isinstance(file, str) or not isinstance(line, int):
+    code = attribute(inner, "__code__")
+    if code is None and not is_a(inner, type):
+        code = attribute(attribute(type(inner), "__call__"), "__code__")
+    file, line = attribute(code, "co_filename"), attribute(code, "co_firstlineno")
+    if type(file) is not str or type(line) is not int:
         file = line = None
-    module = getattr(inner, "__module__", None)
-    return Code(_named(function), module if isinstance(module, str) else None, file, line)
+    module = attribute(inner, "__module__")
+    return Code(_named(function), module if type(module) is str else None, file, line)
 
 
 def _named(function: Any) -> str:
     """Its qualified name; an object that has none is called by its class."""
-    name = handler_name(function) if isinstance(function, partial) else getattr(function, "__qualname__", None)
-    return name if isinstance(name, str) else f"{type(function).__qualname__} object"
+    name = handler_name(function) if is_a(function, partial) else attribute(function, "__qualname__")
+    return name if type(name) is str else f"{type(function).__qualname__} object"
 
 
 # How it is shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 
-from ._common import ANY, short_repr
+from ._common import ANY, is_a, plain, short_repr, shown
 from ._event import Event, Pattern, is_pattern
 from ._isolation import Isolation
 from ._namespace import Namespace, default_namespace, matcher
@@ -203,7 +203,7 @@ class Recorder:
         """
         __tracebackhide__ = True
         if times is not None and (type(times) is not int or times < 0):
-            raise TypeError(f"times must be a whole number from 0 on, or None, not {times!r}")
+            raise TypeError(f"times must be a whole number from 0 on, or None, not {shown(times)}")
         wanted = _Wanted(event, sender, args, kwargs, where)
         recorded = list(self)
         found = [emission for emission in recorded if not wanted.lacks(emission)]
@@ -241,10 +241,11 @@ class _Wanted:
         kwargs: dict[str, Any],
         where: Callable[..., object] | None,
     ) -> None:
-        if not isinstance(event, Event) and not (isinstance(event, str) and event):
-            raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {event!r}")
-        self.name: str = event.name if isinstance(event, Event) else event
-        self.event = event if isinstance(event, Event) else None
+        event = plain(event)
+        if not is_a(event, Event) and (type(event) is not str or not event):
+            raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {shown(event)}")
+        self.name: str = event if type(event) is str else event.name
+        self.event = None if type(event) is str else event
         self.sender = sender
         self.args = args
         self.kwargs = kwargs
@@ -347,7 +348,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _check_source(source: Any) -> None:
     if not isinstance(source, (Namespace, Event)) or isinstance(source, Pattern):
-        raise TypeError(f"a Namespace or an Event can be recorded, not {source!r}")
+        raise TypeError(f"a Namespace or an Event can be recorded, not {shown(source)}")
 
 
 def _forget(namespace: Namespace, pattern: Event[Any], handler: Callable[..., None], is_new: bool) -> None:
