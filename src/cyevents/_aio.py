@@ -74,7 +74,7 @@ def schedule(event: Event[Any], result: Any, kind: int, handler: Any, sender: An
     if not job.submit(loop, context):
         job.give_up("the background loop is closed")
     if _is_late:  # no exit hook will run any more
-        _drain_at_exit()
+        _drain_at_last()
 
 
 class _Job:
@@ -233,10 +233,12 @@ def use_loop(loop: Loop | None) -> None:
 # The background loop: one, on one daemon thread
 
 _background: dict[str, Loop] = {}  # a dict for its atomic setdefault
+_thread: threading.Thread | None = None  # that runs it
 _abandoned: list[object] = []  # a fork's copies of what is the parent's: never run, never closed
 
 
 def _background_loop() -> Loop:
+    global _thread
     loop = _background.get("loop")
     if loop is not None:
         return loop
@@ -247,7 +249,8 @@ def _background_loop() -> Loop:
         return loop
     loop.set_exception_handler(_log_exception)
     try:
-        threading.Thread(target=_run_background, args=(loop,), name="cyevents", daemon=True).start()
+        _thread = threading.Thread(target=_run_background, args=(loop,), name="cyevents", daemon=True)
+        _thread.start()
     except RuntimeError as error:  # some Pythons start no threads at exit
         _background.pop("loop", None)
         loop.close()
@@ -263,7 +266,7 @@ def _background_jobs(loop: Loop | None) -> list[_Job]:
 
 def _run_background(loop: Loop) -> None:
     asyncio.set_event_loop(loop)
-    while True:
+    while _background.get("loop") is loop:
         try:
             loop.run_forever()
         except BaseException as error:  # a handler raised SystemExit: the other handlers' loop goes on
@@ -301,6 +304,29 @@ def _drain_at_last() -> None:
     global _is_late
     _is_late = True
     _drain_at_exit()
+    if _thread is not None and _is_subinterpreter():
+        _end_background(_thread)
+
+
+def _is_subinterpreter() -> bool:
+    try:
+        if sys.version_info >= (3, 13):
+            import _interpreters as interpreters
+        else:
+            import _xxsubinterpreters as interpreters
+    except ImportError:  # this Python has none
+        return False
+    return bool(interpreters.get_current() != interpreters.get_main())
+
+
+def _end_background(thread: threading.Thread) -> None:
+    """End the background loop: before Python 3.14 a subinterpreter that ends with a thread ends the whole process."""
+    loop = _background.pop("loop", None)
+    if loop is not None:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(max(0.0, EXIT_LIMIT - _waited_at_exit))
+        if not thread.is_alive():
+            loop.close()
 
 
 try:
@@ -609,8 +635,8 @@ class _Emission(Pending):
             for task in self.tasks:
                 if task.exception() is not None:
                     return False
-        except (asyncio.InvalidStateError, asyncio.CancelledError):  # it is not done, or was cancelled
-            return False
+        except (Exception, asyncio.CancelledError):  # it is not done, or was cancelled. In a subinterpreter of
+            return False  # Python 3.11 it is the main one's InvalidStateError
         for place, task in zip(self.places, self.tasks, strict=True):
             value = task.result()
             if value is False or type(value) is _Consumed:
