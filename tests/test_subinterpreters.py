@@ -1,4 +1,4 @@
-"""Subinterpreters, with a GIL of their own and without: which core serves there, and that it serves well, to the end."""
+"""Subinterpreters, with a GIL of their own and without: which core serves there, and how well, to the end."""
 
 import functools
 import importlib.util
