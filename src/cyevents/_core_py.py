@@ -22,11 +22,11 @@ The core knows nothing of names, patterns or asyncio: it calls the methods under
 from __future__ import annotations
 
 import sys
-from _thread import RLock
 from _weakref import ref as weakref
 from types import BuiltinMethodType, GenericAlias, MethodDescriptorType, MethodType, MethodWrapperType, ModuleType
 
 from ._common import ANY, GENERATOR, VALUE, AnySender, Cancelled, drops_result_of, kind_of_result, shown
+from ._lock import lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ HELD = 128  # it is held strongly
 # Results of these very types are values: no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
 
-lock = RLock()
 _dead: list[tuple[EventCore, Entry | Ref, bool]] = []  # who, in which event's tables, and whether to log it
 _last_serial = 0
 _last_code: object = None  # where the newest entry was connected: the caller's code and instruction in it
