@@ -709,7 +709,7 @@ def test_a_fork_before_the_first_need(child):
 
 @forks
 def test_a_worker_process_that_is_forked_while_the_background_loop_runs(child):
-    """Python 3.12 and later warn whoever forks where threads run, as the background loop's is one; nothing else does."""
+    """Python 3.12 and later warn whoever forks where threads run, as that of the loop does; nothing else is said."""
     ended = child("""
         import multiprocessing, warnings
         from cyevents import Event
@@ -743,6 +743,7 @@ def test_a_worker_process_that_is_forked_while_the_background_loop_runs(child):
 
 
 @forks
+@pytest.mark.skipif(not THREADS_AT_EXIT, reason="this Python cannot fork at exit")
 def test_a_fork_at_exit(child):
     ended = child(
         FORK

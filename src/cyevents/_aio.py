@@ -12,6 +12,7 @@ import threading
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
+from importlib import import_module
 from time import monotonic
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -310,10 +311,7 @@ def _drain_at_last() -> None:
 
 def _is_subinterpreter() -> bool:
     try:
-        if sys.version_info >= (3, 13):
-            import _interpreters as interpreters
-        else:
-            import _xxsubinterpreters as interpreters
+        interpreters: Any = import_module("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
     except ImportError:  # this Python has none
         return False
     return bool(interpreters.get_current() != interpreters.get_main())

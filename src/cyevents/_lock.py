@@ -8,16 +8,16 @@ from _thread import RLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Any
 
 
-class Lock(RLock):
+class Lock(RLock):  # type: ignore[misc]
     """What is held for a few dict operations, and never while user code runs."""
 
     __slots__ = ()
 
 
-class LastLock(Lock):
+class LastLock(Lock):  # type: ignore[misc]
     """What the lock is from the exit hooks on.
 
     When the interpreter is finalized its daemon threads never run again, and one of them may have stopped in the middle
@@ -26,9 +26,10 @@ class LastLock(Lock):
 
     __slots__ = ()
 
-    def __enter__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> bool:  # no globals are left
-        if is_finalizing() and not self._is_owned():  # type: ignore[attr-defined]
-            self._at_fork_reinit()  # type: ignore[attr-defined]
+    def __enter__(self, is_finalizing: Any = sys.is_finalizing) -> bool:  # type: ignore[override]  # no globals are left
+        lock: Any = self
+        if is_finalizing() and not lock._is_owned():
+            lock._at_fork_reinit()
         return self.acquire()
 
 
