@@ -40,7 +40,7 @@ class Ended:
 def child(backend):
     """Run a script in a child process, all warnings errors."""
 
-    def run(script, status=0, prelude=PRELUDE):
+    def run(script, status=0, prelude=PRELUDE, quiet=True):
         process = subprocess.run(
             [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(script)],
             env={**os.environ, "CYEVENTS_PURE_PYTHON": {"cython": "0", "python": "1"}[backend]},
@@ -51,7 +51,7 @@ def child(backend):
         ended = Ended(process)
         assert ended.status == status, ended
         for bad in ("never awaited", "was destroyed but it is pending", "Exception ignored", "Fatal Python error"):
-            assert bad not in ended.stderr, ended
+            assert bad not in ended.stderr or not quiet, ended
         return ended
 
     return run
@@ -374,6 +374,209 @@ def test_emission_of_a_finalizer_at_shutdown_does_not_crash(child, before):
     assert told == 1, ended  # nothing is given up in silence
 
 
+LATE = """
+import os, sys
+from cyevents import Event, emit, event
+
+def sync(sender, write=os.write):
+    write(1, b"sync\\n")
+
+def generator(sender, write=os.write):
+    write(1, b"generator\\n")
+    yield 1
+
+async def slow(sender): pass
+
+class Late:
+    def __init__(self):
+        self.events = [event("x"), Event("alone")]
+        self.handlers = [sync, generator, slow]
+        for each in self.events:
+            for handler in self.handlers:
+                each.connect(handler)
+                each.connect(handler, sender="me")
+
+    def __del__(self, emit=emit, write=os.write, Exception=Exception, finalizing=sys.is_finalizing):
+        assert finalizing()
+        one, other = self.events
+        sync, generator, slow = self.handlers
+        for use in [
+            lambda: emit("x"),
+            lambda: one.emit("me"),
+            lambda: other.emit(sender="me"),
+            lambda: [value.close() for _, value in one.send(1) if value is not None],
+            lambda: one.connect(sync, priority=1),
+            lambda: one.connect(sync, "another"),
+            lambda: one.emit("another"),
+            lambda: one.subscribe(generator).cancel(),
+            lambda: one.disconnect(sync),
+            lambda: one.handlers,
+            lambda: one.clear(),
+            lambda: repr(one),
+        ]:
+            try:
+                use()
+            except Exception:  # of modules that have been cleared
+                pass
+        write(1, b"end\\n")
+"""
+
+
+def test_a_finalizer_may_use_all_while_modules_are_being_cleared(child):
+    """It is called before this package is cleared: nothing fails, and async handlers are given up with a word."""
+    ended = child(
+        """
+        import types
+        sys.modules["late"] = late = types.ModuleType("late")
+        late.late = Late()
+        del late
+    """,
+        prelude=LATE.replace("except Exception:", "except ArithmeticError:"),
+    )
+    assert ended.out.count("sync") >= 4, ended
+    assert ended.out.count("generator") >= 3, ended
+    assert ended.out[-1] == "end", ended
+    assert ended.stderr.count("is not run") >= 3, ended
+
+
+def test_a_finalizer_may_use_all_when_the_globals_of_this_package_are_gone(child):
+    """What is left of it works or raises: nothing crashes, hangs or is awaited for ever."""
+    ended = child("sys.late = Late()  # the module sys is cleared at the very last", prelude=LATE, quiet=False)
+    assert ended.out[-1] == "end", ended
+
+
+def test_a_finalizer_does_not_wait_for_a_thread_that_never_runs_again(child):
+    ended = child(
+        """
+        import time, types
+        from cyevents import Event
+        from cyevents._backend import lock
+
+        def change():
+            with lock:  # as in the middle of a change
+                begun.set()
+                time.sleep(1000)
+
+        class Late:
+            def __del__(self, event=Event("x"), namespace=default_namespace, write=os.write):
+                event.connect(write, weak=False)
+                subscription = event.subscribe(len)
+                with event.muted():
+                    namespace.event("new")
+                del namespace["new"]
+                write(1, b"%d\\n" % (event.disconnect(write) + subscription.cancel()))
+
+        begun = threading.Event()
+        sys.modules["late"] = late = types.ModuleType("late")
+        late.late = Late()
+        del late
+        threading.Thread(target=change, daemon=True).start()
+        begun.wait()
+    """,
+        prelude=PRELUDE + "from cyevents import default_namespace\n",
+    )
+    assert ended.out == ["2"], ended
+
+
+def test_daemon_threads_that_emit_while_the_interpreter_exits(child):
+    """Sync handlers are called until the threads are stopped; async ones are waited for, for as long as they may be."""
+    ended = child("""
+        import cyevents._aio
+        from cyevents import Event
+        cyevents._aio.EXIT_LIMIT = 0.3
+        logging.disable()
+        event, begun = Event("x"), threading.Semaphore(0)
+
+        @event.connect
+        def sync(sender): return sender
+
+        @event.connect
+        async def quick(sender): await asyncio.sleep(0)
+
+        @event.connect
+        def generator(sender): yield sender
+
+        def work():
+            def another(sender): pass
+            for number in range(100):
+                event.emit(number)
+            begun.release()
+            while True:
+                event.emit(number)
+                event.connect(another, sender=number)
+                event.disconnect(another)
+                time.sleep(0)
+
+        import time
+        for _ in range(4):
+            threading.Thread(target=work, daemon=True).start()
+        for _ in range(4):
+            begun.acquire()
+        print("end")
+    """)
+    assert ended.out == ["end"], ended
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_threads_that_emit_to_sync_handlers_while_the_interpreter_exits(child, daemon):
+    ended = child(f"""
+        from cyevents import Event
+        event, counts, begun = Event("x"), [0] * 4, threading.Semaphore(0)
+
+        @event.connect
+        def count(number, ended): counts[number] += 1
+
+        def work(number):
+            begun.release()
+            threading.main_thread().join({daemon} and 0)
+            turn = 0
+            while {daemon} or turn < 3000:
+                event.emit(number, turn)
+                turn += 1
+
+        for number in range(4):
+            threading.Thread(target=work, args=[number], daemon={daemon}).start()
+        for _ in range(4):
+            begun.acquire()
+        atexit.register(lambda: print(counts if not {daemon} else "end"))
+    """)
+    assert ended.out == ["end" if daemon else "[3000, 3000, 3000, 3000]"], ended
+
+
+def test_threads_that_outlive_main_lose_no_async_handler(child):
+    """Each is finished; where no thread can be started any more, given up with a word each."""
+    ended = child("""
+        def worker():
+            threading.main_thread().join()
+            for number in range(20):
+                emit("slow", number)
+
+        emit("slow", "before")
+        drain()
+        for _ in range(3):
+            threading.Thread(target=worker).start()
+    """)
+    assert sorted(ended.out) == sorted(["done before", *[f"done {number}" for number in range(20)] * 3]), ended
+
+
+@pytest.mark.parametrize("registered", ["before", "after"])
+def test_all_ways_of_emitting_in_atexit(child, registered):
+    """In a hook that was registered before this package's own, and so runs after them, and in a later one."""
+    hook = textwrap.dedent("""
+        def hook():
+            from cyevents import emit, event
+            event("sync").connect(print, weak=False)
+            event("sync").connect(generator := (lambda sender: (yield sender)))
+            print(emit("sync", "sync"), event("sync").send(1)[1][0] is generator)
+            with event("sync").muted():
+                print(emit("sync"))
+        atexit.register(hook)
+    """)
+    first, last = (hook, "") if registered == "before" else ("", hook)
+    ended = child(last, prelude=f"import atexit\n{first}\n{PRELUDE}\nemit('slow', 1)\n")
+    assert sorted(ended.out) == ["1", "[['sync']] True", "[]", "done 1", "sync"], ended
+
+
 def test_handlers_that_die_after_the_modules_are_cleared_die_in_silence(child):
     """As functions do on free-threaded Pythons, when they have been frozen."""
     ended = child("""
@@ -522,3 +725,60 @@ def test_a_fork_before_the_first_need(child):
     """)
     )
     assert ended.out == ["done in the child", "True", "0", "done in the parent"], ended
+
+
+@forks
+def test_a_worker_process_that_is_forked_while_the_background_loop_runs(child):
+    """Python 3.12 and later warn whoever forks where threads run, as that of the loop does; nothing else is said."""
+    ended = child("""
+        import multiprocessing, warnings
+        from cyevents import Event
+
+        def work():
+            def other(sender): return "called"
+            event.connect(other)
+            print(event.emit("here"))
+            emit("slow", "in the worker")
+            print(drain(30))
+            sys.stdout.flush()
+
+        event = Event("x")
+        emit("slow", "before")
+        drain()
+        emit("slow", "meanwhile")
+        sys.stdout.flush()
+        context = multiprocessing.get_context("fork")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            worker = context.Process(target=work)
+            worker.start()
+            worker.join()
+        told = [str(warning.message).partition(",")[0] for warning in caught]
+        assert told in ([], [f"This process (pid={os.getpid()}) is multi-threaded"]), told
+        assert len(told) == (sys.version_info >= (3, 12)) or sys.platform != "linux"
+        print(worker.exitcode, event.emit("there"))
+    """)
+    expected = ["['called']", "0 []", "True", "done before", "done in the worker", "done meanwhile"]
+    assert sorted(ended.out) == sorted(expected), ended
+
+
+@forks
+@pytest.mark.skipif(not THREADS_AT_EXIT, reason="this Python cannot fork at exit")
+def test_a_fork_at_exit(child):
+    ended = child(
+        FORK
+        + textwrap.dedent("""
+        def at_exit():
+            emit("slow", "in the parent")
+            print(fork(in_child))
+
+        def in_child():
+            from cyevents import event
+            event("x").connect(str, weak=False)
+            print(emit("x", "in the child"))
+
+        atexit.register(at_exit)
+    """)
+    )
+    assert ended.out[:2] == ["['in the child']", "0"], ended
+    assert finished_or_logged(ended), ended

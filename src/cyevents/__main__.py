@@ -295,10 +295,20 @@ def _info() -> dict[str, str | bool]:
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "executable": sys.executable or "",
-        "platform": platform.platform(),
+        "platform": _platform(),
         "free_threaded_build": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "gil_enabled": bool(gil_enabled()),
     }
+
+
+def _platform() -> str:
+    import platform
+    import sysconfig
+
+    try:
+        return platform.platform()
+    except RuntimeError:  # Python 3.11 asks another process, which some subinterpreters may not start
+        return sysconfig.get_platform()
 
 
 def _print_info(as_json: bool) -> None:

@@ -13,13 +13,14 @@ from collections.abc import Coroutine
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
+from importlib import import_module
 from time import monotonic
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from . import _event
 from ._backend import Pending, consume
-from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result
+from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result, shown
 from ._loops import no_loop, running_trio
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def schedule(event: Event[Any], result: Any, kind: int, handler: Any, sender: An
     if not job.submit(loop, context):
         job.give_up("the background loop is closed")
     if _is_late:  # no exit hook will run any more
-        _drain_at_exit()
+        _drain_at_last()
 
 
 class _Job:
@@ -173,7 +174,7 @@ class _Job:
     def give_up(self, why: object) -> None:
         """Say that it will not be run."""
         self.drop()
-        _logger.error("async handler %r of event %r is not run: %s", self.handler, self.event.name, why)
+        _logger.error("async handler %s of event %r is not run: %s", shown(self.handler), self.event.name, why)
 
 
 def _jobs_where(holds: Callable[[_Job], bool]) -> list[_Job]:
@@ -205,7 +206,7 @@ def _report(
     loop: Loop, error: BaseException, handler: Any, event: Event[Any], task: asyncio.Future[Any] | None
 ) -> None:
     """Hand an exception that nobody awaits to the loop's exception handler."""
-    who = "a handler" if handler is None else f"handler {handler!r}"
+    who = "a handler" if handler is None else f"handler {shown(handler)}"
     context: dict[str, Any] = {"message": f"{who} of event {event.name!r} failed", "exception": error}
     if task is not None:
         context["task"] = task
@@ -236,17 +237,19 @@ def use_loop(loop: Loop | None) -> None:
     """
     global _named_loop
     if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
-        raise TypeError(f"use_loop takes an asyncio event loop or None, not {loop!r}")
+        raise TypeError(f"use_loop takes an asyncio event loop or None, not {shown(loop)}")
     _named_loop = loop
 
 
 # The background loop: one, on one daemon thread
 
 _background: dict[str, Loop] = {}  # a dict for its atomic setdefault
+_thread: threading.Thread | None = None  # that runs it
 _abandoned: list[object] = []  # a fork's copies of what is the parent's: never run, never closed
 
 
 def _background_loop() -> Loop:
+    global _thread
     loop = _background.get("loop")
     if loop is not None:
         return loop
@@ -257,7 +260,8 @@ def _background_loop() -> Loop:
         return loop
     loop.set_exception_handler(_log_exception)
     try:
-        threading.Thread(target=_run_background, args=(loop,), name="cyevents", daemon=True).start()
+        _thread = threading.Thread(target=_run_background, args=(loop,), name="cyevents", daemon=True)
+        _thread.start()
     except RuntimeError as error:  # some Pythons start no threads at exit
         _background.pop("loop", None)
         loop.close()
@@ -273,11 +277,11 @@ def _background_jobs(loop: Loop | None) -> list[_Job]:
 
 def _run_background(loop: Loop) -> None:
     asyncio.set_event_loop(loop)
-    while True:
+    while _background.get("loop") is loop:
         try:
             loop.run_forever()
         except BaseException as error:  # a handler raised SystemExit: the other handlers' loop goes on
-            _logger.error("handler in the background loop raised %r", error, exc_info=error)
+            _logger.error("handler in the background loop raised %s", shown(error), exc_info=error)
 
 
 def _log_exception(loop: Loop, context: dict[str, Any]) -> None:
@@ -313,6 +317,26 @@ def _drain_at_last() -> None:
     global _is_late
     _is_late = True
     _drain_at_exit()
+    if _thread is not None and _is_subinterpreter():
+        _end_background(_thread)
+
+
+def _is_subinterpreter() -> bool:
+    try:
+        interpreters: Any = import_module("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
+    except ImportError:  # this Python has none
+        return False
+    return bool(interpreters.get_current() != interpreters.get_main())
+
+
+def _end_background(thread: threading.Thread) -> None:
+    """End the background loop: before Python 3.14 a subinterpreter that ends with a thread ends the whole process."""
+    loop = _background.pop("loop", None)
+    if loop is not None:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(max(0.0, EXIT_LIMIT - _waited_at_exit))
+        if not thread.is_alive():
+            loop.close()
 
 
 try:
@@ -626,8 +650,8 @@ class _Emission(Pending):
             for task in self.tasks:
                 if task.exception() is not None:
                     return False
-        except (asyncio.InvalidStateError, asyncio.CancelledError):  # it is not done, or was cancelled
-            return False
+        except (Exception, asyncio.CancelledError):  # it is not done, or was cancelled. In a subinterpreter of
+            return False  # Python 3.11 it is the main one's InvalidStateError
         for place, task in zip(self.places, self.tasks, strict=True):
             value = task.result()
             if value is False or type(value) is _Consumed:

@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._aio import _as_coroutine, _Consumed, _Emission, _logger
 from ._backend import consume
-from ._common import GENERATOR, VALUE, kind_of_result
+from ._common import GENERATOR, VALUE, kind_of_result, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -120,7 +120,7 @@ class AnyioEmission(_Emission):
 
     def report(self, error: BaseException, handler: Any, task: Any) -> None:
         """Tell of an exception that is not raised, since another was before it: there is no loop to hand it to."""
-        who = "a handler" if handler is None else f"handler {handler!r}"
+        who = "a handler" if handler is None else f"handler {shown(handler)}"
         _logger.error("%s of event %r failed", who, self.event.name, exc_info=error)
 
 

@@ -9,7 +9,7 @@ from inspect import unwrap
 from types import MethodType
 from typing import Any
 
-from ._common import handler_name
+from ._common import attribute, handler_name, is_a
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +37,28 @@ class Code:
 def code_of(function: Any) -> Code:
     """Name and place of what is called: through partials, methods, callable objects and `functools.wraps`."""
     inner = function
-    while isinstance(inner, partial):
-        inner = inner.func
-    if isinstance(inner, MethodType):
-        inner = inner.__func__
+    while is_a(inner, partial):
+        inner = attribute(inner, "func")
+    if is_a(inner, MethodType):
+        inner = attribute(inner, "__func__")
     try:
         inner = unwrap(inner)
-    except ValueError:  # it wraps itself
+    except Exception:  # it wraps itself, or fails to say
         pass
-    code = getattr(inner, "__code__", None)
-    if code is None and not isinstance(inner, type):
-        code = getattr(getattr(type(inner), "__call__", None), "__code__", None)  # noqa: B004
-    file, line = getattr(code, "co_filename", None), getattr(code, "co_firstlineno", None)
-    if not isinstance(file, str) or not isinstance(line, int):
+    code = attribute(inner, "__code__")
+    if code is None and not is_a(inner, type):
+        code = attribute(attribute(type(inner), "__call__"), "__code__")
+    file, line = attribute(code, "co_filename"), attribute(code, "co_firstlineno")
+    if type(file) is not str or type(line) is not int:
         file = line = None
-    module = getattr(inner, "__module__", None)
-    return Code(_named(function), module if isinstance(module, str) else None, file, line)
+    module = attribute(inner, "__module__")
+    return Code(_named(function), module if type(module) is str else None, file, line)
 
 
 def _named(function: Any) -> str:
     """Its qualified name; an object that has none is called by its class."""
-    name = handler_name(function) if isinstance(function, partial) else getattr(function, "__qualname__", None)
-    return name if isinstance(name, str) else f"{type(function).__qualname__} object"
+    name = handler_name(function) if is_a(function, partial) else attribute(function, "__qualname__")
+    return name if type(name) is str else f"{type(function).__qualname__} object"
 
 
 def last_part(name: str) -> str:

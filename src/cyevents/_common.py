@@ -73,13 +73,45 @@ class Cancelled(list["Any"]):
         return type(self), (list(self), self.handler, self.event)
 
 
+# Handlers, senders and whatever else is passed in may be anything: what they say of themselves may raise.
+
+
+def attribute(value: Any, name: str) -> Any:
+    """An attribute of what may be anything: None if it has none, or fails to say."""
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None
+
+
+def is_a(value: object, cls: type) -> bool:
+    """Whether what may be anything is an instance of a class, or says so."""
+    try:
+        return isinstance(value, cls)
+    except Exception:
+        return False
+
+
+def plain(value: Any) -> Any:
+    """A string as a `str` and nothing else, whatever its class makes of it; anything else as it is."""
+    return str.__str__(value) if issubclass(type(value), str) else value
+
+
 def handler_name(handler: object) -> str:
     """The name by which messages speak of a handler: its qualified name, or what `repr` says."""
-    name = getattr(handler, "__qualname__", None)
-    if isinstance(name, str):
+    name = plain(attribute(handler, "__qualname__"))
+    if type(name) is str:
         return name
-    name = getattr(getattr(handler, "func", None), "__qualname__", None)
-    return f"partial of {name}" if isinstance(name, str) else repr(handler)
+    name = plain(attribute(attribute(handler, "func"), "__qualname__"))
+    return f"partial of {name}" if type(name) is str else shown(handler)
+
+
+def shown(value: object) -> str:
+    """The `repr` of what may be anything: of one whose own fails, that which every object has."""
+    try:
+        return str.__str__(repr(value))
+    except Exception:
+        return object.__repr__(value)
 
 
 def short_repr(value: object, limit: int) -> str:
@@ -89,7 +121,10 @@ def short_repr(value: object, limit: int) -> str:
     shortener = reprlib.Repr()
     shortener.maxstring = shortener.maxother = shortener.maxlong = limit
     shortener.maxtuple = shortener.maxlist = shortener.maxdict = shortener.maxset = shortener.maxfrozenset = 12
-    return shortener.repr(value)
+    try:
+        return shortener.repr(value)
+    except Exception:  # it is called a list, say, and is none
+        return object.__repr__(value)
 
 
 def error_line(error: BaseException) -> str:
@@ -141,9 +176,8 @@ def kind_of_result(result: object) -> int:
     if _has(cls, "__await__"):
         return AWAITABLE
     if _has(cls, "send", "throw", "__next__"):
-        code = getattr(result, "gi_code", None)
-        marked = getattr(code, "co_flags", 0) & _CO_ITERABLE_COROUTINE
-        return AWAITABLE if marked else GENERATOR
+        flags = attribute(attribute(result, "gi_code"), "co_flags")
+        return AWAITABLE if type(flags) is int and flags & _CO_ITERABLE_COROUTINE else GENERATOR
     return ASYNC_GENERATOR if _has(cls, "asend", "athrow", "__anext__") else VALUE
 
 

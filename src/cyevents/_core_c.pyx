@@ -17,11 +17,11 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
-from _thread import RLock
 from _weakref import ref as weakref
 from types import BuiltinMethodType, GenericAlias, MethodDescriptorType, MethodType, MethodWrapperType, ModuleType
 
-from cyevents._common import ANY, Cancelled, drops_result_of, kind_of_result
+from cyevents._common import ANY, Cancelled, drops_result_of, kind_of_result, shown
+from cyevents._lock import lock
 
 cdef extern from *:
     """
@@ -126,6 +126,14 @@ cdef extern from *:
         return type->tp_iternext == NULL && (async == NULL || (async->am_await == NULL && async->am_anext == NULL));
     }
 
+    static inline int cye_is_finalizing(void) {
+    #if PY_VERSION_HEX >= 0x030D0000
+        return Py_IsFinalizing();
+    #else
+        return _Py_IsFinalizing();
+    #endif
+    }
+
     /* Whether a keyword's name is `name`, which is interned; as nearly all names are. */
     static inline int cye_is_name(PyObject *keyword, PyObject *name) {
         if (keyword == name) return 1;
@@ -187,6 +195,7 @@ cdef extern from *:
     str cye_qualname(PyObject *function)
     bint cye_first_is(PyObject *function, PyObject *name) noexcept
     bint cye_is_value(PyObject *result) noexcept
+    bint cye_is_finalizing() noexcept
     bint cye_is_name(PyObject *keyword, PyObject *name) noexcept
     object cye_frame()
     object cye_take_raised()
@@ -297,9 +306,10 @@ cdef enum:
 cdef enum:
     ROOM = 12  # arguments for which there is room on the C stack
 
-lock = RLock()
 cdef object _acquire = lock.acquire  # a with statement costs three times as much, and needs memory at its end
 cdef object _release = lock.release
+cdef object _is_owned = lock._is_owned
+cdef object _take_away = lock._at_fork_reinit
 cdef list _dead = []  # who, in which event's tables, and whether to log it
 cdef Newest _newest = Newest()
 cdef object _SENDER = "sender"
@@ -373,6 +383,14 @@ cdef _bury(Entry entry):
     home = entry.place.home()
     if home is not None:
         _dead.append((home, entry, False))
+
+
+cdef int take_lock() except -1:
+    """Take the lock: at exit, from a daemon thread that will never run again, as `LastLock` does."""
+    if cye_is_finalizing() and not _is_owned():
+        _take_away()
+    _acquire()
+    return 0
 
 
 cpdef sweep():
@@ -576,7 +594,7 @@ cdef Entry _make_entry(handler, bint weak, int flags, Place place):
             entry = Entry.__new__(Entry, target, _died_callback)
         except TypeError:
             raise TypeError(
-                f"{handler!r} cannot be held weakly: connect it with weak=False, and disconnect it when done"
+                f"{shown(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
             ) from None
         entry._flags = flags
         if function is not None:
@@ -1100,7 +1118,7 @@ cdef class EventCore:
             code = cye_frame_code(<PyObject *>frame)
             instruction = cye_frame_instruction(<PyObject *>frame)
         cdef list trash = []
-        _acquire()
+        take_lock()
         try:
             with cython.critical_section(_newest):
                 _newest.code, code = code, _newest.code
@@ -1278,7 +1296,7 @@ cdef class EventCore:
         """Remove this very connection; return whether it still stood."""
         cdef list trash = []
         cdef bint removed = False
-        _acquire()
+        take_lock()
         try:
             removed = self._remove(entry, trash)
         finally:
@@ -1294,7 +1312,7 @@ cdef class EventCore:
         key = handler_key(handler)
         cdef list trash = []
         cdef bint removed = False
-        _acquire()
+        take_lock()
         try:
             if sender is ANY:
                 groups = [self._any, *self._groups.values()]
@@ -1316,7 +1334,7 @@ cdef class EventCore:
         cdef Group group
         cdef Entry entry
         cdef list trash = []
-        _acquire()
+        take_lock()
         try:
             for group in [self._any, *self._groups.values()]:
                 for entry in list(group.entries.values()):
@@ -1331,7 +1349,7 @@ cdef class EventCore:
         cdef Group group
         cdef Entry current
         cdef list trash = []
-        _acquire()
+        take_lock()
         try:
             group = self._group_of(entry.place.key)
             current = None if group is None else cye_get(group.entries, entry.handler_key)
@@ -1354,7 +1372,7 @@ cdef class EventCore:
         """Mute handlers, or the whole event by the key None (`by` 1), or let them be heard again (`by` -1)."""
         cdef list trash = []
         cdef Py_ssize_t done = 0
-        _acquire()
+        take_lock()
         try:
             try:
                 for key in keys:

@@ -22,11 +22,11 @@ The core knows nothing of names, patterns or asyncio: it calls the methods under
 from __future__ import annotations
 
 import sys
-from _thread import RLock
 from _weakref import ref as weakref
 from types import BuiltinMethodType, GenericAlias, MethodDescriptorType, MethodType, MethodWrapperType, ModuleType
 
-from ._common import ANY, GENERATOR, VALUE, AnySender, Cancelled, drops_result_of, kind_of_result
+from ._common import ANY, GENERATOR, VALUE, AnySender, Cancelled, drops_result_of, kind_of_result, shown
+from ._lock import lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +83,6 @@ WATCHED = 2  # there is an observer
 # Results of these very types are values: no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
 
-lock = RLock()
 _dead: list[tuple[EventCore, Entry | Ref, bool]] = []  # who, in which event's tables, and whether to log it
 _last_serial = 0
 _last_code: object = None  # where the newest entry was connected: the caller's code and instruction in it
@@ -308,7 +307,7 @@ def _make_entry(handler: Any, weak: bool, flags: int, place: Place) -> Entry:
             entry = Entry(target, _died)
         except TypeError:
             raise TypeError(
-                f"{handler!r} cannot be held weakly: connect it with weak=False, and disconnect it when done"
+                f"{shown(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
             ) from None
         entry.flags, entry.held = flags, None
         if function is not None:
@@ -712,7 +711,11 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                     continue
                 if result is False:
                     return handler
-                if type(result) in _PLAIN:
+                try:
+                    is_plain = type(result) in _PLAIN
+                except Exception:  # classes of its class have no hash
+                    is_plain = False
+                if is_plain:
                     results.append(result)
                     continue
                 kind = kind_of_result(result)

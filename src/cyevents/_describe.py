@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._code import Code, code_of, last_part
-from ._common import ANY, handler_name, short_repr
+from ._common import ANY, handler_name, short_repr, shown
 from ._namespace import Namespace, default_namespace
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ def describe(namespace: Namespace = default_namespace) -> Wiring:
         ('confirm', 5, "'ada'")
     """
     if not isinstance(namespace, Namespace):
-        raise TypeError(f"describe takes a Namespace, not {namespace!r}")
+        raise TypeError(f"describe takes a Namespace, not {shown(namespace)}")
     events = sorted(dict.copy(namespace).items())
     patterns = []
     for name, pattern in sorted(namespace._patterns.copy().items()):
@@ -295,7 +295,7 @@ def _wire(connection: Connection) -> Wire:
 
 
 def _policy(policy: Any) -> str | None:
-    return policy if policy is None or isinstance(policy, str) else handler_name(policy)
+    return policy if policy is None or type(policy) is str else handler_name(policy)
 
 
 # How it is shown

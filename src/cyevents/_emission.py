@@ -60,7 +60,7 @@ class Emission(_Parametrised[SenderT]):
         return call_text(self.event.name, self.sender, self.args, self.kwargs)
 
 
-def shown(value: object) -> str:
+def brief(value: object) -> str:
     """The `repr` of what is given with an emission, shortened."""
     return short_repr(value, 160)
 
@@ -69,7 +69,7 @@ def call_text(name: str, sender: object, args: tuple[object, ...], kwargs: dict[
     """An emission as one writes it, what is given with it shortened."""
     given = [repr(name)]
     if sender is not ANY or args:
-        given.append(shown(sender))
-    given += [shown(value) for value in args]
-    given += [f"{keyword}={shown(value)}" for keyword, value in kwargs.items()]
+        given.append(brief(sender))
+    given += [brief(value) for value in args]
+    given += [f"{keyword}={brief(value)}" for keyword, value in kwargs.items()]
     return f"emit({', '.join(given)})"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from types import GenericAlias
+from types import FunctionType, GenericAlias
 
 from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, handler_key
-from ._common import ANY, AnySender, handler_name
+from ._common import ANY, AnySender, handler_name, plain, shown
 from ._handlers import is_unbound_method, kind_of
 
 TYPE_CHECKING = False
@@ -94,7 +94,7 @@ class Event(EventCore[SenderT, ArgsP]):
         """Note what the event is emitted with, if handlers are to be checked against it."""
         if signature is not None and not callable(signature):
             raise TypeError(
-                f"signature must be a function that takes what the event is emitted with, not {signature!r}"
+                f"signature must be a function that takes what the event is emitted with, not {shown(signature)}"
             )
         if check:
             from . import _signatures
@@ -156,9 +156,7 @@ class Event(EventCore[SenderT, ArgsP]):
             flags |= WITH_EVENT
         if thread and kind_of(receiver) in ("sync", "generator"):
             flags |= THREAD
-        name = getattr(receiver, "__qualname__", None)
-        if type(name) is not str:
-            name = handler_name(receiver)
+        name = receiver.__qualname__ if type(receiver) is FunctionType else handler_name(receiver)
         added = self._connect(receiver, sender, weak, priority, condition, flags, name, frame)
         if is_unbound_method(receiver):
             _warn(
@@ -568,7 +566,8 @@ class Event(EventCore[SenderT, ArgsP]):
             if close is not None:
                 close()
             if sys.stderr is not None:  # and no logging can be had
-                print(f"cyevents: async handler {handler!r} of {self._name!r} is not run: {error}", file=sys.stderr)
+                what = f"async handler {shown(handler)} of {self._name!r}"
+                print(f"cyevents: {what} is not run: {error}", file=sys.stderr)
         else:
             aio.schedule(self, result, kind, handler, sender)
 
@@ -764,7 +763,7 @@ class Connection:
     def __repr__(self) -> str:
         said = [handler_name(self.handler), self.kind]
         if self.sender is not ANY:
-            said.append(f"sender={self.sender!r}")
+            said.append(f"sender={shown(self.sender)}")
         if self.priority:
             said.append(f"priority={self.priority}")
         if self.condition is not None:
@@ -801,16 +800,17 @@ def _connection(entry: Entry, sender: Any, source: Any, event: Event[Any]) -> Co
 def check_handler(handler: object) -> None:
     """Raise unless this can be called."""
     if not callable(handler):
-        raise TypeError(f"a handler must be callable, not {handler!r}")
+        raise TypeError(f"a handler must be callable, not {shown(handler)}")
 
 
 def checked_name(name: object) -> str:
     """Raise unless this is the name of one event; return it as a plain str."""
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"an event's name must be a non-empty str, not {name!r}")
+    name = plain(name)
+    if type(name) is not str or not name:
+        raise TypeError(f"an event's name must be a non-empty str, not {shown(name)}")
     if is_pattern(name):
         raise ValueError(f"{name!r} is a pattern, which belongs to a namespace: use namespace.event({name!r})")
-    return str.__str__(name)
+    return name
 
 
 def is_pattern(name: str) -> bool:
@@ -825,11 +825,11 @@ def pattern_error(name: str) -> ValueError:
 
 def checked_options(priority: Any, condition: Any) -> int:
     """Raise unless these can be a handler's; return the priority as a plain int."""
-    if not isinstance(priority, int):
-        raise TypeError(f"priority must be an int, not {priority!r}")
+    if not issubclass(type(priority), int):
+        raise TypeError(f"priority must be an int, not {shown(priority)}")
     if condition is not None:
         if not callable(condition):
-            raise TypeError(f"condition must be callable or None, not {condition!r}")
+            raise TypeError(f"condition must be callable or None, not {shown(condition)}")
         if kind_of(condition) in ("async", "async_generator"):
             raise TypeError(
                 f"condition {handler_name(condition)} is a coroutine function: a condition must answer at once"
@@ -839,12 +839,13 @@ def checked_options(priority: Any, condition: Any) -> int:
 
 def checked_policy(policy: Any) -> Any:
     """Raise unless this is one for `on_error`; return it."""
-    if isinstance(policy, str):
+    policy = plain(policy)
+    if type(policy) is str:
         if policy not in ("raise", "group"):
             raise ValueError(f'on_error must be None, "raise", "group" or a callable, not {policy!r}')
     elif policy is not None:
         if not callable(policy):
-            raise TypeError(f'on_error must be None, "raise", "group" or a callable, not {policy!r}')
+            raise TypeError(f'on_error must be None, "raise", "group" or a callable, not {shown(policy)}')
         if kind_of(policy) in ("async", "async_generator"):
             raise TypeError(f"on_error {handler_name(policy)} is a coroutine function: it must act at once")
     return policy

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import FunctionType, MethodType
 
+from ._common import attribute, is_a
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from functools import partial
@@ -24,16 +26,16 @@ def kind_of(handler: Any) -> Kind:
 
     At an emission what counts is what the call returned: this is for introspection, and for what must be known before.
     """
-    while isinstance(handler, partial):
-        handler = handler.func
-    if isinstance(handler, MethodType):
-        handler = handler.__func__
-    code = getattr(handler, "__code__", None)
-    if code is None and not isinstance(handler, type):
-        handler = getattr(type(handler), "__call__", None)  # noqa: B004
-        code = getattr(handler, "__code__", None)
-    flags = getattr(code, "co_flags", 0)
-    if not isinstance(flags, int):  # of something that has every attribute one asks it for
+    while is_a(handler, partial):
+        handler = attribute(handler, "func")
+    if is_a(handler, MethodType):
+        handler = attribute(handler, "__func__")
+    code = attribute(handler, "__code__")
+    if code is None and not is_a(handler, type):
+        handler = attribute(type(handler), "__call__")
+        code = attribute(handler, "__code__")
+    flags = 0 if code is None else attribute(code, "co_flags")
+    if type(flags) is not int:  # of something that has every attribute one asks it for
         return "sync"
     if flags & (_CO_COROUTINE | _CO_ITERABLE_COROUTINE) or _is_marked(handler):
         return "async"
@@ -44,8 +46,8 @@ def kind_of(handler: Any) -> Kind:
 
 def _is_marked(handler: Any) -> bool:
     """Whether `inspect.markcoroutinefunction` was here."""
-    names = getattr(handler, "__dict__", None)
-    return isinstance(names, dict) and "_is_coroutine_marker" in names
+    names = attribute(handler, "__dict__")
+    return type(names) is dict and "_is_coroutine_marker" in names
 
 
 def is_unbound_method(handler: Any) -> bool:

@@ -6,7 +6,7 @@ import sys
 
 from . import _event
 from ._backend import NamespaceCore, lock, sweep
-from ._common import ANY
+from ._common import ANY, is_a, plain, shown
 from ._event import (
     Event,
     Pattern,
@@ -201,11 +201,12 @@ class Namespace(NamespaceCore["Event[Any]"]):
             [True]
         """
         checked_options(priority, condition)
+        evt = plain(evt)
         self._meant(evt)
 
         def decorate(handler: HandlerT) -> HandlerT:
             check_handler(handler)
-            event = evt if isinstance(evt, Event) else self.event(evt)
+            event = self.event(evt) if type(evt) is str else evt
             event._add(handler, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back)
             return handler
 
@@ -257,10 +258,13 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
     def __delitem__(self, name: str) -> None:
         """Let an event go, or a pattern: it is no longer found by its name, and patterns no longer hear it."""
+        name = plain(name)
+        if type(name) is not str:
+            raise KeyError(name)  # found without asking it for its hash under the lock
         trash: list[object] = []  # let go after the lock
         parted: tuple[Mapping[str, Event[Any]], Collection[Pattern], list[object]]
         with lock:
-            if type(name) is str and name in self._patterns:
+            if name in self._patterns:
                 pattern = self._patterns[name]
                 trash.append(pattern)
                 parted = self, [pattern], trash
@@ -294,6 +298,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
     def _find(self, evt: Any) -> Event[Any] | None:
         """The event to be emitted; None for a name nobody has made."""
+        evt = plain(evt)
         event = self._meant(evt)
         if event is None:
             if is_pattern(evt):
@@ -313,15 +318,16 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
     def _meant(self, evt: Any) -> Event[Any] | None:
         """The event given as such or by its name, if that is known."""
-        if isinstance(evt, str) and evt:
+        if type(evt) is str and evt:
             return self.get(evt)
-        if isinstance(evt, Event):
-            return evt
-        raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {evt!r}")
+        if is_a(evt, Event):
+            return evt  # type: ignore[no-any-return]
+        raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {shown(evt)}")
 
     def _make(self, name: str) -> Event[Any]:
         """Make an event, or a pattern, complete with what it has to do with the others, before it can be found."""
-        if isinstance(name, str) and is_pattern(name):
+        name = plain(name)
+        if type(name) is str and is_pattern(name):
             return self._make_pattern(name)
         event: Event[Any] = Event(name)
         name = event._name
@@ -344,7 +350,6 @@ class Namespace(NamespaceCore["Event[Any]"]):
         return found  # type: ignore[no-any-return]
 
     def _make_pattern(self, name: str) -> Pattern:
-        name = str.__str__(name)
         pattern = self._patterns.get(name)
         if pattern is not None:
             return pattern
@@ -391,8 +396,9 @@ async def _nothing() -> list[Any]:
 
 def matcher(pattern: str) -> Callable[[str], bool]:
     """A function that tells whether a name matches the pattern: `match`, prepared."""
-    if not isinstance(pattern, str):
-        raise TypeError(f"a pattern must be a str, not {pattern!r}")
+    pattern = plain(pattern)
+    if type(pattern) is not str:
+        raise TypeError(f"a pattern must be a str, not {shown(pattern)}")
     import fnmatch
     import re
 
@@ -423,8 +429,9 @@ def match(pattern: str, name: str) -> bool:
         >>> match("user.*", "user.created"), match("!user.*", "user.created")
         (True, False)
     """
-    if not isinstance(name, str):
-        raise TypeError(f"a name must be a str, not {name!r}")
+    name = plain(name)
+    if type(name) is not str:
+        raise TypeError(f"a name must be a str, not {shown(name)}")
     return matcher(pattern)(name)
 
 

@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from . import _event
 from ._backend import lock, stand_in
-from ._common import ASYNC_GENERATOR, GENERATOR, VALUE, Cancelled, kind_of_result
+from ._common import ASYNC_GENERATOR, GENERATOR, VALUE, Cancelled, kind_of_result, shown
 from ._event import Event, Pattern
 from ._namespace import Namespace, default_namespace, matcher
 
@@ -119,7 +119,7 @@ class Watching:
             elif isinstance(source, str) and source:
                 self._places.append(Place(self, default_namespace, matcher(source)))
             else:
-                raise TypeError(f"a Namespace, an Event or a name can be observed, not {source!r}")
+                raise TypeError(f"a Namespace, an Event or a name can be observed, not {shown(source)}")
 
     def start(self) -> None:
         """Tell the observer of emissions that begin from now on."""

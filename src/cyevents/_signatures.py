@@ -13,7 +13,7 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._backend import WITH_EVENT
-from ._common import handler_name
+from ._common import handler_name, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ class Declared:
         try:
             self._signature = _signature_of(function)
         except ValueError as error:
-            raise TypeError(f"signature {function!r} cannot be read: {error}") from None
+            raise TypeError(f"signature {shown(function)} cannot be read: {error}") from None
         self._calls = list(dict.fromkeys(_calls(self._signature)))
 
     def check(self, handler: Any, condition: Any, with_event: bool) -> None:
@@ -63,15 +63,15 @@ class Declared:
     def _try(self, what: str, function: Any, calls: list[_Call]) -> None:
         try:
             takes = _signature_of(function)
-        except (TypeError, ValueError):  # nobody can tell, as of some builtins
+        except Exception:  # nobody can tell, as of some builtins
             return
         for call in calls:
             try:
                 takes.bind(*call.by_position, **dict.fromkeys(call.by_name))
             except TypeError as error:
                 raise TypeError(
-                    f"{what} {handler_name(function)}{takes} cannot take {call}, as event {self._event_name!r} may be"
-                    f" emitted, whose signature is {self._signature}: {error}"
+                    f"{what} {handler_name(function)}{_text(takes)} cannot take {call}, as event {self._event_name!r}"
+                    f" may be emitted, whose signature is {_text(self._signature)}: {error}"
                 ) from None
 
 
@@ -105,12 +105,20 @@ def _signature_of(function: Any) -> Signature:
     return Signature(parameters)
 
 
+def _text(signature: Signature) -> str:
+    """A signature as one writes it."""
+    try:
+        return str(signature)
+    except Exception:  # the `repr` of a default fails
+        return "(...)"
+
+
 def _calls(signature: Signature) -> Iterator[_Call]:
     """The kinds of calls that a signature allows."""
     parameters = list(signature.parameters.values())
     kinds = [it.kind for it in parameters]
     if not parameters or kinds[0] in (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD):
-        raise TypeError(f"signature {signature} takes no sender: a handler is called with the sender first")
+        raise TypeError(f"signature {_text(signature)} takes no sender: a handler is called with the sender first")
     sender = "sender" if kinds[0] is Parameter.VAR_POSITIONAL else parameters.pop(0).name
     for given in (parameters, [it for it in parameters if it.default is Parameter.empty]):
         positionals = [it for it in given if it.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]

@@ -20,6 +20,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from . import _event
+from ._common import plain, shown
 from ._emission import Emission, SenderT, _Parametrised
 from ._event import Pattern
 from ._loops import no_loop, running_trio
@@ -278,7 +279,7 @@ def wait(
 ) -> Coroutine[Any, Any, Emission[SenderT]]:
     """What `Event.wait` returns."""
     if timeout is not None and not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
+        raise TypeError(f"timeout must be a number of seconds or None, not {shown(timeout)}")
     return Waiting(Stream(event, sender, condition, priority, 1, "drop_newest", once=True), timeout)
 
 
@@ -292,11 +293,12 @@ def stream(
 ) -> Stream[SenderT]:
     """What `Event.stream` returns."""
     if not isinstance(buffer, int):
-        raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {buffer!r}")
+        raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {shown(buffer)}")
     if buffer < 1:
         raise ValueError(f"buffer must hold at least one emission, not {buffer!r}")
-    if overflow not in ("raise", "drop_oldest", "drop_newest"):
-        raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {overflow!r}')
+    overflow = plain(overflow)
+    if type(overflow) is not str or overflow not in ("raise", "drop_oldest", "drop_newest"):
+        raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {shown(overflow)}')
     return Stream(event, sender, condition, priority, buffer, overflow)
 
 

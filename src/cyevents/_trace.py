@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ._code import Code, code_of, last_part
-from ._common import ANY, Cancelled, error_line, short_repr
+from ._common import ANY, Cancelled, error_line, short_repr, shown
 from ._observers import Call, Observer, Watch, Watching
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Trace(Observer):
 
     def __init__(self, sources: tuple[Any, ...], limit: int, everywhere: bool = False) -> None:
         if type(limit) is not int or limit < 1:
-            raise TypeError(f"limit must be a whole number from 1 on, not {limit!r}")
+            raise TypeError(f"limit must be a whole number from 1 on, not {shown(limit)}")
         self.emissions: list[TracedEmission] = []
         self.dropped = 0
         self._left = limit

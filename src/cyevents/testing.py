@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._common import ANY
-from ._emission import Emission, call_text, shown
+from ._common import ANY, is_a, plain, shown
+from ._emission import Emission, brief, call_text
 from ._event import Event, Pattern, is_pattern
 from ._isolation import Isolation
 from ._namespace import Namespace, default_namespace, matcher
@@ -165,7 +165,7 @@ class Recorder:
         """
         __tracebackhide__ = True
         if times is not None and (type(times) is not int or times < 0):
-            raise TypeError(f"times must be a whole number from 0 on, or None, not {times!r}")
+            raise TypeError(f"times must be a whole number from 0 on, or None, not {shown(times)}")
         wanted = _Wanted(event, sender, args, kwargs, where)
         recorded = list(self)
         found = [emission for emission in recorded if not wanted.lacks(emission)]
@@ -203,10 +203,11 @@ class _Wanted:
         kwargs: dict[str, Any],
         where: Callable[..., object] | None,
     ) -> None:
-        if not isinstance(event, Event) and not (isinstance(event, str) and event):
-            raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {event!r}")
-        self.name: str = event.name if isinstance(event, Event) else event
-        self.event = event if isinstance(event, Event) else None
+        event = plain(event)
+        if not is_a(event, Event) and (type(event) is not str or not event):
+            raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {shown(event)}")
+        self.name: str = event if type(event) is str else event.name
+        self.event = None if type(event) is str else event
         self.sender = sender
         self.args = args
         self.kwargs = kwargs
@@ -226,14 +227,14 @@ class _Wanted:
         elif self.event is not None and not self._is_event(emission.event):
             lacks.append("the event is another one of that name")
         if self.sender is not ANY and not _equal(emission.sender, self.sender):
-            lacks.append(f"the sender is {shown(emission.sender)}, not {shown(self.sender)}")
+            lacks.append(f"the sender is {brief(emission.sender)}, not {brief(self.sender)}")
         if self.args and not _equal(emission.args, self.args):
-            lacks.append(f"the positionals are {shown(emission.args)}, not {shown(self.args)}")
+            lacks.append(f"the positionals are {brief(emission.args)}, not {brief(self.args)}")
         for name, value in self.kwargs.items():
             if name not in emission.kwargs:
                 lacks.append(f"there is no {name}")
             elif not _equal(emission.kwargs[name], value):
-                lacks.append(f"{name} is {shown(emission.kwargs[name])}, not {shown(value)}")
+                lacks.append(f"{name} is {brief(emission.kwargs[name])}, not {brief(value)}")
         if not lacks and self.where is not None and not self.where(emission):
             lacks.append("where says no")
         return lacks
@@ -297,4 +298,4 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _check_source(source: Any) -> None:
     if not isinstance(source, (Namespace, Event)) or isinstance(source, Pattern):
-        raise TypeError(f"a Namespace or an Event can be recorded, not {source!r}")
+        raise TypeError(f"a Namespace or an Event can be recorded, not {shown(source)}")

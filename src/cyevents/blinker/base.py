@@ -11,7 +11,7 @@ import sys
 from types import BuiltinFunctionType, FunctionType, MethodType
 
 from .._backend import DEAD, EventCore, lock
-from .._common import ANY, handler_name
+from .._common import ANY, handler_name, shown
 from .._event import _warn
 
 TYPE_CHECKING = False
@@ -325,8 +325,8 @@ class Signal(EventCore["Any"]):
 
     def _warn_vanished(self, name: str, frame: FrameType) -> None:
         _warn(
-            f"receiver {name} of {self!r} has died on the spot and will never be called, since nothing else holds it:"
-            " keep a reference, or connect it with weak=False",
+            f"receiver {name} of {shown(self)} has died on the spot and will never be called, since nothing else holds"
+            " it: keep a reference, or connect it with weak=False",
             frame,
         )
 
@@ -478,7 +478,10 @@ def is_coroutine_function(receiver: Any) -> bool:
         return False
     from inspect import iscoroutinefunction
 
-    return iscoroutinefunction(receiver)
+    try:
+        return iscoroutinefunction(receiver)
+    except Exception:  # it may be anything, and fails to say
+        return False
 
 
 default_namespace = Namespace()
