@@ -168,7 +168,7 @@ cdef extern from *:
     }
     static inline int cye_frame_instruction(PyObject *frame) { return PyFrame_GetLasti((PyFrameObject *)frame); }
 
-    static inline unsigned int cye_version(PyObject *type) { return ((PyTypeObject *)type)->tp_version_tag; }
+    static inline unsigned int cye_version(PyObject *type) { return CYE_LOAD(((PyTypeObject *)type)->tp_version_tag); }
     static inline PyObject *cye_dict(PyObject *type) { return Py_XNewRef(((PyTypeObject *)type)->tp_dict); }
     static inline PyObject *cye_none(void) { return Py_None; }
     static inline PyObject *cye_false(void) { return Py_False; }
@@ -635,6 +635,9 @@ cdef class Snapshot:
 
 
 # The methods of the first type of tasks that is met, which is asyncio's: looking them up costs more than the calls.
+# Who meets it first in several threads alone sets them, once; they are used when all are there.
+cdef bint _is_learning = False
+cdef bint _has_learnt = False
 cdef object _task_type = None
 cdef object _done = None
 cdef object _cancelled = None
@@ -643,9 +646,15 @@ cdef object _result = None
 
 
 cdef learn(cls):
-    global _task_type, _done, _cancelled, _exception, _result
-    _done, _cancelled, _exception, _result = cls.done, cls.cancelled, cls.exception, cls.result
-    _task_type = cls
+    global _is_learning, _task_type, _done, _cancelled, _exception, _result
+    cdef bint claimed
+    done, cancelled, exception, result = cls.done, cls.cancelled, cls.exception, cls.result
+    with cython.critical_section(_newest):
+        claimed = not _is_learning
+        _is_learning = True
+    if claimed:
+        _done, _cancelled, _exception, _result, _task_type = done, cancelled, exception, result, cls
+        CYE_STORE(_has_learnt, True)
 
 
 cdef class Pending:
@@ -675,16 +684,17 @@ cdef class Pending:
         self._add(task, <PyObject *>handler, NULL, results)
 
     cdef int _add(self, task, PyObject *function, PyObject *owner, list results) except -1:
-        cdef bint has_value
+        cdef bint has_value, is_common
         cdef Py_ssize_t count
-        if type(task) is not _task_type and _task_type is None:
+        if not CYE_LOAD(_has_learnt):
             learn(type(task))
-        if type(task) is _task_type:
+        is_common = CYE_LOAD(_has_learnt) and type(task) is _task_type
+        if is_common:
             has_value = _done(task) is True and _cancelled(task) is False and _exception(task) is None
         else:
             has_value = task.done() and not task.cancelled() and task.exception() is None
         if has_value:
-            value = _result(task) if type(task) is _task_type else task.result()
+            value = _result(task) if is_common else task.result()
             if value is None:
                 return 0
             if value is not False:
@@ -825,7 +835,7 @@ cdef class EventCore:
 
     cdef Group _any
     cdef bint _filtered  # whether there have been groups for senders
-    cdef public bint _by_hand  # whether `_send_plain` is `_send_otherwise`
+    cdef bint _is_by_hand
     cdef dict _groups  # by sender key
     cdef dict _warm  # those of the groups that have a snapshot
     cdef readonly list _sources  # the patterns that match this event
@@ -834,7 +844,7 @@ cdef class EventCore:
     cdef dict _muted  # how many times, by handler key; None: the whole event
     cdef readonly list _lost  # names of handlers that died, to be logged
     cdef object _self
-    cdef public bint _is_checked  # whether `_add` is to look at what a handler takes
+    cdef bint _has_check
     cdef object __weakref__
 
     __class_getitem__ = classmethod(GenericAlias)
@@ -852,6 +862,24 @@ cdef class EventCore:
 
     def __init__(self):
         pass
+
+    @property
+    def _by_hand(self):
+        """Whether `_send_plain` is `_send_otherwise`."""
+        return bool(CYE_LOAD(self._is_by_hand))
+
+    @_by_hand.setter
+    def _by_hand(self, bint by_hand):
+        CYE_STORE(self._is_by_hand, by_hand)
+
+    @property
+    def _is_checked(self):
+        """Whether `_add` is to look at what a handler takes."""
+        return bool(CYE_LOAD(self._has_check))
+
+    @_is_checked.setter
+    def _is_checked(self, bint is_checked):
+        CYE_STORE(self._has_check, is_checked)
 
     # Emission: `emit` itself stands below, with the other C functions.
 
@@ -1033,7 +1061,7 @@ cdef class EventCore:
             and condition is None
             and PyLong_CheckExact(priority)
             and not thread
-            and not self._is_checked
+            and not CYE_LOAD(self._has_check)
             and (function is not <PyObject *>receiver or not cye_first_is(function, <PyObject *>_SELF))
         ):
             flags = (_ONCE if once else 0) | (_WITH_EVENT if with_event else 0)
@@ -2003,7 +2031,7 @@ cdef object send(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
 
 cdef object send_plain(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     cdef Py_ssize_t at
-    if nargs > 1 or CYE_LOAD(self._by_hand):
+    if nargs > 1 or CYE_LOAD(self._is_by_hand):
         return send_otherwise(self, args, nargs, kwnames)
     at = -1 if kwnames is NULL else where(kwnames, <PyObject *>_ASYNC_WRAPPER)
     if nargs == 0 or at >= 0:
@@ -2123,13 +2151,12 @@ cdef class NamespaceCore(dict):
         raise NotImplementedError
 
 
-# The type of event that is emitted by name, which is `Event`, and its version while its `emit` is the one above.
-cdef object _plain_type = None
+# The version, which no two types share, of the type of event that was last emitted by name, which is `Event`, if its
+# `emit` is the one above.
 cdef unsigned int _plain_version = 0
 
 
 cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
-    global _plain_type, _plain_version
     cdef unsigned int version
     if nargs == 0:
         raise TypeError("NamespaceCore.emit() missing 1 required positional argument: 'evt'")
@@ -2143,16 +2170,13 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
             return []
     cls = type(event)
     version = cye_version(<PyObject *>cls)  # 0: it has changed too often to tell
-    if cls is not _plain_type or version != _plain_version or version == 0:
+    if version != CYE_LOAD(_plain_version) or version == 0:
         method = cls.emit
         if method is not _emit:  # overridden, or replaced by a test
             given = keywords(None, 0, args, nargs, kwnames)
             positionals = [<object>args[i] for i in range(1, nargs)] or [given.pop(_SENDER, ANY)]
             return method(event, *positionals, **given)
-        if _plain_type is None:
-            _plain_type = cls
-        if cls is _plain_type:
-            _plain_version = version
+        CYE_STORE(_plain_version, version)
     return emit(<EventCore>event, args + 1, nargs - 1, kwnames)
 
 
