@@ -127,7 +127,7 @@ def silent(function):
     """A scenario in whose loop nobody is told of what nobody awaits."""
 
     def scenario():
-        asyncio.get_event_loop_policy().get_event_loop().set_exception_handler(lambda loop, context: None)
+        asyncio.get_event_loop().set_exception_handler(lambda loop, context: None)
         yield from function()
 
     scenario.__name__ = function.__name__
