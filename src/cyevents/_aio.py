@@ -590,7 +590,9 @@ class _Emission(Pending):
     def not_started(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, Any]) -> None:
         """Clean up after KeyboardInterrupt in an eager start, or where no stack is left to begin on."""
         coroutine.close()
-        if task.done() and not task.cancelled():
+        if not task.done():  # it could not come back to the loop: nothing would ever end it, nor who waits for all tasks
+            asyncio.Future.cancel(task)
+        elif not task.cancelled():
             task.exception()  # it has been raised: not to be reported besides
 
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
