@@ -139,6 +139,24 @@ cdef extern from *:
         return Py_NewRef(frame ? frame : Py_None);
     }
 
+    /* Count a call in C as recursion. 3.12 and 3.13 allow a fixed number of them, for which a stack of the usual size has
+       room if each takes no more of it than their own do: one of ours takes more, and counts as two. */
+    #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+    static inline int cye_enter(const char *where) {
+        if (Py_EnterRecursiveCall(where)) return -1;
+        if (!Py_EnterRecursiveCall(where)) return 0;
+        Py_LeaveRecursiveCall();
+        return -1;
+    }
+    static inline void cye_leave(void) {
+        Py_LeaveRecursiveCall();
+        Py_LeaveRecursiveCall();
+    }
+    #else
+    #define cye_enter Py_EnterRecursiveCall
+    #define cye_leave Py_LeaveRecursiveCall
+    #endif
+
     /* The two steps of calling a type. */
     static inline PyObject *cye_new(PyTypeObject *type, PyObject *args) { return type->tp_new(type, args, NULL); }
     static inline int cye_init(PyTypeObject *type, PyObject *self, PyObject *args, PyObject *keywords) {
@@ -193,6 +211,8 @@ cdef extern from *:
     void cye_raise(object error) noexcept
     object cye_frame_code(PyObject *frame)
     int cye_frame_instruction(PyObject *frame) noexcept
+    int cye_enter(const char *where) noexcept
+    void cye_leave() noexcept
     object cye_new(PyTypeObject *type, tuple args)
     int cye_init(PyTypeObject *type, object self, tuple args, dict keywords) except -1
     unsigned int cye_version(PyObject *type) noexcept
@@ -225,8 +245,6 @@ cdef extern from "Python.h":
     PyObject *item_of "PyTuple_GET_ITEM"(PyObject *tuple, Py_ssize_t i) noexcept
     Py_ssize_t size_of "PyTuple_GET_SIZE"(PyObject *tuple) noexcept
     void *PyExc_Exception
-    int Py_EnterRecursiveCall(const char *where) noexcept
-    void Py_LeaveRecursiveCall() noexcept
     int METH_FASTCALL
     int METH_KEYWORDS
     ctypedef struct PyMethodDef:
@@ -1681,7 +1699,7 @@ cdef bint call_flagged(
             self, <Entry>entry, flags, turn.function, turn.owner, args, nargs, kwnames
         ):
             return False
-        if flags & _FOREIGN and Py_EnterRecursiveCall(b" in an emission"):
+        if flags & _FOREIGN and cye_enter(b" in an emission"):
             turn.result = NULL
             called = True
             return True
@@ -1702,7 +1720,7 @@ cdef bint call_flagged(
             called = True
         finally:
             if flags & _FOREIGN:
-                Py_LeaveRecursiveCall()
+                cye_leave()
     finally:
         if not called:
             release(turn.function, turn.owner)
@@ -1803,12 +1821,12 @@ cdef int ask_otherwise(
             return -1
         array[2] = args[0]
         args = array + 2
-    if not Py_EnterRecursiveCall(b" in a condition"):
+    if not cye_enter(b" in a condition"):
         answer = PyObject_Vectorcall(condition, args, 1, kwnames)
         if answer is not NULL:
             truth = PyObject_IsTrue(answer)
             Py_DECREF(<object>answer)
-        Py_LeaveRecursiveCall()
+        cye_leave()
     if array is not room:
         PyMem_Free(array)
     return truth
