@@ -32,7 +32,6 @@ EXIT_LIMIT = 10.0
 """Seconds for which the interpreter's exit waits for async handlers in the background loop."""
 
 _logger = logging.getLogger("cyevents")
-_event._aio = sys.modules[__name__]
 
 
 # What `emit` schedules
@@ -843,3 +842,6 @@ async def _in_thread(call: Callable[[], Any]) -> Any:
         del work, raised, cancellation  # or they would refer to themselves by their tracebacks
     kind = kind_of_result(value)
     return value if kind < 2 else await _as_coroutine(value, kind)
+
+
+_event._aio = sys.modules[__name__]  # last of all: another thread that finds it there uses it

@@ -47,9 +47,6 @@ else:
         __class_getitem__ = classmethod(GenericAlias)
 
 
-_event._streams = sys.modules[__name__]
-
-
 class StreamOverflow(RuntimeError):
     """A stream with `overflow="raise"` has fallen further behind the emissions than its buffer reaches."""
 
@@ -410,3 +407,6 @@ class _TrioWaiter:
         """Sleep until it is woken, or to the deadline."""
         with self._trio.CancelScope(deadline=inf if deadline is None else deadline):
             await self._is_set.wait()
+
+
+_event._streams = sys.modules[__name__]  # last of all: another thread that finds it there uses it
