@@ -710,7 +710,10 @@ class _Emission(Pending):
         to_raise: list[BaseException] = [] if fatal is None else [fatal]
         for task, handler, place in zip(self.tasks, self.handlers, self.places, strict=True):
             if task.cancelled():
-                continue
+                try:
+                    task.result()  # takes the exception out of it, whose traceback may lead to the task
+                except asyncio.CancelledError:
+                    continue
             error = task.exception()
             if isinstance(error, Exception):
                 failed.append(_Failed(error, handler, task, place))

@@ -2,7 +2,6 @@
 
 import ctypes
 import sys
-import threading
 
 from leaks import FREE_THREADED, main, scenario
 
@@ -85,11 +84,14 @@ def what_waits_in_a_loop():
         task.cancel()
 
 
+outlived = []
+
+
 @scenario
 def an_entry_that_outlives_its_scenario():
     event = Event("x")
     event.connect(handler)
-    threading.main_thread().kept = event
+    outlived.append(event)
     yield lambda: None
 
 
