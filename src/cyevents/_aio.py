@@ -589,10 +589,13 @@ class _Emission(Pending):
     def not_started(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, Any]) -> None:
         """Clean up after KeyboardInterrupt in an eager start, or where no stack is left to begin on."""
         coroutine.close()
-        if not task.done():  # it could not come back to the loop, and would never end
-            asyncio.Future.cancel(task)
-        elif not task.cancelled():
-            task.exception()  # it has been raised: not to be reported besides
+        try:
+            if not task.done():  # it could not come back to the loop, and would never end
+                asyncio.Future.cancel(task)
+            elif not task.cancelled():
+                task.exception()  # it has been raised: not to be reported besides
+        except RuntimeError:  # there was not even memory to begin to make it
+            pass
 
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task: asyncio.Task[Any]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ._event import ErrorPolicy
     from ._typing import ArgsP, Decorator, HandlerT, SenderT
 
+_acquire, _release = lock.acquire, lock.release  # the end of a `with` needs memory, and so may looking these up
+
 
 class Namespace(NamespaceCore["Event[Any]"]):
     """A set of events that know each other by name: a mapping of name to `Event`, a `dict` to its readers.
@@ -255,7 +257,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
         """Let an event go, or a pattern: it is no longer found by its name, and patterns no longer hear it."""
         trash: list[object] = []  # let go after the lock
         parted: tuple[Mapping[str, Event[Any]], Collection[Pattern], list[object]]
-        with lock:
+        _acquire()
+        try:
             if type(name) is str and name in self._patterns:
                 pattern = self._patterns[name]
                 trash.append(pattern)
@@ -267,6 +270,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
                 parted = {name: event}, self._patterns.values(), trash
                 super().__delitem__(name)
             _part(*parted)
+        finally:
+            _release()
         sweep()
 
     def clear(self) -> None:
@@ -311,7 +316,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
         name = event._name
         event._namespace = self
         trash: list[object] = []  # let go after the lock
-        with lock:
+        _acquire()
+        try:
             found: Any = None
             try:
                 if name not in self:
@@ -322,6 +328,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
             finally:
                 if found is not event:  # a finalizer was faster, or memory has run out
                     _part({name: event}, self._patterns.values(), trash)
+        finally:
+            _release()
         sweep()
         return found  # type: ignore[no-any-return]
 
@@ -337,7 +345,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
         pattern.matches = matcher(name)
         super(Event, pattern).__init__()
         trash: list[object] = []  # let go after the lock
-        with lock:
+        _acquire()
+        try:
             found = self._patterns.setdefault(name, pattern)
             if found is pattern:
                 try:
@@ -348,6 +357,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
                     self._patterns.pop(name, None)
                     _part(self, [pattern], trash)
                     raise
+        finally:
+            _release()
         sweep()
         return found
 
