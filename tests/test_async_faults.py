@@ -447,6 +447,43 @@ def test_every_kind_of_loop_emits_schedules_and_cancels(api, ns, options, eager)
         runner.run(main())
 
 
+class Full(asyncio.SelectorEventLoop):
+    """A loop that now and then has no room for a callback."""
+
+    full = False
+
+    def call_soon(self, callback, *args, context=None):
+        if self.full:
+            self.full = False
+            raise RecursionError("no stack is left")
+        return super().call_soon(callback, *args, context=context)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="no task begins before it is in the loop")
+def test_a_task_that_began_and_cannot_come_back_to_its_loop_is_ended(ns):
+    event, tasks, ended = ns.event("x"), [], []
+
+    @event.connect
+    async def handler(sender):
+        tasks.append(asyncio.current_task())
+        asyncio.get_running_loop().full = True
+        try:
+            await asyncio.sleep(0)
+        finally:
+            ended.append(sender)
+
+    async def main():
+        # Before 3.14 CPython notes the task while the exception is set, and raises SystemError from it.
+        with pytest.raises(RecursionError if sys.version_info >= (3, 14) else (RecursionError, SystemError)):
+            await event.emit_async(1)
+        assert ended == [1]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert tasks[0].cancelled()
+
+    with asyncio.Runner(loop_factory=Full) as runner:
+        runner.run(main())
+
+
 # Emissions that are not awaited
 
 

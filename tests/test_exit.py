@@ -142,6 +142,27 @@ def test_drain_async_covers_a_background_loop_that_starts_meanwhile(child):
     assert ended.out == ["done 1", "True"], ended
 
 
+@pytest.mark.parametrize("module", ["_aio", "_streams"])
+def test_what_is_imported_when_first_needed_is_found_by_other_threads_only_when_it_is_whole(child, module):
+    script = """
+        import importlib, sys
+        from cyevents import _event
+        lines, early = [], []
+
+        def trace(frame, what, arg):
+            if frame.f_globals["__name__"] == "cyevents.MODULE" and frame.f_code.co_name == "<module>":
+                if what == "line":
+                    (early if _event.MODULE else lines).append(frame.f_lineno)
+                return trace
+
+        sys.settrace(trace)
+        importlib.import_module("cyevents.MODULE")
+        sys.settrace(None)
+        print(bool(lines), early, _event.MODULE is sys.modules["cyevents.MODULE"])
+    """
+    assert child(script.replace("MODULE", module), prelude="").out == ["True [] True"]
+
+
 # Exit
 
 

@@ -35,7 +35,6 @@ EXIT_LIMIT = 10.0
 """Seconds for which the interpreter's exit waits for async handlers in the background loop."""
 
 _logger = logging.getLogger("cyevents")
-_event._aio = sys.modules[__name__]
 
 
 # What `emit` schedules
@@ -631,8 +630,13 @@ class _Emission(Pending):
     def not_started(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, Any]) -> None:
         """Clean up after KeyboardInterrupt in an eager start, or where no stack is left to begin on."""
         coroutine.close()
-        if task.done() and not task.cancelled():
-            task.exception()  # it has been raised: not to be reported besides
+        try:
+            if not task.done():  # it could not come back to the loop, and would never end
+                asyncio.Future.cancel(task)
+            elif not task.cancelled():
+                task.exception()  # it has been raised: not to be reported besides
+        except RuntimeError:  # there was not even memory to begin to make it
+            pass
 
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task: asyncio.Task[Any]
@@ -750,7 +754,10 @@ class _Emission(Pending):
         to_raise: list[BaseException] = [] if fatal is None else [fatal]
         for task, handler, place in zip(self.tasks, self.handlers, self.places, strict=True):
             if task.cancelled():
-                continue
+                try:
+                    task.result()  # takes the exception out of it, whose traceback may lead to the task
+                except asyncio.CancelledError:
+                    continue
             error = task.exception()
             if isinstance(error, Exception):
                 failed.append(_Failed(error, handler, task, place))
@@ -882,3 +889,6 @@ async def _in_thread(call: Callable[[], Any]) -> Any:
         del work, raised, cancellation  # or they would refer to themselves by their tracebacks
     kind = kind_of_result(value)
     return value if kind < 2 else await _as_coroutine(value, kind)
+
+
+_event._aio = sys.modules[__name__]  # last of all: another thread that finds it there uses it

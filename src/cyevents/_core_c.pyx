@@ -147,6 +147,24 @@ cdef extern from *:
         return Py_NewRef(frame ? frame : Py_None);
     }
 
+    /* Count a call in C as recursion. 3.12 and 3.13 allow a fixed number of them, for which a stack of the usual size has
+       room if each takes no more of it than their own do: one of ours takes more, and counts as two. */
+    #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+    static inline int cye_enter(const char *where) {
+        if (Py_EnterRecursiveCall(where)) return -1;
+        if (!Py_EnterRecursiveCall(where)) return 0;
+        Py_LeaveRecursiveCall();
+        return -1;
+    }
+    static inline void cye_leave(void) {
+        Py_LeaveRecursiveCall();
+        Py_LeaveRecursiveCall();
+    }
+    #else
+    #define cye_enter Py_EnterRecursiveCall
+    #define cye_leave Py_LeaveRecursiveCall
+    #endif
+
     /* The two steps of calling a type. */
     static inline PyObject *cye_new(PyTypeObject *type, PyObject *args) { return type->tp_new(type, args, NULL); }
     static inline int cye_init(PyTypeObject *type, PyObject *self, PyObject *args, PyObject *keywords) {
@@ -176,7 +194,7 @@ cdef extern from *:
     }
     static inline int cye_frame_instruction(PyObject *frame) { return PyFrame_GetLasti((PyFrameObject *)frame); }
 
-    static inline unsigned int cye_version(PyObject *type) { return ((PyTypeObject *)type)->tp_version_tag; }
+    static inline unsigned int cye_version(PyObject *type) { return CYE_LOAD(((PyTypeObject *)type)->tp_version_tag); }
     static inline PyObject *cye_dict(PyObject *type) { return Py_XNewRef(((PyTypeObject *)type)->tp_dict); }
     static inline PyObject *cye_none(void) { return Py_None; }
     static inline PyObject *cye_false(void) { return Py_False; }
@@ -202,6 +220,8 @@ cdef extern from *:
     void cye_raise(object error) noexcept
     object cye_frame_code(PyObject *frame)
     int cye_frame_instruction(PyObject *frame) noexcept
+    int cye_enter(const char *where) noexcept
+    void cye_leave() noexcept
     object cye_new(PyTypeObject *type, tuple args)
     int cye_init(PyTypeObject *type, object self, tuple args, dict keywords) except -1
     unsigned int cye_version(PyObject *type) noexcept
@@ -234,8 +254,6 @@ cdef extern from "Python.h":
     PyObject *item_of "PyTuple_GET_ITEM"(PyObject *tuple, Py_ssize_t i) noexcept
     Py_ssize_t size_of "PyTuple_GET_SIZE"(PyObject *tuple) noexcept
     void *PyExc_Exception
-    int Py_EnterRecursiveCall(const char *where) noexcept
-    void Py_LeaveRecursiveCall() noexcept
     int METH_FASTCALL
     int METH_KEYWORDS
     ctypedef struct PyMethodDef:
@@ -675,6 +693,9 @@ cdef class Snapshot:
 
 
 # The methods of the first type of tasks that is met, which is asyncio's: looking them up costs more than the calls.
+# Who meets it first in several threads alone sets them, once; they are used when all are there.
+cdef bint _is_learning = False
+cdef bint _has_learnt = False
 cdef object _task_type = None
 cdef object _done = None
 cdef object _cancelled = None
@@ -683,9 +704,15 @@ cdef object _result = None
 
 
 cdef learn(cls):
-    global _task_type, _done, _cancelled, _exception, _result
-    _done, _cancelled, _exception, _result = cls.done, cls.cancelled, cls.exception, cls.result
-    _task_type = cls
+    global _is_learning, _task_type, _done, _cancelled, _exception, _result
+    cdef bint claimed
+    done, cancelled, exception, result = cls.done, cls.cancelled, cls.exception, cls.result
+    with cython.critical_section(_newest):
+        claimed = not _is_learning
+        _is_learning = True
+    if claimed:
+        _done, _cancelled, _exception, _result, _task_type = done, cancelled, exception, result, cls
+        CYE_STORE(_has_learnt, True)
 
 
 cdef class Pending:
@@ -715,16 +742,17 @@ cdef class Pending:
         self._add(task, <PyObject *>handler, NULL, results)
 
     cdef int _add(self, task, PyObject *function, PyObject *owner, list results) except -1:
-        cdef bint has_value
+        cdef bint has_value, is_common
         cdef Py_ssize_t count
-        if type(task) is not _task_type and _task_type is None:
+        if not CYE_LOAD(_has_learnt):
             learn(type(task))
-        if type(task) is _task_type:
+        is_common = CYE_LOAD(_has_learnt) and type(task) is _task_type
+        if is_common:
             has_value = _done(task) is True and _cancelled(task) is False and _exception(task) is None
         else:
             has_value = task.done() and not task.cancelled() and task.exception() is None
         if has_value:
-            value = _result(task) if type(task) is _task_type else task.result()
+            value = _result(task) if is_common else task.result()
             if value is None:
                 return 0
             if value is not False:
@@ -865,7 +893,7 @@ cdef class EventCore:
 
     cdef Group _any
     cdef int _detours  # _FILTERED and _WATCHED
-    cdef public bint _by_hand  # whether `_send_plain` is `_send_otherwise`
+    cdef bint _is_by_hand
     cdef dict _groups  # by sender key
     cdef dict _warm  # those of the groups that have a snapshot
     cdef readonly list _sources  # the patterns that match this event
@@ -875,7 +903,7 @@ cdef class EventCore:
     cdef readonly list _lost  # names of handlers that died, to be logged
     cdef object _watcher  # what makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
     cdef object _self
-    cdef public bint _is_checked  # whether `_add` is to look at what a handler takes
+    cdef bint _has_check
     cdef object __weakref__
 
     __class_getitem__ = classmethod(GenericAlias)
@@ -893,6 +921,24 @@ cdef class EventCore:
 
     def __init__(self):
         pass
+
+    @property
+    def _by_hand(self):
+        """Whether `_send_plain` is `_send_otherwise`."""
+        return bool(CYE_LOAD(self._is_by_hand))
+
+    @_by_hand.setter
+    def _by_hand(self, bint by_hand):
+        CYE_STORE(self._is_by_hand, by_hand)
+
+    @property
+    def _is_checked(self):
+        """Whether `_add` is to look at what a handler takes."""
+        return bool(CYE_LOAD(self._has_check))
+
+    @_is_checked.setter
+    def _is_checked(self, bint is_checked):
+        CYE_STORE(self._has_check, is_checked)
 
     # Emission: `emit` itself stands below, with the other C functions.
 
@@ -1083,7 +1129,7 @@ cdef class EventCore:
             and condition is None
             and PyLong_CheckExact(priority)
             and not thread
-            and not self._is_checked
+            and not CYE_LOAD(self._has_check)
             and (function is not <PyObject *>receiver or not cye_first_is(function, <PyObject *>_SELF))
         ):
             flags = (_ONCE if once else 0) | (_WITH_EVENT if with_event else 0)
@@ -1733,7 +1779,7 @@ cdef bint call_flagged(
             self, <Entry>entry, flags, turn.function, turn.owner, args, nargs, kwnames
         ):
             return False
-        if flags & _FOREIGN and Py_EnterRecursiveCall(b" in an emission"):
+        if flags & _FOREIGN and cye_enter(b" in an emission"):
             turn.result = NULL
             called = True
             return True
@@ -1754,7 +1800,7 @@ cdef bint call_flagged(
             called = True
         finally:
             if flags & _FOREIGN:
-                Py_LeaveRecursiveCall()
+                cye_leave()
     finally:
         if not called:
             release(turn.function, turn.owner)
@@ -1907,12 +1953,12 @@ cdef int ask_otherwise(
             return -1
         array[2] = args[0]
         args = array + 2
-    if not Py_EnterRecursiveCall(b" in a condition"):
+    if not cye_enter(b" in a condition"):
         answer = PyObject_Vectorcall(condition, args, 1, kwnames)
         if answer is not NULL:
             truth = PyObject_IsTrue(answer)
             Py_DECREF(<object>answer)
-        Py_LeaveRecursiveCall()
+        cye_leave()
     if array is not room:
         PyMem_Free(array)
     return truth
@@ -2136,7 +2182,7 @@ cdef object send(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
 
 cdef object send_plain(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     cdef Py_ssize_t at
-    if nargs > 1 or CYE_LOAD(self._by_hand):
+    if nargs > 1 or CYE_LOAD(self._is_by_hand):
         return send_otherwise(self, args, nargs, kwnames)
     at = -1 if kwnames is NULL else where(kwnames, <PyObject *>_ASYNC_WRAPPER)
     if nargs == 0 or at >= 0:
@@ -2269,13 +2315,12 @@ cdef class NamespaceCore(dict):
         raise NotImplementedError
 
 
-# The type of event that is emitted by name, which is `Event`, and its version while its `emit` is the one above.
-cdef object _plain_type = None
+# The version, which no two types share, of the type of event that was last emitted by name, which is `Event`, if its
+# `emit` is the one above.
 cdef unsigned int _plain_version = 0
 
 
 cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
-    global _plain_type, _plain_version
     cdef unsigned int version
     if nargs == 0:
         raise TypeError("NamespaceCore.emit() missing 1 required positional argument: 'evt'")
@@ -2289,16 +2334,13 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
             return []
     cls = type(event)
     version = cye_version(<PyObject *>cls)  # 0: it has changed too often to tell
-    if cls is not _plain_type or version != _plain_version or version == 0:
+    if version != CYE_LOAD(_plain_version) or version == 0:
         method = cls.emit
         if method is not _emit:  # overridden, or replaced by a test
             given = keywords(None, 0, args, nargs, kwnames)
             positionals = [<object>args[i] for i in range(1, nargs)] or [given.pop(_SENDER, ANY)]
             return method(event, *positionals, **given)
-        if _plain_type is None:
-            _plain_type = cls
-        if cls is _plain_type:
-            _plain_version = version
+        CYE_STORE(_plain_version, version)
     return emit(<EventCore>event, args + 1, nargs - 1, kwnames)
 
 

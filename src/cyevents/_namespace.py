@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ._observers import Place
     from ._typing import ArgsP, Decorator, HandlerT, SenderT
 
+_acquire, _release = lock.acquire, lock.release  # the end of a `with` needs memory, and so may looking these up
+
 
 class Namespace(NamespaceCore["Event[Any]"]):
     """A set of events that know each other by name: a mapping of name to `Event`, a `dict` to its readers.
@@ -263,7 +265,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
             raise KeyError(name)  # found without asking it for its hash under the lock
         trash: list[object] = []  # let go after the lock
         parted: tuple[Mapping[str, Event[Any]], Collection[Pattern], list[object]]
-        with lock:
+        _acquire()
+        try:
             if name in self._patterns:
                 pattern = self._patterns[name]
                 trash.append(pattern)
@@ -275,6 +278,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
                 parted = {name: event}, self._patterns.values(), trash
                 super().__delitem__(name)
             _part(*parted)
+        finally:
+            _release()
         sweep()
 
     def clear(self) -> None:
@@ -311,9 +316,12 @@ class Namespace(NamespaceCore["Event[Any]"]):
         """An event that nobody has made, for observers to see the emission; it is in no namespace's mapping."""
         event: Event[Any] = Event(name)
         event._namespace = self
-        with lock:
+        _acquire()
+        try:
             for place in self._observers:
                 place.meet(event)
+        finally:
+            _release()
         return event
 
     def _meant(self, evt: Any) -> Event[Any] | None:
@@ -333,7 +341,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
         name = event._name
         event._namespace = self
         trash: list[object] = []  # let go after the lock
-        with lock:
+        _acquire()
+        try:
             found: Any = None
             try:
                 if name not in self:
@@ -346,6 +355,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
             finally:
                 if found is not event:  # a finalizer was faster, or memory has run out
                     _part({name: event}, self._patterns.values(), trash)
+        finally:
+            _release()
         sweep()
         return found  # type: ignore[no-any-return]
 
@@ -360,7 +371,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
         pattern.matches = matcher(name)
         super(Event, pattern).__init__()
         trash: list[object] = []  # let go after the lock
-        with lock:
+        _acquire()
+        try:
             found = self._patterns.setdefault(name, pattern)
             if found is pattern:
                 try:
@@ -371,6 +383,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
                     self._patterns.pop(name, None)
                     _part(self, [pattern], trash)
                     raise
+        finally:
+            _release()
         sweep()
         return found
 

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     Overflow = Literal["raise", "drop_oldest", "drop_newest"]
 
 
-_event._streams = sys.modules[__name__]
-
-
 class StreamOverflow(RuntimeError):
     """A stream with `overflow="raise"` has fallen further behind the emissions than its buffer reaches."""
 
@@ -371,3 +368,6 @@ class _TrioWaiter:
         """Sleep until it is woken, or to the deadline."""
         with self._trio.CancelScope(deadline=inf if deadline is None else deadline):
             await self._is_set.wait()
+
+
+_event._streams = sys.modules[__name__]  # last of all: another thread that finds it there uses it

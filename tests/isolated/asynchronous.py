@@ -127,7 +127,7 @@ def silent(function):
     """A scenario in whose loop nobody is told of what nobody awaits."""
 
     def scenario():
-        asyncio.get_event_loop_policy().get_event_loop().set_exception_handler(lambda loop, context: None)
+        asyncio.get_event_loop().set_exception_handler(lambda loop, context: None)
         yield from function()
 
     scenario.__name__ = function.__name__
@@ -485,6 +485,24 @@ def awaited_and_cancelled():
 
 
 @scenario
+def awaited_and_cancelled_in_a_wait():
+    async def wait(sender):
+        await asyncio.wait([asyncio.get_running_loop().create_future()])
+
+    event, sender = event_for(wait, wait), object()
+
+    async def operation():
+        task = asyncio.ensure_future(event.emit_async(sender))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    yield operation, sender, event
+
+
+@scenario
 def cancelled_before_it_began():
     event, sender = event_for(later), object()
 
@@ -555,7 +573,7 @@ def in_one_thread(function):
 
     def scenario():
         with ThreadPoolExecutor(1) as pool:
-            asyncio.get_event_loop_policy().get_event_loop().set_default_executor(pool)
+            asyncio.get_event_loop().set_default_executor(pool)
             yield from function()
 
     scenario.__name__ = function.__name__

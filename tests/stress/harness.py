@@ -37,7 +37,7 @@ failures = []
 def fail(what):
     """Note a failure; the first is printed at once."""
     failures.append(what)
-    if len(failures) == 1:
+    if failures[0] is what:  # whatever other threads have noted meanwhile
         if isinstance(what, BaseException):
             traceback.print_exception(what)
         else:

@@ -1,0 +1,91 @@
+"""Blinker's signals: threads mute one, connect coroutine functions, or have it tell of connections; and all send."""
+
+from harness import race
+
+from cyevents.blinker import Signal
+
+signal = Signal()
+quiet = Signal()
+told = Signal()
+
+
+def witness(sender, **kwargs):
+    return sender
+
+
+async def awaited(sender, **kwargs):
+    return sender
+
+
+def at_once(receiver):
+    """A coroutine function's result, where there is no loop."""
+
+    def call(sender, **kwargs):
+        try:
+            receiver(sender, **kwargs).send(None)
+        except StopIteration as stop:
+            return stop.value
+
+    return call
+
+
+signal.connect(witness)
+quiet.connect(witness)
+told.connect(witness)
+
+
+def mute(number):
+    """Nobody hears what is sent while any thread has muted the signal; this one has."""
+    while True:
+        with quiet.muted():
+            assert quiet.is_muted
+            assert quiet.send(number) == []
+        assert quiet.send(number) in ([], [(witness, number)])
+        yield 2
+
+
+def coroutines(number):
+    """With an `_async_wrapper`, coroutine functions take part."""
+    while True:
+        signal.connect(awaited, number)
+        assert signal.send(number, _async_wrapper=at_once) == [(witness, number), (awaited, number)]
+        signal.disconnect(awaited, number)
+        assert signal.send(number) == [(witness, number)]
+        yield 2
+
+
+def plain(number):
+    while True:
+        assert signal.send(number, more=1) == [(witness, number)]
+        assert told.send(number) == [(witness, number)]
+        yield 2
+
+
+def connect(number):
+    """Each connection is told of; and it is there until it is taken away."""
+
+    def mine(sender, **kwargs):
+        return "mine"
+
+    heard = []
+
+    def hear(where, receiver, **kwargs):
+        heard.append(receiver)
+
+    told.receiver_connected.connect(hear)
+    while True:
+        told.connect(mine, number)
+        assert told.send(number) == [(witness, number), (mine, "mine")]
+        told.disconnect(mine)
+        assert heard.count(mine) == 1
+        heard.clear()
+        yield 1
+
+
+def finish():
+    assert quiet.send("sender") == [(witness, "sender")]
+    assert signal.send("sender") == [(witness, "sender")]
+    return 2
+
+
+race(mute, coroutines, plain, connect, finish=finish)
