@@ -308,15 +308,16 @@ def check(document):
             stack = threads.setdefault(event["tid"], [])
             while stack and stack[-1] <= event["ts"]:
                 stack.pop()
-            assert not stack or event["ts"] + event["dur"] <= stack[-1] + 0.002, event
+            assert not stack or event["ts"] + event["dur"] <= stack[-1], event
             stack.append(event["ts"] + event["dur"])
         elif event["ph"] == "b":
-            lanes.setdefault(event["id"], []).append(event["name"])
+            lanes.setdefault((event["cat"], event["id"]), []).append(event["name"])
         elif event["ph"] == "e":
-            assert lanes[event["id"]].pop() == event["name"]
+            assert lanes[event["cat"], event["id"]].pop() == event["name"]
         else:
             assert event["ph"] == "i"
     assert not any(lanes.values())
+    assert {event["cat"] for event in document["traceEvents"] if event["ph"] != "M"} == {"cyevents"}  # or none nests
     return [event for event in document["traceEvents"] if event["ph"] in "Xbi"]
 
 
