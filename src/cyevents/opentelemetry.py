@@ -90,7 +90,7 @@ class Instrumentation(Observer):
         tracer_provider: TracerProvider | None,
         meter_provider: MeterProvider | None,
     ) -> None:
-        self._watching = Watching(self, sources)
+        self._watching = Watching(sources)
         self.tracer = trace.get_tracer("cyevents", __version__, tracer_provider)
         meter = metrics.get_meter("cyevents", __version__, meter_provider)
         self.emissions = meter.create_counter("cyevents.emissions", "{emission}", "Emissions ended.")
@@ -102,7 +102,7 @@ class Instrumentation(Observer):
         meter.create_observable_gauge(
             "cyevents.scheduled", [_scheduled], "{call}", "Async handlers scheduled by emit and not done."
         )
-        self._watching.start()
+        self._watching.start(self)
 
     def stop(self) -> None:
         """Make no more spans and metrics; those of emissions that run already are finished."""
