@@ -1,7 +1,6 @@
 """One suite over both cores: the fixture `api` is the package `cyevents` as it is with each of them."""
 
 import asyncio
-import functools
 import gc
 import importlib.util
 import os
@@ -115,16 +114,8 @@ def observe_all():
         def begin(self, *about):
             return Watch()
 
-    event = sys.modules["cyevents"].Event
-    init = event.__init__
-    observation = observers.Observation((Observer(),))
-
-    @functools.wraps(init)
-    def __init__(self, *args, **kwargs):
-        init(self, *args, **kwargs)
-        self._observe(observation)
-
-    event.__init__ = __init__
+    watching = observers.Watching(["*"], everywhere=True)
+    watching.start(Observer())
 
 
 @pytest.fixture

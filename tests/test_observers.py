@@ -62,8 +62,8 @@ def told(observers):
         observer = Observer
 
         def watch(self, *sources):
-            watching = observers.Watching(Observer(), sources)
-            watching.start()
+            watching = observers.Watching(sources)
+            watching.start(Observer())
             return watching
 
         def take(self):
@@ -157,7 +157,7 @@ def test_emit_async_is_told_of_what_is_awaited(ns, told, run):
         "items enters",
         "items starts",
         "items leaves",
-        "items ends: None None",
+        "items ends: [2] None",
         "end: [1, [2]] None",
     ]
 
@@ -343,7 +343,7 @@ def test_what_an_observer_raises_at_the_beginning_the_emitter_gets(ns, told, obs
             raise TypeError("not that")
 
     told.watch(ns)
-    observers.Watching(Refusing(), [ns]).start()
+    observers.Watching([ns]).start(Refusing())
     for emit in (lambda: ns.emit("x"), lambda: ns["x"].send(), lambda: run(ns.emit_async("x"))):
         with pytest.raises(TypeError, match="not that"):
             emit()
@@ -362,7 +362,7 @@ def test_who_wants_to_know_of_beginnings_only(ns, observers):
     def handler(sender):
         return 1
 
-    observers.Watching(Observer(), [ns]).start()
+    observers.Watching([ns]).start(Observer())
     assert ns.emit("x", 1) == [1]
     assert begun == [("x", 1)]
     assert observers.Observer().begin(ns["x"], "emit", None, (), {}, None) is None
@@ -434,15 +434,15 @@ def test_what_is_watched_and_for_how_long(api, ns, told):
         event.emit()
     ns.emit("order.unmade")
     assert told == []
-    watching.start()
+    watching.start(told.observer())
     early.emit()
     assert len(told) > 0
     watching.stop()
 
 
 def test_everywhere(api, told, observers):
-    watching = observers.Watching(told.observer(), ["order.*"], everywhere=True)
-    watching.start()
+    watching = observers.Watching(["order.*"], everywhere=True)
+    watching.start(told.observer())
     ns = api.Namespace()
     for event in (ns.event("order.placed"), api.Event("order.lone"), ns.event("bill.sent"), api.event("order.mine")):
         event.emit()
@@ -594,11 +594,130 @@ def test_observing_begins_and_ends_while_others_emit(ns, told, observers):
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        watching = observers.Watching(Observer(), [ns])
-        watching.start()
+        watching = observers.Watching([ns])
+        watching.start(Observer())
         watching.stop()
     for thread in threads:
         thread.join()
     assert wrong == []
     assert len(called) == 8000
     assert len(set(begun)) == len(begun)
+
+
+def test_observing_that_cannot_begin_leaves_nothing_behind(api, ns, told, observers, monkeypatch):
+    """As where there is no memory: half of the events are observed when that shows."""
+    for name in "xyz":
+        ns.event(name)
+    given = []
+
+    def set_observers(event, observers, really=observers._set_observers):
+        given.append(event)
+        if len(given) == 2:
+            raise MemoryError
+        really(event, observers)
+
+    monkeypatch.setattr(observers, "_set_observers", set_observers)
+    watching = observers.Watching([ns], everywhere=True)
+    with pytest.raises(MemoryError):
+        watching.start(told.observer())
+    for name in "xyz":
+        ns.emit(name)
+    api.Event("elsewhere").emit()
+    ns.event("new").emit()
+    assert told == []
+
+
+def test_an_event_that_is_not_hashable(api, told):
+    class Valued(api.Event):
+        def __eq__(self, other):
+            return True
+
+        __hash__ = None
+
+    one, two = Valued("x"), Valued("y")
+    watching = told.watch(one, two)
+    one.emit()
+    two.emit()
+    assert [line for line in told.take() if line.startswith("emit")] == ["emit x ANY () {}", "emit y ANY () {}"]
+    watching.stop()
+    one.emit()
+    assert told == []
+
+
+@pytest.mark.parametrize("extra", range(8))
+def test_where_the_stack_ends_nothing_stays_innermost(ns, told, observers, extra):
+    """Whatever could not be done any more within: who comes out of it leaves all of it."""
+
+    @ns.on("x")
+    def again(sender):
+        ns.emit("x")
+
+    class Leaving(observers.Observer):
+        def begin(self, event, way, sender, args, kwargs, parent):
+            parents.append(parent)
+            return Left()
+
+    class Left(observers.Watch):
+        def call(self, entry, handler):
+            return LeavingCall()
+
+    class LeavingCall(observers.Call):
+        def leave(self, is_here):
+            assert is_here
+            deeper(12)
+
+    def deeper(levels):
+        if levels:
+            deeper(levels - 1)
+
+    def emit(extra):
+        return ns.emit("x") if not extra else emit(extra - 1)
+
+    parents = []
+    told.watch(ns)
+    observers.Watching([ns]).start(Leaving())
+    with pytest.raises(RecursionError):
+        emit(extra)
+    assert parents[-1] is not None
+    ns["x"].disconnect(again)
+    ns.emit("x")
+    assert parents[-1] is None
+
+
+@pytest.mark.parametrize("rounds", [0, 3])
+def test_an_async_generator_that_is_cancelled(ns, told, run, rounds):
+    @ns.on("x")
+    async def items(sender):
+        yield 1
+        await asyncio.Event().wait()
+
+    told.watch(ns)
+
+    async def main():
+        ns.emit("x")
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    run(main())
+    assert [line for line in told if line.startswith("items ends")] == ["items ends: None CancelledError()"]
+
+
+def test_a_task_that_is_destroyed(api, ns, told, collect, caplog):
+    @ns.on("x")
+    async def waits(sender):
+        await asyncio.Event().wait()
+
+    told.watch(ns)
+
+    async def main():
+        ns.emit("x")
+        await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+    asyncio.run(main())  # which finds that the other loop is closed
+    collect()
+    assert "waits ends: None GeneratorExit()" in told

@@ -44,6 +44,18 @@ def seen(api):
                         found[metric.name, *about] = point.value if hasattr(point, "value") else point.count
             return found
 
+        def bounds(self, name):
+            """The bounds of a histogram's buckets."""
+            (found,) = (
+                point.explicit_bounds
+                for resource in reader.get_metrics_data().resource_metrics
+                for scope in resource.scope_metrics
+                for metric in scope.metrics
+                for point in metric.data.data_points
+                if metric.name == name
+            )
+            return found
+
     yield Seen()
     tracers.shutdown()
     meters.shutdown()
@@ -195,6 +207,7 @@ def test_errors(api, ns, seen, run):
         assert spans[name].status.description == "ValueError: hm"
         assert [event.attributes["exception.type"] for event in spans[name].events] == ["ValueError"]
         assert spans[name].attributes["cyevents.outcome"] == "raised"
+        assert spans[name].attributes["error.type"] == "ValueError"
     for name in ("stopped", "emit_async y"):
         assert spans[name].status.status_code.name == "UNSET"
         assert spans[name].attributes["cyevents.outcome"] == "stopped"
@@ -241,26 +254,68 @@ def test_metrics(api, ns, seen):
     ns.emit("x", 3)
     assert seen.metrics() == {
         ("cyevents.emissions", "x", "cancelled", "emit"): 2,
-        ("cyevents.emissions", "x", "raised", "emit"): 1,
+        ("cyevents.emissions", "x", "raised", "emit", "ValueError"): 1,
         ("cyevents.emissions", "unheard", "returned", "emit"): 1,
         ("cyevents.emission.duration", "x", "cancelled", "emit"): 2,
-        ("cyevents.emission.duration", "x", "raised", "emit"): 1,
+        ("cyevents.emission.duration", "x", "raised", "emit", "ValueError"): 1,
         ("cyevents.emission.duration", "unheard", "returned", "emit"): 1,
         ("cyevents.handler.calls", "x", "first", "returned"): 2,
-        ("cyevents.handler.calls", "x", "first", "raised"): 1,
+        ("cyevents.handler.calls", "x", "first", "raised", "ValueError"): 1,
         ("cyevents.handler.calls", "x", "refuse", "returned"): 2,
         ("cyevents.handler.duration", "x", "first", "returned"): 2,
-        ("cyevents.handler.duration", "x", "first", "raised"): 1,
+        ("cyevents.handler.duration", "x", "first", "raised", "ValueError"): 1,
         ("cyevents.handler.duration", "x", "refuse", "returned"): 2,
-        ("cyevents.handler.skips", "x", "unwanted"): 2,
+        ("cyevents.handler.skips", "x", "unwanted", "its condition said no"): 2,
         ("cyevents.handler.active", "x", "first"): 0,
         ("cyevents.handler.active", "x", "refuse"): 0,
-        ("cyevents.scheduled",): 0,
     }
     assert [event.name for event in seen.spans()["emit x"].events if event.name != "exception"] in (
         [],
         ["handler skipped"],
     )
+
+
+def test_why_a_handler_is_skipped(api, ns, seen):
+    def fails(sender):
+        raise ValueError("secret")
+
+    @ns.on("x", condition=fails)
+    def unasked(sender):
+        pass
+
+    with seen(ns):
+        ns.emit("x")
+    (event,) = seen.spans()["emit x"].events
+    assert event.attributes == {
+        "cyevents.handler": "unasked",
+        "cyevents.reason": "its condition raised",
+        "error.type": "ValueError",
+    }
+    assert seen.spans()["emit x"].status.status_code.name == "UNSET"  # it was seen to
+    assert seen.metrics()["cyevents.handler.skips", "x", "unasked", "its condition raised", "ValueError"] == 1
+
+
+def test_histograms_are_made_for_events(api, ns, seen):
+    """Handlers take microseconds: all of them would be in the first bucket of those that the SDK makes by itself."""
+    ns.event("x")
+    with seen(ns):
+        ns.emit("x")
+    assert seen.bounds("cyevents.emission.duration")[:4] == (1e-05, 2.5e-05, 5e-05, 0.0001)
+    assert seen.bounds("cyevents.emission.duration")[-2:] == (5.0, 10.0)
+
+
+def test_what_is_scheduled_is_counted_until_it_is_stopped(api, ns, seen, run):
+    @ns.on("x")
+    async def wait(sender):
+        await asyncio.sleep(60)
+
+    async def main():
+        with seen(ns):
+            ns.emit("x")
+            assert seen.metrics()["cyevents.scheduled",] == 1
+        assert ("cyevents.scheduled",) not in seen.metrics()
+
+    run(main())
 
 
 def test_it_is_stopped(api, ns, seen):

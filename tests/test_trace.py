@@ -288,6 +288,86 @@ def test_values_that_cannot_be_shown(api, ns):
     assert "raised Bad" in str(seen)
 
 
+def test_a_handler_dies_as_if_there_were_no_trace(api, ns, collect):
+    """Also one that was called before, by the emission that runs."""
+
+    class Owner:
+        def handle(self, sender):
+            called.append(sender)
+
+    owners, called = [Owner()], []
+    ns.event("x").connect(owners[0].handle)
+
+    @ns.on("x")
+    def let_go(sender):
+        owners.clear()
+        collect()
+        if sender == 1:
+            ns.emit("x", 2)
+
+    with api.trace(ns):
+        ns.emit("x", 1)
+    assert called == [1]
+
+
+def test_a_repr_that_emits(api, ns):
+    class Lazy:
+        def __repr__(self):
+            ns.emit("loaded", self)
+            return "Lazy"
+
+    @ns.on("loaded")
+    def note(sender):
+        loaded.append(sender)
+
+    loaded, lazy = [], Lazy()
+    with api.trace(ns) as seen:
+        ns.emit("loaded", lazy)
+    assert loaded == [lazy] * 2  # once by the repr
+    assert [emission.sender for emission in seen.walk()] == ["Lazy"]
+
+
+def test_a_whole_file_is_not_shown(api, ns):
+    with api.trace(ns) as seen:
+        ns.emit("x", b"1" * 10_000_000, bytearray(10_000_000))
+    assert len(seen.emissions[0].sender + seen.emissions[0].arguments) < 200
+
+
+def test_what_goes_on_and_on(api, ns, run, tmp_path):
+    """Each time in a context of the last one: it is within that, but is shown no deeper than that can be."""
+
+    @ns.on("x")
+    async def again(count):
+        if count:
+            ns.emit("x", count - 1)
+
+    async def main():
+        ns.emit("x", 2000)
+        assert await api.drain_async(30)
+
+    with api.trace(ns) as seen:
+        run(main())
+    assert len(list(seen.walk())) == 2001
+    assert [emission.within for emission in seen.emissions] == list(range(0, 2001, 50))
+    assert len(seen.emissions[1].calls[0].emissions) == 1
+    lines = str(seen).splitlines()
+    assert len(lines) == 2 * 2001
+    assert max(map(len, lines)) < 500
+    assert "within 50 others" in lines[100]
+    assert len(json.loads(json.dumps(seen.to_dict()))["emissions"]) == 41
+    assert len(check(seen.chrome())) == 2 * 2001
+    assert len(seen.tree().children) == 41
+
+
+def test_a_trace_may_go_on(api, ns):
+    seen = api.trace(ns)
+    for number in range(2):
+        with seen:
+            ns.emit("x", number)
+    first, second = seen.emissions
+    assert first.start < second.start
+
+
 # The file
 
 
@@ -308,15 +388,17 @@ def check(document):
             stack = threads.setdefault(event["tid"], [])
             while stack and stack[-1] <= event["ts"]:
                 stack.pop()
-            assert not stack or event["ts"] + event["dur"] <= stack[-1] + 0.002, event
-            stack.append(event["ts"] + event["dur"])
+            end = round(event["ts"] + event["dur"], 3)
+            assert not stack or end <= stack[-1], event
+            stack.append(end)
         elif event["ph"] == "b":
-            lanes.setdefault(event["id"], []).append(event["name"])
+            lanes.setdefault((event["cat"], event["id"]), []).append(event["name"])
         elif event["ph"] == "e":
-            assert lanes[event["id"]].pop() == event["name"]
+            assert lanes[event["cat"], event["id"]].pop() == event["name"]
         else:
             assert event["ph"] == "i"
     assert not any(lanes.values())
+    assert {event["cat"] for event in document["traceEvents"] if event["ph"] != "M"} == {"cyevents"}  # or none nests
     return [event for event in document["traceEvents"] if event["ph"] in "Xbi"]
 
 

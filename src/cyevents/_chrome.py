@@ -18,7 +18,7 @@ def chrome_trace(emissions: Iterable[TracedEmission], now: float) -> dict[str, A
 
     What runs in one go is a complete event ("X") of its thread: there they lie within each other. What is awaited lies
     beside others in time, so it is a pair of async events ("b", "e"), whose id is that of a lane: the parent's, if no
-    other child of the parent is still there, else one of its own.
+    other child of the parent is still there, else one of its own. Those of one id and category lie within each other.
 
     The format: "Trace Event Format" by the Chromium authors.
     """
@@ -67,7 +67,7 @@ class _Drawn:
     def emission(self, emission: TracedEmission, lanes: _Lanes) -> None:
         about: dict[str, Any] = {"way": emission.way, "sender": emission.sender, "arguments": emission.arguments}
         about |= {"cancelled by": emission.cancelled_by, "not called": emission.not_called, "error": emission.error}
-        within, last = self._draw(emission.event, "emission", emission, emission.way == "emit_async", about, lanes)
+        within, last = self._draw(emission.event, emission, emission.way == "emit_async", about, lanes)
         for call in emission.calls:
             self._call(call, within)
         self.events += last
@@ -77,9 +77,9 @@ class _Drawn:
         about: dict[str, Any] = {"where": call.handler.place, "priority": call.priority, "outcome": call.outcome}
         about |= {"reason": call.reason, "value": call.value}
         if call.outcome == "skipped":
-            self.events.append(self._event("i", f"{name} skipped", "handler", call, call.start, about, s="t"))
+            self.events.append(self._event("i", f"{name} skipped", call, call.start, about, s="t"))
             return
-        within, last = self._draw(name, "handler", call, call.is_async, about, lanes)
+        within, last = self._draw(name, call, call.is_async, about, lanes)
         for emission in call.emissions:
             self.emission(emission, within)
         self.events += last
@@ -87,7 +87,6 @@ class _Drawn:
     def _draw(
         self,
         name: str,
-        kind: str,
         what: TracedEmission | TracedCall,
         is_async: bool,
         about: dict[str, Any],
@@ -96,18 +95,17 @@ class _Drawn:
         """Draw one of them; return the lanes for what is within it, and what is to be drawn behind that."""
         end = self.now if what.duration is None else what.start + what.duration
         if not is_async:
-            duration = _microseconds(end - what.start)
-            self.events.append(self._event("X", name, kind, what, what.start, about, dur=duration))
+            duration = round(_microseconds(end) - _microseconds(what.start), 3)  # for ends to be rounded alike
+            self.events.append(self._event("X", name, what, what.start, about, dur=duration))
             return lanes, []
         lane = lanes.lane(what.start, end)
-        self.events.append(self._event("b", name, kind, what, what.start, about, id=lane))
-        return _Lanes(self, lane, end), [self._event("e", name, kind, what, end, {}, id=lane)]
+        self.events.append(self._event("b", name, what, what.start, about, id=lane))
+        return _Lanes(self, lane, end), [self._event("e", name, what, end, {}, id=lane)]
 
     def _event(
         self,
         phase: str,
         name: str,
-        kind: str,
         what: TracedEmission | TracedCall,
         start: float,
         about: dict[str, Any],
@@ -116,7 +114,7 @@ class _Drawn:
         number, _ = self.threads.setdefault(what.thread_id, (len(self.threads) + 1, what.thread))
         known = {key: value for key, value in about.items() if value not in (None, "", [])}
         at = {"ts": _microseconds(start), "pid": self.pid, "tid": number}
-        return {"ph": phase, "name": name, "cat": f"cyevents.{kind}", **at, **more, "args": known}
+        return {"ph": phase, "name": name, "cat": "cyevents", **at, **more, "args": known}
 
 
 def _microseconds(seconds: float) -> float:

@@ -1453,11 +1453,13 @@ cdef class EventCore:
         """
         _acquire()
         try:
+            if observer is None:
+                CYE_STORE(self._detours, self._detours & ~_WATCHED)
+            is_watched = observer is not None
             with cython.critical_section(self):
                 self._watcher, observer = observer, self._watcher  # the old one is let go of after the lock
-            CYE_STORE(
-                self._detours, self._detours & ~_WATCHED if self._watcher is None else self._detours | _WATCHED
-            )
+            if is_watched:
+                CYE_STORE(self._detours, self._detours | _WATCHED)
         finally:
             _release()
 
@@ -2234,8 +2236,12 @@ cdef object made_by_observer(EventCore self, str way, PyObject *const *args, Py_
     given = keywords(None, 0, args, nargs, kwnames)
     positionals = tuple([<object>args[i] for i in range(1, nargs)])
     if observer is None:  # it has just been taken back
-        method = self.send if way is _SEND else self.emit
-        return method(<object>args[0], *positionals, **given)
+        entries = self._snapshot_for(<object>args[0]).entries
+        if way is _SEND:
+            return self._pairs(entries, <object>args[0], positionals, given)
+        results = []
+        canceller = self._dispatch(entries, <object>args[0], positionals, given, results, None, None)
+        return results if canceller is None else Cancelled(results, canceller, self)
     return getattr(observer, way)(self, <object>args[0], positionals, given)
 
 

@@ -647,24 +647,27 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """Call entries in order, and return pairs of each handler and what it returned."""
         pairs: list[tuple[Any, Any]] = []
         errors: list[Exception] = []
-        for entry in entries:
-            watch = None
-            if entry.flags & OBSERVED:
-                entry, watch = entry.held, entry.condition
-            handler = entry.get()
-            if handler is None or (entry.flags and not self._admit(entry, handler, sender, kwargs)):
-                if watch is not None:
-                    watch.skip(entry, handler)
-                continue
-            given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
-            call = handler if watch is None else watch.call(entry, handler)
-            try:
-                pairs.append((handler, call(sender, *args, **given)))
-            except Exception as error:
-                if not self._dealt_with(error, handler, sender, errors):
-                    raise
-        if errors:
-            raise self._grouped(errors)
+        try:
+            for entry in entries:
+                watch = None
+                if entry.flags & OBSERVED:
+                    entry, watch = entry.held, entry.condition
+                handler = entry.get()
+                if handler is None or (entry.flags and not self._admit(entry, handler, sender, kwargs)):
+                    if watch is not None:
+                        watch.skip(entry, handler)
+                    continue
+                given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
+                call = handler if watch is None else watch.call(entry, handler)
+                try:
+                    pairs.append((handler, call(sender, *args, **given)))
+                except Exception as error:
+                    if not self._dealt_with(error, handler, sender, errors):
+                        raise
+            if errors:
+                raise self._grouped(errors)
+        finally:
+            errors.clear()  # or they would refer to themselves by their tracebacks
         return pairs
 
     def _dispatch(
@@ -1184,11 +1187,12 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         It is asked as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
         of `_snapshot`, `stand_in`, and `_dispatch` or `_pairs`.
         """
-        with lock:
-            self._observer, observer = observer, self._observer  # the old one is let go of after the lock
-            if self._observer is None:
+        with lock:  # the old one is let go of after it
+            if observer is None:
                 self._detours &= ~WATCHED
+                self._observer, observer = None, self._observer
             else:
+                self._observer, observer = observer, self._observer
                 self._detours |= WATCHED
 
     # Patterns

@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from contextvars import ContextVar
 from functools import partial
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from . import _event
 from ._backend import lock, stand_in
-from ._common import ASYNC_GENERATOR, GENERATOR, VALUE, Cancelled, kind_of_result, shown
+from ._common import GENERATOR, VALUE, Cancelled, kind_of_result, shown
 from ._event import Event, Pattern
 from ._namespace import Namespace, default_namespace, matcher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
+    from contextvars import Token
     from types import TracebackType
 
     from ._backend import Entry
@@ -87,69 +87,88 @@ class Call:
         """The handler has returned a value, or raised; `GeneratorExit` if it was closed, perhaps before it began."""
 
 
+def why_skipped(entry: Entry, handler: Any, error: Exception | None) -> str:
+    """In a few words why a handler is not called, given what `Watch.skip` is."""
+    if error is not None:
+        return "its condition raised"
+    if handler is None:
+        return "it is dead"
+    if entry.spent:
+        return "it has been called once"
+    if entry.is_off():
+        return "it was disconnected meanwhile"
+    return "its condition said no"
+
+
 class Watching:
-    """An observer at work, from `start` to `stop`: on events, on namespaces and, in a namespace, on a pattern of names.
+    """What an observer is put to work on, by `start`, until `stop`: events, namespaces, and names in a namespace.
 
     Args:
-        observer: the observer.
         sources: names and patterns of names in the default namespace, namespaces, events and patterns; the default
             namespace if there are none.
-
         everywhere: whether names stand for events in all namespaces, and in none, that are made after `start`, too.
 
     Raises:
         TypeError: if a source is none of these.
     """
 
-    def __init__(self, observer: Observer, sources: Iterable[Any], everywhere: bool = False) -> None:
-        self.observer = observer
+    def __init__(self, sources: Iterable[Any], everywhere: bool = False) -> None:
+        self.observer: Observer | None = None
         self._everywhere = everywhere
-        self._is_on = False
-        self._places: list[Place] = []
         self._alone: list[Event[Any]] = []
-        self._events: WeakSet[Event[Any]] = WeakSet()
+        self._within: list[tuple[Namespace, Callable[[str], object] | None]] = []
+        self._places: tuple[Place, ...] = ()
+        self._events: WeakValueDictionary[int, Event[Any]] = WeakValueDictionary()  # by id: they may be unhashable
         for source in tuple(sources) or (default_namespace,):
             if isinstance(source, Pattern):
                 assert source._namespace is not None
-                self._places.append(Place(self, source._namespace, source.matches))
+                self._within.append((source._namespace, source.matches))
             elif isinstance(source, Event):
                 self._alone.append(source)
             elif isinstance(source, Namespace):
-                self._places.append(Place(self, source, None))
+                self._within.append((source, None))
             elif isinstance(source, str) and source:
-                self._places.append(Place(self, default_namespace, matcher(source)))
+                self._within.append((default_namespace, matcher(source)))
             else:
                 raise TypeError(f"a Namespace, an Event or a name can be observed, not {shown(source)}")
 
-    def start(self) -> None:
-        """Tell the observer of emissions that begin from now on."""
-        with lock:
-            self._is_on = True
-            for event in self._alone:
-                self.meet(event)
-            if self._everywhere:
-                _event._everywhere += tuple(self._places)
-            for place in self._places:
-                place.namespace._observers += (place,)
-                for event in list(dict.values(place.namespace)):
-                    place.meet(event)
+    def start(self, observer: Observer) -> None:
+        """Tell an observer of emissions that begin from now on, instead of the one that is told so far, if any."""
+        self.stop()
+        places = tuple([Place(self, *within) for within in self._within])
+        try:
+            with lock:
+                self.observer = observer
+                self._places = places
+                for event in self._alone:
+                    self.meet(event)
+                if self._everywhere:
+                    _event._everywhere += places
+                for place in places:
+                    place.namespace._observers += (place,)
+                    for event in list(dict.values(place.namespace)):
+                        place.meet(event)
+        except BaseException:  # no memory, or an interrupt
+            self.stop()
+            raise
 
     def stop(self) -> None:
-        """Tell it of no more."""
+        """Tell of no more. An observer that refers to this is then in no cycle with it."""
         with lock:
-            self._is_on = False  # namespaces made meanwhile still know the places
-            _event._everywhere = tuple([place for place in _event._everywhere if place not in self._places])
-            for place in self._places:
+            observer, self.observer = self.observer, None  # namespaces made meanwhile still know the places
+            places, self._places = self._places, ()
+            _event._everywhere = tuple([place for place in _event._everywhere if place not in places])
+            for place in places:
                 namespace = place.namespace
                 namespace._observers = tuple([other for other in namespace._observers if other is not place])
-            for event in list(self._events):
-                _set_observers(event, [other for other in _observers_of(event) if other is not self.observer])
+            for event in list(self._events.values()):
+                _set_observers(event, [other for other in _observers_of(event) if other is not observer])
             self._events.clear()
 
     def meet(self, event: Event[Any]) -> None:
         """Observe this event too. Called under the lock."""
-        if self._is_on and event not in self._events:
-            self._events.add(event)
+        if self.observer is not None and self._events.get(id(event)) is not event:
+            self._events[id(event)] = event
             _set_observers(event, [*_observers_of(event), self.observer])
 
 
@@ -234,7 +253,7 @@ class Observation:
 class Run:
     """One observed emission: what its observers have to be told, and what stands in for the entries."""
 
-    __slots__ = ("_outer", "_watches", "failed", "parts", "results", "way")
+    __slots__ = ("_token", "_watches", "failed", "parts", "results", "way")
 
     results: list[Any] | None
 
@@ -250,9 +269,10 @@ class Run:
         self.way = way
         self.results = None
         self.failed: Exception | None = None  # what the condition of the entry has raised that will be skipped now
-        self._outer = _innermost.get()
+        self._token: Token[Any] | None = None
+        outer = _innermost.get()
         # Of each observer, what it was told of last, here or further out.
-        self.parts: dict[Observer, Any] = {} if self._outer is None else dict(self._outer.parts)
+        self.parts: dict[Observer, Any] = {} if outer is None else outer.parts.copy()
         self._watches: list[tuple[Observer, Watch]] = []
         try:
             for observer in observers:
@@ -265,15 +285,20 @@ class Run:
             raise
 
     def __enter__(self) -> Run:
-        _innermost.set(self)
+        self._token = _innermost.set(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if _innermost.get() is self:  # and it was not closed from elsewhere, when its loop is gone
-            _innermost.set(self._outer)
-        self._outer = None  # or who goes on in a context of this would keep all that were before
+        token, self._token = self._token, None  # or who goes on in a context of this would keep all that were before
+        self.failed = None
+        assert token is not None
+        try:
+            # Whatever is innermost: those within may have had no stack left to do the same.
+            _innermost.reset(token)
+        except ValueError:  # closed from elsewhere, when its loop is gone
+            pass
         self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
@@ -307,28 +332,28 @@ class Run:
 class Calls:
     """One observed call of a handler: what its observers have to be told."""
 
-    __slots__ = ("_calls", "_outer", "parts")
+    __slots__ = ("_calls", "_tokens", "parts")
 
     def __init__(self, parts: dict[Observer, Any], calls: list[tuple[Observer, Call]]) -> None:
         self.parts = {**parts, **dict(calls)}
         self._calls = [call for _, call in calls]
-        self._outer: list[Run | Calls | None] = []
+        self._tokens: list[Token[Any]] = []
 
     def __enter__(self) -> None:
-        self._outer.append(_innermost.get())
-        _innermost.set(self)
+        self._tokens.append(_innermost.set(self))
         for call in self._calls:
             call.enter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        outer = self._outer.pop()
-        is_here = _innermost.get() is self
+        is_here = True
+        try:
+            _innermost.reset(self._tokens.pop())
+        except ValueError:  # as of a task that is destroyed
+            is_here = False
         for call in reversed(self._calls):
             call.leave(is_here)
-        if is_here:
-            _innermost.set(outer)
         if error is not None:
             self.end(None, error)
 
@@ -359,9 +384,8 @@ def _call(calls: Calls, handler: Any, is_consumed: bool, /, *args: Any, **kwargs
     if kind == GENERATOR:
         return _watched_generator(calls, result)
     calls.scheduled()
-    if kind == ASYNC_GENERATOR:
-        return _watched_async_generator(calls, result)
-    return WatchedCoroutine(calls, result if type(result) is CoroutineType else _await(result))
+    aio = _event._aio or _event._load_aio()
+    return WatchedCoroutine(calls, aio._as_coroutine(result, kind))
 
 
 def _watched_generator(calls: Calls, generator: Any) -> Generator[Any, Any, Any]:
@@ -375,18 +399,6 @@ def _watched_generator(calls: Calls, generator: Any) -> Generator[Any, Any, Any]
             yield item
     calls.end(value, None)
     return value
-
-
-async def _watched_async_generator(calls: Calls, generator: Any) -> AsyncIterator[Any]:
-    with calls:
-        calls.started()
-        async for item in generator:
-            yield item
-    calls.end(None, None)
-
-
-async def _await(awaitable: Any) -> Any:
-    return await awaitable
 
 
 class WatchedCoroutine(Coroutine[Any, Any, Any]):
@@ -406,13 +418,22 @@ class WatchedCoroutine(Coroutine[Any, Any, Any]):
 
     def throw(self, *error: Any) -> Any:
         """Run on to the next step, from an exception."""
-        return self._step(self._coroutine.throw, *error)
+        try:
+            return self._step(self._coroutine.throw, *error)
+        finally:
+            del error  # or it would refer to itself by its traceback
 
     def close(self) -> None:
         """End it."""
         try:
             self._coroutine.close()
         finally:
+            self._over(None, GeneratorExit())
+
+    def __del__(self) -> None:
+        if self._state == "begun":  # its task is destroyed, as a loop is closed with tasks pending
+            self.close()
+        else:  # one that has not begun says itself that it was never awaited
             self._over(None, GeneratorExit())
 
     def __await__(self) -> WatchedCoroutine:
@@ -440,6 +461,8 @@ class WatchedCoroutine(Coroutine[Any, Any, Any]):
         except BaseException as error:
             self._over(None, error)
             raise
+        finally:
+            del given  # which may have in it what is raised
 
     def _over(self, value: Any, error: BaseException | None) -> None:
         state, self._state = self._state, "over"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from ._code import code_of, last_part
 from ._common import Cancelled, error_line
-from ._observers import Call, Observer, Watch, Watching
+from ._observers import Call, Observer, Watch, Watching, why_skipped
 
 try:
     from opentelemetry import context, metrics, trace
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrumentation", "instrument"]
 
+_SECONDS = [step * 10.0**power for power in range(-5, 1) for step in (1, 2.5, 5)] + [10.0]
+"""The bounds of histograms, from ten microseconds to ten seconds: the SDK's own are made for milliseconds."""
+
 
 def instrument(
     *sources: Namespace | Event[Any] | str,
@@ -44,15 +47,15 @@ def instrument(
     and current while the handler runs: until an async handler or a generator has ended. What handlers raise is recorded
     in both. Senders and arguments are not: they may be secret.
 
-    The metrics, with the attributes `cyevents.event` and, where it makes sense, `cyevents.way`, `cyevents.handler` and
-    `cyevents.outcome`:
+    The metrics, with the attributes `cyevents.event` and, where it makes sense, `cyevents.way`, `cyevents.handler`,
+    `cyevents.outcome`, `cyevents.reason` and, of what has raised, `error.type`:
 
     - `cyevents.emissions`: emissions ended; the outcome is `returned`, `cancelled` (by a handler), `raised`, or
       `stopped` (as in a task that is cancelled).
     - `cyevents.emission.duration`: how long they took, a histogram in seconds.
     - `cyevents.handler.calls`: handlers' calls ended; the outcome is `returned`, `raised` or `stopped`.
     - `cyevents.handler.duration`: how long they took, a histogram in seconds.
-    - `cyevents.handler.skips`: handlers not called when their turn came, as by their condition.
+    - `cyevents.handler.skips`: handlers not called when their turn came, and the reason.
     - `cyevents.handler.active`: handlers that run now.
     - `cyevents.scheduled`: async handlers that `emit` has scheduled and that are not done, of the whole process.
 
@@ -90,23 +93,35 @@ class Instrumentation(Observer):
         tracer_provider: TracerProvider | None,
         meter_provider: MeterProvider | None,
     ) -> None:
-        self._watching = Watching(self, sources)
+        self._watching = Watching(sources)
         self.tracer = trace.get_tracer("cyevents", __version__, tracer_provider)
         meter = metrics.get_meter("cyevents", __version__, meter_provider)
         self.emissions = meter.create_counter("cyevents.emissions", "{emission}", "Emissions ended.")
-        self.emission_duration = meter.create_histogram("cyevents.emission.duration", "s", "How long emissions took.")
+        self.emission_duration = meter.create_histogram(
+            "cyevents.emission.duration",
+            "s",
+            "How long emissions took.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
         self.calls = meter.create_counter("cyevents.handler.calls", "{call}", "Calls of handlers ended.")
-        self.call_duration = meter.create_histogram("cyevents.handler.duration", "s", "How long handlers took.")
+        self.call_duration = meter.create_histogram(
+            "cyevents.handler.duration",
+            "s",
+            "How long handlers took.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
         self.skips = meter.create_counter("cyevents.handler.skips", "{call}", "Handlers not called in their turn.")
         self.active = meter.create_up_down_counter("cyevents.handler.active", "{call}", "Handlers that run now.")
+        self._scheduled = _Scheduled()
         meter.create_observable_gauge(
-            "cyevents.scheduled", [_scheduled], "{call}", "Async handlers scheduled by emit and not done."
+            "cyevents.scheduled", [self._scheduled], "{call}", "Async handlers scheduled by emit and not done."
         )
-        self._watching.start()
+        self._watching.start(self)
 
     def stop(self) -> None:
         """Make no more spans and metrics; those of emissions that run already are finished."""
         self._watching.stop()
+        self._scheduled.is_on = False
 
     def __enter__(self) -> Instrumentation:
         return self
@@ -123,9 +138,17 @@ class Instrumentation(Observer):
         return _EmissionSpan(self, event.name, way)
 
 
-def _scheduled(options: CallbackOptions) -> Iterable[Observation]:
-    aio = sys.modules.get("cyevents._aio")
-    return [metrics.Observation(0 if aio is None else len(aio._jobs))]
+class _Scheduled:
+    """Tells how many async handlers are scheduled, while it is on: a meter keeps for ever whom it asks."""
+
+    def __init__(self) -> None:
+        self.is_on = True
+
+    def __call__(self, options: CallbackOptions) -> Iterable[Observation]:
+        if not self.is_on:
+            return []
+        aio = sys.modules.get("cyevents._aio")
+        return [metrics.Observation(0 if aio is None else len(aio._jobs))]
 
 
 class _EmissionSpan(Watch):
@@ -141,11 +164,11 @@ class _EmissionSpan(Watch):
         self._began = perf_counter()
 
     def skip(self, entry: Entry, handler: Any, error: Exception | None) -> None:
-        name = last_part(entry.name)
-        self._ours.skips.add(1, {"cyevents.event": self._about["cyevents.event"], "cyevents.handler": name})
-        self._span.add_event("handler skipped", {"cyevents.handler": name})
+        about = {"cyevents.handler": last_part(entry.name), "cyevents.reason": why_skipped(entry, handler, error)}
         if error is not None:
-            _record(self._span, error)
+            about["error.type"] = type(error).__qualname__
+        self._ours.skips.add(1, {"cyevents.event": self._about["cyevents.event"], **about})
+        self._span.add_event("handler skipped", about)
 
     def call(self, entry: Entry, handler: Any) -> Call:
         name = last_part(entry.name)
@@ -164,8 +187,7 @@ class _EmissionSpan(Watch):
     def end(self, results: list[Any] | None, error: BaseException | None) -> None:
         took = perf_counter() - self._began
         outcome = "cancelled" if isinstance(results, Cancelled) else _outcome(error)
-        _end(self._span, outcome, error)
-        about = {**self._about, "cyevents.outcome": outcome}
+        about = {**self._about, **_end(self._span, outcome, error)}
         self._ours.emissions.add(1, about)
         self._ours.emission_duration.record(took, about, context=self._context)
 
@@ -197,10 +219,8 @@ class _HandlerSpan(Call):
 
     def end(self, value: Any, error: BaseException | None) -> None:
         took = perf_counter() - self._began
-        outcome = _outcome(error)
-        _end(self._span, outcome, error)
         self._ours.active.add(-1, self._about)
-        about = {**self._about, "cyevents.outcome": outcome}
+        about = {**self._about, **_end(self._span, _outcome(error), error)}
         self._ours.calls.add(1, about)
         self._ours.call_duration.record(took, about, context=self._context)
 
@@ -209,16 +229,16 @@ def _outcome(error: BaseException | None) -> str:
     return "returned" if error is None else "raised" if isinstance(error, Exception) else "stopped"
 
 
-def _end(span: Span, outcome: str, error: BaseException | None) -> None:
-    span.set_attribute("cyevents.outcome", outcome)
+def _end(span: Span, outcome: str, error: BaseException | None) -> dict[str, Any]:
+    """End a span; return what its metrics say of the outcome besides."""
+    about = {"cyevents.outcome": outcome}
     if isinstance(error, Exception):
-        _record(span, error)
+        about["error.type"] = type(error).__qualname__
+        try:
+            span.record_exception(error)
+        except Exception:  # it cannot be shown
+            span.add_event("exception", {"exception.type": type(error).__qualname__})
         span.set_status(Status(StatusCode.ERROR, error_line(error)))
+    span.set_attributes(about)
     span.end()
-
-
-def _record(span: Span, error: Exception) -> None:
-    try:
-        span.record_exception(error)
-    except Exception:  # it cannot be shown
-        span.add_event("exception", {"exception.type": type(error).__qualname__})
+    return about

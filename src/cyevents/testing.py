@@ -88,8 +88,8 @@ class Recorder:
         for source in sources:
             _check_source(source)
         if sources:
-            watching = Watching(_Noter(self._emissions), sources)
-            watching.start()
+            watching = Watching(sources)
+            watching.start(_Noter(self._emissions))
             self._watchings.append(watching)
 
     def stop(self) -> None:

@@ -278,6 +278,13 @@ def grouped():
 
 
 @scenario
+def sent_and_grouped():
+    event, sender = event_for(fail, echo, Owner().fail, weak=False), object()
+    event.on_error = "group"
+    yield raising(lambda: event.send(sender)), sender
+
+
+@scenario
 def grouped_and_cancelled():
     event, sender = event_for(fail, refuse), object()
     event.on_error = "group"

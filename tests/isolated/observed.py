@@ -1,0 +1,263 @@
+"""Leaks of observed emissions: traced, recorded and instrumented, whatever becomes of them, and of observing itself."""
+
+import asyncio
+import logging
+import sys
+from contextlib import suppress
+
+from leaks import main, scenario
+
+from cyevents import Event, Namespace, drain_async, trace
+from cyevents._observers import Call, Observer, Watch, Watching
+from cyevents.opentelemetry import instrument
+from cyevents.testing import Recorder
+
+logging.getLogger("cyevents").addHandler(logging.NullHandler())
+logging.getLogger("cyevents").propagate = False
+
+
+class Error(Exception):
+    pass
+
+
+class Witness(Observer):
+    """Watches every call."""
+
+    def begin(self, event, way, sender, args, kwargs, parent):
+        return Eye()
+
+
+class Eye(Watch):
+    def call(self, entry, handler):
+        return Call()
+
+
+def echo(sender, *args, **kwargs):
+    return sender
+
+
+def several(sender, *args, **kwargs):
+    yield sender
+
+
+def fail(sender, *args, **kwargs):
+    raise Error
+
+
+def refuse(sender, *args, **kwargs):
+    return False
+
+
+async def later(sender, *args, **kwargs):
+    await asyncio.sleep(0)
+    return sender
+
+
+async def much_later(sender, *args, **kwargs):
+    await asyncio.sleep(1000)
+
+
+async def fail_later(sender, *args, **kwargs):
+    await asyncio.sleep(0)
+    raise Error
+
+
+async def several_later(sender, *args, **kwargs):
+    yield sender
+    await asyncio.sleep(1000)
+
+
+shop = Namespace()
+shop.event("x").connect(later)
+shop.event("x").connect(fail)
+instrument(shop)  # once: a meter keeps for ever what it is given to ask
+with suppress(Error):
+    shop.emit("x")  # which makes what is kept
+
+
+def event_for(*handlers, **options):
+    """An event with these handlers, in this order, that is observed for as long as it is there."""
+    event = Event("x")
+    for handler in handlers:
+        event.connect(handler, **options)
+    Watching([event]).start(Witness())
+    return event
+
+
+@scenario
+def observed():
+    event, sender = event_for(echo, several, refuse, echo), object()
+
+    def operation():
+        assert event.emit(sender, 1, keyword=sender).handler is refuse
+        event.send(sender)
+
+    yield operation, sender, event
+
+
+@scenario
+def raised():
+    event, sender = event_for(echo, fail), object()
+    grouping = event_for(fail, fail)
+    grouping.on_error = "group"
+
+    def operation():
+        for emit in (event.emit, event.send, grouping.emit, grouping.send):
+            with suppress(Error, ExceptionGroup):
+                emit(sender)
+
+    yield operation, sender, event
+
+
+@scenario
+def conditions_that_raise():
+    event, sender = event_for(echo, condition=fail), object()
+    raising = event_for(echo, condition=fail)
+
+    def policy(error, handler, event, sender):
+        raise Error
+
+    raising.on_error = policy
+
+    def operation():
+        event.emit(sender)
+        with suppress(Error):
+            raising.emit(sender)
+
+    yield operation, sender, event, raising
+
+
+@scenario
+def awaited():
+    event, sender = event_for(later, echo, later, several), object()
+
+    async def operation():
+        await event.emit_async(sender, 1, keyword=sender)
+
+    yield operation, sender, event
+
+
+@scenario
+def awaited_and_raised():
+    event, sender = event_for(later, fail_later), object()
+
+    async def operation():
+        with suppress(Error):
+            await event.emit_async(sender)
+
+    yield operation, sender, event
+
+
+@scenario
+def awaited_and_cancelled():
+    events, sender = [event_for(much_later), event_for(several_later)], object()
+
+    async def operation():
+        for event in events:
+            task = asyncio.ensure_future(event.emit_async(sender))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    yield operation, sender, *events
+
+
+@scenario
+def closed_while_it_waits():
+    event, sender = event_for(much_later), object()
+
+    async def operation():
+        emission = event.emit_async(sender)
+        emission.send(None)
+        emission.close()
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    yield operation, sender, event
+
+
+@scenario
+def scheduled_and_cancelled():
+    event, sender = event_for(later, much_later, several_later), object()
+
+    async def operation():
+        for rounds in (0, 2):
+            event.emit(sender)
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await drain_async()
+
+    yield operation, sender, event
+
+
+@scenario(cost=2)
+def observing_begins_and_ends():
+    namespace, event, sender = Namespace(), Event("lone"), object()
+    namespace.event("x").connect(echo)
+    witness = Witness()
+
+    def operation():
+        watching = Watching([namespace, namespace.event("y*"), event])
+        watching.start(witness)
+        namespace.emit("x", sender)
+        namespace.emit("unknown", sender)
+        namespace.event("yes").emit(sender)
+        event.emit(sender)
+        watching.stop()
+        del namespace["yes"]
+
+    yield operation, sender, event, witness
+
+
+@scenario(cost=2, warm=1000)
+def traced():
+    namespace, sender = Namespace(), object()
+
+    def outer(sender):
+        namespace.emit("y", sender)
+
+    namespace.event("x").connect(outer)
+    namespace.event("x").connect(refuse, priority=-1)
+    namespace.event("y").connect(fail, condition=lambda sender: False)
+
+    def operation():
+        with trace(namespace) as seen:
+            namespace.emit("x", sender)
+        assert len(seen.emissions) == 1
+
+    yield operation, sender, namespace
+
+
+@scenario(cost=10)
+def recorded():
+    namespace, sender = Namespace(), object()
+    namespace.event("x").connect(echo)
+
+    def operation():
+        with Recorder(namespace) as recorder:
+            namespace.emit("x", sender)
+        assert len(recorder) == 1
+
+    yield operation, sender, namespace
+
+
+@scenario(cost=10)
+def instrumented():
+    sender = object()
+
+    async def operation():
+        with suppress(Error):
+            shop.emit("x", sender)
+        with suppress(Error):
+            await shop.emit_async("x", sender)
+        await drain_async()
+
+    yield operation, sender, shop
+
+
+if __name__ == "__main__":
+    sys.exit(main())
