@@ -24,5 +24,5 @@ def test_where_memory_runs_out_the_tables_stay_sound(backend, mode):
         [sys.executable, str(PROGRAM)], env=environment, capture_output=True, text=True, timeout=300
     )
     wrong = [line for line in process.stdout.splitlines() if not line.endswith("allocations")]
-    assert (process.returncode, wrong) == (0, []), process.stderr[-3000:]
+    assert (process.returncode, wrong) == (0, []), "\n".join(wrong) + process.stderr[-3000:]
     assert "emit (" in process.stdout or mode == "on"

@@ -83,6 +83,7 @@ WATCHED = 2  # there is an observer
 # Results of these very types are values: no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
 
+_acquire, _release = lock.acquire, lock.release  # looking these up may need memory
 _dead: list[tuple[EventCore, Entry | Ref, bool]] = []  # who, in which event's tables, and whether to log it
 _last_serial = 0
 _last_code: object = None  # where the newest entry was connected: the caller's code and instruction in it
@@ -144,7 +145,7 @@ def _bury(entry: Entry) -> None:
 def sweep() -> None:
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     trash: list[object] = []
-    while _dead and lock.acquire(False):
+    while _dead and _acquire(False):
         try:
             while _dead:
                 try:
@@ -158,7 +159,7 @@ def sweep() -> None:
                     _dead.append(note)  # for the next one
                     return
         finally:
-            lock.release()
+            _release()
         home = what = note = None  # type: ignore[assignment]
         trash.clear()
 

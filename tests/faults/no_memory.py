@@ -596,6 +596,8 @@ def with_fault(name, n, mode, states):
         _testcapi.remove_mem_hooks()
         error = failure
     _testcapi.remove_mem_hooks()
+    if isinstance(error, AttributeError) and hasattr(error.obj, error.name):
+        error = MemoryError()  # CPython's lookup of an attribute has no other way to say so
     if isinstance(error, SystemError) and backend == "python":
         error = error.__cause__  # CPython went on after the MemoryError: there is no C of ours here
     if error is not None and not isinstance(error, MemoryError):
