@@ -118,7 +118,7 @@ def short_repr(value: object, limit: int) -> str:
     """The `repr` of a value, its parts cut to about a length; of one whose `repr` fails, its class."""
     import reprlib
 
-    if isinstance(value, bytes | bytearray):
+    if issubclass(type(value), bytes | bytearray):
         value = value[:limit]  # it may be a whole file
     shortener = reprlib.Repr()
     shortener.maxstring = shortener.maxother = shortener.maxlong = limit
