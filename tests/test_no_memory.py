@@ -14,8 +14,10 @@ pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which mak
 
 @pytest.mark.parametrize("mode", ["once", "on"])
 def test_where_memory_runs_out_the_tables_stay_sound(backend, mode):
-    if backend == "python" and (mode == "on" or sys.version_info >= (3, 12)):
-        pytest.skip("without memory CPython itself crashes in Python code")
+    if backend == "python" and mode == "on":
+        pytest.skip("without any memory CPython itself crashes in Python code")
+    if backend == "python" and (3, 12) <= sys.version_info < (3, 14):
+        pytest.skip("this CPython lets go of code once too often where there is no memory to make a function of it")
     environment = os.environ | {
         "CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1",
         "CYEVENTS_FAULTS_MODES": mode,

@@ -77,6 +77,7 @@ HELD = 128  # it is held strongly
 # Results of these very types are values: no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
 
+_acquire, _release = lock.acquire, lock.release
 _dead: list[tuple[EventCore, Entry | Ref, bool]] = []  # who, in which event's tables, and whether to log it
 _last_serial = 0
 _last_code: object = None  # where the newest entry was connected: the caller's code and instruction in it
@@ -138,7 +139,7 @@ def _bury(entry: Entry) -> None:
 def sweep() -> None:
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     trash: list[object] = []
-    while _dead and lock.acquire(False):
+    while _dead and _acquire(False):
         try:
             while _dead:
                 try:
@@ -152,7 +153,7 @@ def sweep() -> None:
                     _dead.append(note)  # for the next one
                     return
         finally:
-            lock.release()
+            _release()
         home = what = note = None  # type: ignore[assignment]
         trash.clear()
 
