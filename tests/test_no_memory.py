@@ -14,8 +14,10 @@ pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which mak
 
 @pytest.mark.parametrize("mode", ["once", "on"])
 def test_where_memory_runs_out_the_tables_stay_sound(backend, mode):
-    if backend == "python" and (mode == "on" or (3, 12) <= sys.version_info < (3, 14)):
-        pytest.skip("without memory CPython itself crashes in Python code: see the program")
+    if backend == "python" and mode == "on":
+        pytest.skip("without any memory CPython itself crashes in Python code")
+    if backend == "python" and (3, 12) <= sys.version_info < (3, 14):
+        pytest.skip("this CPython lets go of code once too often where there is no memory to make a function of it")
     environment = os.environ | {
         "CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1",
         "CYEVENTS_FAULTS_MODES": mode,
@@ -24,5 +26,5 @@ def test_where_memory_runs_out_the_tables_stay_sound(backend, mode):
         [sys.executable, str(PROGRAM)], env=environment, capture_output=True, text=True, timeout=300
     )
     wrong = [line for line in process.stdout.splitlines() if not line.endswith("allocations")]
-    assert (process.returncode, wrong) == (0, []), "\n".join(wrong) + process.stderr[-3000:]
+    assert (process.returncode, wrong) == (0, []), process.stderr[-3000:]
     assert "emit (" in process.stdout or mode == "on"

@@ -91,7 +91,30 @@ managers = st.one_of(
     text("{event}.connected_to({handler}{options})", event=connectables, handler=handlers, options=options),
     text("{event}.connected_to({handler}{options})", event=connectables, handler=handlers, options=options),
 )
+
+
+def overlapping(event, emitted, handler):
+    """Connections of one handler for a time, that end in any order, are changed and are spent meanwhile."""
+    step = st.one_of(
+        text(
+            "enter({key!r}, {event}.connected_to({handler}{options}))",
+            key=keys,
+            event=st.just(event),
+            handler=st.just(handler),
+            options=st.sampled_from(["", ", priority=1", ", priority=-1", ", once=True", ", condition=k0"]),
+        ),
+        st.sampled_from(KEYS).map("leave({!r})".format),
+        st.sampled_from([f"{emitted}.emit(1)", f"{event}.connect({handler})", f"look({event})"]),
+    )
+    return st.lists(step, min_size=4, max_size=9).map(lambda steps: f"({', '.join(steps)}, {emitted}.emit(2))")
+
+
+overlaps = st.one_of(
+    st.sampled_from(["h0", "h1"]).flatmap(lambda h: overlapping("ns.event('a')", "ns.event('a')", h)),
+    st.sampled_from(["h0", "h1"]).flatmap(lambda h: overlapping("ns.event('user.*')", "ns.event('user.created')", h)),
+)
 spans = st.one_of(
+    overlaps,
     text("enter({key!r}, {manager})", key=keys, manager=managers),
     text("within({manager}, lambda: {emission})", manager=managers, emission=emissions),
     text("enter({key!r}, {manager})", key=keys, manager=managers),

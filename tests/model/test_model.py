@@ -295,6 +295,12 @@ def h1(sender, /, *args, **kwargs):
 do(lambda: (ns.event('a').connect(h0), enter('m0', ns.event('a').connected_to(h0, priority=3, once=True))))
 ===
 do(lambda: ns.event('a').connect(h1, priority=5, once=True))""",
+    "a connection for a time that was restored is spent": """
+do(lambda: (ns.event('a').connect(h0, priority=-1), enter('m0', ns.event('a').connected_to(h0, once=True))))
+===
+do(lambda: (enter('m1', ns.event('a').connected_to(h0)), leave('m1'), ns.event('a').emit(1)))
+===
+do(lambda: (leave('m0'), look(ns.event('a'))))""",
     "reconnected and disconnected within an emission": """
 def h1(sender, /, *args, **kwargs):
     nested(lambda: ns.event('a').connect(h0))
