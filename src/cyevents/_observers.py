@@ -407,10 +407,12 @@ class WatchedCoroutine(Coroutine[Any, Any, Any]):
     No coroutine function could do that: one that is closed before it began does not close what it would have awaited.
     """
 
+    _state: Literal["new", "begun", "over"] = "over"  # where there was no memory to make it
+
     def __init__(self, calls: Calls, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._calls = calls
         self._coroutine = coroutine
-        self._state: Literal["new", "begun", "over"] = "new"
+        self._state = "new"
 
     def send(self, value: Any) -> Any:
         """Run on to the next step."""
