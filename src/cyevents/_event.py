@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import GenericAlias
 
-from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, handler_key, lock
+from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, handler_key
 from ._common import ANY, AnySender, handler_name
 from ._handlers import is_unbound_method, kind_of
 
@@ -87,10 +87,8 @@ class Event(EventCore[SenderT, ArgsP]):
             self.__doc__ = doc
         if signature is not None or check:
             self._declare(signature, check)
-        if _everywhere:
-            with lock:
-                for place in _everywhere:
-                    place.meet(self)
+        for place in _everywhere:
+            place.meet(self)
 
     def _declare(self, signature: Any, check: bool) -> None:
         """Note what the event is emitted with, if handlers are to be checked against it."""
