@@ -490,7 +490,7 @@ def test_the_commands_options(program, tmp_path):
     done = cyevents("trace", "--event", "un*", "--event", "x", str(program), "order 7")
     assert "unmade" in done.stderr
     assert "order" not in done.stderr
-    assert "1 emissions more" in cyevents("trace", "--limit", "1", str(program), "o").stderr
+    assert "1 emission more" in cyevents("trace", "--limit", "1", str(program), "o").stderr
     output = tmp_path / "trace.json"
     done = cyevents("trace", "--output", str(output), str(program), "order 7")
     assert done.stderr == ""
@@ -500,3 +500,24 @@ def test_the_commands_options(program, tmp_path):
 def test_the_commands_mistakes(tmp_path):
     assert "there is no script" in cyevents("trace", str(tmp_path / "nothing.py"), code=2).stderr
     assert "usage:" in cyevents("trace", code=2).stderr
+
+
+def test_what_a_traced_program_raises(tmp_path):
+    """It is shown as python shows it, before the trace; an OSError is not taken for one of the command's own."""
+    script = tmp_path / "fails.py"
+    script.write_text("import cyevents\ncyevents.emit('begun')\nopen('nowhere/at/all')\n", "utf-8")
+    shown = cyevents("trace", str(script), code=1).stderr
+    assert shown.startswith(f'Traceback (most recent call last):\n  File "{script}", line 3, in <module>\n')
+    assert "FileNotFoundError" in shown
+    assert shown.splitlines()[-1].startswith("begun ")
+    assert "runpy" not in shown
+    script.write_text("import sys\nsys.stderr.close()\n", "utf-8")
+    assert cyevents("trace", str(script)).stderr == ""
+    assert cyevents("trace", "-m", "no_such_module", code=1).stderr.startswith("ImportError: No module named")
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_program_runs(program, tmp_path):
+    done = cyevents("trace", "--output", str(tmp_path / "no" / "trace.json"), str(program), "order 7", code=2)
+    assert done.stdout == ""
+    assert "cannot write" in done.stderr
+    assert "trace.json" in done.stderr

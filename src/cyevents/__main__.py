@@ -241,16 +241,27 @@ def _shown(wiring: Wiring, form: str) -> str:
 
 
 def _trace(program: list[str], as_module: bool, names: list[str] | None, output: str | None, limit: int) -> int:
-    from ._programs import run
+    from ._programs import report, run
     from ._trace import Trace
 
     if not as_module and not os.path.exists(program[0]):
         return _fail(f"there is no script {program[0]!r}")
+    if output is not None:
+        try:
+            with open(output, "a", encoding="utf-8"):  # not to find out when the program has run
+                pass
+        except OSError as error:
+            return _fail(f"cannot write {output!r}: {error.strerror}")
+        output = os.path.abspath(output)
+    code = 0
     seen = Trace(tuple(names or ("*",)), limit, everywhere=True)
     try:
         with seen:
             try:
                 run(program, as_module)
+            except Exception as error:  # the program's own, an OSError too
+                report(error)
+                code = 1
             finally:
                 if "cyevents._aio" in sys.modules:
                     sys.modules["cyevents._aio"].drain(10)  # what was scheduled belongs to it
@@ -259,13 +270,13 @@ def _trace(program: list[str], as_module: bool, names: list[str] | None, output:
             seen.write(output)
         else:
             _show_trace(seen)
-    return 0
+    return code
 
 
 def _show_trace(seen: Trace) -> None:
-    if sys.stderr is None:
+    if sys.stderr is None or getattr(sys.stderr, "closed", False):
         return
-    if importlib.util.find_spec("rich"):
+    if sys.stderr.isatty() and importlib.util.find_spec("rich"):
         from rich.console import Console
 
         Console(stderr=True).print(seen.tree())

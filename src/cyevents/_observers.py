@@ -166,10 +166,11 @@ class Watching:
             self._events.clear()
 
     def meet(self, event: Event[Any]) -> None:
-        """Observe this event too. Called under the lock."""
-        if self.observer is not None and self._events.get(id(event)) is not event:
-            self._events[id(event)] = event
-            _set_observers(event, [*_observers_of(event), self.observer])
+        """Observe this event too."""
+        with lock:  # as held by who makes an event in a namespace, but not by who makes one by itself
+            if self.observer is not None and self._events.get(id(event)) is not event:
+                self._events[id(event)] = event
+                _set_observers(event, [*_observers_of(event), self.observer])
 
 
 class Place:
@@ -181,7 +182,7 @@ class Place:
         self._matches = matches
 
     def meet(self, event: Event[Any]) -> None:
-        """Observe an event that has been made, if it is concerned. Called under the lock."""
+        """Observe an event that has been made, if it is concerned."""
         if self._matches is None or self._matches(event._name):
             self._watching.meet(event)
 
@@ -407,10 +408,12 @@ class WatchedCoroutine(Coroutine[Any, Any, Any]):
     No coroutine function could do that: one that is closed before it began does not close what it would have awaited.
     """
 
+    _state: Literal["new", "begun", "over"] = "over"  # where there was no memory to make it
+
     def __init__(self, calls: Calls, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._calls = calls
         self._coroutine = coroutine
-        self._state: Literal["new", "begun", "over"] = "new"
+        self._state = "new"
 
     def send(self, value: Any) -> Any:
         """Run on to the next step."""

@@ -18,3 +18,13 @@ def run(program: list[str], as_module: bool) -> None:
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.abspath(program[0]))  # for -m it was the current directory
     runpy.run_path(program[0], run_name="__main__")
+
+
+def report(error: Exception) -> None:
+    """Print what a program has raised as `python` does, from the program's own code on."""
+    ours = {run.__code__.co_filename, os.path.join(os.path.dirname(run.__code__.co_filename), "__main__.py")}
+    ours.add(runpy.run_path.__code__.co_filename)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename in ours:
+        trace = trace.tb_next
+    sys.excepthook(type(error), error.with_traceback(trace), trace)

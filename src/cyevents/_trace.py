@@ -197,7 +197,7 @@ class Trace(Observer):
         width = max((len(branch + text) for branch, text, _ in lines), default=0)
         text = "\n".join([f"{branch + text:{width}}  {facts}".rstrip() for branch, text, facts in lines])
         if self.dropped:
-            text += f"\nand {self.dropped} emissions more, which were not kept"
+            text += "\n" + _dropped(self.dropped)
         return text or "no emissions"
 
     def tree(self) -> Tree:
@@ -229,7 +229,7 @@ class Trace(Observer):
         for emission in self.emissions:
             grow(root, emission)
         if self.dropped:
-            root.add(Text(f"and {self.dropped} emissions more, which were not kept", "dim"))
+            root.add(Text(_dropped(self.dropped), "dim"))
         return root
 
     def chrome(self) -> dict[str, Any]:
@@ -433,6 +433,12 @@ def _call_facts(call: TracedCall) -> str:
 
 def _not_called(emission: TracedEmission) -> str:
     return f"not called: {', '.join([last_part(name) for name in emission.not_called])}"
+
+
+def _dropped(count: int) -> str:
+    return (
+        "and 1 emission more, which was not kept" if count == 1 else f"and {count} emissions more, which were not kept"
+    )
 
 
 def _time(seconds: float | None) -> str:

@@ -213,7 +213,7 @@ def observing_begins_and_ends():
     yield operation, sender, event, witness
 
 
-@scenario(cost=2, warm=1000)
+@scenario(cost=2, warm=2000)
 def traced():
     namespace, sender = Namespace(), object()
 

@@ -59,7 +59,14 @@ def observers(number):
         names = witnesses.emit(event, number)
         watching.stop()
         assert names == witnesses.expected
-        yield 1
+        everywhere = Watching(["made"], everywhere=True)
+        everywhere.start(plain := Plain())
+        made = Event("made")
+        assert made.emit(number) == []
+        everywhere.stop()
+        observation = made._observer
+        assert observation is None or plain not in observation.observers
+        yield 2
 
 
 def emitters(number):
@@ -68,7 +75,9 @@ def emitters(number):
         calls = []
         assert len(event.send(number, calls)) == len(witnesses.expected)
         assert ns.emit("unknown", number, []) == []
-        yield 3
+        assert Event("made").emit(number) == []
+        assert Namespace().emit("made", number) == []
+        yield 5
 
 
 def awaiting(number):
