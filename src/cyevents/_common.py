@@ -114,7 +114,7 @@ def shown(value: object) -> str:
         return object.__repr__(value)
 
 
-def short_repr(value: object, limit: int) -> str:
+def short_repr(value: Any, limit: int) -> str:
     """The `repr` of a value, its parts cut to about a length; of one whose `repr` fails, its class."""
     import reprlib
 

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import gc
 import inspect
+import logging
 import os
 import sys
 import time
@@ -190,6 +191,7 @@ def main():
     arguments = sys.argv[1:]
     operations = int(arguments.pop(0).replace("_", "")) if arguments and arguments[0][0].isdigit() else DEFAULT
     print(f"core {cyevents.backend}, Python {sys.version.split()[0]}, {operations:,} operations", flush=True)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode tells of what takes long
     gc.collect()
     gc.freeze()  # what has been imported is not looked at again
     leaking = 0

@@ -92,7 +92,8 @@ class Worlds:
             with warnings.catch_warnings(record=True) as warned:
                 warnings.simplefilter("always")
                 exec(code, names)
-            never = [str(each.message) for each in warned if "never awaited" in str(each.message)]
+            told = [str(each.message).partition("\n")[0] for each in warned]  # asyncio's debug mode says where, besides
+            never = [message for message in told if "never awaited" in message]
             traces[name] = names["trace"] + never
             names["trace"] = []
         expected = traces.pop("model")
