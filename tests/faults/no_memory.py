@@ -545,7 +545,8 @@ def schedule_in_the_background(world):
 
 
 # Without any memory CPython itself hangs or crashes where these run: generators and context variables do not look. With
-# 3.12 and 3.13 one failing allocation is enough for that, in a call of a function with cells. This crashes them:
+# 3.12, 3.13 and debug builds one failing allocation is enough, in a call of a function with cells. This crashes them,
+# 3.12 and 3.13 now and then:
 #
 #     def outer(a):
 #         return lambda: a
