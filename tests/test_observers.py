@@ -53,7 +53,8 @@ def told(observers):
             lines.append(f"end: {results!r} {error!r}")
 
     class Observer(observers.Observer):
-        def begin(self, event, way, sender, args, kwargs, parent):
+        def begin(self, beginning):
+            event, way, sender, args, kwargs, parent, _ = beginning
             within = f" within {parent.name}" if isinstance(parent, Call) else " within its own" if parent else ""
             lines.append(f"{way} {event.name} {sender!r} {args} {kwargs}{within}")
             return Watch()
@@ -355,8 +356,8 @@ def test_who_wants_to_know_of_beginnings_only(ns, observers):
     begun = []
 
     class Observer(observers.Observer):
-        def begin(self, event, way, sender, args, kwargs, parent):
-            begun.append((event.name, sender))
+        def begin(self, beginning):
+            begun.append((beginning.event.name, beginning.sender))
 
     @ns.on("x")
     def handler(sender):
@@ -365,7 +366,7 @@ def test_who_wants_to_know_of_beginnings_only(ns, observers):
     observers.Watching([ns]).start(Observer())
     assert ns.emit("x", 1) == [1]
     assert begun == [("x", 1)]
-    assert observers.Observer().begin(ns["x"], "emit", None, (), {}, None) is None
+    assert observers.Observer().begin(observers.Beginning(ns["x"], "emit", None, (), {}, None, None)) is None
 
 
 def test_handlers_options_hold(ns, told, run):
@@ -574,8 +575,8 @@ def test_observing_begins_and_ends_while_others_emit(ns, told, observers):
     begun = []
 
     class Observer(observers.Observer):
-        def begin(self, event, way, sender, args, kwargs, parent):
-            begun.append(sender)
+        def begin(self, beginning):
+            begun.append(beginning.sender)
             return observers.Watch()
 
     @ns.on("x")
@@ -653,8 +654,8 @@ def test_where_the_stack_ends_nothing_stays_innermost(ns, told, observers, extra
         ns.emit("x")
 
     class Leaving(observers.Observer):
-        def begin(self, event, way, sender, args, kwargs, parent):
-            parents.append(parent)
+        def begin(self, beginning):
+            parents.append(beginning.parent)
             return Left()
 
     class Left(observers.Watch):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 from . import _event
@@ -29,24 +29,35 @@ if TYPE_CHECKING:
     Way = Literal["emit", "send", "emit_async"]
 
 
+class Beginning(NamedTuple):
+    """An emission that begins.
+
+    Attributes:
+        event: the event.
+        way: how it is emitted.
+        sender: who emits.
+        args: the positionals.
+        kwargs: the keywords.
+        parent: the observer's own `Call`, or `Watch`, within which that happens; `None` if there is none.
+        origin: what `origin` was set to for this emission; `None` if it begins here.
+    """
+
+    event: Event[Any]
+    way: Way
+    sender: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    parent: Any
+    origin: Any
+
+
 class Observer:
     """Who is told of emissions. What it does not override, it is not interested in."""
 
-    def begin(
-        self, event: Event[Any], way: Way, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], parent: Any
-    ) -> Watch | None:
-        """An emission begins: what it raises, the emitter gets, and no handler is called.
+    def begin(self, beginning: Beginning) -> Watch | None:
+        """An emission begins: what this raises, the emitter gets, and no handler is called.
 
-        Args:
-            event: the event.
-            way: how it is emitted.
-            sender: who emits.
-            args: the positionals.
-            kwargs: the keywords.
-            parent: this observer's `Call`, or `Watch`, within which that happens; `None` if there is none.
-
-        Returns:
-            What is to be told of the rest, or `None`.
+        Returns what is to be told of the rest, or `None`.
         """
         return None
 
@@ -63,6 +74,9 @@ class Watch:
     def call(self, entry: Entry, handler: Any) -> Call | None:
         """A handler is about to be called. Return what is to be told of that, or `None`."""
         return None
+
+    async def settle(self) -> None:
+        """Wait for what an `emit_async` that has succeeded is to wait for besides its handlers."""
 
     def end(self, results: list[Any] | None, error: BaseException | None) -> None:
         """The emission is over: with what it returns, or what it raises."""
@@ -106,13 +120,20 @@ class Watching:
     Args:
         sources: names and patterns of names in the default namespace, namespaces, events and patterns; the default
             namespace if there are none.
+        matches: of the namespaces, only events whose names this says yes to.
         everywhere: whether names stand for events in all namespaces, and in none, that are made after `start`, too.
 
     Raises:
         TypeError: if a source is none of these.
     """
 
-    def __init__(self, sources: Iterable[Any], everywhere: bool = False) -> None:
+    def __init__(
+        self,
+        sources: Iterable[Any],
+        *,
+        matches: Callable[[str], object] | None = None,
+        everywhere: bool = False,
+    ) -> None:
         self.observer: Observer | None = None
         self._everywhere = everywhere
         self._alone: list[Event[Any]] = []
@@ -126,7 +147,7 @@ class Watching:
             elif isinstance(source, Event):
                 self._alone.append(source)
             elif isinstance(source, Namespace):
-                self._within.append((source, None))
+                self._within.append((source, matches))
             elif isinstance(source, str) and source:
                 self._within.append((default_namespace, matcher(source)))
             else:
@@ -199,6 +220,8 @@ def _set_observers(event: Event[Any], observers: list[Observer]) -> None:
 # How an observed emission runs
 
 _innermost: ContextVar[Run | Calls | None] = ContextVar("cyevents_observed", default=None)
+origin: ContextVar[Any] = ContextVar("cyevents_origin", default=None)
+"""Where the next emission in this context comes from, such as a message; it is None again for those within."""
 
 
 class Observation:
@@ -240,6 +263,7 @@ class Observation:
         with Run(self.observers, event, "emit_async", sender, args, kwargs) as run:
             results: list[Any] = await aio.emit_async(event, sender, args, kwargs, run)
             run.results = results
+            await run.settle()
         return results
 
     def condition_failed(self, error: Exception) -> None:
@@ -275,9 +299,13 @@ class Run:
         # Of each observer, what it was told of last, here or further out.
         self.parts: dict[Observer, Any] = {} if outer is None else outer.parts.copy()
         self._watches: list[tuple[Observer, Watch]] = []
+        whence = origin.get()
+        if whence is not None:
+            origin.set(None)
         try:
             for observer in observers:
-                watch = observer.begin(event, way, sender, args, kwargs, self.parts.get(observer))
+                parent = self.parts.get(observer)
+                watch = observer.begin(Beginning(event, way, sender, args, kwargs, parent, whence))
                 if watch is not None:
                     self.parts[observer] = watch
                     self._watches.append((observer, watch))
@@ -305,6 +333,11 @@ class Run:
     def _end(self, error: BaseException | None) -> None:
         for _, watch in reversed(self._watches):
             watch.end(self.results, error)
+
+    async def settle(self) -> None:
+        """Wait for what the observers have to wait for."""
+        for _, watch in self._watches:
+            await watch.settle()
 
     def watched(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
         """What stands in for entries, so that this is told of them; they themselves if nobody watches."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._backend import Entry
     from ._event import Event
     from ._namespace import Namespace
-    from ._observers import Way
+    from ._observers import Beginning, Way
 
     Outcome = Literal["running", "returned", "cancelled the rest", "skipped", "raised", "stopped"]
 
@@ -117,7 +117,7 @@ class Trace(Observer):
         self._left = limit
         self._lock = threading.RLock()  # for the two
         self._showing: set[int] = set()  # the threads in which a repr is taken
-        self._watching = Watching(sources, everywhere)
+        self._watching = Watching(sources, everywhere=everywhere)
         self._began = perf_counter()
         self._took: float | None = None
 
@@ -138,10 +138,9 @@ class Trace(Observer):
         """Seconds from the beginning of the trace."""
         return perf_counter() - self._began
 
-    def begin(
-        self, event: Event[Any], way: Way, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], parent: Any
-    ) -> Watch | None:
+    def begin(self, beginning: Beginning) -> Watch | None:
         """Take down that an emission begins, within what it was made."""
+        event, way, sender, args, kwargs, parent, _ = beginning
         if threading.get_ident() in self._showing:  # a repr emits, which nobody has asked for but this
             return None
         with self._lock:

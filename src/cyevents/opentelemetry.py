@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from weakref import ref as weakref
 
 from . import __version__
 from ._code import code_of, last_part
@@ -18,7 +19,7 @@ except ImportError as error:
     raise ImportError('this needs OpenTelemetry: pip install "cyevents[opentelemetry]"') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from contextvars import Token
     from types import TracebackType
 
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from ._backend import Entry
     from ._event import Event
     from ._namespace import Namespace
-    from ._observers import Way
+    from ._observers import Beginning, Way
+    from .bridge import Bridge
 
-__all__ = ["Instrumentation", "instrument"]
+__all__ = ["Instrumentation", "instrument", "instrument_bridge"]
 
 _SECONDS = [step * 10.0**power for power in range(-5, 1) for step in (1, 2.5, 5)] + [10.0]
 """The bounds of histograms, from ten microseconds to ten seconds: the SDK's own are made for milliseconds."""
@@ -131,11 +133,9 @@ class Instrumentation(Observer):
     ) -> None:
         self.stop()
 
-    def begin(
-        self, event: Event[Any], way: Way, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], parent: Any
-    ) -> Watch:
+    def begin(self, beginning: Beginning) -> Watch:
         """Begin an emission's span."""
-        return _EmissionSpan(self, event.name, way)
+        return _EmissionSpan(self, beginning.event.name, beginning.way)
 
 
 class _Scheduled:
@@ -149,6 +149,46 @@ class _Scheduled:
             return []
         aio = sys.modules.get("cyevents._aio")
         return [metrics.Observation(0 if aio is None else len(aio._jobs))]
+
+
+def instrument_bridge(bridge: Bridge, *, meter_provider: MeterProvider | None = None) -> None:
+    """Make metrics of a bridge, for as long as it lives.
+
+    They say what its `stats` says, with the attribute `cyevents.bridge`, where its broker is: the counters
+    `cyevents.bridge.published`, `.received`, `.redelivered`, `.failed`, `.dead` and `.dropped`, and the gauge
+    `cyevents.bridge.waiting`.
+
+    Args:
+        bridge: the bridge; it is not kept alive.
+        meter_provider: makes the metrics; the global one if not given.
+    """
+    meter = metrics.get_meter("cyevents", __version__, meter_provider)
+    place, found = bridge.place, weakref(bridge)
+
+    def reader(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def read(options: CallbackOptions) -> Iterable[Observation]:
+            alive = found()
+            return (
+                [] if alive is None else [metrics.Observation(getattr(alive.stats, name), {"cyevents.bridge": place})]
+            )
+
+        return read
+
+    for name, about in _BRIDGE_COUNTERS.items():
+        meter.create_observable_counter(f"cyevents.bridge.{name}", [reader(name)], "{message}", about)
+    meter.create_observable_gauge(
+        "cyevents.bridge.waiting", [reader("waiting")], "{message}", "Messages that wait to be published."
+    )
+
+
+_BRIDGE_COUNTERS = {
+    "published": "Messages that the broker has taken.",
+    "received": "Messages of other processes, emitted here.",
+    "redelivered": "Those among the received ones that had been delivered before.",
+    "failed": "Those among the received ones whose handlers have raised.",
+    "dead": "Messages put among the dead letters.",
+    "dropped": "Messages given up.",
+}
 
 
 class _EmissionSpan(Watch):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from ._observers import Way
+    from ._observers import Beginning
 
 __all__ = ["Emission", "Isolation", "Recorder"]
 
@@ -28,9 +28,8 @@ class _Noter(Observer):
     def __init__(self, emissions: list[Emission]) -> None:
         self._emissions = emissions
 
-    def begin(
-        self, event: Event[Any], way: Way, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], parent: Any
-    ) -> None:
+    def begin(self, beginning: Beginning) -> None:
+        event, _, sender, args, kwargs, *_ = beginning
         self._emissions.append(Emission(event, sender, args, kwargs.copy()))
 
 

@@ -23,7 +23,7 @@ class Error(Exception):
 class Witness(Observer):
     """Watches every call."""
 
-    def begin(self, event, way, sender, args, kwargs, parent):
+    def begin(self, beginning):
         return Eye()
 
 

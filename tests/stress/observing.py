@@ -31,9 +31,9 @@ class Mark(Call):
 class Plain(Observer):
     """Sees that whatever is called is left, and ended, once."""
 
-    def begin(self, event, way, sender, args, kwargs, parent):
-        begun.append(event)
-        return Sound(way)
+    def begin(self, beginning):
+        begun.append(beginning.event)
+        return Sound(beginning.way)
 
 
 class Sound(Watch):
