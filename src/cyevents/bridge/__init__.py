@@ -1,0 +1,13 @@
+"""Bridges to other processes by a message broker: `Bridge`. Needs `pip install "cyevents[nats]"`, or `[redis]`."""
+
+try:
+    import msgspec  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        'a bridge needs msgspec and a broker\'s client: pip install "cyevents[nats]", or [redis]'
+    ) from error
+
+from ._bridge import Bridge, Stats
+from ._outbox import Dropped, OutboxFull
+
+__all__ = ["Bridge", "Dropped", "OutboxFull", "Stats"]

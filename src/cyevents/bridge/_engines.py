@@ -1,0 +1,151 @@
+"""What a bridge asks of a broker: the interface of the engines, and the choice of one by the address."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+
+class Unavailable(Exception):
+    """The broker cannot be reached now: to be tried again."""
+
+
+class Refused(Exception):
+    """The broker does not take this message: to be tried no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a bridge wants its messages delivered.
+
+    Attributes:
+        patterns: the names of events, and patterns of names, that it hears.
+        group: one process of the group gets each message, instead of all; `None` for all.
+        at_least_once: whether the broker keeps messages until they are acknowledged.
+        prefix: what the broker's subjects begin with.
+        ack_wait: seconds after which an unacknowledged message is delivered again.
+        window: seconds for which the broker knows the ids of messages, to drop a second one.
+        keep: seconds for which it keeps messages.
+        batch: how many messages are fetched at once.
+    """
+
+    patterns: tuple[str, ...]
+    group: str | None
+    at_least_once: bool
+    prefix: str
+    ack_wait: float
+    window: float
+    keep: float
+    batch: int
+
+
+class Arrival(ABC):
+    """A message that the broker has delivered."""
+
+    body: bytes
+    attempt: int  # from 1 on
+
+    @abstractmethod
+    async def done(self) -> None:
+        """It is dealt with, and is not to be delivered again."""
+
+    @abstractmethod
+    async def retry(self, delay: float) -> None:
+        """It is to be delivered again, after some seconds."""
+
+    @abstractmethod
+    async def bury(self, about: Mapping[str, str]) -> None:
+        """Put it among the dead letters, with what is to be said about it, and be done with it."""
+
+
+class Engine(ABC):
+    """A connection to a broker, in the running loop.
+
+    Args:
+        address: where the broker is.
+        plan: how messages are delivered.
+        options: what the broker's own client is given besides, such as `token` or `tls`.
+    """
+
+    trouble: Exception | None = None  # what has kept it from connecting so far
+
+    def __init__(self, address: str, plan: Plan, options: Mapping[str, Any]) -> None:
+        self.address = address
+        self.place = _without_secrets(address)  # as it may be shown
+        self.plan = plan
+        self.options = options
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Connect, and see that the broker has what the plan needs."""
+
+    @abstractmethod
+    async def listen(self, receive: Callable[[Arrival], Awaitable[None]]) -> None:
+        """Have `receive` called with each message that arrives from now on, one after the other."""
+
+    @abstractmethod
+    async def publish(self, event: str, body: bytes, identity: str, is_confirmed: bool) -> None:
+        """Publish a message; return when the broker has it, or, if not to be confirmed, when it is on its way.
+
+        Raises:
+            Unavailable: if the broker cannot be reached.
+            Refused: if it does not take the message.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Receive no more, and disconnect."""
+
+
+def engine_for(address: str) -> type[Engine]:
+    """The engine for an address, by its scheme.
+
+    Raises:
+        ValueError: if there is none for that.
+        ImportError: if its client is not installed.
+    """
+    scheme = urlsplit(address).scheme
+    if scheme in ("nats", "tls", "ws", "wss"):
+        from ._nats import NatsEngine
+
+        return NatsEngine
+    if scheme in ("redis", "rediss", "unix"):
+        from ._redis import RedisEngine
+
+        return RedisEngine
+    raise ValueError(
+        f"a broker's address begins with nats://, tls://, redis:// or rediss://, not with {scheme + '://'!r}"
+    )
+
+
+def _without_secrets(address: str) -> str:
+    """An address without what may be a password in it."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def subject(name: str) -> str:
+    """An event's name as a subject: its dots part it; what a subject cannot have is percent-encoded."""
+    return ".".join([quote(token, safe="") or "%" for token in name.split(".")])
+
+
+def subjects(patterns: tuple[str, ...]) -> list[str]:
+    """The fewest subjects that all events are among whose names match, none of them within another.
+
+    Up to its first wildcard a pattern of ours is as exact as a subject can be; what does not match is left out later.
+    """
+    found = set()
+    for pattern in patterns:
+        exact = []
+        for token in pattern.split("."):
+            if any(char in token for char in "*?[") or pattern[:1] == "!":
+                break
+            exact.append(quote(token, safe="") or "%")
+        found.add(".".join(exact) if len(exact) == pattern.count(".") + 1 else ".".join([*exact, ">"]))
+    wide = [each[:-1] for each in found if each.endswith(">")]
+    return sorted(each for each in found if not any(each.startswith(base) and each != base + ">" for base in wide))

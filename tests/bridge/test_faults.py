@@ -1,0 +1,313 @@
+"""What goes wrong around a bridge: with an engine of the tests' own, so that it goes wrong at a given point."""
+
+import asyncio
+import collections
+import importlib
+import threading
+
+import pytest
+
+pytest.importorskip("msgspec")
+
+
+@pytest.fixture
+def bridge(api, monkeypatch):
+    module = importlib.import_module("cyevents.bridge._bridge")
+    monkeypatch.setattr(module, "engine_for", lambda address: Engine)
+    return module
+
+
+class Engine:
+    """Takes what is published, or does as it is told."""
+
+    def __init__(self, address, plan, options):
+        self.place = address
+        self.trouble = None
+        self.published = []
+        self.closed = 0
+
+    async def connect(self):
+        """Connects at once."""
+
+    async def listen(self, receive):
+        self.receive = receive
+
+    async def publish(self, event, body, identity, is_confirmed):
+        self.published.append(body)
+
+    async def close(self):
+        self.closed += 1
+
+
+class Arrival:
+    attempt = 1
+
+    def __init__(self, bridge, event="x", sender="ada", **more):
+        messages = importlib.import_module("cyevents.bridge._messages")
+        self.body = messages.Codec().pack(messages.Message(event, "1", "other", None, sender, (), {}, {}))
+        self.became = []
+
+    async def done(self):
+        self.became.append("done")
+
+    async def retry(self, delay):
+        self.became.append(("retry", delay))
+
+    async def bury(self, about):
+        self.became.append(("bury", about))
+
+
+def make(api, bridge, **options):
+    ns = api.Namespace()
+    ns.event("x")
+    made = bridge.Bridge(ns, "fake://", ["x"], **{"flush_timeout": 0.0, **options})
+    return ns, made, made._engine
+
+
+async def forever(*args):
+    await asyncio.Event().wait()
+
+
+# Entering
+
+
+def test_it_is_entered_once_at_a_time(api, bridge, run):
+    async def main():
+        _, made, engine = make(api, bridge)
+        async with made:
+            with pytest.raises(RuntimeError, match="is entered already"):
+                async with made:
+                    pass
+            with pytest.raises(RuntimeError, match="is entered already"):
+                await asyncio.to_thread(made.__enter__)
+            assert engine.closed == 0
+        async with made:
+            pass
+        assert engine.closed == 2
+
+    run(main())
+    assert not [thread for thread in threading.enumerate() if thread.name == "cyevents bridge"]
+
+
+@pytest.mark.parametrize("step", ["connect", "listen"])
+@pytest.mark.parametrize("error", [OSError("no"), ValueError("no"), asyncio.CancelledError()])
+def test_a_bridge_that_cannot_be_entered_leaves_nothing_open(api, bridge, run, step, error):
+    async def main():
+        _, made, engine = make(api, bridge)
+
+        async def fail(*args):
+            raise error
+
+        setattr(engine, step, fail)
+        with pytest.raises(ConnectionError if isinstance(error, OSError) else type(error)):
+            async with made:
+                pass
+        assert engine.closed == 1
+        delattr(engine, step)
+        async with made:
+            pass
+
+    run(main())
+
+
+def test_passwords_are_not_shown(api, run):
+    module = importlib.import_module("cyevents.bridge")
+    pytest.importorskip("nats")
+    pytest.importorskip("redis")
+
+    async def main():
+        for address in ("nats://ada:secret@127.0.0.1:1", "redis://ada:secret@127.0.0.1:1/0?password=secret"):
+            with pytest.raises(ConnectionError, match="127.0.0.1:1") as caught:
+                async with module.Bridge(api.Namespace(), address, ["x"], connect_timeout=0.2):
+                    pass
+            assert "secret" not in str(caught.value)
+
+    run(main())
+
+
+# Leaving
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_whoever_waits_for_the_broker_is_told_that_the_bridge_was_left(api, bridge, run, steps):
+    """Whatever the item had got to: the task that was to publish it may not even have begun."""
+
+    async def main():
+        ns, made, engine = make(api, bridge)
+        engine.publish = forever
+        async with made:
+            waiting = asyncio.ensure_future(ns.emit_async("x", "ada"))
+            await asyncio.sleep(0)
+            ns.emit("x", "bob")
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        with pytest.raises(bridge.Dropped, match="'x' was not published: the bridge was left"):
+            await asyncio.wait_for(waiting, 20)
+        assert (made.stats.dropped, made.stats.waiting) == (2, 0)
+
+    run(main())
+
+
+def test_leaving_that_is_cancelled_leaves_nothing_open(api, bridge, run):
+    async def main():
+        ns, made, engine = make(api, bridge, flush_timeout=60.0)
+        engine.publish = forever
+
+        async def use():
+            async with made:
+                ns.emit("x")
+
+        task = asyncio.create_task(use())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (engine.closed, made.stats.dropped, made.stats.waiting) == (1, 1, 0)
+
+    run(main())
+
+
+def test_an_emission_that_began_before_the_bridge_was_left(api, bridge, run):
+    """As in another thread, which had seen that the event is observed."""
+
+    async def main():
+        ns, made, engine = make(api, bridge)
+        async with made:
+            pass
+        observers = importlib.import_module("cyevents._observers")
+        watch = made.begin(observers.Beginning(ns["x"], "emit_async", "ada", (), {}, None, None))
+        with pytest.raises(bridge.Dropped):
+            await asyncio.wait_for(watch.settle(), 20)
+        assert (engine.published, made.stats.waiting) == ([], 0)
+
+    run(main())
+
+
+# Publishing
+
+
+def test_an_error_of_the_client_s_is_the_emitter_s(api, bridge, run, caplog):
+    async def main():
+        ns, made, engine = make(api, bridge)
+
+        async def fail(*args):
+            raise ZeroDivisionError("what is this")
+
+        engine.publish = fail
+        async with made:
+            with pytest.raises(bridge.Dropped, match="the broker refuses it: ZeroDivisionError: what is this"):
+                await asyncio.wait_for(ns.emit_async("x", "ada"), 20)
+            del engine.publish
+            await ns.emit_async("x", "bob")
+        assert (made.stats.published, made.stats.dropped) == (1, 1)
+
+    run(main())
+    assert "the broker refuses 'x'" in caplog.text
+
+
+def test_the_oldest_may_be_dropped_while_it_is_taken(api, bridge, run):
+    """By another thread, between the look and the taking."""
+
+    class Items(collections.deque):
+        is_first = True
+
+        def popleft(self):
+            if self.is_first:
+                self.is_first = False
+                self.clear()
+            return super().popleft()
+
+    async def main():
+        ns, made, engine = make(api, bridge)
+        async with made:
+            made._outbox._items = Items()
+            ns.emit("x", "dropped")
+            await asyncio.sleep(0.01)
+            await asyncio.wait_for(ns.emit_async("x", "ada"), 20)
+        assert len(engine.published) == 1
+
+    run(main())
+
+
+# Receiving
+
+
+class Stop(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), Stop(), asyncio.CancelledError(), BaseExceptionGroup("", [Stop()])]
+)
+def test_whatever_a_handler_raises_more_is_received(api, bridge, run, caplog, error):
+    async def main():
+        ns, made, engine = make(api, bridge, backoff=(0.5,), delivery="at_least_once")
+
+        async def fail(sender):
+            raise error
+
+        ns["x"].connect(fail)
+        async with made:
+            first, last = Arrival(bridge), Arrival(bridge)
+            last.attempt = 2
+            await engine.receive(first)
+            await engine.receive(last)
+        assert first.became == [("retry", 0.5)]
+        assert [what for what, _ in last.became] == ["bury"]
+        assert (made.stats.failed, made.stats.dead) == (2, 1)
+
+    run(main())
+    assert "a handler of 'x' raised, which will be delivered again" in caplog.text
+
+
+def test_what_is_cancelled_is_given_back(api, bridge, run):
+    async def main():
+        ns, made, engine = make(api, bridge)
+        ns["x"].connect(forever)
+        async with made:
+            arrival = Arrival(bridge)
+            task = asyncio.create_task(engine.receive(arrival))
+            await asyncio.sleep(0.02)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert arrival.became == [("retry", 0)]
+
+    run(main())
+
+
+def test_what_is_said_about_a_dead_letter_can_be_written(api, bridge, run, caplog):
+    async def main():
+        ns, made, engine = make(api, bridge, backoff=())
+
+        def fail(sender):
+            raise ValueError("\udcff" + "x" * 5000)
+
+        ns["x"].connect(fail)
+        async with made:
+            arrival = Arrival(bridge)
+            await engine.receive(arrival)
+        ((what, about),) = arrival.became
+        assert what == "bury"
+        assert about["Error"].startswith("ValueError: \\udcffxxx")
+        assert len(about["Error"].encode()) < 1100
+
+    run(main())
+
+
+def test_a_handler_that_exits_ends_the_thread_and_nobody_waits(api, bridge, caplog):
+    ns, made, engine = make(api, bridge)
+
+    def leave(sender):
+        raise SystemExit
+
+    ns["x"].connect(leave)
+    with pytest.raises(RuntimeError, match="the bridge's thread has ended"), made:
+        thread = made._thread
+        asyncio.run_coroutine_threadsafe(engine.receive(Arrival(bridge)), thread._loop)
+        thread._thread.join(20)
+        observers = importlib.import_module("cyevents._observers")
+        waiting = made.begin(observers.Beginning(ns["x"], "emit_async", "ada", (), {}, None, None))
+    assert isinstance(waiting._confirmed.exception(0), bridge.Dropped)
+    with made:
+        pass
