@@ -1,5 +1,6 @@
 """Library x case under pytest-benchmark: `python -m pytest benchmarks --benchmark-only`; and tests of the suite."""
 
+import asyncio
 import gc
 import re
 from itertools import pairwise
@@ -11,6 +12,7 @@ import pytest
 from . import (
     async_cases,
     bars,
+    bridge,
     connections,
     flask_case,
     imports,
@@ -205,3 +207,37 @@ def test_the_performance_page_names_the_bars_that_do_not_hold():
     report = (root / "benchmarks/results/quick.md").read_text("utf-8")
     page = (root / "docs/performance.md").read_text("utf-8").partition("## The bars")[2].partition("\n## ")[0]
     assert re.findall(r"^- (.+?):", page, re.M) == re.findall(r"^\| (.+?) \|.*\*\*does not hold\*\*", report, re.M)
+
+
+# The bridge
+
+
+def test_the_bridge_is_measured(capsys):
+    pytest.importorskip("nats")
+    pytest.importorskip("msgspec")
+    from cyevents.bridge._demo.server import find_server
+
+    try:
+        find_server()
+    except ImportError as error:
+        pytest.skip(str(error))
+    assert bridge.main(brief=True) == 0
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    figures = {tuple(cell.strip() for cell in row[:2]): row[2:] for row in rows if len(row) == 5}
+    for mode in bridge.MODES:
+        for kind in bridge.KINDS:
+            rate, middle, late = (float(re.sub(r"[^\d.]", "", cell)) for cell in figures[mode, kind])
+            assert rate > 0
+            assert 0 < middle <= late
+    assert [row[0].strip() for row in rows if len(row) == 2][-1] == "carried by JetStream"
+
+
+@pytest.mark.parametrize("numbers", [[0, 1], [0, 1, 2, 2], [0, 2, 1]])
+def test_a_pair_that_delivers_wrongly_is_found(numbers):
+    async def answer(role):
+        return {"numbers": numbers}
+
+    pair = bridge.Pair("bare client", "core")
+    pair.tell, pair.answer = lambda *arguments: None, answer
+    with pytest.raises(AssertionError, match="has not delivered each event once, and in order"):
+        asyncio.run(pair.send(3))

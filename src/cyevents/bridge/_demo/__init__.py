@@ -1,0 +1,62 @@
+"""`python -m cyevents bridge-demo`: a shop, two billing workers and a warehouse, each in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
+
+from ..._demo.orders import SAMPLE, read_orders
+from .server import NatsServer
+from .stage import Stage
+from .view import screen
+
+
+def run(address: str | None, *, limit: int | None, pace: float) -> int:
+    """Send the sample orders through, kill a worker meanwhile, and account for every order.
+
+    Args:
+        address: where a NATS server is; `None` to start one.
+        limit: how many orders to place at most.
+        pace: how many seconds it takes to bill an order.
+
+    Returns:
+        The exit code: 0 if every order is accounted for, 1 if one is not, 2 if the demo could not begin.
+    """
+    if address is not None and urlsplit(address).scheme not in ("nats", "tls", "ws", "wss"):
+        return _fail(f"the demo needs the address of a NATS server, such as nats://127.0.0.1:4222, not {address!r}")
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # its watcher warns of a child that was waited for elsewhere
+    orders, _ = read_orders(None, SAMPLE.name, limit)
+    try:
+        return asyncio.run(_play(address, [order.id for order in orders], pace))
+    except BrokenPipeError:  # of the output: whoever reads it has gone
+        raise
+    except (ImportError, ConnectionError) as error:
+        return _fail(str(error))
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
+
+
+def _fail(message: str) -> int:
+    print(f"cyevents: {message}", file=sys.stderr)
+    return 2
+
+
+async def _play(address: str | None, ids: list[str], pace: float) -> int:
+    if sys.platform != "win32":  # let these end all processes, as Ctrl-C does
+        task = asyncio.current_task()
+        assert task is not None
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    async with AsyncExitStack() as stack:
+        if address is None:
+            address = (await stack.enter_async_context(NatsServer())).address
+        stage = await stack.enter_async_context(Stage(address, ids, pace))
+        with screen() as show:
+            await stage.play(show)
+        lines, is_right = stage.account()
+        print("", *lines, sep="\n")
+        return 0 if is_right else 1
