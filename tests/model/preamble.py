@@ -23,6 +23,7 @@ aside = []  # what has happened in another thread, meanwhile
 census = weakref.WeakSet()  # objects and senders that are alive
 managers = {}  # `with` statements that are not over, and subscriptions
 fuel = 0  # how many more nested operations the current statement may make
+changed = False  # whether the current statement has set a policy: by which one another thread reports, is chance
 threaded = 0  # depth of calls that would be in a thread: see `Inline`
 count = 0  # operations, nested ones included
 warm = False  # whether `has_handlers_for` is asked after every statement, which leaves caches behind
@@ -126,8 +127,8 @@ def outcome(thunk):
 
 
 def begin():
-    global fuel
-    fuel = 8
+    global fuel, changed
+    fuel, changed = 8, False
     logger.handlers = [logged]
 
 
@@ -139,7 +140,8 @@ def do(thunk):
     except BaseException as error:
         log("-> raised", error)
     cyevents.drain(30)
-    trace.extend(sorted(aside))
+    told = [line for line in aside if not (changed and line.startswith(("on_error", "logged", "unhandled")))]
+    trace.extend(sorted(told))
     aside.clear()
     observe()
 
@@ -147,10 +149,14 @@ def do(thunk):
 def do_in_loop(thunk):
     """Do something where a loop runs: if it is a coroutine, await it, and cancel it if it comes to nothing."""
     begin()
+    before = len(trace)
     try:
         loop.run_until_complete(in_loop(thunk))
     except BaseException as error:
         log("-> raised", error)
+    # In which order, and when, the loop is told of what nobody awaits, is promised by nobody.
+    told = sorted(line for line in trace[before:] if line.startswith("unhandled"))
+    trace[before:] = [line for line in trace[before:] if not line.startswith("unhandled")] + told
     observe()
 
 
@@ -271,6 +277,8 @@ def delete(name):
 
 
 def policy(where, value):
+    global changed
+    changed = True
     where.on_error = value
 
 
