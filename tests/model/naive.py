@@ -317,8 +317,11 @@ class Event:
                 if errors:
                     break
                 return Cancelled(results, handler, self)
-        if errors:
-            raise self.group(errors)
+        try:
+            if errors:
+                raise self.group(errors)
+        finally:
+            errors = failed = None  # or what is raised would keep itself, and its handlers, alive
         return results
 
     def keywords(self, connection, kwargs):
@@ -342,9 +345,11 @@ class Event:
                     break
             finally:
                 tier = error = None  # or what is raised would refer to itself by its traceback
-        errors = list(itertools.chain(*errors))
-        if errors:
-            raise self.group(errors)
+        try:
+            if any(errors):
+                raise self.group(list(itertools.chain(*errors)))
+        finally:
+            errors.clear()
         results = list(itertools.chain(*results))
         return Cancelled(results, cancellers[0], self) if cancellers else results
 

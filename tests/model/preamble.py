@@ -273,7 +273,10 @@ def cancel(key):
 
 
 def delete(name):
-    del ns[name]
+    try:
+        del ns[name]
+    finally:
+        gc.collect()  # what nothing else refers to is gone with it, though the model's events are in cycles
 
 
 def policy(where, value):
