@@ -650,16 +650,22 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         errors: list[Exception] = []
         try:
             for entry in entries:
-                watch = None
-                if entry.flags & OBSERVED:
-                    entry, watch = entry.held, entry.condition
-                handler = entry.get()
-                if handler is None or (entry.flags and not self._admit(entry, handler, sender, kwargs)):
-                    if watch is not None:
-                        watch.skip(entry, handler)
-                    continue
-                given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
-                call = handler if watch is None else watch.call(entry, handler)
+                if entry.flags:
+                    watch = None
+                    if entry.flags & OBSERVED:
+                        entry, watch = entry.held, entry.condition
+                    handler = entry.get()
+                    if handler is None or (entry.flags and not self._admit(entry, handler, sender, kwargs)):
+                        if watch is not None:
+                            watch.skip(entry, handler)
+                        continue
+                    given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
+                    call = handler if watch is None else watch.call(entry, handler)
+                else:
+                    handler = call = entry()
+                    if handler is None:
+                        continue
+                    given = kwargs
                 try:
                     pairs.append((handler, call(sender, *args, **given)))
                 except Exception as error:

@@ -1,8 +1,9 @@
 """Observers: who is told of every emission of a namespace or an event, as it runs. Imported by what observes.
 
-The tracing, the metrics and the tests' recorder are observers. The core asks the `Observation` of an observed event to
-make its emissions; of an event that is not observed it asks nothing. An observation makes them as the core would, and
-tells of them: when one begins and ends, and, to those observers that want to know, of each handler's call and skip.
+The tracing, the metrics, the tests' recorder and the bridge are observers. The core asks the `Observation` of an
+observed event to make its emissions; of an event that is not observed it asks nothing. An observation makes them as the
+core would, and tells of them: when one begins and ends, and, to those observers that want to know, of each handler's
+call and skip.
 """
 
 from __future__ import annotations
