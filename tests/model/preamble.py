@@ -273,10 +273,7 @@ def cancel(key):
 
 
 def delete(name):
-    try:
-        del ns[name]
-    finally:
-        gc.collect()  # what nothing else refers to is gone with it, though the model's events are in cycles
+    del ns[name]
 
 
 def policy(where, value):
