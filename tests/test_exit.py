@@ -13,7 +13,7 @@ THREADS_AT_EXIT = not ((3, 12) <= sys.version_info < (3, 12, 2))  # there none c
 PRELUDE = """
 import asyncio, atexit, logging, os, sys, threading
 from cyevents import drain, drain_async, emit, emit_async, on, use_loop
-logging.basicConfig(format="%(name)s %(levelname)s")
+logging.basicConfig(format="%(name)s %(levelname)s\\n%(message)s")
 
 @on("slow")
 async def slow(sender):
@@ -202,7 +202,8 @@ def test_an_interrupt_ends_the_waiting(child):
         emit("long")
         begun.wait()
     """)
-    assert (ended.out, ended.stderr) == ([], "cyevents ERROR\n"), ended
+    told = "cyevents ERROR\nasync handlers not finished at exit are given up: long of event 'long'\n"
+    assert (ended.out, ended.stderr) == ([], told), ended
 
 
 def test_what_handlers_emit_is_finished_too(child):
@@ -286,10 +287,13 @@ def test_what_takes_too_long_is_given_up_and_logged(child, blocks):
             begun.set()
             {blocks}
 
-        emit("x")
+        for _ in range(12):
+            emit("x")
         begun.wait()
     """)
     assert ended.logged == 1, ended
+    named = ", ".join(["handler of event 'x'"] * 10)
+    assert f"are given up: {named}, 2 more\n" in ended.stderr, ended
 
 
 def test_what_can_be_finished_is_finished_though_something_else_is_given_up(child):
@@ -306,6 +310,7 @@ def test_what_can_be_finished_is_finished_though_something_else_is_given_up(chil
     """)
     assert ended.out == ["done 1"], ended
     assert ended.logged == 1, ended
+    assert "are given up: handler of event 'x'\n" in ended.stderr, ended
 
 
 def test_the_limit_is_documented(api):
@@ -368,7 +373,7 @@ def test_emission_of_a_finalizer_at_shutdown_does_not_crash(child, before):
         f"""
         import logging, os, sys
         from cyevents import emit, on
-        logging.basicConfig(format="%(name)s %(levelname)s")
+        logging.basicConfig(format="%(name)s %(levelname)s\\n%(message)s")
 
         @on("slow", weak=False)
         async def slow(sender):
@@ -635,7 +640,8 @@ def test_asyncio_run_cancels_what_is_scheduled_and_exit_does_not_wait_for_it(chi
         print("end")
     """)
     assert ended.out == ["begun", "cancelled", "end"], ended
-    assert ended.stderr == "cyevents WARNING\n"
+    assert ended.stderr.startswith("cyevents WARNING\nasync handler <function "), ended
+    assert ended.stderr.endswith("was cancelled before it was done: await drain_async() before its loop ends\n"), ended
 
 
 def test_emission_to_a_named_loop_that_has_ended_is_finished_at_exit(child):

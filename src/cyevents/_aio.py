@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from . import _event
 from ._backend import Pending, consume
-from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result, shown
+from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, handler_name, kind_of_result, shown
 from ._loops import no_loop, running_trio
 
 if TYPE_CHECKING:
@@ -142,9 +142,9 @@ class _Job:
             self.coroutine.close()  # if it was cancelled before it began
             if task.cancelled():  # nobody but its loop has it: it ends with handlers unfinished
                 _logger.warning(
-                    "async handler %r of event %r was cancelled before it was done: await drain_async() before its loop"
+                    "async handler %s of event %r was cancelled before it was done: await drain_async() before its loop"
                     " ends",
-                    self.handler,
+                    shown(self.handler),
                     self.event.name,
                 )
                 return
@@ -161,8 +161,9 @@ class _Job:
             _report(self.loop, error, self.handler, self.event, task)
         finally:
             error = None  # or it would refer to itself by its traceback
-            _jobs.pop(self, None)
             self.task = None  # whose context refers to this job
+            self.handler = self.sender = None  # the loop keeps this method a while longer, and `drain` does not wait
+            _jobs.pop(self, None)
 
     def drop(self) -> None:
         """Forget it, unless it has become a task, which will see to that."""
@@ -290,6 +291,7 @@ def _log_exception(loop: Loop, context: dict[str, Any]) -> None:
 _waited_at_exit = 0.0  # seconds
 _is_late = False  # whether the last exit hook has run
 _given_up: set[_Job] = set()
+_NAMED = 10  # how many of them are told of by name
 
 
 def _drain_at_exit() -> None:
@@ -305,10 +307,12 @@ def _drain_at_exit() -> None:
         _waited_at_exit = EXIT_LIMIT
     finally:
         _waited_at_exit += monotonic() - begun
-    left = set(_background_jobs(_background.get("loop"))) - _given_up
+    left = [job for job in _background_jobs(_background.get("loop")) if job not in _given_up]
     _given_up.update(left)
     if left:
-        _logger.error("%d async handlers are not finished at exit and are given up", len(left))
+        named = [f"{handler_name(job.handler)} of event {job.event.name!r}" for job in left[:_NAMED]]
+        more = [f"{len(left) - _NAMED} more"] if len(left) > _NAMED else []
+        _logger.error("async handlers not finished at exit are given up: %s", ", ".join(named + more))
 
 
 def _drain_at_last() -> None:
