@@ -23,7 +23,6 @@ aside = []  # what has happened in another thread, meanwhile
 census = weakref.WeakSet()  # objects and senders that are alive
 managers = {}  # `with` statements that are not over, and subscriptions
 fuel = 0  # how many more nested operations the current statement may make
-changed = False  # whether the current statement has set a policy: by which one another thread reports, is chance
 threaded = 0  # depth of calls that would be in a thread: see `Inline`
 count = 0  # operations, nested ones included
 warm = False  # whether `has_handlers_for` is asked after every statement, which leaves caches behind
@@ -127,21 +126,32 @@ def outcome(thunk):
 
 
 def begin():
-    global fuel, changed
-    fuel, changed = 8, False
+    global fuel
+    fuel = 8
     logger.handlers = [logged]
 
 
+open_gate = threading.Event()
+gate = cyevents.Event("gate")
+
+
+@gate.connect
+async def wait_at_gate(sender):
+    open_gate.wait()
+
+
 def do(thunk):
-    """Do something where no event loop runs."""
+    """Do something where no event loop runs. What is scheduled waits until it is done, and does not race with it."""
     begin()
+    open_gate.clear()
+    gate.emit()
     try:
         outcome(thunk)
     except BaseException as error:
         log("-> raised", error)
+    open_gate.set()
     cyevents.drain(30)
-    told = [line for line in aside if not (changed and line.startswith(("on_error", "logged", "unhandled")))]
-    trace.extend(sorted(told))
+    trace.extend(sorted(aside))
     aside.clear()
     observe()
 
@@ -277,8 +287,6 @@ def delete(name):
 
 
 def policy(where, value):
-    global changed
-    changed = True
     where.on_error = value
 
 
