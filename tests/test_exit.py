@@ -189,6 +189,7 @@ def test_handlers_are_finished_however_the_program_ends(child, last, status):
 def test_an_interrupt_ends_the_waiting(child):
     ended = child("""
         import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # where the suite runs in the background, none is set
         begun = threading.Event()
 
         @on("long")
@@ -721,6 +722,10 @@ def test_after_a_fork_what_was_scheduled_is_the_parents(child):
 
 
 @forks
+@pytest.mark.skipif(
+    sys.version_info < (3, 12) and hasattr(sys, "gettotalrefcount"),
+    reason="a debug build of CPython 3.11 ends a forked child that asks for the first time which interpreter it is",
+)
 def test_a_forked_child_finishes_its_handlers_at_exit(child):
     ended = child(
         FORK

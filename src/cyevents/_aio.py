@@ -325,8 +325,10 @@ def _drain_at_last() -> None:
 
 
 def _is_subinterpreter() -> bool:
+    if sys.version_info >= (3, 12):
+        return not import_module("_thread")._is_main_interpreter()
     try:
-        interpreters: Any = import_module("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
+        interpreters: Any = import_module("_xxsubinterpreters")
     except ImportError:  # this Python has none
         return False
     return bool(interpreters.get_current() != interpreters.get_main())
