@@ -151,6 +151,7 @@ def do(thunk):
         log("-> raised", error)
     open_gate.set()
     cyevents.drain(30)
+    gc.collect()
     trace.extend(sorted(aside))
     aside.clear()
     observe()
@@ -164,10 +165,16 @@ def do_in_loop(thunk):
         loop.run_until_complete(in_loop(thunk))
     except BaseException as error:
         log("-> raised", error)
+    gc.collect()
     # In which order, and when, the loop is told of what nobody awaits, is promised by nobody.
     told = sorted(line for line in trace[before:] if line.startswith("unhandled"))
     trace[before:] = [line for line in trace[before:] if not line.startswith("unhandled")] + told
     observe()
+
+
+def birth(task):
+    """What tasks are in order by: a set of them is in none."""
+    return int(task.get_name().rpartition("-")[2])
 
 
 async def in_loop(thunk):
@@ -186,7 +193,7 @@ async def in_loop(thunk):
     except BaseException as error:
         log("-> raised", error)
     await quiet()
-    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+    for task in sorted(asyncio.all_tasks() - {asyncio.current_task()}, key=birth):
         log("cancelling a scheduled one")
         task.cancel()
     await quiet()
@@ -324,7 +331,6 @@ def look(event):
 
 def observe():
     """Look at everything that is to be seen from outside."""
-    gc.collect()
     log("namespace:", list(ns))
     for event in {id(event): event for event in [*old.values(), *ns.values()]}.values():
         log(event)
@@ -334,11 +340,7 @@ def observe():
                 log("  has handlers for", name, event.has_handlers_for(names.get(name)))
             log(
                 "  and for",
-                [
-                    each
-                    for each in ("text", 7, 1, True, id(names.get("s0")), b"raw", many)
-                    if event.has_handlers_for(each)
-                ],
+                [each for each in ("text", 7, 1, True, names.get("i0"), b"raw", many) if event.has_handlers_for(each)],
             )
 
 

@@ -190,6 +190,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, data, warm):
         self.run(f"warm = {warm}")
         self.run("o0, o1, c0, s0, s1 = Obj('o0'), Obj('o1'), Async('c0'), Obj('s0'), Obj('s1')")
+        self.run("i0 = id(s0)")
         for name in PROGRAMS.FUNCTIONS:
             self.define_handler(data, name)
         for name in PROGRAMS.CONDITIONS:
