@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 import importlib
 import threading
 
@@ -175,7 +176,9 @@ def test_an_emission_that_began_before_the_bridge_was_left(api, bridge, run):
         async with made:
             pass
         observers = importlib.import_module("cyevents._observers")
-        watch = made.begin(observers.Beginning(ns["x"], "emit_async", "ada", (), {}, None, None))
+        agreed = []
+        watch = made.begin(observers.Beginning(ns["x"], "emit_async", "ada", (), {}, None, None, agreed))
+        agreed[0]()
         with pytest.raises(bridge.Dropped):
             await asyncio.wait_for(watch.settle(), 20)
         assert (engine.published, made.stats.waiting) == ([], 0)
@@ -203,6 +206,31 @@ def test_an_error_of_the_client_s_is_the_emitter_s(api, bridge, run, caplog):
 
     run(main())
     assert "the broker refuses 'x'" in caplog.text
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+@pytest.mark.parametrize("way", ["emit", "send", "emit_async"])
+def test_no_bridge_publishes_what_another_one_refuses(api, bridge, run, way, is_last):
+    """Because it is too large, or its outbox is full; and no handler is called."""
+
+    async def main():
+        ns, made, _ = make(api, bridge, flush_timeout=5.0)
+        others = [bridge.Bridge(ns, "fake://", ["x"], **options) for options in ({"max_size": 200}, {"outbox": 2})]
+        async with contextlib.AsyncExitStack() as stack:
+            for each in [made, *others] if is_last else [*others, made]:
+                await stack.enter_async_context(each)
+            called = []
+            ns["x"].connect(called.append, weak=False)
+            with pytest.raises(ValueError, match="max_size is 200"):
+                await getattr(ns["x"], way)("x" * 200)  # if it comes to that
+            for sender in (1, 2):
+                ns.emit("x", sender)
+            with pytest.raises(bridge.OutboxFull):
+                ns["x"].send(3)
+            assert called == [1, 2]
+        assert [len(each._engine.published) for each in (made, *others)] == [2, 2, 2]
+
+    run(main())
 
 
 def test_the_oldest_may_be_dropped_while_it_is_taken(api, bridge, run):
@@ -307,7 +335,9 @@ def test_a_handler_that_exits_ends_the_thread_and_nobody_waits(api, bridge, capl
         asyncio.run_coroutine_threadsafe(engine.receive(Arrival(bridge)), thread._loop)
         thread._thread.join(20)
         observers = importlib.import_module("cyevents._observers")
-        waiting = made.begin(observers.Beginning(ns["x"], "emit_async", "ada", (), {}, None, None))
+        agreed = []
+        waiting = made.begin(observers.Beginning(ns["x"], "emit_async", "ada", (), {}, None, None, agreed))
+        agreed[0]()
     assert isinstance(waiting._confirmed.exception(0), bridge.Dropped)
     with made:
         pass

@@ -305,7 +305,7 @@ class Bridge(Observer):
 
     def begin(self, beginning: Beginning) -> Watch | None:
         """Have an emission published, unless it has arrived."""
-        event, way, sender, args, kwargs, _, origin = beginning
+        event, way, sender, args, kwargs, _, origin, agreed = beginning
         if isinstance(origin, Message) or self._process != os.getpid() or not self._carries(event.name):
             return None
         identity = f"{self._id}-{next(self._serials)}"
@@ -314,12 +314,11 @@ class Bridge(Observer):
         )
         if len(body) > self._max_size:
             raise ValueError(f"{event.name!r} is emitted with {len(body)} bytes; max_size is {self._max_size}")
-        if way != "emit_async":
-            self._outbox.put(Item(event.name, identity, body))
-            return None
-        confirmed: Future[None] = Future()
-        self._outbox.put(Item(event.name, identity, body, confirmed))
-        return _Confirmation(confirmed)
+        confirmed: Future[None] | None = Future() if way == "emit_async" else None
+        item = Item(event.name, identity, body, confirmed)
+        self._outbox.check(item)
+        agreed.append(partial(self._outbox.put, item))  # no bridge publishes what another one refuses
+        return None if confirmed is None else _Confirmation(confirmed)
 
     def _carries(self, name: str) -> bool:
         return any(matches(name) for matches in self._matchers)

@@ -88,15 +88,21 @@ class Outbox:
                 self.dropped += 1
                 item.fail(Dropped(f"{item.event!r} was not published: the bridge was left"))
 
-    def put(self, item: Item) -> None:
-        """Have an item published, from any thread. Whoever waits for that is let in beyond the limit.
+    def check(self, item: Item) -> None:
+        """See that an item may be put, from any thread. Whoever waits for that is let in beyond the limit.
 
         Raises:
             OutboxFull: if there is no room.
         """
-        if item.confirmed is None and len(self._items) >= self._limit:
-            if self._when_full == "raise":
-                raise OutboxFull(f"{len(self._items)} emissions wait for the broker: {item.event!r} is not emitted")
+        if self._when_full == "raise" and self._is_full_for(item):
+            raise OutboxFull(f"{len(self)} emissions wait for the broker: {item.event!r} is not emitted")
+
+    def _is_full_for(self, item: Item) -> bool:
+        return item.confirmed is None and len(self._items) >= self._limit
+
+    def put(self, item: Item) -> None:
+        """Have an item published, from any thread, once it may be."""
+        if self._when_full == "drop_oldest" and self._is_full_for(item):
             self._drop_oldest()
         self._items.append(item)
         if self._is_closed:  # since its emission has begun
