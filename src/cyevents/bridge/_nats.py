@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 from collections import deque
 from contextlib import suppress
 from itertools import count
@@ -17,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ._engines import Arrival, Engine, Refused, Unavailable, subject, subjects
 
 try:
-    import nats
     from nats import errors
+    from nats.aio.client import Client
     from nats.js import api
     from nats.js import errors as js_errors
 except ImportError as error:
@@ -62,12 +63,11 @@ class NatsEngine(Engine):
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
     async def _connect(self) -> None:
-        self._client = None
         self._is_up = asyncio.Event()
         self._filled = asyncio.Event()  # whether there is something new in `_waiting`, or about the request
         self._waiting.clear()
         self._subscription = None
-        self._is_closing = False
+        self._is_closing = self._is_entered = False
         self._tasks.clear()
         self._last = None
         settings: dict[str, Any] = {
@@ -76,17 +76,28 @@ class NatsEngine(Engine):
             "reconnect_time_wait": 0.2,
             "connect_timeout": 2,
             "no_echo": not self.plan.at_least_once,
-            "error_cb": _note,
             **self.options,
+            "error_cb": _both(self._note, self.options.get("error_cb")),
             "disconnected_cb": _both(self._note_lost, self.options.get("disconnected_cb")),
             "reconnected_cb": _both(self._note_back, self.options.get("reconnected_cb")),
         }
-        self._client = await nats.connect(self.address, **settings)
+        self.trouble = None
+        self._client = _Client()
+        self._client.wants_tls = bool(self.options.get("tls")) or self.address.startswith("tls:")
+        await self._client.connect(self.address, **settings)
         self._is_up.set()
+        self._is_entered = True
         self._jetstream = self._client.jetstream(timeout=5)
         if self.plan.at_least_once:
             await self._make_stream(self._stream, f"{self.plan.prefix}.>")
             await self._make_stream(f"{self._stream}-dead", f"{self.plan.prefix}-dead.>")
+
+    async def _note(self, error: Exception) -> None:
+        _logger.debug("NATS: %s: %s", type(error).__name__, error)
+        self.trouble = error
+        is_final = isinstance(error, (ssl.SSLCertVerificationError, NoTLS)) or "Authorization Violation" in str(error)
+        if is_final and not self._is_entered:  # to try again would not help
+            raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
     async def _note_lost(self) -> None:
         """Let nobody wait for answers that will not come."""
@@ -313,8 +324,9 @@ class NatsEngine(Engine):
                 await self._give_back()
                 async with asyncio.timeout(2):
                     await self._flush()
-        with suppress(errors.Error, OSError):  # the broker has gone
-            await self._client.close()
+        with suppress(errors.Error, OSError, TimeoutError):  # the broker has gone, or TLS was not agreed on
+            async with asyncio.timeout(1):
+                await self._client.close()
 
 
 def _tell_of_end(task: asyncio.Task[None]) -> None:
@@ -322,20 +334,32 @@ def _tell_of_end(task: asyncio.Task[None]) -> None:
         _logger.critical("the bridge receives no more", exc_info=task.exception())
 
 
-def _both(first: Callable[[], Awaitable[None]], then: Callable[[], Awaitable[None]] | None) -> Any:
+def _both(first: Callable[..., Awaitable[None]], then: Callable[..., Awaitable[None]] | None) -> Any:
     """What calls one, and then another one, if there is one."""
     if then is None:
         return first
 
-    async def call() -> None:
-        await first()
-        await then()
+    async def call(*given: Any) -> None:
+        await first(*given)
+        await then(*given)
 
     return call
 
 
-async def _note(error: Exception) -> None:
-    _logger.debug("NATS: %s: %s", type(error).__name__, error)
+class NoTLS(errors.Error):
+    """The server would have it unencrypted."""
+
+
+class _Client(Client):
+    """The client, which otherwise gives its secrets away unencrypted to a server that does not ask for TLS."""
+
+    wants_tls = False
+
+    def _connect_command(self) -> bytes:
+        if self.wants_tls and not self._server_info.get("tls_required") and not self.options["tls_handshake_first"]:
+            raise NoTLS("TLS is wanted, and the server does not offer it")
+        command: bytes = super()._connect_command()
+        return command
 
 
 class _Plain(Arrival):

@@ -195,6 +195,8 @@ class RedisEngine(Engine):
                 raise ConnectionError(f"{type(error).__name__}: {error}") from error
             except _FAILURES as error:  # the bridge says for how long
                 self.trouble = error
+                if "certificate verify failed" in str(error):
+                    raise ConnectionError(f"{type(error).__name__}: {error}") from error
                 _logger.debug("connecting to %s: %s: %s", self.place, type(error).__name__, error)
                 await asyncio.sleep(0.1)
         self._start(self._write_all())
