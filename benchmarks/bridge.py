@@ -330,7 +330,7 @@ def table(pairs, race):
 
 
 async def measure(form):
-    from cyevents.bridge._demo.server import NatsServer
+    from cyevents.bridge._demo.brokers import NatsServer
 
     async with NatsServer() as server:
         return await contest(server.address, form), await emitters(server.address, form)

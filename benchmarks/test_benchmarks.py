@@ -215,10 +215,10 @@ def test_the_performance_page_names_the_bars_that_do_not_hold():
 def test_the_bridge_is_measured(capsys):
     pytest.importorskip("nats")
     pytest.importorskip("msgspec")
-    from cyevents.bridge._demo.server import find_server
+    from cyevents.bridge._demo.brokers import NatsServer
 
     try:
-        find_server()
+        NatsServer.find()
     except ImportError as error:
         pytest.skip(str(error))
     assert bridge.main(brief=True) == 0

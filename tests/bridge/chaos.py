@@ -352,7 +352,8 @@ def main():
     print(*wrong[:20], sep="\n", end="\n" * bool(wrong), file=sys.stderr)
     print(
         f"chaos over {options.broker}: {count} events in {time.monotonic() - begun:.0f} s:"
-        f" {len(chaos.restarts)} kills of the broker, {chaos.kills} of a worker; {'; '.join(figures)}; {'nothing lost' if not wrong else 'FAILED'}",
+        f" {len(chaos.restarts)} kills of the broker, {chaos.kills} of a worker; {'; '.join(figures)};"
+        f" {'nothing lost' if not wrong else 'FAILED'}",
         flush=True,
     )
     return 1 if wrong else 0
