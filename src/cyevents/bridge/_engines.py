@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -97,6 +98,9 @@ class Engine(ABC):
             Refused: if it does not take the message.
         """
 
+    async def ready(self) -> None:  # noqa: B027 - not all can
+        """Wait until the broker may be reached again, after an `Unavailable`, if the engine can tell."""
+
     @abstractmethod
     async def close(self) -> None:
         """Receive no more, and disconnect."""
@@ -129,6 +133,7 @@ def _without_secrets(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+@lru_cache(4096)
 def subject(name: str) -> str:
     """An event's name as a subject: its dots part it; what a subject cannot have is percent-encoded."""
     return ".".join([quote(token, safe="") or "%" for token in name.split(".")])

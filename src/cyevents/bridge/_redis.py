@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("cyevents.bridge")
 
 _POLL = 1.0  # seconds after which a process looks for messages to be delivered again, at the latest
+_PAUSE = 0.1  # seconds between two attempts to connect
 _BATCH = 128  # commands that go out together
 _FAILURES = (exceptions.RedisError, OSError, TimeoutError)
 _PASSING = (exceptions.ClusterDownError, exceptions.NoScriptError, exceptions.ReadOnlyError, exceptions.TryAgainError)
@@ -174,7 +175,8 @@ class RedisEngine(Engine):
         self._keep = round(plan.keep * 1000)
         self._queue: deque[_Command] = deque()
         self._filled = asyncio.Event()
-        self._is_closing = False
+        self._is_up = asyncio.Event()
+        self._is_closing = self._is_over = False
         self._tasks: list[asyncio.Task[None]] = []
         self._held: list[bytes] = []  # ids of messages that are delivered to this process, and not dealt with
         self._later: list[tuple[float, int, _Entry]] = []  # what a process without a group is to get again, and when
@@ -193,6 +195,8 @@ class RedisEngine(Engine):
                 raise ConnectionError(f"{type(error).__name__}: {error}") from error
             except _FAILURES as error:  # the bridge says for how long
                 self.trouble = error
+                if "certificate verify failed" in str(error):
+                    raise ConnectionError(f"{type(error).__name__}: {error}") from error
                 _logger.debug("connecting to %s: %s: %s", self.place, type(error).__name__, error)
                 await asyncio.sleep(0.1)
         self._start(self._write_all())
@@ -213,19 +217,21 @@ class RedisEngine(Engine):
 
     async def _write_all(self) -> None:
         """Send commands, until the end."""
-        delay = 0.05
         while True:
-            if not self._queue:
-                self._filled.clear()
-                await self._filled.wait()
             try:
                 await self._line.connect()
             except _FAILURES as error:
+                self._is_up.clear()
                 self._give_back(Unavailable(f"{type(error).__name__}: {error}"), len(self._queue))
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 1.0)
+                await asyncio.sleep(_PAUSE)
                 continue
-            delay = 0.05
+            self._is_up.set()
+            if self._is_over:  # the client has swallowed the cancellation
+                return
+            if not self._queue:
+                self._filled.clear()
+                await self._filled.wait()
+                continue
             left = min(_BATCH, len(self._queue))
             batch = list(islice(self._queue, left))
             try:
@@ -243,8 +249,15 @@ class RedisEngine(Engine):
                         _logger.error("%s does not take what became of a message: %s", self.place, reply)
                     _settle(command.answer, reply)
             except _FAILURES as error:
+                self._is_up.clear()
                 await self._line.disconnect()
                 self._give_back(_Lost(f"{type(error).__name__}: {error}"), left)
+                # What was not sent, too: it is not to be published before what was.
+                self._give_back(Unavailable("the connection broke"), len(self._queue))
+
+    async def ready(self) -> None:
+        """Wait until it is connected."""
+        await self._is_up.wait()
 
     def _give_back(self, error: Exception, number: int) -> None:
         """Have the first commands fail, except for those that are sent until they are answered."""
@@ -261,6 +274,8 @@ class RedisEngine(Engine):
         plan = self.plan
         given = (max(1, round(plan.window * 1000)), self._keep, f"{plan.prefix}.{subject(event)}", event, body)
         keys = (self._events, self._once, f"{{{plan.prefix}}}:id:{identity}")
+        if not self._is_up.is_set():
+            raise Unavailable("not connected")
         try:
             await self._send(*_script(_PUBLISH), 3, *keys, *given, int(plan.at_least_once))
         except _Lost as error:
@@ -468,6 +483,7 @@ class RedisEngine(Engine):
             if self._tasks and not self._tasks[0].done():
                 await self._say_goodbye()
         finally:
+            self._is_over = True
             for task in self._tasks[:1]:
                 task.cancel()
             await asyncio.gather(*self._tasks[:1], return_exceptions=True)
