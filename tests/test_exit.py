@@ -460,10 +460,11 @@ def test_a_finalizer_may_use_all_while_modules_are_being_cleared(child):
     """,
         prelude=LATE.replace("except Exception:", "except ArithmeticError:"),
     )
-    assert ended.out.count("sync") >= 4, ended
-    assert ended.out.count("generator") >= 3, ended
     assert ended.out[-1] == "end", ended
-    assert ended.stderr.count("is not run") >= 3, ended
+    if getattr(sys, "_is_gil_enabled", lambda: True)():  # otherwise the collector has ended the weak references first
+        assert ended.out.count("sync") >= 4, ended
+        assert ended.out.count("generator") >= 3, ended
+        assert ended.stderr.count("is not run") >= 3, ended
 
 
 def test_a_finalizer_may_use_all_when_the_globals_of_this_package_are_gone(child):

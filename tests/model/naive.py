@@ -400,7 +400,7 @@ class Tier:
 
     def call(self, connections, args, kwargs):
         for connection in connections:
-            call = outcome = None
+            call = outcome = task = None
             handler = connection.handler
             try:
                 if handler is None or not self.event.admits(connection, handler, self.sender, kwargs):
@@ -415,7 +415,11 @@ class Tier:
                         raise
                     continue
                 if outcome.coroutine is not None:
-                    self.tasks.append((start(outcome.coroutine), handler, len(self.results) - 1))
+                    task = start(outcome.coroutine)
+                    if is_over(task) and task.result() is not False:  # it was started at once, and waits for nothing
+                        self.results[-1] = Outcome(task.result(), is_final=True).values
+                    else:
+                        self.tasks.append((task, handler, len(self.results) - 1))
                 elif not self.take(outcome, handler, -1):
                     return
             except BaseException as error:
@@ -606,6 +610,11 @@ def start(coroutine):
     return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), **EAGER)
 
 
+def is_over(task):
+    """Whether a task is done, and nothing was raised."""
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
 def is_fatal(task):
     return task.done() and (task.cancelled() or not isinstance(task.exception(), (Exception, type(None))))
 
@@ -624,9 +633,7 @@ async def wait(tasks, raised):
         for task in tasks:
             task.cancel()
 
-    if not tasks or (
-        raised is None and all(task.done() and not is_fatal(task) and not task.exception() for task in tasks)
-    ):
+    if not tasks or (raised is None and all(map(is_over, tasks))):
         return fatal
     try:
         if not fatal and not any(map(is_fatal, tasks)):
