@@ -161,9 +161,8 @@ class _Job:
             _report(self.loop, error, self.handler, self.event, task)
         finally:
             error = None  # or it would refer to itself by its traceback
-            self.task = None  # whose context refers to this job
-            self.handler = self.sender = None  # the loop keeps this method a while longer, and `drain` does not wait
             _jobs.pop(self, None)
+            self.task = None  # whose context refers to this job
 
     def drop(self) -> None:
         """Forget it, unless it has become a task, which will see to that."""
