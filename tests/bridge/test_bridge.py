@@ -747,9 +747,9 @@ def test_a_process_that_is_forked(broker, tmp_path):
 # Mistakes
 
 
-@pytest.mark.parametrize("scheme", ["nats", "redis"])
-def test_no_broker(api, bridge, run, scheme):
-    pytest.importorskip(scheme)
+@pytest.mark.parametrize(("scheme", "client"), [("nats", "nats"), ("redis", "redis"), ("amqp", "aiormq")])
+def test_no_broker(api, bridge, run, scheme, client):
+    pytest.importorskip(client)
     address = f"{scheme}://127.0.0.1:1"
     ns = api.Namespace()
 
@@ -786,10 +786,18 @@ def test_wrong_arguments(api, bridge):
             bridge.Bridge(**given)
 
 
-@pytest.mark.parametrize(("missing", "extra"), [("msgspec", "nats"), ("nats", "nats"), ("redis", "redis")])
-def test_without_the_extra(api, monkeypatch, missing, extra):
+@pytest.mark.parametrize(
+    ("missing", "extra", "scheme"),
+    [
+        ("msgspec", "nats", "nats"),
+        ("nats", "nats", "nats"),
+        ("redis", "redis", "redis"),
+        ("aiormq", "rabbitmq", "amqp"),
+    ],
+)
+def test_without_the_extra(api, monkeypatch, missing, extra, scheme):
     for name in [name for name in sys.modules if name.startswith("cyevents.bridge")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=rf'pip install "cyevents\[{extra}\]"'):
-        importlib.import_module("cyevents.bridge").Bridge(api.Namespace(), f"{extra}://x", ["x"])
+        importlib.import_module("cyevents.bridge").Bridge(api.Namespace(), f"{scheme}://x", ["x"])

@@ -127,9 +127,15 @@ def test_passwords_are_not_shown(api, run):
     module = importlib.import_module("cyevents.bridge")
     pytest.importorskip("nats")
     pytest.importorskip("redis")
+    pytest.importorskip("aiormq")
+    addresses = [
+        "nats://ada:secret@127.0.0.1:1",
+        "redis://ada:secret@127.0.0.1:1/0?password=secret",
+        "amqp://ada:secret@127.0.0.1:1/%2F?password=secret",
+    ]
 
     async def main():
-        for address in ("nats://ada:secret@127.0.0.1:1", "redis://ada:secret@127.0.0.1:1/0?password=secret"):
+        for address in addresses:
             with pytest.raises(ConnectionError, match="127.0.0.1:1") as caught:
                 async with module.Bridge(api.Namespace(), address, ["x"], connect_timeout=0.2):
                     pass

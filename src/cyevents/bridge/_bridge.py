@@ -76,7 +76,8 @@ class Bridge(Observer):
 
     Args:
         namespace: the namespace.
-        address: where the broker is, such as `"nats://127.0.0.1:4222"` or `"redis://127.0.0.1:6379/0"`.
+        address: where the broker is, such as `"nats://127.0.0.1:4222"`, `"redis://127.0.0.1:6379/0"` or
+            `"amqp://127.0.0.1:5672"`.
         events: the names of events, and patterns of names, that are carried.
         group: one process of the group gets each message, instead of all. What a member emits, the group has had.
         delivery: `"at_most_once"`: who is there gets it. `"at_least_once"`: the broker keeps it until the handlers have
@@ -89,13 +90,13 @@ class Bridge(Observer):
         backoff: seconds after which a message is delivered again whose handlers have raised, by attempt; after the last
             it goes to the dead letters.
         ack_wait: seconds after which the broker gives a message to another process when this one is no longer heard of.
-        window: seconds for which the broker drops a second message of the same id.
+        window: seconds for which the broker drops a second message of the same id; with RabbitMQ, who gets it does.
         keep: seconds for which it keeps messages.
         prefix: what the broker's subjects begin with: bridges with different ones do not hear each other.
         flush_timeout: seconds for which leaving waits until all is published.
         connect_timeout: seconds for which entering waits for the broker.
         **options: for the broker's own client, as NATS's `token`, `user` and `tls` (an `ssl.SSLContext`), Redis's
-            `username` and `ssl_ca_certs`, and the `password` of both.
+            `username` and `ssl_ca_certs`, RabbitMQ's `user` and `tls`, and the `password` of each.
 
     Raises:
         TypeError: if an argument is of a wrong type, or a type cannot be registered.

@@ -122,8 +122,13 @@ def engine_for(address: str) -> type[Engine]:
         from ._redis import RedisEngine
 
         return RedisEngine
+    if scheme in ("amqp", "amqps"):
+        from ._rabbitmq import RabbitmqEngine
+
+        return RabbitmqEngine
     raise ValueError(
-        f"a broker's address begins with nats://, tls://, redis:// or rediss://, not with {scheme + '://'!r}"
+        "a broker's address begins with nats://, tls://, redis://, rediss://, amqp:// or amqps://,"
+        f" not with {scheme + '://'!r}"
     )
 
 
