@@ -188,7 +188,7 @@ class BareRedis(Other):
     async def __aenter__(self):
         import redis.asyncio
 
-        self.client = redis.asyncio.Redis.from_url(self.address)
+        self.client = redis.asyncio.Redis.from_url(self.address, socket_timeout=None)
         self.queue, self.filled = [], asyncio.Event()
         if self.ears is None:
             self.task = asyncio.create_task(self.write())

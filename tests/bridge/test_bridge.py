@@ -324,10 +324,10 @@ def test_a_slow_handler_is_not_given_its_message_again(process, run):
     """Nor is it given to another process of the group, which has nothing to do."""
 
     async def main():
-        one, two, three = process(), process(group="g", ack_wait=0.6), process(group="g", ack_wait=0.6)
+        one, two, three = process(), process(group="g", ack_wait=1.5), process(group="g", ack_wait=1.5)
 
         async def slow(sender):
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(2.5)
 
         for each in (two, three):
             each.ns.event("order.placed").connect(slow)
@@ -338,7 +338,7 @@ def test_a_slow_handler_is_not_given_its_message_again(process, run):
                 await until(lambda: two.got)
                 async with three.bridge:
                     await until(lambda: len(two.got) + len(three.got) == 2)
-                    await asyncio.sleep(2)
+                    await asyncio.sleep(3)
                     for stats in (two.bridge.stats, three.bridge.stats):
                         assert (stats.redelivered, stats.failed, stats.dead) == (0, 0, 0)
                     assert two.bridge.stats.received + three.bridge.stats.received == 2
