@@ -23,7 +23,9 @@ def chaos(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
-def test_nothing_is_lost(broker):
+@pytest.mark.parametrize("scheme", ["nats", "redis"])
+def test_nothing_is_lost(scheme, request):
+    broker = request.getfixturevalue(f"{scheme}_server")  # or is skipped
     command = [sys.executable, str(PROGRAM), "--broker", broker.scheme, "--events", "2000"]
     program = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (program.returncode, program.stderr) == (0, ""), program

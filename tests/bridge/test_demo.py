@@ -57,7 +57,10 @@ def test_with_a_server_of_its_own(scheme, request):
         socket.create_connection(("127.0.0.1", port), 1)
 
 
-def test_with_a_server_that_is_there(broker, run):
+@pytest.mark.parametrize("scheme", ["nats", "redis"])
+def test_with_a_server_that_is_there(scheme, request, run):
+    broker = request.getfixturevalue(f"{scheme}_server")
+
     async def kept():
         async with broker.client() as client:
             if broker.scheme == "redis":
