@@ -159,8 +159,9 @@ class Rabbitmq(Server):
         super().__init__(folder, *options)
 
     def start(self):
-        nothing = self.folder / "nothing"
+        nothing, settings = self.folder / "nothing", self.folder / "settings"
         nothing.write_text("[].")
+        settings.write_text(self.options[0] if self.options else "[].")  # in Erlang's terms
         epmd, dist = self.ports
         about = {
             "NODENAME": "bridge@localhost",
@@ -170,7 +171,7 @@ class Rabbitmq(Server):
             "MNESIA_BASE": str(self.folder / "data"),
             "LOG_BASE": str(self.folder / "log"),
             "CONF_ENV_FILE": os.devnull,
-            "CONFIG_FILE": str(nothing),
+            "CONFIG_FILE": str(settings),
             "ENABLED_PLUGINS_FILE": str(nothing),
             "SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1",
         }

@@ -61,6 +61,18 @@ def redis_tls(files, start):
     return server
 
 
+@pytest.fixture(scope="module")
+def amqp_tls(files, start):
+    """With TLS alone, and for who knows its password."""
+    names = {"cacertfile": files["ca"], "certfile": files["cert"], "keyfile": files["key"]}
+    paths = ", ".join(f'{{{name}, "{path}"}}' for name, path in names.items())
+    listeners = '{tcp_listeners, []}, {ssl_listeners, [{"127.0.0.1", PORT}]}'
+    user = f'{{default_user, <<"ada">>}}, {{default_pass, <<"{SECRET}">>}}'
+    server = start("amqp", f"[{{rabbit, [{listeners}, {{ssl_options, [{paths}]}}, {user}]}}].")
+    server.address = server.address.replace("amqp:", "amqps:")
+    return server
+
+
 async def carries(api, address, **options):
     """Whether an event gets from one to the other."""
     bridge = importlib.import_module("cyevents.bridge")
@@ -158,3 +170,17 @@ def test_redis_with_tls_and_what_is_wrong(redis_tls, files, refused):
     assert "certificate verify failed" in refused(redis_tls.address, password=SECRET)
     for options in ({}, {"password": "wr0ng"}):
         assert "AuthenticationError" in refused(redis_tls.address, ssl_ca_certs=files["ca"], **options)
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_rabbitmq_with_tls(api, run, amqp_tls, trusting, files, delivery):
+    known = {"user": "ada", "password": SECRET, "delivery": delivery}
+    assert run(carries(api, amqp_tls.address, tls=trusting, **known))
+    address = amqp_tls.address.replace("//", f"//ada:{SECRET}@")
+    assert run(carries(api, address, cafile=files["ca"], delivery=delivery))
+
+
+def test_rabbitmq_with_tls_and_what_is_wrong(amqp_tls, trusting, refused):
+    assert "CERTIFICATE_VERIFY_FAILED" in refused(amqp_tls.address, user="ada", password=SECRET)
+    for options in ({}, {"user": "ada", "password": "wr0ng"}):
+        assert "ProbableAuthenticationError" in refused(amqp_tls.address, tls=trusting, **options)
