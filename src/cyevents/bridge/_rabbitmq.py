@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from aiormq.abc import AbstractChannel, DeliveredMessage
 
-    Receive = Callable[[Arrival], Awaitable[None]]
+    _Receive = Callable[[Arrival], Awaitable[None]]
 
 _logger = logging.getLogger("cyevents.bridge")
 
@@ -258,7 +258,7 @@ class RabbitmqEngine(Engine):
 
     # Receiving
 
-    async def listen(self, receive: Receive) -> None:
+    async def listen(self, receive: _Receive) -> None:
         """Receive messages from now on."""
         self._session = None
         while self._session is None:
@@ -270,7 +270,7 @@ class RabbitmqEngine(Engine):
                 raise ConnectionError(f"{type(error).__name__}: {error}") from error
         self._start(self._keep_receiving(receive))
 
-    async def _keep_receiving(self, receive: Receive) -> None:
+    async def _keep_receiving(self, receive: _Receive) -> None:
         while not self._is_closing:
             if self._session is not None:
                 with suppress(*_FAILURES):
@@ -361,7 +361,7 @@ class _Session:
         """Make the queues, if there are none, and consume."""
         raise NotImplementedError
 
-    async def run(self, receive: Receive) -> None:
+    async def run(self, receive: _Receive) -> None:
         """Hand messages on, one after the other, until the connection is lost."""
         raise NotImplementedError
 
@@ -415,7 +415,7 @@ class _OnceSession(_Session):
         self._waiting.append(message)
         self._filled.set()
 
-    async def run(self, receive: Receive) -> None:
+    async def run(self, receive: _Receive) -> None:
         while not self._is_over:
             while self._waiting:
                 message = self._waiting.popleft()
@@ -467,7 +467,7 @@ class _KeptSession(_Session):
         await asyncio.sleep(wait)
         await kept.pass_on(kept.attempt, kept.delay - wait)
 
-    async def run(self, receive: Receive) -> None:
+    async def run(self, receive: _Receive) -> None:
         while not self._is_over:
             kept = await self._next()
             if kept is None:
