@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+
+_logger = logging.getLogger("cyevents.bridge")
 
 
 class Unavailable(Exception):
@@ -80,6 +84,13 @@ class Engine(ABC):
         self.place = _without_secrets(address)  # as it may be shown
         self.plan = plan
         self.options = options
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something beside, which is not to end by itself."""
+        task = asyncio.create_task(coroutine)
+        task.add_done_callback(_tell_of_end)
+        self._tasks.append(task)
 
     @abstractmethod
     async def connect(self) -> None:
@@ -104,6 +115,18 @@ class Engine(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Receive no more, and disconnect."""
+
+
+def _tell_of_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _logger.critical("the bridge has ended", exc_info=task.exception())
+
+
+async def cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def engine_for(address: str) -> type[Engine]:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ._engines import Arrival, Engine, Refused, Unavailable, subject, subjects
+from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, subject, subjects
 
 try:
     from nats import errors
@@ -43,7 +43,6 @@ class NatsEngine(Engine):
         super().__init__(address, plan, options)
         self._client: Any = None
         self._subscription: Any = None
-        self._tasks: list[asyncio.Task[None]] = []
         self._waiting: deque[Msg] = deque()  # messages that are delivered and not dealt with
         self._request = ""  # where the answers go to the newest request for messages
         self._is_over = False  # whether there will be no more of them
@@ -316,9 +315,7 @@ class NatsEngine(Engine):
                     await self._flush()
                     await self._subscription.drain()
         self._is_closing = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks)
         with suppress(errors.Error, OSError, TimeoutError):
             if self._client.is_connected:
                 await self._give_back()

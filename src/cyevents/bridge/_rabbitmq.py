@@ -29,7 +29,7 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ._engines import Arrival, Engine, Refused, Unavailable, subject, subjects
+from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, subject, subjects
 
 try:
     from aiormq import exceptions
@@ -40,7 +40,7 @@ except ImportError as error:
     raise ImportError('a bridge to RabbitMQ needs its client: pip install "cyevents[rabbitmq]"') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiormq.abc import AbstractChannel, DeliveredMessage
 
@@ -81,7 +81,7 @@ class RabbitmqEngine(Engine):
         plan = self.plan
         self._is_closing = False
         self._connections: list[Connection] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = []
         self._session: _Session | None = None
         self._known = _Window(plan.window)  # ids of messages that were dealt with
         self._dead = f"{plan.prefix}-dead"
@@ -105,11 +105,6 @@ class RabbitmqEngine(Engine):
                 await asyncio.sleep(0.1)
         self.trouble = None
         self._start(self._keep_publishing(channel))
-
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(coroutine)
-        task.add_done_callback(_tell_of_end)
-        self._tasks.append(task)
 
     async def _open_connection(self, name: str) -> Connection:
         options = dict(self.options)
@@ -324,18 +319,14 @@ class RabbitmqEngine(Engine):
             return
         self._is_closing = True
         try:
-            for task in self._tasks[1:]:
-                task.cancel()
-            await asyncio.gather(*self._tasks[1:], return_exceptions=True)
+            await cancel_all(self._tasks[1:])
             if self._session is not None:
                 with suppress(*_FAILURES):
                     async with asyncio.timeout(3):
                         await self._session.leave()
                 await self._session.close()
         finally:
-            for task in self._tasks[:1]:
-                task.cancel()
-            await asyncio.gather(*self._tasks[:1], return_exceptions=True)
+            await cancel_all(self._tasks[:1])
             for connection in self._connections:
                 await _close(connection)
 
@@ -509,9 +500,7 @@ class _KeptSession(_Session):
         await _unless_lost(self.channel.basic_qos(prefetch_count=1))  # all has been sent that comes before
 
     async def close(self) -> None:
-        for task in self._holding:
-            task.cancel()
-        await asyncio.gather(*self._holding, return_exceptions=True)
+        await cancel_all(self._holding)
         await super().close()
 
 
@@ -630,8 +619,3 @@ async def _close(what: Any) -> None:
     with suppress(*_FAILURES):
         async with asyncio.timeout(2):
             await _unless_lost(what.close())
-
-
-def _tell_of_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _logger.critical("the bridge has ended", exc_info=task.exception())

@@ -27,7 +27,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from ._engines import Arrival, Engine, Refused, Unavailable, subject, subjects
+from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, subject, subjects
 
 try:
     import redis.asyncio
@@ -177,7 +177,7 @@ class RedisEngine(Engine):
         self._filled = asyncio.Event()
         self._is_up = asyncio.Event()
         self._is_closing = self._is_over = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = []
         self._held: list[bytes] = []  # ids of messages that are delivered to this process, and not dealt with
         self._later: list[tuple[float, int, _Entry]] = []  # what a process without a group is to get again, and when
         self._numbers = count()
@@ -200,11 +200,6 @@ class RedisEngine(Engine):
                 _logger.debug("connecting to %s: %s: %s", self.place, type(error).__name__, error)
                 await asyncio.sleep(0.1)
         self._start(self._write_all())
-
-    def _start(self, coroutine: Any) -> None:
-        task = asyncio.create_task(coroutine)
-        task.add_done_callback(_tell_of_end)
-        self._tasks.append(task)
 
     # Commands
 
@@ -475,18 +470,14 @@ class RedisEngine(Engine):
             return
         self._is_closing = True
         try:
-            for task in self._tasks[1:]:
-                task.cancel()
-            await asyncio.gather(*self._tasks[1:], return_exceptions=True)
+            await cancel_all(self._tasks[1:])
             for line in self._lines[1:]:
                 await line.disconnect()
             if self._tasks and not self._tasks[0].done():
                 await self._say_goodbye()
         finally:
             self._is_over = True
-            for task in self._tasks[:1]:
-                task.cancel()
-            await asyncio.gather(*self._tasks[:1], return_exceptions=True)
+            await cancel_all(self._tasks[:1])
             self._give_back(Unavailable("the bridge was left"), len(self._queue))
             for line in self._lines:
                 await line.disconnect()
@@ -572,11 +563,6 @@ def _settle(answer: asyncio.Future[Any], reply: Any) -> None:
 
 def _paired(fields: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(fields[::2], fields[1::2], strict=True))
-
-
-def _tell_of_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _logger.critical("the bridge has ended", exc_info=task.exception())
 
 
 class _Heard(Arrival):
