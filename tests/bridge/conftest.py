@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sysconfig
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,10 @@ class Server:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+    def pause(self):
+        """Have it do nothing any more, until it is killed."""
+        self.process.send_signal(signal.SIGSTOP)
 
     def stop(self):
         self.process.terminate()
@@ -191,6 +196,9 @@ class Rabbitmq(Server):
         for process in (self.process, self.names):
             process.wait()
 
+    def pause(self):
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
     stop = kill
 
     @contextlib.asynccontextmanager
@@ -278,6 +286,12 @@ def amqp_server(tmp_path_factory):
     server.stop()
 
 
+@pytest.fixture
+def prefix():
+    """A part of a broker that no other test uses."""
+    return f"t{uuid.uuid4().hex}"
+
+
 @pytest.fixture(scope="session", params=list(KINDS))
 def broker(request):
     return request.getfixturevalue(f"{request.param}_server")
@@ -287,6 +301,13 @@ def broker(request):
 def own_broker(request, tmp_path):
     """One that a test may kill."""
     server = started(KINDS[request.param], tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def own_nats(tmp_path):
+    server = started(Nats, tmp_path)
     yield server
     server.kill()
 

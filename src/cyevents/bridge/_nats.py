@@ -26,7 +26,7 @@ except ImportError as error:
     raise ImportError('a bridge to NATS needs its client: pip install "cyevents[nats]"') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from nats.aio.msg import Msg
 
@@ -49,7 +49,6 @@ class NatsEngine(Engine):
         self._is_refused = False  # whether the broker said something else than messages, and that its time is over
         self._is_closing = False  # the client, and Python 3.11's wait_for, swallow a cancellation now and then
         self._last: int | None = None  # the place in the stream of the newest one that was dealt with
-        self._asking: set[asyncio.Timeout] = set()  # who waits for the broker's answers
         self._stream = plan.prefix.replace(".", "-")
         # As the name of a consumer or a queue may be.
         self._group = None if plan.group is None else subject(plan.group).replace(".", "-").replace("%", "_")
@@ -99,11 +98,11 @@ class NatsEngine(Engine):
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
     async def _note_lost(self) -> None:
-        """Let nobody wait for answers that will not come."""
+        """Have all that was under way published again, in its turn."""
         self._is_up.clear()
-        lost, self._asking = self._asking, set()
-        for limit in lost:
-            limit.reschedule(0)
+        self._client.fail()
+        if self.plan.at_least_once:
+            self._client.forget(f"HPUB {self.plan.prefix}.".encode())
 
     async def _note_back(self) -> None:
         self._is_up.set()
@@ -135,7 +134,7 @@ class NatsEngine(Engine):
             raise Unavailable("not connected")
         try:
             if self.plan.at_least_once:
-                await self._answer(self._jetstream.publish(name, body, headers={api.Header.MSG_ID: identity}))
+                await self._jetstream.publish(name, body, headers={api.Header.MSG_ID: identity})
             else:
                 await self._client.publish(name, body)
                 if is_confirmed:
@@ -149,15 +148,6 @@ class NatsEngine(Engine):
         except (errors.Error, OSError, TimeoutError) as error:
             raise Unavailable(f"{type(error).__name__}: {error}") from error
 
-    async def _answer(self, waiting: Coroutine[Any, Any, object]) -> None:
-        """Wait for an answer of the broker's; a `TimeoutError` at once if the connection breaks meanwhile."""
-        async with asyncio.timeout(None) as limit:
-            self._asking.add(limit)
-            try:
-                await waiting
-            finally:
-                self._asking.discard(limit)
-
     async def _flush(self) -> None:
         """Wait until the broker has what was sent. The client's first PING overtakes what it has in its buffer."""
         await self._client.flush(5)
@@ -166,7 +156,7 @@ class NatsEngine(Engine):
     async def _confirm(self) -> None:
         """Wait until the broker has what was sent; give up if that cannot be known."""
         try:
-            await self._answer(self._flush())
+            await self._flush()
         except (errors.Error, OSError, TimeoutError) as error:  # a second time could be once too often
             raise Refused(f"it does not answer: {type(error).__name__}: {error}") from error
 
@@ -348,9 +338,25 @@ class NoTLS(errors.Error):
 
 
 class _Client(Client):
-    """The client, which otherwise gives its secrets away unencrypted to a server that does not ask for TLS."""
+    """The client, which otherwise gives its secrets away unencrypted to a server that does not ask for TLS.
+
+    And which sends what it had in hand when a connection broke as the first thing over the next one.
+    """
 
     wants_tls = False
+
+    def fail(self) -> None:
+        """Let nobody wait for answers that will not come: the connection is lost."""
+        for answer in (*self._resp_map.values(), *self._pongs):
+            if not answer.done():
+                answer.set_exception(ConnectionResetError("the connection is lost"))
+                answer.exception()  # nobody need look at it
+        self._pongs = []
+
+    def forget(self, beginning: bytes) -> None:
+        """Not to send such commands any more: they would overtake those that are lost, and are to be given anew."""
+        self._pending = [command for command in self._pending if not command.startswith(beginning)]
+        self._pending_data_size = sum(map(len, self._pending))
 
     def _connect_command(self) -> bytes:
         if self.wants_tls and not self._server_info.get("tls_required") and not self.options["tls_handshake_first"]:
