@@ -96,7 +96,8 @@ class Bridge(Observer):
         flush_timeout: seconds for which leaving waits until all is published.
         connect_timeout: seconds for which entering waits for the broker.
         **options: for the broker's own client, as NATS's `token`, `user` and `tls` (an `ssl.SSLContext`), Redis's
-            `username` and `ssl_ca_certs`, RabbitMQ's `user` and `tls`, and the `password` of each.
+            `username` and `ssl_ca_certs`, RabbitMQ's `user` and `tls`, and the `password` of each. And NATS's
+            `max_ack_pending`: how many messages are under way at least once; with 1 they stay in order whatever breaks.
 
     Raises:
         TypeError: if an argument is of a wrong type, or a type cannot be registered.

@@ -37,9 +37,17 @@ _GONE = 300.0  # seconds for which the broker keeps a process's own consumer whe
 
 
 class NatsEngine(Engine):
-    """A connection to NATS."""
+    """A connection to NATS.
+
+    Of the options it takes one itself: `max_ack_pending`, how many messages of a group, or of the process, JetStream
+    gives out before one of them is dealt with. With 1 they stay in order whatever breaks.
+    """
 
     def __init__(self, address: str, plan: Any, options: Mapping[str, Any]) -> None:
+        options = dict(options)
+        self._max_ack_pending: int | None = options.pop("max_ack_pending", None)
+        if self._max_ack_pending is not None and (type(self._max_ack_pending) is not int or self._max_ack_pending < 1):
+            raise TypeError(f"max_ack_pending must be a whole number from 1 on, not {self._max_ack_pending!r}")
         super().__init__(address, plan, options)
         self._client: Any = None
         self._subscription: Any = None
@@ -188,6 +196,7 @@ class NatsEngine(Engine):
             filter_subjects=names,
             ack_wait=self.plan.ack_wait,
             ack_policy=api.AckPolicy.EXPLICIT,
+            max_ack_pending=self._max_ack_pending,
             inactive_threshold=None if group is not None else _GONE,
             deliver_policy=api.DeliverPolicy.NEW if after is None else api.DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=None if after is None else after + 1,
@@ -195,7 +204,8 @@ class NatsEngine(Engine):
         if group is not None:
             with suppress(js_errors.NotFoundError):
                 found = await self._jetstream.consumer_info(self._stream, group)
-                if set(found.config.filter_subjects or [found.config.filter_subject]) == set(names):
+                is_named_so = set(found.config.filter_subjects or [found.config.filter_subject]) == set(names)
+                if is_named_so and self._max_ack_pending in (None, found.config.max_ack_pending):
                     return group
                 config.deliver_policy = found.config.deliver_policy  # which cannot be changed
         made = await self._jetstream.add_consumer(self._stream, config)
