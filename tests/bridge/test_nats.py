@@ -1,8 +1,9 @@
-"""What is NATS's own in the bridge: how many messages it gives out before one of them is dealt with."""
+"""What is NATS's own in the bridge: how many messages it gives out at once, and what it may have forgotten."""
 
 import asyncio
 import importlib
 import logging
+import shutil
 import threading
 import time
 
@@ -32,6 +33,13 @@ async def until(holds, seconds=SOON):
     while not holds():
         assert time.monotonic() < end, "it does not come"
         await asyncio.sleep(0.005)
+
+
+async def forget_consumers(server, prefix):
+    async with server.client() as client:
+        jetstream = client.jetstream()
+        for info in await jetstream.consumers_info(prefix):
+            await jetstream.delete_consumer(prefix, info.name)
 
 
 @pytest.mark.parametrize("group", [None, "g"])
@@ -109,3 +117,82 @@ def test_a_group_that_is_there_already_is_changed(bridge_to, nats_server, prefix
 def test_a_wrong_number(bridge_to, wrong):
     with pytest.raises(TypeError, match=f"max_ack_pending must be a whole number from 1 on, not {wrong!r}"):
         bridge_to("nats://127.0.0.1:4222", max_ack_pending=wrong)
+
+
+@pytest.mark.parametrize("group", [None, "g"])
+def test_a_broker_that_is_back_with_nothing(bridge_to, own_nats, run, caplog, group):
+    """The streams are made again, all of the new one is for who was there, and in its order; dead letters are kept."""
+
+    async def main():
+        receiving, inner = bridge_to(own_nats.address, group=group, backoff=())
+        shop, outer = bridge_to(own_nats.address)
+        got = []
+
+        @receiving.on("x", weak=False)
+        def note(sender):
+            got.append(sender)
+            if sender == 25:
+                raise ValueError("never")
+
+        async with inner, outer:
+            for number in range(20):
+                shop.emit("x", number)
+            await until(lambda: len(got) == 20)
+            own_nats.kill()
+            shutil.rmtree(own_nats.folder)
+            own_nats.start()
+            for number in range(20, 40):
+                shop.emit("x", number)
+                await asyncio.sleep(0.01)
+            await until(lambda: len(got) == 40)
+            async with own_nats.client() as client:
+                letters = (await client.jetstream().stream_info("p-dead")).state.messages
+        assert got == list(range(40))
+        assert letters == 1
+
+    with caplog.at_level(logging.CRITICAL):
+        run(main())
+
+
+def test_a_consumer_that_is_forgotten_takes_nothing_with_it(bridge_to, nats_server, prefix, run, caplog):
+    """Neither what was published meanwhile, nor what is to come again."""
+
+    async def main():
+        receiving, inner = bridge_to(nats_server.address, prefix, backoff=(1,))
+        shop, outer = bridge_to(nats_server.address, prefix)
+        got = []
+
+        @receiving.on("x", weak=False)
+        def note(sender):
+            got.append(sender)
+            if got == [0]:
+                raise ValueError("not now")
+
+        async with inner, outer:
+            for number in range(3):
+                await shop.event("x").emit_async(number)
+            await until(lambda: len(got) == 3)
+            await forget_consumers(nats_server, prefix)
+            for number in range(3, 6):
+                await shop.event("x").emit_async(number)
+            await until(lambda: 5 in got and got.count(0) == 2)
+
+    with caplog.at_level(logging.CRITICAL):
+        run(main())
+
+
+def test_who_has_heard_nothing_yet_misses_nothing(bridge_to, nats_server, prefix, run):
+    async def main():
+        receiving, inner = bridge_to(nats_server.address, prefix)
+        shop, outer = bridge_to(nats_server.address, prefix)
+        got = []
+        receiving.event("x").connect(got.append, weak=False)
+        async with outer:
+            await shop.event("x").emit_async("before")
+            async with inner:
+                await forget_consumers(nats_server, prefix)
+                await shop.event("x").emit_async("meanwhile")
+                await until(lambda: got)
+        assert got == ["meanwhile"]
+
+    run(main())

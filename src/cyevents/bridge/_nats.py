@@ -27,8 +27,10 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
 
     from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
 
 _logger = logging.getLogger("cyevents.bridge")
 
@@ -56,7 +58,8 @@ class NatsEngine(Engine):
         self._is_over = False  # whether there will be no more of them
         self._is_refused = False  # whether the broker said something else than messages, and that its time is over
         self._is_closing = False  # the client, and Python 3.11's wait_for, swallow a cancellation now and then
-        self._last: int | None = None  # the place in the stream of the newest one that was dealt with
+        self._last = 0  # the place in the stream of the newest one that was dealt with, or was there before
+        self._open: set[int] = set()  # the places of those before that, that are to come again
         self._stream = plan.prefix.replace(".", "-")
         # As the name of a consumer or a queue may be.
         self._group = None if plan.group is None else subject(plan.group).replace(".", "-").replace("%", "_")
@@ -75,7 +78,6 @@ class NatsEngine(Engine):
         self._subscription = None
         self._is_closing = self._is_entered = False
         self._tasks.clear()
-        self._last = None
         settings: dict[str, Any] = {
             "name": f"cyevents {self.plan.group or ''}".strip(),
             "max_reconnect_attempts": -1,
@@ -93,10 +95,9 @@ class NatsEngine(Engine):
         await self._client.connect(self.address, **settings)
         self._is_up.set()
         self._is_entered = True
-        self._jetstream = self._client.jetstream(timeout=5)
+        self._jetstream: JetStreamContext = self._client.jetstream(timeout=5)
         if self.plan.at_least_once:
-            await self._make_stream(self._stream, f"{self.plan.prefix}.>")
-            await self._make_stream(f"{self._stream}-dead", f"{self.plan.prefix}-dead.>")
+            await self._make_streams()
 
     async def _note(self, error: Exception) -> None:
         _logger.debug("NATS: %s: %s", type(error).__name__, error)
@@ -118,20 +119,30 @@ class NatsEngine(Engine):
         self._filled.set()
 
     async def ready(self) -> None:
-        """Wait until it is connected."""
+        """Wait until it is connected, and the broker has the streams."""
         await self._is_up.wait()
+        if self.plan.at_least_once:
+            with suppress(errors.Error, OSError, TimeoutError):
+                await self._make_streams()
 
-    async def _make_stream(self, name: str, subjects: str) -> None:
+    async def _make_streams(self) -> datetime:
+        """Make the streams, if there are none; return when that of the events was made."""
+        await self._make_stream(f"{self._stream}-dead", f"{self.plan.prefix}-dead.>")
+        made = await self._make_stream(self._stream, f"{self.plan.prefix}.>")
+        assert made.created is not None
+        return made.created
+
+    async def _make_stream(self, name: str, subjects: str) -> api.StreamInfo:
         try:
-            await self._jetstream.stream_info(name)  # as whoever runs the broker has set it up
+            return await self._jetstream.stream_info(name)  # as whoever runs the broker has set it up
         except js_errors.NotFoundError:
             config = api.StreamConfig(
                 name=name, subjects=[subjects], duplicate_window=self.plan.window, max_age=self.plan.keep
             )
             try:
-                await self._jetstream.add_stream(config)
+                return await self._jetstream.add_stream(config)
             except js_errors.BadRequestError:  # another process was faster
-                await self._jetstream.stream_info(name)
+                return await self._jetstream.stream_info(name)
 
     # Publishing
 
@@ -148,8 +159,6 @@ class NatsEngine(Engine):
                 if is_confirmed:
                     await self._confirm()
         except js_errors.NoStreamResponseError as error:  # the broker has just begun, or has lost what it had
-            with suppress(errors.Error):
-                await self._make_stream(self._stream, f"{self.plan.prefix}.>")
             raise Unavailable("the broker has no stream yet") from error
         except (errors.MaxPayloadError, js_errors.BadRequestError) as error:
             raise Refused(f"{type(error).__name__}: {error}") from error
@@ -182,14 +191,18 @@ class NatsEngine(Engine):
                 await self._client.subscribe(name, queue=self._group or "", cb=arrived)
             await self._flush()
             return
-        consumer = await self._make_consumer(names, None)
-        for coroutine in (self._fetch(names, consumer, receive), self._keep_waiting()):
+        self._born = await self._make_streams()
+        self._open.clear()
+        made = await self._make_consumer(names, None)
+        assert made.delivered is not None
+        self._last = made.delivered.stream_seq
+        for coroutine in (self._fetch(names, made.name, receive), self._keep_waiting()):
             task = asyncio.create_task(coroutine)
             task.add_done_callback(_tell_of_end)
             self._tasks.append(task)
 
-    async def _make_consumer(self, names: list[str], after: int | None) -> str:
-        """Make the consumer, or find the group's; return its name."""
+    async def _make_consumer(self, names: list[str], after: int | None) -> api.ConsumerInfo:
+        """Make the consumer, or find the group's: for what is published from now on, or after a place in the stream."""
         group = self._group
         config = api.ConsumerConfig(
             durable_name=group,
@@ -203,14 +216,12 @@ class NatsEngine(Engine):
         )
         if group is not None:
             with suppress(js_errors.NotFoundError):
-                found = await self._jetstream.consumer_info(self._stream, group)
-                is_named_so = set(found.config.filter_subjects or [found.config.filter_subject]) == set(names)
+                found: api.ConsumerInfo = await self._jetstream.consumer_info(self._stream, group)
+                is_named_so = set(found.config.filter_subjects or [found.config.filter_subject or ""]) == set(names)
                 if is_named_so and self._max_ack_pending in (None, found.config.max_ack_pending):
-                    return group
+                    return found
                 config.deliver_policy = found.config.deliver_policy  # which cannot be changed
-        made = await self._jetstream.add_consumer(self._stream, config)
-        name: str = made.name
-        return name
+        return await self._jetstream.add_consumer(self._stream, config)
 
     async def _fetch(self, names: list[str], consumer: str, receive: Callable[[Arrival], Awaitable[None]]) -> None:
         """Ask for messages, and hand them on one after the other, until the end."""
@@ -230,7 +241,7 @@ class NatsEngine(Engine):
                 await asyncio.sleep(0.2)
                 with suppress(errors.Error, OSError, TimeoutError):
                     if not await self._knows(consumer):
-                        consumer = await self._make_consumer(names, self._last)
+                        consumer = (await self._make_consumer(names, await self._find_place())).name
             # One that has been delivered before may have killed its process: it is not to take others along.
             batch = 1 if is_repeated else self.plan.batch
 
@@ -257,7 +268,7 @@ class NatsEngine(Engine):
             if self._waiting:
                 message = self._waiting[0]
                 await receive(_Kept(self, message))
-                self._last = max(self._last or 0, message.metadata.sequence.stream)
+                self._last = max(self._last, message.metadata.sequence.stream)
                 self._waiting.popleft()
                 is_repeated = is_repeated or message.metadata.num_delivered > 1
                 batch -= 1
@@ -279,6 +290,14 @@ class NatsEngine(Engine):
         except js_errors.NotFoundError:
             return False
         return True
+
+    async def _find_place(self) -> int:
+        """After which message to go on: before the first of a stream that is made anew, as all of it is new."""
+        born = await self._make_streams()
+        if born > self._born:
+            self._born, self._last = born, 0
+            self._open.clear()
+        return min(self._open, default=self._last + 1) - 1
 
     async def _give_back(self) -> None:
         """Let others have what is not dealt with: they would miss it until `ack_wait`."""
@@ -400,14 +419,17 @@ class _Kept(Arrival):
     def __init__(self, engine: NatsEngine, message: Msg) -> None:
         self._engine = engine
         self._message = message
+        self._place = message.metadata.sequence.stream
         self.body = message.data
         self.attempt = message.metadata.num_delivered
 
     async def done(self) -> None:
+        self._engine._open.discard(self._place)
         with suppress(errors.Error):  # then it comes again
             await self._message.ack()
 
     async def retry(self, delay: float) -> None:
+        self._engine._open.add(self._place)
         with suppress(errors.Error):
             await self._message.nak(delay)
 
