@@ -196,10 +196,8 @@ class NatsEngine(Engine):
         made = await self._make_consumer(names, None)
         assert made.delivered is not None
         self._last = made.delivered.stream_seq
-        for coroutine in (self._fetch(names, made.name, receive), self._keep_waiting()):
-            task = asyncio.create_task(coroutine)
-            task.add_done_callback(_tell_of_end)
-            self._tasks.append(task)
+        self._start(self._fetch(names, made.name, receive))
+        self._start(self._keep_waiting())
 
     async def _make_consumer(self, names: list[str], after: int | None) -> api.ConsumerInfo:
         """Make the consumer, or find the group's: for what is published from now on, or after a place in the stream."""
@@ -343,11 +341,6 @@ class NatsEngine(Engine):
         with suppress(errors.Error, OSError, TimeoutError):  # the broker has gone, or TLS was not agreed on
             async with asyncio.timeout(1):
                 await self._client.close()
-
-
-def _tell_of_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _logger.critical("the bridge receives no more", exc_info=task.exception())
 
 
 def _both(first: Callable[..., Awaitable[None]], then: Callable[..., Awaitable[None]] | None) -> Any:
