@@ -16,11 +16,12 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import _observers
+from .. import _observation
 from .._common import error_line
 from .._event import is_pattern
 from .._namespace import Namespace, matcher
-from .._observers import Observer, Watch, Watching
+from .._observers import Observer, Watch
+from .._watching import Watching
 from ._engines import Arrival, Plan, Unavailable, engine_for
 from ._messages import Codec, Malformed, Message
 from ._outbox import Dropped, Item, Outbox, OutboxFull
@@ -421,11 +422,11 @@ class Bridge(Observer):
     async def _emit(self, message: Message) -> None:
         event = self._namespace.event(message.event)
         with _restored_context(message.context):
-            token = _observers.origin.set(message)
+            token = _observation.origin.set(message)
             try:
                 await event.emit_async(message.sender, *message.args, **message.kwargs)
             finally:
-                _observers.origin.reset(token)
+                _observation.origin.reset(token)
 
     async def _bury(self, arrival: Arrival, event: str, error: BaseException) -> None:
         self._stats.dead += 1
