@@ -3,6 +3,10 @@
 import asyncio
 import gc
 import importlib
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 import weakref
 
@@ -766,3 +770,53 @@ def test_a_task_that_is_destroyed(api, ns, told, collect, caplog):
     asyncio.run(main())  # which finds that the other loop is closed
     collect()
     assert "waits ends: None GeneratorExit()" in told
+
+
+@pytest.mark.parametrize("others", [1, 20])
+def test_finalizers_emit_while_contexts_change(backend, others):
+    """The collector runs in the midst of setting and resetting what is innermost: a crash, where that is not safe."""
+    script = textwrap.dedent(f"""
+        import contextvars, gc
+        from cyevents import Namespace
+        from cyevents._observers import Call, Observer, Watch
+        from cyevents._watching import Watching
+
+        class Witness(Observer):
+            def begin(self, beginning):
+                return Eye()
+
+        class Eye(Watch):
+            def call(self, entry, handler):
+                return Call()
+
+        class Final:
+            def __del__(self):
+                counts.append(ns.emit("y"))
+
+        ns, counts = Namespace(), []
+        others = [contextvars.ContextVar(str(number)) for number in range({others})]
+        for other in others:
+            other.set(1)
+
+        @ns.on("y")
+        def answer(sender):
+            return "here"
+
+        @ns.on("x")
+        def leave_garbage(sender):
+            final = Final()
+            final.itself = final
+            del final  # so that the collector runs as soon as anything is made after the call
+
+        Watching([ns]).start(Witness())
+        gc.set_threshold(1, 1, 1)
+        for number in range(2000):
+            ns.emit("x")
+        gc.set_threshold(700, 10, 10)
+        gc.collect()
+        assert counts == [["here"]] * 2000, len(counts)
+    """)
+    environment = {**os.environ, "CYEVENTS_PURE_PYTHON": {"cython": "0", "python": "1"}[backend]}
+    command = [sys.executable, "-X", "faulthandler", "-c", script]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")

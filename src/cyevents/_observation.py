@@ -8,7 +8,7 @@ call and skip.
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +29,25 @@ if TYPE_CHECKING:
 _innermost: ContextVar[Run | Calls | None] = ContextVar("cyevents_observed", default=None)
 origin: ContextVar[Any] = ContextVar("cyevents_origin", default=None)
 """Where the next emission in this context comes from, such as a message; it is None again for those within."""
+
+
+def set_in_context(variable: ContextVar[Any], value: Any) -> Token[Any]:
+    """Set a variable, for `reset_in_context`, whatever finalizers read and set meanwhile.
+
+    Up to CPython 3.11 the collector may run in the middle of that. What a finalizer sets then frees what is being read
+    (https://github.com/python/cpython/issues/148891), so it is kept here; and what one reads while a variable is being
+    deleted stays in that variable's cache, so none is: it is None before it is set first.
+    """
+    kept = copy_context()
+    if variable not in kept:
+        variable.set(None)
+    return variable.set(value)
+
+
+def reset_in_context(variable: ContextVar[Any], token: Token[Any]) -> None:
+    """Undo a `set_in_context`: a `ValueError` in another context."""
+    kept = copy_context()  # noqa: F841 - what is being read
+    variable.reset(token)
 
 
 class Observation:
@@ -108,7 +127,7 @@ class Run:
         self._watches: list[tuple[Observer, Watch]] = []
         whence = origin.get()
         if whence is not None:
-            origin.set(None)
+            set_in_context(origin, None)
         agreed: list[Callable[[], None]] = []
         try:
             for observer in observers:
@@ -124,7 +143,7 @@ class Run:
             raise
 
     def __enter__(self) -> Run:
-        self._token = _innermost.set(self)
+        self._token = set_in_context(_innermost, self)
         return self
 
     def __exit__(
@@ -135,7 +154,7 @@ class Run:
         assert token is not None
         try:
             # Whatever is innermost: those within may have had no stack left to do the same.
-            _innermost.reset(token)
+            reset_in_context(_innermost, token)
         except ValueError:  # closed from elsewhere, when its loop is gone
             pass
         self._end(error)
@@ -184,7 +203,7 @@ class Calls:
         self._tokens: list[Token[Any]] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(_innermost.set(self))
+        self._tokens.append(set_in_context(_innermost, self))
         for call in self._calls:
             call.enter()
 
@@ -193,7 +212,7 @@ class Calls:
     ) -> None:
         is_here = True
         try:
-            _innermost.reset(self._tokens.pop())
+            reset_in_context(_innermost, self._tokens.pop())
         except ValueError:  # as of a task that is destroyed
             is_here = False
         for call in reversed(self._calls):

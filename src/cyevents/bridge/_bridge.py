@@ -422,11 +422,11 @@ class Bridge(Observer):
     async def _emit(self, message: Message) -> None:
         event = self._namespace.event(message.event)
         with _restored_context(message.context):
-            token = _observation.origin.set(message)
+            token = _observation.set_in_context(_observation.origin, message)
             try:
                 await event.emit_async(message.sender, *message.args, **message.kwargs)
             finally:
-                _observation.origin.reset(token)
+                _observation.reset_in_context(_observation.origin, token)
 
     async def _bury(self, arrival: Arrival, event: str, error: BaseException) -> None:
         self._stats.dead += 1
