@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import contextvars
 import itertools
+import json
 import logging
 import os
 import signal
@@ -30,7 +31,7 @@ BROKER_KILLS = 2
 ACK_WAIT = 2.0  # seconds after which another worker gets what a dead one had
 PATIENCE = 60  # seconds without anything new, after which what is not there is lost
 RECORD = struct.Struct("<dIHQd")
-# When a handler had finished; with which number; at which delivery; its place at the broker, and since when.
+# When a handler had finished; with which number; at which delivery; its place at the broker, and since when it may be.
 GROWTH, SLACK = 1.05, 1024  # by how much memory may grow in the second half of a soak, in all and in KiB
 PREFIX = "chaos"
 
@@ -45,7 +46,7 @@ class Nats:
 
     @staticmethod
     def about(arrival):
-        """The delivery of what has arrived, its place, a number of its own, and since when it is at the broker."""
+        """The delivery of what has arrived; its place, a number of its own; and since when it may be at the broker."""
         metadata = arrival._message.metadata
         return metadata.num_delivered, metadata.sequence.stream, metadata.timestamp.timestamp()
 
@@ -77,7 +78,27 @@ class Redis:
             return group["pending"] + len(unread), await client.xlen(f"{{{PREFIX}}}:dead")
 
 
-BROKERS = {broker.server.scheme: broker for broker in (Nats, Redis)}
+class Rabbitmq:
+    """What is to be known about messages of RabbitMQ: it gives them neither a number nor a time.
+
+    Nor does it say how often it has delivered one, but that it has: the engine counts from there.
+    """
+
+    server = conftest.Rabbitmq
+
+    @staticmethod
+    def about(arrival):
+        return arrival.attempt, 0, json.loads(arrival.body)["kwargs"]["made"]
+
+    @staticmethod
+    async def left(server):
+        messages = {queue["name"]: queue["messages"] for queue in json.loads(server.ctl("list_queues", *LISTED))}
+        dead = messages.pop(f"{PREFIX}-dead")
+        return sum(messages.values()), dead
+
+
+LISTED = ("name", "messages", "--formatter", "json")
+BROKERS = {"nats": Nats, "redis": Redis, "rabbitmq": Rabbitmq}
 
 
 # The processes
@@ -89,7 +110,7 @@ def be(role, address, path, pace):
     from cyevents.bridge import Bridge, OutboxFull
 
     about = contextvars.ContextVar("about")
-    broker = BROKERS[address.partition(":")[0]]
+    (broker,) = (each for each in BROKERS.values() if each.server.scheme == address.partition(":")[0])
 
     class Witness(Bridge):
         """Lets the handler know what the broker says about what it gets."""
@@ -104,7 +125,7 @@ def be(role, address, path, pace):
     event = events.event("number.made")
     notes = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    async def note(number):
+    async def note(number, *, made):
         await asyncio.sleep(pace)
         os.write(notes, RECORD.pack(time.time(), number, *about.get()))
 
@@ -130,7 +151,7 @@ def be(role, address, path, pace):
             for number in range(first, end):
                 while True:
                     try:
-                        event.emit(number)
+                        event.emit(number, made=time.time())
                         break
                     except OutboxFull:
                         time.sleep(0.01)
@@ -188,29 +209,33 @@ def memory_of(pid):
 # The account
 
 
-def account(notes, count, restarts):
+def account(notes, count, restarts, kills=()):
     """What is wrong with what was noted, and how many were there twice: delivered again, and by a broker that forgot.
 
     Args:
         notes: the records.
         count: how many numbers there are, from 0 on.
         restarts: when the broker was killed.
+        kills: when one of those who have noted this was.
     """
     wrong, redelivered, forgotten = [], 0, 0
-    places, seen = {}, set()
+    places, seen = {}, {}
     for when, number, delivery, place, since in sorted(notes):
         if places.setdefault(number, place) != place:
             wrong.append(f"{number} is at the broker twice")
         elif number in seen:
-            if delivery > 1:
+            # Who had it, or the broker, died before one was told by the other, if but a moment before it was handled.
+            if delivery > 1 and any(seen[number] - ACK_WAIT <= kill <= when for kill in (*kills, *restarts)):
                 redelivered += 1
+            elif delivery > 1:
+                wrong.append(f"{number} was delivered again, and nobody had died")
             elif any(since <= restart <= when for restart in restarts):
-                forgotten += 1  # it was killed before it had written down that it had delivered this
+                forgotten += 1  # it was killed before it had written down that it had delivered this, or had got it
             else:
                 wrong.append(f"{number} was delivered twice for the first time")
-        seen.add(number)
-    wrong += [f"{number} is lost" for number in sorted(set(range(count)) - seen)]
-    wrong += [f"nobody has made {number}" for number in sorted(seen - set(range(count)))]
+        seen[number] = when
+    wrong += [f"{number} is lost" for number in sorted(set(range(count)) - seen.keys())]
+    wrong += [f"nobody has made {number}" for number in sorted(seen.keys() - set(range(count)))]
     return wrong, redelivered, forgotten
 
 
@@ -235,7 +260,7 @@ class Chaos:
         place.mkdir()
         self.server = broker.server(place)
         self.restarts = []
-        self.kills = 0
+        self.kills = []
         self.processes = []
         address = self.server.address
         roles = ["publisher", "listener", *["worker"] * WORKERS]
@@ -258,10 +283,10 @@ class Chaos:
         return sum(worker.noted for worker in self.workers)
 
     def kill_worker(self):
-        worker = self.workers[self.kills % WORKERS]
+        worker = self.workers[len(self.kills) % WORKERS]
+        self.kills.append(time.time())
         worker.kill()
         worker.start()
-        self.kills += 1
 
     def kill_broker(self):
         self.restarts.append(time.time())
@@ -342,9 +367,9 @@ def main():
             chaos.break_all(count)
         waiting, dead, (published, dropped) = chaos.settle(count)
         figures = []
-        for who, processes in {"group": chaos.workers, "listener": [chaos.listener]}.items():
+        for who, processes, kills in (("group", chaos.workers, chaos.kills), ("listener", [chaos.listener], ())):
             notes = read([process.path for process in processes])
-            found, redelivered, forgotten = account(notes, count, chaos.restarts)
+            found, redelivered, forgotten = account(notes, count, chaos.restarts, kills)
             wrong += [f"{who}: {each}" for each in found]
             figures.append(f"{who} {len(notes)} handled, {redelivered} redelivered, {forgotten} by a restarted broker")
     if (waiting, dead, int(published), int(dropped)) != (0, 0, count, 0):
@@ -352,7 +377,7 @@ def main():
     print(*wrong[:20], sep="\n", end="\n" * bool(wrong), file=sys.stderr)
     print(
         f"chaos over {options.broker}: {count} events in {time.monotonic() - begun:.0f} s:"
-        f" {len(chaos.restarts)} kills of the broker, {chaos.kills} of a worker; {'; '.join(figures)};"
+        f" {len(chaos.restarts)} kills of the broker, {len(chaos.kills)} of a worker; {'; '.join(figures)};"
         f" {'nothing lost' if not wrong else 'FAILED'}",
         flush=True,
     )

@@ -184,6 +184,11 @@ class Rabbitmq(Server):
         self.process = subprocess.Popen([find(self.program)], **silent, start_new_session=True)
         self.wait(self.process, self.port, 60)
 
+    def ctl(self, *arguments):
+        """What the program by which one runs such a server answers."""
+        command = [str(Path(find(self.program)).with_name("rabbitmqctl")), "--quiet", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=self.environment).stdout
+
     def kill(self):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)  # a shell, and what it runs
