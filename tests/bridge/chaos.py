@@ -224,13 +224,15 @@ def account(notes, count, restarts, kills=()):
         if places.setdefault(number, place) != place:
             wrong.append(f"{number} is at the broker twice")
         elif number in seen:
-            # Who had it, or the broker, died before one was told by the other, if but a moment before it was handled.
-            if delivery > 1 and any(seen[number] - ACK_WAIT <= kill <= when for kill in (*kills, *restarts)):
+            # The broker was killed before it had written down what it was told of this, or before it had said that it
+            # has it; or who had it was, before it could tell the broker.
+            is_forgotten = any(since <= restart <= when for restart in restarts)
+            if delivery > 1 and (is_forgotten or any(seen[number] - ACK_WAIT <= kill <= when for kill in kills)):
                 redelivered += 1
             elif delivery > 1:
                 wrong.append(f"{number} was delivered again, and nobody had died")
-            elif any(since <= restart <= when for restart in restarts):
-                forgotten += 1  # it was killed before it had written down that it had delivered this, or had got it
+            elif is_forgotten:
+                forgotten += 1
             else:
                 wrong.append(f"{number} was delivered twice for the first time")
         seen[number] = when
