@@ -295,6 +295,32 @@ def test_ids_are_remembered_for_a_time_and_up_to_a_number(api, monkeypatch):
     assert "a" not in brief
 
 
+def test_what_the_broker_does_not_take_back_is_not_forgotten_with_its_neighbours(process, run):
+    """What is handled together is acknowledged together: but not what has failed, and could not be put elsewhere."""
+
+    async def main():
+        one, two, three = process(), process(group="g"), process(group="g")
+        two.ns.event("x").connect(lambda sender: 1 / (sender % 5), weak=False)
+
+        async def refuse(*args):
+            return False
+
+        async with one.bridge:
+            with quiet():
+                async with two.dying():
+                    two.bridge._engine.put = refuse
+                    for number in range(20):
+                        await one.ns.emit_async("x", number)
+                    await until(lambda: len(two.got) == 20)
+                    await asyncio.sleep(0.05)
+            async with three.bridge:
+                await until(lambda: len(three.got) == 4)
+                await asyncio.sleep(0.05)
+        assert three.got == [0, 5, 10, 15]
+
+    run(main())
+
+
 # What the broker has lost
 
 
@@ -319,6 +345,26 @@ def test_queues_that_are_deleted_are_made_again(process, amqp_server, prefix, ru
                 return 2 in two.got
 
             await until(arrives)
+
+    run(main())
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_a_queue_that_is_deleted_during_a_handler_is_made_again(process, amqp_server, prefix, run, caplog, delivery):
+    kind = "group" if delivery == "at_least_once" else "once"
+
+    async def main():
+        one, two = process(), process(group="g", delivery=delivery)
+        freed = asyncio.Event()
+        two.ns.event("x").connect(lambda sender: freed.wait(), weak=False)
+        async with one.bridge, two.bridge, amqp_server.client() as channel:
+            await one.ns.emit_async("x", 1)
+            await until(lambda: two.got)
+            first = two.bridge._engine._session
+            await channel.queue_delete(f"{prefix}.{kind}.g")
+            await until(lambda: first._is_over)
+            freed.set()
+            await until(lambda: two.bridge._engine._session not in (first, None))
 
     run(main())
 
