@@ -455,6 +455,73 @@ def test_a_full_queue_is_waited_for(process, amqp_server, prefix, run):
     run(main())
 
 
+@contextlib.contextmanager
+def short_of_memory(server):
+    """The server blocks those who publish."""
+    server.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        yield
+    finally:
+        server.ctl("set_vm_memory_high_watermark", "0.4")
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_emissions_wait_while_the_broker_is_short_of_memory(process, amqp_server, run, caplog, delivery):
+    bridge = importlib.import_module("cyevents.bridge")
+
+    async def main():
+        one, two, three = process(delivery=delivery), process(delivery=delivery), process(delivery=delivery, outbox=5)
+        async with one.bridge, two.bridge:
+            await one.ns.emit_async("x", 0)
+            with short_of_memory(amqp_server):
+                for number in range(1, 300):
+                    one.ns.emit("x", number)
+                waiting = asyncio.ensure_future(one.ns.emit_async("x", 300))
+                assert not await one.bridge.drain(0.3)
+                assert not waiting.done()
+                assert (one.bridge.stats.waiting, one.bridge.stats.dropped) == (300, 0)
+                three.bridge._flush_timeout = 0.05
+                async with three.bridge:  # may come, and go
+                    given_up = asyncio.ensure_future(three.ns.emit_async("x", "given up"))
+                    with pytest.raises(bridge.OutboxFull):
+                        for _ in range(200):
+                            three.ns.emit("x", "given up")
+                            await asyncio.sleep(0.001)
+                with pytest.raises(bridge.Dropped):
+                    await given_up
+            await waiting
+            await until(lambda: 300 in two.got)
+        assert [sender for sender in two.got if sender != "given up"] == list(range(301))
+
+    with caplog.at_level(logging.CRITICAL):
+        run(main())
+
+
+def test_a_handler_that_fails_while_the_broker_is_short_of_memory_keeps_nobody_back(process, amqp_server, run, caplog):
+    """What is to come again cannot be put back then. What is there is handled, or it could last for ever."""
+
+    async def main():
+        one, two = process(), process(group="g")
+        two.ns.event("x").connect(lambda sender: 1 / (sender % 5 or two.got.count(sender) - 1), weak=False)
+        async with one.bridge:
+            async with two.bridge:
+                pass
+            for number in range(20):
+                await one.ns.emit_async("x", number)
+            with short_of_memory(amqp_server):
+                async with two.bridge:
+                    await until(lambda: len(two.got) == 20)
+                    assert two.got == list(range(20))
+                two.got.clear()
+            async with two.bridge:
+                await until(lambda: len(two.got) == 8)
+                await asyncio.sleep(0.05)
+        assert sorted(two.got) == [0, 0, 5, 5, 10, 10, 15, 15]
+
+    with caplog.at_level(logging.CRITICAL):
+        run(main())
+
+
 def test_who_may_not_come_in_is_told_so_at_once(api, amqp_server, run):
     async def main():
         for address, options in (

@@ -40,7 +40,7 @@ except ImportError as error:
     raise ImportError('a bridge to RabbitMQ needs its client: pip install "cyevents[rabbitmq]"') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from aiormq.abc import AbstractChannel, DeliveredMessage
 
@@ -55,6 +55,7 @@ _PASSING: dict[str, Any] = {
     "x-max-length": 100_000,
 }  # what is kept at most once, of who is slow: the newest
 _LEISURE = 0.005  # seconds for which they may be unacknowledged: nothing but their flow depends on that
+_PATIENCE = 0.2  # seconds for which the next message waits until one is put elsewhere: the broker may be blocking that
 _STRETCH = 16  # messages that are handled before anything else has its turn
 _HELD = 1000  # messages of which a process waits for the time to be delivered again
 _LONGEST = 600.0  # seconds for which it does: the broker closes a channel that acknowledges nothing for half an hour
@@ -344,6 +345,7 @@ class _Session:
         self._is_over = False
         self._handled = 0  # the last tag, of the channel, up to which all have been
         self._is_due = asyncio.Event()
+        self._beside: set[asyncio.Task[None]] = set()
         self._acknowledging = asyncio.create_task(self._keep_acknowledging())
 
     async def _open_channel(self) -> AbstractChannel:
@@ -368,7 +370,7 @@ class _Session:
         """Give back what was only fetched."""
 
     async def close(self) -> None:
-        await cancel_all([self._acknowledging])
+        await cancel_all([self._acknowledging, *self._beside])
         await _close(self._connection)
 
     async def _make(self, name: str, **how: Any) -> None:
@@ -400,6 +402,16 @@ class _Session:
         if self._is_due.is_set():
             self._is_due.clear()
             await _acknowledge(self.channel, self._handled, multiple=True)
+
+    async def do_beside(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Put a message elsewhere: if that takes long, while the next ones are handled."""
+        await self.acknowledge_handled()
+        task = asyncio.create_task(doing)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        await asyncio.wait([task], timeout=_PATIENCE)
+        if task.done() and not task.cancelled():
+            task.result()
 
 
 class _OnceSession(_Session):
@@ -435,7 +447,7 @@ class _OnceSession(_Session):
                     await asyncio.sleep(0)
                 is_own = message.header.properties.app_id == self.engine._me
                 if not is_own and not message.redelivered:  # as it may have been handled: it was fetched before
-                    await receive(_Once(self.engine, message))
+                    await receive(_Once(self, message))
             await self._wait()
 
 
@@ -446,11 +458,20 @@ class _KeptSession(_Session):
 
     def __init__(self, engine: RabbitmqEngine, connection: Connection) -> None:
         super().__init__(engine, connection)
-        self.is_in_order = True  # all have been handled that came before what is now
+        self._is_one_left = False  # that is not to be acknowledged with those after it
         self._new: deque[_Kept] = deque()
         self._again: deque[_Kept] = deque()
         self._holding: set[asyncio.Task[None]] = set()
         self._is_again_empty = False
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether all have been dealt with that came before what is being handled."""
+        return not self._is_one_left and not self._beside
+
+    def leave_one(self) -> None:
+        """Have the broker deliver a message again one day."""
+        self._is_one_left = True
 
     async def open(self) -> None:
         await super().open()
@@ -526,7 +547,9 @@ class _KeptSession(_Session):
 
     async def leave(self) -> None:
         await self.acknowledge_handled()
-        self.is_in_order = False  # as what was under way may not be done with
+        if self._beside:
+            await asyncio.wait(self._beside, timeout=1)
+        self.leave_one()  # as what was under way may be
         for channel, consumer in self._consumers:
             await _unless_lost(channel.basic_cancel(consumer))
         if self.engine.plan.group is None:
@@ -546,8 +569,8 @@ class _KeptSession(_Session):
 class _Once(Arrival):
     """A message that is delivered once, or not."""
 
-    def __init__(self, engine: RabbitmqEngine, message: DeliveredMessage) -> None:
-        self._engine = engine
+    def __init__(self, session: _OnceSession, message: DeliveredMessage) -> None:
+        self._session = session
         self._message = message
         self.body = message.body
         self.attempt = 1
@@ -559,7 +582,10 @@ class _Once(Arrival):
         """It is not delivered again."""
 
     async def bury(self, about: Mapping[str, str]) -> None:
-        await self._engine.bury(self._message.routing_key or "", self.body, None, about)
+        await self._session.do_beside(self._bury(about))
+
+    async def _bury(self, about: Mapping[str, str]) -> None:
+        await self._session.engine.bury(self._message.routing_key or "", self.body, None, about)
 
 
 class _Kept(Arrival):
@@ -602,7 +628,7 @@ class _Kept(Arrival):
             await self.finish()
         await session.acknowledge_handled()
         if not is_taken and self._channel is session.channel:
-            session.is_in_order = False
+            session.leave_one()
 
     async def pass_on(self, attempt: int, delay: float) -> None:
         """Have it delivered again, after some seconds, and be done with it."""
@@ -613,9 +639,12 @@ class _Kept(Arrival):
         await self.finish()
 
     async def retry(self, delay: float) -> None:
-        await self.pass_on(self.attempt + 1, delay)
+        await self._session.do_beside(self.pass_on(self.attempt + 1, delay))
 
     async def bury(self, about: Mapping[str, str]) -> None:
+        await self._session.do_beside(self._bury(about))
+
+    async def _bury(self, about: Mapping[str, str]) -> None:
         is_taken = await self._session.engine.bury(self._key, self.body, self.identity, about)
         if is_taken:
             self._session.engine._known.add(self.identity)
