@@ -15,6 +15,9 @@ RabbitMQ says that a message was delivered before, but not how often, nor whethe
 counts deliveries, even those that were only fetched). So such a message is never handled as it comes: a copy that says
 one attempt more goes to `again`, of which a process holds one at a time. Of what is there, only what is being handled
 when its process dies can have been delivered before. No message is acknowledged until the broker has its copy.
+
+The first queue has a channel of its own: its messages are handled in their order, and so all up to one are acknowledged
+at once, where none of them is left. Writing and acknowledging, one by one, would cost more than all the rest.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ _PASSING: dict[str, Any] = {
     "x-message-ttl": 60_000,
     "x-max-length": 100_000,
 }  # what is kept at most once, of who is slow: the newest
-_LEISURE = 0.005  # seconds for which they may be unacknowledged: nothing but their flow depends on that
+_LEISURE = 0.005  # seconds for which they may be unacknowledged: nothing but the flow of what follows depends on that
 _PATIENCE = 0.2  # seconds for which the next message waits until one is put elsewhere: the broker may be blocking that
 _STRETCH = 16  # messages that are handled before anything else has its turn
 _HELD = 1000  # messages of which a process waits for the time to be delivered again
@@ -443,11 +446,11 @@ class _OnceSession(_Session):
                 message = self._waiting.popleft()
                 tag = message.delivery_tag or 0
                 self.note_handled(tag)
-                if tag % _STRETCH == 0:
-                    await asyncio.sleep(0)
                 is_own = message.header.properties.app_id == self.engine._me
                 if not is_own and not message.redelivered:  # as it may have been handled: it was fetched before
                     await receive(_Once(self, message))
+                if tag % _STRETCH == 0:
+                    await asyncio.sleep(0)
             await self._wait()
 
 
@@ -515,8 +518,6 @@ class _KeptSession(_Session):
             kept = await self._next()
             if kept is None:
                 continue
-            if kept.tag % _STRETCH == 0:
-                await asyncio.sleep(0)
             if kept.is_own or kept.identity in self.engine._known:  # it is dealt with, if the broker has heard or not
                 await kept.finish()
             elif kept.is_redelivered:  # one at a time: if this kills us, it is not to come again behind the others
@@ -524,6 +525,8 @@ class _KeptSession(_Session):
                 self._is_again_empty = False
             else:
                 await receive(kept)
+            if kept.tag % _STRETCH == 0:
+                await asyncio.sleep(0)
 
     async def _next(self) -> _Kept | None:
         """What is to be handled now. What is to come again comes before what is new, so that the order is kept."""
