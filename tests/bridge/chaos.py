@@ -29,6 +29,7 @@ WORKERS = 2
 WORKER_KILLS = 10
 BROKER_KILLS = 2
 ACK_WAIT = 2.0  # seconds after which another worker gets what a dead one had
+WINDOW = 30.0  # seconds for which ids are remembered: with RabbitMQ by us, and a soak's first quarter is to be longer
 PATIENCE = 60  # seconds without anything new, after which what is not there is lost
 RECORD = struct.Struct("<dIHQd")
 # When a handler had finished; with which number; at which delivery; its place at the broker, and since when it may be.
@@ -139,6 +140,7 @@ def be(role, address, path, pace):
         delivery="at_least_once",
         prefix=PREFIX,
         ack_wait=ACK_WAIT,
+        window=WINDOW,
         backoff=(0.1,) * WORKER_KILLS,  # none of the kills is a number's fault
         flush_timeout=PATIENCE,
         **options,
@@ -203,7 +205,9 @@ class Process:
 
 
 def memory_of(pid):
-    return int(subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout)
+    """KiB of a process, and of those that it has started, as a server's script has the server."""
+    lines = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True, text=True, check=True).stdout
+    return sum(int(rss) for one, parent, rss in map(str.split, lines.splitlines()) if str(pid) in (one, parent))
 
 
 # The account

@@ -466,6 +466,7 @@ class _KeptSession(_Session):
         self._again: deque[_Kept] = deque()
         self._holding: set[asyncio.Task[None]] = set()
         self._is_again_empty = False
+        self._only: str | None = None  # what was put into that last, when it was empty
 
     @property
     def is_in_order(self) -> bool:
@@ -521,8 +522,9 @@ class _KeptSession(_Session):
             if kept.is_own or kept.identity in self.engine._known:  # it is dealt with, if the broker has heard or not
                 await kept.finish()
             elif kept.is_redelivered:  # one at a time: if this kills us, it is not to come again behind the others
-                await kept.pass_on(kept.attempt + 1, 0)
+                self._only = kept.identity if self._is_again_empty else None
                 self._is_again_empty = False
+                await kept.pass_on(kept.attempt + 1, 0)
             else:
                 await receive(kept)
             if kept.tag % _STRETCH == 0:
@@ -531,8 +533,10 @@ class _KeptSession(_Session):
     async def _next(self) -> _Kept | None:
         """What is to be handled now. What is to come again comes before what is new, so that the order is kept."""
         if self._again:
-            self._is_again_empty = False
-            return self._again.popleft()
+            kept = self._again.popleft()
+            self._is_again_empty = self._only is not None and kept.identity == self._only
+            self._only = None
+            return kept
         if not self._is_again_empty:
             declared = await _whole(self._side.queue_declare(self.again, passive=True))
             if not declared.message_count:

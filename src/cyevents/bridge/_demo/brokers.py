@@ -103,7 +103,11 @@ class Server(ABC):
                 else:
                     os.killpg(process.pid, signal.SIGKILL)  # a script, perhaps, and what it runs
             await process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for _ in range(100):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if not self._folder.exists():
+                break
+            await asyncio.sleep(0.05)  # what a script ran takes a moment to end
 
 
 def _free_port() -> int:
