@@ -290,13 +290,13 @@ class Chaos:
 
     def kill_worker(self):
         worker = self.workers[len(self.kills) % WORKERS]
-        self.kills.append(time.time())
+        self.kills.append(time.time())  # what it had comes again after that
         worker.kill()
         worker.start()
 
     def kill_broker(self):
-        self.restarts.append(time.time())
         self.server.kill()
+        self.restarts.append(time.time())  # all that it had came before that, and all that it has again is used after
         time.sleep(0.3)
         self.server.start()
 
