@@ -342,7 +342,8 @@ KEEPS_ORDER = {"bridge", "bare client"}  # FastStream handles what it has fetche
 
 def contestants(broker):
     """Who takes part, over a broker."""
-    has_faststream = importlib.util.find_spec("faststream") is not None
+    client = {"rabbitmq": "aio_pika"}.get(broker, broker)  # which FastStream's extra brings
+    has_faststream = all(importlib.util.find_spec(name) is not None for name in ("faststream", client))
     return [kind for kind in CONTESTANTS[broker] if kind != "FastStream" or has_faststream]
 
 
