@@ -58,9 +58,8 @@ class Process:
 
 
 @pytest.fixture
-def process(api, bridge, broker):
+def process(api, bridge, broker, prefix):
     """Makes processes whose bridges share a part of the broker that no other test uses."""
-    prefix = f"t{uuid.uuid4().hex}"
     return lambda **options: Process(api, bridge, broker.address, prefix, **options)
 
 

@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import time
-import uuid
 
 import pytest
 
@@ -23,11 +22,6 @@ async def until(holds, seconds=20):
         assert time.monotonic() < end, "it does not come"
         await asyncio.sleep(0.005)
     return result
-
-
-@pytest.fixture
-def prefix():
-    return f"t{uuid.uuid4().hex}"
 
 
 @pytest.fixture
