@@ -296,6 +296,17 @@ def amqp_server(tmp_path_factory):
 
 
 @pytest.fixture
+def run():
+    """Run a coroutine to its end, which is to come: nothing here takes minutes."""
+
+    async def limited(coroutine):
+        async with asyncio.timeout(120):
+            return await coroutine
+
+    return lambda coroutine: asyncio.run(limited(coroutine))
+
+
+@pytest.fixture
 def prefix():
     """A part of a broker that no other test uses."""
     return f"t{uuid.uuid4().hex}"
