@@ -197,7 +197,7 @@ def main():
     leaking = 0
     for name in arguments or scenarios:
         measurement = Measurement(scenarios[name], operations)
-        if measurement.leaks and FREE_THREADED:  # memory is let go of late there: what leaks does so again
+        if measurement.leaks:  # a thread, or a free-threaded Python, may let go of something late: a leak comes again
             measurement = Measurement(scenarios[name], operations)
         print(measurement, flush=True)
         leaking += bool(measurement.leaks)
