@@ -618,6 +618,23 @@ def test_a_full_outbox_raises_or_drops(api, bridge, own_broker, run, caplog):
     assert "emissions were not published" in caplog.text
 
 
+def test_a_broker_that_reads_no_more_keeps_nobody_from_leaving(api, bridge, own_broker, run, caplog):
+    one = Process(api, bridge, own_broker.address, "p", flush_timeout=0.1)
+
+    async def main():
+        async with one.bridge:
+            own_broker.pause()
+            one.ns.event("order.placed")
+            for _ in range(200):  # more than a connection holds
+                one.ns.emit("order.placed", "x" * 200_000)
+            await asyncio.sleep(0.5)
+
+    with caplog.at_level(logging.CRITICAL, "aiormq"), caplog.at_level(logging.ERROR, "cyevents.bridge"):
+        run(main())
+    assert "200 emissions were not published" in caplog.text
+    own_broker.kill()
+
+
 def test_leaving_waits_for_what_is_on_its_way(process, run):
     async def main():
         one, two = process(), process()

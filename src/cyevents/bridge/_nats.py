@@ -342,6 +342,7 @@ class NatsEngine(Engine):
         with suppress(errors.Error, OSError, TimeoutError):  # the broker has gone, or TLS was not agreed on
             async with asyncio.timeout(1):
                 await self._client.close()
+        self._client.let_go()
 
 
 def _both(first: Callable[..., Awaitable[None]], then: Callable[..., Awaitable[None]] | None) -> Any:
@@ -380,6 +381,19 @@ class _Client(Client):
         """Not to send such commands any more: they would overtake those that are lost, and are to be given anew."""
         self._pending = [command for command in self._pending if not command.startswith(beginning)]
         self._pending_data_size = sum(map(len, self._pending))
+
+    def let_go(self) -> None:
+        """End what has only begun to be closed, and would not end: a broker that reads no more, gets no more."""
+        writer = getattr(self._transport, "_io_writer", None)  # a WebSocket has another one
+        if writer is not None:
+            writer.transport.abort()
+
+    async def _flush_pending(self, force_flush: bool = False) -> None:
+        """Have what is pending sent. Where the client waits for room, it takes no notice of being cancelled."""
+        await super()._flush_pending(force_flush)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
 
     def _connect_command(self) -> bytes:
         if self.wants_tls and not self._server_info.get("tls_required") and not self.options["tls_handshake_first"]:

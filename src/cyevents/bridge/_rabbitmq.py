@@ -61,6 +61,7 @@ _LEISURE = 0.005  # seconds for which they may be unacknowledged: nothing but th
 _PATIENCE = 0.2  # seconds for which the next message waits until one is put elsewhere: the broker may be blocking that
 _STRETCH = 16  # messages that are handled before anything else has its turn
 _HELD = 1000  # messages of which a process waits for the time to be delivered again
+_PARTING = 2.0  # seconds for which the broker may take to say goodbye
 _LONGEST = 600.0  # seconds for which it does: the broker closes a channel that acknowledges nothing for half an hour
 _REMEMBERED = 50_000  # ids of messages
 _MILLISECONDS = 2**32 - 1  # that the broker can count
@@ -85,14 +86,14 @@ class RabbitmqEngine(Engine):
         """Connect, and make the exchanges if there are none."""
         plan = self.plan
         self._is_closing = False
-        self._connections: list[Connection] = []
+        self._connections: list[_Connection] = []
         self._tasks = []
         self._session: _Session | None = None
         self._known = _Window(plan.window)  # ids of messages that were dealt with
         self._dead = f"{plan.prefix}-dead"
         self._me = uuid.uuid4().hex
         # Publishing
-        self._out: Connection | None = None
+        self._out: _Connection | None = None
         self._channel: Any = None
         self._numbers = count()
         self._in_flight = 0
@@ -111,7 +112,7 @@ class RabbitmqEngine(Engine):
         self.trouble = None
         self._start(self._keep_publishing(channel))
 
-    async def _open_connection(self, name: str) -> Connection:
+    async def _open_connection(self, name: str) -> _Connection:
         options = dict(self.options)
         url, context = URL(self.address), options.pop("tls", None)
         for part in ("user", "password"):
@@ -120,7 +121,7 @@ class RabbitmqEngine(Engine):
         # The broker closes a connection of which it has heard nothing for two of them.
         heartbeat = max(1, round(self.plan.ack_wait / 2))
         url = url.update_query({"heartbeat": str(heartbeat), "name": f"cyevents {name}", **options})
-        connection = _Connection(url, context=context, transport_factory=_Patience(self))
+        connection = _Connection(url, context, _Patience(self))
         self._connections = [each for each in self._connections if not each.is_closed]
         self._connections.append(connection)
         async with asyncio.timeout(10):
@@ -332,7 +333,7 @@ class RabbitmqEngine(Engine):
         finally:
             await cancel_all(self._tasks[:1])
             for connection in self._connections:
-                await _close(connection)
+                await connection.end()
 
 
 class _Session:
@@ -341,7 +342,7 @@ class _Session:
     leisure: float  # seconds for which it gathers what is to be acknowledged
     channel: AbstractChannel  # of what is delivered in order, and acknowledged so
 
-    def __init__(self, engine: RabbitmqEngine, connection: Connection) -> None:
+    def __init__(self, engine: RabbitmqEngine, connection: _Connection) -> None:
         self.engine = engine
         self._connection = connection
         self._filled = asyncio.Event()
@@ -374,7 +375,7 @@ class _Session:
 
     async def close(self) -> None:
         await cancel_all([self._acknowledging, *self._beside])
-        await _close(self._connection)
+        await self._connection.end()
 
     async def _make(self, name: str, **how: Any) -> None:
         await self.engine._declare(self._connection, "queue", name, **how)
@@ -459,7 +460,7 @@ class _KeptSession(_Session):
 
     leisure = 0.0  # what is handled in one turn of the loop
 
-    def __init__(self, engine: RabbitmqEngine, connection: Connection) -> None:
+    def __init__(self, engine: RabbitmqEngine, connection: _Connection) -> None:
         super().__init__(engine, connection)
         self._is_one_left = False  # that is not to be acknowledged with those after it
         self._new: deque[_Kept] = deque()
@@ -687,6 +688,17 @@ class _Connection(Connection):
 
     FRAME_BUFFER_SIZE = 1000
 
+    def __init__(self, url: URL, context: Any, factory: _Patience) -> None:
+        super().__init__(url, context=context, transport_factory=factory)
+        self._factory = factory
+
+    async def end(self) -> None:
+        """Close it: by force, where the broker reads no more, as the client would wait for that without an end."""
+        abort = asyncio.get_running_loop().call_later(_PARTING, self._factory.abort)
+        with suppress(*_FAILURES):
+            await _unless_lost(self.close())
+        abort.cancel()
+
 
 class _Turns:
     """A stream's writer that sends what is written in one turn of the loop as one."""
@@ -726,14 +738,20 @@ class _Patience(TransportFactory):
 
     def __init__(self, engine: RabbitmqEngine) -> None:
         self._engine = engine
+        self._writer: asyncio.StreamWriter | None = None
+
+    def abort(self) -> None:
+        """Have the connection be lost."""
+        if self._writer is not None:
+            self._writer.transport.abort()
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, Any]:
         factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
         delay = 0.05
         while True:
             try:
-                reader, writer = await factory.create(url, **kwargs)
-                return reader, _Turns(writer)
+                reader, self._writer = await factory.create(url, **kwargs)
+                return reader, _Turns(self._writer)
             except OSError as error:
                 self._engine.trouble = error
                 _logger.debug("connecting to %s: %s: %s", self._engine.place, type(error).__name__, error)
@@ -777,8 +795,8 @@ async def _barrier(channel: AbstractChannel) -> None:
     await _whole(channel.basic_qos(prefetch_count=1))  # which is for consumers to come
 
 
-async def _close(what: Any) -> None:
-    """Close a channel or a connection, if that is not so: the client may wait for long."""
+async def _close(channel: AbstractChannel) -> None:
+    """Close a channel, if that is not so: the client may wait for long."""
     with suppress(*_FAILURES):
-        async with asyncio.timeout(2):
-            await _unless_lost(what.close())
+        async with asyncio.timeout(_PARTING):
+            await _unless_lost(channel.close())

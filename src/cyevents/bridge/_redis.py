@@ -505,14 +505,18 @@ class _Line:
 
     def __init__(self, pool: Any) -> None:
         self._connection = pool.make_connection()
+        self._writer: asyncio.StreamWriter | None = None
         self.is_stale = False  # whether the broker may not know the scripts any more
 
     async def connect(self) -> None:
         """Connect, if that is not so, and see that the broker knows the scripts."""
         if self._connection.is_connected and not self.is_stale:
             return
+        if not self._connection.is_connected:
+            self._let_go()
         try:
             await self._connection.connect()
+            self._writer = self._connection._writer
             await self.send([("SCRIPT", "LOAD", text) for text in _SCRIPTS])
             for reply in [await self.read() for _ in _SCRIPTS]:
                 if isinstance(reply, Exception):
@@ -537,7 +541,15 @@ class _Line:
 
     async def disconnect(self) -> None:
         with suppress(*_FAILURES):
-            await self._connection.disconnect()
+            async with asyncio.timeout(2):
+                await self._connection.disconnect()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """End what the client has only begun to close, and would not end: a broker that reads no more, gets no more."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+            self._writer = None
 
 
 _SCRIPTS = {
