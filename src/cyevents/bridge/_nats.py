@@ -111,6 +111,7 @@ class NatsEngine(Engine):
         self._is_up.clear()
         self._client.fail()
         if self.plan.at_least_once:
+            # They would overtake those that were lost, and are to be given anew.
             self._client.forget(f"HPUB {self.plan.prefix}.".encode())
 
     async def _note_back(self) -> None:
@@ -339,6 +340,7 @@ class NatsEngine(Engine):
                 await self._give_back()
                 async with asyncio.timeout(2):
                     await self._flush()
+        self._client.forget(b"")  # what could not be sent until now: the client would write it to whatever is there
         with suppress(errors.Error, OSError, TimeoutError):  # the broker has gone, or TLS was not agreed on
             async with asyncio.timeout(1):
                 await self._client.close()
@@ -378,7 +380,7 @@ class _Client(Client):
         self._pongs = []
 
     def forget(self, beginning: bytes) -> None:
-        """Not to send such commands any more: they would overtake those that are lost, and are to be given anew."""
+        """Not to send commands that begin so any more."""
         self._pending = [command for command in self._pending if not command.startswith(beginning)]
         self._pending_data_size = sum(map(len, self._pending))
 
