@@ -183,6 +183,30 @@ def test_of_what_comes_again_only_what_is_begun_with_is_blamed(process, run):
     run(main())
 
 
+@pytest.mark.parametrize("error", [None, OSError()])
+def test_a_cancellation_of_which_the_client_takes_no_notice(api, run, error):
+    """As `asyncio.wait_for` of Python 3.11, if what it waits for ends just then: whoever leaves would wait for ever."""
+    engine = importlib.import_module("cyevents.bridge._rabbitmq")
+
+    async def client():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(20)
+        if error is not None:
+            raise error
+
+    async def main():
+        task = asyncio.create_task(engine._unless_lost(client()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await engine._unless_lost(client())
+
+    run(main())
+
+
 def test_who_waits_for_the_time_of_a_message_may_die(process, amqp_server, prefix, run):
     """Another one waits then, and the message is not blamed."""
 
@@ -196,14 +220,15 @@ def test_who_waits_for_the_time_of_a_message_may_die(process, amqp_server, prefi
                     await one.ns.emit_async("x", 1)
                     await until(lambda: two.bridge.stats.failed)
                     await until(lambda: two.bridge._engine._session._holding)
+                    await until(lambda: not two.bridge._engine._session._beside)  # it is to forget the first copy
 
                 async def is_given_back():
                     return await exists(amqp_server, f"{prefix}.later.g")
 
                 await until(is_given_back)
                 three = process(group="g", backoff=(0.3,))
+                begun = time.monotonic()
                 async with three.bridge:
-                    begun = time.monotonic()
                     await until(lambda: three.got)
                     assert time.monotonic() - begun > 0.25
                     assert three.bridge.stats.dead == 0

@@ -761,13 +761,18 @@ class _Patience(TransportFactory):
 
 async def _unless_lost(awaitable: Awaitable[Any]) -> Any:
     """What the client returns. It has whoever waits for a connection that it gives up be cancelled."""
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
     try:
         return await awaitable
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if task.cancelling():
             raise
         raise _Lost("the connection was given up") from error
+    finally:
+        if task.cancelling() > before:  # of which it may have taken no notice, as the `wait_for` of Python 3.11 does
+            raise asyncio.CancelledError
 
 
 async def _whole(awaitable: Awaitable[Any]) -> Any:
