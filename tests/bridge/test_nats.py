@@ -211,3 +211,23 @@ def test_who_has_heard_nothing_yet_misses_nothing(bridge_to, nats_server, prefix
         assert got == ["meanwhile"]
 
     run(main())
+
+
+def test_entering_ends_in_time_also_if_the_client_takes_no_notice_of_that(bridge_to, run, monkeypatch):
+    """As `asyncio.wait_for` of Python 3.11, if what it waits for fails just then."""
+    transport = importlib.import_module("nats.aio.transport").TcpTransport
+
+    async def connect(*args, **kwargs):
+        try:
+            await asyncio.sleep(SOON)
+        except asyncio.CancelledError:
+            raise OSError("nobody is there") from None
+
+    async def main():
+        _, bridge = bridge_to("nats://127.0.0.1:1", connect_timeout=0.1)
+        with pytest.raises(ConnectionError, match="nobody is there"):
+            async with bridge:
+                """It is not entered."""
+
+    monkeypatch.setattr(transport, "connect", connect)
+    run(main())

@@ -77,6 +77,7 @@ class NatsEngine(Engine):
         self._waiting.clear()
         self._subscription = None
         self._is_closing = self._is_entered = False
+        self._cancelled = _times_cancelled()
         self._tasks.clear()
         settings: dict[str, Any] = {
             "name": f"cyevents {self.plan.group or ''}".strip(),
@@ -105,6 +106,8 @@ class NatsEngine(Engine):
         is_final = isinstance(error, (ssl.SSLCertVerificationError, NoTLS)) or "Authorization Violation" in str(error)
         if is_final and not self._is_entered:  # to try again would not help
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
+        if not self._is_entered and _times_cancelled() > self._cancelled:  # of which the client has taken no notice
+            raise asyncio.CancelledError
 
     async def _note_lost(self) -> None:
         """Have all that was under way published again, in its turn."""
@@ -347,6 +350,11 @@ class NatsEngine(Engine):
         self._client.let_go()
 
 
+def _times_cancelled() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
 def _both(first: Callable[..., Awaitable[None]], then: Callable[..., Awaitable[None]] | None) -> Any:
     """What calls one, and then another one, if there is one."""
     if then is None:
@@ -392,9 +400,9 @@ class _Client(Client):
 
     async def _flush_pending(self, force_flush: bool = False) -> None:
         """Have what is pending sent. Where the client waits for room, it takes no notice of being cancelled."""
+        before = _times_cancelled()
         await super()._flush_pending(force_flush)
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if _times_cancelled() > before:
             raise asyncio.CancelledError
 
     def _connect_command(self) -> bytes:
