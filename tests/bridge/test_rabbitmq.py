@@ -78,6 +78,56 @@ def quiet():
         logger.setLevel(logging.NOTSET)
 
 
+class Relay:
+    """Stands between a process and the server, and can hold back what that says, and break."""
+
+    def __init__(self, server):
+        self.port = server.port
+        self.held = None  # by the writer that it is for
+        self.is_deaf = False
+        self.writers = set()
+
+    async def __aenter__(self):
+        self.listener = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.address = f"amqp://127.0.0.1:{self.listener.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *error):
+        self.listener.close()
+        self.sever()
+
+    async def serve(self, reader, writer):
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers |= {writer, to_server}
+
+        async def pass_on(source, sink):
+            with contextlib.suppress(OSError):
+                while data := await source.read(65536):
+                    if sink is writer and self.held is not None:
+                        self.held.setdefault(writer, []).append(data)
+                    elif sink is writer or not self.is_deaf:
+                        sink.write(data)
+            sink.close()
+
+        await asyncio.gather(pass_on(reader, to_server), pass_on(from_server, writer))
+
+    def sever(self):
+        for writer in self.writers:
+            writer.transport.abort()
+        self.writers.clear()
+
+    @property
+    def answers(self):
+        return sum(map(len, self.held.values()))
+
+    def release_and_close(self):
+        """Say all that is held back, and in the same breath that this was all."""
+        held, self.held, self.is_deaf = self.held, None, False
+        for writer, parts in held.items():
+            writer.write(b"".join(parts))
+            writer.close()
+
+
 # Groups
 
 
@@ -557,3 +607,60 @@ def test_a_broker_that_dies_before_its_answer(api, own_rabbitmq, run, caplog):
 
     with caplog.at_level(logging.CRITICAL, "cyevents.bridge"):
         run(main())
+
+
+# What breaks
+
+
+def test_a_line_that_the_broker_closes_with_its_last_answers(api, amqp_server, prefix, run):
+    """The client reads all of them before it sees that: then it tells nobody why."""
+
+    async def main():
+        async with Relay(amqp_server) as relay:
+            one, two = Process(api, relay.address, prefix), Process(api, amqp_server.address, prefix)
+            async with one.bridge, two.bridge:
+                await one.ns.emit_async("x", 0)
+                relay.held = {}
+                for number in range(1, 15):  # more than the client has room for
+                    before = relay.answers
+                    one.ns.emit("x", number)
+                    await until(lambda before=before: relay.answers > before)
+                relay.is_deaf = True
+                waiting = asyncio.ensure_future(one.ns.emit_async("x", 15))
+                await until(lambda: one.bridge._engine._in_flight == 15)
+                await asyncio.sleep(0.05)
+                relay.release_and_close()
+                await waiting
+                await until(lambda: 15 in two.got)
+            assert (two.got, one.bridge.stats.dropped) == (list(range(16)), 0)
+
+    run(main())
+
+
+def test_a_line_that_breaks_between_two_calls(api, amqp_server, prefix, run, monkeypatch):
+    engine = importlib.import_module("cyevents.bridge._rabbitmq")
+    close = engine._close
+
+    async def main():
+        async with Relay(amqp_server) as relay:
+            one, two = Process(api, relay.address, prefix), Process(api, amqp_server.address, prefix)
+            async with one.bridge, two.bridge:
+                broken = []
+
+                async def break_line(channel):
+                    await close(channel)
+                    if len(broken) < 4:
+                        broken.append(channel)
+                        relay.sever()
+                        await until(lambda: channel.connection.is_closed)
+
+                monkeypatch.setattr(engine, "_close", break_line)
+                relay.sever()
+                await until(lambda: len(broken) == 4)
+                await asyncio.wait_for(one.ns.emit_async("x", 1), 20)
+                await until(lambda: two.got)
+                await until(lambda: one.bridge._engine._session)
+                await two.ns.emit_async("x", 2)
+                await until(lambda: one.got)
+
+    run(main())

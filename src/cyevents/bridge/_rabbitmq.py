@@ -760,12 +760,18 @@ class _Patience(TransportFactory):
 
 
 async def _unless_lost(awaitable: Awaitable[Any]) -> Any:
-    """What the client returns. It has whoever waits for a connection that it gives up be cancelled."""
+    """What the client returns. It has whoever waits for a connection that it gives up be cancelled.
+
+    Or it raises what says nothing, where the broker has closed the line between two frames, or before a call.
+    """
     try:
         return await awaitable
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+    except (asyncio.CancelledError, Exception) as error:
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+        elif type(error) not in (Exception, RuntimeError, StopAsyncIteration):
             raise
         raise _Lost("the connection was given up") from error
 
