@@ -261,6 +261,39 @@ def test_who_waits_for_the_time_of_a_message_may_die(process, amqp_server, prefi
     run(main())
 
 
+@pytest.mark.parametrize("cause", ["it was delivered before", "its time has come"])
+def test_who_leaves_while_a_message_is_put_back_has_it_put_back_once(process, prefix, run, cause):
+    """The broker has the copy already, and is still to hear that it may forget the original."""
+
+    async def main():  # without a window, by which a process of the group would know a second one
+        one, two, three, four = process(), *(process(group="g", window=0.0, backoff=[0.02] * 9) for _ in range(3))
+        two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+        three.ns.event("x").connect(lambda sender: 1 / 0, weak=False, priority=-1)
+        async with one.bridge:
+            async with two.dying() if cause == "it was delivered before" else two.bridge:
+                await one.ns.emit_async("x", 1)
+                await until(lambda: two.got)
+            async with three.bridge:
+                put, is_put = three.bridge._engine.put, asyncio.Event()
+
+                async def put_slowly(exchange, key, *args):
+                    is_taken = await put(exchange, key, *args)
+                    if key == f"{prefix}.again.g":
+                        is_put.set()
+                        await asyncio.sleep(0.05)
+                    return is_taken
+
+                three.bridge._engine.put = put_slowly
+                await is_put.wait()
+            async with four.bridge:
+                await until(lambda: four.got)
+                await asyncio.sleep(0.1)
+            assert four.got == [1]
+
+    with quiet():
+        run(main())
+
+
 def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, amqp_server, prefix, run):
     async def main():
         one = process(delivery="at_most_once")

@@ -407,13 +407,13 @@ class _Session:
             self._is_due.clear()
             await _acknowledge(self.channel, self._handled, multiple=True)
 
-    async def do_beside(self, doing: Coroutine[Any, Any, None]) -> None:
-        """Put a message elsewhere: if that takes long, while the next ones are handled."""
+    async def do_beside(self, doing: Coroutine[Any, Any, None], patience: float | None = _PATIENCE) -> None:
+        """Put a message elsewhere: if that takes long, while the next ones are handled. Who leaves waits for it."""
         await self.acknowledge_handled()
         task = asyncio.create_task(doing)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
-        await asyncio.wait([task], timeout=_PATIENCE)
+        await asyncio.wait([task], timeout=patience)
         if task.done() and not task.cancelled():
             task.result()
 
@@ -513,7 +513,7 @@ class _KeptSession(_Session):
         """Wait until a message is to be delivered again."""
         wait = min(kept.delay, _LONGEST)
         await asyncio.sleep(wait)
-        await kept.pass_on(kept.attempt, kept.delay - wait)
+        await self.do_beside(kept.pass_on(kept.attempt, kept.delay - wait), None)
 
     async def run(self, receive: _Receive) -> None:
         while not self._is_over:
@@ -525,7 +525,7 @@ class _KeptSession(_Session):
             elif kept.is_redelivered:  # one at a time: if this kills us, it is not to come again behind the others
                 self._only = kept.identity if self._is_again_empty else None
                 self._is_again_empty = False
-                await kept.pass_on(kept.attempt + 1, 0)
+                await self.do_beside(kept.pass_on(kept.attempt + 1, 0), None)
             else:
                 await receive(kept)
             if kept.tag % _STRETCH == 0:
@@ -555,11 +555,12 @@ class _KeptSession(_Session):
 
     async def leave(self) -> None:
         await self.acknowledge_handled()
-        if self._beside:
-            await asyncio.wait(self._beside, timeout=1)
         self.leave_one()  # as what was under way may be
         for channel, consumer in self._consumers:
             await _unless_lost(channel.basic_cancel(consumer))
+        await cancel_all(self._holding)
+        if self._beside:
+            await asyncio.wait(self._beside, timeout=1)
         if self.engine.plan.group is None:
             for name in (self._main, self.again, self.later):
                 await _unless_lost(self.channel.queue_delete(name))
