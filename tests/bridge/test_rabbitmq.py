@@ -697,3 +697,51 @@ def test_a_line_that_breaks_between_two_calls(api, amqp_server, prefix, run, mon
                 await until(lambda: one.got)
 
     run(main())
+
+
+def test_leaving_that_is_cancelled_leaves_nothing_behind(process, run):
+    async def main():
+        one = process(group="g")
+        before = asyncio.all_tasks()
+
+        async def use():
+            async with one.bridge:
+                leave = one.bridge._engine._session.leave
+
+                async def leave_cancelled():
+                    task.cancel()
+                    await leave()
+
+                one.bridge._engine._session.leave = leave_cancelled
+
+        task = asyncio.create_task(use())
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: asyncio.all_tasks() == before)
+
+    run(main())
+
+
+def test_what_did_not_connect_is_forgotten(api, amqp_server, prefix, run, monkeypatch):
+    engine = importlib.import_module("cyevents.bridge._rabbitmq")
+    timeout = asyncio.timeout
+
+    async def main():
+        async with Relay(amqp_server) as relay:
+            one = Process(api, relay.address, prefix)
+            async with one.bridge:
+                tried = set()
+
+                def soon(seconds):
+                    tried.update(one.bridge._engine._connections)
+                    return timeout(min(seconds or 20, 0.05))
+
+                monkeypatch.setattr(engine.asyncio, "timeout", soon)
+                relay.listener.close()
+                relay.sever()
+                await until(lambda: len(tried) > 8)
+                monkeypatch.undo()
+                assert len(one.bridge._engine._connections) <= 4
+
+    with quiet():
+        run(main())

@@ -124,8 +124,12 @@ class RabbitmqEngine(Engine):
         connection = _Connection(url, context, _Patience(self))
         self._connections = [each for each in self._connections if not each.is_closed]
         self._connections.append(connection)
-        async with asyncio.timeout(10):
-            await _unless_lost(connection.connect())
+        try:
+            async with asyncio.timeout(10):
+                await _unless_lost(connection.connect())
+        except BaseException:
+            await connection.end()
+            raise
         return connection
 
     # What the broker has
@@ -326,10 +330,12 @@ class RabbitmqEngine(Engine):
         try:
             await cancel_all(self._tasks[1:])
             if self._session is not None:
-                with suppress(*_FAILURES):
-                    async with asyncio.timeout(3):
-                        await self._session.leave()
-                await self._session.close()
+                try:
+                    with suppress(*_FAILURES):
+                        async with asyncio.timeout(3):
+                            await self._session.leave()
+                finally:
+                    await self._session.close()
         finally:
             await cancel_all(self._tasks[:1])
             for connection in self._connections:
