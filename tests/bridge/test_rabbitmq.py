@@ -745,3 +745,31 @@ def test_what_did_not_connect_is_forgotten(api, amqp_server, prefix, run, monkey
 
     with quiet():
         run(main())
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_what_is_emitted_as_the_line_is_there_again_comes_behind_what_waits(api, amqp_server, prefix, run, steps):
+    async def main():
+        async with Relay(amqp_server) as relay:
+            one, two = Process(api, relay.address, prefix), Process(api, amqp_server.address, prefix)
+            async with one.bridge, two.bridge:
+                engine = one.bridge._engine
+                open_publisher = engine._open_publisher
+
+                async def open_and_emit():
+                    channel = await open_publisher()
+                    for number in range(10, 20):
+                        one.ns.emit("x", number)
+                    for _ in range(steps):
+                        await asyncio.sleep(0)
+                    return channel
+
+                engine._open_publisher = open_and_emit
+                relay.sever()
+                await until(lambda: engine._channel is None)
+                for number in range(10):
+                    one.ns.emit("x", number)
+                await until(lambda: len(two.got) == 20)
+            assert two.got == list(range(20))
+
+    run(main())

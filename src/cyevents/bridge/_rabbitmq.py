@@ -97,7 +97,7 @@ class RabbitmqEngine(Engine):
         self._channel: Any = None
         self._numbers = count()
         self._in_flight = 0
-        self._stuck: list[tuple[int, asyncio.Future[None]]] = []  # who waits for the channel
+        self._stuck: list[tuple[int, asyncio.Future[AbstractChannel]]] = []  # who waits for the channel
         self._alone = asyncio.Lock()
         while True:
             try:
@@ -184,21 +184,23 @@ class RabbitmqEngine(Engine):
                     continue
             while self._in_flight:  # those of the last channel are about to come again
                 await asyncio.sleep(0.001)
-            self._channel = channel
-            while self._stuck:
+            while self._stuck and not channel.is_closed:
                 _, turn = heappop(self._stuck)
                 if not turn.done():
-                    turn.set_result(None)
+                    turn.set_result(channel)
+                if not self._stuck:  # whoever comes before those have begun waits, too
+                    await asyncio.sleep(0)
+            self._channel = channel
             await asyncio.wait([channel.closing])
             self._channel = channel = None
 
     async def _turn(self, number: int) -> Any:
         """The channel, as soon as there is one."""
-        while self._channel is None or self._channel.is_closed:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heappush(self._stuck, (number, turn))
-            await turn
-        return self._channel
+        if self._channel is not None and not self._channel.is_closed:
+            return self._channel
+        turn: asyncio.Future[AbstractChannel] = asyncio.get_running_loop().create_future()
+        heappush(self._stuck, (number, turn))
+        return await turn
 
     async def publish(self, event: str, body: bytes, identity: str, is_confirmed: bool) -> None:
         """Publish a message. All are confirmed: that costs little, and what the broker did not take is known."""
