@@ -599,6 +599,26 @@ def test_a_handler_that_fails_while_the_broker_is_short_of_memory_keeps_nobody_b
         run(main())
 
 
+@pytest.mark.parametrize("headers", [{"cyevents-attempt": -9}, {"cyevents-attempt": 0}, {"cyevents-subject": "x" * 300}])
+def test_what_others_write_into_headers_ends_no_bridge(process, amqp_server, prefix, run, headers):
+    properties = importlib.import_module("pamqp.commands").Basic.Properties
+
+    async def main():
+        one, two = process(), process()
+        two.ns.event("x").connect(lambda sender: 1 / sender, weak=False)
+        messages = importlib.import_module("cyevents.bridge._messages")
+        body = one.bridge._codec.pack(messages.Message("x", "a", "o", None, 0, (), {}, {}))
+        async with one.bridge, two.bridge, amqp_server.client() as channel, amqp_server.letters(prefix) as letters:
+            await channel.basic_publish(body, exchange=prefix, routing_key="x", properties=properties(headers=headers))
+            event, _, about = await letters()
+            assert (event, about["attempts"]) == ("x", "3")
+            await one.ns.emit_async("x", 1)
+            await until(lambda: two.got == [0, 0, 0, 1])
+
+    with quiet():
+        run(main())
+
+
 def test_who_may_not_come_in_is_told_so_at_once(api, amqp_server, run):
     async def main():
         for address, options in (

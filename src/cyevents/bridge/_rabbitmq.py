@@ -65,6 +65,7 @@ _PARTING = 2.0  # seconds for which the broker may take to say goodbye
 _LONGEST = 600.0  # seconds for which it does: the broker closes a channel that acknowledges nothing for half an hour
 _REMEMBERED = 50_000  # ids of messages
 _MILLISECONDS = 2**32 - 1  # that the broker can count
+_LONGEST_KEY = 255
 _FAILURES = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError)
 _FINAL = (  # of connecting: a wrong password; no such virtual host; an exchange that may not be made
     exceptions.ProbableAuthenticationError,
@@ -611,17 +612,17 @@ class _Kept(Arrival):
     def __init__(self, session: _KeptSession, channel: AbstractChannel, message: DeliveredMessage) -> None:
         properties = message.header.properties
         headers = properties.headers or {}
-        attempt, delay, key = headers.get(_ATTEMPT), headers.get(_DELAY), headers.get(_SUBJECT)
+        attempt, delay, key = (headers.get(each) for each in (_ATTEMPT, _DELAY, _SUBJECT))  # which anybody may write
         self._session = session
         self._channel = channel
-        self._key = key if isinstance(key, str) else message.routing_key or ""
+        self._key = key if isinstance(key, str) and len(key) <= _LONGEST_KEY else message.routing_key or ""
         self.tag = message.delivery_tag or 0
         self.identity = properties.message_id
         self.is_own = properties.app_id == session.engine._me
         self.is_redelivered = bool(message.redelivered)
         self.delay = delay / 1000 if isinstance(delay, int) else 0.0
         self.body = message.body
-        self.attempt = attempt if isinstance(attempt, int) else 1
+        self.attempt = attempt if isinstance(attempt, int) and attempt > 0 else 1
 
     async def copy(self, attempt: int, delay: float) -> bool:
         """Have a copy delivered, after some seconds; whether the broker has taken it."""
