@@ -214,6 +214,29 @@ def test_what_a_dead_process_had_comes_before_what_is_new(process, run):
     run(main())
 
 
+@pytest.mark.parametrize("end", ["is left", "dies"])
+def test_the_order_stays_when_what_was_given_back_is_given_back_again(process, run, end):
+    """By a process that has begun with the first, while the others wait to come first, too."""
+
+    async def main():
+        one, two, three, four = process(), *(process(group="g") for _ in range(3))
+        for each in (two, three):
+            each.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+        async with one.bridge:
+            async with two.bridge:
+                for number in range(60):
+                    await one.ns.emit_async("x", number)
+                await until(lambda: two.got)
+            async with three.bridge if end == "is left" else three.dying():
+                await until(lambda: three.got)
+            async with four.bridge:
+                await until(lambda: len(four.got) == 60)
+                assert four.bridge.stats.redelivered == 1  # the one that was begun with
+        assert four.got == list(range(60))
+
+    run(main())
+
+
 def test_of_what_comes_again_only_what_is_begun_with_is_blamed(process, run):
     async def main():
         one, two, three, four = process(), *(process(group="g") for _ in range(3))
@@ -599,7 +622,9 @@ def test_a_handler_that_fails_while_the_broker_is_short_of_memory_keeps_nobody_b
         run(main())
 
 
-@pytest.mark.parametrize("headers", [{"cyevents-attempt": -9}, {"cyevents-attempt": 0}, {"cyevents-subject": "x" * 300}])
+@pytest.mark.parametrize(
+    "headers", [{"cyevents-attempt": -9}, {"cyevents-attempt": 0}, {"cyevents-subject": "x" * 300}]
+)
 def test_what_others_write_into_headers_ends_no_bridge(process, amqp_server, prefix, run, headers):
     properties = importlib.import_module("pamqp.commands").Basic.Properties
 

@@ -14,7 +14,8 @@ are three queues for each group, or process, all of them durable:
 RabbitMQ says that a message was delivered before, but not how often, nor whether it was begun with (a quorum queue
 counts deliveries, even those that were only fetched). So such a message is never handled as it comes: a copy that says
 one attempt more goes to `again`, of which a process holds one at a time. Of what is there, only what is being handled
-when its process dies can have been delivered before. No message is acknowledged until the broker has its copy.
+when its process dies can have been delivered before. No message is acknowledged until the broker has its copy. A copy
+of what was the first in `again` comes behind all that waits there: so all that is put behind it, one after the other.
 
 The first queue has a channel of its own: its messages are handled in their order, and so all up to one are acknowledged
 at once, where none of them is left. Writing and acknowledging, one by one, would cost more than all the rest.
@@ -66,6 +67,7 @@ _LONGEST = 600.0  # seconds for which it does: the broker closes a channel that 
 _REMEMBERED = 50_000  # ids of messages
 _MILLISECONDS = 2**32 - 1  # that the broker can count
 _LONGEST_KEY = 255
+_ROUND = 256  # messages that are to be begun with first, of which the order is kept when one of them comes again
 _FAILURES = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError)
 _FINAL = (  # of connecting: a wrong password; no such virtual host; an exchange that may not be made
     exceptions.ProbableAuthenticationError,
@@ -510,7 +512,7 @@ class _KeptSession(_Session):
         self._filled.set()
 
     async def _again_arrived(self, message: DeliveredMessage) -> None:
-        self._again.append(_Kept(self, self._side, message))
+        self._again.append(_Kept(self, self._side, message, is_from_again=True))
         self._filled.set()
 
     async def _later_arrived(self, message: DeliveredMessage) -> None:
@@ -548,8 +550,7 @@ class _KeptSession(_Session):
             self._only = None
             return kept
         if not self._is_again_empty:
-            declared = await _whole(self._side.queue_declare(self.again, passive=True))
-            if not declared.message_count:
+            if not await self.count_again():
                 await _barrier(self._side)  # the last one may have been sent before the answer, and come behind it
                 self._is_again_empty = not self._again
             elif not self._again:  # they are on their way, to here or to others
@@ -561,6 +562,24 @@ class _KeptSession(_Session):
             return self._new.popleft()
         await self._wait()
         return None
+
+    async def count_again(self) -> int:
+        """How many messages wait to be begun with first, without those that a process has fetched."""
+        declared = await _whole(self._side.queue_declare(self.again, passive=True))
+        return declared.message_count or 0
+
+    async def put_behind(self, count: int) -> None:
+        """Put so many of these behind what is there: one that was before them has just been put there again."""
+        while count > 0:
+            some: list[_Kept] = []
+            while len(some) < min(count, self.engine.plan.batch):
+                message = await _whole(self._side.basic_get(self.again))
+                if message.delivery_tag is None:  # others have fetched them
+                    count = len(some)
+                    break
+                some.append(_Kept(self, self._side, message))
+            await asyncio.gather(*[kept.pass_on(kept.attempt + kept.is_redelivered, 0) for kept in some])
+            count -= len(some)
 
     async def leave(self) -> None:
         await self.acknowledge_handled()
@@ -574,8 +593,8 @@ class _KeptSession(_Session):
             for name in (self._main, self.again, self.later):
                 await _unless_lost(self.channel.queue_delete(name))
             return
-        left = [*self._again, *self._new]
-        await asyncio.gather(*[kept.pass_on(kept.attempt + kept.is_redelivered, 0) for kept in left])
+        for left in (self._again, self._new):
+            await asyncio.gather(*[kept.pass_on(kept.attempt + kept.is_redelivered, 0) for kept in left])
         for channel in (self.channel, self._side):
             await _barrier(channel)
 
@@ -609,12 +628,15 @@ class _Once(Arrival):
 class _Kept(Arrival):
     """A message that the broker keeps until it is acknowledged."""
 
-    def __init__(self, session: _KeptSession, channel: AbstractChannel, message: DeliveredMessage) -> None:
+    def __init__(
+        self, session: _KeptSession, channel: AbstractChannel, message: DeliveredMessage, is_from_again: bool = False
+    ) -> None:
         properties = message.header.properties
         headers = properties.headers or {}
         attempt, delay, key = (headers.get(each) for each in (_ATTEMPT, _DELAY, _SUBJECT))  # which anybody may write
         self._session = session
         self._channel = channel
+        self._is_from_again = is_from_again
         self._key = key if isinstance(key, str) and len(key) <= _LONGEST_KEY else message.routing_key or ""
         self.tag = message.delivery_tag or 0
         self.identity = properties.message_id
@@ -650,7 +672,12 @@ class _Kept(Arrival):
 
     async def pass_on(self, attempt: int, delay: float) -> None:
         """Have it delivered again, after some seconds, and be done with it."""
-        await self.settle(await self.copy(attempt, delay))
+        session = self._session
+        behind = await session.count_again() if self._is_from_again and not delay else 0
+        is_taken = await self.copy(attempt, delay)
+        if is_taken and behind <= _ROUND:
+            await session.put_behind(behind)
+        await self.settle(is_taken)
 
     async def done(self) -> None:
         self._session.engine._known.add(self.identity)
