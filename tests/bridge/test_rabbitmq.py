@@ -661,6 +661,24 @@ def test_who_may_not_come_in_is_told_so_at_once(api, amqp_server, run):
     run(main())
 
 
+def test_who_may_make_no_queues_is_told_so_at_once(api, amqp_server, prefix, run):
+    name = f"poor-{prefix}"
+    amqp_server.ctl("add_user", name, "secret")
+    amqp_server.ctl("set_permissions", name, "", ".*", ".*")
+
+    async def main():
+        poor = {"user": name, "password": "secret"}
+        async with Process(api, amqp_server.address, prefix, group="g").bridge:
+            pass
+        async with Process(api, amqp_server.address, prefix, group="g", **poor).bridge:
+            pass
+        with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
+            async with Process(api, amqp_server.address, prefix, group="h", connect_timeout=60, **poor).bridge:
+                pass
+
+    run(main())
+
+
 def test_a_broker_that_dies_before_its_answer(api, own_rabbitmq, run, caplog):
     """At most once, what is on its way is given up; at least once, it is published again, in its order."""
     bridge = importlib.import_module("cyevents.bridge")

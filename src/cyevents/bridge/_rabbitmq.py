@@ -139,13 +139,19 @@ class RabbitmqEngine(Engine):
 
     async def _declare(self, connection: Connection, what: str, name: str, **how: Any) -> None:
         """Make an exchange or a queue, or take it as whoever runs the broker has set it up."""
+        refused: Exception | None = None
         for is_passive in (False, True):
             channel = await _unless_lost(connection.channel(publisher_confirms=False))
             try:
                 await _unless_lost(getattr(channel, f"{what}_declare")(name, passive=is_passive, **how))
-            except (exceptions.ChannelAccessRefused, exceptions.ChannelPreconditionFailed):
+            except (exceptions.ChannelAccessRefused, exceptions.ChannelPreconditionFailed) as error:
                 if is_passive:
                     raise
+                refused = error
+            except exceptions.ChannelNotFoundEntity:
+                if isinstance(refused, exceptions.ChannelAccessRefused):  # nobody has made it who may
+                    raise refused from None
+                raise
             else:
                 await _close(channel)
                 return
