@@ -336,6 +336,21 @@ def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, am
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("group", "name"), [("a-b_c.d:e@f,g/h", "a-b_c.d:e@f,g/h"), ("é #1*", "#C3#A9#20#231#2A"), ("~", "#7E")]
+)
+@pytest.mark.parametrize(("delivery", "kind"), [("at_least_once", "group"), ("at_most_once", "once")])
+def test_a_group_may_have_any_name(process, amqp_server, prefix, run, group, name, delivery, kind):
+    async def main():
+        one, two = process(), process(group=group, delivery=delivery)
+        async with one.bridge, two.bridge:
+            assert await exists(amqp_server, f"{prefix}.{kind}.{name}") == 0
+            await one.ns.emit_async("x", 1)
+            await until(lambda: two.got == [1])
+
+    run(main())
+
+
 # What is kept
 
 

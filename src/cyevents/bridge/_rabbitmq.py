@@ -32,6 +32,7 @@ from heapq import heappop, heappush
 from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, subject, subjects
 
@@ -448,7 +449,7 @@ class _OnceSession(_Session):
             name = f"{plan.prefix}.once.{uuid.uuid4().hex}"
             await _unless_lost(self.channel.queue_declare(name, exclusive=True, auto_delete=True, arguments=_PASSING))
         else:
-            name = f"{plan.prefix}.once.{plan.group}"
+            name = f"{plan.prefix}.once.{_named(plan.group)}"
             arguments = {**_PASSING, "x-expires": round(_GONE * 1000)}
             await self._make(name, durable=True, auto_delete=True, arguments=arguments)
         await self._bind(name)
@@ -499,7 +500,7 @@ class _KeptSession(_Session):
         await super().open()
         self._side = await self._open_channel()
         plan = self.engine.plan
-        kind, whose = ("group", plan.group) if plan.group is not None else ("process", self.engine._me)
+        kind, whose = ("process", self.engine._me) if plan.group is None else ("group", _named(plan.group))
         self._main, self.again, self.later = (f"{plan.prefix}.{each}.{whose}" for each in (kind, "again", "later"))
         arguments = self.engine._kept()
         if plan.group is None:
@@ -700,6 +701,11 @@ class _Kept(Arrival):
         if is_taken:
             self._session.engine._known.add(self.identity)
         await self.settle(is_taken)
+
+
+def _named(group: str) -> str:
+    """A group's name within a queue's: what the client does not let those have is encoded."""
+    return quote(group, safe=",/:@").replace("~", "%7E").replace("%", "#")
 
 
 class _Window:
