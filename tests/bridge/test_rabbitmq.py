@@ -659,6 +659,27 @@ def test_what_others_write_into_headers_ends_no_bridge(process, amqp_server, pre
         run(main())
 
 
+def test_nor_does_one_that_had_been_given_back(process, amqp_server, run, caplog):
+    async def main():
+        one, two, three = process(), process(group="g"), process(group="g")
+        two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+        three.ns.event("x").connect(lambda sender: 1 / (sender % 5 or three.got.count(sender) - 1), weak=False)
+        async with one.bridge:
+            async with two.bridge:
+                for number in range(20):
+                    await one.ns.emit_async("x", number)
+                await until(lambda: two.got)
+            async with three.bridge:
+                with short_of_memory(amqp_server):
+                    await until(lambda: len(three.got) == 20)
+                    assert three.got == list(range(20))
+                await until(lambda: len(three.got) == 24)
+        assert sorted(three.got[20:]) == [0, 5, 10, 15]
+
+    with caplog.at_level(logging.CRITICAL):
+        run(main())
+
+
 def test_who_may_not_come_in_is_told_so_at_once(api, amqp_server, run):
     async def main():
         for address, options in (

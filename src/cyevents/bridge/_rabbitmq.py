@@ -560,7 +560,11 @@ class _KeptSession(_Session):
             if not await self.count_again():
                 await _barrier(self._side)  # the last one may have been sent before the answer, and come behind it
                 self._is_again_empty = not self._again
-            elif not self._again:  # they are on their way, to here or to others
+            elif self._again:
+                pass
+            elif self._beside:  # maybe the last one, and the next one comes by itself when that has been put elsewhere
+                self._again.extend(await self._fetch_again(1))
+            else:  # they are on their way, to here or to others
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.01):
                         await self._wait()
@@ -575,18 +579,22 @@ class _KeptSession(_Session):
         declared = await _whole(self._side.queue_declare(self.again, passive=True))
         return declared.message_count or 0
 
+    async def _fetch_again(self, count: int) -> list[_Kept]:
+        """Fetch so many of these, or less if there are no more."""
+        found: list[_Kept] = []
+        while len(found) < count:
+            message = await _whole(self._side.basic_get(self.again))
+            if message.delivery_tag is None:
+                break
+            found.append(_Kept(self, self._side, message, is_from_again=True))
+        return found
+
     async def put_behind(self, count: int) -> None:
         """Put so many of these behind what is there: one that was before them has just been put there again."""
         while count > 0:
-            some: list[_Kept] = []
-            while len(some) < min(count, self.engine.plan.batch):
-                message = await _whole(self._side.basic_get(self.again))
-                if message.delivery_tag is None:  # others have fetched them
-                    count = len(some)
-                    break
-                some.append(_Kept(self, self._side, message))
-            await asyncio.gather(*[kept.pass_on(kept.attempt + kept.is_redelivered, 0) for kept in some])
-            count -= len(some)
+            some = await self._fetch_again(min(count, self.engine.plan.batch))
+            await asyncio.gather(*[kept.give_back() for kept in some])
+            count -= len(some) or count
 
     async def leave(self) -> None:
         await self.acknowledge_handled()
@@ -600,8 +608,9 @@ class _KeptSession(_Session):
             for name in (self._main, self.again, self.later):
                 await _unless_lost(self.channel.queue_delete(name))
             return
-        for left in (self._again, self._new):
-            await asyncio.gather(*[kept.pass_on(kept.attempt + kept.is_redelivered, 0) for kept in left])
+        for kept in reversed(self._again):
+            await kept.pass_on(kept.attempt + kept.is_redelivered, 0)
+        await asyncio.gather(*[kept.give_back() for kept in self._new])
         for channel in (self.channel, self._side):
             await _barrier(channel)
 
@@ -678,13 +687,17 @@ class _Kept(Arrival):
             session.leave_one()
 
     async def pass_on(self, attempt: int, delay: float) -> None:
-        """Have it delivered again, after some seconds, and be done with it."""
+        """Have it delivered again, after some seconds, and be done with it. What was the first of these stays it."""
         session = self._session
         behind = await session.count_again() if self._is_from_again and not delay else 0
         is_taken = await self.copy(attempt, delay)
         if is_taken and behind <= _ROUND:
             await session.put_behind(behind)
         await self.settle(is_taken)
+
+    async def give_back(self) -> None:
+        """Have it delivered again, behind all that is to come again, as it was only fetched."""
+        await self.settle(await self.copy(self.attempt + self.is_redelivered, 0))
 
     async def done(self) -> None:
         self._session.engine._known.add(self.identity)
