@@ -872,3 +872,23 @@ def test_what_is_emitted_as_the_line_is_there_again_comes_behind_what_waits(api,
             assert two.got == list(range(20))
 
     run(main())
+
+
+def test_a_line_that_breaks_on_entering(api, amqp_server, prefix, run, monkeypatch):
+    engine = importlib.import_module("cyevents.bridge._rabbitmq")
+    consume = engine._consume
+
+    async def main():
+        async with Relay(amqp_server) as relay:
+
+            async def break_line(channel, *args):
+                relay.sever()
+                await until(lambda: channel.is_closed)
+                await consume(channel, *args)
+
+            monkeypatch.setattr(engine, "_consume", break_line)
+            with pytest.raises(ConnectionError, match="no broker answers"):
+                async with Process(api, relay.address, prefix).bridge:
+                    pass
+
+    run(main())

@@ -283,7 +283,7 @@ class RabbitmqEngine(Engine):
                 self._session = await self._open_session()
             except exceptions.ChannelNotFoundEntity:  # the last one of the group at most once has just left
                 continue
-            except exceptions.AMQPError as error:
+            except (exceptions.AMQPError, exceptions.ChannelInvalidStateError) as error:
                 raise ConnectionError(f"{type(error).__name__}: {error}") from error
         self._start(self._keep_receiving(receive))
 
