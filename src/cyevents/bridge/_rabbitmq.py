@@ -54,20 +54,20 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("cyevents.bridge")
 
 _TRANSIENT, _PERSISTENT = 1, 2
-_GONE = 300.0  # seconds for which the broker keeps the queues of who is away, and is no group that is to get all
+_GONE = 300.0  # seconds for which the broker keeps queues that nobody reads, but for those of a group at least once
 _PASSING: dict[str, Any] = {
     "x-message-ttl": 60_000,
     "x-max-length": 100_000,
 }  # what is kept at most once, of who is slow: the newest
-_LEISURE = 0.005  # seconds for which they may be unacknowledged: nothing but the flow of what follows depends on that
+_LEISURE = 0.005  # seconds for which these may be unacknowledged: nothing but the flow of what follows depends on that
 _PATIENCE = 0.2  # seconds for which the next message waits until one is put elsewhere: the broker may be blocking that
 _STRETCH = 16  # messages that are handled before anything else has its turn
 _HELD = 1000  # messages of which a process waits for the time to be delivered again
-_PARTING = 2.0  # seconds for which the broker may take to say goodbye
 _LONGEST = 600.0  # seconds for which it does: the broker closes a channel that acknowledges nothing for half an hour
+_PARTING = 2.0  # seconds for which the broker may take to say goodbye
 _REMEMBERED = 50_000  # ids of messages
 _MILLISECONDS = 2**32 - 1  # that the broker can count
-_LONGEST_KEY = 255
+_LONGEST_KEY = 255  # bytes that a routing key may have
 _ROUND = 256  # messages that are to be begun with first, of which the order is kept when one of them comes again
 _FAILURES = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError)
 _FINAL = (  # of connecting: a wrong password; no such virtual host; an exchange that may not be made
@@ -125,7 +125,7 @@ class RabbitmqEngine(Engine):
         # The broker closes a connection of which it has heard nothing for two of them.
         heartbeat = max(1, round(self.plan.ack_wait / 2))
         url = url.update_query({"heartbeat": str(heartbeat), "name": f"cyevents {name}", **options})
-        connection = _Connection(url, context, _Patience(self))
+        connection = _Connection(url, context, _Connector(self))
         self._connections = [each for each in self._connections if not each.is_closed]
         self._connections.append(connection)
         try:
@@ -480,7 +480,7 @@ class _KeptSession(_Session):
 
     def __init__(self, engine: RabbitmqEngine, connection: _Connection) -> None:
         super().__init__(engine, connection)
-        self._is_one_left = False  # that is not to be acknowledged with those after it
+        self._is_one_skipped = False  # that is not to be acknowledged with those after it
         self._new: deque[_Kept] = deque()
         self._again: deque[_Kept] = deque()
         self._holding: set[asyncio.Task[None]] = set()
@@ -490,11 +490,11 @@ class _KeptSession(_Session):
     @property
     def is_in_order(self) -> bool:
         """Whether all have been dealt with that came before what is being handled."""
-        return not self._is_one_left and not self._beside
+        return not self._is_one_skipped and not self._beside
 
-    def leave_one(self) -> None:
-        """Have the broker deliver a message again one day."""
-        self._is_one_left = True
+    def skip_one(self) -> None:
+        """Leave a message unacknowledged, so that the broker delivers it again one day."""
+        self._is_one_skipped = True
 
     async def open(self) -> None:
         await super().open()
@@ -598,7 +598,7 @@ class _KeptSession(_Session):
 
     async def leave(self) -> None:
         await self.acknowledge_handled()
-        self.leave_one()  # as what was under way may be
+        self.skip_one()  # as what was under way may be
         for channel, consumer in self._consumers:
             await _unless_lost(channel.basic_cancel(consumer))
         await cancel_all(self._holding)
@@ -684,7 +684,7 @@ class _Kept(Arrival):
             await self.finish()
         await session.acknowledge_handled()
         if not is_taken and self._channel is session.channel:
-            session.leave_one()
+            session.skip_one()
 
     async def pass_on(self, attempt: int, delay: float) -> None:
         """Have it delivered again, after some seconds, and be done with it. What was the first of these stays it."""
@@ -750,7 +750,7 @@ class _Connection(Connection):
 
     FRAME_BUFFER_SIZE = 1000
 
-    def __init__(self, url: URL, context: Any, factory: _Patience) -> None:
+    def __init__(self, url: URL, context: Any, factory: _Connector) -> None:
         super().__init__(url, context=context, transport_factory=factory)
         self._factory = factory
 
@@ -795,7 +795,7 @@ class _Turns:
         return getattr(self._writer, name)
 
 
-class _Patience(TransportFactory):
+class _Connector(TransportFactory):
     """Connects as soon as somebody answers: the client would write an error to the log each time that nobody does."""
 
     def __init__(self, engine: RabbitmqEngine) -> None:
