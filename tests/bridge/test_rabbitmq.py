@@ -78,6 +78,56 @@ def quiet():
         logger.setLevel(logging.NOTSET)
 
 
+class Relay:
+    """Stands between a process and the server, and can hold back what that says, and break."""
+
+    def __init__(self, server):
+        self.port = server.port
+        self.held = None  # by the writer that it is for
+        self.is_deaf = False
+        self.writers = set()
+
+    async def __aenter__(self):
+        self.listener = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.address = f"amqp://127.0.0.1:{self.listener.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *error):
+        self.listener.close()
+        self.sever()
+
+    async def serve(self, reader, writer):
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers |= {writer, to_server}
+
+        async def pass_on(source, sink):
+            with contextlib.suppress(OSError):
+                while data := await source.read(65536):
+                    if sink is writer and self.held is not None:
+                        self.held.setdefault(writer, []).append(data)
+                    elif sink is writer or not self.is_deaf:
+                        sink.write(data)
+            sink.close()
+
+        await asyncio.gather(pass_on(reader, to_server), pass_on(from_server, writer))
+
+    def sever(self):
+        for writer in self.writers:
+            writer.transport.abort()
+        self.writers.clear()
+
+    @property
+    def answers(self):
+        return sum(map(len, self.held.values()))
+
+    def release_and_close(self):
+        """Say all that is held back, and in the same breath that this was all."""
+        held, self.held, self.is_deaf = self.held, None, False
+        for writer, parts in held.items():
+            writer.write(b"".join(parts))
+            writer.close()
+
+
 # Groups
 
 
@@ -164,6 +214,29 @@ def test_what_a_dead_process_had_comes_before_what_is_new(process, run):
     run(main())
 
 
+@pytest.mark.parametrize("end", ["is left", "dies"])
+def test_the_order_stays_when_what_was_given_back_is_given_back_again(process, run, end):
+    """By a process that has begun with the first, while the others wait to come first, too."""
+
+    async def main():
+        one, two, three, four = process(), *(process(group="g") for _ in range(3))
+        for each in (two, three):
+            each.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+        async with one.bridge:
+            async with two.bridge:
+                for number in range(60):
+                    await one.ns.emit_async("x", number)
+                await until(lambda: two.got)
+            async with three.bridge if end == "is left" else three.dying():
+                await until(lambda: three.got)
+            async with four.bridge:
+                await until(lambda: len(four.got) == 60)
+                assert four.bridge.stats.redelivered == 1  # the one that was begun with
+        assert four.got == list(range(60))
+
+    run(main())
+
+
 def test_of_what_comes_again_only_what_is_begun_with_is_blamed(process, run):
     async def main():
         one, two, three, four = process(), *(process(group="g") for _ in range(3))
@@ -236,6 +309,39 @@ def test_who_waits_for_the_time_of_a_message_may_die(process, amqp_server, prefi
     run(main())
 
 
+@pytest.mark.parametrize("cause", ["it was delivered before", "its time has come"])
+def test_who_leaves_while_a_message_is_put_back_has_it_put_back_once(process, prefix, run, cause):
+    """The broker has the copy already, and is still to hear that it may forget the original."""
+
+    async def main():  # without a window, by which a process of the group would know a second one
+        one, two, three, four = process(), *(process(group="g", window=0.0, backoff=[0.02] * 9) for _ in range(3))
+        two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+        three.ns.event("x").connect(lambda sender: 1 / 0, weak=False, priority=-1)
+        async with one.bridge:
+            async with two.dying() if cause == "it was delivered before" else two.bridge:
+                await one.ns.emit_async("x", 1)
+                await until(lambda: two.got)
+            async with three.bridge:
+                put, is_put = three.bridge._engine.put, asyncio.Event()
+
+                async def put_slowly(exchange, key, *args):
+                    is_taken = await put(exchange, key, *args)
+                    if key == f"{prefix}.again.g":
+                        is_put.set()
+                        await asyncio.sleep(0.05)
+                    return is_taken
+
+                three.bridge._engine.put = put_slowly
+                await is_put.wait()
+            async with four.bridge:
+                await until(lambda: four.got)
+                await asyncio.sleep(0.1)
+            assert four.got == [1]
+
+    with quiet():
+        run(main())
+
+
 def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, amqp_server, prefix, run):
     async def main():
         one = process(delivery="at_most_once")
@@ -251,6 +357,21 @@ def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, am
                 await until(lambda: two.got)
                 await asyncio.sleep(0.05)
             assert two.got == ["after"]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [("a-b_c.d:e@f,g/h", "a-b_c.d:e@f,g/h"), ("é #1*", "#C3#A9#20#231#2A"), ("~", "#7E")]
+)
+@pytest.mark.parametrize(("delivery", "kind"), [("at_least_once", "group"), ("at_most_once", "once")])
+def test_a_group_may_have_any_name(process, amqp_server, prefix, run, group, name, delivery, kind):
+    async def main():
+        one, two = process(), process(group=group, delivery=delivery)
+        async with one.bridge, two.bridge:
+            assert await exists(amqp_server, f"{prefix}.{kind}.{name}") == 0
+            await one.ns.emit_async("x", 1)
+            await until(lambda: two.got == [1])
 
     run(main())
 
@@ -541,6 +662,49 @@ def test_a_handler_that_fails_while_the_broker_is_short_of_memory_keeps_nobody_b
         run(main())
 
 
+@pytest.mark.parametrize(
+    "headers", [{"cyevents-attempt": -9}, {"cyevents-attempt": 0}, {"cyevents-subject": "x" * 300}]
+)
+def test_what_others_write_into_headers_ends_no_bridge(process, amqp_server, prefix, run, headers):
+    properties = importlib.import_module("pamqp.commands").Basic.Properties
+
+    async def main():
+        one, two = process(), process()
+        two.ns.event("x").connect(lambda sender: 1 / sender, weak=False)
+        messages = importlib.import_module("cyevents.bridge._messages")
+        body = one.bridge._codec.pack(messages.Message("x", "a", "o", None, 0, (), {}, {}))
+        async with one.bridge, two.bridge, amqp_server.client() as channel, amqp_server.letters(prefix) as letters:
+            await channel.basic_publish(body, exchange=prefix, routing_key="x", properties=properties(headers=headers))
+            event, _, about = await letters()
+            assert (event, about["attempts"]) == ("x", "3")
+            await one.ns.emit_async("x", 1)
+            await until(lambda: two.got == [0, 0, 0, 1])
+
+    with quiet():
+        run(main())
+
+
+def test_nor_does_one_that_had_been_given_back(process, amqp_server, run, caplog):
+    async def main():
+        one, two, three = process(), process(group="g"), process(group="g")
+        two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+        three.ns.event("x").connect(lambda sender: 1 / (sender % 5 or three.got.count(sender) - 1), weak=False)
+        async with one.bridge:
+            async with two.bridge:
+                for number in range(20):
+                    await one.ns.emit_async("x", number)
+                await until(lambda: two.got)
+            async with three.bridge:
+                with short_of_memory(amqp_server):
+                    await until(lambda: len(three.got) == 20)
+                    assert three.got == list(range(20))
+                await until(lambda: len(three.got) == 24)
+        assert sorted(three.got[20:]) == [0, 5, 10, 15]
+
+    with caplog.at_level(logging.CRITICAL):
+        run(main())
+
+
 def test_who_may_not_come_in_is_told_so_at_once(api, amqp_server, run):
     async def main():
         for address, options in (
@@ -554,6 +718,24 @@ def test_who_may_not_come_in_is_told_so_at_once(api, amqp_server, run):
             assert "secret" not in str(caught.value)
         async with Process(api, f"{amqp_server.address}/%2F", "p", user="guest", password="guest").bridge:
             pass
+
+    run(main())
+
+
+def test_who_may_make_no_queues_is_told_so_at_once(api, amqp_server, prefix, run):
+    name = f"poor-{prefix}"
+    amqp_server.ctl("add_user", name, "secret")
+    amqp_server.ctl("set_permissions", name, "", ".*", ".*")
+
+    async def main():
+        poor = {"user": name, "password": "secret"}
+        async with Process(api, amqp_server.address, prefix, group="g").bridge:
+            pass
+        async with Process(api, amqp_server.address, prefix, group="g", **poor).bridge:
+            pass
+        with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
+            async with Process(api, amqp_server.address, prefix, group="h", connect_timeout=60, **poor).bridge:
+                pass
 
     run(main())
 
@@ -582,3 +764,156 @@ def test_a_broker_that_dies_before_its_answer(api, own_rabbitmq, run, caplog):
 
     with caplog.at_level(logging.CRITICAL, "cyevents.bridge"):
         run(main())
+
+
+# What breaks
+
+
+def test_a_line_that_the_broker_closes_with_its_last_answers(api, amqp_server, prefix, run):
+    """The client reads all of them before it sees that: then it tells nobody why."""
+
+    async def main():
+        async with Relay(amqp_server) as relay:
+            one, two = Process(api, relay.address, prefix), Process(api, amqp_server.address, prefix)
+            async with one.bridge, two.bridge:
+                await one.ns.emit_async("x", 0)
+                relay.held = {}
+                for number in range(1, 15):  # more than the client has room for
+                    before = relay.answers
+                    one.ns.emit("x", number)
+                    await until(lambda before=before: relay.answers > before)
+                relay.is_deaf = True
+                waiting = asyncio.ensure_future(one.ns.emit_async("x", 15))
+                await until(lambda: one.bridge._engine._in_flight == 15)
+                await asyncio.sleep(0.05)
+                relay.release_and_close()
+                await waiting
+                await until(lambda: 15 in two.got)
+            assert (two.got, one.bridge.stats.dropped) == (list(range(16)), 0)
+
+    run(main())
+
+
+def test_a_line_that_breaks_between_two_calls(api, amqp_server, prefix, run, monkeypatch):
+    engine = importlib.import_module("cyevents.bridge._rabbitmq")
+    close = engine._close
+
+    async def main():
+        async with Relay(amqp_server) as relay:
+            one, two = Process(api, relay.address, prefix), Process(api, amqp_server.address, prefix)
+            async with one.bridge, two.bridge:
+                broken = []
+
+                async def break_line(channel):
+                    await close(channel)
+                    if len(broken) < 4:
+                        broken.append(channel)
+                        relay.sever()
+                        await until(lambda: channel.connection.is_closed)
+
+                monkeypatch.setattr(engine, "_close", break_line)
+                relay.sever()
+                await until(lambda: len(broken) == 4)
+                await asyncio.wait_for(one.ns.emit_async("x", 1), 20)
+                await until(lambda: two.got)
+                await until(lambda: one.bridge._engine._session)
+                await two.ns.emit_async("x", 2)
+                await until(lambda: one.got)
+
+    run(main())
+
+
+def test_leaving_that_is_cancelled_leaves_nothing_behind(process, run):
+    async def main():
+        one = process(group="g")
+        before = asyncio.all_tasks()
+
+        async def use():
+            async with one.bridge:
+                leave = one.bridge._engine._session.leave
+
+                async def leave_cancelled():
+                    task.cancel()
+                    await leave()
+
+                one.bridge._engine._session.leave = leave_cancelled
+
+        task = asyncio.create_task(use())
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: asyncio.all_tasks() == before)
+
+    run(main())
+
+
+def test_what_did_not_connect_is_forgotten(api, amqp_server, prefix, run, monkeypatch):
+    engine = importlib.import_module("cyevents.bridge._rabbitmq")
+    timeout = asyncio.timeout
+
+    async def main():
+        async with Relay(amqp_server) as relay:
+            one = Process(api, relay.address, prefix)
+            async with one.bridge:
+                tried = set()
+
+                def soon(seconds):
+                    tried.update(one.bridge._engine._connections)
+                    return timeout(min(seconds or 20, 0.05))
+
+                monkeypatch.setattr(engine.asyncio, "timeout", soon)
+                relay.listener.close()
+                relay.sever()
+                await until(lambda: len(tried) > 8)
+                monkeypatch.undo()
+                assert len(one.bridge._engine._connections) <= 4
+
+    with quiet():
+        run(main())
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_what_is_emitted_as_the_line_is_there_again_comes_behind_what_waits(api, amqp_server, prefix, run, steps):
+    async def main():
+        async with Relay(amqp_server) as relay:
+            one, two = Process(api, relay.address, prefix), Process(api, amqp_server.address, prefix)
+            async with one.bridge, two.bridge:
+                engine = one.bridge._engine
+                open_publisher = engine._open_publisher
+
+                async def open_and_emit():
+                    channel = await open_publisher()
+                    for number in range(10, 20):
+                        one.ns.emit("x", number)
+                    for _ in range(steps):
+                        await asyncio.sleep(0)
+                    return channel
+
+                engine._open_publisher = open_and_emit
+                relay.sever()
+                await until(lambda: engine._channel is None)
+                for number in range(10):
+                    one.ns.emit("x", number)
+                await until(lambda: len(two.got) == 20)
+            assert two.got == list(range(20))
+
+    run(main())
+
+
+def test_a_line_that_breaks_on_entering(api, amqp_server, prefix, run, monkeypatch):
+    engine = importlib.import_module("cyevents.bridge._rabbitmq")
+    consume = engine._consume
+
+    async def main():
+        async with Relay(amqp_server) as relay:
+
+            async def break_line(channel, *args):
+                relay.sever()
+                await until(lambda: channel.is_closed)
+                await consume(channel, *args)
+
+            monkeypatch.setattr(engine, "_consume", break_line)
+            with pytest.raises(ConnectionError, match="no broker answers"):
+                async with Process(api, relay.address, prefix).bridge:
+                    pass
+
+    run(main())

@@ -14,7 +14,8 @@ are three queues for each group, or process, all of them durable:
 RabbitMQ says that a message was delivered before, but not how often, nor whether it was begun with (a quorum queue
 counts deliveries, even those that were only fetched). So such a message is never handled as it comes: a copy that says
 one attempt more goes to `again`, of which a process holds one at a time. Of what is there, only what is being handled
-when its process dies can have been delivered before. No message is acknowledged until the broker has its copy.
+when its process dies can have been delivered before. No message is acknowledged until the broker has its copy. A copy
+of what was the first in `again` comes behind all that waits there: so all that is put behind it, one after the other.
 
 The first queue has a channel of its own: its messages are handled in their order, and so all up to one are acknowledged
 at once, where none of them is left. Writing and acknowledging, one by one, would cost more than all the rest.
@@ -31,6 +32,7 @@ from heapq import heappop, heappush
 from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, subject, subjects
 
@@ -52,19 +54,21 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("cyevents.bridge")
 
 _TRANSIENT, _PERSISTENT = 1, 2
-_GONE = 300.0  # seconds for which the broker keeps the queues of who is away, and is no group that is to get all
+_GONE = 300.0  # seconds for which the broker keeps queues that nobody reads, but for those of a group at least once
 _PASSING: dict[str, Any] = {
     "x-message-ttl": 60_000,
     "x-max-length": 100_000,
 }  # what is kept at most once, of who is slow: the newest
-_LEISURE = 0.005  # seconds for which they may be unacknowledged: nothing but the flow of what follows depends on that
+_LEISURE = 0.005  # seconds for which these may be unacknowledged: nothing but the flow of what follows depends on that
 _PATIENCE = 0.2  # seconds for which the next message waits until one is put elsewhere: the broker may be blocking that
 _STRETCH = 16  # messages that are handled before anything else has its turn
 _HELD = 1000  # messages of which a process waits for the time to be delivered again
-_PARTING = 2.0  # seconds for which the broker may take to say goodbye
 _LONGEST = 600.0  # seconds for which it does: the broker closes a channel that acknowledges nothing for half an hour
+_PARTING = 2.0  # seconds for which the broker may take to say goodbye
 _REMEMBERED = 50_000  # ids of messages
 _MILLISECONDS = 2**32 - 1  # that the broker can count
+_LONGEST_KEY = 255  # bytes that a routing key may have
+_ROUND = 256  # messages that are to be begun with first, of which the order is kept when one of them comes again
 _FAILURES = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError)
 _FINAL = (  # of connecting: a wrong password; no such virtual host; an exchange that may not be made
     exceptions.ProbableAuthenticationError,
@@ -97,7 +101,7 @@ class RabbitmqEngine(Engine):
         self._channel: Any = None
         self._numbers = count()
         self._in_flight = 0
-        self._stuck: list[tuple[int, asyncio.Future[None]]] = []  # who waits for the channel
+        self._stuck: list[tuple[int, asyncio.Future[AbstractChannel]]] = []  # who waits for the channel
         self._alone = asyncio.Lock()
         while True:
             try:
@@ -121,24 +125,34 @@ class RabbitmqEngine(Engine):
         # The broker closes a connection of which it has heard nothing for two of them.
         heartbeat = max(1, round(self.plan.ack_wait / 2))
         url = url.update_query({"heartbeat": str(heartbeat), "name": f"cyevents {name}", **options})
-        connection = _Connection(url, context, _Patience(self))
+        connection = _Connection(url, context, _Connector(self))
         self._connections = [each for each in self._connections if not each.is_closed]
         self._connections.append(connection)
-        async with asyncio.timeout(10):
-            await _unless_lost(connection.connect())
+        try:
+            async with asyncio.timeout(10):
+                await _unless_lost(connection.connect())
+        except BaseException:
+            await connection.end()
+            raise
         return connection
 
     # What the broker has
 
     async def _declare(self, connection: Connection, what: str, name: str, **how: Any) -> None:
         """Make an exchange or a queue, or take it as whoever runs the broker has set it up."""
+        refused: Exception | None = None
         for is_passive in (False, True):
             channel = await _unless_lost(connection.channel(publisher_confirms=False))
             try:
                 await _unless_lost(getattr(channel, f"{what}_declare")(name, passive=is_passive, **how))
-            except (exceptions.ChannelAccessRefused, exceptions.ChannelPreconditionFailed):
+            except (exceptions.ChannelAccessRefused, exceptions.ChannelPreconditionFailed) as error:
                 if is_passive:
                     raise
+                refused = error
+            except exceptions.ChannelNotFoundEntity:
+                if isinstance(refused, exceptions.ChannelAccessRefused):  # nobody has made it who may
+                    raise refused from None
+                raise
             else:
                 await _close(channel)
                 return
@@ -180,21 +194,23 @@ class RabbitmqEngine(Engine):
                     continue
             while self._in_flight:  # those of the last channel are about to come again
                 await asyncio.sleep(0.001)
-            self._channel = channel
-            while self._stuck:
+            while self._stuck and not channel.is_closed:
                 _, turn = heappop(self._stuck)
                 if not turn.done():
-                    turn.set_result(None)
+                    turn.set_result(channel)
+                if not self._stuck:  # whoever comes before those have begun waits, too
+                    await asyncio.sleep(0)
+            self._channel = channel
             await asyncio.wait([channel.closing])
             self._channel = channel = None
 
     async def _turn(self, number: int) -> Any:
         """The channel, as soon as there is one."""
-        while self._channel is None or self._channel.is_closed:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heappush(self._stuck, (number, turn))
-            await turn
-        return self._channel
+        if self._channel is not None and not self._channel.is_closed:
+            return self._channel
+        turn: asyncio.Future[AbstractChannel] = asyncio.get_running_loop().create_future()
+        heappush(self._stuck, (number, turn))
+        return await turn
 
     async def publish(self, event: str, body: bytes, identity: str, is_confirmed: bool) -> None:
         """Publish a message. All are confirmed: that costs little, and what the broker did not take is known."""
@@ -267,7 +283,7 @@ class RabbitmqEngine(Engine):
                 self._session = await self._open_session()
             except exceptions.ChannelNotFoundEntity:  # the last one of the group at most once has just left
                 continue
-            except exceptions.AMQPError as error:
+            except (exceptions.AMQPError, exceptions.ChannelInvalidStateError) as error:
                 raise ConnectionError(f"{type(error).__name__}: {error}") from error
         self._start(self._keep_receiving(receive))
 
@@ -326,10 +342,12 @@ class RabbitmqEngine(Engine):
         try:
             await cancel_all(self._tasks[1:])
             if self._session is not None:
-                with suppress(*_FAILURES):
-                    async with asyncio.timeout(3):
-                        await self._session.leave()
-                await self._session.close()
+                try:
+                    with suppress(*_FAILURES):
+                        async with asyncio.timeout(3):
+                            await self._session.leave()
+                finally:
+                    await self._session.close()
         finally:
             await cancel_all(self._tasks[:1])
             for connection in self._connections:
@@ -407,13 +425,13 @@ class _Session:
             self._is_due.clear()
             await _acknowledge(self.channel, self._handled, multiple=True)
 
-    async def do_beside(self, doing: Coroutine[Any, Any, None]) -> None:
-        """Put a message elsewhere: if that takes long, while the next ones are handled."""
+    async def do_beside(self, doing: Coroutine[Any, Any, None], patience: float | None = _PATIENCE) -> None:
+        """Put a message elsewhere: if that takes long, while the next ones are handled. Who leaves waits for it."""
         await self.acknowledge_handled()
         task = asyncio.create_task(doing)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
-        await asyncio.wait([task], timeout=_PATIENCE)
+        await asyncio.wait([task], timeout=patience)
         if task.done() and not task.cancelled():
             task.result()
 
@@ -431,7 +449,7 @@ class _OnceSession(_Session):
             name = f"{plan.prefix}.once.{uuid.uuid4().hex}"
             await _unless_lost(self.channel.queue_declare(name, exclusive=True, auto_delete=True, arguments=_PASSING))
         else:
-            name = f"{plan.prefix}.once.{plan.group}"
+            name = f"{plan.prefix}.once.{_named(plan.group)}"
             arguments = {**_PASSING, "x-expires": round(_GONE * 1000)}
             await self._make(name, durable=True, auto_delete=True, arguments=arguments)
         await self._bind(name)
@@ -462,7 +480,7 @@ class _KeptSession(_Session):
 
     def __init__(self, engine: RabbitmqEngine, connection: _Connection) -> None:
         super().__init__(engine, connection)
-        self._is_one_left = False  # that is not to be acknowledged with those after it
+        self._is_one_skipped = False  # that is not to be acknowledged with those after it
         self._new: deque[_Kept] = deque()
         self._again: deque[_Kept] = deque()
         self._holding: set[asyncio.Task[None]] = set()
@@ -472,17 +490,17 @@ class _KeptSession(_Session):
     @property
     def is_in_order(self) -> bool:
         """Whether all have been dealt with that came before what is being handled."""
-        return not self._is_one_left and not self._beside
+        return not self._is_one_skipped and not self._beside
 
-    def leave_one(self) -> None:
-        """Have the broker deliver a message again one day."""
-        self._is_one_left = True
+    def skip_one(self) -> None:
+        """Leave a message unacknowledged, so that the broker delivers it again one day."""
+        self._is_one_skipped = True
 
     async def open(self) -> None:
         await super().open()
         self._side = await self._open_channel()
         plan = self.engine.plan
-        kind, whose = ("group", plan.group) if plan.group is not None else ("process", self.engine._me)
+        kind, whose = ("process", self.engine._me) if plan.group is None else ("group", _named(plan.group))
         self._main, self.again, self.later = (f"{plan.prefix}.{each}.{whose}" for each in (kind, "again", "later"))
         arguments = self.engine._kept()
         if plan.group is None:
@@ -501,7 +519,7 @@ class _KeptSession(_Session):
         self._filled.set()
 
     async def _again_arrived(self, message: DeliveredMessage) -> None:
-        self._again.append(_Kept(self, self._side, message))
+        self._again.append(_Kept(self, self._side, message, is_from_again=True))
         self._filled.set()
 
     async def _later_arrived(self, message: DeliveredMessage) -> None:
@@ -513,7 +531,7 @@ class _KeptSession(_Session):
         """Wait until a message is to be delivered again."""
         wait = min(kept.delay, _LONGEST)
         await asyncio.sleep(wait)
-        await kept.pass_on(kept.attempt, kept.delay - wait)
+        await self.do_beside(kept.pass_on(kept.attempt, kept.delay - wait), None)
 
     async def run(self, receive: _Receive) -> None:
         while not self._is_over:
@@ -525,7 +543,7 @@ class _KeptSession(_Session):
             elif kept.is_redelivered:  # one at a time: if this kills us, it is not to come again behind the others
                 self._only = kept.identity if self._is_again_empty else None
                 self._is_again_empty = False
-                await kept.pass_on(kept.attempt + 1, 0)
+                await self.do_beside(kept.pass_on(kept.attempt + 1, 0), None)
             else:
                 await receive(kept)
             if kept.tag % _STRETCH == 0:
@@ -539,11 +557,14 @@ class _KeptSession(_Session):
             self._only = None
             return kept
         if not self._is_again_empty:
-            declared = await _whole(self._side.queue_declare(self.again, passive=True))
-            if not declared.message_count:
+            if not await self.count_again():
                 await _barrier(self._side)  # the last one may have been sent before the answer, and come behind it
                 self._is_again_empty = not self._again
-            elif not self._again:  # they are on their way, to here or to others
+            elif self._again:
+                pass
+            elif self._beside:  # maybe the last one, and the next one comes by itself when that has been put elsewhere
+                self._again.extend(await self._fetch_again(1))
+            else:  # they are on their way, to here or to others
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.01):
                         await self._wait()
@@ -553,19 +574,43 @@ class _KeptSession(_Session):
         await self._wait()
         return None
 
+    async def count_again(self) -> int:
+        """How many messages wait to be begun with first, without those that a process has fetched."""
+        declared = await _whole(self._side.queue_declare(self.again, passive=True))
+        return declared.message_count or 0
+
+    async def _fetch_again(self, count: int) -> list[_Kept]:
+        """Fetch so many of these, or less if there are no more."""
+        found: list[_Kept] = []
+        while len(found) < count:
+            message = await _whole(self._side.basic_get(self.again))
+            if message.delivery_tag is None:
+                break
+            found.append(_Kept(self, self._side, message, is_from_again=True))
+        return found
+
+    async def put_behind(self, count: int) -> None:
+        """Put so many of these behind what is there: one that was before them has just been put there again."""
+        while count > 0:
+            some = await self._fetch_again(min(count, self.engine.plan.batch))
+            await asyncio.gather(*[kept.give_back() for kept in some])
+            count -= len(some) or count
+
     async def leave(self) -> None:
         await self.acknowledge_handled()
-        if self._beside:
-            await asyncio.wait(self._beside, timeout=1)
-        self.leave_one()  # as what was under way may be
+        self.skip_one()  # as what was under way may be
         for channel, consumer in self._consumers:
             await _unless_lost(channel.basic_cancel(consumer))
+        await cancel_all(self._holding)
+        if self._beside:
+            await asyncio.wait(self._beside, timeout=1)
         if self.engine.plan.group is None:
             for name in (self._main, self.again, self.later):
                 await _unless_lost(self.channel.queue_delete(name))
             return
-        left = [*self._again, *self._new]
-        await asyncio.gather(*[kept.pass_on(kept.attempt + kept.is_redelivered, 0) for kept in left])
+        for kept in reversed(self._again):
+            await kept.pass_on(kept.attempt + kept.is_redelivered, 0)
+        await asyncio.gather(*[kept.give_back() for kept in self._new])
         for channel in (self.channel, self._side):
             await _barrier(channel)
 
@@ -599,20 +644,23 @@ class _Once(Arrival):
 class _Kept(Arrival):
     """A message that the broker keeps until it is acknowledged."""
 
-    def __init__(self, session: _KeptSession, channel: AbstractChannel, message: DeliveredMessage) -> None:
+    def __init__(
+        self, session: _KeptSession, channel: AbstractChannel, message: DeliveredMessage, is_from_again: bool = False
+    ) -> None:
         properties = message.header.properties
         headers = properties.headers or {}
-        attempt, delay, key = headers.get(_ATTEMPT), headers.get(_DELAY), headers.get(_SUBJECT)
+        attempt, delay, key = (headers.get(each) for each in (_ATTEMPT, _DELAY, _SUBJECT))  # which anybody may write
         self._session = session
         self._channel = channel
-        self._key = key if isinstance(key, str) else message.routing_key or ""
+        self._is_from_again = is_from_again
+        self._key = key if isinstance(key, str) and len(key) <= _LONGEST_KEY else message.routing_key or ""
         self.tag = message.delivery_tag or 0
         self.identity = properties.message_id
         self.is_own = properties.app_id == session.engine._me
         self.is_redelivered = bool(message.redelivered)
         self.delay = delay / 1000 if isinstance(delay, int) else 0.0
         self.body = message.body
-        self.attempt = attempt if isinstance(attempt, int) else 1
+        self.attempt = attempt if isinstance(attempt, int) and attempt > 0 else 1
 
     async def copy(self, attempt: int, delay: float) -> bool:
         """Have a copy delivered, after some seconds; whether the broker has taken it."""
@@ -636,11 +684,20 @@ class _Kept(Arrival):
             await self.finish()
         await session.acknowledge_handled()
         if not is_taken and self._channel is session.channel:
-            session.leave_one()
+            session.skip_one()
 
     async def pass_on(self, attempt: int, delay: float) -> None:
-        """Have it delivered again, after some seconds, and be done with it."""
-        await self.settle(await self.copy(attempt, delay))
+        """Have it delivered again, after some seconds, and be done with it. What was the first of these stays it."""
+        session = self._session
+        behind = await session.count_again() if self._is_from_again and not delay else 0
+        is_taken = await self.copy(attempt, delay)
+        if is_taken and behind <= _ROUND:
+            await session.put_behind(behind)
+        await self.settle(is_taken)
+
+    async def give_back(self) -> None:
+        """Have it delivered again, behind all that is to come again, as it was only fetched."""
+        await self.settle(await self.copy(self.attempt + self.is_redelivered, 0))
 
     async def done(self) -> None:
         self._session.engine._known.add(self.identity)
@@ -657,6 +714,11 @@ class _Kept(Arrival):
         if is_taken:
             self._session.engine._known.add(self.identity)
         await self.settle(is_taken)
+
+
+def _named(group: str) -> str:
+    """A group's name within a queue's: what the client does not let those have is encoded."""
+    return quote(group, safe=",/:@").replace("~", "%7E").replace("%", "#")
 
 
 class _Window:
@@ -688,7 +750,7 @@ class _Connection(Connection):
 
     FRAME_BUFFER_SIZE = 1000
 
-    def __init__(self, url: URL, context: Any, factory: _Patience) -> None:
+    def __init__(self, url: URL, context: Any, factory: _Connector) -> None:
         super().__init__(url, context=context, transport_factory=factory)
         self._factory = factory
 
@@ -733,7 +795,7 @@ class _Turns:
         return getattr(self._writer, name)
 
 
-class _Patience(TransportFactory):
+class _Connector(TransportFactory):
     """Connects as soon as somebody answers: the client would write an error to the log each time that nobody does."""
 
     def __init__(self, engine: RabbitmqEngine) -> None:
@@ -760,7 +822,10 @@ class _Patience(TransportFactory):
 
 
 async def _unless_lost(awaitable: Awaitable[Any]) -> Any:
-    """What the client returns. It has whoever waits for a connection that it gives up be cancelled."""
+    """What the client returns. It has whoever waits for a connection that it gives up be cancelled.
+
+    Or it raises what says nothing, where the broker has closed the line between two frames, or before a call.
+    """
     task = asyncio.current_task()
     assert task is not None
     before = task.cancelling()
@@ -768,6 +833,10 @@ async def _unless_lost(awaitable: Awaitable[Any]) -> Any:
         return await awaitable
     except asyncio.CancelledError as error:
         if task.cancelling():
+            raise
+        raise _Lost("the connection was given up") from error
+    except Exception as error:
+        if type(error) not in (Exception, RuntimeError, StopAsyncIteration):
             raise
         raise _Lost("the connection was given up") from error
     finally:
