@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -30,6 +31,8 @@ def free_port():
 class Server:
     """A broker that can be killed, and started again with what it has kept."""
 
+    options = {}  # what a bridge to it is given here
+
     def __init__(self, folder):
         self.port = free_port()
         self.folder = folder
@@ -46,6 +49,9 @@ class Server:
             except OSError:
                 assert time.monotonic() < end, "the server does not start"
                 time.sleep(0.02)
+
+    def prepare(self, prefix):
+        """Have what bridges do not make."""
 
     def kill(self):
         self.process.kill()
@@ -132,7 +138,69 @@ class Redis(Server):
             yield following
 
 
-KINDS = {kind.scheme: kind for kind in (Nats, Redis)}
+class Kafka(Server):
+    """Not a broker, but what its client's makers test that with: it keeps all in memory.
+
+    Instead of being killed, it goes away, and comes back. It makes no topics by itself, answers who waits for messages
+    only when the time for that is over, and a group that changes waits for a whole session.
+    """
+
+    scheme = "kafka"
+    module = "confluent_kafka"
+    program = "python"
+    options = {"fetch_wait_max_ms": 10, "ack_wait": 1.1}
+
+    def __init__(self, folder):
+        script = str(Path(__file__).with_name("kafka_server.py"))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([sys.executable, script], stderr=subprocess.DEVNULL, **pipes)
+        self.place = self.process.stdout.readline().strip()
+        self.address = f"kafka://{self.place}"
+        self.say("rd_kafka_mock_group_initial_rebalance_delay_ms", 0)
+
+    def say(self, *words):
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def prepare(self, prefix):
+        for topic in (prefix, f"{prefix}-dead"):
+            self.say("rd_kafka_mock_topic_create", topic, 4, 1)
+
+    def start(self):
+        self.say("rd_kafka_mock_broker_set_up", 1)
+
+    def kill(self):
+        self.say("rd_kafka_mock_broker_set_down", 1)
+
+    def stop(self):
+        self.process.communicate()
+
+    async def publish(self, prefix, event, body):
+        from confluent_kafka import Producer
+
+        producer = Producer({"bootstrap.servers": self.place})
+        producer.produce(prefix, body, headers={"event": event.encode()})
+        assert await asyncio.to_thread(producer.flush, 20) == 0
+
+    @contextlib.asynccontextmanager
+    async def letters(self, prefix):
+        from confluent_kafka import Consumer, TopicPartition
+
+        consumer = Consumer({"bootstrap.servers": self.place, "group.id": "letters", "fetch.wait.max.ms": 10})
+        consumer.assign([TopicPartition(f"{prefix}-dead", number, 0) for number in range(4)])
+
+        async def following():
+            letter = await asyncio.to_thread(consumer.poll, 20)
+            assert letter is not None, "there is no letter"
+            about = {name: value.decode() for name, value in letter.headers()}
+            return about.pop("event"), letter.value(), about
+
+        yield following
+        await asyncio.to_thread(consumer.close)
+
+
+KINDS = {kind.scheme: kind for kind in (Nats, Redis, Kafka)}
 
 
 def started(kind, folder):
@@ -157,6 +225,13 @@ def redis_server(tmp_path_factory):
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory):
+    server = started(Kafka, tmp_path_factory.mktemp("kafka"))
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session", params=list(KINDS))
 def broker(request):
     return request.getfixturevalue(f"{request.param}_server")
@@ -166,8 +241,9 @@ def broker(request):
 def own_broker(request, tmp_path):
     """One that a test may kill."""
     server = started(KINDS[request.param], tmp_path)
+    server.prepare("p")
     yield server
-    server.kill()
+    server.stop()
 
 
 @pytest.fixture

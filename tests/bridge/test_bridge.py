@@ -41,13 +41,15 @@ def bridge(api):
 class Process:
     """What stands for a process: a namespace with a handler that notes what it gets, and a bridge."""
 
-    def __init__(self, api, bridge, address, prefix, **options):
+    def __init__(self, api, bridge, broker, prefix, **options):
         self.got = []
         self.prefix = prefix
         self.ns = api.Namespace()
         self.ns.event("order.*").connect(self.note, weak=False, with_event=True)
-        options = {"delivery": "at_least_once", "backoff": (0.02, 0.02), **options}
-        self.bridge = bridge.Bridge(self.ns, address, options.pop("events", ["order.*"]), prefix=prefix, **options)
+        options = {"delivery": "at_least_once", "backoff": (0.02, 0.02), **broker.options, **options}
+        self.bridge = bridge.Bridge(
+            self.ns, broker.address, options.pop("events", ["order.*"]), prefix=prefix, **options
+        )
 
     def note(self, sender, *args, event, **kwargs):
         self.got.append((event.name, sender, args, kwargs))
@@ -57,11 +59,19 @@ class Process:
         return [sender for _, sender, _, _ in self.got]
 
 
+def part_of(broker, *more):
+    """A prefix that no other test uses, and with some texts after it."""
+    prefix = f"t{uuid.uuid4().hex}"
+    for text in ("", *more):
+        broker.prepare(prefix + text)
+    return prefix
+
+
 @pytest.fixture
 def process(api, bridge, broker):
     """Makes processes whose bridges share a part of the broker that no other test uses."""
-    prefix = f"t{uuid.uuid4().hex}"
-    return lambda **options: Process(api, bridge, broker.address, prefix, **options)
+    prefix = part_of(broker)
+    return lambda **options: Process(api, bridge, broker, prefix, **options)
 
 
 @pytest.mark.parametrize("delivery", WAYS)
@@ -225,11 +235,8 @@ def test_two_bridges_of_one_process_pass_nothing_on(api, bridge, process, broker
 
     async def main():
         one, two = process(), process()
-        prefix = f"t{uuid.uuid4().hex}"
-        others = [
-            bridge.Bridge(each.ns, broker.address, ["order.*"], prefix=prefix, delivery="at_least_once")
-            for each in (one, two)
-        ]
+        options = {"prefix": part_of(broker), "delivery": "at_least_once", **broker.options}
+        others = [bridge.Bridge(each.ns, broker.address, ["order.*"], **options) for each in (one, two)]
         async with one.bridge, two.bridge, others[0], others[1]:
             one.ns.event("order.placed").emit("ada")
             await until(lambda: len(two.got) == 2)  # by each of the two ways
@@ -436,9 +443,9 @@ def test_a_group_gets_what_was_published_while_it_was_away(process, run):
 
 def test_a_broker_that_is_killed_and_starts_again(api, bridge, own_broker, run, caplog):
     async def main():
-        one = Process(api, bridge, own_broker.address, "p")
-        two = Process(api, bridge, own_broker.address, "p", group="g")
-        fan = Process(api, bridge, own_broker.address, "p")
+        one = Process(api, bridge, own_broker, "p")
+        two = Process(api, bridge, own_broker, "p", group="g")
+        fan = Process(api, bridge, own_broker, "p")
         one.ns.event("order.placed")
         async with one.bridge, two.bridge, fan.bridge:
             for number in range(300):
@@ -514,8 +521,8 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
 
 def test_a_full_outbox_raises_or_drops(api, bridge, own_broker, run, caplog):
     async def main():
-        raising = Process(api, bridge, own_broker.address, "p", outbox=10, flush_timeout=0.1)
-        dropping = Process(api, bridge, own_broker.address, "p", outbox=10, when_full="drop_oldest", flush_timeout=0.1)
+        raising = Process(api, bridge, own_broker, "p", outbox=10, flush_timeout=0.1)
+        dropping = Process(api, bridge, own_broker, "p", outbox=10, when_full="drop_oldest", flush_timeout=0.1)
         for each in (raising, dropping):
             each.ns.event("order.placed")
         async with raising.bridge, dropping.bridge:
@@ -634,7 +641,7 @@ def test_real_processes(broker, tmp_path):
         """),
         "utf-8",
     )
-    command = [sys.executable, str(program), broker.address, f"t{uuid.uuid4().hex}"]
+    command = [sys.executable, str(program), broker.address, part_of(broker)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
     for process in processes:
@@ -689,16 +696,16 @@ def test_a_process_that_is_forked(broker, tmp_path):
         """),
         "utf-8",
     )
-    command = [sys.executable, str(program), broker.address, f"t{uuid.uuid4().hex}"]
+    command = [sys.executable, str(program), broker.address, part_of(broker, "x")]
     assert subprocess.run(command, timeout=60).returncode == 0
 
 
 # Mistakes
 
 
-@pytest.mark.parametrize("scheme", ["nats", "redis"])
-def test_no_broker(api, bridge, run, scheme):
-    pytest.importorskip(scheme)
+@pytest.mark.parametrize(("scheme", "module"), [("nats", "nats"), ("redis", "redis"), ("kafka", "confluent_kafka")])
+def test_no_broker(api, bridge, run, scheme, module):
+    pytest.importorskip(module)
     address = f"{scheme}://127.0.0.1:1"
     ns = api.Namespace()
 
@@ -735,7 +742,9 @@ def test_wrong_arguments(api, bridge):
             bridge.Bridge(**given)
 
 
-@pytest.mark.parametrize(("missing", "extra"), [("msgspec", "nats"), ("nats", "nats"), ("redis", "redis")])
+@pytest.mark.parametrize(
+    ("missing", "extra"), [("msgspec", "nats"), ("nats", "nats"), ("redis", "redis"), ("confluent_kafka", "kafka")]
+)
 def test_without_the_extra(api, monkeypatch, missing, extra):
     for name in [name for name in sys.modules if name.startswith("cyevents.bridge")]:
         monkeypatch.delitem(sys.modules, name)

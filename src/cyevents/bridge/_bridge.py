@@ -153,7 +153,17 @@ class Bridge(Observer):
         self._is_entered = False
         self._process = 0  # where it is, or was last, entered
         self._watching = Watching([namespace], matches=self._carries)
-        plan = Plan(tuple(events), group, delivery == "at_least_once", prefix, ack_wait, window, keep, batch=64)
+        plan = Plan(
+            tuple(events),
+            group,
+            delivery == "at_least_once",
+            prefix,
+            ack_wait,
+            window,
+            keep,
+            64,
+            len(self._backoff) + 1,
+        )
         self._engine: Engine = engine_for(address)(address, plan, options)
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread: _LoopThread | None = None

@@ -32,6 +32,7 @@ class Plan:
         window: seconds for which the broker knows the ids of messages, to drop a second one.
         keep: seconds for which it keeps messages.
         batch: how many messages are fetched at once.
+        attempts: how often a message is tried.
     """
 
     patterns: tuple[str, ...]
@@ -42,6 +43,7 @@ class Plan:
     window: float
     keep: float
     batch: int
+    attempts: int
 
 
 class Arrival(ABC):
@@ -118,8 +120,12 @@ def engine_for(address: str) -> type[Engine]:
         from ._redis import RedisEngine
 
         return RedisEngine
+    if scheme in ("kafka", "kafkas"):
+        from ._kafka import KafkaEngine
+
+        return KafkaEngine
     raise ValueError(
-        f"a broker's address begins with nats://, tls://, redis:// or rediss://, not with {scheme + '://'!r}"
+        f"a broker's address begins with nats://, tls://, redis://, rediss:// or kafka://, not with {scheme + '://'!r}"
     )
 
 

@@ -1,0 +1,732 @@
+"""The engine for Kafka, by the client that librdkafka's makers have for Python.
+
+One topic for a prefix, by the prefix's name, with the events' names in the records' headers, and one more for dead
+letters. The client never gives a record up, and numbers them, so that the broker drops what it sends twice.
+
+Kafka notes one number for a group and a partition, up to which all is done; what is beyond comes again. A message that
+failed must not hold up others for as long as it waits, and one that kills its process must not take others along. So a
+text stands beside that number: up to where messages were taken, which of them are not finished, how often each was
+begun with, and when it is to be tried again. It is written before messages are handed on, and when they are finished.
+
+The client's calls may wait, so that they are made in threads. All that is known is the loop's, and changed there alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import threading
+from collections import OrderedDict, deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from heapq import heapify, heappop, heappush
+from itertools import count
+from math import ceil
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from ._engines import Arrival, Engine, Refused, Unavailable
+
+try:
+    from confluent_kafka import (
+        OFFSET_BEGINNING,
+        OFFSET_END,
+        Consumer,
+        KafkaError,
+        KafkaException,
+        Producer,
+        TopicPartition,
+    )
+    from confluent_kafka.admin import AdminClient, NewTopic
+except ImportError as error:
+    raise ImportError('a bridge to Kafka needs its client: pip install "cyevents[kafka]"') from error
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+_logger = logging.getLogger("cyevents.bridge")
+
+_POLL = 0.1  # seconds for which the client is asked for messages
+_CALL = 2.0  # seconds for which one of its calls waits for the broker
+_IDLE = 1.0  # seconds after which a busy process has the client fetch nothing more
+_GATHER = 0.05  # seconds for which finished messages are gathered before the broker is told
+_ALIVE = 2.0  # seconds after which a group that gets messages at most once says that it is there
+_AWAY = 30.0  # seconds after which it is not, if it has not said so
+_FAILED = 100  # messages that wait to be tried again, with which no more are taken: the text has 4,096 bytes at most
+_SEEN = 100_000  # ids that are remembered
+_ANSWER = 240.0  # seconds for which a partition is kept that is to be given up, until its message is dealt with
+_NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """A message that is not finished: how often it was begun with, and when it is to be tried again, if it waits."""
+
+    begun: int = 0
+    due: float = 0.0  # in the broker's text, and so by the clock of all machines
+    is_suspect: bool = False  # whether it may have killed its process
+
+
+@dataclass(slots=True, eq=False)
+class _Partition:
+    """A partition that is this process's, and what is not finished of it."""
+
+    number: int
+    next: int  # the offset up to which messages were taken
+    open: dict[int, _Open] = field(default_factory=dict)
+    said: tuple[int, str] | None = None  # what the broker was told last
+
+    def state(self, is_busy: bool, is_once: bool, at: int) -> tuple[int, str]:
+        """What the broker is to note: up to where all is finished, and what is so beyond, in runs of equals."""
+        first = self.next if is_once else min(self.open, default=self.next)
+        about: dict[str, Any] = {"v": 1, "to": self.next - first}
+        if is_once:
+            about["at"] = at
+        elif self.open:
+            runs: list[list[int]] = []
+            for offset, each in sorted(self.open.items()):
+                last = runs[-1] if runs else None
+                if last and last[0] + last[1] == offset - first and last[2:] == [each.begun, ceil(each.due)]:
+                    last[1] += 1
+                else:
+                    runs.append([offset - first, 1, each.begun, ceil(each.due)])
+            about |= {"open": runs, "busy": int(is_busy)}
+        return first, json.dumps(about, separators=(",", ":"))
+
+
+def _restored(number: int, first: int, text: str | None, attempts: int) -> _Partition:
+    """A partition as the process before has left it, or as it was when that has died."""
+    made = _Partition(number, first)
+    try:
+        about = json.loads(text or "")
+        runs = [(int(at), int(size), int(begun), int(due)) for at, size, begun, due in about.get("open", [])]
+        made.next = first + int(about["to"])
+        is_busy = bool(about.get("busy"))
+    except (ValueError, KeyError, TypeError, AttributeError):  # somebody else's, or none
+        return made
+    for at, size, begun, due in runs:
+        for offset in range(first + at, min(first + at + size, made.next)):
+            is_suspect = is_busy and not begun
+            # It may have been begun with, and is tried once more, whatever the number of attempts.
+            made.open[offset] = _Open(min(1, attempts - 1) if is_suspect else begun, due, is_suspect)
+    return made
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A message that was taken."""
+
+    partition: _Partition
+    offset: int
+    event: str
+    body: bytes
+    state: _Open
+
+
+class KafkaEngine(Engine):
+    """A producer, and a consumer."""
+
+    _producer: Any = None
+    _consumer: Any = None
+    _threads: ThreadPoolExecutor | None = None
+
+    async def connect(self) -> None:
+        """Connect, and make the topics if there are none."""
+        plan = self.plan
+        self._loop = asyncio.get_running_loop()
+        self._topic = re.sub(r"[^A-Za-z0-9._-]", lambda found: f"_{ord(found[0]):x}", plan.prefix)
+        self._dead = f"{self._topic}-dead"
+        self._read_options()
+        self._is_closing = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._threads = ThreadPoolExecutor(4, "cyevents kafka")
+        self._polling: asyncio.Future[Any] | None = None
+        self._answers: deque[tuple[asyncio.Future[Any], Any]] = deque()
+        self._mine: dict[int, _Partition] = {}
+        self._queue: deque[_Entry] = deque()  # messages that are to be handed on
+        self._current: _Entry | None = None
+        self._later: list[tuple[float, int, _Entry]] = []  # those that wait to be tried again
+        self._numbers = count()
+        self._changed = asyncio.Event()  # whether there may be something to hand on
+        self._moved = asyncio.Event()  # whether there may be room for more, or the current one is done
+        self._unsaid = asyncio.Event()  # whether the broker is to be told something
+        self._waiting: list[asyncio.Future[None]] = []  # for the broker having been told
+        self._seen: OrderedDict[bytes, tuple[float, int, int]] = OrderedDict()
+        admin = self._make(AdminClient, {"allow.auto.create.topics": False})
+        while True:
+            try:
+                await self._call(self._make_topics, admin)
+                break
+            except KafkaException as error:
+                told = error.args[0]
+                admin.poll(0)  # has the client say what it has to
+                # The client says for long only that it cannot connect, and before that, in its log, why.
+                self.trouble = self.trouble if told.code() in _VAGUE and self.trouble is not None else error
+                _logger.debug("connecting to %s: %s", self.place, told)
+                if self._is_locked_out or told.code() in _FINAL:
+                    raise ConnectionError(_said(self.trouble)) from error
+                await asyncio.sleep(0.1)
+        self.trouble = None
+        self._make_producer()
+
+    def _read_options(self) -> None:
+        options = dict(self.options)
+        address = urlsplit(self.address)
+        user, _, password = address.netloc.rpartition("@")[0].partition(":")
+        user = options.pop("username", unquote(user))
+        password = options.pop("password", unquote(password))
+        self._partitions = options.pop("partitions", 8)
+        self._order_by = options.pop("order_by", "emitter")
+        if self._order_by not in ("emitter", "event", None):
+            raise ValueError(f'order_by must be "emitter", "event" or None, not {self._order_by!r}')
+        self._is_locked_out = False
+        safety = ("SASL_" if user else "") + ("SSL" if address.scheme == "kafkas" else "PLAINTEXT")
+        common = {
+            "bootstrap.servers": address.netloc.rpartition("@")[2],
+            "client.id": "cyevents",
+            "security.protocol": safety,
+            "error_cb": self._note,
+            "logger": _quiet,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,
+            "topic.metadata.refresh.interval.ms": 60_000,
+        }
+        if user:
+            common |= {"sasl.mechanism": "PLAIN", "sasl.username": user, "sasl.password": password}
+        self._common = common
+        self._given = {name.replace("_", "."): value for name, value in options.items()}
+
+    def _note(self, error: KafkaError) -> None:
+        """What the client has to say, in one of its threads."""
+        _logger.debug("Kafka: %s", error)
+        if error.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
+            self._is_locked_out = True
+        if error.code() not in _VAGUE:
+            self.trouble = KafkaException(error)
+
+    def _make(self, kind: Any, settings: Mapping[str, Any]) -> Any:
+        """One of the client's objects. Each leaves alone those options that are meant for the others."""
+        try:
+            return kind({**self._common, **settings, **self._given})
+        except KafkaException as error:  # which names the option
+            raise ValueError(f"the client of Kafka does not take its options: {_said(error)}") from error
+
+    async def _call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """What a function returns, in a thread."""
+        assert self._threads is not None
+        return await self._loop.run_in_executor(self._threads, partial(function, *args))
+
+    def _make_topics(self, admin: Any) -> None:
+        """See that the topics are there."""
+        keep = {"retention.ms": str(round(self.plan.keep * 1000))}
+        for name in (self._topic, self._dead):
+            error = admin.list_topics(name, timeout=_CALL / 4).topics[name].error
+            if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                try:
+                    made = admin.create_topics([NewTopic(name, self._partitions, config=keep)], request_timeout=_CALL)
+                    made[name].result()
+                except KafkaException as refusal:
+                    if refusal.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was faster
+                        raise
+            elif error is not None:
+                raise KafkaException(error)
+
+    # Publishing
+
+    def _make_producer(self) -> None:
+        settings = {
+            "enable.idempotence": True,
+            "message.timeout.ms": 0,  # how long is for the bridge to say
+            "message.max.bytes": 1_000_000_000,  # and this for the broker
+            "linger.ms": 0,
+            "partitioner": "murmur2_random",  # as other clients'
+        }
+        if not self.plan.at_least_once and self._given.get("enable.idempotence", True) in (False, "false"):
+            settings["retries"] = 0  # or it could be published twice
+        before, self._producer = self._producer, self._make(Producer, settings)
+        if before is not None:
+            before.purge()
+        threading.Thread(target=self._serve, args=(self._producer,), name="cyevents kafka", daemon=True).start()
+
+    def _serve(self, producer: Any) -> None:
+        """Have a producer say what became of messages, until it is another's turn."""
+        while producer is self._producer or len(producer):
+            producer.poll(_POLL)
+            if self._answers:
+                with suppress(RuntimeError):  # the loop is closed
+                    self._loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        while self._answers:
+            answer, error = self._answers.popleft()
+            if not answer.done():
+                answer.set_result(error)
+
+    async def _send(self, topic: str, key: str | None, body: bytes, headers: dict[str, bytes]) -> KafkaError | None:
+        """Send a record; the error with which it was given up."""
+        answer: asyncio.Future[KafkaError | None] = self._loop.create_future()
+
+        def told(error: KafkaError | None, _: Any) -> None:
+            self._answers.append((answer, error))
+
+        try:
+            self._producer.produce(topic, body, key=key, headers=headers, on_delivery=told)
+        except BufferError:
+            raise Unavailable("too much waits for the broker") from None
+        except KafkaException as error:
+            return error.args[0]  # type: ignore[no-any-return]
+        return await answer
+
+    async def publish(self, event: str, body: bytes, identity: str, is_confirmed: bool) -> None:
+        """Publish a message."""
+        name = event.encode(errors="backslashreplace")
+        producer = self._producer
+        keys = {"emitter": identity.rpartition("-")[0], "event": name, None: None}
+        error = await self._send(self._topic, keys[self._order_by], body, {"event": name, "id": identity.encode()})
+        if error is None:
+            return
+        if error.code() in _NO_TOPIC:  # it was deleted
+            with suppress(KafkaException):
+                await self._call(self._make_topics, self._make(AdminClient, {"allow.auto.create.topics": False}))
+            raise Unavailable(str(error))
+        is_broken = error.fatal() or error.code() == KafkaError._FATAL  # nothing more comes through this producer
+        if is_broken and producer is self._producer:
+            self._make_producer()
+        if is_broken or error.retriable() or error.code() in _LOST:
+            if not self.plan.at_least_once:  # a second time could be once too often
+                raise Refused(f"it is not known whether the broker has it: {error}")
+            raise Unavailable(str(error))
+        raise Refused(str(error))
+
+    # Receiving
+
+    async def listen(self, receive: Callable[[Arrival], Awaitable[None]]) -> None:
+        """Receive messages from now on."""
+        plan = self.plan
+        once = "" if plan.at_least_once else "-once"
+        session = max(1, round(plan.ack_wait * 1000))
+        settings = {
+            "group.id": f"{plan.prefix}-{plan.group}{once}" if plan.group is not None else "cyevents",
+            "session.timeout.ms": session,
+            "max.poll.interval.ms": max(300_000, session),
+            "heartbeat.interval.ms": max(1, min(3000, session // 4)),
+            "partition.assignment.strategy": "cooperative-sticky",
+            "auto.offset.reset": "earliest",  # where what was to come next is kept no more
+            "queued.min.messages": 1000,
+            "fetch.error.backoff.ms": 50,
+        }
+        own = {"enable.auto.commit": False, "enable.auto.offset.store": False}
+        self._given = {**self._given, **own}
+        self._consumer = self._make(Consumer, settings)
+        while True:
+            try:
+                await self._call(self._begin)
+                break
+            except KafkaException as error:
+                _logger.debug("listening at %s: %s", self.place, _said(error))
+                if error.args[0].code() in _FINAL:
+                    raise ConnectionError(_said(error)) from error
+                await asyncio.sleep(0.1)
+        self._start(self._fetch_all())
+        self._start(self._hand_on_all(receive))
+        if plan.group is not None:
+            self._start(self._tell_all())
+
+    def _start(self, coroutine: Any) -> None:
+        task = asyncio.create_task(coroutine)
+        task.add_done_callback(_tell_of_end)
+        self._tasks.append(task)
+
+    def _begin(self) -> None:
+        """Note where the partitions end now, and be given messages from there on: as the group, or by itself."""
+        consumer, plan = self._consumer, self.plan
+        known = consumer.list_topics(self._topic, timeout=_CALL).topics[self._topic]
+        places = [TopicPartition(self._topic, number) for number in known.partitions]
+        if not places:
+            raise KafkaException(known.error or KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        if plan.group is not None:
+            found = consumer.committed(places, timeout=_CALL)
+            if plan.at_least_once:  # one more partition of a known group is read from its beginning
+                places = [] if any(place.offset >= 0 for place in found) else found
+            else:
+                places = [place for place in found if place.offset < 0 or not _is_alive(place.metadata)]
+        ends = [
+            _Partition(place.partition, consumer.get_watermark_offsets(place, timeout=_CALL)[1]) for place in places
+        ]
+        if plan.group is None:
+            self._mine = {each.number: each for each in ends}
+            consumer.assign([TopicPartition(self._topic, each.number, each.next) for each in ends])
+            return
+        if ends:
+            try:
+                self._commit({each.number: self._state(each, _now()) for each in ends})
+            except KafkaException as error:  # those in the group have done so
+                if error.args[0].code() not in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION):
+                    raise
+        consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+
+    async def _fetch_all(self) -> None:
+        """Take messages from the client, and have it keep in touch with the group, until the end."""
+        asked = monotonic()
+        while not self._is_closing:
+            self._moved.clear()
+            has_room = len(self._queue) < self.plan.batch // 2 and len(self._later) < _FAILED
+            if not has_room and (left := asked + _IDLE - monotonic()) > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._moved.wait()
+                continue
+            asked = monotonic()
+            self._polling = asyncio.ensure_future(self._call(self._poll, has_room))
+            try:
+                messages = await asyncio.shield(self._polling)
+            except KafkaException as error:
+                _logger.debug("fetching from %s: %s", self.place, _said(error))
+                await asyncio.sleep(0.2)
+                continue
+            entries = [entry for message in messages if (entry := self._taken(message)) is not None]
+            if entries:
+                if self.plan.group is not None:
+                    await self._told()
+                self._queue.extend(
+                    entry for entry in entries if self._mine.get(entry.partition.number) is entry.partition
+                )
+                self._changed.set()
+
+    _is_paused = False
+
+    def _poll(self, has_room: bool) -> list[Any]:
+        """What the client has, in a thread."""
+        consumer = self._consumer
+        if not has_room:
+            consumer.pause(consumer.assignment())
+        elif self._is_paused:
+            consumer.resume(consumer.assignment())
+        self._is_paused = not has_room
+        message = consumer.poll(_POLL)
+        if message is None:
+            return []
+        return [message, *consumer.consume(self.plan.batch - 1, 0)]
+
+    def _taken(self, message: Any) -> _Entry | None:
+        """A message that is to be handed on, and not later."""
+        error = message.error()
+        if error is not None:
+            _logger.log(logging.ERROR if error.code() in _FINAL else logging.DEBUG, "Kafka: %s", error)
+            return None
+        number, offset = message.partition(), message.offset()
+        partition = self._mine.get(number)
+        if partition is None:
+            return None
+        is_new = offset >= partition.next
+        partition.next = max(partition.next, offset + 1)
+        if not is_new and offset not in partition.open:  # it was finished before those before it
+            return None
+        headers = dict(message.headers() or ())
+        if self._is_known(headers.get("id"), number, offset):
+            partition.open.pop(offset, None)
+            self._unsaid.set()
+            return None
+        state = partition.open.setdefault(offset, _Open())
+        event = (headers.get("event") or b"").decode(errors="replace")
+        entry = _Entry(partition, offset, event, message.value() or b"", state)
+        if state.begun or state.is_suspect:
+            self._wait(entry, state.due - time())
+            return None
+        return entry
+
+    def _is_known(self, identity: bytes | None, number: int, offset: int) -> bool:
+        """Whether a message of this id has come already; remember it."""
+        if identity is None:
+            return False
+        now = monotonic()
+        while self._seen and (len(self._seen) > _SEEN or next(iter(self._seen.values()))[0] < now):
+            self._seen.popitem(last=False)
+        _, *place = self._seen.setdefault(identity, (now + self.plan.window, number, offset))
+        return place != [number, offset]
+
+    def _wait(self, entry: _Entry, delay: float) -> None:
+        """Have an entry tried again."""
+        entry.state.due = time() + delay
+        heappush(self._later, (monotonic() + delay, next(self._numbers), entry))
+        self._changed.set()
+
+    async def _hand_on_all(self, receive: Callable[[Arrival], Awaitable[None]]) -> None:
+        """Hand on messages one after the other, until the end."""
+        while not self._is_closing:
+            self._changed.clear()
+            if self._later and self._later[0][0] <= monotonic():
+                entry = heappop(self._later)[2]
+                entry.state.begun += 1
+                if self.plan.group is not None:
+                    await self._told()
+            elif self._queue:
+                entry = self._queue.popleft()
+                entry.state.begun += 1
+            else:
+                self._moved.set()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0, self._later[0][0] - monotonic()) if self._later else None):
+                        await self._changed.wait()
+                continue
+            if self._mine.get(entry.partition.number) is not entry.partition:
+                continue
+            self._current = entry
+            try:
+                await receive(_Taken(self, entry))
+            finally:
+                self._current = None
+                self._moved.set()
+
+    # What the broker is told
+
+    async def _told(self) -> None:
+        """Return when the broker knows how things stand now."""
+        waiter = self._loop.create_future()
+        self._waiting.append(waiter)
+        self._unsaid.set()
+        await waiter
+
+    async def _tell_all(self) -> None:
+        """Tell the broker what is finished, until the end."""
+        at = _now()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if self.plan.at_least_once else _ALIVE):
+                    await self._unsaid.wait()
+            if not self._waiting and self.plan.at_least_once:
+                await asyncio.sleep(_GATHER)
+            self._unsaid.clear()
+            waiting, self._waiting = self._waiting, []
+            at = max(at, _now() // int(_ALIVE) * int(_ALIVE))
+            states = {each: state for each in self._mine.values() if (state := self._state(each, at)) != each.said}
+            try:
+                if states:
+                    await self._call(self._commit, {each.number: state for each, state in states.items()})
+            except KafkaException as error:  # a member that joins, or a broker that is away
+                _logger.debug("committing at %s: %s", self.place, _said(error))
+                self._waiting = waiting + self._waiting
+                self._unsaid.set()
+                await asyncio.sleep(_GATHER)
+                continue
+            for each, state in states.items():
+                each.said = state
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _state(self, partition: _Partition, at: int) -> tuple[int, str]:
+        waiting = {id(entry.state) for *_, entry in self._later}
+        is_busy = any(id(each) not in waiting for each in partition.open.values())
+        return partition.state(is_busy, not self.plan.at_least_once, at)
+
+    def _commit(self, states: dict[int, tuple[int, str]]) -> None:
+        places = [TopicPartition(self._topic, number, *state) for number, state in states.items()]
+        for place in self._consumer.commit(offsets=places, asynchronous=False):
+            if place.error is not None:
+                raise KafkaException(place.error)
+
+    # Partitions that come and go; in the thread that asks the client for messages
+
+    def _assigned(self, consumer: Any, places: list[Any]) -> None:
+        """Partitions are this process's now."""
+        once = not self.plan.at_least_once
+        while places:
+            try:
+                found = consumer.committed(places, timeout=_CALL)
+                if failed := [place.error for place in found if place.error is not None]:
+                    raise KafkaException(failed[0])
+                break
+            except KafkaException as error:
+                _logger.debug("being given partitions at %s: %s", self.place, _said(error))
+                if self._is_closing:
+                    return
+        else:
+            return
+        partitions, starts = [], []
+        for place in found:
+            start = place.offset
+            if start < 0 or (once and not _is_alive(place.metadata)):
+                start = OFFSET_END if once else OFFSET_BEGINNING
+                partitions.append(_Partition(place.partition, 0))
+            else:
+                partitions.append(_restored(place.partition, start, place.metadata, self.plan.attempts))
+            starts.append(TopicPartition(self._topic, place.partition, start))
+        self._loop.call_soon_threadsafe(self._mine.update, {each.number: each for each in partitions})
+        consumer.incremental_assign(starts)
+        self._is_paused = True  # so that all are resumed
+
+    def _revoked(self, consumer: Any, places: list[Any]) -> None:
+        """Partitions are to be another process's: as soon as no message of theirs is dealt with here."""
+        giving = asyncio.run_coroutine_threadsafe(self._give_up([place.partition for place in places]), self._loop)
+        states = giving.result(_ANSWER + _CALL)
+        if states:
+            try:
+                self._commit(states)
+            except KafkaException as error:
+                _logger.debug("giving up partitions at %s: %s", self.place, _said(error))
+
+    def _lost(self, consumer: Any, places: list[Any]) -> None:
+        """Partitions have been given to another process: what is finished of them is not to be said any more."""
+        self._loop.call_soon_threadsafe(self._forget, [place.partition for place in places])
+
+    async def _give_up(self, numbers: list[int]) -> dict[int, tuple[int, str]]:
+        """Begin with no more messages of some partitions; what the broker is to know of them."""
+        partitions = [self._mine[number] for number in numbers if number in self._mine]
+        left = {id(entry.state): entry for entry in self._queue if entry.partition in partitions}
+        self._queue = deque(entry for entry in self._queue if id(entry.state) not in left)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER):
+                while self._current is not None and self._current.partition in partitions:
+                    self._moved.clear()
+                    await self._moved.wait()
+        states = {}
+        for each in partitions:
+            if not self.plan.at_least_once:  # what was not begun with, others may have
+                each.next = min([offset for offset, state in each.open.items() if not state.begun], default=each.next)
+            is_busy = self._current is not None and self._current.partition is each
+            states[each.number] = each.state(is_busy, not self.plan.at_least_once, _now())
+        self._forget(numbers)
+        return states
+
+    def _forget(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self._mine.pop(number, None)
+        self._queue = deque(entry for entry in self._queue if entry.partition.number in self._mine)
+        self._later = [each for each in self._later if each[2].partition.number in self._mine]
+        heapify(self._later)
+        self._moved.set()
+
+    # What becomes of a message
+
+    def finish(self, entry: _Entry) -> None:
+        """It is not to be delivered again."""
+        entry.partition.open.pop(entry.offset, None)
+        self._unsaid.set()
+
+    def deliver_later(self, entry: _Entry, delay: float) -> None:
+        """It is to be delivered again, after some seconds."""
+        if not self.plan.at_least_once:
+            self.finish(entry)
+        elif self._mine.get(entry.partition.number) is entry.partition:
+            self._wait(entry, delay)
+            self._unsaid.set()
+
+    async def bury(self, entry: _Entry, about: Mapping[str, str]) -> None:
+        """Put it among the dead letters."""
+        headers = {"event": entry.event.encode(), **{name.lower(): value.encode() for name, value in about.items()}}
+        try:
+            error = await self._send(self._dead, None, entry.body, headers)
+        except Unavailable as unavailable:
+            self.deliver_later(entry, 1.0)
+            _logger.debug("a dead letter: %s", unavailable)
+            return
+        if error is not None:
+            _logger.error("%s does not take a dead letter: %s", self.place, error)
+            if error.retriable() or error.code() in (*_LOST, *_NO_TOPIC):
+                self.deliver_later(entry, 1.0)
+                return
+        self.finish(entry)
+
+    async def close(self) -> None:
+        """Receive no more, say what is finished, leave the group, and disconnect."""
+        if self._threads is None:
+            return
+        self._is_closing = True
+        try:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._polling is not None:
+                await asyncio.gather(self._polling, return_exceptions=True)
+            consumer, self._consumer = self._consumer, None
+            if consumer is not None:
+                if self.plan.group is not None and self._mine:
+                    states = await self._give_up(list(self._mine))
+                    self._consumer = consumer
+                    with suppress(KafkaException):
+                        await self._call(self._commit, states)
+                await self._call(consumer.close)
+            producer, self._producer = self._producer, None
+            if producer is not None:
+                producer.purge()
+                await self._call(producer.flush, 1.0)
+        finally:
+            self._threads.shutdown(wait=False)
+            self._threads = self._consumer = self._producer = None
+
+
+class _Quiet:
+    """The client's log, which says each second that the broker is away."""
+
+    def log(self, level: int, text: str, *args: Any) -> None:
+        _logger.debug(text, *args)
+
+
+_quiet = _Quiet()
+_LOST = (
+    KafkaError._MSG_TIMED_OUT,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._PURGE_INFLIGHT,
+    KafkaError._PURGE_QUEUE,
+    KafkaError.REQUEST_TIMED_OUT,
+)
+_VAGUE = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT)
+_FINAL = (
+    KafkaError._AUTHENTICATION,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_EXCEPTION,
+    KafkaError.INVALID_REPLICATION_FACTOR,
+    KafkaError.POLICY_VIOLATION,
+)
+
+
+def _said(error: Exception | None) -> str:
+    """What an exception of the client says, which holds an error of its own."""
+    told = error.args[0] if error is not None and error.args else error
+    return f"{told.name()}: {told.str()}" if isinstance(told, KafkaError) else str(told)
+
+
+def _now() -> int:
+    return int(time())
+
+
+def _is_alive(text: str | None) -> bool:
+    """Whether a group that gets messages at most once was there a moment ago."""
+    try:
+        return bool(json.loads(text or "")["at"] > time() - _AWAY)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _tell_of_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _logger.critical("the bridge receives no more", exc_info=task.exception())
+
+
+class _Taken(Arrival):
+    """A message of a partition."""
+
+    def __init__(self, engine: KafkaEngine, entry: _Entry) -> None:
+        self._engine = engine
+        self._entry = entry
+        self.body = entry.body
+        self.attempt = entry.state.begun
+
+    async def done(self) -> None:
+        self._engine.finish(self._entry)
+
+    async def retry(self, delay: float) -> None:
+        self._engine.deliver_later(self._entry, delay)
+
+    async def bury(self, about: Mapping[str, str]) -> None:
+        await self._engine.bury(self._entry, about)
