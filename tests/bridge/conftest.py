@@ -32,6 +32,7 @@ class Server:
     """A broker that can be killed, and started again with what it has kept."""
 
     options = {}  # what a bridge to it is given here
+    ack_wait = 0.5  # the shortest that it can tell a process's death by
 
     def __init__(self, folder):
         self.port = free_port()
@@ -148,7 +149,13 @@ class Kafka(Server):
     scheme = "kafka"
     module = "confluent_kafka"
     program = "python"
-    options = {"fetch_wait_max_ms": 10, "ack_wait": 1.1}
+    ack_wait = 1.4  # a group that changes waits for a second less
+    options = {
+        "ack_wait": ack_wait,
+        "heartbeat_interval_ms": 100,
+        "statistics_interval_ms": 50,  # has the client look oftener than each second whether that is due
+        "fetch_wait_max_ms": 10,
+    }
 
     def __init__(self, folder):
         script = str(Path(__file__).with_name("kafka_server.py"))

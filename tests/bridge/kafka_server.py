@@ -1,6 +1,7 @@
 """A broker that speaks Kafka's protocol on the loopback: librdkafka's own, made to test its client.
 
-What it is to do is said on its standard input: a line is a function of `rdkafka_mock.h` and its arguments after the cluster, as `rd_kafka_mock_broker_set_down 1`.
+What it is to do is said on its standard input: a line is a function of `rdkafka_mock.h` and its arguments after the
+cluster, as `rd_kafka_mock_broker_set_down 1`.
 """
 
 import ctypes

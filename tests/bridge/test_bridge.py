@@ -106,7 +106,7 @@ def test_one_process_of_a_group_gets_it(process, run, delivery):
             assert sorted(sender for worker in workers for sender in worker.senders) == list(range(60))
             for worker in workers:
                 assert worker.senders == sorted(worker.senders)
-            workers[0].ns.emit("order.placed", "own")
+            workers[0].ns.event("order.placed").emit("own")
             await until(lambda: "own" in shop.senders)
             await asyncio.sleep(0.1)
             assert [worker.senders.count("own") for worker in workers] == [1, 0, 0]
@@ -327,11 +327,11 @@ def test_hostile_messages_go_to_the_dead_letters_and_nothing_else_happens(proces
     assert len([record for record in caplog.records if "dead letters" in record.message]) == 5
 
 
-def test_a_slow_handler_is_not_given_its_message_again(process, run):
+def test_a_slow_handler_is_not_given_its_message_again(process, broker, run):
     """Nor is it given to another process of the group, which has nothing to do."""
 
     async def main():
-        one, two, three = process(), process(group="g", ack_wait=0.6), process(group="g", ack_wait=0.6)
+        one, two, three = process(), *(process(group="g", ack_wait=broker.ack_wait) for _ in range(2))
 
         async def slow(sender):
             await asyncio.sleep(1.5)
@@ -358,7 +358,7 @@ def test_what_a_killed_process_had_goes_to_another_one(broker, process, run, tmp
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent("""
-            import sys, time
+            import json, sys, time
             from cyevents import Namespace
             from cyevents.bridge import Bridge
 
@@ -369,7 +369,7 @@ def test_what_a_killed_process_had_goes_to_another_one(broker, process, run, tmp
                 print(sender, flush=True)
                 time.sleep(60)
 
-            options = {"delivery": "at_least_once", "group": "g", "ack_wait": 0.5}
+            options = {"delivery": "at_least_once", "group": "g", **json.loads(sys.argv[3])}
             with Bridge(shop, sys.argv[1], ["order.*"], prefix=sys.argv[2], **options):
                 print("ready", flush=True)
                 sys.stdin.read()
@@ -378,8 +378,9 @@ def test_what_a_killed_process_had_goes_to_another_one(broker, process, run, tmp
     )
 
     async def main():
-        one, two = process(), process(group="g", ack_wait=0.5)
-        command = [sys.executable, str(program), broker.address, one.prefix]
+        one, two = process(), process(group="g", ack_wait=broker.ack_wait)
+        options = {**broker.options, "ack_wait": broker.ack_wait}
+        command = [sys.executable, str(program), broker.address, one.prefix, json.dumps(options)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
             async with one.bridge:
                 assert await asyncio.to_thread(worker.stdout.readline) == "ready\n"
@@ -469,7 +470,7 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent("""
-            import logging, os, sys, time
+            import json, logging, os, sys, time
             from cyevents import Namespace
             from cyevents.bridge import Bridge
 
@@ -483,7 +484,7 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
                     os._exit(7)
                 os.write(notes, bytes([sender]))
 
-            options = {"delivery": "at_least_once", "group": "g", "ack_wait": 0.5, "backoff": (0.01,)}
+            options = {"delivery": "at_least_once", "group": "g", "backoff": (0.01,), **json.loads(sys.argv[4])}
             with Bridge(shop, sys.argv[1], ["order.*"], prefix=sys.argv[2], **options) as bridge:
                 end = time.monotonic() + 20
                 while time.monotonic() < end and bridge.stats.dead < 2:
@@ -496,7 +497,7 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
     )
 
     async def publish():
-        one, two = process(), process(group="g", ack_wait=0.5)
+        one, two = process(), process(group="g", ack_wait=broker.ack_wait)
         async with one.bridge:
             async with two.bridge:
                 pass  # the group is known from now on
@@ -504,7 +505,8 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
                 await one.ns.event("order.placed").emit_async(sender)
         return one.bridge._engine.plan.prefix
 
-    command = [sys.executable, str(program), broker.address, run(publish()), str(tmp_path / "notes")]
+    options = json.dumps({**broker.options, "ack_wait": broker.ack_wait})
+    command = [sys.executable, str(program), broker.address, run(publish()), str(tmp_path / "notes"), options]
     environment = {**os.environ, "CYEVENTS_PURE_PYTHON": "1" if backend == "python" else "0"}
     # It is tried as often as it may be, a delivery to who has just gone included; then it is given up.
     codes = []

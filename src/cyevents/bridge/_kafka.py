@@ -57,7 +57,8 @@ _IDLE = 1.0  # seconds after which a busy process has the client fetch nothing m
 _GATHER = 0.05  # seconds for which finished messages are gathered before the broker is told
 _ALIVE = 2.0  # seconds after which a group that gets messages at most once says that it is there
 _AWAY = 30.0  # seconds after which it is not, if it has not said so
-_FAILED = 100  # messages that wait to be tried again, with which no more are taken: the text has 4,096 bytes at most
+_FAILED = 50  # messages that wait to be tried again, with which no more are taken: all must go into the text
+_TEXT = 4000  # characters of that; a broker takes 4,096, unless its `offset.metadata.max.bytes` says something else
 _SEEN = 100_000  # ids that are remembered
 _ANSWER = 240.0  # seconds for which a partition is kept that is to be given up, until its message is dealt with
 _NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
@@ -96,7 +97,8 @@ class _Partition:
                 else:
                     runs.append([offset - first, 1, each.begun, ceil(each.due)])
             about |= {"open": runs, "busy": int(is_busy)}
-        return first, json.dumps(about, separators=(",", ":"))
+        text = json.dumps(about, separators=(",", ":"))
+        return first, text if len(text) <= _TEXT else ""  # then all from the first on comes again, as if new
 
 
 def _restored(number: int, first: int, text: str | None, attempts: int) -> _Partition:
@@ -436,7 +438,7 @@ class KafkaEngine(Engine):
         event = (headers.get("event") or b"").decode(errors="replace")
         entry = _Entry(partition, offset, event, message.value() or b"", state)
         if state.begun or state.is_suspect:
-            self._wait(entry, state.due - time())
+            self._wait(entry, max(0.0, state.due - time()))
             return None
         return entry
 
@@ -509,10 +511,11 @@ class KafkaEngine(Engine):
                 if states:
                     await self._call(self._commit, {each.number: state for each, state in states.items()})
             except KafkaException as error:  # a member that joins, or a broker that is away
-                _logger.debug("committing at %s: %s", self.place, _said(error))
+                is_final = error.args[0].code() in _FINAL
+                _logger.log(logging.ERROR if is_final else logging.DEBUG, "at %s: %s", self.place, _said(error))
                 self._waiting = waiting + self._waiting
                 self._unsaid.set()
-                await asyncio.sleep(_GATHER)
+                await asyncio.sleep(1.0 if is_final else _GATHER)
                 continue
             for each, state in states.items():
                 each.said = state
@@ -687,6 +690,8 @@ _FINAL = (
     KafkaError.TOPIC_EXCEPTION,
     KafkaError.INVALID_REPLICATION_FACTOR,
     KafkaError.POLICY_VIOLATION,
+    KafkaError.OFFSET_METADATA_TOO_LARGE,
+    KafkaError.INVALID_SESSION_TIMEOUT,
 )
 
 
