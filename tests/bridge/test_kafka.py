@@ -1,0 +1,581 @@
+"""What is Kafka's own in the bridge: partitions, what a group is known to have done, and what brokers answer."""
+
+import asyncio
+import contextlib
+import importlib
+import json
+import logging
+import time
+import uuid
+
+import pytest
+
+pytest.importorskip("confluent_kafka")
+pytest.importorskip("msgspec")
+
+PRODUCE, COMMIT = 0, 8  # as requests are numbered in the protocol
+
+
+async def until(holds, seconds=20):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it does not come"
+        await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def prefix(kafka_server):
+    prefix = f"t{uuid.uuid4().hex}"
+    kafka_server.prepare(prefix)
+    return prefix
+
+
+@pytest.fixture
+def process(api, kafka_server, prefix):
+    return lambda **options: Process(api, kafka_server, prefix, **options)
+
+
+@pytest.fixture
+def quiet(caplog):
+    with caplog.at_level(logging.CRITICAL, "cyevents.bridge"):
+        yield
+
+
+class Process:
+    """A namespace that notes what it gets, and a bridge."""
+
+    def __init__(self, api, server, prefix, **options):
+        self.got = []
+        self.ns = api.Namespace()
+        self.ns.event("x").connect(self.note, weak=False)
+        self.address = server.address
+        options = {"delivery": "at_least_once", "backoff": (0.02, 0.02), **server.options, **options}
+        self.bridge = importlib.import_module("cyevents.bridge").Bridge(
+            self.ns, server.address, ["x"], prefix=prefix, **options
+        )
+
+    def note(self, sender):
+        self.got.append(sender)
+
+    @contextlib.asynccontextmanager
+    async def dying(self):
+        """Entered, and then gone without a word, as if killed; but it leaves the group, so that nobody need wait."""
+        async with self.bridge:
+            try:
+                yield self
+            finally:
+                self.bridge._engine._commit = lambda states: None
+
+
+def said(server, group, prefix):
+    """What the broker was told of a group: by partition, up to where all is finished, and the text beside that."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": server.place, "group.id": f"{prefix}-{group}"})
+    found = consumer.committed([TopicPartition(prefix, number) for number in range(4)], timeout=20)
+    consumer.close()
+    return {place.partition: (place.offset, json.loads(place.metadata)) for place in found}
+
+
+# Partitions
+
+
+@pytest.mark.parametrize(
+    ("order_by", "expected"), [("emitter", [1, 1]), ("event", [1, 0]), (None, [4, 4])], ids=["emitter", "event", "none"]
+)
+def test_what_is_in_one_partition(api, kafka_server, prefix, run, order_by, expected):
+    """Of each of two emitters, and of both together: how many partitions, and how many more."""
+
+    async def main():
+        one, two = (Process(api, kafka_server, prefix, order_by=order_by) for _ in range(2))
+        three = Process(api, kafka_server, prefix)
+        places = {one.bridge: set(), two.bridge: set()}
+        async with one.bridge, two.bridge, three.bridge:
+            taken = three.bridge._engine._taken
+
+            def note(message):
+                identity = dict(message.headers())["id"].decode()
+                (who,) = [each for each in places if identity.startswith(each._id)]
+                places[who].add(message.partition())
+                return taken(message)
+
+            three.bridge._engine._taken = note
+            for each in (one, two):
+                for number in range(100):
+                    each.ns.emit("x", number)
+            await until(lambda: len(three.got) == 200)
+        first, second = places.values()
+        assert len(first) == len(second) == expected[0]
+        if order_by == "event":
+            assert first == second
+        if order_by is not None:  # in order, therefore
+            assert [number for number in three.got if three.got.count(number) == 2][:1] == [0]
+
+    run(main())
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_processes_that_come_and_go_have_each_message_once(process, run, delivery):
+    async def main():
+        one = process(delivery=delivery, order_by=None)
+        two, three = (process(delivery=delivery, group="g") for _ in range(2))
+        sent = 0
+
+        async def emit_until(holds):
+            nonlocal sent
+            end = time.monotonic() + 20
+            while not holds() or sent % 40:
+                assert time.monotonic() < end, "it does not come"
+                one.ns.emit("x", sent)
+                sent += 1
+                await asyncio.sleep(0.002)
+            await asyncio.sleep(
+                1.1
+            )  # the client asks to be in a group once in a second, the mock waits for it no longer
+
+        def shares():
+            return [len(getattr(each.bridge._engine, "_mine", ())) for each in (two, three)]
+
+        async with one.bridge, two.bridge:
+            await emit_until(lambda: shares()[0] == 4)
+            async with three.bridge:
+                await emit_until(lambda: shares() == [2, 2])
+                await emit_until(lambda: True)
+            await emit_until(lambda: shares()[0] == 4)
+            await until(lambda: len(two.got) + len(three.got) >= sent)
+        assert sorted(two.got + three.got) == list(range(sent))
+        assert two.got and three.got
+        assert two.bridge.stats.redelivered == three.bridge.stats.redelivered == 0
+
+    run(main())
+
+
+# What a group is known to have done
+
+
+def test_others_go_on_while_one_waits_and_are_not_handled_again(process, kafka_server, prefix, run, quiet):
+    async def main():
+        one = process()
+        async with one.bridge:
+            two = process(group="g", backoff=(60.0,))
+
+            @two.ns.on("x", priority=1)
+            def fail(sender):
+                if sender == 3:
+                    raise ValueError("not yet")
+
+            async with two.bridge:
+                for number in range(10):
+                    await one.ns.emit_async("x", number)
+                await until(lambda: len(two.got) == 9)
+            assert two.got == [number for number in range(10) if number != 3]
+            ((offset, about),) = [each for each in said(kafka_server, "g", prefix).values() if each[0]]
+            ((at, size, begun, due),) = about["open"]
+            assert (offset, about["to"], about["busy"], at, size, begun) == (3, 7, 0, 0, 1, 1)
+            assert 50 < due - time.time() < 62
+            await one.ns.emit_async("x", 10)
+            three = process(group="g")
+            async with three.bridge:
+                await until(lambda: three.got)
+                await asyncio.sleep(0.1)
+            assert three.got == [10]
+
+    run(main())
+
+
+def test_attempts_are_counted_over_processes(process, kafka_server, prefix, run, quiet):
+    async def main():
+        one = process()
+        async with one.bridge, kafka_server.letters(prefix) as letters:
+            for number in range(3):
+                worker = process(group="g", backoff=(0.01, 0.01) if number == 2 else (0.2, 0.2))
+
+                @worker.ns.on("x")
+                def fail(sender):
+                    raise ValueError("never")
+
+                async with worker.bridge:
+                    if number == 0:
+                        await one.ns.emit_async("x", 1)
+                    await until(lambda: worker.bridge.stats.failed == 1)
+                    assert worker.bridge.stats.redelivered == (number > 0)
+                    if number == 2:
+                        event, _, about = await letters()
+            assert (event, about) == ("x", {"error": "ValueError: never", "attempts": "3", "group": "g"})
+
+    run(main())
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_neighbours_of_a_message_that_kills_its_process_are_not_blamed(
+    process, kafka_server, prefix, run, quiet, attempts
+):
+    async def main():
+        one = process()
+        options = {"group": "g", "backoff": (0.02,) * (attempts - 1)}
+        done = []
+        async with one.bridge, kafka_server.letters(prefix) as letters:
+            async with process(**options).bridge:
+                pass
+            for number in range(-2, 20):
+                await one.ns.emit_async("x", number)
+            for _ in range(max(2, attempts)):  # where one attempt is all, whose it was is known only after a second
+                worker = process(**options)
+                started = []
+
+                @worker.ns.on("x")
+                async def handle(sender):
+                    if sender == 0:
+                        started.append(sender)
+                        await asyncio.Event().wait()
+                    done.append(sender)
+
+                async with worker.dying():
+                    await until(lambda: started)
+            worker = process(**options)
+            worker.ns.event("x").connect(done.append, weak=False)
+            async with worker.bridge:
+                event, _, about = await letters()
+                await until(lambda: len(set(done)) == 21)
+                assert (event, about["error"]) == ("x", f"RuntimeError: not finished in {attempts} attempts")
+                await until(lambda: sum(offset for offset, _ in said(kafka_server, "g", prefix).values()) == 22)
+                assert worker.bridge.stats.dead == 1
+        assert sorted(set(done)) == [number for number in range(-2, 20) if number]
+
+    run(main())
+
+
+def test_many_that_fail_hold_up_the_rest_before_the_broker_is_told_too_much(process, kafka_server, prefix, run, quiet):
+    async def main():
+        one, two = process(), process(group="g", backoff=(0.5, 0.01))
+        failed = set()
+
+        @two.ns.on("x", priority=1)
+        def fail(sender):
+            if sender not in failed and sender % 2:
+                failed.add(sender)
+                raise ValueError("not yet")
+
+        async with one.bridge, two.bridge:
+            engine = two.bridge._engine
+            texts, commit = [], engine._commit
+
+            def note(states):
+                texts.extend(text for _, text in states.values())
+                commit(states)
+
+            engine._commit = note
+            for number in range(300):
+                one.ns.emit("x", number)
+            await until(lambda: len(failed) >= 50)
+            await asyncio.sleep(0.1)
+            assert len(two.got) < 150
+            await until(lambda: len(two.got) == 300)
+        assert max(map(len, texts)) < 4000
+        assert all(texts)
+        assert two.bridge.stats.failed == 150
+
+    run(main())
+
+
+@pytest.mark.parametrize("text", ["", "somebody's", "[]", "{}", '{"to": 1, "open": [[1]]}', '{"to": null}'])
+def test_a_group_that_others_have_told_of(process, kafka_server, prefix, run, text):
+    """As a tool does that sets a group back."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    async def main():
+        one = process(order_by="event")
+        async with one.bridge:
+            for number in range(3):
+                await one.ns.emit_async("x", number)
+            consumer = Consumer({"bootstrap.servers": kafka_server.place, "group.id": f"{prefix}-g"})
+            places = [TopicPartition(prefix, number, 1, text) for number in range(4)]
+            consumer.commit(offsets=places, asynchronous=False)
+            consumer.close()
+            two = process(group="g")
+            async with two.bridge:
+                await until(lambda: len(two.got) >= 2)
+                await asyncio.sleep(0.05)
+        assert two.got == [1, 2]
+
+    run(main())
+
+
+def test_what_is_said_of_a_partition_is_understood(api):
+    kafka = importlib.import_module("cyevents.bridge._kafka")
+    partition = kafka._Partition(0, 120)
+    partition.open = {100: kafka._Open(2, 5.5), **{offset: kafka._Open() for offset in range(110, 118)}}
+    first, text = partition.state(True, False, 0)
+    assert (first, json.loads(text)) == (
+        100,
+        {"v": 1, "to": 20, "open": [[0, 1, 2, 6], [10, 8, 0, 0]], "busy": 1},
+    )
+    again = kafka._restored(0, first, text, attempts=3)
+    assert (again.next, set(again.open)) == (120, set(partition.open))
+    assert (again.open[100].begun, again.open[100].due, again.open[100].is_suspect) == (2, 6, False)
+    assert (again.open[110].begun, again.open[110].is_suspect) == (1, True)
+    assert kafka._restored(0, first, text, attempts=1).open[110].begun == 0
+    calm = kafka._restored(0, *partition.state(False, False, 0), attempts=3)
+    assert (calm.open[110].begun, calm.open[110].is_suspect) == (0, False)
+
+
+# Twice, and at most once
+
+
+def test_a_second_message_of_an_id_is_dropped_within_the_window(process, run, monkeypatch):
+    kafka = importlib.import_module("cyevents.bridge._kafka")
+    messages = importlib.import_module("cyevents.bridge._messages")
+
+    def body(number):
+        return messages.Codec().pack(messages.Message("x", "a", "other", None, number, (), {}, {}))
+
+    async def main():
+        one, two, group = process(), process(window=0.15), process(group="g", window=60.0)
+        async with one.bridge, two.bridge, group.bridge:
+            for number in range(2):
+                await one.bridge._engine.publish("x", body(number), "other-1", True)
+            await until(lambda: two.got and group.got)
+            await asyncio.sleep(0.25)
+            await one.bridge._engine.publish("x", body(2), "other-1", True)
+            await until(lambda: len(two.got) == 2)
+            monkeypatch.setattr(kafka, "_SEEN", 10)
+            for number in range(30):
+                await one.bridge._engine.publish("x", body(number), f"other-{number + 2}", True)
+            await until(lambda: len(two.got) == 32 and len(group.got) == 31)
+            assert len(group.bridge._engine._seen) <= 11
+        assert two.got[:2] == [0, 2]
+        assert group.got[:1] == [0]
+
+    run(main())
+
+
+def test_what_kills_its_process_is_not_delivered_again_at_most_once(process, run):
+    async def main():
+        one = process(delivery="at_most_once")
+        async with one.bridge:
+            two, three = (process(delivery="at_most_once", group="g") for _ in range(2))
+            two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+            async with two.dying():
+                await one.ns.emit_async("x", 1)
+                await until(lambda: two.got)
+            async with three.bridge:
+                await one.ns.emit_async("x", 2)
+                await until(lambda: three.got)
+                await asyncio.sleep(0.1)
+        assert three.got == [2]
+
+    run(main())
+
+
+def test_what_was_not_begun_with_is_not_lost_at_most_once(process, run):
+    async def main():
+        one = process(delivery="at_most_once")
+        async with one.bridge:
+            two, three = (process(delivery="at_most_once", group="g") for _ in range(2))
+            two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+            async with two.bridge:
+                for number in range(5):
+                    await one.ns.emit_async("x", number)
+                await until(lambda: two.got)
+            async with three.bridge:
+                await until(lambda: len(three.got) == 4)
+        assert three.got == [1, 2, 3, 4]
+
+    run(main())
+
+
+def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, run, monkeypatch):
+    kafka = importlib.import_module("cyevents.bridge._kafka")
+
+    async def main():
+        one, two, three = process(), *(process(delivery="at_most_once", group="g") for _ in range(2))
+        async with one.bridge:
+            await one.ns.emit_async("x", "before")
+            async with two.bridge:
+                await one.ns.emit_async("x", "here")
+                await until(lambda: two.got)
+            await one.ns.emit_async("x", "meanwhile")
+            monkeypatch.setattr(kafka, "time", lambda: time.time() + 60)
+            async with three.bridge:
+                await one.ns.emit_async("x", "after")
+                await until(lambda: three.got)
+        assert (two.got, three.got) == (["here"], ["after"])
+
+    run(main())
+
+
+# The broker's answers
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_what_the_broker_refuses_is_dropped(process, kafka_server, run, quiet, delivery):
+    from confluent_kafka import KafkaError
+
+    bridge = importlib.import_module("cyevents.bridge")
+
+    async def main():
+        one, two = process(delivery=delivery), process(delivery=delivery)
+        async with one.bridge, two.bridge:
+            # After the last one, the client itself refuses until it has asked the broker again.
+            for error in (
+                KafkaError.MSG_SIZE_TOO_LARGE,
+                KafkaError.INVALID_RECORD,
+                KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            ):
+                await one.ns.emit_async("x", 1)
+                kafka_server.say("rd_kafka_mock_push_request_errors", PRODUCE, 1, error)
+                with pytest.raises(bridge.Dropped, match="the broker refuses it"):
+                    await one.ns.emit_async("x", "refused")
+            await until(lambda: len(two.got) == 3)
+            assert two.got == [1, 1, 1]
+
+    run(main())
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_what_the_broker_cannot_take_yet_is_published_once(process, kafka_server, run, delivery):
+    from confluent_kafka import KafkaError
+
+    async def main():
+        one, two = process(delivery=delivery), process(delivery=delivery, group="g")
+        async with one.bridge, two.bridge:
+            await one.ns.emit_async("x", 1)
+            errors = [KafkaError.NOT_ENOUGH_REPLICAS, KafkaError.NOT_LEADER_FOR_PARTITION] * 2
+            kafka_server.say("rd_kafka_mock_push_request_errors", PRODUCE, 4, *errors)
+            await one.ns.emit_async("x", 2)
+            await until(lambda: len(two.got) == 2)
+            await asyncio.sleep(0.1)
+        assert two.got == [1, 2]
+        assert one.bridge.stats.dropped == 0
+
+    run(main())
+
+
+def test_what_the_broker_cannot_be_told_it_is_told_again(process, kafka_server, prefix, run):
+    from confluent_kafka import KafkaError
+
+    async def main():
+        one, two = process(), process(group="g")
+        async with one.bridge, two.bridge:
+            await one.ns.emit_async("x", 1)
+            await until(lambda: two.got)
+            errors = [KafkaError.COORDINATOR_LOAD_IN_PROGRESS] * 3
+            kafka_server.say("rd_kafka_mock_push_request_errors", COMMIT, 3, *errors)
+            await one.ns.emit_async("x", 2)
+            await until(lambda: len(two.got) == 2)
+            await until(lambda: sum(offset for offset, _ in said(kafka_server, "g", prefix).values()) == 2)
+        assert two.got == [1, 2]
+
+    run(main())
+
+
+def test_a_producer_that_has_broken_down_is_replaced(process, run, quiet):
+    """As one does whose records the broker has forgotten. Nothing else fails so; the client's mock cannot either."""
+    from confluent_kafka import KafkaError
+
+    bridge = importlib.import_module("cyevents.bridge")
+
+    async def main():
+        kept, once, two = process(), process(delivery="at_most_once"), process()
+        async with kept.bridge, once.bridge, two.bridge:
+            for each in (kept, once):
+                engine = each.bridge._engine
+                before, send = engine._producer, engine._send
+
+                async def fail(*args, engine=engine, send=send):
+                    engine._send = send
+                    return KafkaError(KafkaError._FATAL, "out of order", fatal=True)
+
+                engine._send = fail
+                if each is once:
+                    with pytest.raises(bridge.Dropped, match="not known whether the broker has it"):
+                        await each.ns.emit_async("x", "lost")
+                    await each.ns.emit_async("x", "next")
+                else:
+                    await each.ns.emit_async("x", "kept")
+                assert engine._producer is not before
+            await until(lambda: len(two.got) == 2)
+        assert two.got == ["kept", "next"]
+
+    run(main())
+
+
+# Mistakes, and what is given
+
+
+def test_options(api, run, process):
+    bridge = importlib.import_module("cyevents.bridge")
+    kafka = importlib.import_module("cyevents.bridge._kafka")
+
+    async def main():
+        for wrong, what in (
+            ({"no_such_thing": 1}, 'does not take its options.*"no.such.thing"'),
+            ({"session_timeout_ms": "soon"}, "session.timeout.ms"),
+            ({"order_by": "sender"}, "order_by must be"),
+        ):
+            with pytest.raises(ValueError, match=what):
+                async with process(**wrong).bridge:
+                    pass
+        for address, given, expected in (
+            ("kafka://a:1,b:2", {}, ("a:1,b:2", "PLAINTEXT", None, None)),
+            ("kafkas://a:1", {}, ("a:1", "SSL", None, None)),
+            ("kafka://ada:p%40ss@a:1,b:2", {}, ("a:1,b:2", "SASL_PLAINTEXT", "ada", "p@ss")),
+            ("kafkas://a:1", {"username": "ada", "password": "x"}, ("a:1", "SASL_SSL", "ada", "x")),
+        ):
+            engine = bridge.Bridge(api.Namespace(), address, ["x"], **given)._engine
+            engine._read_options()
+            names = ("bootstrap.servers", "security.protocol", "sasl.username", "sasl.password")
+            assert tuple(engine._common.get(name) for name in names) == expected
+            assert "p%40ss" not in engine.place
+        engine = bridge.Bridge(api.Namespace(), "kafka://a", ["x"], sasl_mechanism="SCRAM-SHA-512")._engine
+        engine._read_options()
+        assert engine._given == {"sasl.mechanism": "SCRAM-SHA-512"}
+        assert kafka.KafkaEngine is type(engine)
+
+    run(main())
+
+
+def test_why_no_broker_answers(api, kafka_server, run):
+    address = "kafka://127.0.0.1:1"
+
+    class Nobody:
+        options = {}
+
+    Nobody.address = address
+
+    async def main():
+        with pytest.raises(ConnectionError, match=f"no broker answers at {address}: .*onnect"):
+            async with Process(api, Nobody, "p", connect_timeout=0.8).bridge:
+                pass
+
+    run(main())
+
+
+# Against a broker that is none of the client's makers'
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_topics_are_made(api, tansu, run, delivery):
+    from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+    prefix = f"t{uuid.uuid4().hex}/ä"
+    topic = prefix.replace("/", "_2f").replace("ä", "_e4")
+
+    async def main():
+        options = {"delivery": delivery, "partitions": 3, "keep": 60.0, "ack_wait": 6.0}
+        one, two = (Process(api, tansu, prefix, **options) for _ in range(2))
+        group = Process(api, tansu, prefix, **options, group="g" if delivery == "at_least_once" else None)
+        async with one.bridge, two.bridge, group.bridge:
+            await one.ns.emit_async("x", 1)
+            await until(lambda: two.got and group.got)
+        assert two.got == group.got == [1]
+        async with one.bridge:  # they are there
+            pass
+
+    run(main())
+    admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{tansu.port}", "allow.auto.create.topics": False})
+    topics = admin.list_topics(timeout=20).topics
+    assert [len(topics[name].partitions) for name in (topic, f"{topic}-dead")] == [3, 3]
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    config = admin.describe_configs([resource])[resource].result(20)
+    assert config["retention.ms"].value == "60000"
