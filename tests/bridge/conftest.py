@@ -278,3 +278,11 @@ def own_redis(tmp_path):
     server = started(Redis, tmp_path)
     yield server
     server.kill()
+
+
+@pytest.fixture
+def own_kafka(tmp_path):
+    server = started(Kafka, tmp_path)
+    server.prepare("p")
+    yield server
+    server.stop()

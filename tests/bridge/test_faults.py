@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import importlib
+import importlib.util
 import threading
 
 import pytest
@@ -114,9 +115,12 @@ def test_passwords_are_not_shown(api, run):
     module = importlib.import_module("cyevents.bridge")
     pytest.importorskip("nats")
     pytest.importorskip("redis")
+    addresses = ["nats://ada:secret@127.0.0.1:1", "redis://ada:secret@127.0.0.1:1/0?password=secret"]
+    if importlib.util.find_spec("confluent_kafka") is not None:
+        addresses.append("kafka://ada:secret@127.0.0.1:1")
 
     async def main():
-        for address in ("nats://ada:secret@127.0.0.1:1", "redis://ada:secret@127.0.0.1:1/0?password=secret"):
+        for address in addresses:
             with pytest.raises(ConnectionError, match="127.0.0.1:1") as caught:
                 async with module.Bridge(api.Namespace(), address, ["x"], connect_timeout=0.2):
                     pass

@@ -134,7 +134,7 @@ def test_processes_that_come_and_go_have_each_message_once(process, run, deliver
             )  # the client asks to be in a group once in a second, the mock waits for it no longer
 
         def shares():
-            return [len(getattr(each.bridge._engine, "_mine", ())) for each in (two, three)]
+            return [len(each.bridge._engine._mine) for each in (two, three)]
 
         async with one.bridge, two.bridge:
             await emit_until(lambda: shares()[0] == 4)
@@ -405,6 +405,56 @@ def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, ru
 
 
 # The broker's answers
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+@pytest.mark.parametrize("group", [None, "g"])
+def test_a_bridge_is_left_while_the_broker_is_away(api, own_kafka, run, quiet, delivery, group):
+    """Although the client waits for the group's coordinator for as long as a process may be away: here 20 seconds."""
+
+    async def main():
+        one = Process(api, own_kafka, "p", delivery=delivery, group=group, ack_wait=20.0, flush_timeout=0.1)
+        two = Process(api, own_kafka, "p", delivery=delivery)
+        async with two.bridge:
+            await one.bridge.__aenter__()
+            await two.ns.emit_async("x", 1)
+            await until(lambda: one.got)
+            own_kafka.kill()
+            one.ns.emit("x", 2)
+            async with asyncio.timeout(15):
+                await one.bridge.__aexit__(None, None, None)
+            own_kafka.start()
+            await two.ns.emit_async("x", 3)
+            assert one.bridge.stats.dropped == 1
+
+    run(main())
+
+
+def test_a_message_that_is_kept_no_more_is_not_waited_for(process, kafka_server, prefix, run, quiet):
+    async def main():
+        one = process(order_by="event")
+        async with one.bridge:
+            two = process(group="g", backoff=(60.0,))
+
+            @two.ns.on("x")
+            def fail(sender):
+                raise ValueError("not yet")
+
+            async with two.bridge:
+                await one.ns.emit_async("x", 1)
+                await until(lambda: two.bridge.stats.failed)
+            await one.ns.emit_async("x", 2)
+            ((number, _),) = [
+                (number, about) for number, (_, about) in said(kafka_server, "g", prefix).items() if "open" in about
+            ]
+            kafka_server.say("rd_kafka_mock_partition_delete_records", prefix, number, 1)
+            three = process(group="g")
+            async with three.bridge:
+                await until(lambda: three.got)
+                await until(lambda: said(kafka_server, "g", prefix)[number][0] == 2)
+            assert three.got == [2]
+
+    run(main())
 
 
 @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])

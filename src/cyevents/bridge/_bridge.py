@@ -76,7 +76,8 @@ class Bridge(Observer):
 
     Args:
         namespace: the namespace.
-        address: where the broker is, such as `"nats://127.0.0.1:4222"` or `"redis://127.0.0.1:6379/0"`.
+        address: where the broker is, such as `"nats://127.0.0.1:4222"`, `"redis://127.0.0.1:6379/0"` or
+            `"kafka://127.0.0.1:9092"`.
         events: the names of events, and patterns of names, that are carried.
         group: one process of the group gets each message, instead of all. What a member emits, the group has had.
         delivery: `"at_most_once"`: who is there gets it. `"at_least_once"`: the broker keeps it until the handlers have
@@ -95,7 +96,7 @@ class Bridge(Observer):
         flush_timeout: seconds for which leaving waits until all is published.
         connect_timeout: seconds for which entering waits for the broker.
         **options: for the broker's own client, as NATS's `token`, `user` and `tls` (an `ssl.SSLContext`), Redis's
-            `username` and `ssl_ca_certs`, and the `password` of both.
+            `username` and `ssl_ca_certs`, Kafka's `order_by` and `ssl_ca_location`, and the `password` of all.
 
     Raises:
         TypeError: if an argument is of a wrong type, or a type cannot be registered.

@@ -19,7 +19,6 @@ import logging
 import re
 import threading
 from collections import OrderedDict, deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,7 +29,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from ._engines import Arrival, Engine, Refused, Unavailable
+from ._engines import Arrival, Engine, Plan, Refused, Unavailable
 
 try:
     from confluent_kafka import (
@@ -78,6 +77,7 @@ class _Partition:
     number: int
     next: int  # the offset up to which messages were taken
     open: dict[int, _Open] = field(default_factory=dict)
+    unread: set[int] = field(default_factory=set)  # those of them that the process before has had, and this one has not
     said: tuple[int, str] | None = None  # what the broker was told last
 
     def state(self, is_busy: bool, is_once: bool, at: int) -> tuple[int, str]:
@@ -114,6 +114,7 @@ def _restored(number: int, first: int, text: str | None, attempts: int) -> _Part
             is_suspect = is_busy and not begun
             # It may have been begun with, and is tried once more, whatever the number of attempts.
             made.open[offset] = _Open(min(1, attempts - 1) if is_suspect else begun, due, is_suspect)
+    made.unread.update(made.open)
     return made
 
 
@@ -133,7 +134,11 @@ class KafkaEngine(Engine):
 
     _producer: Any = None
     _consumer: Any = None
-    _threads: ThreadPoolExecutor | None = None
+
+    def __init__(self, address: str, plan: Plan, options: Mapping[str, Any]) -> None:
+        super().__init__(address, plan, options)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._mine: dict[int, _Partition] = {}
 
     async def connect(self) -> None:
         """Connect, and make the topics if there are none."""
@@ -142,12 +147,12 @@ class KafkaEngine(Engine):
         self._topic = re.sub(r"[^A-Za-z0-9._-]", lambda found: f"_{ord(found[0]):x}", plan.prefix)
         self._dead = f"{self._topic}-dead"
         self._read_options()
+        self.trouble = None
         self._is_closing = False
-        self._tasks: list[asyncio.Task[None]] = []
-        self._threads = ThreadPoolExecutor(4, "cyevents kafka")
+        self._tasks.clear()
         self._polling: asyncio.Future[Any] | None = None
         self._answers: deque[tuple[asyncio.Future[Any], Any]] = deque()
-        self._mine: dict[int, _Partition] = {}
+        self._mine = {}
         self._queue: deque[_Entry] = deque()  # messages that are to be handed on
         self._untold = 0  # those that will be when the broker has been told that they were taken
         self._is_told_in_vain = False
@@ -218,10 +223,20 @@ class KafkaEngine(Engine):
         except KafkaException as error:  # which names the option
             raise ValueError(f"the client of Kafka does not take its options: {_said(error)}") from error
 
-    async def _call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """What a function returns, in a thread."""
-        assert self._threads is not None
-        return await self._loop.run_in_executor(self._threads, partial(function, *args))
+    def _call(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """What a function returns, in a thread, for the end of which nobody need wait, not even the interpreter."""
+        answer: asyncio.Future[Any] = self._loop.create_future()
+
+        def work() -> None:
+            try:
+                settle = partial(answer.set_result, function(*args))
+            except Exception as error:
+                settle = partial(answer.set_exception, error)
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(lambda: None if answer.done() else settle())
+
+        threading.Thread(target=work, name="cyevents kafka", daemon=True).start()
+        return answer
 
     def _make_topics(self, admin: Any) -> None:
         """See that the topics are there."""
@@ -388,7 +403,7 @@ class KafkaEngine(Engine):
                         await self._moved.wait()
                 continue
             asked = monotonic()
-            self._polling = asyncio.ensure_future(self._call(self._poll, has_room))
+            self._polling = self._call(self._poll, has_room)
             try:
                 messages = await asyncio.shield(self._polling)
             except KafkaException as error:
@@ -435,6 +450,10 @@ class KafkaEngine(Engine):
         partition = self._mine.get(number)
         if partition is None:
             return None
+        for gone in [each for each in partition.unread if each <= offset]:
+            partition.unread.remove(gone)
+            if gone < offset:  # it is kept no more
+                del partition.open[gone]
         is_new = offset >= partition.next
         partition.next = max(partition.next, offset + 1)
         if not is_new and offset not in partition.open:  # it was finished before those before it
@@ -538,7 +557,9 @@ class KafkaEngine(Engine):
 
     def _state(self, partition: _Partition, at: int) -> tuple[int, str]:
         waiting = {id(entry.state) for *_, entry in self._later}
-        is_busy = any(id(each) not in waiting for each in partition.open.values())
+        is_busy = any(
+            id(each) not in waiting and offset not in partition.unread for offset, each in partition.open.items()
+        )
         return partition.state(is_busy, not self.plan.at_least_once, at)
 
     def _commit(self, states: dict[int, tuple[int, str]]) -> None:
@@ -578,10 +599,11 @@ class KafkaEngine(Engine):
     def _revoked(self, consumer: Any, places: list[Any]) -> None:
         """Partitions are to be another process's: as soon as no message of theirs is dealt with here."""
         giving = asyncio.run_coroutine_threadsafe(self._give_up([place.partition for place in places]), self._loop)
-        states = giving.result(_ANSWER + _CALL)
-        if states:
+        with suppress(TimeoutError):  # a handler blocks the loop
+            states = giving.result(_ANSWER + _CALL)
             try:
-                self._commit(states)
+                if states:
+                    self._commit(states)
             except KafkaException as error:
                 _logger.debug("giving up partitions at %s: %s", self.place, _said(error))
 
@@ -649,30 +671,33 @@ class KafkaEngine(Engine):
 
     async def close(self) -> None:
         """Receive no more, say what is finished, leave the group, and disconnect."""
-        if self._threads is None:
-            return
         self._is_closing = True
-        try:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            if self._polling is not None:
-                await asyncio.gather(self._polling, return_exceptions=True)
-            consumer, self._consumer = self._consumer, None
-            if consumer is not None:
-                if self.plan.group is not None and self._mine:
-                    states = await self._give_up(list(self._mine))
-                    self._consumer = consumer
-                    with suppress(KafkaException):
-                        await self._call(self._commit, states)
-                await self._call(consumer.close)
-            producer, self._producer = self._producer, None
-            if producer is not None:
-                producer.purge()
-                await self._call(producer.flush, 1.0)
-        finally:
-            self._threads.shutdown(wait=False)
-            self._threads = self._consumer = self._producer = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        consumer, producer = self._consumer, self._producer
+        if consumer is not None:
+            await self._leave(consumer)
+        self._consumer = self._producer = None
+        if producer is not None:
+            producer.purge()
+            await _ended(self._call(producer.flush, 1.0), monotonic() + _CALL)
+
+    async def _leave(self, consumer: Any) -> None:
+        """Say what is finished, and leave the group; a broker that is away is not waited for."""
+        end = monotonic() + _CALL
+        if self._polling is not None and not await _ended(self._polling, end):
+            return
+        if self.plan.group is not None and (states := await self._give_up(list(self._mine))):
+            await _ended(self._call(self._commit, states), end)
+        await _ended(self._call(consumer.close), end + 0.2)
+
+
+async def _ended(answer: asyncio.Future[Any], end: float) -> bool:
+    """Whether a call ends in time, well or not."""
+    answer.add_done_callback(lambda _: answer.cancelled() or answer.exception())  # which nobody asks for
+    await asyncio.wait({answer}, timeout=max(0.0, end - monotonic()))
+    return answer.done()
 
 
 class _Quiet:
