@@ -163,6 +163,7 @@ class KafkaEngine(Engine):
         self._moved = asyncio.Event()  # whether there may be room for more, or the current one is done
         self._unsaid = asyncio.Event()  # whether the broker is to be told something
         self._waiting: list[asyncio.Future[None]] = []  # for the broker having been told
+        self._is_waited = asyncio.Event()
         self._seen: OrderedDict[bytes, tuple[float, int, int]] = OrderedDict()
         admin = self._make(AdminClient, {"allow.auto.create.topics": False})
         while True:
@@ -520,6 +521,7 @@ class KafkaEngine(Engine):
         """Have the broker told how things stand now; done when it has been."""
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(waiter)
+        self._is_waited.set()
         self._unsaid.set()
         return waiter
 
@@ -530,9 +532,12 @@ class KafkaEngine(Engine):
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if self.plan.at_least_once else _ALIVE):
                     await self._unsaid.wait()
-            if not self._waiting and self.plan.at_least_once:
-                await asyncio.sleep(_GATHER)
+            if self.plan.at_least_once:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_GATHER):
+                        await self._is_waited.wait()
             self._unsaid.clear()
+            self._is_waited.clear()
             waiting, self._waiting = self._waiting, []
             at = max(at, _now() // int(_ALIVE) * int(_ALIVE))
             states = {each: state for each in self._mine.values() if (state := self._state(each, at)) != each.said}
@@ -546,6 +551,8 @@ class KafkaEngine(Engine):
                 self._is_told_in_vain = True
                 self._moved.set()
                 self._unsaid.set()
+                if self._waiting:
+                    self._is_waited.set()
                 await asyncio.sleep(1.0 if is_final else _GATHER)
                 continue
             self._is_told_in_vain = False
