@@ -1,11 +1,13 @@
-"""The bridge against the bare client of NATS, between two processes: `python -m benchmarks bridge`.
+"""The bridge against a broker's bare client, between two processes: `python -m benchmarks bridge [nats redis]`.
 
 Each contestant is a pair of processes that lives throughout the run: one publishes the same orders that the other gets.
 The bare client does by hand what the bridge does: it encodes and decodes, publishes as many at the same time, fetches
-as many at once, acknowledges each, and calls a function. The laps of all are interleaved, in an order that changes.
+as many at once, acknowledges each, and calls a function. FastStream runs as its documentation has it, where it is
+installed: `pip install "faststream[nats,redis]"`. The laps of all are interleaved, in an order that changes.
 """
 
 import asyncio
+import importlib.util
 import json
 import random
 import statistics
@@ -17,7 +19,7 @@ from dataclasses import dataclass, field
 from . import runs
 from .timing import EMISSIONS, Race, quiet, stopwatch
 
-MODES = {"core": "at_most_once", "JetStream": "at_least_once"}
+DELIVERIES = ["at_most_once", "at_least_once"]
 SUBJECT = "order.placed"
 ORDER = {"id": "ord-0001", "customer_email": "alice@example.com", "total": 1564, "items": [["Espresso machine", 2]]}
 IN_FLIGHT = 128  # as many messages as the bridge publishes at the same time
@@ -68,17 +70,17 @@ class Ears:
 
 
 class Bridged:
-    """A process with a bridge."""
+    """A process with a bridge, over any broker."""
 
-    def __init__(self, mode, address, ears):
+    def __init__(self, delivery, address, ears):
         from cyevents import Namespace
         from cyevents.bridge import Bridge
 
         self.event = Namespace().event(SUBJECT)
         if ears is not None:
             self.event.connect(lambda number, sent, *, order: ears.hear(number, sent, order), weak=False)
-        delivery, prefix = MODES[mode], f"bridged-{mode}"
-        self.bridge = Bridge(self.event._namespace, address, [SUBJECT], delivery=delivery, prefix=prefix, outbox=10**6)
+        options = {"delivery": delivery, "prefix": f"bridged-{delivery}", "outbox": 10**6}
+        self.bridge = Bridge(self.event._namespace, address, [SUBJECT], **options)
 
     async def __aenter__(self):
         await self.bridge.__aenter__()
@@ -95,17 +97,38 @@ class Bridged:
         await self.bridge.drain()
 
 
-class Bare:
-    """A process with the client alone."""
+class Other:
+    """A process with something else."""
 
-    def __init__(self, mode, address, ears):
+    def __init__(self, delivery, address, ears):
         import msgspec
 
-        self.mode, self.address, self.ears = mode, address, ears
-        self.subject, self.stream = f"bare-{mode}.{SUBJECT}", f"bare-{mode}"
+        self.is_kept, self.address, self.ears = delivery == "at_least_once", address, ears
+        self.stream = f"{type(self).__name__}-{delivery}"
+        self.subject = f"{self.stream}.{SUBJECT}"
         self.encode, self.decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
         self.room = asyncio.Semaphore(IN_FLIGHT)
         self.tasks = set()
+
+    def hear(self, body):
+        data = self.decode(body)
+        self.ears.hear(data["number"], data["sent"], data["order"])
+
+    async def publish(self, number):
+        """Publish, as many at the same time as the bridge."""
+        await self.room.acquire()
+        sent = time.monotonic_ns()
+        task = asyncio.create_task(self.publish_one({"number": number, "sent": sent, "order": ORDER}, f"{sent}"))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(lambda _: self.room.release())
+
+    async def finish(self):
+        await asyncio.gather(*self.tasks)
+
+
+class BareNats(Other):
+    """Its client alone."""
 
     async def __aenter__(self):
         import nats
@@ -113,12 +136,12 @@ class Bare:
 
         self.client = await nats.connect(self.address)
         self.jetstream = self.client.jetstream()
-        if self.mode == "JetStream":
+        if self.is_kept:
             window = {"duplicate_window": 120, "max_age": 7 * 24 * 3600}  # as the bridge has it
             await self.jetstream.add_stream(name=self.stream, subjects=[f"{self.stream}.>"], **window)
         if self.ears is None:
             return
-        if self.mode == "core":
+        if not self.is_kept:
             await self.client.subscribe(self.subject, cb=self.arrived)
             await self.client.flush()
         else:
@@ -131,8 +154,7 @@ class Bare:
         await self.client.close()
 
     async def arrived(self, message):
-        data = self.decode(message.data)
-        self.ears.hear(data["number"], data["sent"], data["order"])
+        self.hear(message.data)
 
     async def fetch(self, name):
         subscription = await self.jetstream.pull_subscribe_bind(consumer=name, stream=self.stream)
@@ -142,37 +164,148 @@ class Bare:
             except TimeoutError:
                 continue
             for message in messages:
-                await self.arrived(message)
+                self.hear(message.data)
                 await message.ack()
 
     async def publish(self, number):
-        body = self.encode({"number": number, "sent": time.monotonic_ns(), "order": ORDER})
-        if self.mode == "core":
+        if self.is_kept:
+            await super().publish(number)
+        else:
+            body = self.encode({"number": number, "sent": time.monotonic_ns(), "order": ORDER})
             await self.client.publish(self.subject, body)
-            return
-        await self.room.acquire()
-        task = asyncio.create_task(self.publish_kept(body, f"{time.monotonic_ns()}-{number}"))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
 
-    async def publish_kept(self, body, identity):
-        try:
-            await self.jetstream.publish(self.subject, body, headers={"Nats-Msg-Id": identity})
-        finally:
-            self.room.release()
+    async def publish_one(self, data, identity):
+        await self.jetstream.publish(self.subject, self.encode(data), headers={"Nats-Msg-Id": identity})
 
     async def finish(self):
-        await asyncio.gather(*self.tasks)
+        await super().finish()
         await self.client.flush()
 
 
-KINDS = {"bridge": Bridged, "bare client": Bare}
+class BareRedis(Other):
+    """Its client alone: what is to be published goes in pipelines, of as many commands as the bridge's."""
+
+    async def __aenter__(self):
+        import redis.asyncio
+
+        self.client = redis.asyncio.Redis.from_url(self.address, socket_timeout=None)
+        self.queue, self.filled = [], asyncio.Event()
+        if self.ears is None:
+            self.task = asyncio.create_task(self.write())
+        elif self.is_kept:
+            self.task = asyncio.create_task(self.read())
+        else:
+            self.subscription = self.client.pubsub()
+            await self.subscription.subscribe(self.subject)
+            self.task = asyncio.create_task(self.listen())
+
+    async def __aexit__(self, *exception):
+        self.task.cancel()
+        await self.client.aclose()
+
+    async def listen(self):
+        async for message in self.subscription.listen():
+            if message["type"] == "message":
+                self.hear(message["data"])
+
+    async def read(self):
+        last = "0"
+        while True:
+            found = await self.client.xread({self.stream: last}, count=BATCH, block=5000)
+            for identity, fields in found[0][1] if found else ():
+                self.hear(fields[b"body"])
+                last = identity
+
+    async def publish(self, number):
+        sent = time.monotonic_ns()
+        self.queue.append((self.encode({"number": number, "sent": sent, "order": ORDER}), f"{self.stream}:{sent}"))
+        self.filled.set()
+        if number % IN_FLIGHT == 0:
+            await asyncio.sleep(0)
+
+    async def write(self):
+        while True:
+            await self.filled.wait()
+            batch = self.queue[:IN_FLIGHT]
+            pipeline = self.client.pipeline(transaction=False)
+            for body, identity in batch:
+                if self.is_kept:
+                    pipeline.set(identity, b"", nx=True, px=120_000)
+                    pipeline.xadd(self.stream, {"event": SUBJECT, "body": body})
+                else:
+                    pipeline.publish(self.subject, body)
+            await pipeline.execute()
+            del self.queue[: len(batch)]
+            if not self.queue:
+                self.filled.clear()
+
+    async def finish(self):
+        while self.queue:
+            await asyncio.sleep(0.001)
 
 
-async def be(role, kind, mode, address):
+class FastStream(Other):
+    """FastStream with a typed handler, over any broker."""
+
+    async def __aenter__(self):
+        self.make()
+        if self.ears is not None:
+
+            @self.subscriber
+            async def handle(number: int, sent: int, order: dict):
+                self.ears.hear(number, sent, order)
+
+        await self.broker.start()
+
+    async def __aexit__(self, *exception):
+        await self.broker.stop()
+
+    async def publish_one(self, data, identity):
+        await self.broker.publish(data, **self.where)
+
+
+class FastNats(FastStream):
+    def make(self):
+        from faststream.nats import JStream, NatsBroker, PullSub
+
+        self.broker = NatsBroker(self.address, logger=None)
+        if self.is_kept:
+            stream = JStream(name=self.stream, subjects=[self.subject])
+            durable, pull = f"{self.stream}-group", PullSub(batch_size=BATCH)
+            self.subscriber = self.broker.subscriber(self.subject, stream=stream, durable=durable, pull_sub=pull)
+        else:
+            self.subscriber = self.broker.subscriber(self.subject)
+        self.where = {"subject": self.subject} | ({"stream": self.stream} if self.is_kept else {})
+
+
+class FastRedis(FastStream):
+    def make(self):
+        from faststream.redis import RedisBroker, StreamSub
+
+        self.broker = RedisBroker(self.address, logger=None)
+        self.room = asyncio.Semaphore(64)  # each takes a connection, of which the client has 100
+        stream = StreamSub(self.stream, max_records=BATCH, polling_interval=10)
+        self.subscriber = self.broker.subscriber(**({"stream": stream} if self.is_kept else {"channel": self.subject}))
+        self.where = {"stream": self.stream} if self.is_kept else {"channel": self.subject}
+
+
+CONTESTANTS = {
+    "nats": {"bridge": Bridged, "bare client": BareNats, "FastStream": FastNats},
+    "redis": {"bridge": Bridged, "bare client": BareRedis, "FastStream": FastRedis},
+}
+KEEPS_ORDER = {"bridge", "bare client"}  # FastStream handles what it has fetched at the same time
+
+
+def contestants(broker):
+    """Who takes part, over a broker."""
+    has_faststream = importlib.util.find_spec("faststream") is not None
+    return [kind for kind in CONTESTANTS[broker] if kind != "FastStream" or has_faststream]
+
+
+async def be(role, kind, delivery, address):
     """Be a process of a contestant: do what the lines of the standard input say, and answer each with a line."""
     ears = Ears() if role == "receive" else None
-    process = KINDS[kind](mode, address, ears)
+    process = CONTESTANTS[address.partition(":")[0]][kind](delivery, address, ears)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async with process:
@@ -206,8 +339,9 @@ def answer(what):
 class Pair:
     """A contestant."""
 
+    broker: str
+    delivery: str
     kind: str
-    mode: str
     rates: list[float] = field(default_factory=list)
     latencies: list[list[int]] = field(default_factory=list)
 
@@ -215,7 +349,7 @@ class Pair:
         self.ends = {}
         for role in ("receive", "publish"):
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "benchmarks.bridge", role, self.kind, self.mode, address),
+                *(sys.executable, "-m", "benchmarks.bridge", role, self.kind, self.delivery, address),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=2**24,
@@ -227,7 +361,7 @@ class Pair:
     async def answer(self, role):
         line = await asyncio.wait_for(self.ends[role].stdout.readline(), 2 * PATIENCE)
         if not line:
-            raise RuntimeError(f"{self.kind} over {self.mode}: {role} has ended")
+            raise RuntimeError(f"{self.kind} over {self.broker}, {self.delivery}: {role} has ended")
         return json.loads(line)
 
     async def send(self, count, gap=0):
@@ -237,8 +371,9 @@ class Pair:
         self.tell("publish", {"count": count, "gap": gap})
         received = await self.answer("receive")
         received |= await self.answer("publish")
-        if received["numbers"] != list(range(count)):
-            raise AssertionError(f"{self.kind} over {self.mode} has not delivered each event once, and in order")
+        numbers = received["numbers"] if self.kind in KEEPS_ORDER else sorted(received["numbers"])
+        if numbers != list(range(count)):
+            raise AssertionError(f"{self.kind} over {self.broker}, {self.delivery}, has not delivered each event once")
         return received
 
     def tell(self, role, command):
@@ -263,9 +398,9 @@ async def end(process):
     await process.wait()
 
 
-async def contest(address, form):
+async def contest(broker, address, form):
     """Let the pairs run; every one is proved right first, and in each lap again."""
-    pairs = [Pair(kind, mode) for mode in MODES for kind in KINDS]
+    pairs = [Pair(broker, delivery, kind) for delivery in DELIVERIES for kind in contestants(broker)]
     async with AsyncExitStack() as stack:
         for pair in pairs:
             await pair.start(address, stack)
@@ -288,7 +423,7 @@ async def emitters(address, form):
 
     plain, bridged = Namespace(), Namespace()
     events = {"no bridge": plain.event(SUBJECT), "a bridge, not carried": bridged.event("other")}
-    events |= {mode: Namespace().event(SUBJECT) for mode in MODES}
+    events |= {delivery: Namespace().event(SUBJECT) for delivery in DELIVERIES}
     for event in events.values():
         event.connect(handler)
     watches = {
@@ -299,8 +434,8 @@ async def emitters(address, form):
     async with AsyncExitStack() as stack:
         options = {"prefix": "emitters", "outbox": 10**6}
         bridges = [Bridge(bridged, address, [SUBJECT], **options)]
-        for mode, delivery in MODES.items():
-            bridges.append(Bridge(events[mode]._namespace, address, [SUBJECT], delivery=delivery, **options))
+        for delivery in DELIVERIES:
+            bridges.append(Bridge(events[delivery]._namespace, address, [SUBJECT], delivery=delivery, **options))
         for bridge in bridges:
             await stack.enter_async_context(bridge)
         assert events["a bridge, not carried"]._observer is None, "there is more to run than without a bridge"
@@ -317,30 +452,36 @@ async def emitters(address, form):
 
 def table(pairs, race):
     """The figures, as Markdown."""
-    yield "| | | events a second | latency, median | 99 % |"
-    yield "|---|---|---:|---:|---:|"
+    yield "| | | | events a second | latency, median | 99 % |"
+    yield "|---|---|---|---:|---:|---:|"
     for pair in pairs:
         rate, middle, late = pair.row()
-        yield f"| {pair.mode} | {pair.kind} | {rate:,.0f} | {middle:.2f} ms | {late:.2f} ms |"
+        about = f"{pair.broker} | {pair.delivery} | {pair.kind}"
+        yield f"| {about} | {rate:,.0f} | {middle:.2f} ms | {late:.2f} ms |"
     yield ""
     yield "| an `emit` to one handler | costs |"
     yield "|---|---:|"
     for name in race.times:
-        yield f"| {f'carried by {name}' if name in MODES else name} | {race.median(name) / 1000:.2f} µs |"
+        what = f"carried {name} by {pairs[0].broker}" if name in DELIVERIES else name
+        yield f"| {what} | {race.median(name) / 1000:.2f} µs |"
 
 
-async def measure(form):
-    from cyevents.bridge._demo.server import NatsServer
+async def measure(brokers, form):
+    from cyevents.bridge._demo.brokers import SERVERS
 
-    async with NatsServer() as server:
-        return await contest(server.address, form), await emitters(server.address, form)
+    pairs, race = [], None
+    for broker in brokers:
+        async with SERVERS[broker]() as server:
+            pairs += await contest(broker, server.address, form)
+            race = race or await emitters(server.address, form)
+    return pairs, race
 
 
-def main(brief=False):
-    """Measure, and print the tables; return the exit code."""
+def main(brief=False, brokers=None):
+    """Measure, over all brokers if none are named, and print the tables; return the exit code."""
     try:
-        pairs, race = asyncio.run(measure(BRIEF if brief else Form()))
-    except ImportError as error:
+        pairs, race = asyncio.run(measure(brokers or list(CONTESTANTS), BRIEF if brief else Form()))
+    except (ImportError, KeyError) as error:
         print(f"no bridge to measure: {error}", file=sys.stderr)
         return 2
     print(f"Python {'.'.join(map(str, sys.version_info[:3]))}, {runs.machine()}")

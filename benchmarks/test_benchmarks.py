@@ -212,32 +212,36 @@ def test_the_performance_page_names_the_bars_that_do_not_hold():
 # The bridge
 
 
-def test_the_bridge_is_measured(capsys):
-    pytest.importorskip("nats")
+@pytest.mark.parametrize("broker", list(bridge.CONTESTANTS))
+def test_the_bridge_is_measured(capsys, broker):
+    pytest.importorskip(broker)
     pytest.importorskip("msgspec")
-    from cyevents.bridge._demo.server import find_server
+    from cyevents.bridge._demo.brokers import SERVERS
 
     try:
-        find_server()
+        SERVERS[broker].find()
     except ImportError as error:
         pytest.skip(str(error))
-    assert bridge.main(brief=True) == 0
+    assert bridge.main(brief=True, brokers=[broker]) == 0
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-    figures = {tuple(cell.strip() for cell in row[:2]): row[2:] for row in rows if len(row) == 5}
-    for mode in bridge.MODES:
-        for kind in bridge.KINDS:
-            rate, middle, late = (float(re.sub(r"[^\d.]", "", cell)) for cell in figures[mode, kind])
+    figures = {tuple(cell.strip() for cell in row[:3]): row[3:] for row in rows if len(row) == 6}
+    for delivery in bridge.DELIVERIES:
+        for kind in bridge.contestants(broker):
+            rate, middle, late = (float(re.sub(r"[^\d.]", "", cell)) for cell in figures[broker, delivery, kind])
             assert rate > 0
             assert 0 < middle <= late
-    assert [row[0].strip() for row in rows if len(row) == 2][-1] == "carried by JetStream"
+    assert [row[0].strip() for row in rows if len(row) == 2][-1] == f"carried at_least_once by {broker}"
 
 
-@pytest.mark.parametrize("numbers", [[0, 1], [0, 1, 2, 2], [0, 2, 1]])
-def test_a_pair_that_delivers_wrongly_is_found(numbers):
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [("bridge", [0, 1]), ("bare client", [0, 1, 2, 2]), ("bridge", [0, 2, 1]), ("FastStream", [2, 0])],
+)
+def test_a_pair_that_delivers_wrongly_is_found(kind, numbers):
     async def answer(role):
         return {"numbers": numbers}
 
-    pair = bridge.Pair("bare client", "core")
+    pair = bridge.Pair("nats", "at_most_once", kind)
     pair.tell, pair.answer = lambda *arguments: None, answer
-    with pytest.raises(AssertionError, match="has not delivered each event once, and in order"):
+    with pytest.raises(AssertionError, match=f"{kind} over nats, at_most_once, has not delivered each event once"):
         asyncio.run(pair.send(3))

@@ -13,7 +13,7 @@ THREADS_AT_EXIT = not ((3, 12) <= sys.version_info < (3, 12, 2))  # there none c
 PRELUDE = """
 import asyncio, atexit, logging, os, sys, threading
 from cyevents import drain, drain_async, emit, emit_async, on, use_loop
-logging.basicConfig(format="%(name)s %(levelname)s")
+logging.basicConfig(format="%(name)s %(levelname)s\\n%(message)s")
 
 @on("slow")
 async def slow(sender):
@@ -189,6 +189,7 @@ def test_handlers_are_finished_however_the_program_ends(child, last, status):
 def test_an_interrupt_ends_the_waiting(child):
     ended = child("""
         import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # where the suite runs in the background, none is set
         begun = threading.Event()
 
         @on("long")
@@ -202,7 +203,8 @@ def test_an_interrupt_ends_the_waiting(child):
         emit("long")
         begun.wait()
     """)
-    assert (ended.out, ended.stderr) == ([], "cyevents ERROR\n"), ended
+    told = "cyevents ERROR\nasync handlers not finished at exit are given up: long of event 'long'\n"
+    assert (ended.out, ended.stderr) == ([], told), ended
 
 
 def test_what_handlers_emit_is_finished_too(child):
@@ -286,10 +288,13 @@ def test_what_takes_too_long_is_given_up_and_logged(child, blocks):
             begun.set()
             {blocks}
 
-        emit("x")
+        for _ in range(12):
+            emit("x")
         begun.wait()
     """)
     assert ended.logged == 1, ended
+    named = ", ".join(["handler of event 'x'"] * 10)
+    assert f"are given up: {named}, 2 more\n" in ended.stderr, ended
 
 
 def test_what_can_be_finished_is_finished_though_something_else_is_given_up(child):
@@ -306,6 +311,7 @@ def test_what_can_be_finished_is_finished_though_something_else_is_given_up(chil
     """)
     assert ended.out == ["done 1"], ended
     assert ended.logged == 1, ended
+    assert "are given up: handler of event 'x'\n" in ended.stderr, ended
 
 
 def test_the_limit_is_documented(api):
@@ -368,7 +374,7 @@ def test_emission_of_a_finalizer_at_shutdown_does_not_crash(child, before):
         f"""
         import logging, os, sys
         from cyevents import emit, on
-        logging.basicConfig(format="%(name)s %(levelname)s")
+        logging.basicConfig(format="%(name)s %(levelname)s\\n%(message)s")
 
         @on("slow", weak=False)
         async def slow(sender):
@@ -454,10 +460,11 @@ def test_a_finalizer_may_use_all_while_modules_are_being_cleared(child):
     """,
         prelude=LATE.replace("except Exception:", "except ArithmeticError:"),
     )
-    assert ended.out.count("sync") >= 4, ended
-    assert ended.out.count("generator") >= 3, ended
     assert ended.out[-1] == "end", ended
-    assert ended.stderr.count("is not run") >= 3, ended
+    if getattr(sys, "_is_gil_enabled", lambda: True)():  # otherwise the collector has ended the weak references first
+        assert ended.out.count("sync") >= 4, ended
+        assert ended.out.count("generator") >= 3, ended
+        assert ended.stderr.count("is not run") >= 3, ended
 
 
 def test_a_finalizer_may_use_all_when_the_globals_of_this_package_are_gone(child):
@@ -635,7 +642,8 @@ def test_asyncio_run_cancels_what_is_scheduled_and_exit_does_not_wait_for_it(chi
         print("end")
     """)
     assert ended.out == ["begun", "cancelled", "end"], ended
-    assert ended.stderr == "cyevents WARNING\n"
+    assert ended.stderr.startswith("cyevents WARNING\nasync handler <function "), ended
+    assert ended.stderr.endswith("was cancelled before it was done: await drain_async() before its loop ends\n"), ended
 
 
 def test_emission_to_a_named_loop_that_has_ended_is_finished_at_exit(child):
@@ -715,6 +723,10 @@ def test_after_a_fork_what_was_scheduled_is_the_parents(child):
 
 
 @forks
+@pytest.mark.skipif(
+    sys.version_info < (3, 12) and hasattr(sys, "gettotalrefcount"),
+    reason="a debug build of CPython 3.11 ends a forked child that asks for the first time which interpreter it is",
+)
 def test_a_forked_child_finishes_its_handlers_at_exit(child):
     ended = child(
         FORK

@@ -54,7 +54,7 @@ def told(observers):
 
     class Observer(observers.Observer):
         def begin(self, beginning):
-            event, way, sender, args, kwargs, parent, _ = beginning
+            event, way, sender, args, kwargs, parent, *_ = beginning
             within = f" within {parent.name}" if isinstance(parent, Call) else " within its own" if parent else ""
             lines.append(f"{way} {event.name} {sender!r} {args} {kwargs}{within}")
             return Watch()
@@ -352,6 +352,34 @@ def test_what_an_observer_raises_at_the_beginning_the_emitter_gets(ns, told, obs
     assert called == []
 
 
+def test_what_is_done_once_all_have_agreed(ns, observers, run):
+    """After the last observer has not raised, and before the first handler."""
+    done = []
+
+    class Observer(observers.Observer):
+        def __init__(self, name):
+            self.name = name
+
+        def begin(self, beginning):
+            done.append(self.name)
+            if beginning.sender == self.name:
+                raise ValueError("not that")
+            beginning.agreed.append(lambda: done.append(self.name.upper()))
+
+    ns.event("x").connect(done.append, weak=False)
+    for name in "ab":
+        observers.Watching([ns]).start(Observer(name))
+    for emit in (lambda: ns.emit("x", 1), lambda: ns["x"].send(1), lambda: run(ns.emit_async("x", 1))):
+        emit()
+        assert done == ["a", "b", "A", "B", 1]
+        done.clear()
+    for emit in (lambda: ns.emit("x", "b"), lambda: ns["x"].send("b"), lambda: run(ns.emit_async("x", "b"))):
+        with pytest.raises(ValueError, match="not that"):
+            emit()
+        assert done == ["a", "b"]
+        done.clear()
+
+
 def test_who_wants_to_know_of_beginnings_only(ns, observers):
     begun = []
 
@@ -366,7 +394,7 @@ def test_who_wants_to_know_of_beginnings_only(ns, observers):
     observers.Watching([ns]).start(Observer())
     assert ns.emit("x", 1) == [1]
     assert begun == [("x", 1)]
-    assert observers.Observer().begin(observers.Beginning(ns["x"], "emit", None, (), {}, None, None)) is None
+    assert observers.Observer().begin(observers.Beginning(ns["x"], "emit", None, (), {}, None, None, [])) is None
 
 
 def test_handlers_options_hold(ns, told, run):

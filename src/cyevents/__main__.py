@@ -68,7 +68,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             from .bridge import _demo as _bridge_demo
         except ImportError as error:
             return _fail(str(error))
-        return _bridge_demo.run(options.address, limit=options.orders, pace=options.pace)
+        return _bridge_demo.run(options.address, broker=options.broker, limit=options.orders, pace=options.pace)
     if options.command == "bench":
         from . import _bench
 
@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
 
     bridge = commands.add_parser(
         "bridge-demo",
-        help="send orders through four processes, joined by a NATS server, and kill one of them meanwhile",
+        help="send orders through four processes, joined by a message broker, and kill one of them meanwhile",
         description=(
             "A shop places orders, two workers of one group bill them, a warehouse ships them: four processes with a"
             " bridge each. A worker is killed in the middle. Exits with 0 only if every order was accounted for."
@@ -133,8 +133,10 @@ def _parser() -> argparse.ArgumentParser:
         "address",
         nargs="?",
         metavar="ADDRESS",
-        help="of a NATS server with JetStream, such as nats://127.0.0.1:4222 (one is started, and stopped at the end)",
+        help="of a NATS server with JetStream, such as nats://127.0.0.1:4222, or a Redis, such as redis://127.0.0.1:6379"
+        " (one is started, and stopped at the end)",
     )
+    bridge.add_argument("--broker", choices=["nats", "redis"], default="nats", help="which one to start (nats)")
     bridge.add_argument("--orders", type=_count, metavar="N", help="place the first N orders only")
     bridge.add_argument(
         "--pace", type=_seconds, metavar="SECONDS", default=0.03, help="how long it takes to bill an order (0.03)"

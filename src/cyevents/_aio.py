@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from . import _event
 from ._backend import Pending, consume
-from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result, shown
+from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, handler_name, kind_of_result, shown
 from ._loops import no_loop, running_trio
 
 if TYPE_CHECKING:
@@ -142,9 +142,9 @@ class _Job:
             self.coroutine.close()  # if it was cancelled before it began
             if task.cancelled():  # nobody but its loop has it: it ends with handlers unfinished
                 _logger.warning(
-                    "async handler %r of event %r was cancelled before it was done: await drain_async() before its loop"
+                    "async handler %s of event %r was cancelled before it was done: await drain_async() before its loop"
                     " ends",
-                    self.handler,
+                    shown(self.handler),
                     self.event.name,
                 )
                 return
@@ -290,6 +290,7 @@ def _log_exception(loop: Loop, context: dict[str, Any]) -> None:
 _waited_at_exit = 0.0  # seconds
 _is_late = False  # whether the last exit hook has run
 _given_up: set[_Job] = set()
+_NAMED = 10  # how many of them are told of by name
 
 
 def _drain_at_exit() -> None:
@@ -305,10 +306,12 @@ def _drain_at_exit() -> None:
         _waited_at_exit = EXIT_LIMIT
     finally:
         _waited_at_exit += monotonic() - begun
-    left = set(_background_jobs(_background.get("loop"))) - _given_up
+    left = [job for job in _background_jobs(_background.get("loop")) if job not in _given_up]
     _given_up.update(left)
     if left:
-        _logger.error("%d async handlers are not finished at exit and are given up", len(left))
+        named = [f"{handler_name(job.handler)} of event {job.event.name!r}" for job in left[:_NAMED]]
+        more = [f"{len(left) - _NAMED} more"] if len(left) > _NAMED else []
+        _logger.error("async handlers not finished at exit are given up: %s", ", ".join(named + more))
 
 
 def _drain_at_last() -> None:
@@ -321,8 +324,10 @@ def _drain_at_last() -> None:
 
 
 def _is_subinterpreter() -> bool:
+    if sys.version_info >= (3, 12):
+        return not import_module("_thread")._is_main_interpreter()
     try:
-        interpreters: Any = import_module("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
+        interpreters: Any = import_module("_xxsubinterpreters")
     except ImportError:  # this Python has none
         return False
     return bool(interpreters.get_current() != interpreters.get_main())

@@ -41,6 +41,7 @@ class Beginning(NamedTuple):
         kwargs: the keywords.
         parent: the observer's own `Call`, or `Watch`, within which that happens; `None` if there is none.
         origin: what `origin` was set to for this emission; `None` if it begins here.
+        agreed: to be appended to: what is called once no observer has raised, and does not raise.
     """
 
     event: Event[Any]
@@ -50,6 +51,7 @@ class Beginning(NamedTuple):
     kwargs: dict[str, Any]
     parent: Any
     origin: Any
+    agreed: list[Callable[[], None]]
 
 
 class Observer:
@@ -303,13 +305,16 @@ class Run:
         whence = origin.get()
         if whence is not None:
             origin.set(None)
+        agreed: list[Callable[[], None]] = []
         try:
             for observer in observers:
                 parent = self.parts.get(observer)
-                watch = observer.begin(Beginning(event, way, sender, args, kwargs, parent, whence))
+                watch = observer.begin(Beginning(event, way, sender, args, kwargs, parent, whence, agreed))
                 if watch is not None:
                     self.parts[observer] = watch
                     self._watches.append((observer, watch))
+            for step in agreed:
+                step()
         except BaseException as error:
             self._end(error)
             raise

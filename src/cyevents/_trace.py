@@ -140,7 +140,7 @@ class Trace(Observer):
 
     def begin(self, beginning: Beginning) -> Watch | None:
         """Take down that an emission begins, within what it was made."""
-        event, way, sender, args, kwargs, parent, _ = beginning
+        event, way, sender, args, kwargs, parent, *_ = beginning
         if threading.get_ident() in self._showing:  # a repr emits, which nobody has asked for but this
             return None
         with self._lock:

@@ -1,4 +1,4 @@
-"""Everything breaks, and nothing is lost: `python tests/bridge/chaos.py`, or a soak: `... --minutes 5`.
+"""Everything breaks, and nothing is lost: `python tests/bridge/chaos.py --broker redis`, or a soak: `... --minutes 5`.
 
 One process publishes numbers, at least once; a group of two workers shares them, a listener gets them all. Meanwhile
 the broker is killed and started again twice, and a worker ten times. Each process notes what its handler has finished,
@@ -30,9 +30,54 @@ BROKER_KILLS = 2
 ACK_WAIT = 2.0  # seconds after which another worker gets what a dead one had
 PATIENCE = 60  # seconds without anything new, after which what is not there is lost
 RECORD = struct.Struct("<dIHQd")
-# When a handler had finished; with which number; at which delivery; its place in the broker's stream, and since when.
+# When a handler had finished; with which number; at which delivery; its place at the broker, and since when.
 GROWTH, SLACK = 1.05, 1024  # by how much memory may grow in the second half of a soak, in all and in KiB
 PREFIX = "chaos"
+
+
+# The brokers
+
+
+class Nats:
+    """What is to be known about messages of NATS."""
+
+    server = conftest.Nats
+
+    @staticmethod
+    def about(arrival):
+        """The delivery of what has arrived, its place, a number of its own, and since when it is at the broker."""
+        metadata = arrival._message.metadata
+        return metadata.num_delivered, metadata.sequence.stream, metadata.timestamp.timestamp()
+
+    @staticmethod
+    async def left(server):
+        """How many messages are not acknowledged yet; and how many dead letters there are."""
+        async with server.client() as client:
+            stream = client.jetstream()
+            waiting = [info.num_pending + info.num_ack_pending for info in await stream.consumers_info(PREFIX)]
+            return sum(waiting), (await stream.stream_info(f"{PREFIX}-dead")).state.messages
+
+
+class Redis:
+    """What is to be known about messages of Redis."""
+
+    server = conftest.Redis
+
+    @staticmethod
+    def about(arrival):
+        milliseconds, number = map(int, arrival._entry.id.split(b"-"))
+        return arrival.attempt, (milliseconds << 20) + number, milliseconds / 1000
+
+    @staticmethod
+    async def left(server):
+        events = f"{{{PREFIX}}}:events"
+        async with server.client() as client:
+            (group,) = await client.xinfo_groups(events)
+            unread = await client.xrange(events, f"({group['last-delivered-id'].decode()}")
+            return group["pending"] + len(unread), await client.xlen(f"{{{PREFIX}}}:dead")
+
+
+BROKERS = {broker.server.scheme: broker for broker in (Nats, Redis)}
 
 
 # The processes
@@ -44,13 +89,13 @@ def be(role, address, path, pace):
     from cyevents.bridge import Bridge, OutboxFull
 
     about = contextvars.ContextVar("about")
+    broker = BROKERS[address.partition(":")[0]]
 
     class Witness(Bridge):
         """Lets the handler know what the broker says about what it gets."""
 
         async def _receive(self, arrival):
-            metadata = arrival._message.metadata
-            about.set((metadata.num_delivered, metadata.sequence.stream, metadata.timestamp.timestamp()))
+            about.set(broker.about(arrival))
             await super()._receive(arrival)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -155,7 +200,7 @@ def account(notes, count, restarts):
     places, seen = {}, set()
     for when, number, delivery, place, since in sorted(notes):
         if places.setdefault(number, place) != place:
-            wrong.append(f"{number} is in the stream twice")
+            wrong.append(f"{number} is at the broker twice")
         elif number in seen:
             if delivery > 1:
                 redelivered += 1
@@ -178,27 +223,17 @@ def whole(data):
     return data[: len(data) // RECORD.size * RECORD.size]
 
 
-async def left_at_broker(address):
-    """How many messages are not acknowledged yet; and how many dead letters there are."""
-    import nats
-
-    client = await nats.connect(address)
-    try:
-        stream = client.jetstream()
-        waiting = [info.num_pending + info.num_ack_pending for info in await stream.consumers_info(PREFIX)]
-        return sum(waiting), (await stream.stream_info(f"{PREFIX}-dead")).state.messages
-    finally:
-        await client.close()
-
-
 # The program
 
 
 class Chaos:
     """The processes, within its `with`."""
 
-    def __init__(self, folder, pace):
-        self.server = conftest.Nats(folder / "broker")
+    def __init__(self, broker, folder, pace):
+        self.broker = broker
+        place = folder / "broker"
+        place.mkdir()
+        self.server = broker.server(place)
         self.restarts = []
         self.kills = 0
         self.processes = []
@@ -275,7 +310,7 @@ class Chaos:
         last = self.publisher.finish()
         end = time.monotonic() + PATIENCE
         while True:
-            waiting, dead = asyncio.run(left_at_broker(self.server.address))
+            waiting, dead = asyncio.run(self.broker.left(self.server))
             if not waiting or time.monotonic() > end:
                 break
             time.sleep(0.2)
@@ -284,6 +319,7 @@ class Chaos:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("--broker", choices=BROKERS, default="nats", help="over which broker (default: nats)")
     parser.add_argument("--events", type=int, default=100_000, help="how many numbers (default: 100000)")
     parser.add_argument("--pace", type=float, default=0.0005, help="seconds that a worker takes for each")
     parser.add_argument("--minutes", type=float, help="a soak: nothing is killed, and memory must not grow")
@@ -297,7 +333,7 @@ def main():
     begun = time.monotonic()
     wrong = []
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        chaos = stack.enter_context(Chaos(Path(name), options.pace))
+        chaos = stack.enter_context(Chaos(BROKERS[options.broker], Path(name), options.pace))
         count = options.events
         if options.minutes:
             count, samples = chaos.soak(options.minutes, options.rate)
@@ -315,8 +351,9 @@ def main():
         wrong.append(f"{waiting} unacknowledged, {dead} dead letters, {published} published, {dropped} dropped")
     print(*wrong[:20], sep="\n", end="\n" * bool(wrong), file=sys.stderr)
     print(
-        f"chaos: {count} events in {time.monotonic() - begun:.0f} s: {len(chaos.restarts)} kills of the broker,"
-        f" {chaos.kills} of a worker; {'; '.join(figures)}; {'nothing lost' if not wrong else 'FAILED'}",
+        f"chaos over {options.broker}: {count} events in {time.monotonic() - begun:.0f} s:"
+        f" {len(chaos.restarts)} kills of the broker, {chaos.kills} of a worker; {'; '.join(figures)};"
+        f" {'nothing lost' if not wrong else 'FAILED'}",
         flush=True,
     )
     return 1 if wrong else 0

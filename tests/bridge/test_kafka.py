@@ -49,7 +49,7 @@ class Process:
         self.ns = api.Namespace()
         self.ns.event("x").connect(self.note, weak=False)
         self.address = server.address
-        options = {"delivery": "at_least_once", "backoff": (0.02, 0.02), **server.options, **options}
+        options = {"delivery": "at_least_once", "backoff": (0.02, 0.02), **server.given, **options}
         self.bridge = importlib.import_module("cyevents.bridge").Bridge(
             self.ns, server.address, ["x"], prefix=prefix, **options
         )
@@ -589,7 +589,7 @@ def test_why_no_broker_answers(api, kafka_server, run):
     address = "kafka://127.0.0.1:1"
 
     class Nobody:
-        options = {}
+        given = {}
 
     Nobody.address = address
 

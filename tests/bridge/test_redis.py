@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib
+import inspect
 import logging
 import subprocess
 import time
@@ -16,7 +17,7 @@ pytest.importorskip("msgspec")
 
 async def until(holds, seconds=20):
     end = time.monotonic() + seconds
-    while not (result := holds() if not asyncio.iscoroutinefunction(holds) else await holds()):
+    while not (result := holds() if not inspect.iscoroutinefunction(holds) else await holds()):
         assert time.monotonic() < end, "it does not come"
         await asyncio.sleep(0.005)
     return result

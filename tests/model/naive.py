@@ -5,6 +5,7 @@ emission by looking through all connections of the event and of the patterns tha
 """
 
 import asyncio
+import contextlib
 import fnmatch
 import functools
 import inspect
@@ -71,10 +72,16 @@ def holder_of_handler(handler, weak):
     return lambda: None if owner() is None else getattr(owner(), name)
 
 
-def holder_of_sender(sender, died):
-    """A function that returns a list of the sender, which is empty once that is dead."""
+def holder_of_sender(sender, let_go):
+    """A function that returns a list of the sender, which is empty once that is dead, and tells `let_go` of it."""
+
+    def died(_):
+        tell = let_go()
+        if tell is not None:
+            tell()
+
     try:
-        reference = None if value_type(sender) or sender is ANY else weakref.ref(sender, lambda _: died())
+        reference = None if value_type(sender) or sender is ANY else weakref.ref(sender, died)
     except TypeError:
         reference = None
     if reference is None:
@@ -86,9 +93,9 @@ class Connection:
     """One connection, and what has become of it."""
 
     def __init__(self, event, handler, sender, weak, priority, condition, once, with_event, thread):
-        self.event = event
+        self.event = weakref.ref(event)  # no cycles: what is let go by the library at once, is to be by the model
         self.get_handler = holder_of_handler(handler, weak)
-        self.get_sender = holder_of_sender(sender, self.let_go)
+        self.get_sender = holder_of_sender(sender, weakref.WeakMethod(self.let_go))
         self.for_any = sender is ANY
         self.weak = weak
         self.priority = int(priority)
@@ -99,9 +106,9 @@ class Connection:
         self.thread = thread and self.kind in ("sync", "generator")
         self.pattern = event.name if event.is_pattern else None
         self.serial = next(serials)
-        self.gone = False  # disconnected
-        self.spent = False  # it was to be called once, and has been
-        self.line = types.SimpleNamespace(last=self)  # shared by those that have replaced each other
+        # Whether it was disconnected, and whether it was to be called once and has been.
+        self.fate = types.SimpleNamespace(gone=False, spent=False)
+        self.line = types.SimpleNamespace(last=self.fate)  # shared by those that have replaced each other
         self.over = None  # what it had replaced itself, in a list, once the `connected_to` that made it has been left
         self.warned = False
 
@@ -109,11 +116,11 @@ class Connection:
     sender = property(lambda self: self.get_sender()[0])
 
     def is_alive(self):
-        return not self.gone and not self.spent and self.get_handler() is not None and bool(self.get_sender())
+        return not self.fate.gone and not self.fate.spent and self.get_handler() is not None and bool(self.get_sender())
 
     def stands(self):
         """Whether an emission that had begun with it may still call it. Reconnecting is not disconnecting."""
-        return not (self.gone or self.spent or self.line.last.gone or self.line.last.spent)
+        return not any(fate.gone or fate.spent for fate in (self.fate, self.line.last))
 
     def let_go(self):
         self.get_handler = lambda: None
@@ -162,7 +169,7 @@ class Event:
         previous = self.find(handler, sender)
         if previous is not None:
             new.line = previous.line
-            new.line.last = new
+            new.line.last = new.fate
             self.connections.remove(previous)
         self.connections.append(new)
         return new, previous
@@ -176,7 +183,7 @@ class Event:
         return found[0] if found else None
 
     def remove(self, connection):
-        connection.gone = True
+        connection.fate.gone = True
         connection.let_go()
         self.connections.remove(connection)
 
@@ -207,16 +214,16 @@ class Event:
             (previous,) = previous.over
         mine.over = [previous]
         current = self.find(handler, sender)
-        if current is not mine and not (current is None and mine.spent and mine.line.last is mine):
+        if current is not mine and not (current is None and mine.fate.spent and mine.line.last is mine.fate):
             return
         if current is mine:
             self.connections.remove(mine)
         if previous is not None:
-            previous.line.last = previous
+            previous.line.last = previous.fate
         if previous is not None and previous.is_alive():
             self.connections.append(previous)
         else:
-            mine.gone = True
+            mine.fate.gone = True
             mine.let_go()
 
     def muted(self, *handlers):
@@ -246,7 +253,7 @@ class Event:
             and not source.mutes_handler(connection.handler)
             and not self.mutes_handler(connection.handler)
         ]
-        heard.sort(key=lambda each: (each.event is self, not each.for_any, each.serial), reverse=True)
+        heard.sort(key=lambda each: (each.event() is self, not each.for_any, each.serial), reverse=True)
         chosen = []
         for connection in heard:
             if not any(same_handler(other.handler, connection.handler) for other in chosen):
@@ -267,7 +274,7 @@ class Event:
             if not connection.stands():
                 return False
         if connection.once:
-            connection.spent = True
+            connection.fate.spent = True
             connection.let_go()
         return True
 
@@ -295,9 +302,23 @@ class Event:
     def group(self, errors):
         return ExceptionGroup(f"{len(errors)} handlers of {self.name!r} failed", errors)
 
+    @contextlib.contextmanager
+    def begun(self, sender):
+        """What an emission calls; until it is over it holds what is held strongly, disconnected or not."""
+        chosen = self.chosen(sender)
+        held = [connection.get_handler for connection in chosen if not connection.weak]
+        try:
+            yield chosen
+        finally:
+            held.clear()
+
     def emit(self, /, sender=ANY, *args, **kwargs):
+        with self.begun(sender) as chosen:
+            return self.call(chosen, sender, args, kwargs)
+
+    def call(self, chosen, sender, args, kwargs):
         results, errors = [], []
-        for connection in self.chosen(sender):
+        for connection in chosen:
             handler = connection.handler
             if handler is None or not self.admits(connection, handler, sender, kwargs):
                 continue
@@ -328,9 +349,13 @@ class Event:
         return {**kwargs, "event": self} if connection.with_event else kwargs
 
     async def emit_async(self, /, sender=ANY, *args, **kwargs):
+        with self.begun(sender) as chosen:
+            return await self.call_all(chosen, sender, args, kwargs)
+
+    async def call_all(self, chosen, sender, args, kwargs):
         results, errors = [], []  # a list of what each handler that was called has given, in dispatch order
         cancellers = []
-        for _, connections in itertools.groupby(self.chosen(sender), key=lambda connection: connection.priority):
+        for _, connections in itertools.groupby(chosen, key=lambda connection: connection.priority):
             try:
                 tier = Tier(self, sender, results, errors)
                 tier.call(connections, args, kwargs)
@@ -375,7 +400,7 @@ class Tier:
 
     def call(self, connections, args, kwargs):
         for connection in connections:
-            call = outcome = None
+            call = outcome = task = None
             handler = connection.handler
             try:
                 if handler is None or not self.event.admits(connection, handler, self.sender, kwargs):
@@ -390,7 +415,11 @@ class Tier:
                         raise
                     continue
                 if outcome.coroutine is not None:
-                    self.tasks.append((start(outcome.coroutine), handler, len(self.results) - 1))
+                    task = start(outcome.coroutine)
+                    if is_over(task) and task.result() is not False:  # it was started at once, and waits for nothing
+                        self.results[-1] = Outcome(task.result(), is_final=True).values
+                    else:
+                        self.tasks.append((task, handler, len(self.results) - 1))
                 elif not self.take(outcome, handler, -1):
                     return
             except BaseException as error:
@@ -581,6 +610,11 @@ def start(coroutine):
     return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), **EAGER)
 
 
+def is_over(task):
+    """Whether a task is done, and nothing was raised."""
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
 def is_fatal(task):
     return task.done() and (task.cancelled() or not isinstance(task.exception(), (Exception, type(None))))
 
@@ -599,9 +633,7 @@ async def wait(tasks, raised):
         for task in tasks:
             task.cancel()
 
-    if not tasks or (
-        raised is None and all(task.done() and not is_fatal(task) and not task.exception() for task in tasks)
-    ):
+    if not tasks or (raised is None and all(map(is_over, tasks))):
         return fatal
     try:
         if not fatal and not any(map(is_fatal, tasks)):

@@ -23,7 +23,6 @@ aside = []  # what has happened in another thread, meanwhile
 census = weakref.WeakSet()  # objects and senders that are alive
 managers = {}  # `with` statements that are not over, and subscriptions
 fuel = 0  # how many more nested operations the current statement may make
-changed = False  # whether the current statement has set a policy: by which one another thread reports, is chance
 threaded = 0  # depth of calls that would be in a thread: see `Inline`
 count = 0  # operations, nested ones included
 warm = False  # whether `has_handlers_for` is asked after every statement, which leaves caches behind
@@ -127,21 +126,33 @@ def outcome(thunk):
 
 
 def begin():
-    global fuel, changed
-    fuel, changed = 8, False
+    global fuel
+    fuel = 8
     logger.handlers = [logged]
 
 
+open_gate = threading.Event()
+gate = cyevents.Event("gate")
+
+
+@gate.connect
+async def wait_at_gate(sender):
+    open_gate.wait()
+
+
 def do(thunk):
-    """Do something where no event loop runs."""
+    """Do something where no event loop runs. What is scheduled waits until it is done, and does not race with it."""
     begin()
+    open_gate.clear()
+    gate.emit()
     try:
         outcome(thunk)
     except BaseException as error:
         log("-> raised", error)
+    open_gate.set()
     cyevents.drain(30)
-    told = [line for line in aside if not (changed and line.startswith(("on_error", "logged", "unhandled")))]
-    trace.extend(sorted(told))
+    gc.collect()
+    trace.extend(sorted(aside))
     aside.clear()
     observe()
 
@@ -154,10 +165,16 @@ def do_in_loop(thunk):
         loop.run_until_complete(in_loop(thunk))
     except BaseException as error:
         log("-> raised", error)
+    gc.collect()
     # In which order, and when, the loop is told of what nobody awaits, is promised by nobody.
     told = sorted(line for line in trace[before:] if line.startswith("unhandled"))
     trace[before:] = [line for line in trace[before:] if not line.startswith("unhandled")] + told
     observe()
+
+
+def birth(task):
+    """What tasks are in order by: a set of them is in none."""
+    return int(task.get_name().rpartition("-")[2])
 
 
 async def in_loop(thunk):
@@ -176,7 +193,7 @@ async def in_loop(thunk):
     except BaseException as error:
         log("-> raised", error)
     await quiet()
-    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+    for task in sorted(asyncio.all_tasks() - {asyncio.current_task()}, key=birth):
         log("cancelling a scheduled one")
         task.cancel()
     await quiet()
@@ -273,15 +290,10 @@ def cancel(key):
 
 
 def delete(name):
-    try:
-        del ns[name]
-    finally:
-        gc.collect()  # what nothing else refers to is gone with it, though the model's events are in cycles
+    del ns[name]
 
 
 def policy(where, value):
-    global changed
-    changed = True
     where.on_error = value
 
 
@@ -319,7 +331,6 @@ def look(event):
 
 def observe():
     """Look at everything that is to be seen from outside."""
-    gc.collect()
     log("namespace:", list(ns))
     for event in {id(event): event for event in [*old.values(), *ns.values()]}.values():
         log(event)
@@ -329,11 +340,7 @@ def observe():
                 log("  has handlers for", name, event.has_handlers_for(names.get(name)))
             log(
                 "  and for",
-                [
-                    each
-                    for each in ("text", 7, 1, True, id(names.get("s0")), b"raw", many)
-                    if event.has_handlers_for(each)
-                ],
+                [each for each in ("text", 7, 1, True, names.get("i0"), b"raw", many) if event.has_handlers_for(each)],
             )
 
 

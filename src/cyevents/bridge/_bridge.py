@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("cyevents.bridge")
 
 _IN_FLIGHT = 128  # messages that are being published at the same time
-_LONGEST = 5.0  # seconds between two attempts to publish
+_SHORTEST, _LONGEST = 0.05, 1.0  # seconds between two attempts to publish at a broker that is there
 
 
 @dataclass(slots=True)
@@ -76,8 +76,8 @@ class Bridge(Observer):
 
     Args:
         namespace: the namespace.
-        address: where the broker is, such as `"nats://127.0.0.1:4222"`, `"redis://127.0.0.1:6379/0"` or
-            `"kafka://127.0.0.1:9092"`.
+        address: where the broker is, such as `"nats://127.0.0.1:4222"`, `"redis://127.0.0.1:6379/0"`,
+            `"amqp://127.0.0.1:5672"` or `"kafka://127.0.0.1:9092"`.
         events: the names of events, and patterns of names, that are carried.
         group: one process of the group gets each message, instead of all. What a member emits, the group has had.
         delivery: `"at_most_once"`: who is there gets it. `"at_least_once"`: the broker keeps it until the handlers have
@@ -90,13 +90,14 @@ class Bridge(Observer):
         backoff: seconds after which a message is delivered again whose handlers have raised, by attempt; after the last
             it goes to the dead letters.
         ack_wait: seconds after which the broker gives a message to another process when this one is no longer heard of.
-        window: seconds for which the broker drops a second message of the same id.
+        window: seconds for which the broker drops a second message of the same id; with RabbitMQ, who gets it does.
         keep: seconds for which it keeps messages.
         prefix: what the broker's subjects begin with: bridges with different ones do not hear each other.
         flush_timeout: seconds for which leaving waits until all is published.
         connect_timeout: seconds for which entering waits for the broker.
         **options: for the broker's own client, as NATS's `token`, `user` and `tls` (an `ssl.SSLContext`), Redis's
-            `username` and `ssl_ca_certs`, Kafka's `order_by` and `ssl_ca_location`, and the `password` of all.
+            `username` and `ssl_ca_certs`, RabbitMQ's `user` and `tls`, Kafka's `order_by` and `ssl_ca_location`,
+            and the `password` of each.
 
     Raises:
         TypeError: if an argument is of a wrong type, or a type cannot be registered.
@@ -154,17 +155,8 @@ class Bridge(Observer):
         self._is_entered = False
         self._process = 0  # where it is, or was last, entered
         self._watching = Watching([namespace], matches=self._carries)
-        plan = Plan(
-            tuple(events),
-            group,
-            delivery == "at_least_once",
-            prefix,
-            ack_wait,
-            window,
-            keep,
-            64,
-            len(self._backoff) + 1,
-        )
+        at_least_once, attempts = delivery == "at_least_once", len(self._backoff) + 1
+        plan = Plan(tuple(events), group, at_least_once, prefix, ack_wait, window, keep, batch=64, attempts=attempts)
         self._engine: Engine = engine_for(address)(address, plan, options)
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread: _LoopThread | None = None
@@ -316,7 +308,7 @@ class Bridge(Observer):
 
     def begin(self, beginning: Beginning) -> Watch | None:
         """Have an emission published, unless it has arrived."""
-        event, way, sender, args, kwargs, _, origin = beginning
+        event, way, sender, args, kwargs, _, origin, agreed = beginning
         if isinstance(origin, Message) or self._process != os.getpid() or not self._carries(event.name):
             return None
         identity = f"{self._id}-{next(self._serials)}"
@@ -325,49 +317,66 @@ class Bridge(Observer):
         )
         if len(body) > self._max_size:
             raise ValueError(f"{event.name!r} is emitted with {len(body)} bytes; max_size is {self._max_size}")
-        if way != "emit_async":
-            self._outbox.put(Item(event.name, identity, body))
-            return None
-        confirmed: Future[None] = Future()
-        self._outbox.put(Item(event.name, identity, body, confirmed))
-        return _Confirmation(confirmed)
+        confirmed: Future[None] | None = Future() if way == "emit_async" else None
+        item = Item(event.name, identity, body, confirmed)
+        self._outbox.check(item)
+        agreed.append(partial(self._outbox.put, item))  # no bridge publishes what another one refuses
+        return None if confirmed is None else _Confirmation(confirmed)
 
     def _carries(self, name: str) -> bool:
         return any(matches(name) for matches in self._matchers)
 
     async def _publish_all(self) -> None:
+        """Publish what is emitted, many at the same time: in its order, as that which has to be published again is."""
         room = asyncio.Semaphore(_IN_FLIGHT)
+        self._delay = _SHORTEST
+        self._is_away = False
         while True:
             await room.acquire()
             item = await self._outbox.get()
+            if self._is_away:
+                self._outbox.put_back(item)
+                room.release()
+                await self._wait_for_broker()
+                continue
             task = asyncio.create_task(self._publish(item))
             self._tasks.add(task)
             task.add_done_callback(partial(self._published, item))
             task.add_done_callback(lambda _: room.release())
+
+    async def _publish(self, item: Item) -> None:
+        if self._is_away:  # since this was to be begun
+            raise Unavailable("what was emitted before is not published yet")
+        try:
+            await self._engine.publish(item.event, item.body, item.identity, item.confirmed is not None)
+        except Unavailable:
+            self._is_away = True
+            raise
+
+    async def _wait_for_broker(self) -> None:
+        """Wait until all that did not reach the broker has come back, to be sorted in, and the broker as well."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._engine.ready()
+        await asyncio.sleep(self._delay)
+        self._delay = min(self._delay * 2, _LONGEST)
+        self._is_away = False
 
     def _published(self, item: Item, task: asyncio.Task[None]) -> None:
         """A task that was to publish an item is over, or was cancelled before it began."""
         self._tasks.discard(task)
         if task.cancelled():
             self._abandon(item, "the bridge was left")
-        elif (error := task.exception()) is not None:
+        elif isinstance(error := task.exception(), Unavailable):
+            _logger.debug("publishing %r: %s", item.event, error)
+            self._outbox.put_back(item)
+        elif error is not None:
             _logger.error("the broker refuses %r: %s", item.event, error_line(error))
             self._abandon(item, f"the broker refuses it: {error_line(error)}")
         else:
+            self._delay = _SHORTEST
             self._stats.published += 1
             item.succeed()
-
-    async def _publish(self, item: Item) -> None:
-        """Publish an item, however long that takes."""
-        delay = 0.05
-        while True:
-            try:
-                await self._engine.publish(item.event, item.body, item.identity, item.confirmed is not None)
-                return
-            except Unavailable as error:
-                _logger.debug("publishing %r: %s", item.event, error)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, _LONGEST)
 
     # Receiving
 

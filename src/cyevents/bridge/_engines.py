@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+
+_logger = logging.getLogger("cyevents.bridge")
 
 
 class Unavailable(Exception):
@@ -81,6 +86,13 @@ class Engine(ABC):
         self.place = _without_secrets(address)  # as it may be shown
         self.plan = plan
         self.options = options
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something beside, which is not to end by itself."""
+        task = asyncio.create_task(coroutine)
+        task.add_done_callback(_tell_of_end)
+        self._tasks.append(task)
 
     @abstractmethod
     async def connect(self) -> None:
@@ -99,9 +111,24 @@ class Engine(ABC):
             Refused: if it does not take the message.
         """
 
+    async def ready(self) -> None:  # noqa: B027 - not all can
+        """Wait until the broker may be reached again, after an `Unavailable`, if the engine can tell."""
+
     @abstractmethod
     async def close(self) -> None:
         """Receive no more, and disconnect."""
+
+
+def _tell_of_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _logger.critical("the bridge has ended", exc_info=task.exception())
+
+
+async def cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def engine_for(address: str) -> type[Engine]:
@@ -120,12 +147,17 @@ def engine_for(address: str) -> type[Engine]:
         from ._redis import RedisEngine
 
         return RedisEngine
+    if scheme in ("amqp", "amqps"):
+        from ._rabbitmq import RabbitmqEngine
+
+        return RabbitmqEngine
     if scheme in ("kafka", "kafkas"):
         from ._kafka import KafkaEngine
 
         return KafkaEngine
     raise ValueError(
-        f"a broker's address begins with nats://, tls://, redis://, rediss:// or kafka://, not with {scheme + '://'!r}"
+        "a broker's address begins with nats://, tls://, redis://, rediss://, amqp://, amqps://, kafka:// or kafkas://,"
+        f" not with {scheme + '://'!r}"
     )
 
 
@@ -135,6 +167,7 @@ def _without_secrets(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+@lru_cache(4096)
 def subject(name: str) -> str:
     """An event's name as a subject: its dots part it; what a subject cannot have is percent-encoded."""
     return ".".join([quote(token, safe="") or "%" for token in name.split(".")])

@@ -29,7 +29,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from ._engines import Arrival, Engine, Plan, Refused, Unavailable
+from ._engines import Arrival, Engine, Plan, Refused, Unavailable, cancel_all
 
 try:
     from confluent_kafka import (
@@ -137,7 +137,6 @@ class KafkaEngine(Engine):
 
     def __init__(self, address: str, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(address, plan, options)
-        self._tasks: list[asyncio.Task[None]] = []
         self._mine: dict[int, _Partition] = {}
 
     async def connect(self) -> None:
@@ -356,11 +355,6 @@ class KafkaEngine(Engine):
         self._start(self._hand_on_all(receive))
         if plan.group is not None:
             self._start(self._tell_all())
-
-    def _start(self, coroutine: Any) -> None:
-        task = asyncio.create_task(coroutine)
-        task.add_done_callback(_tell_of_end)
-        self._tasks.append(task)
 
     def _begin(self) -> None:
         """Note where the partitions end now, and be given messages from there on: as the group, or by itself."""
@@ -679,9 +673,7 @@ class KafkaEngine(Engine):
     async def close(self) -> None:
         """Receive no more, say what is finished, leave the group, and disconnect."""
         self._is_closing = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks)
         consumer, producer = self._consumer, self._producer
         if consumer is not None:
             await self._leave(consumer)
@@ -753,11 +745,6 @@ def _is_alive(text: str | None) -> bool:
         return bool(json.loads(text or "")["at"] > time() - _AWAY)
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _tell_of_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _logger.critical("the bridge receives no more", exc_info=task.exception())
 
 
 class _Taken(Arrival):

@@ -7,28 +7,32 @@ consumer for each group, or for the process, and explicit acknowledgement.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import ssl
+from collections import deque
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ._engines import Arrival, Engine, Refused, Unavailable, subject, subjects
+from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, subject, subjects
 
 try:
-    import nats
     from nats import errors
+    from nats.aio.client import Client
     from nats.js import api
     from nats.js import errors as js_errors
 except ImportError as error:
     raise ImportError('a bridge to NATS needs its client: pip install "cyevents[nats]"') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from nats.aio.msg import Msg
 
 _logger = logging.getLogger("cyevents.bridge")
 
-_POLL = 5.0  # seconds that a fetch waits for messages
+_POLL = 5.0  # seconds for which the broker is asked for messages
 _GONE = 300.0  # seconds for which the broker keeps a process's own consumer when that is away
 
 
@@ -39,10 +43,13 @@ class NatsEngine(Engine):
         super().__init__(address, plan, options)
         self._client: Any = None
         self._subscription: Any = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._waiting: list[Msg] = []  # messages that are delivered and not dealt with
+        self._waiting: deque[Msg] = deque()  # messages that are delivered and not dealt with
+        self._request = ""  # where the answers go to the newest request for messages
+        self._is_over = False  # whether there will be no more of them
+        self._is_refused = False  # whether the broker said something else than messages, and that its time is over
         self._is_closing = False  # the client, and Python 3.11's wait_for, swallow a cancellation now and then
         self._last: int | None = None  # the place in the stream of the newest one that was dealt with
+        self._asking: set[asyncio.Timeout] = set()  # who waits for the broker's answers
         self._stream = plan.prefix.replace(".", "-")
         # As the name of a consumer or a queue may be.
         self._group = None if plan.group is None else subject(plan.group).replace(".", "-").replace("%", "_")
@@ -55,8 +62,11 @@ class NatsEngine(Engine):
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
     async def _connect(self) -> None:
-        self._client = None
-        self._is_closing = False
+        self._is_up = asyncio.Event()
+        self._filled = asyncio.Event()  # whether there is something new in `_waiting`, or about the request
+        self._waiting.clear()
+        self._subscription = None
+        self._is_closing = self._is_entered = False
         self._tasks.clear()
         self._last = None
         settings: dict[str, Any] = {
@@ -65,14 +75,44 @@ class NatsEngine(Engine):
             "reconnect_time_wait": 0.2,
             "connect_timeout": 2,
             "no_echo": not self.plan.at_least_once,
-            "error_cb": _note,
             **self.options,
+            "error_cb": _both(self._note, self.options.get("error_cb")),
+            "disconnected_cb": _both(self._note_lost, self.options.get("disconnected_cb")),
+            "reconnected_cb": _both(self._note_back, self.options.get("reconnected_cb")),
         }
-        self._client = await nats.connect(self.address, **settings)
+        self.trouble = None
+        self._client = _Client()
+        self._client.wants_tls = bool(self.options.get("tls")) or self.address.startswith("tls:")
+        await self._client.connect(self.address, **settings)
+        self._is_up.set()
+        self._is_entered = True
         self._jetstream = self._client.jetstream(timeout=5)
         if self.plan.at_least_once:
             await self._make_stream(self._stream, f"{self.plan.prefix}.>")
             await self._make_stream(f"{self._stream}-dead", f"{self.plan.prefix}-dead.>")
+
+    async def _note(self, error: Exception) -> None:
+        _logger.debug("NATS: %s: %s", type(error).__name__, error)
+        self.trouble = error
+        is_final = isinstance(error, (ssl.SSLCertVerificationError, NoTLS)) or "Authorization Violation" in str(error)
+        if is_final and not self._is_entered:  # to try again would not help
+            raise ConnectionError(f"{type(error).__name__}: {error}") from error
+
+    async def _note_lost(self) -> None:
+        """Let nobody wait for answers that will not come."""
+        self._is_up.clear()
+        lost, self._asking = self._asking, set()
+        for limit in lost:
+            limit.reschedule(0)
+
+    async def _note_back(self) -> None:
+        self._is_up.set()
+        self._is_over = True  # the broker has forgotten the request
+        self._filled.set()
+
+    async def ready(self) -> None:
+        """Wait until it is connected."""
+        await self._is_up.wait()
 
     async def _make_stream(self, name: str, subjects: str) -> None:
         try:
@@ -95,7 +135,7 @@ class NatsEngine(Engine):
             raise Unavailable("not connected")
         try:
             if self.plan.at_least_once:
-                await self._jetstream.publish(name, body, headers={api.Header.MSG_ID: identity})
+                await self._answer(self._jetstream.publish(name, body, headers={api.Header.MSG_ID: identity}))
             else:
                 await self._client.publish(name, body)
                 if is_confirmed:
@@ -109,6 +149,15 @@ class NatsEngine(Engine):
         except (errors.Error, OSError, TimeoutError) as error:
             raise Unavailable(f"{type(error).__name__}: {error}") from error
 
+    async def _answer(self, waiting: Coroutine[Any, Any, object]) -> None:
+        """Wait for an answer of the broker's; a `TimeoutError` at once if the connection breaks meanwhile."""
+        async with asyncio.timeout(None) as limit:
+            self._asking.add(limit)
+            try:
+                await waiting
+            finally:
+                self._asking.discard(limit)
+
     async def _flush(self) -> None:
         """Wait until the broker has what was sent. The client's first PING overtakes what it has in its buffer."""
         await self._client.flush(5)
@@ -117,7 +166,7 @@ class NatsEngine(Engine):
     async def _confirm(self) -> None:
         """Wait until the broker has what was sent; give up if that cannot be known."""
         try:
-            await self._flush()
+            await self._answer(self._flush())
         except (errors.Error, OSError, TimeoutError) as error:  # a second time could be once too often
             raise Refused(f"it does not answer: {type(error).__name__}: {error}") from error
 
@@ -164,28 +213,64 @@ class NatsEngine(Engine):
         return name
 
     async def _fetch(self, names: list[str], consumer: str, receive: Callable[[Arrival], Awaitable[None]]) -> None:
-        """Fetch messages, and hand them on one after the other, until the end."""
-        await self._bind(consumer)
+        """Ask for messages, and hand them on one after the other, until the end."""
+        inbox = self._client.new_inbox()
+        self._subscription = await self._client.subscribe(f"{inbox}.*", cb=self._take)
         batch = 1
-        while not self._is_closing:
-            try:
-                messages = await self._subscription.fetch(batch, timeout=_POLL)
-            except TimeoutError:  # nothing has come
-                continue
-            except (errors.Error, OSError) as error:
-                _logger.debug("fetching from %s: %s: %s", self.place, type(error).__name__, error)
+        for number in count():
+            self._request = f"{inbox}.{number}"
+            self._is_over = False
+            with suppress(errors.Error, OSError):
+                await self._ask(consumer, batch)
+            is_repeated = await self._hand_on(batch, receive)
+            if self._is_closing:
+                return
+            if self._is_refused:
+                self._is_refused = False
                 await asyncio.sleep(0.2)
                 with suppress(errors.Error, OSError, TimeoutError):
                     if not await self._knows(consumer):
                         consumer = await self._make_consumer(names, self._last)
-                        await self._bind(consumer)
-            else:
-                await self._hand_on(messages, receive)
-                # One that has been delivered before may have killed its process: it is not to take others along.
-                batch = 1 if any(message.metadata.num_delivered > 1 for message in messages) else self.plan.batch
+            # One that has been delivered before may have killed its process: it is not to take others along.
+            batch = 1 if is_repeated else self.plan.batch
 
-    async def _bind(self, consumer: str) -> None:
-        self._subscription = await self._jetstream.pull_subscribe_bind(consumer=consumer, stream=self._stream)
+    async def _ask(self, consumer: str, batch: int) -> None:
+        """Ask for some messages, which come as they are published, for some time."""
+        wish = json.dumps({"batch": batch, "expires": int(_POLL * 1e9)}).encode()
+        await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{consumer}", wish, self._request)
+
+    async def _take(self, message: Msg) -> None:
+        """Take a message, or a word of the broker's about a request."""
+        status = message.headers.get(api.Header.STATUS) if message.headers else None
+        if status is None or message.reply:
+            self._waiting.append(message)
+        elif message.subject == self._request:
+            self._is_over = True
+            self._is_refused = status != api.StatusCode.REQUEST_TIMEOUT  # as if there is no such consumer any more
+        self._filled.set()
+
+    async def _hand_on(self, batch: int, receive: Callable[[Arrival], Awaitable[None]]) -> bool:
+        """Hand on what comes for a request, until it is over; whether any of it had been delivered before."""
+        end = asyncio.get_running_loop().time() + _POLL + 1
+        is_repeated = False
+        while batch and not self._is_closing:
+            if self._waiting:
+                message = self._waiting[0]
+                await receive(_Kept(self, message))
+                self._last = max(self._last or 0, message.metadata.sequence.stream)
+                self._waiting.popleft()
+                is_repeated = is_repeated or message.metadata.num_delivered > 1
+                batch -= 1
+            elif self._is_over:
+                break
+            else:
+                self._filled.clear()
+                try:
+                    async with asyncio.timeout_at(end):
+                        await self._filled.wait()
+                except TimeoutError:  # the broker has not even said that there was nothing
+                    break
+        return is_repeated
 
     async def _knows(self, consumer: str) -> bool:
         """Whether the broker has not forgotten a consumer."""
@@ -195,28 +280,11 @@ class NatsEngine(Engine):
             return False
         return True
 
-    async def _hand_on(self, messages: list[Msg], receive: Callable[[Arrival], Awaitable[None]]) -> None:
-        self._waiting = list(messages)
-        try:
-            while self._waiting and not self._is_closing:
-                message = self._waiting[0]
-                await receive(_Kept(self, message))
-                self._last = max(self._last or 0, message.metadata.sequence.stream)
-                del self._waiting[0]
-        finally:
-            left, self._waiting = self._waiting, []
-            for message in left:  # others may have them
-                with suppress(errors.Error):
-                    await message.nak()
-
     async def _give_back(self) -> None:
-        """Let others have what has come for a fetch that has been given up: it would be missed until `ack_wait`."""
-        inner = getattr(self._subscription, "_sub", None)  # the client has no name for it
-        arrived = getattr(inner, "_pending_queue", None)
-        while arrived is not None and not arrived.empty():
-            message = arrived.get_nowait()
-            if message.reply.startswith("$JS.ACK"):  # and is no word of the broker's
-                await message.nak()
+        """Let others have what is not dealt with: they would miss it until `ack_wait`."""
+        while self._waiting:
+            with suppress(errors.Error):
+                await self._waiting.popleft().nak()
 
     async def _keep_waiting(self) -> None:
         """Tell the broker of messages that wait for their turn, or are dealt with: not to send them again."""
@@ -239,19 +307,23 @@ class NatsEngine(Engine):
         """Receive no more, and disconnect."""
         if self._client is None:
             return
+        with suppress(errors.Error, OSError, TimeoutError):
+            if self._subscription is not None and self._client.is_connected:
+                async with asyncio.timeout(2):  # first: what is delivered to who has gone counts as an attempt
+                    # The client's `drain` takes a first PONG for the answer to this, and leaves out what comes then.
+                    await self._client._send_unsubscribe(self._subscription._id)
+                    await self._flush()
+                    await self._subscription.drain()
         self._is_closing = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(self._tasks)
         with suppress(errors.Error, OSError, TimeoutError):
             if self._client.is_connected:
-                await self._client.flush(2)
-                if self._subscription is not None:
-                    await self._give_back()
-                    await self._subscription.unsubscribe()  # or what comes next would be sent here, and counted
-                    await self._client.flush(2)
-        with suppress(errors.Error, OSError):  # the broker has gone
-            await self._client.close()
+                await self._give_back()
+                async with asyncio.timeout(2):
+                    await self._flush()
+        with suppress(errors.Error, OSError, TimeoutError):  # the broker has gone, or TLS was not agreed on
+            async with asyncio.timeout(1):
+                await self._client.close()
 
 
 def _tell_of_end(task: asyncio.Task[None]) -> None:
@@ -259,8 +331,32 @@ def _tell_of_end(task: asyncio.Task[None]) -> None:
         _logger.critical("the bridge receives no more", exc_info=task.exception())
 
 
-async def _note(error: Exception) -> None:
-    _logger.debug("NATS: %s: %s", type(error).__name__, error)
+def _both(first: Callable[..., Awaitable[None]], then: Callable[..., Awaitable[None]] | None) -> Any:
+    """What calls one, and then another one, if there is one."""
+    if then is None:
+        return first
+
+    async def call(*given: Any) -> None:
+        await first(*given)
+        await then(*given)
+
+    return call
+
+
+class NoTLS(errors.Error):
+    """The server would have it unencrypted."""
+
+
+class _Client(Client):
+    """The client, which otherwise gives its secrets away unencrypted to a server that does not ask for TLS."""
+
+    wants_tls = False
+
+    def _connect_command(self) -> bytes:
+        if self.wants_tls and not self._server_info.get("tls_required") and not self.options["tls_handshake_first"]:
+            raise NoTLS("TLS is wanted, and the server does not offer it")
+        command: bytes = super()._connect_command()
+        return command
 
 
 class _Plain(Arrival):

@@ -7,6 +7,8 @@ from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Item:
     identity: str
     body: bytes
     confirmed: Future[None] | None = field(default=None)
+    turn: int = field(default=0)  # given when it is taken out first
 
     def succeed(self) -> None:
         """The broker has it."""
@@ -60,13 +63,15 @@ class Outbox:
         self._limit = limit
         self._when_full = when_full
         self._items: deque[Item] = deque()
+        self._returned: list[tuple[int, Item]] = []  # a heap: what was taken out, and could not be published
+        self._turns = count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._filled: asyncio.Event | None = None
         self._is_closed = True
         self._is_waking = False  # the loop will look at the items: to tell it once more costs a system call
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._items) + len(self._returned)
 
     def open(self) -> None:
         """Be emptied in the running loop from now on."""
@@ -79,28 +84,38 @@ class Outbox:
     def close(self) -> None:
         """Give up all items, and whatever is still put in: nobody empties it any more."""
         self._is_closed = True
-        self._give_up()
+        while self._returned:
+            self._give_up(heappop(self._returned)[1])
+        self._give_up_all()
 
-    def _give_up(self) -> None:
+    def _give_up_all(self) -> None:
         with suppress(IndexError):
             while True:
-                item = self._items.popleft()
-                self.dropped += 1
-                item.fail(Dropped(f"{item.event!r} was not published: the bridge was left"))
+                self._give_up(self._items.popleft())
 
-    def put(self, item: Item) -> None:
-        """Have an item published, from any thread. Whoever waits for that is let in beyond the limit.
+    def _give_up(self, item: Item) -> None:
+        self.dropped += 1
+        item.fail(Dropped(f"{item.event!r} was not published: the bridge was left"))
+
+    def check(self, item: Item) -> None:
+        """See that an item may be put, from any thread. Whoever waits for that is let in beyond the limit.
 
         Raises:
             OutboxFull: if there is no room.
         """
-        if item.confirmed is None and len(self._items) >= self._limit:
-            if self._when_full == "raise":
-                raise OutboxFull(f"{len(self._items)} emissions wait for the broker: {item.event!r} is not emitted")
+        if self._when_full == "raise" and self._is_full_for(item):
+            raise OutboxFull(f"{len(self)} emissions wait for the broker: {item.event!r} is not emitted")
+
+    def _is_full_for(self, item: Item) -> bool:
+        return item.confirmed is None and len(self._items) >= self._limit
+
+    def put(self, item: Item) -> None:
+        """Have an item published, from any thread, once it may be."""
+        if self._when_full == "drop_oldest" and self._is_full_for(item):
             self._drop_oldest()
         self._items.append(item)
         if self._is_closed:  # since its emission has begun
-            self._give_up()
+            self._give_up_all()
         elif self._loop is not None and not self._is_waking:
             self._is_waking = True
             try:
@@ -121,12 +136,22 @@ class Outbox:
         self.dropped += 1
         oldest.fail(Dropped(f"{oldest.event!r} was dropped, since too many emissions waited for the broker"))
 
+    def put_back(self, item: Item) -> None:
+        """Have an item that was taken out published once more, in its turn; in the loop."""
+        assert self._filled is not None
+        heappush(self._returned, (item.turn, item))
+        self._filled.set()
+
     async def get(self) -> Item:
         """The oldest item, when there is one."""
         assert self._filled is not None
         while True:
+            if self._returned:
+                return heappop(self._returned)[1]
             with suppress(IndexError):  # another thread may drop what has just been seen
-                return self._items.popleft()
+                item = self._items.popleft()
+                item.turn = next(self._turns)
+                return item
             self._filled.clear()
             if not self._items:
                 await self._filled.wait()

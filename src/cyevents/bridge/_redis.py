@@ -27,7 +27,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from ._engines import Arrival, Engine, Refused, Unavailable, subject, subjects
+from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, subject, subjects
 
 try:
     import redis.asyncio
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("cyevents.bridge")
 
 _POLL = 1.0  # seconds after which a process looks for messages to be delivered again, at the latest
+_PAUSE = 0.1  # seconds between two attempts to connect
 _BATCH = 128  # commands that go out together
 _FAILURES = (exceptions.RedisError, OSError, TimeoutError)
 _PASSING = (exceptions.ClusterDownError, exceptions.NoScriptError, exceptions.ReadOnlyError, exceptions.TryAgainError)
@@ -174,8 +175,9 @@ class RedisEngine(Engine):
         self._keep = round(plan.keep * 1000)
         self._queue: deque[_Command] = deque()
         self._filled = asyncio.Event()
-        self._is_closing = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._is_up = asyncio.Event()
+        self._is_closing = self._is_over = False
+        self._tasks = []
         self._held: list[bytes] = []  # ids of messages that are delivered to this process, and not dealt with
         self._later: list[tuple[float, int, _Entry]] = []  # what a process without a group is to get again, and when
         self._numbers = count()
@@ -193,14 +195,11 @@ class RedisEngine(Engine):
                 raise ConnectionError(f"{type(error).__name__}: {error}") from error
             except _FAILURES as error:  # the bridge says for how long
                 self.trouble = error
+                if "certificate verify failed" in str(error):
+                    raise ConnectionError(f"{type(error).__name__}: {error}") from error
                 _logger.debug("connecting to %s: %s: %s", self.place, type(error).__name__, error)
                 await asyncio.sleep(0.1)
         self._start(self._write_all())
-
-    def _start(self, coroutine: Any) -> None:
-        task = asyncio.create_task(coroutine)
-        task.add_done_callback(_tell_of_end)
-        self._tasks.append(task)
 
     # Commands
 
@@ -213,19 +212,21 @@ class RedisEngine(Engine):
 
     async def _write_all(self) -> None:
         """Send commands, until the end."""
-        delay = 0.05
         while True:
-            if not self._queue:
-                self._filled.clear()
-                await self._filled.wait()
             try:
                 await self._line.connect()
             except _FAILURES as error:
+                self._is_up.clear()
                 self._give_back(Unavailable(f"{type(error).__name__}: {error}"), len(self._queue))
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 1.0)
+                await asyncio.sleep(_PAUSE)
                 continue
-            delay = 0.05
+            self._is_up.set()
+            if self._is_over:  # the client has swallowed the cancellation
+                return
+            if not self._queue:
+                self._filled.clear()
+                await self._filled.wait()
+                continue
             left = min(_BATCH, len(self._queue))
             batch = list(islice(self._queue, left))
             try:
@@ -243,8 +244,15 @@ class RedisEngine(Engine):
                         _logger.error("%s does not take what became of a message: %s", self.place, reply)
                     _settle(command.answer, reply)
             except _FAILURES as error:
+                self._is_up.clear()
                 await self._line.disconnect()
                 self._give_back(_Lost(f"{type(error).__name__}: {error}"), left)
+                # What was not sent, too: it is not to be published before what was.
+                self._give_back(Unavailable("the connection broke"), len(self._queue))
+
+    async def ready(self) -> None:
+        """Wait until it is connected."""
+        await self._is_up.wait()
 
     def _give_back(self, error: Exception, number: int) -> None:
         """Have the first commands fail, except for those that are sent until they are answered."""
@@ -261,6 +269,8 @@ class RedisEngine(Engine):
         plan = self.plan
         given = (max(1, round(plan.window * 1000)), self._keep, f"{plan.prefix}.{subject(event)}", event, body)
         keys = (self._events, self._once, f"{{{plan.prefix}}}:id:{identity}")
+        if not self._is_up.is_set():
+            raise Unavailable("not connected")
         try:
             await self._send(*_script(_PUBLISH), 3, *keys, *given, int(plan.at_least_once))
         except _Lost as error:
@@ -460,17 +470,14 @@ class RedisEngine(Engine):
             return
         self._is_closing = True
         try:
-            for task in self._tasks[1:]:
-                task.cancel()
-            await asyncio.gather(*self._tasks[1:], return_exceptions=True)
+            await cancel_all(self._tasks[1:])
             for line in self._lines[1:]:
                 await line.disconnect()
             if self._tasks and not self._tasks[0].done():
                 await self._say_goodbye()
         finally:
-            for task in self._tasks[:1]:
-                task.cancel()
-            await asyncio.gather(*self._tasks[:1], return_exceptions=True)
+            self._is_over = True
+            await cancel_all(self._tasks[:1])
             self._give_back(Unavailable("the bridge was left"), len(self._queue))
             for line in self._lines:
                 await line.disconnect()
@@ -556,11 +563,6 @@ def _settle(answer: asyncio.Future[Any], reply: Any) -> None:
 
 def _paired(fields: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(fields[::2], fields[1::2], strict=True))
-
-
-def _tell_of_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _logger.critical("the bridge has ended", exc_info=task.exception())
 
 
 class _Heard(Arrival):

@@ -7,31 +7,34 @@ import logging
 import signal
 import sys
 from contextlib import AsyncExitStack
-from urllib.parse import urlsplit
 
 from ..._demo.orders import SAMPLE, read_orders
-from .server import NatsServer
+from .brokers import SERVERS, watcher_for
 from .stage import Stage
 from .view import screen
 
 
-def run(address: str | None, *, limit: int | None, pace: float) -> int:
+def run(address: str | None, *, broker: str, limit: int | None, pace: float) -> int:
     """Send the sample orders through, kill a worker meanwhile, and account for every order.
 
     Args:
-        address: where a NATS server is; `None` to start one.
+        address: where the broker is; `None` to start one.
+        broker: which one to start: one of `SERVERS`.
         limit: how many orders to place at most.
         pace: how many seconds it takes to bill an order.
 
     Returns:
         The exit code: 0 if every order is accounted for, 1 if one is not, 2 if the demo could not begin.
     """
-    if address is not None and urlsplit(address).scheme not in ("nats", "tls", "ws", "wss"):
-        return _fail(f"the demo needs the address of a NATS server, such as nats://127.0.0.1:4222, not {address!r}")
+    if address is not None:
+        try:
+            watcher_for(address)
+        except ValueError as error:
+            return _fail(str(error))
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # its watcher warns of a child that was waited for elsewhere
     orders, _ = read_orders(None, SAMPLE.name, limit)
     try:
-        return asyncio.run(_play(address, [order.id for order in orders], pace))
+        return asyncio.run(_play(address, broker, [order.id for order in orders], pace))
     except BrokenPipeError:  # of the output: whoever reads it has gone
         raise
     except (ImportError, ConnectionError) as error:
@@ -45,7 +48,7 @@ def _fail(message: str) -> int:
     return 2
 
 
-async def _play(address: str | None, ids: list[str], pace: float) -> int:
+async def _play(address: str | None, broker: str, ids: list[str], pace: float) -> int:
     if sys.platform != "win32":  # let these end all processes, as Ctrl-C does
         task = asyncio.current_task()
         assert task is not None
@@ -53,7 +56,7 @@ async def _play(address: str | None, ids: list[str], pace: float) -> int:
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with AsyncExitStack() as stack:
         if address is None:
-            address = (await stack.enter_async_context(NatsServer())).address
+            address = (await stack.enter_async_context(SERVERS[broker]())).address
         stage = await stack.enter_async_context(Stage(address, ids, pace))
         with screen() as show:
             await stage.play(show)

@@ -12,16 +12,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..._demo.wording import counted
+from .brokers import watcher_for
 
-try:
-    import nats
-    from nats import errors
-except ImportError as error:
-    raise ImportError('the demo needs the client of NATS: pip install "cyevents[nats]"') from error
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from nats.aio.msg import Msg
 
 ACK_WAIT = 2.0
 """Seconds after which the others get what a dead worker had."""
@@ -83,15 +77,9 @@ class Stage:
         self._heard = monotonic()
 
     async def __aenter__(self) -> Stage:
+        self._watcher = watcher_for(self.address)(self.address, self._prefix)
+        await self._watcher.connect(self._note_dead)
         try:
-            async with asyncio.timeout(5):
-                self._client = await nats.connect(
-                    self.address, max_reconnect_attempts=2, reconnect_time_wait=0.2, error_cb=_ignore
-                )
-        except (errors.Error, OSError, TimeoutError) as error:
-            raise ConnectionError(f"no NATS server answers at {self.address}: {error}") from error
-        try:
-            await self._client.subscribe(f"{self._prefix}-dead.>", cb=self._note_dead)
             for row in self.rows:
                 await self._start(row)
         except BaseException:
@@ -106,12 +94,7 @@ class Stage:
         for process in running:
             await process.wait()
         await asyncio.gather(*self._readers, return_exceptions=True)
-        if self._client.is_connected:
-            jetstream = self._client.jetstream()
-            for name in (self._prefix, f"{self._prefix}-dead"):
-                with suppress(errors.Error, TimeoutError):  # it was not made yet
-                    await jetstream.delete_stream(name)
-        await self._client.close()
+        await self._watcher.close()
 
     # Processes
 
@@ -147,8 +130,7 @@ class Stage:
         if row.state != "killed":
             row.state = f"ended: {code}"
 
-    async def _note_dead(self, letter: Msg) -> None:
-        error = (letter.headers or {}).get("Cyevents-Error", "")
+    def _note_dead(self, error: str) -> None:
         order = error.removeprefix("ValueError: ").partition(" ")[0]
         self.dead[order] = error
 
@@ -193,7 +175,8 @@ class Stage:
         await self._until(lambda: victim.state == "works")
         self._tell(f"{victim.name} is back")
         await self._until(self._is_all_done)
-        while await self._are_some_left():  # to be handled again, by which an order could be billed twice
+        # What is left is handled again, by which an order could be billed twice.
+        while await self._watcher.are_some_left(["billing", "warehouse"]):
             await asyncio.sleep(_REFRESH)
         await asyncio.sleep(3 * _REFRESH)  # for the last figures
         self._tell("all orders are shipped, or among the dead letters")
@@ -201,11 +184,6 @@ class Stage:
     def _is_all_done(self) -> bool:
         shipped = self.times["shipped"]
         return all(order in shipped or order in self.dead for order in self.ids)
-
-    async def _are_some_left(self) -> bool:
-        jetstream = self._client.jetstream()
-        groups = [await jetstream.consumer_info(self._prefix, group) for group in ("billing", "warehouse")]
-        return any(group.num_pending or group.num_ack_pending for group in groups)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         self._heard = monotonic()
@@ -239,7 +217,3 @@ class Stage:
 
 _CAST = [("shop", "shop"), ("billing", "billing 1"), ("billing", "billing 2"), ("warehouse", "warehouse")]
 _TIMES = {1: "exactly once", 2: "twice"}
-
-
-async def _ignore(error: Exception) -> None:
-    """Troubles of the connection are seen by what does not come."""

@@ -1,0 +1,621 @@
+"""The engine for RabbitMQ, from 3.10 on: by aiormq, the client under aio-pika.
+
+Not by aio-pika's robust connections: those publish again by themselves what may have arrived, begin to consume again
+before anybody has looked at what was lost, and have no word on the order of what waits meanwhile.
+
+A prefix has a topic exchange, `PREFIX`, and another one with a queue for dead letters, both `PREFIX-dead`. The subject
+is the routing key. At most once, a process has an exclusive queue, a group `PREFIX.once.GROUP`. At least once, there
+are three queues for each group, or process, all of them durable:
+
+- `PREFIX.group.GROUP`: what is published.
+- `PREFIX.again.GROUP`: what is to be begun with alone, and first, with its attempt in a header.
+- `PREFIX.later.GROUP`: what is to be delivered again later. Whoever gets it waits, and puts it into `again`.
+
+RabbitMQ says that a message was delivered before, but not how often, nor whether it was begun with (a quorum queue
+counts deliveries, even those that were only fetched). So such a message is never handled as it comes: a copy that says
+one attempt more goes to `again`, of which a process holds one at a time. Of what is there, only what is being handled
+when its process dies can have been delivered before. No message is acknowledged until the broker has its copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from contextlib import suppress
+from heapq import heappop, heappush
+from itertools import count
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, subject, subjects
+
+try:
+    from aiormq import exceptions
+    from aiormq.connection import Connection, TCPTransportFactory, TLSTransportFactory, TransportFactory
+    from pamqp.commands import Basic
+    from yarl import URL
+except ImportError as error:
+    raise ImportError('a bridge to RabbitMQ needs its client: pip install "cyevents[rabbitmq]"') from error
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from aiormq.abc import AbstractChannel, DeliveredMessage
+
+    _Receive = Callable[[Arrival], Awaitable[None]]
+
+_logger = logging.getLogger("cyevents.bridge")
+
+_TRANSIENT, _PERSISTENT = 1, 2
+_GONE = 300.0  # seconds for which the broker keeps the queues of who is away, and is no group that is to get all
+_PASSING: dict[str, Any] = {
+    "x-message-ttl": 60_000,
+    "x-max-length": 100_000,
+}  # what is kept at most once, of who is slow: the newest
+_TOGETHER = 32  # of these, that are acknowledged at once
+_HELD = 1000  # messages of which a process waits for the time to be delivered again
+_LONGEST = 600.0  # seconds for which it does: the broker closes a channel that acknowledges nothing for half an hour
+_REMEMBERED = 50_000  # ids of messages
+_MILLISECONDS = 2**32 - 1  # that the broker can count
+_FAILURES = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError)
+_FINAL = (  # of connecting: a wrong password; no such virtual host; an exchange that may not be made
+    exceptions.ProbableAuthenticationError,
+    exceptions.InvalidFrameError,
+    exceptions.ConnectionClosed,
+    exceptions.AMQPChannelError,
+)
+_ATTEMPT, _DELAY, _SUBJECT = "cyevents-attempt", "cyevents-delay", "cyevents-subject"
+
+
+class _Lost(ConnectionError):
+    """The client has given up a connection."""
+
+
+class RabbitmqEngine(Engine):
+    """Two connections to RabbitMQ: it may stop reading one that publishes, and is to hear of what was handled."""
+
+    async def connect(self) -> None:
+        """Connect, and make the exchanges if there are none."""
+        plan = self.plan
+        self._is_closing = False
+        self._connections: list[Connection] = []
+        self._tasks = []
+        self._session: _Session | None = None
+        self._known = _Window(plan.window)  # ids of messages that were dealt with
+        self._dead = f"{plan.prefix}-dead"
+        self._me = uuid.uuid4().hex
+        # Publishing
+        self._out: Connection | None = None
+        self._channel: Any = None
+        self._numbers = count()
+        self._in_flight = 0
+        self._stuck: list[tuple[int, asyncio.Future[None]]] = []  # who waits for the channel
+        self._alone = asyncio.Lock()
+        while True:
+            try:
+                channel = await self._open_publisher()
+                break
+            except _FINAL as error:
+                self.trouble = error
+                raise ConnectionError(f"{type(error).__name__}: {error}") from error
+            except _FAILURES as error:  # the bridge says for how long
+                self.trouble = error
+                await asyncio.sleep(0.1)
+        self.trouble = None
+        self._start(self._keep_publishing(channel))
+
+    async def _open_connection(self, name: str) -> Connection:
+        options = dict(self.options)
+        url, context = URL(self.address), options.pop("tls", None)
+        for part in ("user", "password"):
+            if part in options:
+                url = getattr(url, f"with_{part}")(options.pop(part))
+        # The broker closes a connection of which it has heard nothing for two of them.
+        heartbeat = max(1, round(self.plan.ack_wait / 2))
+        url = url.update_query({"heartbeat": str(heartbeat), "name": f"cyevents {name}", **options})
+        connection = Connection(url, context=context, transport_factory=_Patience(self))
+        self._connections = [each for each in self._connections if not each.is_closed]
+        self._connections.append(connection)
+        async with asyncio.timeout(10):
+            await _unless_lost(connection.connect())
+        return connection
+
+    # What the broker has
+
+    async def _declare(self, connection: Connection, what: str, name: str, **how: Any) -> None:
+        """Make an exchange or a queue, or take it as whoever runs the broker has set it up."""
+        for is_passive in (False, True):
+            channel = await _unless_lost(connection.channel(publisher_confirms=False))
+            try:
+                await _unless_lost(getattr(channel, f"{what}_declare")(name, passive=is_passive, **how))
+            except (exceptions.ChannelAccessRefused, exceptions.ChannelPreconditionFailed):
+                if is_passive:
+                    raise
+            else:
+                await _close(channel)
+                return
+
+    async def _declare_exchanges(self, connection: Connection) -> None:
+        for name in (self.plan.prefix, self._dead):
+            await self._declare(connection, "exchange", name, exchange_type="topic", durable=True)
+        await self._declare(connection, "queue", self._dead, durable=True, arguments=self._kept())
+        await self._bind(connection, self._dead, self._dead, ["#"])
+
+    async def _bind(self, connection: Connection, queue: str, exchange: str, keys: list[str]) -> None:
+        channel = await _unless_lost(connection.channel(publisher_confirms=False))
+        for key in keys:
+            await _unless_lost(channel.queue_bind(queue, exchange, key))
+        await _close(channel)
+
+    def _kept(self) -> dict[str, Any]:
+        keep = round(self.plan.keep * 1000)
+        return {"x-message-ttl": keep} if keep <= _MILLISECONDS else {}
+
+    # Publishing
+
+    async def _open_publisher(self) -> AbstractChannel:
+        if self._out is None or self._out.is_closed:
+            self._out = await self._open_connection("publishes")
+        await self._declare_exchanges(self._out)
+        channel: AbstractChannel = await _unless_lost(self._out.channel())
+        return channel
+
+    async def _keep_publishing(self, channel: AbstractChannel | None) -> None:
+        """Have a channel to publish by, and let in whoever waits for it, in the order of their coming."""
+        while True:
+            if channel is None:
+                try:
+                    channel = await self._open_publisher()
+                except _FAILURES as error:
+                    _logger.debug("publishing to %s: %s: %s", self.place, type(error).__name__, error)
+                    await asyncio.sleep(0.2)
+                    continue
+            while self._in_flight:  # those of the last channel are about to come again
+                await asyncio.sleep(0.001)
+            self._channel = channel
+            while self._stuck:
+                _, turn = heappop(self._stuck)
+                if not turn.done():
+                    turn.set_result(None)
+            await asyncio.wait([channel.closing])
+            self._channel = channel = None
+
+    async def _turn(self, number: int) -> Any:
+        """The channel, as soon as there is one."""
+        while self._channel is None or self._channel.is_closed:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heappush(self._stuck, (number, turn))
+            await turn
+        return self._channel
+
+    async def publish(self, event: str, body: bytes, identity: str, is_confirmed: bool) -> None:
+        """Publish a message. All are confirmed: that costs little, and what the broker did not take is known."""
+        mode = _PERSISTENT if self.plan.at_least_once else _TRANSIENT
+        properties = Basic.Properties(message_id=identity, delivery_mode=mode)
+        await self._send(self.plan.prefix, subject(event), body, properties, self.plan.at_least_once)
+
+    async def _send(
+        self, exchange: str, key: str, body: bytes, properties: Basic.Properties, is_lasting: bool = True
+    ) -> None:
+        """Publish until the broker has it; if that is not to last, once. To a queue, by no exchange, if it is there."""
+        how: dict[str, Any] = {
+            "exchange": exchange,
+            "routing_key": key,
+            "properties": properties,
+            "mandatory": not exchange,
+        }
+        number = next(self._numbers)
+        is_suspect = False
+        while True:
+            channel = await self._turn(number)
+            if is_suspect:
+                if await self._send_alone(body, how):
+                    return
+                await asyncio.sleep(0.05)
+                continue
+            self._in_flight += 1
+            try:
+                await _unless_lost(channel.basic_publish(body, wait=False, **how))
+                return
+            except exceptions.ChannelInvalidStateError:  # it was not sent
+                continue
+            except exceptions.DeliveryError as error:  # a queue is full, or is not there
+                raise (Unavailable if is_lasting else Refused)(f"{type(error).__name__}: {error}") from error
+            except _FAILURES as error:
+                if not is_lasting:  # a second time could be once too often
+                    raise Refused(f"it broke before the answer: {type(error).__name__}: {error}") from error
+                # The broker closes a channel by which it gets what it does not take, without saying what that was; and
+                # the connection, as the client goes on to write to the channel.
+                is_suspect = isinstance(error, exceptions.AMQPChannelError | exceptions.ConnectionChannelError)
+            finally:
+                self._in_flight -= 1
+
+    async def _send_alone(self, body: bytes, how: dict[str, Any]) -> bool:
+        """Publish by a channel of its own; whether the broker has it."""
+        async with self._alone:
+            try:
+                if self._out is None or self._out.is_closed:
+                    return False
+                channel = await _unless_lost(self._out.channel())
+                await _unless_lost(channel.basic_publish(body, **how))
+                await _close(channel)
+                return True
+            except exceptions.ChannelNotFoundEntity:  # the exchange, which is made again with the next channel
+                return False
+            except exceptions.DeliveryError as error:
+                raise Unavailable(f"{type(error).__name__}: {error}") from error
+            except exceptions.AMQPChannelError as error:
+                raise Refused(f"{type(error).__name__}: {error}") from error
+            except _FAILURES:
+                return False
+
+    # Receiving
+
+    async def listen(self, receive: _Receive) -> None:
+        """Receive messages from now on."""
+        self._session = None
+        while self._session is None:
+            try:
+                self._session = await self._open_session()
+            except exceptions.ChannelNotFoundEntity:  # the last one of the group at most once has just left
+                continue
+            except exceptions.AMQPError as error:
+                raise ConnectionError(f"{type(error).__name__}: {error}") from error
+        self._start(self._keep_receiving(receive))
+
+    async def _keep_receiving(self, receive: _Receive) -> None:
+        while not self._is_closing:
+            if self._session is not None:
+                with suppress(*_FAILURES):
+                    await self._session.run(receive)
+                await self._session.close()
+                self._session = None
+            try:
+                self._session = await self._open_session()
+            except _FAILURES as error:
+                _logger.debug("receiving from %s: %s: %s", self.place, type(error).__name__, error)
+                await asyncio.sleep(0.2)
+
+    async def _open_session(self) -> _Session:
+        """Make the queues, if there are none, and consume."""
+        connection = await self._open_connection("receives")
+        try:
+            await self._declare_exchanges(connection)
+            kind = _KeptSession if self.plan.at_least_once else _OnceSession
+            session = kind(self, connection, await _unless_lost(connection.channel(publisher_confirms=False)))
+            await session.open()
+        except BaseException:
+            await _close(connection)
+            raise
+        return session
+
+    async def bury(self, key: str, body: bytes, identity: str | None, about: Mapping[str, str]) -> bool:
+        """Put a message among the dead letters; whether the broker has taken it."""
+        headers: dict[str, Any] = {f"Cyevents-{name}": value for name, value in about.items()}
+        return await self.put(self._dead, key, body, identity, headers)
+
+    async def put(self, exchange: str, key: str, body: bytes, identity: str | None, headers: dict[str, Any]) -> bool:
+        """Publish what has become of a message, however long that takes; whether the broker has taken it."""
+        properties = Basic.Properties(message_id=identity, delivery_mode=_PERSISTENT, headers=headers)
+        while True:
+            try:
+                async with asyncio.timeout(2 if self._is_closing else None):
+                    await self._send(exchange, key, body, properties)
+                return True
+            except Unavailable as error:
+                _logger.debug("putting a message back at %s: %s", self.place, error)
+                await asyncio.sleep(0.2)
+            except TimeoutError:  # of leaving: it will be delivered again
+                return False
+            except Refused as error:
+                _logger.error("%s does not take what became of a message: %s", self.place, error)
+                return False
+
+    async def close(self) -> None:
+        """Receive no more, and disconnect."""
+        if not hasattr(self, "_connections"):
+            return
+        self._is_closing = True
+        try:
+            await cancel_all(self._tasks[1:])
+            if self._session is not None:
+                with suppress(*_FAILURES):
+                    async with asyncio.timeout(3):
+                        await self._session.leave()
+                await self._session.close()
+        finally:
+            await cancel_all(self._tasks[:1])
+            for connection in self._connections:
+                await _close(connection)
+
+
+class _Session:
+    """A connection by which messages are received, as long as it lasts."""
+
+    def __init__(self, engine: RabbitmqEngine, connection: Connection, channel: AbstractChannel) -> None:
+        self.engine = engine
+        self.channel = channel
+        self._connection = connection
+        self._tags: list[str] = []
+        self._filled = asyncio.Event()
+        self._is_over = False
+        channel.closing.add_done_callback(self._end)
+        channel.on_consumer_cancel_callbacks.add(self._end)  # somebody has deleted a queue
+
+    def _end(self, _: Any) -> None:
+        self._is_over = True
+        self._filled.set()
+
+    async def open(self) -> None:
+        """Make the queues, if there are none, and consume."""
+        raise NotImplementedError
+
+    async def run(self, receive: _Receive) -> None:
+        """Hand messages on, one after the other, until the connection is lost."""
+        raise NotImplementedError
+
+    async def leave(self) -> None:
+        """Give back what was only fetched."""
+
+    async def close(self) -> None:
+        await _close(self._connection)
+
+    async def _make(self, name: str, **how: Any) -> None:
+        await self.engine._declare(self._connection, "queue", name, **how)
+
+    async def _bind(self, name: str) -> None:
+        plan = self.engine.plan
+        keys = [f"{each[:-1]}#" if each.endswith(">") else each for each in subjects(plan.patterns)]
+        await self.engine._bind(self._connection, name, plan.prefix, keys)
+
+    async def _consume(self, queue: str, prefetch: int, arrived: Callable[[DeliveredMessage], Any]) -> None:
+        """Have the broker deliver messages of a queue, so many before one of them is acknowledged."""
+        await _unless_lost(self.channel.basic_qos(prefetch_count=prefetch))
+        made = await _unless_lost(self.channel.basic_consume(queue, arrived))
+        self._tags.append(made.consumer_tag or "")
+
+    async def _wait(self) -> None:
+        self._filled.clear()
+        await self._filled.wait()
+
+    async def acknowledge(self, tag: int, multiple: bool = False) -> None:
+        """Let the broker forget a message, or all up to that."""
+        with suppress(*_FAILURES):  # then it comes again
+            await _unless_lost(self.channel.basic_ack(tag, multiple=multiple, wait=False))
+
+
+class _OnceSession(_Session):
+    """Messages at most once: acknowledged so that the broker sends no more than the process can take."""
+
+    async def open(self) -> None:
+        plan = self.engine.plan
+        self._waiting: deque[DeliveredMessage] = deque()
+        if plan.group is None:
+            name = f"{plan.prefix}.once.{uuid.uuid4().hex}"
+            await _unless_lost(self.channel.queue_declare(name, exclusive=True, auto_delete=True, arguments=_PASSING))
+        else:
+            name = f"{plan.prefix}.once.{plan.group}"
+            arguments = {**_PASSING, "x-expires": round(_GONE * 1000)}
+            await self._make(name, durable=True, auto_delete=True, arguments=arguments)
+        await self._bind(name)
+        await self._consume(name, plan.batch * 4, self._arrived)
+
+    async def _arrived(self, message: DeliveredMessage) -> None:
+        self._waiting.append(message)
+        self._filled.set()
+
+    async def run(self, receive: _Receive) -> None:
+        while not self._is_over:
+            while self._waiting:
+                message = self._waiting.popleft()
+                tag = message.delivery_tag or 0
+                if not self._waiting or tag % _TOGETHER == 0:
+                    await self.acknowledge(tag, multiple=True)
+                if not message.redelivered:  # as it may have been handled: it was fetched before
+                    await receive(_Once(self.engine, message))
+            await self._wait()
+
+
+class _KeptSession(_Session):
+    """Messages at least once."""
+
+    async def open(self) -> None:
+        plan = self.engine.plan
+        self._new: deque[_Kept] = deque()
+        self._again: deque[_Kept] = deque()
+        self._holding: set[asyncio.Task[None]] = set()
+        self._is_again_empty = False
+        kind, whose = ("group", plan.group) if plan.group is not None else ("process", self.engine._me)
+        self._main, self.again, self.later = (f"{plan.prefix}.{each}.{whose}" for each in (kind, "again", "later"))
+        arguments = self.engine._kept()
+        if plan.group is None:
+            arguments["x-expires"] = round(_GONE * 1000)
+        for name in (self._main, self.again, self.later):
+            await self._make(name, durable=True, arguments=arguments)
+        await self._bind(self._main)
+        await self._consume(self.later, _HELD, self._later_arrived)
+        await self._consume(self.again, 1, self._again_arrived)
+        await self._consume(self._main, plan.batch, self._new_arrived)
+
+    async def _new_arrived(self, message: DeliveredMessage) -> None:
+        self._new.append(_Kept(self, message))
+        self._filled.set()
+
+    async def _again_arrived(self, message: DeliveredMessage) -> None:
+        self._again.append(_Kept(self, message))
+        self._filled.set()
+
+    async def _later_arrived(self, message: DeliveredMessage) -> None:
+        task = asyncio.create_task(self._hold(_Kept(self, message)))
+        self._holding.add(task)
+        task.add_done_callback(self._holding.discard)
+
+    async def _hold(self, kept: _Kept) -> None:
+        """Wait until a message is to be delivered again."""
+        wait = min(kept.delay, _LONGEST)
+        await asyncio.sleep(wait)
+        await kept.pass_on(kept.attempt, kept.delay - wait)
+
+    async def run(self, receive: _Receive) -> None:
+        while not self._is_over:
+            kept = await self._next()
+            if kept is None:
+                continue
+            if kept.identity in self.engine._known:  # it was dealt with, and the broker has not heard of it
+                await self.acknowledge(kept.tag)
+            elif kept.is_redelivered:
+                await kept.pass_on(kept.attempt + 1, 0)
+                self._is_again_empty = False
+            else:
+                await receive(kept)
+
+    async def _next(self) -> _Kept | None:
+        """What is to be handled now. What is to come again comes before what is new, so that the order is kept."""
+        if self._again:
+            self._is_again_empty = False
+            return self._again.popleft()
+        if not self._is_again_empty:
+            declared = await _unless_lost(self.channel.queue_declare(self.again, passive=True))
+            if not declared.message_count:
+                self._is_again_empty = True
+            elif not self._again:  # they are on their way, to here or to others
+                await asyncio.sleep(0.01)
+            return None
+        if self._new:
+            return self._new.popleft()
+        await self._wait()
+        return None
+
+    async def leave(self) -> None:
+        for tag in self._tags:
+            await _unless_lost(self.channel.basic_cancel(tag))
+        if self.engine.plan.group is None:
+            for name in (self._main, self.again, self.later):
+                await _unless_lost(self.channel.queue_delete(name))
+            return
+        left = [*self._again, *self._new]
+        await asyncio.gather(*[kept.pass_on(kept.attempt + kept.is_redelivered, 0) for kept in left])
+        await _unless_lost(self.channel.basic_qos(prefetch_count=1))  # all has been sent that comes before
+
+    async def close(self) -> None:
+        await cancel_all(self._holding)
+        await super().close()
+
+
+class _Once(Arrival):
+    """A message that is delivered once, or not."""
+
+    def __init__(self, engine: RabbitmqEngine, message: DeliveredMessage) -> None:
+        self._engine = engine
+        self._message = message
+        self.body = message.body
+        self.attempt = 1
+
+    async def done(self) -> None:
+        """Nobody waits for that."""
+
+    async def retry(self, delay: float) -> None:
+        """It is not delivered again."""
+
+    async def bury(self, about: Mapping[str, str]) -> None:
+        await self._engine.bury(self._message.routing_key or "", self.body, None, about)
+
+
+class _Kept(Arrival):
+    """A message that the broker keeps until it is acknowledged."""
+
+    def __init__(self, session: _KeptSession, message: DeliveredMessage) -> None:
+        properties = message.header.properties
+        headers = properties.headers or {}
+        attempt, delay, key = headers.get(_ATTEMPT), headers.get(_DELAY), headers.get(_SUBJECT)
+        self._session = session
+        self._key = key if isinstance(key, str) else message.routing_key or ""
+        self.tag = message.delivery_tag or 0
+        self.identity = properties.message_id
+        self.is_redelivered = bool(message.redelivered)
+        self.delay = delay / 1000 if isinstance(delay, int) else 0.0
+        self.body = message.body
+        self.attempt = attempt if isinstance(attempt, int) else 1
+
+    async def pass_on(self, attempt: int, delay: float) -> None:
+        """Have it delivered again, after some seconds, and be done with it."""
+        milliseconds = max(0, round(delay * 1000))
+        headers = {_ATTEMPT: attempt, _DELAY: milliseconds, _SUBJECT: self._key}
+        session = self._session
+        queue = session.later if milliseconds else session.again
+        if await session.engine.put("", queue, self.body, self.identity, headers):
+            await session.acknowledge(self.tag)
+
+    async def done(self) -> None:
+        self._session.engine._known.add(self.identity)
+        await self._session.acknowledge(self.tag)
+
+    async def retry(self, delay: float) -> None:
+        await self.pass_on(self.attempt + 1, delay)
+
+    async def bury(self, about: Mapping[str, str]) -> None:
+        if await self._session.engine.bury(self._key, self.body, self.identity, about):
+            await self.done()
+
+
+class _Window:
+    """The ids of the last messages, for some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._ids: set[str] = set()
+        self._ends: deque[tuple[float, str]] = deque()
+
+    def __contains__(self, identity: str | None) -> bool:
+        self._forget()
+        return identity in self._ids
+
+    def add(self, identity: str | None) -> None:
+        if identity is not None and identity not in self._ids:
+            self._ids.add(identity)
+            self._ends.append((monotonic() + self._seconds, identity))
+            self._forget()
+
+    def _forget(self) -> None:
+        now = monotonic()
+        while self._ends and (self._ends[0][0] <= now or len(self._ends) > _REMEMBERED):
+            self._ids.discard(self._ends.popleft()[1])
+
+
+class _Patience(TransportFactory):
+    """Connects as soon as somebody answers: the client would write an error to the log each time that nobody does."""
+
+    def __init__(self, engine: RabbitmqEngine) -> None:
+        self._engine = engine
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+        delay = 0.05
+        while True:
+            try:
+                return await factory.create(url, **kwargs)
+            except OSError as error:
+                self._engine.trouble = error
+                _logger.debug("connecting to %s: %s: %s", self._engine.place, type(error).__name__, error)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 1.0)
+
+
+async def _unless_lost(awaitable: Awaitable[Any]) -> Any:
+    """What the client returns. It has whoever waits for a connection that it gives up be cancelled."""
+    try:
+        return await awaitable
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise _Lost("the connection was given up") from error
+
+
+async def _close(what: Any) -> None:
+    """Close a channel or a connection, if that is not so: the client may wait for long."""
+    with suppress(*_FAILURES):
+        async with asyncio.timeout(2):
+            await _unless_lost(what.close())

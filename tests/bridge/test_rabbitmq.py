@@ -1,0 +1,452 @@
+"""What is RabbitMQ's own in the bridge: its queues, what is left in them, and what it answers."""
+
+import asyncio
+import contextlib
+import importlib
+import inspect
+import json
+import logging
+import os
+import signal
+import time
+import uuid
+
+import pytest
+
+aiormq = pytest.importorskip("aiormq")
+pytest.importorskip("msgspec")
+
+
+async def until(holds, seconds=20):
+    end = time.monotonic() + seconds
+    while not (result := holds() if not inspect.iscoroutinefunction(holds) else await holds()):
+        assert time.monotonic() < end, "it does not come"
+        await asyncio.sleep(0.005)
+    return result
+
+
+@pytest.fixture
+def prefix():
+    return f"t{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def process(api, amqp_server, prefix):
+    return lambda **options: Process(api, amqp_server.address, prefix, **options)
+
+
+class Process:
+    """A namespace that notes what it gets, and a bridge."""
+
+    def __init__(self, api, address, prefix, **options):
+        self.got = []
+        self.ns = api.Namespace()
+        self.ns.event("x").connect(self.note, weak=False)
+        options = {"delivery": "at_least_once", "backoff": (0.02, 0.02), **options}
+        self.bridge = importlib.import_module("cyevents.bridge").Bridge(
+            self.ns, address, ["x"], prefix=prefix, **options
+        )
+
+    def note(self, sender):
+        self.got.append(sender)
+
+    @contextlib.asynccontextmanager
+    async def dying(self):
+        """Entered, and then gone without a word, as if killed."""
+        engine = self.bridge._engine
+        async with self.bridge:
+            try:
+                yield self
+            finally:
+                engine.put = engine._session.leave = silent
+
+
+async def silent(*args):
+    """Says nothing."""
+
+
+async def exists(server, queue):
+    """How many messages a queue has that wait, if it is there."""
+    async with server.client() as channel:
+        try:
+            return (await channel.queue_declare(queue, passive=True)).message_count
+        except aiormq.exceptions.ChannelNotFoundEntity:
+            return None
+
+
+@contextlib.contextmanager
+def quiet():
+    logger = logging.getLogger("cyevents.bridge")
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(logging.NOTSET)
+
+
+# Groups
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_what_a_dead_process_had_goes_to_another_one_and_its_neighbours_are_not_blamed(
+    process, amqp_server, prefix, run, kind
+):
+    """One message kills whoever handles it: it ends among the dead letters, those fetched with it are handled."""
+
+    async def main():
+        one = process()
+        async with one.bridge, amqp_server.client() as channel, amqp_server.letters(prefix) as letters:
+            for name in ("group", "again", "later"):  # as whoever runs the broker has them
+                arguments = {"x-queue-type": kind}
+                await channel.queue_declare(f"{prefix}.{name}.g", durable=True, arguments=arguments)
+            async with process(group="g").bridge:
+                pass
+            for number in range(-2, 20):
+                await one.ns.emit_async("x", number)
+            done = []
+            for _ in range(3):  # as many as there are attempts
+                worker = process(group="g")
+                started = []
+
+                @worker.ns.on("x")
+                async def handle(sender):
+                    if sender == 0:
+                        started.append(sender)
+                        await asyncio.Event().wait()
+                    done.append(sender)
+
+                async with worker.dying():
+                    await until(lambda: started)
+            worker = process(group="g")
+            worker.ns.event("x").connect(done.append, weak=False)
+            with quiet():
+                async with worker.bridge:
+                    event, body, about = await letters()
+                    await until(lambda: len(set(done)) == 21)
+            assert (event, about["error"]) == ("x", "RuntimeError: not finished in 3 attempts")
+            assert json.loads(body)["sender"] == 0
+        assert worker.bridge.stats.dead == 1
+        assert sorted(set(done)) == [number for number in range(-2, 20) if number]
+        for name in ("group", "again", "later"):
+            assert await exists(amqp_server, f"{prefix}.{name}.g") == 0
+
+    run(main())
+
+
+def test_a_process_that_is_left_takes_nothing_with_it(process, run):
+    """What it had only fetched comes next, in its order and as if it had never been delivered."""
+
+    async def main():
+        one, two = process(), process(group="g")
+        two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+        async with one.bridge:
+            async with two.bridge:
+                for number in range(200):
+                    await one.ns.emit_async("x", number)
+                await until(lambda: two.got)
+            three = process(group="g")
+            async with three.bridge:
+                await until(lambda: len(three.got) == 200)
+                assert three.bridge.stats.redelivered == 1  # the one that was begun with
+        assert three.got == list(range(200))
+
+    run(main())
+
+
+def test_what_a_dead_process_had_comes_before_what_is_new(process, run):
+    async def main():
+        one, two, three = process(), process(group="g"), process(group="g")
+        two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+        async with one.bridge:
+            async with two.dying():
+                for number in range(200):
+                    await one.ns.emit_async("x", number)
+                await until(lambda: two.got)
+            async with three.bridge:
+                await until(lambda: len(three.got) == 200)
+                assert three.bridge.stats.redelivered == 64  # as many as are fetched
+        assert three.got == list(range(200))
+
+    run(main())
+
+
+def test_of_what_comes_again_only_what_is_begun_with_is_blamed(process, run):
+    async def main():
+        one, two, three, four = process(), *(process(group="g") for _ in range(3))
+        for each in (two, three):
+            each.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+        async with one.bridge:
+            async with two.bridge:
+                for number in range(20):
+                    await one.ns.emit_async("x", number)
+                await until(lambda: two.got)
+            async with three.dying():
+                await until(lambda: three.got)
+            async with four.bridge:
+                await until(lambda: len(four.got) == 20)
+                assert four.bridge.stats.redelivered == 1
+
+    run(main())
+
+
+def test_who_waits_for_the_time_of_a_message_may_die(process, amqp_server, prefix, run):
+    """Another one waits then, and the message is not blamed."""
+
+    async def main():
+        one = process()
+        with quiet():
+            async with one.bridge:
+                two = process(group="g", backoff=(0.3,))
+                two.ns.event("x").connect(lambda sender: 1 / 0, weak=False)
+                async with two.dying():
+                    await one.ns.emit_async("x", 1)
+                    await until(lambda: two.bridge.stats.failed)
+                    await until(lambda: two.bridge._engine._session._holding)
+
+                async def is_given_back():
+                    return await exists(amqp_server, f"{prefix}.later.g")
+
+                await until(is_given_back)
+                three = process(group="g", backoff=(0.3,))
+                async with three.bridge:
+                    begun = time.monotonic()
+                    await until(lambda: three.got)
+                    assert time.monotonic() - begun > 0.25
+                    assert three.bridge.stats.dead == 0
+
+    run(main())
+
+
+def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, amqp_server, prefix, run):
+    async def main():
+        one = process(delivery="at_most_once")
+        async with one.bridge:
+            await one.ns.emit_async("x", "before")
+            async with process(delivery="at_most_once", group="g").bridge:
+                assert await exists(amqp_server, f"{prefix}.once.g") == 0
+            assert await exists(amqp_server, f"{prefix}.once.g") is None
+            await one.ns.emit_async("x", "meanwhile")
+            two = process(delivery="at_most_once", group="g")
+            async with two.bridge:
+                await one.ns.emit_async("x", "after")
+                await until(lambda: two.got)
+                await asyncio.sleep(0.05)
+            assert two.got == ["after"]
+
+    run(main())
+
+
+# What is kept
+
+
+def test_what_a_process_without_a_group_leaves(process, amqp_server, prefix, run):
+    async def main():
+        one = process()
+        async with one.bridge:
+            names = [f"{prefix}.{each}.{one.bridge._engine._me}" for each in ("process", "again", "later")]
+            assert [await exists(amqp_server, name) for name in names] == [0, 0, 0]
+        assert [await exists(amqp_server, name) for name in names] == [None, None, None]
+
+    run(main())
+
+
+def test_messages_are_kept_for_some_time(process, amqp_server, prefix, run):
+    async def main():
+        one = process(keep=0.1)
+        async with one.bridge:
+            async with process(keep=0.1, group="g").bridge, process(keep=1e9, group="h").bridge:
+                pass
+            await one.ns.emit_async("x", 1)
+            await asyncio.sleep(0.2)
+            assert await exists(amqp_server, f"{prefix}.group.g") == 0
+            assert await exists(amqp_server, f"{prefix}.group.h") == 1
+
+    run(main())
+
+
+def test_a_second_message_of_an_id_is_dropped_within_the_window(process, run):
+    async def main():
+        one, two, three = process(), process(window=60.0), process(window=0.05)
+        with quiet():
+            async with one.bridge, two.bridge, three.bridge:
+                body = one.bridge._codec.pack(
+                    importlib.import_module("cyevents.bridge._messages").Message("x", "a", "o", None, 7, (), {}, {})
+                )
+                for _ in range(2):
+                    await one.bridge._engine.publish("x", body, "a", True)
+                    await until(lambda: three.got)
+                    await asyncio.sleep(0.1)
+                await until(lambda: len(three.got) == 2)
+            assert (two.got, three.got) == ([7], [7, 7])
+
+    run(main())
+
+
+def test_ids_are_remembered_for_a_time_and_up_to_a_number(api, monkeypatch):
+    engine = importlib.import_module("cyevents.bridge._rabbitmq")
+    monkeypatch.setattr(engine, "_REMEMBERED", 3)
+    window = engine._Window(60.0)
+    for number in range(5):
+        window.add(str(number))
+    assert [str(number) in window for number in range(5)] == [False, False, True, True, True]
+    assert None not in window
+    brief = engine._Window(0.0)
+    brief.add("a")
+    assert "a" not in brief
+
+
+# What the broker has lost
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_queues_that_are_deleted_are_made_again(process, amqp_server, prefix, run, caplog, delivery):
+    kind = "group" if delivery == "at_least_once" else "once"
+
+    async def main():
+        one, two = process(), process(group="g", delivery=delivery)
+        async with one.bridge, two.bridge, amqp_server.client() as channel:
+            await one.ns.emit_async("x", 1)
+            await until(lambda: two.got)
+            await channel.queue_delete(f"{prefix}.{kind}.g")
+
+            async def is_there():
+                return await exists(amqp_server, f"{prefix}.{kind}.g") is not None
+
+            await until(is_there)
+
+            async def arrives():
+                await one.ns.emit_async("x", 2)  # a queue is there before it is bound
+                return 2 in two.got
+
+            await until(arrives)
+
+    run(main())
+
+
+def test_an_exchange_that_is_deleted_is_made_again(process, amqp_server, prefix, run):
+    async def main():
+        one, two = process(), process()
+        async with one.bridge, amqp_server.client() as channel:
+            await one.ns.emit_async("x", 1)
+            await channel.exchange_delete(prefix)
+            for number in range(50):
+                one.ns.emit("x", number)
+            await one.ns.emit_async("x", 2)
+            assert await one.bridge.drain(20)
+            async with two.bridge:
+                await one.ns.emit_async("x", 3)
+                await until(lambda: two.got)
+            assert two.got == [3]
+            assert (one.bridge.stats.published, one.bridge.stats.dropped) == (53, 0)
+
+    run(main())
+
+
+# The broker's answers
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_what_the_broker_refuses_is_dropped(process, amqp_server, prefix, run, caplog, delivery):
+    bridge = importlib.import_module("cyevents.bridge")
+
+    async def main():
+        async with amqp_server.client() as channel:
+            await channel.exchange_declare(prefix, exchange_type="topic", durable=True, internal=True)
+        one = process(delivery=delivery)
+        async with one.bridge:
+            with pytest.raises(bridge.Dropped, match="the broker refuses it.*ACCESS_REFUSED"):
+                await one.ns.emit_async("x", 1)
+            one.ns.event("x" * 300)
+        long = "x" * 300
+        many = bridge.Bridge(one.ns, amqp_server.address, ["x*"], prefix=f"{prefix}-long", delivery=delivery)
+        async with many:
+            with pytest.raises(bridge.Dropped, match="Routing key too long"):
+                await one.ns.emit_async(long, 1)
+
+    with caplog.at_level(logging.CRITICAL, "cyevents.bridge"):
+        run(main())
+
+
+def test_what_is_refused_takes_nothing_else_along(process, amqp_server, prefix, run):
+    """The broker closes a channel by which it gets what it refuses, with all that is on its way there."""
+    engines = importlib.import_module("cyevents.bridge._engines")
+
+    async def main():
+        one, two = process(), process()
+        async with one.bridge, two.bridge, amqp_server.client() as channel:
+            await channel.exchange_declare(f"{prefix}-no", exchange_type="topic", internal=True)
+            properties = importlib.import_module("pamqp.commands").Basic.Properties
+            sent = []
+            for number in range(60):
+                one.ns.emit("x", number)
+                if number % 20 == 10:
+                    await asyncio.sleep(0)
+                    refused = one.bridge._engine._send(f"{prefix}-no", "x", b"", properties(message_id=str(number)))
+                    sent.append(asyncio.ensure_future(refused))
+            results = await asyncio.gather(*sent, return_exceptions=True)
+            assert [type(result) for result in results] == [engines.Refused] * 3
+            await until(lambda: len(two.got) == 60)
+            assert await one.bridge.drain(20)
+            assert (one.bridge.stats.published, one.bridge.stats.dropped) == (60, 0)
+
+    run(main())
+
+
+def test_a_full_queue_is_waited_for(process, amqp_server, prefix, run):
+    async def main():
+        one = process()
+        async with one.bridge, amqp_server.client() as channel:
+            arguments = {"x-max-length": 1, "x-overflow": "reject-publish"}
+            await channel.queue_declare("full", arguments=arguments, exclusive=True)
+            await channel.queue_bind("full", prefix, "x")
+            await one.ns.emit_async("x", 1)
+            waiting = asyncio.ensure_future(one.ns.emit_async("x", 2))
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            await channel.queue_purge("full")
+            await waiting
+
+    run(main())
+
+
+def test_who_may_not_come_in_is_told_so_at_once(api, amqp_server, run):
+    async def main():
+        for address, options in (
+            (amqp_server.address.replace("//", "//guest:secret@"), {}),
+            (amqp_server.address, {"user": "guest", "password": "secret"}),
+            (f"{amqp_server.address}/nowhere", {}),
+        ):
+            with pytest.raises(ConnectionError, match="ACCESS_REFUSED|Connection.OpenOk") as caught:
+                async with Process(api, address, "p", connect_timeout=60, **options).bridge:
+                    pass
+            assert "secret" not in str(caught.value)
+        async with Process(api, f"{amqp_server.address}/%2F", "p", user="guest", password="guest").bridge:
+            pass
+
+    run(main())
+
+
+def test_a_broker_that_dies_before_its_answer(api, own_rabbitmq, run, caplog):
+    """At most once, what is on its way is given up; at least once, it is published again, in its order."""
+    bridge = importlib.import_module("cyevents.bridge")
+
+    async def main():
+        kept, once, two = (
+            Process(api, own_rabbitmq.address, "p", delivery=delivery)
+            for delivery in ("at_least_once", "at_most_once", "at_least_once")
+        )
+        async with kept.bridge, once.bridge, two.bridge:
+            os.killpg(own_rabbitmq.process.pid, signal.SIGSTOP)
+            waiting = asyncio.ensure_future(once.ns.emit_async("x", "once"))
+            for number in range(300):
+                kept.ns.emit("x", number)
+            await asyncio.sleep(0.2)
+            own_rabbitmq.kill()
+            with pytest.raises(bridge.Dropped, match="it broke before the answer"):
+                await waiting
+            await asyncio.to_thread(own_rabbitmq.start)
+            await until(lambda: len(two.got) == 300)
+        assert two.got == list(range(300))
+
+    with caplog.at_level(logging.CRITICAL, "cyevents.bridge"):
+        run(main())
