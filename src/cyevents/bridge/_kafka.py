@@ -1,14 +1,25 @@
 """The engine for Kafka, by the client that librdkafka's makers have for Python.
 
 One topic for a prefix, by the prefix's name, with the events' names in the records' headers, and one more for dead
-letters. The client never gives a record up, and numbers them, so that the broker drops what it sends twice.
+letters. The client never gives a record up, and numbers them, so that the broker drops what it sends twice; while the
+broker is away, it keeps what is in flight, and sends it in its order.
 
 Kafka notes one number for a group and a partition, up to which all is done; what is beyond comes again. A message that
 failed must not hold up others for as long as it waits, and one that kills its process must not take others along. So a
 text stands beside that number: up to where messages were taken, which of them are not finished, how often each was
-begun with, and when it is to be tried again. It is written before messages are handed on, and when they are finished.
+begun with, when it is to be tried again, and whether somebody is at it. At least once, this is what the broker has been
+told, and has confirmed, before a message is begun with:
 
-The client's calls may wait, so that they are made in threads. All that is known is the loop's, and changed there alone.
+- of one that comes for the first time, that somebody is at its partition, and a place not more than 256 messages
+  before it; so most need not wait for anything. Whoever finds the partition so, since that process died, takes all that
+  may have been begun with for tried once: what was taken, and 256 more;
+- of any other one, that it is begun with once more. It goes alone, so that of these only one dies with its process.
+
+Whoever finds a message that was begun with as often as it may be buries it. One that may have been, but is not known
+to, is tried once more in any case. At most once, the broker has been told that a message is finished, before it begins.
+
+The client serves one caller at a time, and a call may wait for the broker. So the consumer's are made in a thread, one
+after the other, by one task. All that is known is the loop's, and changed there alone.
 """
 
 from __future__ import annotations
@@ -25,6 +36,7 @@ from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import ceil
+from queue import SimpleQueue
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -49,11 +61,15 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("cyevents.bridge")
 
 _POLL = 0.1  # seconds for which the client is asked for messages
+_SHORT = 0.005  # those where the broker is about to be told something
 _CALL = 2.0  # seconds for which one of its calls waits for the broker
 _IDLE = 1.0  # seconds after which a busy process has the client fetch nothing more
 _GATHER = 0.05  # seconds for which finished messages are gathered before the broker is told
+_AHEAD = 256  # messages that are begun with, beyond what the broker was told
+_REST = 5.0  # seconds after which a process that has nothing to do says so
 _ALIVE = 2.0  # seconds after which a group that gets messages at most once says that it is there
 _AWAY = 30.0  # seconds after which it is not, if it has not said so
+_LOOK = 60.0  # seconds after which the client asks for partitions that were added
 _FAILED = 50  # messages that wait to be tried again, with which no more are taken: all must go into the text
 _TEXT = 4000  # characters of that; a broker takes 4,096, unless its `offset.metadata.max.bytes` says something else
 _SEEN = 100_000  # ids that are remembered
@@ -76,17 +92,18 @@ class _Partition:
 
     number: int
     next: int  # the offset up to which messages were taken
+    doubt: int = 0  # the one up to which those that come may have been begun with by the process before
     open: dict[int, _Open] = field(default_factory=dict)
     unread: set[int] = field(default_factory=set)  # those of them that the process before has had, and this one has not
     said: tuple[int, str] | None = None  # what the broker was told last
+    covered: int = 0  # the offset up to which messages may be begun with, after what it was told
+    used: float = 0.0  # when one was last taken
 
-    def state(self, is_busy: bool, is_once: bool, at: int) -> tuple[int, str]:
+    def state(self, is_busy: bool) -> tuple[int, str]:
         """What the broker is to note: up to where all is finished, and what is so beyond, in runs of equals."""
-        first = self.next if is_once else min(self.open, default=self.next)
+        first = min(self.open, default=self.next)
         about: dict[str, Any] = {"v": 1, "to": self.next - first}
-        if is_once:
-            about["at"] = at
-        elif self.open:
+        if self.open:
             runs: list[list[int]] = []
             for offset, each in sorted(self.open.items()):
                 last = runs[-1] if runs else None
@@ -94,9 +111,17 @@ class _Partition:
                     last[1] += 1
                 else:
                     runs.append([offset - first, 1, each.begun, ceil(each.due)])
-            about |= {"open": runs, "busy": int(is_busy)}
-        text = json.dumps(about, separators=(",", ":"))
+            about["open"] = runs
+        if self.doubt > self.next:
+            about["doubt"] = self.doubt - first
+        if is_busy:
+            about["busy"] = _AHEAD
+        text = _text(about)
         return first, text if len(text) <= _TEXT else ""  # then all from the first on comes again, as if new
+
+
+def _text(about: Mapping[str, Any]) -> str:
+    return json.dumps(about, separators=(",", ":"))
 
 
 def _restored(number: int, first: int, text: str | None, attempts: int) -> _Partition:
@@ -106,16 +131,20 @@ def _restored(number: int, first: int, text: str | None, attempts: int) -> _Part
         about = json.loads(text or "")
         runs = [(int(at), int(size), int(begun), int(due)) for at, size, begun, due in about.get("open", [])]
         made.next = first + int(about["to"])
-        is_busy = bool(about.get("busy"))
+        busy = int(about.get("busy", 0))
+        made.doubt = max(first + int(about.get("doubt", 0)), made.next + busy if busy else 0)
     except (ValueError, KeyError, TypeError, AttributeError):  # somebody else's, or none
-        return made
+        return _Partition(number, first)
     for at, size, begun, due in runs:
         for offset in range(first + at, min(first + at + size, made.next)):
-            is_suspect = is_busy and not begun
-            # It may have been begun with, and is tried once more, whatever the number of attempts.
-            made.open[offset] = _Open(min(1, attempts - 1) if is_suspect else begun, due, is_suspect)
+            made.open[offset] = _Open(begun, due) if begun or not busy else _doubtful(attempts)
     made.unread.update(made.open)
     return made
+
+
+def _doubtful(attempts: int) -> _Open:
+    """A message that may have been begun with: it is tried once more, whatever the number of attempts."""
+    return _Open(min(1, attempts - 1), is_suspect=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -129,9 +158,42 @@ class _Entry:
     state: _Open
 
 
+class _Worker:
+    """A thread that makes calls, one after the other; nobody need wait for its end, not even the interpreter."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        threading.Thread(target=self._run, name="cyevents kafka", daemon=True).start()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def call(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """What a function returns."""
+        answer: asyncio.Future[Any] = self._loop.create_future()
+
+        def work() -> None:
+            try:
+                settle = partial(answer.set_result, function(*args))
+            except Exception as error:
+                settle = partial(answer.set_exception, error)
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(lambda: None if answer.done() else settle())
+
+        self._jobs.put(work)
+        return answer
+
+    def stop(self) -> None:
+        """Let it end, after what it has been asked for."""
+        self._jobs.put(None)
+
+
 class KafkaEngine(Engine):
     """A producer, and a consumer."""
 
+    _worker: _Worker | None = None
     _producer: Any = None
     _consumer: Any = None
 
@@ -147,27 +209,27 @@ class KafkaEngine(Engine):
         self._dead = f"{self._topic}-dead"
         self._read_options()
         self.trouble = None
-        self._is_closing = False
-        self._tasks.clear()
-        self._polling: asyncio.Future[Any] | None = None
+        self._is_closing = self._is_left = False
+        self._tasks = []
+        self._worker = _Worker()
         self._answers: deque[tuple[asyncio.Future[Any], Any]] = deque()
         self._mine = {}
-        self._queue: deque[_Entry] = deque()  # messages that are to be handed on
-        self._untold = 0  # those that will be when the broker has been told that they were taken
-        self._is_told_in_vain = False
+        self._untold: deque[_Entry] = deque()  # messages of which the broker must be told before they are handed on
+        self._queue: deque[_Entry] = deque()  # those that may be
         self._current: _Entry | None = None
         self._later: list[tuple[float, int, _Entry]] = []  # those that wait to be tried again
         self._numbers = count()
         self._changed = asyncio.Event()  # whether there may be something to hand on
-        self._moved = asyncio.Event()  # whether there may be room for more, or the current one is done
-        self._unsaid = asyncio.Event()  # whether the broker is to be told something
+        self._moved = asyncio.Event()  # whether one is done, so that there may be room, or something is to be told
         self._waiting: list[asyncio.Future[None]] = []  # for the broker having been told
-        self._is_waited = asyncio.Event()
+        self._is_unsaid = False  # whether there is something to tell it that has time
+        self._next_time = self._last_time = 0.0  # before and after which it is not told, unless it must be
+        self._is_told_in_vain = False
         self._seen: OrderedDict[bytes, tuple[float, int, int]] = OrderedDict()
         admin = self._make(AdminClient, {"allow.auto.create.topics": False})
         while True:
             try:
-                await self._call(self._make_topics, admin)
+                await self._worker.call(self._make_topics, admin)
                 break
             except KafkaException as error:
                 told = error.args[0]
@@ -222,21 +284,6 @@ class KafkaEngine(Engine):
             return kind({**self._common, **settings, **self._given})
         except KafkaException as error:  # which names the option
             raise ValueError(f"the client of Kafka does not take its options: {_said(error)}") from error
-
-    def _call(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
-        """What a function returns, in a thread, for the end of which nobody need wait, not even the interpreter."""
-        answer: asyncio.Future[Any] = self._loop.create_future()
-
-        def work() -> None:
-            try:
-                settle = partial(answer.set_result, function(*args))
-            except Exception as error:
-                settle = partial(answer.set_exception, error)
-            with suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(lambda: None if answer.done() else settle())
-
-        threading.Thread(target=work, name="cyevents kafka", daemon=True).start()
-        return answer
 
     def _make_topics(self, admin: Any) -> None:
         """See that the topics are there."""
@@ -311,7 +358,7 @@ class KafkaEngine(Engine):
             return
         if error.code() in _NO_TOPIC:  # it was deleted
             with suppress(KafkaException):
-                await self._call(self._make_topics, self._make(AdminClient, {"allow.auto.create.topics": False}))
+                await self._make_topics_again()
             raise Unavailable(str(error))
         is_broken = error.fatal() or error.code() == KafkaError._FATAL  # nothing more comes through this producer
         if is_broken and producer is self._producer:
@@ -321,6 +368,13 @@ class KafkaEngine(Engine):
                 raise Refused(f"it is not known whether the broker has it: {error}")
             raise Unavailable(str(error))
         raise Refused(str(error))
+
+    async def _make_topics_again(self) -> None:
+        worker = _Worker()
+        try:
+            await worker.call(self._make_topics, self._make(AdminClient, {"allow.auto.create.topics": False}))
+        finally:
+            worker.stop()
 
     # Receiving
 
@@ -344,17 +398,20 @@ class KafkaEngine(Engine):
         self._consumer = self._make(Consumer, settings)
         while True:
             try:
-                await self._call(self._begin)
+                await self._ask(self._begin)
                 break
             except KafkaException as error:
                 _logger.debug("listening at %s: %s", self.place, _said(error))
                 if error.args[0].code() in _FINAL:
                     raise ConnectionError(_said(error)) from error
                 await asyncio.sleep(0.1)
-        self._start(self._fetch_all())
+        self._start(self._talk())
         self._start(self._hand_on_all(receive))
-        if plan.group is not None:
-            self._start(self._tell_all())
+
+    def _ask(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """Have something called that has to do with the consumer."""
+        assert self._worker is not None
+        return self._worker.call(function, *args)
 
     def _begin(self) -> None:
         """Note where the partitions end now, and be given messages from there on: as the group, or by itself."""
@@ -364,73 +421,99 @@ class KafkaEngine(Engine):
         if not places:
             raise KafkaException(known.error or KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
         if plan.group is not None:
-            found = consumer.committed(places, timeout=_CALL)
-            if plan.at_least_once:  # one more partition of a known group is read from its beginning
-                places = [] if any(place.offset >= 0 for place in found) else found
-            else:
-                places = [place for place in found if place.offset < 0 or not _is_alive(place.metadata)]
-        ends = [
-            _Partition(place.partition, consumer.get_watermark_offsets(place, timeout=_CALL)[1]) for place in places
-        ]
+            places = self._unknown(places)
+        ends = {each.partition: consumer.get_watermark_offsets(each, timeout=_CALL)[1] for each in places}
         if plan.group is None:
-            self._mine = {each.number: each for each in ends}
-            consumer.assign([TopicPartition(self._topic, each.number, each.next) for each in ends])
+            self._mine = {number: _Partition(number, end) for number, end in ends.items()}
+            self._assign_all()
             return
-        self._ends = {each.number: each.next for each in ends}
-        if ends:
+        self._ends = ends
+        # What another process has said of the group meanwhile is older, and so counts: it may have been entered already.
+        if places and (places := self._unknown(places)):
             try:
-                self._commit({each.number: self._state(each, _now()) for each in ends})
+                self._commit({each.partition: (ends[each.partition], self._alive()) for each in places})
             except KafkaException as error:  # those in the group have done so
                 if error.args[0].code() not in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION):
                     raise
         consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
-    async def _fetch_all(self) -> None:
-        """Take messages from the client, and have it keep in touch with the group, until the end."""
-        asked = monotonic()
+    def _unknown(self, places: list[Any]) -> list[Any]:
+        """Those partitions of which the group is to have only what comes from now on."""
+        found = self._consumer.committed(places, timeout=_CALL)
+        if self.plan.at_least_once:  # one more partition of a known group is read from its beginning
+            return [] if any(place.offset >= 0 for place in found) else places
+        return [place for place in found if place.offset < 0 or not _is_alive(place.metadata)]
+
+    def _assign_all(self) -> None:
+        """Read all partitions, from where they were taken, without a group."""
+        self._consumer.assign([TopicPartition(self._topic, each.number, each.next) for each in self._mine.values()])
+
+    async def _talk(self) -> None:
+        """Have the client tell the broker how things stand, and take messages from it, until the end."""
+        polled, look = monotonic(), monotonic() + _LOOK
         while not self._is_closing:
             self._moved.clear()
-            has_room = len(self._queue) + self._untold < self.plan.batch // 2 and len(self._later) < _FAILED
+            if self.plan.group is not None:
+                await self._tell_if_due()
+            elif monotonic() >= look:
+                look = monotonic() + _LOOK
+                await self._look_for_more()
+            has_room = len(self._untold) + len(self._queue) < self.plan.batch // 2 and len(self._later) < _FAILED
             pause = _POLL if self._is_told_in_vain else _IDLE  # the group may be waiting for this process
-            if not has_room and (left := asked + pause - monotonic()) > 0:
+            if not has_room and (left := polled + pause - monotonic()) > 0:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(left):
+                    async with asyncio.timeout(min(left, self._until_due())):
                         await self._moved.wait()
                 continue
-            asked = monotonic()
-            self._polling = self._call(self._poll, has_room)
+            polled = monotonic()
             try:
-                messages = await asyncio.shield(self._polling)
+                messages = await self._ask(self._poll, has_room, max(_SHORT, min(_POLL, self._until_due())))
             except KafkaException as error:
                 _logger.debug("fetching from %s: %s", self.place, _said(error))
                 await asyncio.sleep(0.2)
                 continue
             entries = [entry for message in messages if (entry := self._taken(message)) is not None]
-            if self.plan.group is None:
-                self._line_up(entries)
-            elif entries:
-                self._untold += len(entries)
-                self._tell().add_done_callback(partial(self._line_up, entries))
+            (self._queue if self.plan.group is None else self._untold).extend(entries)
+            self._line_up()
 
-    def _line_up(self, entries: list[_Entry], told: asyncio.Future[None] | None = None) -> None:
-        """Have entries handed on, if they still are this process's."""
-        if told is not None:
-            self._untold -= len(entries)
-        self._queue.extend(each for each in entries if self._mine.get(each.partition.number) is each.partition)
+    def _until_due(self) -> float:
+        """Seconds until the broker is to be told something, or one that failed is tried again, of which it is told."""
+        ends = [self._later[0][0]] if self._later else []
+        if self._waiting:
+            ends.append(self._next_time)
+        if self._is_unsaid:
+            ends.append(self._last_time)
+        return max(0.0, min(ends, default=monotonic() + _IDLE) - monotonic())
+
+    def _line_up(self) -> None:
+        """Have messages handed on that may be."""
+        waiting, self._untold = self._untold, deque()
+        for entry in waiting:
+            (self._queue if entry.offset < entry.partition.covered else self._untold).append(entry)
         self._changed.set()
-        self._moved.set()
+
+    async def _look_for_more(self) -> None:
+        """Read partitions that were added, from their beginnings. The client has a group share them out by itself."""
+        try:
+            known = await self._ask(partial(self._consumer.list_topics, self._topic, timeout=_CALL))
+        except KafkaException as error:
+            _logger.debug("looking for more at %s: %s", self.place, _said(error))
+            return
+        if more := [number for number in known.topics[self._topic].partitions if number not in self._mine]:
+            self._mine |= {number: _Partition(number, 0) for number in more}
+            await self._ask(self._assign_all)
 
     _is_paused = False
 
-    def _poll(self, has_room: bool) -> list[Any]:
-        """What the client has, in a thread."""
+    def _poll(self, has_room: bool, seconds: float) -> list[Any]:
+        """What the client has."""
         consumer = self._consumer
         if not has_room:
             consumer.pause(consumer.assignment())
         elif self._is_paused:
             consumer.resume(consumer.assignment())
         self._is_paused = not has_room
-        message = consumer.poll(_POLL)
+        message = consumer.poll(seconds)
         if message is None:
             return []
         return [message, *consumer.consume(self.plan.batch - 1, 0)]
@@ -456,9 +539,11 @@ class KafkaEngine(Engine):
         headers = dict(message.headers() or ())
         if self._is_known(headers.get("id"), number, offset):
             partition.open.pop(offset, None)
-            self._unsaid.set()
+            self._is_unsaid = True
             return None
-        state = partition.open.setdefault(offset, _Open())
+        is_doubtful = is_new and offset < partition.doubt
+        state = partition.open.setdefault(offset, _doubtful(self.plan.attempts) if is_doubtful else _Open())
+        partition.used = monotonic()
         event = (headers.get("event") or b"").decode(errors="replace")
         entry = _Entry(partition, offset, event, message.value() or b"", state)
         if state.begun or state.is_suspect:
@@ -515,53 +600,61 @@ class KafkaEngine(Engine):
         """Have the broker told how things stand now; done when it has been."""
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(waiter)
-        self._is_waited.set()
-        self._unsaid.set()
+        self._moved.set()
         return waiter
 
-    async def _tell_all(self) -> None:
-        """Tell the broker what is finished, until the end."""
-        at = _now()
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if self.plan.at_least_once else _ALIVE):
-                    await self._unsaid.wait()
-            if self.plan.at_least_once:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_GATHER):
-                        await self._is_waited.wait()
-            self._unsaid.clear()
-            self._is_waited.clear()
-            waiting, self._waiting = self._waiting, []
-            at = max(at, _now() // int(_ALIVE) * int(_ALIVE))
-            states = {each: state for each in self._mine.values() if (state := self._state(each, at)) != each.said}
-            try:
-                if states:
-                    await self._call(self._commit, {each.number: state for each, state in states.items()})
-            except KafkaException as error:  # a member that joins, or a broker that is away
-                is_final = error.args[0].code() in _FINAL
-                _logger.log(logging.ERROR if is_final else logging.DEBUG, "at %s: %s", self.place, _said(error))
-                self._waiting = waiting + self._waiting
-                self._is_told_in_vain = True
-                self._moved.set()
-                self._unsaid.set()
-                if self._waiting:
-                    self._is_waited.set()
-                await asyncio.sleep(1.0 if is_final else _GATHER)
-                continue
-            self._is_told_in_vain = False
-            for each, state in states.items():
-                each.said = state
-            for waiter in waiting:
-                if not waiter.done():
-                    waiter.set_result(None)
+    async def _tell_if_due(self) -> None:
+        """Tell the broker how things stand, if somebody waits for that, or it is time."""
+        now = monotonic()
+        is_needed = (self._waiting or self._untold) and now >= self._next_time
+        if not is_needed and now < (self._last_time if self._is_unsaid else self._last_time + _ALIVE):
+            return
+        waiting, self._waiting = self._waiting, []
+        self._is_unsaid = False
+        states = {each: state for each in self._mine.values() if (state := self._state(each)) != each.said}
+        covered = {each: self._covered(each) for each in states}
+        for each in states:
+            each.covered = min(each.covered, covered[each])
+        try:
+            if states:
+                await self._ask(self._commit, {each.number: state for each, state in states.items()})
+        except KafkaException as error:  # a member that joins, or a broker that is away
+            is_final = error.args[0].code() in _FINAL
+            _logger.log(logging.ERROR if is_final else logging.DEBUG, "at %s: %s", self.place, _said(error))
+            self._waiting = waiting + self._waiting
+            self._is_told_in_vain = self._is_unsaid = True
+            self._next_time = self._last_time = monotonic() + (1.0 if is_final else _GATHER)
+            return
+        self._is_told_in_vain = False
+        self._last_time = monotonic() + _GATHER
+        for each, state in states.items():
+            each.said, each.covered = state, covered[each]
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._line_up()
 
-    def _state(self, partition: _Partition, at: int) -> tuple[int, str]:
+    def _state(self, partition: _Partition) -> tuple[int, str]:
+        if not self.plan.at_least_once:
+            return partition.next, self._alive()
+        return partition.state(self._is_busy(partition))
+
+    def _is_busy(self, partition: _Partition) -> bool:
+        """Whether messages of a partition may be begun with at any time."""
         waiting = {id(entry.state) for *_, entry in self._later}
-        is_busy = any(
+        return monotonic() < partition.used + _REST or any(
             id(each) not in waiting and offset not in partition.unread for offset, each in partition.open.items()
         )
-        return partition.state(is_busy, not self.plan.at_least_once, at)
+
+    def _covered(self, partition: _Partition) -> int:
+        """Up to where messages of a partition may be begun with, once the broker has been told how things stand now."""
+        if not self.plan.at_least_once:
+            return partition.next
+        return partition.next + _AHEAD if self._is_busy(partition) else 0
+
+    def _alive(self) -> str:
+        """What is said of a group at most once: that it is there."""
+        return "" if self.plan.at_least_once else _text({"v": 1, "at": int(time() // _ALIVE * _ALIVE)})
 
     def _commit(self, states: dict[int, tuple[int, str]]) -> None:
         places = [TopicPartition(self._topic, number, *state) for number, state in states.items()]
@@ -599,6 +692,8 @@ class KafkaEngine(Engine):
 
     def _revoked(self, consumer: Any, places: list[Any]) -> None:
         """Partitions are to be another process's: as soon as no message of theirs is dealt with here."""
+        if self._is_left:
+            return
         giving = asyncio.run_coroutine_threadsafe(self._give_up([place.partition for place in places]), self._loop)
         with suppress(TimeoutError):  # a handler blocks the loop
             states = giving.result(_ANSWER + _CALL)
@@ -615,8 +710,7 @@ class KafkaEngine(Engine):
     async def _give_up(self, numbers: list[int]) -> dict[int, tuple[int, str]]:
         """Begin with no more messages of some partitions; what the broker is to know of them."""
         partitions = [self._mine[number] for number in numbers if number in self._mine]
-        left = {id(entry.state): entry for entry in self._queue if entry.partition in partitions}
-        self._queue = deque(entry for entry in self._queue if id(entry.state) not in left)
+        self._drop(numbers)
         with suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER):
                 while self._current is not None and self._current.partition in partitions:
@@ -627,14 +721,21 @@ class KafkaEngine(Engine):
             if not self.plan.at_least_once:  # what was not begun with, others may have
                 each.next = min([offset for offset, state in each.open.items() if not state.begun], default=each.next)
             is_busy = self._current is not None and self._current.partition is each
-            states[each.number] = each.state(is_busy, not self.plan.at_least_once, _now())
+            states[each.number] = self._state(each) if not self.plan.at_least_once else each.state(is_busy)
         self._forget(numbers)
         return states
+
+    def _drop(self, numbers: list[int]) -> None:
+        """Hand no more on of some partitions."""
+        self._untold, self._queue = (
+            deque(entry for entry in each if entry.partition.number not in numbers)
+            for each in (self._untold, self._queue)
+        )
 
     def _forget(self, numbers: list[int]) -> None:
         for number in numbers:
             self._mine.pop(number, None)
-        self._queue = deque(entry for entry in self._queue if entry.partition.number in self._mine)
+        self._drop(numbers)
         self._later = [each for each in self._later if each[2].partition.number in self._mine]
         heapify(self._later)
         self._moved.set()
@@ -644,7 +745,7 @@ class KafkaEngine(Engine):
     def finish(self, entry: _Entry) -> None:
         """It is not to be delivered again."""
         entry.partition.open.pop(entry.offset, None)
-        self._unsaid.set()
+        self._is_unsaid = True
 
     def deliver_later(self, entry: _Entry, delay: float) -> None:
         """It is to be delivered again, after some seconds."""
@@ -652,7 +753,7 @@ class KafkaEngine(Engine):
             self.finish(entry)
         elif self._mine.get(entry.partition.number) is entry.partition:
             self._wait(entry, delay)
-            self._unsaid.set()
+            self._is_unsaid = True
 
     async def bury(self, entry: _Entry, about: Mapping[str, str]) -> None:
         """Put it among the dead letters."""
@@ -672,24 +773,25 @@ class KafkaEngine(Engine):
 
     async def close(self) -> None:
         """Receive no more, say what is finished, leave the group, and disconnect."""
+        if self._worker is None:
+            return
         self._is_closing = True
         await cancel_all(self._tasks)
-        consumer, producer = self._consumer, self._producer
+        worker, consumer, producer = self._worker, self._consumer, self._producer
+        self._worker = self._consumer = self._producer = None
         if consumer is not None:
-            await self._leave(consumer)
-        self._consumer = self._producer = None
+            end = monotonic() + _CALL
+            self._consumer = consumer
+            if self.plan.group is not None and (states := await self._give_up(list(self._mine))):
+                await _ended(worker.call(self._commit, states), end)
+            await _ended(worker.call(consumer.close), end + 0.2)
+        self._is_left = True
+        worker.stop()
         if producer is not None:
             producer.purge()
-            await _ended(self._call(producer.flush, 1.0), monotonic() + _CALL)
-
-    async def _leave(self, consumer: Any) -> None:
-        """Say what is finished, and leave the group; a broker that is away is not waited for."""
-        end = monotonic() + _CALL
-        if self._polling is not None and not await _ended(self._polling, end):
-            return
-        if self.plan.group is not None and (states := await self._give_up(list(self._mine))):
-            await _ended(self._call(self._commit, states), end)
-        await _ended(self._call(consumer.close), end + 0.2)
+            flushing = _Worker()
+            await _ended(flushing.call(producer.flush, 1.0), monotonic() + _CALL)
+            flushing.stop()
 
 
 async def _ended(answer: asyncio.Future[Any], end: float) -> bool:
@@ -733,10 +835,6 @@ def _said(error: Exception | None) -> str:
     """What an exception of the client says, which holds an error of its own."""
     told = error.args[0] if error is not None and error.args else error
     return f"{told.name()}: {told.str()}" if isinstance(told, KafkaError) else str(told)
-
-
-def _now() -> int:
-    return int(time())
 
 
 def _is_alive(text: str | None) -> bool:
