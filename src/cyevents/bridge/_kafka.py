@@ -75,6 +75,7 @@ _FAILED = 50  # messages that wait to be tried again, with which no more are tak
 _TEXT = 4000  # characters of that; a broker takes 4,096, unless its `offset.metadata.max.bytes` says something else
 _SEEN = 100_000  # ids that are remembered
 _ANSWER = 240.0  # seconds for which a partition is kept that is to be given up, until its message is dealt with
+_NO_MEMBER = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.STALE_MEMBER_EPOCH)
 _NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
 
@@ -390,15 +391,18 @@ class KafkaEngine(Engine):
         session = max(1, round(plan.ack_wait * 1000))
         settings = {
             "group.id": f"{plan.prefix}-{plan.group}{once}" if plan.group is not None else "cyevents",
-            "session.timeout.ms": session,
             "max.poll.interval.ms": max(300_000, session),
-            "heartbeat.interval.ms": max(1, min(3000, session // 4)),
-            "partition.assignment.strategy": "cooperative-sticky",
             "auto.offset.reset": "earliest",  # where what was to come next is kept no more
             "queued.min.messages": 1000,
             "fetch.queue.backoff.ms": 5,  # or it would pause for a second whenever it has so many
             "fetch.error.backoff.ms": 50,
         }
+        if self._given.get("group.protocol") != "consumer":  # with that, these are the broker's to say
+            settings |= {
+                "session.timeout.ms": session,
+                "heartbeat.interval.ms": max(1, min(3000, session // 4)),
+                "partition.assignment.strategy": "cooperative-sticky",
+            }
         own = {"enable.auto.commit": False, "enable.auto.offset.store": False}
         self._given = {**self._given, **own}
         self._consumer = self._make(Consumer, settings)
@@ -440,7 +444,7 @@ class KafkaEngine(Engine):
             try:
                 self._commit({number: (end, self._alive()) for number, end in self._ends.items()})
             except KafkaException as error:  # those in the group have done so
-                if error.args[0].code() not in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION):
+                if error.args[0].code() not in _NO_MEMBER:
                     raise
         consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
@@ -714,6 +718,7 @@ class KafkaEngine(Engine):
 
     def _lost(self, consumer: Any, places: list[Any]) -> None:
         """Partitions have been given to another process: what is finished of them is not to be said any more."""
+        _logger.debug("lost partitions at %s: %s", self.place, [place.partition for place in places])
         self._loop.call_soon_threadsafe(self._forget, [place.partition for place in places])
 
     async def _give_up(self, numbers: list[int]) -> dict[int, tuple[int, str]]:
