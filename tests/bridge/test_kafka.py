@@ -492,15 +492,21 @@ def test_a_second_message_of_an_id_is_dropped_within_the_window(process, run, mo
     run(main())
 
 
-def test_what_kills_its_process_is_not_delivered_again_at_most_once(process, run):
+def test_what_kills_its_process_is_not_delivered_again_at_most_once(process, run, monkeypatch):
+    kafka = importlib.import_module("cyevents.bridge._kafka")
+    monkeypatch.setattr(kafka, "_GATHER", 60.0)  # so that the broker is told only what it must be
+
     async def main():
         one = process(delivery="at_most_once")
         async with one.bridge:
             two, three = (process(delivery="at_most_once", group="g") for _ in range(2))
-            two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
+            two.ns.event("x").connect(
+                lambda sender: asyncio.Event().wait() if sender else None, weak=False, priority=-1
+            )
             async with two.bridge:
-                await one.ns.emit_async("x", 1)
-                await until(lambda: two.got)
+                for number in range(2):
+                    await one.ns.emit_async("x", number)
+                    await until(lambda: len(two.got) == number + 1)
                 two.die()
             async with three.bridge:
                 await one.ns.emit_async("x", 2)
@@ -597,6 +603,28 @@ def test_a_message_that_is_kept_no_more_is_not_waited_for(process, kafka_server,
                 await until(lambda: three.got)
                 await until(lambda: said(kafka_server, "g", prefix)[number][0] == 2)
             assert three.got == [2]
+
+    run(main())
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+@pytest.mark.parametrize("group", [None, "g"])
+def test_a_topic_that_is_deleted_and_made_again(process, kafka_server, prefix, run, quiet, delivery, group):
+    """Its messages are numbered anew."""
+
+    async def main():
+        one, two = process(delivery=delivery), process(delivery=delivery, group=group)
+        async with one.bridge, two.bridge:
+            for number in range(30):
+                await one.ns.emit_async("x", number)
+            await until(lambda: len(two.got) == 30)
+            kafka_server.say("rd_kafka_mock_topic_delete", prefix)
+            await asyncio.sleep(0.2)
+            kafka_server.say("rd_kafka_mock_topic_create", prefix, 4, 1)
+            for number in range(30, 40):
+                await one.ns.emit_async("x", number)
+            await until(lambda: len(two.got) == 40)
+        assert two.got == list(range(40))
 
     run(main())
 

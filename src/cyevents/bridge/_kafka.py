@@ -99,7 +99,8 @@ class _Partition:
     unread: set[int] = field(default_factory=set)  # those of them that the process before has had, and this one has not
     said: tuple[int, str] | None = None  # what the broker was told last
     covered: int = 0  # the offset up to which messages may be begun with, after what it was told
-    used: float = 0.0  # when one was last taken
+    last: int = -1  # the offset of the one that came last
+    used: float = 0.0  # when that was
 
     def state(self, is_busy: bool) -> tuple[int, str]:
         """What the broker is to note: up to where all is finished, and what is so beyond, in runs of equals."""
@@ -197,7 +198,6 @@ class KafkaEngine(Engine):
 
     _worker: _Worker | None = None
     _producer: Any = None
-    _consumer: Any = None
 
     def __init__(self, address: str, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(address, plan, options)
@@ -215,6 +215,7 @@ class KafkaEngine(Engine):
         self._is_away = False  # whether no broker could be reached, and none has answered since
         self._tasks = []
         self._worker = _Worker()
+        self._consumer: Any = None
         self._answers: deque[tuple[asyncio.Future[Any], Any]] = deque()
         self._mine = {}
         self._untold: deque[_Entry] = deque()  # messages of which the broker must be told before they are handed on
@@ -540,6 +541,11 @@ class KafkaEngine(Engine):
         partition = self._mine.get(number)
         if partition is None:
             return None
+        if offset <= partition.last:  # the topic was deleted, and made again
+            partition.next = offset
+            partition.open.clear()
+            partition.unread.clear()
+        partition.last = offset
         for gone in [each for each in partition.unread if each <= offset]:
             partition.unread.remove(gone)
             if gone < offset:  # it is kept no more
@@ -791,14 +797,13 @@ class KafkaEngine(Engine):
             return
         self._is_closing = True
         await cancel_all(self._tasks)
-        worker, consumer, producer = self._worker, self._consumer, self._producer
-        self._worker = self._consumer = self._producer = None
-        if consumer is not None:
+        worker, producer = self._worker, self._producer
+        self._worker = self._producer = None
+        if self._consumer is not None:
             end = monotonic() + (_HASTE if self._is_away else _CALL)
-            self._consumer = consumer
             if self.plan.group is not None and (states := await self._give_up(list(self._mine))):
                 await _ended(worker.call(self._commit, states), end)
-            await _ended(worker.call(consumer.close), end + _HASTE)
+            await _ended(worker.call(self._consumer.close), end + _HASTE)
         self._is_left = True
         worker.stop()
         if producer is not None:
