@@ -428,6 +428,39 @@ def test_two_that_make_a_group_at_the_same_time(process, run, delivery):
 
 
 @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_groups_of_the_older_protocol(process, run, delivery):
+    """Which all brokers have, and which is the default. The mock may refuse what is said at the end."""
+    options = {"group_protocol": "classic", "ack_wait": 1.3, "heartbeat_interval_ms": 50}
+
+    async def main():
+        one = process(delivery=delivery, order_by=None)
+        two, three = (process(delivery=delivery, group="g", **options) for _ in range(2))
+        sent = 0
+
+        async def emit_until(holds):
+            nonlocal sent
+            end = time.monotonic() + 20
+            while not holds():
+                assert time.monotonic() < end, "it does not come"
+                await one.ns.emit_async("x", sent)
+                sent += 1
+                await asyncio.sleep(0.002)
+
+        async with one.bridge, two.bridge:
+            await emit_until(lambda: len(two.got) > 20)
+            async with three.bridge:
+                await emit_until(lambda: len(three.got) > 20)
+            before = len(two.got)
+            await emit_until(lambda: len(two.got) > before + 20)
+            if delivery == "at_least_once":
+                await until(lambda: len({*two.got, *three.got}) == sent)
+        if delivery == "at_most_once":
+            assert len({*two.got, *three.got}) == len(two.got + three.got)
+
+    run(main())
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
 def test_partitions_that_are_added(process, run, monkeypatch, delivery):
     """Without a group. With one, the client looks for them by itself."""
     kafka = importlib.import_module("cyevents.bridge._kafka")
