@@ -114,7 +114,7 @@ def observe_all():
         def begin(self, *about):
             return Watch()
 
-    watching = observers.Watching(["*"], everywhere=True)
+    watching = importlib.import_module("cyevents._watching").Watching(["*"], everywhere=True)
     watching.start(Observer())
 
 

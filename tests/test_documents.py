@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = ["_common", "_event", "_namespace", "_aio", "_backend", "_streams", "_signatures"]
-MODULES += ["_describe", "_isolation", "testing", "_emission", "_observers", "_trace", "opentelemetry"]
+MODULES += ["_describe", "_isolation", "testing", "_emission", "_observers", "_watching", "_trace", "opentelemetry"]
 
 
 # What a page shows, in its fences. A comment in the line before one says what is special about it:

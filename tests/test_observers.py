@@ -3,6 +3,10 @@
 import asyncio
 import gc
 import importlib
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 import weakref
 
@@ -15,7 +19,23 @@ def observers(api):
 
 
 @pytest.fixture
-def told(observers):
+def observation(api):
+    return importlib.import_module("cyevents._observation")
+
+
+@pytest.fixture
+def watching_module(api):
+    return importlib.import_module("cyevents._watching")
+
+
+@pytest.fixture
+def observing(watching_module):
+    """Makes what puts an observer to work."""
+    return watching_module.Watching
+
+
+@pytest.fixture
+def told(observers, observing):
     """What an observer is told, as lines; `told.observer()` makes one, `told.watch(*sources)` puts it to work."""
 
     class Call(observers.Call):
@@ -63,7 +83,7 @@ def told(observers):
         observer = Observer
 
         def watch(self, *sources):
-            watching = observers.Watching(sources)
+            watching = observing(sources)
             watching.start(Observer())
             return watching
 
@@ -332,7 +352,7 @@ def test_what_is_within_what(ns, told, run):
     ]
 
 
-def test_what_an_observer_raises_at_the_beginning_the_emitter_gets(ns, told, observers, run):
+def test_what_an_observer_raises_at_the_beginning_the_emitter_gets(ns, told, observers, run, observing):
     called = []
 
     @ns.on("x")
@@ -344,7 +364,7 @@ def test_what_an_observer_raises_at_the_beginning_the_emitter_gets(ns, told, obs
             raise TypeError("not that")
 
     told.watch(ns)
-    observers.Watching([ns]).start(Refusing())
+    observing([ns]).start(Refusing())
     for emit in (lambda: ns.emit("x"), lambda: ns["x"].send(), lambda: run(ns.emit_async("x"))):
         with pytest.raises(TypeError, match="not that"):
             emit()
@@ -352,7 +372,7 @@ def test_what_an_observer_raises_at_the_beginning_the_emitter_gets(ns, told, obs
     assert called == []
 
 
-def test_what_is_done_once_all_have_agreed(ns, observers, run):
+def test_what_is_done_once_all_have_agreed(ns, observers, run, observing):
     """After the last observer has not raised, and before the first handler."""
     done = []
 
@@ -368,7 +388,7 @@ def test_what_is_done_once_all_have_agreed(ns, observers, run):
 
     ns.event("x").connect(done.append, weak=False)
     for name in "ab":
-        observers.Watching([ns]).start(Observer(name))
+        observing([ns]).start(Observer(name))
     for emit in (lambda: ns.emit("x", 1), lambda: ns["x"].send(1), lambda: run(ns.emit_async("x", 1))):
         emit()
         assert done == ["a", "b", "A", "B", 1]
@@ -380,7 +400,7 @@ def test_what_is_done_once_all_have_agreed(ns, observers, run):
         done.clear()
 
 
-def test_who_wants_to_know_of_beginnings_only(ns, observers):
+def test_who_wants_to_know_of_beginnings_only(ns, observers, observing):
     begun = []
 
     class Observer(observers.Observer):
@@ -391,7 +411,7 @@ def test_who_wants_to_know_of_beginnings_only(ns, observers):
     def handler(sender):
         return 1
 
-    observers.Watching([ns]).start(Observer())
+    observing([ns]).start(Observer())
     assert ns.emit("x", 1) == [1]
     assert begun == [("x", 1)]
     assert observers.Observer().begin(observers.Beginning(ns["x"], "emit", None, (), {}, None, None, [])) is None
@@ -469,8 +489,8 @@ def test_what_is_watched_and_for_how_long(api, ns, told):
     watching.stop()
 
 
-def test_everywhere(api, told, observers):
-    watching = observers.Watching(["order.*"], everywhere=True)
+def test_everywhere(api, told, observing):
+    watching = observing(["order.*"], everywhere=True)
     watching.start(told.observer())
     ns = api.Namespace()
     for event in (ns.event("order.placed"), api.Event("order.lone"), ns.event("bill.sent"), api.event("order.mine")):
@@ -565,16 +585,16 @@ def test_a_suspended_emission_that_is_closed(ns, told):
     assert told == []
 
 
-def test_contexts_do_not_keep_what_was_before(ns, told, observers, run):
+def test_contexts_do_not_keep_what_was_before(ns, told, run, observation):
     """A handler that goes on and on, each time in a context that is a copy of the last one's."""
-    init = observers.Run.__init__
+    init = observation.Run.__init__
 
     def counted(self, *args):
         init(self, *args)
-        counts.append(sum(1 for other in gc.get_objects() if type(other) is observers.Run))
+        counts.append(sum(1 for other in gc.get_objects() if type(other) is observation.Run))
 
     counts = []
-    observers.Run.__init__ = counted
+    observation.Run.__init__ = counted
     try:
 
         @ns.on("x")
@@ -593,12 +613,12 @@ def test_contexts_do_not_keep_what_was_before(ns, told, observers, run):
 
         run(main())
     finally:
-        observers.Run.__init__ = init
+        observation.Run.__init__ = init
     assert len(counts) == 51
     assert counts[-1] <= counts[10]
 
 
-def test_observing_begins_and_ends_while_others_emit(ns, told, observers):
+def test_observing_begins_and_ends_while_others_emit(ns, told, observers, observing):
     called = []
     begun = []
 
@@ -623,7 +643,7 @@ def test_observing_begins_and_ends_while_others_emit(ns, told, observers):
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        watching = observers.Watching([ns])
+        watching = observing([ns])
         watching.start(Observer())
         watching.stop()
     for thread in threads:
@@ -633,20 +653,20 @@ def test_observing_begins_and_ends_while_others_emit(ns, told, observers):
     assert len(set(begun)) == len(begun)
 
 
-def test_observing_that_cannot_begin_leaves_nothing_behind(api, ns, told, observers, monkeypatch):
+def test_observing_that_cannot_begin_leaves_nothing_behind(api, ns, told, monkeypatch, observing, watching_module):
     """As where there is no memory: half of the events are observed when that shows."""
     for name in "xyz":
         ns.event(name)
     given = []
 
-    def set_observers(event, observers, really=observers._set_observers):
+    def set_observers(event, observers, really=watching_module._set_observers):
         given.append(event)
         if len(given) == 2:
             raise MemoryError
         really(event, observers)
 
-    monkeypatch.setattr(observers, "_set_observers", set_observers)
-    watching = observers.Watching([ns], everywhere=True)
+    monkeypatch.setattr(watching_module, "_set_observers", set_observers)
+    watching = observing([ns], everywhere=True)
     with pytest.raises(MemoryError):
         watching.start(told.observer())
     for name in "xyz":
@@ -674,7 +694,7 @@ def test_an_event_that_is_not_hashable(api, told):
 
 
 @pytest.mark.parametrize("extra", range(8))
-def test_where_the_stack_ends_nothing_stays_innermost(ns, told, observers, extra):
+def test_where_the_stack_ends_nothing_stays_innermost(ns, told, observers, extra, observing):
     """Whatever could not be done any more within: who comes out of it leaves all of it."""
 
     @ns.on("x")
@@ -704,7 +724,7 @@ def test_where_the_stack_ends_nothing_stays_innermost(ns, told, observers, extra
 
     parents = []
     told.watch(ns)
-    observers.Watching([ns]).start(Leaving())
+    observing([ns]).start(Leaving())
     with pytest.raises(RecursionError):
         emit(extra)
     assert parents[-1] is not None
@@ -750,3 +770,53 @@ def test_a_task_that_is_destroyed(api, ns, told, collect, caplog):
     asyncio.run(main())  # which finds that the other loop is closed
     collect()
     assert "waits ends: None GeneratorExit()" in told
+
+
+@pytest.mark.parametrize("others", [1, 20])
+def test_finalizers_emit_while_contexts_change(backend, others):
+    """The collector runs in the midst of setting and resetting what is innermost: a crash, where that is not safe."""
+    script = textwrap.dedent(f"""
+        import contextvars, gc
+        from cyevents import Namespace
+        from cyevents._observers import Call, Observer, Watch
+        from cyevents._watching import Watching
+
+        class Witness(Observer):
+            def begin(self, beginning):
+                return Eye()
+
+        class Eye(Watch):
+            def call(self, entry, handler):
+                return Call()
+
+        class Final:
+            def __del__(self):
+                counts.append(ns.emit("y"))
+
+        ns, counts = Namespace(), []
+        others = [contextvars.ContextVar(str(number)) for number in range({others})]
+        for other in others:
+            other.set(1)
+
+        @ns.on("y")
+        def answer(sender):
+            return "here"
+
+        @ns.on("x")
+        def leave_garbage(sender):
+            final = Final()
+            final.itself = final
+            del final  # so that the collector runs as soon as anything is made after the call
+
+        Watching([ns]).start(Witness())
+        gc.set_threshold(1, 1, 1)
+        for number in range(2000):
+            ns.emit("x")
+        gc.set_threshold(700, 10, 10)
+        gc.collect()
+        assert counts == [["here"]] * 2000, len(counts)
+    """)
+    environment = {**os.environ, "CYEVENTS_PURE_PYTHON": {"cython": "0", "python": "1"}[backend]}
+    command = [sys.executable, "-X", "faulthandler", "-c", script]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ._event import Event
-    from ._observers import Run
+    from ._observation import Run
 
     Loop = asyncio.AbstractEventLoop
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from ._emission import Emission
     from ._handlers import Kind
     from ._namespace import Namespace
-    from ._observers import Place
     from ._signatures import Declared
     from ._streams import Overflow, Stream
     from ._typing import ArgsP, SenderT, Undeclared
+    from ._watching import Place
 
     ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
 else:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from ._common import AnySender
     from ._event import ErrorPolicy
-    from ._observers import Place
     from ._typing import ArgsP, Decorator, HandlerT, SenderT
+    from ._watching import Place
 
 _acquire, _release = lock.acquire, lock.release  # the end of a `with` needs memory, and so may looking these up
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ._backend import handler_key
 from ._code import Code, code_of, last_part
 from ._common import ANY, Cancelled, error_line, short_repr, shown
-from ._observers import Call, Observer, Watch, Watching, why_skipped
+from ._observers import Call, Observer, Watch, why_skipped
+from ._watching import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

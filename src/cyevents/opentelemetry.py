@@ -10,7 +10,8 @@ from weakref import ref as weakref
 from . import __version__
 from ._code import code_of, last_part
 from ._common import Cancelled, error_line
-from ._observers import Call, Observer, Watch, Watching, why_skipped
+from ._observers import Call, Observer, Watch, why_skipped
+from ._watching import Watching
 
 try:
     from opentelemetry import context, metrics, trace

@@ -7,7 +7,8 @@ from ._emission import Emission, brief, call_text
 from ._event import Event, Pattern, is_pattern
 from ._isolation import Isolation
 from ._namespace import Namespace, default_namespace, matcher
-from ._observers import Observer, Watching
+from ._observers import Observer
+from ._watching import Watching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

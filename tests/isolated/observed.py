@@ -8,7 +8,8 @@ from contextlib import suppress
 from leaks import main, scenario
 
 from cyevents import Event, Namespace, drain_async, trace
-from cyevents._observers import Call, Observer, Watch, Watching
+from cyevents._observers import Call, Observer, Watch
+from cyevents._watching import Watching
 from cyevents.opentelemetry import instrument
 from cyevents.testing import Recorder
 

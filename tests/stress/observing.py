@@ -5,7 +5,8 @@ import asyncio
 from harness import Witnesses, race
 
 from cyevents import Event, Namespace, trace
-from cyevents._observers import Call, Observer, Watch, Watching
+from cyevents._observers import Call, Observer, Watch
+from cyevents._watching import Watching
 from cyevents.testing import Recorder
 
 ns = Namespace()

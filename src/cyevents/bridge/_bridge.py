@@ -16,11 +16,12 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import _observers
+from .. import _observation
 from .._common import error_line
 from .._event import is_pattern
 from .._namespace import Namespace, matcher
-from .._observers import Observer, Watch, Watching
+from .._observers import Observer, Watch
+from .._watching import Watching
 from ._engines import Arrival, Plan, Unavailable, engine_for
 from ._messages import Codec, Malformed, Message
 from ._outbox import Dropped, Item, Outbox, OutboxFull
@@ -97,7 +98,8 @@ class Bridge(Observer):
         connect_timeout: seconds for which entering waits for the broker.
         **options: for the broker's own client, as NATS's `token`, `user` and `tls` (an `ssl.SSLContext`), Redis's
             `username` and `ssl_ca_certs`, RabbitMQ's `user` and `tls`, Kafka's `order_by` and `ssl_ca_location`,
-            and the `password` of each.
+            and the `password` of each. And NATS's `max_ack_pending`: how many messages are under way at least once;
+            with 1 they stay in order whatever breaks.
 
     Raises:
         TypeError: if an argument is of a wrong type, or a type cannot be registered.
@@ -422,11 +424,11 @@ class Bridge(Observer):
     async def _emit(self, message: Message) -> None:
         event = self._namespace.event(message.event)
         with _restored_context(message.context):
-            token = _observers.origin.set(message)
+            token = _observation.set_in_context(_observation.origin, message)
             try:
                 await event.emit_async(message.sender, *message.args, **message.kwargs)
             finally:
-                _observers.origin.reset(token)
+                _observation.reset_in_context(_observation.origin, token)
 
     async def _bury(self, arrival: Arrival, event: str, error: BaseException) -> None:
         self._stats.dead += 1

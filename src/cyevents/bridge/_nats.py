@@ -26,9 +26,11 @@ except ImportError as error:
     raise ImportError('a bridge to NATS needs its client: pip install "cyevents[nats]"') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
 
     from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
 
 _logger = logging.getLogger("cyevents.bridge")
 
@@ -37,9 +39,17 @@ _GONE = 300.0  # seconds for which the broker keeps a process's own consumer whe
 
 
 class NatsEngine(Engine):
-    """A connection to NATS."""
+    """A connection to NATS.
+
+    Of the options it takes one itself: `max_ack_pending`, how many messages of a group, or of the process, JetStream
+    gives out before one of them is dealt with. With 1 they stay in order whatever breaks.
+    """
 
     def __init__(self, address: str, plan: Any, options: Mapping[str, Any]) -> None:
+        options = dict(options)
+        self._max_ack_pending: int | None = options.pop("max_ack_pending", None)
+        if self._max_ack_pending is not None and (type(self._max_ack_pending) is not int or self._max_ack_pending < 1):
+            raise TypeError(f"max_ack_pending must be a whole number from 1 on, not {self._max_ack_pending!r}")
         super().__init__(address, plan, options)
         self._client: Any = None
         self._subscription: Any = None
@@ -48,8 +58,8 @@ class NatsEngine(Engine):
         self._is_over = False  # whether there will be no more of them
         self._is_refused = False  # whether the broker said something else than messages, and that its time is over
         self._is_closing = False  # the client, and Python 3.11's wait_for, swallow a cancellation now and then
-        self._last: int | None = None  # the place in the stream of the newest one that was dealt with
-        self._asking: set[asyncio.Timeout] = set()  # who waits for the broker's answers
+        self._last = 0  # the place in the stream of the newest one that was dealt with, or was there before
+        self._open: set[int] = set()  # the places of those before that, that are to come again
         self._stream = plan.prefix.replace(".", "-")
         # As the name of a consumer or a queue may be.
         self._group = None if plan.group is None else subject(plan.group).replace(".", "-").replace("%", "_")
@@ -68,7 +78,6 @@ class NatsEngine(Engine):
         self._subscription = None
         self._is_closing = self._is_entered = False
         self._tasks.clear()
-        self._last = None
         settings: dict[str, Any] = {
             "name": f"cyevents {self.plan.group or ''}".strip(),
             "max_reconnect_attempts": -1,
@@ -86,10 +95,9 @@ class NatsEngine(Engine):
         await self._client.connect(self.address, **settings)
         self._is_up.set()
         self._is_entered = True
-        self._jetstream = self._client.jetstream(timeout=5)
+        self._jetstream: JetStreamContext = self._client.jetstream(timeout=5)
         if self.plan.at_least_once:
-            await self._make_stream(self._stream, f"{self.plan.prefix}.>")
-            await self._make_stream(f"{self._stream}-dead", f"{self.plan.prefix}-dead.>")
+            await self._make_streams()
 
     async def _note(self, error: Exception) -> None:
         _logger.debug("NATS: %s: %s", type(error).__name__, error)
@@ -99,11 +107,11 @@ class NatsEngine(Engine):
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
     async def _note_lost(self) -> None:
-        """Let nobody wait for answers that will not come."""
+        """Have all that was under way published again, in its turn."""
         self._is_up.clear()
-        lost, self._asking = self._asking, set()
-        for limit in lost:
-            limit.reschedule(0)
+        self._client.fail()
+        if self.plan.at_least_once:
+            self._client.forget(f"HPUB {self.plan.prefix}.".encode())
 
     async def _note_back(self) -> None:
         self._is_up.set()
@@ -111,20 +119,30 @@ class NatsEngine(Engine):
         self._filled.set()
 
     async def ready(self) -> None:
-        """Wait until it is connected."""
+        """Wait until it is connected, and the broker has the streams."""
         await self._is_up.wait()
+        if self.plan.at_least_once:
+            with suppress(errors.Error, OSError, TimeoutError):
+                await self._make_streams()
 
-    async def _make_stream(self, name: str, subjects: str) -> None:
+    async def _make_streams(self) -> datetime:
+        """Make the streams, if there are none; return when that of the events was made."""
+        await self._make_stream(f"{self._stream}-dead", f"{self.plan.prefix}-dead.>")
+        made = await self._make_stream(self._stream, f"{self.plan.prefix}.>")
+        assert made.created is not None
+        return made.created
+
+    async def _make_stream(self, name: str, subjects: str) -> api.StreamInfo:
         try:
-            await self._jetstream.stream_info(name)  # as whoever runs the broker has set it up
+            return await self._jetstream.stream_info(name)  # as whoever runs the broker has set it up
         except js_errors.NotFoundError:
             config = api.StreamConfig(
                 name=name, subjects=[subjects], duplicate_window=self.plan.window, max_age=self.plan.keep
             )
             try:
-                await self._jetstream.add_stream(config)
+                return await self._jetstream.add_stream(config)
             except js_errors.BadRequestError:  # another process was faster
-                await self._jetstream.stream_info(name)
+                return await self._jetstream.stream_info(name)
 
     # Publishing
 
@@ -135,28 +153,17 @@ class NatsEngine(Engine):
             raise Unavailable("not connected")
         try:
             if self.plan.at_least_once:
-                await self._answer(self._jetstream.publish(name, body, headers={api.Header.MSG_ID: identity}))
+                await self._jetstream.publish(name, body, headers={api.Header.MSG_ID: identity})
             else:
                 await self._client.publish(name, body)
                 if is_confirmed:
                     await self._confirm()
         except js_errors.NoStreamResponseError as error:  # the broker has just begun, or has lost what it had
-            with suppress(errors.Error):
-                await self._make_stream(self._stream, f"{self.plan.prefix}.>")
             raise Unavailable("the broker has no stream yet") from error
         except (errors.MaxPayloadError, js_errors.BadRequestError) as error:
             raise Refused(f"{type(error).__name__}: {error}") from error
         except (errors.Error, OSError, TimeoutError) as error:
             raise Unavailable(f"{type(error).__name__}: {error}") from error
-
-    async def _answer(self, waiting: Coroutine[Any, Any, object]) -> None:
-        """Wait for an answer of the broker's; a `TimeoutError` at once if the connection breaks meanwhile."""
-        async with asyncio.timeout(None) as limit:
-            self._asking.add(limit)
-            try:
-                await waiting
-            finally:
-                self._asking.discard(limit)
 
     async def _flush(self) -> None:
         """Wait until the broker has what was sent. The client's first PING overtakes what it has in its buffer."""
@@ -166,7 +173,7 @@ class NatsEngine(Engine):
     async def _confirm(self) -> None:
         """Wait until the broker has what was sent; give up if that cannot be known."""
         try:
-            await self._answer(self._flush())
+            await self._flush()
         except (errors.Error, OSError, TimeoutError) as error:  # a second time could be once too often
             raise Refused(f"it does not answer: {type(error).__name__}: {error}") from error
 
@@ -184,33 +191,35 @@ class NatsEngine(Engine):
                 await self._client.subscribe(name, queue=self._group or "", cb=arrived)
             await self._flush()
             return
-        consumer = await self._make_consumer(names, None)
-        for coroutine in (self._fetch(names, consumer, receive), self._keep_waiting()):
-            task = asyncio.create_task(coroutine)
-            task.add_done_callback(_tell_of_end)
-            self._tasks.append(task)
+        self._born = await self._make_streams()
+        self._open.clear()
+        made = await self._make_consumer(names, None)
+        assert made.delivered is not None
+        self._last = made.delivered.stream_seq
+        self._start(self._fetch(names, made.name, receive))
+        self._start(self._keep_waiting())
 
-    async def _make_consumer(self, names: list[str], after: int | None) -> str:
-        """Make the consumer, or find the group's; return its name."""
+    async def _make_consumer(self, names: list[str], after: int | None) -> api.ConsumerInfo:
+        """Make the consumer, or find the group's: for what is published from now on, or after a place in the stream."""
         group = self._group
         config = api.ConsumerConfig(
             durable_name=group,
             filter_subjects=names,
             ack_wait=self.plan.ack_wait,
             ack_policy=api.AckPolicy.EXPLICIT,
+            max_ack_pending=self._max_ack_pending,
             inactive_threshold=None if group is not None else _GONE,
             deliver_policy=api.DeliverPolicy.NEW if after is None else api.DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=None if after is None else after + 1,
         )
         if group is not None:
             with suppress(js_errors.NotFoundError):
-                found = await self._jetstream.consumer_info(self._stream, group)
-                if set(found.config.filter_subjects or [found.config.filter_subject]) == set(names):
-                    return group
+                found: api.ConsumerInfo = await self._jetstream.consumer_info(self._stream, group)
+                is_named_so = set(found.config.filter_subjects or [found.config.filter_subject or ""]) == set(names)
+                if is_named_so and self._max_ack_pending in (None, found.config.max_ack_pending):
+                    return found
                 config.deliver_policy = found.config.deliver_policy  # which cannot be changed
-        made = await self._jetstream.add_consumer(self._stream, config)
-        name: str = made.name
-        return name
+        return await self._jetstream.add_consumer(self._stream, config)
 
     async def _fetch(self, names: list[str], consumer: str, receive: Callable[[Arrival], Awaitable[None]]) -> None:
         """Ask for messages, and hand them on one after the other, until the end."""
@@ -230,7 +239,7 @@ class NatsEngine(Engine):
                 await asyncio.sleep(0.2)
                 with suppress(errors.Error, OSError, TimeoutError):
                     if not await self._knows(consumer):
-                        consumer = await self._make_consumer(names, self._last)
+                        consumer = (await self._make_consumer(names, await self._find_place())).name
             # One that has been delivered before may have killed its process: it is not to take others along.
             batch = 1 if is_repeated else self.plan.batch
 
@@ -257,7 +266,7 @@ class NatsEngine(Engine):
             if self._waiting:
                 message = self._waiting[0]
                 await receive(_Kept(self, message))
-                self._last = max(self._last or 0, message.metadata.sequence.stream)
+                self._last = max(self._last, message.metadata.sequence.stream)
                 self._waiting.popleft()
                 is_repeated = is_repeated or message.metadata.num_delivered > 1
                 batch -= 1
@@ -279,6 +288,14 @@ class NatsEngine(Engine):
         except js_errors.NotFoundError:
             return False
         return True
+
+    async def _find_place(self) -> int:
+        """After which message to go on: before the first of a stream that is made anew, as all of it is new."""
+        born = await self._make_streams()
+        if born > self._born:
+            self._born, self._last = born, 0
+            self._open.clear()
+        return min(self._open, default=self._last + 1) - 1
 
     async def _give_back(self) -> None:
         """Let others have what is not dealt with: they would miss it until `ack_wait`."""
@@ -326,11 +343,6 @@ class NatsEngine(Engine):
                 await self._client.close()
 
 
-def _tell_of_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _logger.critical("the bridge receives no more", exc_info=task.exception())
-
-
 def _both(first: Callable[..., Awaitable[None]], then: Callable[..., Awaitable[None]] | None) -> Any:
     """What calls one, and then another one, if there is one."""
     if then is None:
@@ -348,9 +360,25 @@ class NoTLS(errors.Error):
 
 
 class _Client(Client):
-    """The client, which otherwise gives its secrets away unencrypted to a server that does not ask for TLS."""
+    """The client, which otherwise gives its secrets away unencrypted to a server that does not ask for TLS.
+
+    And which sends what it had in hand when a connection broke as the first thing over the next one.
+    """
 
     wants_tls = False
+
+    def fail(self) -> None:
+        """Let nobody wait for answers that will not come: the connection is lost."""
+        for answer in (*self._resp_map.values(), *self._pongs):
+            if not answer.done():
+                answer.set_exception(ConnectionResetError("the connection is lost"))
+                answer.exception()  # nobody need look at it
+        self._pongs = []
+
+    def forget(self, beginning: bytes) -> None:
+        """Not to send such commands any more: they would overtake those that are lost, and are to be given anew."""
+        self._pending = [command for command in self._pending if not command.startswith(beginning)]
+        self._pending_data_size = sum(map(len, self._pending))
 
     def _connect_command(self) -> bytes:
         if self.wants_tls and not self._server_info.get("tls_required") and not self.options["tls_handshake_first"]:
@@ -384,14 +412,17 @@ class _Kept(Arrival):
     def __init__(self, engine: NatsEngine, message: Msg) -> None:
         self._engine = engine
         self._message = message
+        self._place = message.metadata.sequence.stream
         self.body = message.data
         self.attempt = message.metadata.num_delivered
 
     async def done(self) -> None:
+        self._engine._open.discard(self._place)
         with suppress(errors.Error):  # then it comes again
             await self._message.ack()
 
     async def retry(self, delay: float) -> None:
+        self._engine._open.add(self._place)
         with suppress(errors.Error):
             await self._message.nak(delay)
 

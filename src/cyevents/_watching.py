@@ -1,0 +1,121 @@
+"""What is observed: events, namespaces, and names in them, those that are made later among them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from . import _event
+from ._backend import lock
+from ._common import shown
+from ._event import Event, Pattern
+from ._namespace import Namespace, default_namespace, matcher
+from ._observation import Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ._observers import Observer
+
+
+class Watching:
+    """What an observer is put to work on, by `start`, until `stop`: events, namespaces, and names in a namespace.
+
+    Args:
+        sources: names and patterns of names in the default namespace, namespaces, events and patterns; the default
+            namespace if there are none.
+        matches: of the namespaces, only events whose names this says yes to.
+        everywhere: whether names stand for events in all namespaces, and in none, that are made after `start`, too.
+
+    Raises:
+        TypeError: if a source is none of these.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Any],
+        *,
+        matches: Callable[[str], object] | None = None,
+        everywhere: bool = False,
+    ) -> None:
+        self.observer: Observer | None = None
+        self._everywhere = everywhere
+        self._alone: list[Event[Any]] = []
+        self._within: list[tuple[Namespace, Callable[[str], object] | None]] = []
+        self._places: tuple[Place, ...] = ()
+        self._events: WeakValueDictionary[int, Event[Any]] = WeakValueDictionary()  # by id: they may be unhashable
+        for source in tuple(sources) or (default_namespace,):
+            if isinstance(source, Pattern):
+                assert source._namespace is not None
+                self._within.append((source._namespace, source.matches))
+            elif isinstance(source, Event):
+                self._alone.append(source)
+            elif isinstance(source, Namespace):
+                self._within.append((source, matches))
+            elif isinstance(source, str) and source:
+                self._within.append((default_namespace, matcher(source)))
+            else:
+                raise TypeError(f"a Namespace, an Event or a name can be observed, not {shown(source)}")
+
+    def start(self, observer: Observer) -> None:
+        """Tell an observer of emissions that begin from now on, instead of the one that is told so far, if any."""
+        self.stop()
+        places = tuple([Place(self, *within) for within in self._within])
+        try:
+            with lock:
+                self.observer = observer
+                self._places = places
+                for event in self._alone:
+                    self.meet(event)
+                if self._everywhere:
+                    _event._everywhere += places
+                for place in places:
+                    place.namespace._observers += (place,)
+                    for event in list(dict.values(place.namespace)):
+                        place.meet(event)
+        except BaseException:  # no memory, or an interrupt
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Tell of no more. An observer that refers to this is then in no cycle with it."""
+        with lock:
+            observer, self.observer = self.observer, None  # namespaces made meanwhile still know the places
+            places, self._places = self._places, ()
+            _event._everywhere = tuple([place for place in _event._everywhere if place not in places])
+            for place in places:
+                namespace = place.namespace
+                namespace._observers = tuple([other for other in namespace._observers if other is not place])
+            for event in list(self._events.values()):
+                _set_observers(event, [other for other in _observers_of(event) if other is not observer])
+            self._events.clear()
+
+    def meet(self, event: Event[Any]) -> None:
+        """Observe this event too."""
+        with lock:  # as held by who makes an event in a namespace, but not by who makes one by itself
+            if self.observer is not None and self._events.get(id(event)) is not event:
+                self._events[id(event)] = event
+                _set_observers(event, [*_observers_of(event), self.observer])
+
+
+class Place:
+    """A namespace that is watched, or those events in it whose names match."""
+
+    def __init__(self, watching: Watching, namespace: Namespace, matches: Callable[[str], object] | None) -> None:
+        self.namespace = namespace
+        self._watching = watching
+        self._matches = matches
+
+    def meet(self, event: Event[Any]) -> None:
+        """Observe an event that has been made, if it is concerned."""
+        if self._matches is None or self._matches(event._name):
+            self._watching.meet(event)
+
+
+def _observers_of(event: Event[Any]) -> tuple[Observer, ...]:
+    observation = event._observer
+    return () if observation is None else observation.observers
+
+
+def _set_observers(event: Event[Any], observers: list[Observer]) -> None:
+    event._observe(Observation(tuple(observers)) if observers else None)
