@@ -1,9 +1,9 @@
-"""The bridge against a broker's bare client, between two processes: `python -m benchmarks bridge [nats redis]`.
+"""The bridge against a broker's bare client, between two processes: `python -m benchmarks bridge [BROKER ...]`.
 
 Each contestant is a pair of processes that lives throughout the run: one publishes the same orders that the other gets.
 The bare client does by hand what the bridge does: it encodes and decodes, publishes as many at the same time, fetches
 as many at once, acknowledges each, and calls a function. FastStream runs as its documentation has it, where it is
-installed: `pip install "faststream[nats,redis]"`. The laps of all are interleaved, in an order that changes.
+installed: `pip install "faststream[nats,redis,rabbit]"`. The laps of all are interleaved, in an order that changes.
 """
 
 import asyncio
@@ -244,6 +244,37 @@ class BareRedis(Other):
             await asyncio.sleep(0.001)
 
 
+class BareRabbitmq(Other):
+    """Its client alone. At most once, nothing is confirmed or acknowledged."""
+
+    async def __aenter__(self):
+        import aiormq
+
+        self.client = await aiormq.connect(self.address)
+        self.channel = await self.client.channel(publisher_confirms=self.is_kept)
+        self.properties = aiormq.spec.Basic.Properties
+        await self.channel.exchange_declare(self.stream, exchange_type="topic", durable=True)
+        if self.ears is None:
+            return
+        queue = (await self.channel.queue_declare(durable=self.is_kept, exclusive=not self.is_kept)).queue
+        await self.channel.queue_bind(queue, self.stream, SUBJECT)
+        await self.channel.basic_qos(prefetch_count=BATCH)
+        await self.channel.basic_consume(queue, self.arrived, no_ack=not self.is_kept)
+
+    async def __aexit__(self, *exception):
+        await self.client.close()
+
+    async def arrived(self, message):
+        self.hear(message.body)
+        if self.is_kept:
+            await self.channel.basic_ack(message.delivery_tag, wait=False)
+
+    async def publish_one(self, data, identity):
+        properties = self.properties(message_id=identity, delivery_mode=2 if self.is_kept else 1)
+        where = {"exchange": self.stream, "routing_key": SUBJECT, "properties": properties}
+        await self.channel.basic_publish(self.encode(data), wait=False, **where)
+
+
 class FastStream(Other):
     """FastStream with a typed handler, over any broker."""
 
@@ -289,23 +320,38 @@ class FastRedis(FastStream):
         self.where = {"stream": self.stream} if self.is_kept else {"channel": self.subject}
 
 
+class FastRabbitmq(FastStream):
+    def make(self):
+        from faststream import AckPolicy
+        from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
+
+        self.broker = RabbitBroker(self.address, logger=None, default_channel=Channel(prefetch_count=BATCH))
+        policy = AckPolicy.NACK_ON_ERROR if self.is_kept else AckPolicy.ACK_FIRST
+        queue = RabbitQueue(self.stream, durable=self.is_kept)
+        self.subscriber = self.broker.subscriber(queue, ack_policy=policy)
+        self.where = {"queue": self.stream, "persist": self.is_kept}
+
+
 CONTESTANTS = {
     "nats": {"bridge": Bridged, "bare client": BareNats, "FastStream": FastNats},
     "redis": {"bridge": Bridged, "bare client": BareRedis, "FastStream": FastRedis},
+    "rabbitmq": {"bridge": Bridged, "bare client": BareRabbitmq, "FastStream": FastRabbitmq},
 }
 KEEPS_ORDER = {"bridge", "bare client"}  # FastStream handles what it has fetched at the same time
 
 
 def contestants(broker):
     """Who takes part, over a broker."""
-    has_faststream = importlib.util.find_spec("faststream") is not None
+    client = {"rabbitmq": "aio_pika"}.get(broker, broker)  # which FastStream's extra brings
+    has_faststream = all(importlib.util.find_spec(name) is not None for name in ("faststream", client))
     return [kind for kind in CONTESTANTS[broker] if kind != "FastStream" or has_faststream]
 
 
 async def be(role, kind, delivery, address):
     """Be a process of a contestant: do what the lines of the standard input say, and answer each with a line."""
     ears = Ears() if role == "receive" else None
-    process = CONTESTANTS[address.partition(":")[0]][kind](delivery, address, ears)
+    broker = address.partition(":")[0].replace("amqp", "rabbitmq")
+    process = CONTESTANTS[broker][kind](delivery, address, ears)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async with process:

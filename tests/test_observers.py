@@ -777,17 +777,7 @@ def test_finalizers_emit_while_contexts_change(backend, others):
     """The collector runs in the midst of setting and resetting what is innermost: a crash, where that is not safe."""
     script = textwrap.dedent(f"""
         import contextvars, gc
-        from cyevents import Namespace
-        from cyevents._observers import Call, Observer, Watch
-        from cyevents._watching import Watching
-
-        class Witness(Observer):
-            def begin(self, beginning):
-                return Eye()
-
-        class Eye(Watch):
-            def call(self, entry, handler):
-                return Call()
+        from cyevents import Namespace, trace
 
         class Final:
             def __del__(self):
@@ -808,11 +798,11 @@ def test_finalizers_emit_while_contexts_change(backend, others):
             final.itself = final
             del final  # so that the collector runs as soon as anything is made after the call
 
-        Watching([ns]).start(Witness())
-        gc.set_threshold(1, 1, 1)
-        for number in range(2000):
-            ns.emit("x")
-        gc.set_threshold(700, 10, 10)
+        with trace(ns):
+            gc.set_threshold(1, 1, 1)
+            for number in range(2000):
+                ns.emit("x")
+            gc.set_threshold(700, 10, 10)
         gc.collect()
         assert counts == [["here"]] * 2000, len(counts)
     """)

@@ -133,10 +133,12 @@ def _parser() -> argparse.ArgumentParser:
         "address",
         nargs="?",
         metavar="ADDRESS",
-        help="of a NATS server with JetStream, such as nats://127.0.0.1:4222, or a Redis, such as redis://127.0.0.1:6379"
-        " (one is started, and stopped at the end)",
+        help="of a NATS server with JetStream, such as nats://127.0.0.1:4222, a Redis, such as redis://127.0.0.1:6379,"
+        " or a RabbitMQ, such as amqp://127.0.0.1:5672 (one is started, and stopped at the end)",
     )
-    bridge.add_argument("--broker", choices=["nats", "redis"], default="nats", help="which one to start (nats)")
+    bridge.add_argument(
+        "--broker", choices=["nats", "redis", "rabbitmq"], default="nats", help="which one to start (nats)"
+    )
     bridge.add_argument("--orders", type=_count, metavar="N", help="place the first N orders only")
     bridge.add_argument(
         "--pace", type=_seconds, metavar="SECONDS", default=0.03, help="how long it takes to bill an order (0.03)"

@@ -283,12 +283,21 @@ class Rabbitmq(Server):
         self.process = subprocess.Popen([find(self.program)], **silent, start_new_session=True)
         self.wait(self.process, self.port, 60)
 
+    def ctl(self, *arguments):
+        """What the program by which one runs such a server answers."""
+        command = [str(Path(find(self.program)).with_name("rabbitmqctl")), "--quiet", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=self.environment).stdout
+
     def kill(self):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)  # a shell, and what it runs
         self.names.kill()
         for process in (self.process, self.names):
             process.wait()
+        with contextlib.suppress(OSError):
+            while True:  # until what the shell ran has ended, too
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                time.sleep(0.02)
 
     def pause(self):
         os.killpg(self.process.pid, signal.SIGSTOP)

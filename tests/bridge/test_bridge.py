@@ -12,7 +12,6 @@ import sys
 import textwrap
 import threading
 import time
-import uuid
 
 import pytest
 
@@ -59,18 +58,10 @@ class Process:
         return [sender for _, sender, _, _ in self.got]
 
 
-def part_of(broker, *more):
-    """A prefix that no other test uses, and with some texts after it."""
-    prefix = f"t{uuid.uuid4().hex}"
-    for text in ("", *more):
-        broker.prepare(prefix + text)
-    return prefix
-
-
 @pytest.fixture
-def process(api, bridge, broker):
+def process(api, bridge, broker, prefix):
     """Makes processes whose bridges share a part of the broker that no other test uses."""
-    prefix = part_of(broker)
+    broker.prepare(prefix)
     return lambda **options: Process(api, bridge, broker, prefix, **options)
 
 
@@ -230,12 +221,13 @@ def test_what_handlers_of_arrived_events_emit_goes_on(process, run):
     run(main())
 
 
-def test_two_bridges_of_one_process_pass_nothing_on(api, bridge, process, broker, run):
+def test_two_bridges_of_one_process_pass_nothing_on(api, bridge, process, broker, prefix, run):
     """One process between two brokers, or two prefixes, in a ring with another."""
+    broker.prepare(f"{prefix}-too")
 
     async def main():
         one, two = process(), process()
-        options = {"prefix": part_of(broker), "delivery": "at_least_once", **broker.given}
+        options = {"prefix": f"{prefix}-too", "delivery": "at_least_once", **broker.given}
         others = [bridge.Bridge(each.ns, broker.address, ["order.*"], **options) for each in (one, two)]
         async with one.bridge, two.bridge, others[0], others[1]:
             one.ns.event("order.placed").emit("ada")
@@ -690,7 +682,8 @@ def test_the_synchronous_form(process, delivery):
     assert not [thread for thread in threading.enumerate() if thread.name == "cyevents bridge"]
 
 
-def test_real_processes(broker, tmp_path):
+def test_real_processes(broker, prefix, tmp_path):
+    broker.prepare(prefix)
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent("""
@@ -718,7 +711,7 @@ def test_real_processes(broker, tmp_path):
         """),
         "utf-8",
     )
-    command = [sys.executable, str(program), broker.address, part_of(broker)]
+    command = [sys.executable, str(program), broker.address, prefix]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
     for process in processes:
@@ -735,7 +728,9 @@ def test_real_processes(broker, tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore")
-def test_a_process_that_is_forked(broker, tmp_path):
+def test_a_process_that_is_forked(broker, prefix, tmp_path):
+    for text in ("", "x"):
+        broker.prepare(prefix + text)
     """A bridge that is entered stays with the parent; one that is not, each may enter, and they hear each other."""
     program = tmp_path / "program.py"
     program.write_text(
@@ -773,7 +768,7 @@ def test_a_process_that_is_forked(broker, tmp_path):
         """),
         "utf-8",
     )
-    command = [sys.executable, str(program), broker.address, part_of(broker, "x")]
+    command = [sys.executable, str(program), broker.address, prefix]
     assert subprocess.run(command, timeout=60).returncode == 0
 
 

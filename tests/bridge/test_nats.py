@@ -19,11 +19,11 @@ def bridge_to(api):
     """Makes a namespace that has the event `x`, and a bridge of it, which delivers at least once."""
     bridge = importlib.import_module("cyevents.bridge").Bridge
 
-    def make(address, prefix="p", **options):
+    def make(address, prefix="p", events=("x",), **options):
         ns = api.Namespace()
         ns.event("x")
         options = {"delivery": "at_least_once", "backoff": (0.1,), "ack_wait": 1, **options}
-        return ns, bridge(ns, address, ["x"], prefix=prefix, **options)
+        return ns, bridge(ns, address, events, prefix=prefix, **options)
 
     return make
 
@@ -33,6 +33,19 @@ async def until(holds, seconds=SOON):
     while not holds():
         assert time.monotonic() < end, "it does not come"
         await asyncio.sleep(0.005)
+
+
+def note_and_fail_once(ns):
+    """Connect a handler that raises at the first event; return the senders that it gets."""
+    got = []
+
+    @ns.on("x", weak=False)
+    def note(sender):
+        got.append(sender)
+        if len(got) == 1:
+            raise ValueError("not now")
+
+    return got
 
 
 async def forget_consumers(server, prefix):
@@ -78,14 +91,7 @@ def test_one_that_fails_lets_none_pass_then(bridge_to, nats_server, prefix, run,
     async def main():
         receiving, inner = bridge_to(nats_server.address, prefix, group="g", max_ack_pending=1)
         shop, outer = bridge_to(nats_server.address, prefix)
-        got = []
-
-        @receiving.on("x", weak=False)
-        def note(sender):
-            got.append(sender)
-            if got == [0]:
-                raise ValueError("not now")
-
+        got = note_and_fail_once(receiving)
         async with inner, outer:
             for number in range(5):
                 await shop.event("x").emit_async(number)
@@ -108,6 +114,7 @@ def test_a_group_that_is_there_already_is_changed(bridge_to, nats_server, prefix
         assert await enter() == 1000
         assert await enter(max_ack_pending=5000) == 5000
         assert await enter() == 5000
+        assert await enter(events=["x", "y"]) == 5000
         assert await enter(max_ack_pending=1) == 1
 
     run(main())
@@ -160,14 +167,7 @@ def test_a_consumer_that_is_forgotten_takes_nothing_with_it(bridge_to, nats_serv
     async def main():
         receiving, inner = bridge_to(nats_server.address, prefix, backoff=(1,))
         shop, outer = bridge_to(nats_server.address, prefix)
-        got = []
-
-        @receiving.on("x", weak=False)
-        def note(sender):
-            got.append(sender)
-            if got == [0]:
-                raise ValueError("not now")
-
+        got = note_and_fail_once(receiving)
         async with inner, outer:
             for number in range(3):
                 await shop.event("x").emit_async(number)
@@ -176,6 +176,21 @@ def test_a_consumer_that_is_forgotten_takes_nothing_with_it(bridge_to, nats_serv
             for number in range(3, 6):
                 await shop.event("x").emit_async(number)
             await until(lambda: 5 in got and got.count(0) == 2)
+
+    with caplog.at_level(logging.CRITICAL):
+        run(main())
+
+
+def test_a_group_keeps_no_note_of_what_others_may_be_done_with(bridge_to, nats_server, prefix, run, caplog):
+    async def main():
+        receiving, inner = bridge_to(nats_server.address, prefix, group="g", backoff=(60,))
+        shop, outer = bridge_to(nats_server.address, prefix)
+        got = note_and_fail_once(receiving)
+        async with inner, outer:
+            for number in range(2):
+                await shop.event("x").emit_async(number)
+            await until(lambda: got == [0, 1])
+            assert inner._engine._open == set()
 
     with caplog.at_level(logging.CRITICAL):
         run(main())

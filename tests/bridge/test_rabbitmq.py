@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import time
-import uuid
 
 import pytest
 
@@ -23,11 +22,6 @@ async def until(holds, seconds=20):
         assert time.monotonic() < end, "it does not come"
         await asyncio.sleep(0.005)
     return result
-
-
-@pytest.fixture
-def prefix():
-    return f"t{uuid.uuid4().hex}"
 
 
 @pytest.fixture
@@ -295,6 +289,32 @@ def test_ids_are_remembered_for_a_time_and_up_to_a_number(api, monkeypatch):
     assert "a" not in brief
 
 
+def test_what_the_broker_does_not_take_back_is_not_forgotten_with_its_neighbours(process, run):
+    """What is handled together is acknowledged together: but not what has failed, and could not be put elsewhere."""
+
+    async def main():
+        one, two, three = process(), process(group="g"), process(group="g")
+        two.ns.event("x").connect(lambda sender: 1 / (sender % 5), weak=False)
+
+        async def refuse(*args):
+            return False
+
+        async with one.bridge:
+            with quiet():
+                async with two.dying():
+                    two.bridge._engine.put = refuse
+                    for number in range(20):
+                        await one.ns.emit_async("x", number)
+                    await until(lambda: len(two.got) == 20)
+                    await asyncio.sleep(0.05)
+            async with three.bridge:
+                await until(lambda: len(three.got) == 4)
+                await asyncio.sleep(0.05)
+        assert three.got == [0, 5, 10, 15]
+
+    run(main())
+
+
 # What the broker has lost
 
 
@@ -319,6 +339,26 @@ def test_queues_that_are_deleted_are_made_again(process, amqp_server, prefix, ru
                 return 2 in two.got
 
             await until(arrives)
+
+    run(main())
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_a_queue_that_is_deleted_during_a_handler_is_made_again(process, amqp_server, prefix, run, caplog, delivery):
+    kind = "group" if delivery == "at_least_once" else "once"
+
+    async def main():
+        one, two = process(), process(group="g", delivery=delivery)
+        freed = asyncio.Event()
+        two.ns.event("x").connect(lambda sender: freed.wait(), weak=False)
+        async with one.bridge, two.bridge, amqp_server.client() as channel:
+            await one.ns.emit_async("x", 1)
+            await until(lambda: two.got)
+            first = two.bridge._engine._session
+            await channel.queue_delete(f"{prefix}.{kind}.g")
+            await until(lambda: first._is_over)
+            freed.set()
+            await until(lambda: two.bridge._engine._session not in (first, None))
 
     run(main())
 
@@ -407,6 +447,73 @@ def test_a_full_queue_is_waited_for(process, amqp_server, prefix, run):
             await waiting
 
     run(main())
+
+
+@contextlib.contextmanager
+def short_of_memory(server):
+    """The server blocks those who publish."""
+    server.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        yield
+    finally:
+        server.ctl("set_vm_memory_high_watermark", "0.4")
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_emissions_wait_while_the_broker_is_short_of_memory(process, amqp_server, run, caplog, delivery):
+    bridge = importlib.import_module("cyevents.bridge")
+
+    async def main():
+        one, two, three = process(delivery=delivery), process(delivery=delivery), process(delivery=delivery, outbox=5)
+        async with one.bridge, two.bridge:
+            await one.ns.emit_async("x", 0)
+            with short_of_memory(amqp_server):
+                for number in range(1, 300):
+                    one.ns.emit("x", number)
+                waiting = asyncio.ensure_future(one.ns.emit_async("x", 300))
+                assert not await one.bridge.drain(0.3)
+                assert not waiting.done()
+                assert (one.bridge.stats.waiting, one.bridge.stats.dropped) == (300, 0)
+                three.bridge._flush_timeout = 0.05
+                async with three.bridge:  # may come, and go
+                    given_up = asyncio.ensure_future(three.ns.emit_async("x", "given up"))
+                    with pytest.raises(bridge.OutboxFull):
+                        for _ in range(200):
+                            three.ns.emit("x", "given up")
+                            await asyncio.sleep(0.001)
+                with pytest.raises(bridge.Dropped):
+                    await given_up
+            await waiting
+            await until(lambda: 300 in two.got)
+        assert [sender for sender in two.got if sender != "given up"] == list(range(301))
+
+    with caplog.at_level(logging.CRITICAL):
+        run(main())
+
+
+def test_a_handler_that_fails_while_the_broker_is_short_of_memory_keeps_nobody_back(process, amqp_server, run, caplog):
+    """What is to come again cannot be put back then. What is there is handled, or it could last for ever."""
+
+    async def main():
+        one, two = process(), process(group="g")
+        two.ns.event("x").connect(lambda sender: 1 / (sender % 5 or two.got.count(sender) - 1), weak=False)
+        async with one.bridge:
+            async with two.bridge:
+                pass
+            for number in range(20):
+                await one.ns.emit_async("x", number)
+            with short_of_memory(amqp_server):
+                async with two.bridge:
+                    await until(lambda: len(two.got) == 20)
+                    assert two.got == list(range(20))
+                two.got.clear()
+            async with two.bridge:
+                await until(lambda: len(two.got) == 8)
+                await asyncio.sleep(0.05)
+        assert sorted(two.got) == [0, 0, 5, 5, 10, 10, 15, 15]
+
+    with caplog.at_level(logging.CRITICAL):
+        run(main())
 
 
 def test_who_may_not_come_in_is_told_so_at_once(api, amqp_server, run):

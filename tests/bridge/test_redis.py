@@ -7,7 +7,6 @@ import inspect
 import logging
 import subprocess
 import time
-import uuid
 
 import pytest
 
@@ -21,11 +20,6 @@ async def until(holds, seconds=20):
         assert time.monotonic() < end, "it does not come"
         await asyncio.sleep(0.005)
     return result
-
-
-@pytest.fixture
-def prefix():
-    return f"t{uuid.uuid4().hex}"
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ class Engine(ABC):
 
     def __init__(self, address: str, plan: Plan, options: Mapping[str, Any]) -> None:
         self.address = address
-        self.place = _without_secrets(address)  # as it may be shown
+        self.place = without_secrets(address)  # as it may be shown
         self.plan = plan
         self.options = options
         self._tasks: list[asyncio.Task[None]] = []
@@ -161,7 +161,7 @@ def engine_for(address: str) -> type[Engine]:
     )
 
 
-def _without_secrets(address: str) -> str:
+def without_secrets(address: str) -> str:
     """An address without what may be a password in it."""
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

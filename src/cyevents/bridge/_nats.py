@@ -59,7 +59,7 @@ class NatsEngine(Engine):
         self._is_refused = False  # whether the broker said something else than messages, and that its time is over
         self._is_closing = False  # the client, and Python 3.11's wait_for, swallow a cancellation now and then
         self._last = 0  # the place in the stream of the newest one that was dealt with, or was there before
-        self._open: set[int] = set()  # the places of those before that, that are to come again
+        self._open: set[int] = set()  # the places of those before that, that are to come again, and to this process
         self._stream = plan.prefix.replace(".", "-")
         # As the name of a consumer or a queue may be.
         self._group = None if plan.group is None else subject(plan.group).replace(".", "-").replace("%", "_")
@@ -219,6 +219,7 @@ class NatsEngine(Engine):
                 if is_named_so and self._max_ack_pending in (None, found.config.max_ack_pending):
                     return found
                 config.deliver_policy = found.config.deliver_policy  # which cannot be changed
+                config.max_ack_pending = self._max_ack_pending or found.config.max_ack_pending
         return await self._jetstream.add_consumer(self._stream, config)
 
     async def _fetch(self, names: list[str], consumer: str, receive: Callable[[Arrival], Awaitable[None]]) -> None:
@@ -422,7 +423,8 @@ class _Kept(Arrival):
             await self._message.ack()
 
     async def retry(self, delay: float) -> None:
-        self._engine._open.add(self._place)
+        if self._engine.plan.group is None:  # or another process may get it, and be done with it
+            self._engine._open.add(self._place)
         with suppress(errors.Error):
             await self._message.nak(delay)
 

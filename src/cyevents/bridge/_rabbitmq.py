@@ -15,6 +15,9 @@ RabbitMQ says that a message was delivered before, but not how often, nor whethe
 counts deliveries, even those that were only fetched). So such a message is never handled as it comes: a copy that says
 one attempt more goes to `again`, of which a process holds one at a time. Of what is there, only what is being handled
 when its process dies can have been delivered before. No message is acknowledged until the broker has its copy.
+
+The first queue has a channel of its own: its messages are handled in their order, and so all up to one are acknowledged
+at once, where none of them is left. Writing and acknowledging, one by one, would cost more than all the rest.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ except ImportError as error:
     raise ImportError('a bridge to RabbitMQ needs its client: pip install "cyevents[rabbitmq]"') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from aiormq.abc import AbstractChannel, DeliveredMessage
 
@@ -54,7 +57,9 @@ _PASSING: dict[str, Any] = {
     "x-message-ttl": 60_000,
     "x-max-length": 100_000,
 }  # what is kept at most once, of who is slow: the newest
-_TOGETHER = 32  # of these, that are acknowledged at once
+_LEISURE = 0.005  # seconds for which they may be unacknowledged: nothing but the flow of what follows depends on that
+_PATIENCE = 0.2  # seconds for which the next message waits until one is put elsewhere: the broker may be blocking that
+_STRETCH = 16  # messages that are handled before anything else has its turn
 _HELD = 1000  # messages of which a process waits for the time to be delivered again
 _LONGEST = 600.0  # seconds for which it does: the broker closes a channel that acknowledges nothing for half an hour
 _REMEMBERED = 50_000  # ids of messages
@@ -115,7 +120,7 @@ class RabbitmqEngine(Engine):
         # The broker closes a connection of which it has heard nothing for two of them.
         heartbeat = max(1, round(self.plan.ack_wait / 2))
         url = url.update_query({"heartbeat": str(heartbeat), "name": f"cyevents {name}", **options})
-        connection = Connection(url, context=context, transport_factory=_Patience(self))
+        connection = _Connection(url, context=context, transport_factory=_Patience(self))
         self._connections = [each for each in self._connections if not each.is_closed]
         self._connections.append(connection)
         async with asyncio.timeout(10):
@@ -193,7 +198,7 @@ class RabbitmqEngine(Engine):
     async def publish(self, event: str, body: bytes, identity: str, is_confirmed: bool) -> None:
         """Publish a message. All are confirmed: that costs little, and what the broker did not take is known."""
         mode = _PERSISTENT if self.plan.at_least_once else _TRANSIENT
-        properties = Basic.Properties(message_id=identity, delivery_mode=mode)
+        properties = Basic.Properties(message_id=identity, delivery_mode=mode, app_id=self._me)
         await self._send(self.plan.prefix, subject(event), body, properties, self.plan.at_least_once)
 
     async def _send(
@@ -281,13 +286,12 @@ class RabbitmqEngine(Engine):
     async def _open_session(self) -> _Session:
         """Make the queues, if there are none, and consume."""
         connection = await self._open_connection("receives")
+        session = (_KeptSession if self.plan.at_least_once else _OnceSession)(self, connection)
         try:
             await self._declare_exchanges(connection)
-            kind = _KeptSession if self.plan.at_least_once else _OnceSession
-            session = kind(self, connection, await _unless_lost(connection.channel(publisher_confirms=False)))
             await session.open()
         except BaseException:
-            await _close(connection)
+            await session.close()
             raise
         return session
 
@@ -334,15 +338,24 @@ class RabbitmqEngine(Engine):
 class _Session:
     """A connection by which messages are received, as long as it lasts."""
 
-    def __init__(self, engine: RabbitmqEngine, connection: Connection, channel: AbstractChannel) -> None:
+    leisure: float  # seconds for which it gathers what is to be acknowledged
+    channel: AbstractChannel  # of what is delivered in order, and acknowledged so
+
+    def __init__(self, engine: RabbitmqEngine, connection: Connection) -> None:
         self.engine = engine
-        self.channel = channel
         self._connection = connection
-        self._tags: list[str] = []
         self._filled = asyncio.Event()
         self._is_over = False
+        self._handled = 0  # the last tag, of the channel, up to which all have been
+        self._is_due = asyncio.Event()
+        self._beside: set[asyncio.Task[None]] = set()
+        self._acknowledging = asyncio.create_task(self._keep_acknowledging())
+
+    async def _open_channel(self) -> AbstractChannel:
+        channel: AbstractChannel = await _unless_lost(self._connection.channel(publisher_confirms=False))
         channel.closing.add_done_callback(self._end)
         channel.on_consumer_cancel_callbacks.add(self._end)  # somebody has deleted a queue
+        return channel
 
     def _end(self, _: Any) -> None:
         self._is_over = True
@@ -350,7 +363,7 @@ class _Session:
 
     async def open(self) -> None:
         """Make the queues, if there are none, and consume."""
-        raise NotImplementedError
+        self.channel = await self._open_channel()
 
     async def run(self, receive: _Receive) -> None:
         """Hand messages on, one after the other, until the connection is lost."""
@@ -360,6 +373,7 @@ class _Session:
         """Give back what was only fetched."""
 
     async def close(self) -> None:
+        await cancel_all([self._acknowledging, *self._beside])
         await _close(self._connection)
 
     async def _make(self, name: str, **how: Any) -> None:
@@ -370,26 +384,46 @@ class _Session:
         keys = [f"{each[:-1]}#" if each.endswith(">") else each for each in subjects(plan.patterns)]
         await self.engine._bind(self._connection, name, plan.prefix, keys)
 
-    async def _consume(self, queue: str, prefetch: int, arrived: Callable[[DeliveredMessage], Any]) -> None:
-        """Have the broker deliver messages of a queue, so many before one of them is acknowledged."""
-        await _unless_lost(self.channel.basic_qos(prefetch_count=prefetch))
-        made = await _unless_lost(self.channel.basic_consume(queue, arrived))
-        self._tags.append(made.consumer_tag or "")
-
     async def _wait(self) -> None:
-        self._filled.clear()
-        await self._filled.wait()
+        if not self._is_over:
+            self._filled.clear()
+            await self._filled.wait()
 
-    async def acknowledge(self, tag: int, multiple: bool = False) -> None:
-        """Let the broker forget a message, or all up to that."""
-        with suppress(*_FAILURES):  # then it comes again
-            await _unless_lost(self.channel.basic_ack(tag, multiple=multiple, wait=False))
+    def note_handled(self, tag: int) -> None:
+        """Let the broker forget all messages up to one, soon, and together with what is handled meanwhile."""
+        self._handled = tag
+        self._is_due.set()
+
+    async def _keep_acknowledging(self) -> None:
+        while True:
+            await self._is_due.wait()
+            await asyncio.sleep(self.leisure)
+            await self.acknowledge_handled()
+
+    async def acknowledge_handled(self) -> None:
+        """Let the broker forget all that has been handled in order."""
+        if self._is_due.is_set():
+            self._is_due.clear()
+            await _acknowledge(self.channel, self._handled, multiple=True)
+
+    async def do_beside(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Put a message elsewhere: if that takes long, while the next ones are handled."""
+        await self.acknowledge_handled()
+        task = asyncio.create_task(doing)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        await asyncio.wait([task], timeout=_PATIENCE)
+        if task.done() and not task.cancelled():
+            task.result()
 
 
 class _OnceSession(_Session):
     """Messages at most once: acknowledged so that the broker sends no more than the process can take."""
 
+    leisure = _LEISURE
+
     async def open(self) -> None:
+        await super().open()
         plan = self.engine.plan
         self._waiting: deque[DeliveredMessage] = deque()
         if plan.group is None:
@@ -400,7 +434,7 @@ class _OnceSession(_Session):
             arguments = {**_PASSING, "x-expires": round(_GONE * 1000)}
             await self._make(name, durable=True, auto_delete=True, arguments=arguments)
         await self._bind(name)
-        await self._consume(name, plan.batch * 4, self._arrived)
+        await _consume(self.channel, name, plan.batch * 4, self._arrived)
 
     async def _arrived(self, message: DeliveredMessage) -> None:
         self._waiting.append(message)
@@ -411,22 +445,42 @@ class _OnceSession(_Session):
             while self._waiting:
                 message = self._waiting.popleft()
                 tag = message.delivery_tag or 0
-                if not self._waiting or tag % _TOGETHER == 0:
-                    await self.acknowledge(tag, multiple=True)
-                if not message.redelivered:  # as it may have been handled: it was fetched before
-                    await receive(_Once(self.engine, message))
+                self.note_handled(tag)
+                is_own = message.header.properties.app_id == self.engine._me
+                if not is_own and not message.redelivered:  # as it may have been handled: it was fetched before
+                    await receive(_Once(self, message))
+                if tag % _STRETCH == 0:
+                    await asyncio.sleep(0)
             await self._wait()
 
 
 class _KeptSession(_Session):
     """Messages at least once."""
 
-    async def open(self) -> None:
-        plan = self.engine.plan
+    leisure = 0.0  # what is handled in one turn of the loop
+
+    def __init__(self, engine: RabbitmqEngine, connection: Connection) -> None:
+        super().__init__(engine, connection)
+        self._is_one_left = False  # that is not to be acknowledged with those after it
         self._new: deque[_Kept] = deque()
         self._again: deque[_Kept] = deque()
         self._holding: set[asyncio.Task[None]] = set()
         self._is_again_empty = False
+        self._only: str | None = None  # what was put into that last, when it was empty
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether all have been dealt with that came before what is being handled."""
+        return not self._is_one_left and not self._beside
+
+    def leave_one(self) -> None:
+        """Have the broker deliver a message again one day."""
+        self._is_one_left = True
+
+    async def open(self) -> None:
+        await super().open()
+        self._side = await self._open_channel()
+        plan = self.engine.plan
         kind, whose = ("group", plan.group) if plan.group is not None else ("process", self.engine._me)
         self._main, self.again, self.later = (f"{plan.prefix}.{each}.{whose}" for each in (kind, "again", "later"))
         arguments = self.engine._kept()
@@ -435,20 +489,22 @@ class _KeptSession(_Session):
         for name in (self._main, self.again, self.later):
             await self._make(name, durable=True, arguments=arguments)
         await self._bind(self._main)
-        await self._consume(self.later, _HELD, self._later_arrived)
-        await self._consume(self.again, 1, self._again_arrived)
-        await self._consume(self._main, plan.batch, self._new_arrived)
+        self._consumers = [
+            (self._side, await _consume(self._side, self.later, _HELD, self._later_arrived)),
+            (self._side, await _consume(self._side, self.again, 1, self._again_arrived)),
+            (self.channel, await _consume(self.channel, self._main, plan.batch, self._new_arrived)),
+        ]
 
     async def _new_arrived(self, message: DeliveredMessage) -> None:
-        self._new.append(_Kept(self, message))
+        self._new.append(_Kept(self, self.channel, message))
         self._filled.set()
 
     async def _again_arrived(self, message: DeliveredMessage) -> None:
-        self._again.append(_Kept(self, message))
+        self._again.append(_Kept(self, self._side, message))
         self._filled.set()
 
     async def _later_arrived(self, message: DeliveredMessage) -> None:
-        task = asyncio.create_task(self._hold(_Kept(self, message)))
+        task = asyncio.create_task(self._hold(_Kept(self, self._side, message)))
         self._holding.add(task)
         task.add_done_callback(self._holding.discard)
 
@@ -463,25 +519,33 @@ class _KeptSession(_Session):
             kept = await self._next()
             if kept is None:
                 continue
-            if kept.identity in self.engine._known:  # it was dealt with, and the broker has not heard of it
-                await self.acknowledge(kept.tag)
-            elif kept.is_redelivered:
-                await kept.pass_on(kept.attempt + 1, 0)
+            if kept.is_own or kept.identity in self.engine._known:  # it is dealt with, if the broker has heard or not
+                await kept.finish()
+            elif kept.is_redelivered:  # one at a time: if this kills us, it is not to come again behind the others
+                self._only = kept.identity if self._is_again_empty else None
                 self._is_again_empty = False
+                await kept.pass_on(kept.attempt + 1, 0)
             else:
                 await receive(kept)
+            if kept.tag % _STRETCH == 0:
+                await asyncio.sleep(0)
 
     async def _next(self) -> _Kept | None:
         """What is to be handled now. What is to come again comes before what is new, so that the order is kept."""
         if self._again:
-            self._is_again_empty = False
-            return self._again.popleft()
+            kept = self._again.popleft()
+            self._is_again_empty = self._only is not None and kept.identity == self._only
+            self._only = None
+            return kept
         if not self._is_again_empty:
-            declared = await _unless_lost(self.channel.queue_declare(self.again, passive=True))
+            declared = await _whole(self._side.queue_declare(self.again, passive=True))
             if not declared.message_count:
-                self._is_again_empty = True
+                await _barrier(self._side)  # the last one may have been sent before the answer, and come behind it
+                self._is_again_empty = not self._again
             elif not self._again:  # they are on their way, to here or to others
-                await asyncio.sleep(0.01)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.01):
+                        await self._wait()
             return None
         if self._new:
             return self._new.popleft()
@@ -489,15 +553,20 @@ class _KeptSession(_Session):
         return None
 
     async def leave(self) -> None:
-        for tag in self._tags:
-            await _unless_lost(self.channel.basic_cancel(tag))
+        await self.acknowledge_handled()
+        if self._beside:
+            await asyncio.wait(self._beside, timeout=1)
+        self.leave_one()  # as what was under way may be
+        for channel, consumer in self._consumers:
+            await _unless_lost(channel.basic_cancel(consumer))
         if self.engine.plan.group is None:
             for name in (self._main, self.again, self.later):
                 await _unless_lost(self.channel.queue_delete(name))
             return
         left = [*self._again, *self._new]
         await asyncio.gather(*[kept.pass_on(kept.attempt + kept.is_redelivered, 0) for kept in left])
-        await _unless_lost(self.channel.basic_qos(prefetch_count=1))  # all has been sent that comes before
+        for channel in (self.channel, self._side):
+            await _barrier(channel)
 
     async def close(self) -> None:
         await cancel_all(self._holding)
@@ -507,8 +576,8 @@ class _KeptSession(_Session):
 class _Once(Arrival):
     """A message that is delivered once, or not."""
 
-    def __init__(self, engine: RabbitmqEngine, message: DeliveredMessage) -> None:
-        self._engine = engine
+    def __init__(self, session: _OnceSession, message: DeliveredMessage) -> None:
+        self._session = session
         self._message = message
         self.body = message.body
         self.attempt = 1
@@ -520,44 +589,73 @@ class _Once(Arrival):
         """It is not delivered again."""
 
     async def bury(self, about: Mapping[str, str]) -> None:
-        await self._engine.bury(self._message.routing_key or "", self.body, None, about)
+        await self._session.do_beside(self._bury(about))
+
+    async def _bury(self, about: Mapping[str, str]) -> None:
+        await self._session.engine.bury(self._message.routing_key or "", self.body, None, about)
 
 
 class _Kept(Arrival):
     """A message that the broker keeps until it is acknowledged."""
 
-    def __init__(self, session: _KeptSession, message: DeliveredMessage) -> None:
+    def __init__(self, session: _KeptSession, channel: AbstractChannel, message: DeliveredMessage) -> None:
         properties = message.header.properties
         headers = properties.headers or {}
         attempt, delay, key = headers.get(_ATTEMPT), headers.get(_DELAY), headers.get(_SUBJECT)
         self._session = session
+        self._channel = channel
         self._key = key if isinstance(key, str) else message.routing_key or ""
         self.tag = message.delivery_tag or 0
         self.identity = properties.message_id
+        self.is_own = properties.app_id == session.engine._me
         self.is_redelivered = bool(message.redelivered)
         self.delay = delay / 1000 if isinstance(delay, int) else 0.0
         self.body = message.body
         self.attempt = attempt if isinstance(attempt, int) else 1
 
-    async def pass_on(self, attempt: int, delay: float) -> None:
-        """Have it delivered again, after some seconds, and be done with it."""
+    async def copy(self, attempt: int, delay: float) -> bool:
+        """Have a copy delivered, after some seconds; whether the broker has taken it."""
         milliseconds = max(0, round(delay * 1000))
         headers = {_ATTEMPT: attempt, _DELAY: milliseconds, _SUBJECT: self._key}
         session = self._session
         queue = session.later if milliseconds else session.again
-        if await session.engine.put("", queue, self.body, self.identity, headers):
-            await session.acknowledge(self.tag)
+        return await session.engine.put("", queue, self.body, self.identity, headers)
+
+    async def finish(self) -> None:
+        """Let the broker forget it."""
+        if self._channel is self._session.channel and self._session.is_in_order:
+            self._session.note_handled(self.tag)
+        else:
+            await _acknowledge(self._channel, self.tag)
+
+    async def settle(self, is_taken: bool) -> None:
+        """Let the broker forget it, at once, if it has it elsewhere; or else deliver it again one day."""
+        session = self._session
+        if is_taken:
+            await self.finish()
+        await session.acknowledge_handled()
+        if not is_taken and self._channel is session.channel:
+            session.leave_one()
+
+    async def pass_on(self, attempt: int, delay: float) -> None:
+        """Have it delivered again, after some seconds, and be done with it."""
+        await self.settle(await self.copy(attempt, delay))
 
     async def done(self) -> None:
         self._session.engine._known.add(self.identity)
-        await self._session.acknowledge(self.tag)
+        await self.finish()
 
     async def retry(self, delay: float) -> None:
-        await self.pass_on(self.attempt + 1, delay)
+        await self._session.do_beside(self.pass_on(self.attempt + 1, delay))
 
     async def bury(self, about: Mapping[str, str]) -> None:
-        if await self._session.engine.bury(self._key, self.body, self.identity, about):
-            await self.done()
+        await self._session.do_beside(self._bury(about))
+
+    async def _bury(self, about: Mapping[str, str]) -> None:
+        is_taken = await self._session.engine.bury(self._key, self.body, self.identity, about)
+        if is_taken:
+            self._session.engine._known.add(self.identity)
+        await self.settle(is_taken)
 
 
 class _Window:
@@ -584,18 +682,58 @@ class _Window:
             self._ids.discard(self._ends.popleft()[1])
 
 
+class _Connection(Connection):
+    """Lets all be written that there is to write, in each turn of the loop."""
+
+    FRAME_BUFFER_SIZE = 1000
+
+
+class _Turns:
+    """A stream's writer that sends what is written in one turn of the loop as one."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._parts.append(data)
+
+    def _flush(self) -> None:
+        if self._parts:
+            self._writer.write(b"".join(self._parts))
+            self._parts = []
+
+    async def drain(self) -> None:
+        self._flush()
+        await self._writer.drain()
+
+    def write_eof(self) -> None:
+        self._flush()
+        self._writer.write_eof()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+
 class _Patience(TransportFactory):
     """Connects as soon as somebody answers: the client would write an error to the log each time that nobody does."""
 
     def __init__(self, engine: RabbitmqEngine) -> None:
         self._engine = engine
 
-    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, Any]:
         factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
         delay = 0.05
         while True:
             try:
-                return await factory.create(url, **kwargs)
+                reader, writer = await factory.create(url, **kwargs)
+                return reader, _Turns(writer)
             except OSError as error:
                 self._engine.trouble = error
                 _logger.debug("connecting to %s: %s: %s", self._engine.place, type(error).__name__, error)
@@ -612,6 +750,31 @@ async def _unless_lost(awaitable: Awaitable[Any]) -> Any:
         if task is not None and task.cancelling():
             raise
         raise _Lost("the connection was given up") from error
+
+
+async def _whole(awaitable: Awaitable[Any]) -> Any:
+    """What the client returns. It closes a channel on which a call is cancelled."""
+    return await _unless_lost(asyncio.shield(awaitable))
+
+
+async def _consume(
+    channel: AbstractChannel, queue: str, prefetch: int, arrived: Callable[[DeliveredMessage], Any]
+) -> str:
+    """Have messages of a queue delivered, so many before one of them is acknowledged; return the consumer's tag."""
+    await _unless_lost(channel.basic_qos(prefetch_count=prefetch))
+    made = await _unless_lost(channel.basic_consume(queue, arrived))
+    return made.consumer_tag or ""
+
+
+async def _acknowledge(channel: AbstractChannel, tag: int, multiple: bool = False) -> None:
+    """Let the broker forget a message, or all up to that."""
+    with suppress(*_FAILURES):  # then it comes again
+        await _unless_lost(channel.basic_ack(tag, multiple=multiple, wait=False))
+
+
+async def _barrier(channel: AbstractChannel) -> None:
+    """Wait until the broker has got all that was sent by a channel, and all has arrived that it had sent by then."""
+    await _whole(channel.basic_qos(prefetch_count=1))  # which is for consumers to come
 
 
 async def _close(what: Any) -> None:

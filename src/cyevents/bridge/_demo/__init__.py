@@ -56,7 +56,10 @@ async def _play(address: str | None, broker: str, ids: list[str], pace: float) -
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with AsyncExitStack() as stack:
         if address is None:
-            address = (await stack.enter_async_context(SERVERS[broker]())).address
+            server = SERVERS[broker]()
+            if server.notice:
+                print(server.notice, flush=True)
+            address = (await stack.enter_async_context(server)).address
         stage = await stack.enter_async_context(Stage(address, ids, pace))
         with screen() as show:
             await stage.play(show)

