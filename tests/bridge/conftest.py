@@ -253,12 +253,36 @@ class Tansu(Server):
         super().__init__(folder, *options)
 
     def command(self):
-        place = f"tcp://127.0.0.1:{self.port}"
-        places = ["--listener-url", place, "--advertised-listener-url", place, "--storage-engine", "s3://tansu/"]
-        return [find(self.program), "broker", *places, *self.options]
+        place, said = f"tcp://127.0.0.1:{self.port}", f"tcp://{self.place}"
+        places = ["--listener-url", place, "--advertised-listener-url", said, "--storage-engine", "s3://tansu/"]
+        return [find(self.program), "broker", *places]
+
+    @property
+    def place(self):
+        """Where clients find it."""
+        return self.address.partition("//")[2]
 
     def stop(self):
         super().stop()
+        self.store.kill()
+        self.store.communicate()
+
+
+class SecureTansu(Tansu):
+    """One that is found by TLS alone, and perhaps with a password: by a front, since of itself it knows neither."""
+
+    def start(self):
+        front = free_port()
+        self.address = f"kafkas://127.0.0.1:{front}"
+        super().start()
+        script = str(Path(__file__).with_name("kafka_front.py"))
+        self.front = subprocess.Popen([sys.executable, script, str(front), str(self.port), *self.options])
+        self.wait(self.front, front, 20)
+
+    def kill(self):
+        self.front.kill()
+        self.front.wait()
+        super().kill()
         self.store.kill()
         self.store.communicate()
 
@@ -374,7 +398,8 @@ def start(tmp_path_factory):
     def start(scheme, *options):
         if "--tls-port" in options and lacks_tls(find("redis-server")):
             pytest.skip(f"{find('redis-server')} is built without TLS")
-        servers.append(started(KINDS[scheme], tmp_path_factory.mktemp(scheme), *options))
+        kind = SecureTansu if scheme == "kafka" else KINDS[scheme]
+        servers.append(started(kind, tmp_path_factory.mktemp(scheme), *options))
         return servers[-1]
 
     yield start

@@ -1,17 +1,19 @@
 """A store of objects on the loopback: as much of S3's interface as Tansu needs to keep its messages outside itself.
 
-An object is replaced only by who has its last version, as S3 does it by `If-Match` and `If-None-Match`. All is in memory.
+An object is replaced only by who has its last version, as S3 does it by `If-Match` and `If-None-Match`. All is in
+memory. Tansu finds the end of a partition by the times of its objects, so no two of them are of the same millisecond.
 """
 
 import asyncio
-from email.utils import formatdate
-from itertools import count
+import time
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 objects = {}  # by name: the contents, the version's mark, and when that was made
-versions = count(1)
+latest = 0  # milliseconds
 
 
 def put(name, about, body):
@@ -19,7 +21,9 @@ def put(name, about, body):
     wanted = about.get("if-match", mark)
     if wanted != mark or (mark is not None and about.get("if-none-match") == "*"):
         return 412, {}, b""
-    objects[name] = body, f'"{next(versions)}"', formatdate(usegmt=True)
+    global latest
+    latest = max(latest + 1, time.time_ns() // 1_000_000)
+    objects[name] = body, f'"{latest}"', datetime.fromtimestamp(latest / 1000, UTC)
     return 200, {"ETag": objects[name][1]}, b""
 
 
@@ -27,7 +31,7 @@ def get(name, about):
     if name not in objects:
         return 404, {}, b"<Error><Code>NoSuchKey</Code></Error>"
     body, mark, made = objects[name]
-    known = {"ETag": mark, "Last-Modified": made}
+    known = {"ETag": mark, "Last-Modified": format_datetime(made, usegmt=True)}
     if about.get("if-none-match") == mark:
         return 304, known, b""
     if about.get("if-match", mark) != mark:
@@ -53,8 +57,9 @@ def names(bucket, query):
         if end >= 0:
             folders.add(key[: end + 1])
         else:
-            body, mark, _ = objects[name]
-            about = f"<ETag>{escape(mark)}</ETag><LastModified>2000-01-01T00:00:00.000Z</LastModified>"
+            body, mark, made = objects[name]
+            moment = made.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            about = f"<ETag>{escape(mark)}</ETag><LastModified>{moment}</LastModified>"
             found.append(f"<Contents><Key>{escape(key)}</Key>{about}<Size>{len(body)}</Size></Contents>")
     found += [f"<CommonPrefixes><Prefix>{escape(each)}</Prefix></CommonPrefixes>" for each in sorted(folders)]
     result = f"<ListBucketResult><IsTruncated>false</IsTruncated>{''.join(found)}</ListBucketResult>"
@@ -85,7 +90,7 @@ async def serve(reader, writer):
         while line := await reader.readline():
             method, target, _ = line.decode().split()
             about = {}
-            while (line := (await reader.readline()).decode().strip()):
+            while line := (await reader.readline()).decode().strip():
                 key, _, value = line.partition(":")
                 about[key.lower()] = value.strip()
             body = await reader.readexactly(int(about.get("content-length", 0)))

@@ -279,6 +279,8 @@ class KafkaEngine(Engine):
         _logger.debug("Kafka: %s", error)
         if error.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
             self._is_locked_out = True
+        if error.code() == KafkaError._SSL and "certificate verify failed" in error.str():
+            self._is_locked_out = True
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._is_away = True
         else:  # which says more than that
