@@ -214,7 +214,7 @@ def test_the_performance_page_names_the_bars_that_do_not_hold():
 
 @pytest.mark.parametrize("broker", list(bridge.CONTESTANTS))
 def test_the_bridge_is_measured(capsys, broker):
-    pytest.importorskip({"rabbitmq": "aiormq"}.get(broker, broker))
+    pytest.importorskip({"rabbitmq": "aiormq", "kafka": "confluent_kafka"}.get(broker, broker))
     pytest.importorskip("msgspec")
     from cyevents.bridge._demo.brokers import SERVERS
 
