@@ -294,18 +294,18 @@ def test_a_group_that_others_have_told_of(process, kafka_server, prefix, run, te
 
 
 def test_what_is_said_of_a_partition_is_understood(api):
-    kafka = importlib.import_module("cyevents.bridge._kafka")
-    partition = kafka._Partition(0, 120, doubt=130)
-    partition.open = {100: kafka._Open(2, 5.5), **{offset: kafka._Open() for offset in range(110, 118)}}
+    state = importlib.import_module("cyevents.bridge._kafka_state")
+    partition = state.Partition(0, 120, doubt=130)
+    partition.open = {100: state.Open(2, 5.5), **{offset: state.Open() for offset in range(110, 118)}}
     first, text = partition.state(is_busy=True)
     about = {"v": 1, "to": 20, "open": [[0, 1, 2, 6], [10, 8, 0, 0]], "doubt": 30, "busy": 256}
     assert (first, json.loads(text)) == (100, about)
-    again = kafka._restored(0, first, text, attempts=3)
+    again = state.restored(0, first, text, attempts=3)
     assert (again.next, again.doubt, set(again.open)) == (120, 376, set(partition.open))
     assert (again.open[100].begun, again.open[100].due, again.open[100].is_suspect) == (2, 6, False)
     assert (again.open[110].begun, again.open[110].is_suspect) == (1, True)
-    assert kafka._restored(0, first, text, attempts=1).open[110].begun == 0
-    calm = kafka._restored(0, *partition.state(is_busy=False), attempts=3)
+    assert state.restored(0, first, text, attempts=1).open[110].begun == 0
+    calm = state.restored(0, *partition.state(is_busy=False), attempts=3)
     assert (calm.open[110].begun, calm.open[110].is_suspect, calm.doubt) == (0, False, 130)
 
 
@@ -339,8 +339,8 @@ def test_most_messages_wait_for_no_commit(process, run, monkeypatch):
 
 def test_what_may_have_been_begun_with_was_tried_once(process, run, monkeypatch):
     """All that was taken by the one that has died, and some more; what came later is new."""
-    kafka = importlib.import_module("cyevents.bridge._kafka")
-    monkeypatch.setattr(kafka, "_AHEAD", 10)
+    state = importlib.import_module("cyevents.bridge._kafka_state")
+    monkeypatch.setattr(state, "_AHEAD", 10)
 
     async def main():
         one, two, three = process(), process(group="g"), process(group="g")
@@ -566,7 +566,7 @@ def test_what_was_not_begun_with_is_not_lost_at_most_once(process, run):
 
 
 def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, run, monkeypatch):
-    kafka = importlib.import_module("cyevents.bridge._kafka")
+    state = importlib.import_module("cyevents.bridge._kafka_state")
 
     async def main():
         one, two, three = process(), *(process(delivery="at_most_once", group="g") for _ in range(2))
@@ -576,7 +576,7 @@ def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, ru
                 await one.ns.emit_async("x", "here")
                 await until(lambda: two.got)
             await one.ns.emit_async("x", "meanwhile")
-            monkeypatch.setattr(kafka, "time", lambda: time.time() + 60)
+            monkeypatch.setattr(state, "time", lambda: time.time() + 60)
             async with three.bridge:
                 await one.ns.emit_async("x", "after")
                 await until(lambda: three.got)

@@ -4,19 +4,7 @@ One topic for a prefix, by the prefix's name, with the events' names in the reco
 letters. The client never gives a record up, and numbers them, so that the broker drops what it sends twice; while the
 broker is away, it keeps what is in flight, and sends it in its order.
 
-Kafka notes one number for a group and a partition, up to which all is done; what is beyond comes again. A message that
-failed must not hold up others for as long as it waits, and one that kills its process must not take others along. So a
-text stands beside that number: up to where messages were taken, which of them are not finished, how often each was
-begun with, when it is to be tried again, and whether somebody is at it. At least once, this is what the broker has been
-told, and has confirmed, before a message is begun with:
-
-- of one that comes for the first time, that somebody is at its partition, and a place not more than 256 messages
-  before it; so most need not wait for anything. Whoever finds the partition so, since that process died, takes all that
-  may have been begun with for tried once: what was taken, and 256 more;
-- of any other one, that it is begun with once more. It goes alone, so that of these only one dies with its process.
-
-Whoever finds a message that was begun with as often as it may be buries it. One that may have been, but is not known
-to, is tried once more in any case. At most once, the broker has been told that a message is finished, before it begins.
+What the broker is told of a group, and when, so that nothing is lost and little comes twice, `_kafka_state` explains.
 
 The client serves one caller at a time, and a call may wait for the broker. So the consumer's are made in a thread, one
 after the other, by one task. All that is known is the loop's, and changed there alone.
@@ -25,32 +13,25 @@ after the other, by one task. All that is known is the loop's, and changed there
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import threading
 from collections import OrderedDict, deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
-from math import ceil
-from queue import SimpleQueue
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ._engines import Arrival, Engine, Plan, Refused, Unavailable, cancel_all
+from ._kafka_client import FINAL, LOST, NO_MEMBER, NO_TOPIC, Worker, ended, quiet, said
+from ._kafka_state import Open, Partition, doubtful, is_alive, life_sign, restored
 
 try:
-    from confluent_kafka import (
-        Consumer,
-        KafkaError,
-        KafkaException,
-        Producer,
-        TopicPartition,
-    )
+    from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
     from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 except ImportError as error:
     raise ImportError('a bridge to Kafka needs its client: pip install "cyevents[kafka]"') from error
@@ -66,142 +47,34 @@ _CALL = 2.0  # seconds for which one of its calls waits for the broker
 _HASTE = 0.2  # those where it is away, and the bridge is left
 _IDLE = 1.0  # seconds after which a busy process has the client fetch nothing more
 _GATHER = 0.05  # seconds for which finished messages are gathered before the broker is told
-_AHEAD = 256  # messages that are begun with, beyond what the broker was told
 _REST = 5.0  # seconds after which a process that has nothing to do says so
 _ALIVE = 2.0  # seconds after which a group that gets messages at most once says that it is there
-_AWAY = 30.0  # seconds after which it is not, if it has not said so
 _LOOK = 60.0  # seconds after which the client asks for partitions that were added
 _FAILED = 50  # messages that wait to be tried again, with which no more are taken: all must go into the text
-_TEXT = 4000  # characters of that; a broker takes 4,096, unless its `offset.metadata.max.bytes` says something else
 _SEEN = 100_000  # ids that are remembered
 _ANSWER = 240.0  # seconds for which a partition is kept that is to be given up, until its message is dealt with
-_NO_MEMBER = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.STALE_MEMBER_EPOCH)
-_NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
-
-
-@dataclass(slots=True, eq=False)
-class _Open:
-    """A message that is not finished: how often it was begun with, and when it is to be tried again, if it waits."""
-
-    begun: int = 0
-    due: float = 0.0  # in the broker's text, and so by the clock of all machines
-    is_suspect: bool = False  # whether it may have killed its process
-
-
-@dataclass(slots=True, eq=False)
-class _Partition:
-    """A partition that is this process's, and what is not finished of it."""
-
-    number: int
-    next: int  # the offset up to which messages were taken
-    doubt: int = 0  # the one up to which those that come may have been begun with by the process before
-    open: dict[int, _Open] = field(default_factory=dict)
-    unread: set[int] = field(default_factory=set)  # those of them that the process before has had, and this one has not
-    said: tuple[int, str] | None = None  # what the broker was told last
-    covered: int = 0  # the offset up to which messages may be begun with, after what it was told
-    last: int = -1  # the offset of the one that came last
-    used: float = 0.0  # when that was
-
-    def state(self, is_busy: bool) -> tuple[int, str]:
-        """What the broker is to note: up to where all is finished, and what is so beyond, in runs of equals."""
-        first = min(self.open, default=self.next)
-        about: dict[str, Any] = {"v": 1, "to": self.next - first}
-        if self.open:
-            runs: list[list[int]] = []
-            for offset, each in sorted(self.open.items()):
-                last = runs[-1] if runs else None
-                if last and last[0] + last[1] == offset - first and last[2:] == [each.begun, ceil(each.due)]:
-                    last[1] += 1
-                else:
-                    runs.append([offset - first, 1, each.begun, ceil(each.due)])
-            about["open"] = runs
-        if self.doubt > self.next:
-            about["doubt"] = self.doubt - first
-        if is_busy:
-            about["busy"] = _AHEAD
-        text = _text(about)
-        return first, text if len(text) <= _TEXT else ""  # then all from the first on comes again, as if new
-
-
-def _text(about: Mapping[str, Any]) -> str:
-    return json.dumps(about, separators=(",", ":"))
-
-
-def _restored(number: int, first: int, text: str | None, attempts: int) -> _Partition:
-    """A partition as the process before has left it, or as it was when that has died."""
-    made = _Partition(number, first)
-    try:
-        about = json.loads(text or "")
-        runs = [(int(at), int(size), int(begun), int(due)) for at, size, begun, due in about.get("open", [])]
-        made.next = first + int(about["to"])
-        busy = int(about.get("busy", 0))
-        made.doubt = max(first + int(about.get("doubt", 0)), made.next + busy if busy else 0)
-    except (ValueError, KeyError, TypeError, AttributeError):  # somebody else's, or none
-        return _Partition(number, first)
-    for at, size, begun, due in runs:
-        for offset in range(first + at, min(first + at + size, made.next)):
-            made.open[offset] = _Open(begun, due) if begun or not busy else _doubtful(attempts)
-    made.unread.update(made.open)
-    return made
-
-
-def _doubtful(attempts: int) -> _Open:
-    """A message that may have been begun with: it is tried once more, whatever the number of attempts."""
-    return _Open(min(1, attempts - 1), is_suspect=True)
 
 
 @dataclass(slots=True, eq=False)
 class _Entry:
     """A message that was taken."""
 
-    partition: _Partition
+    partition: Partition
     offset: int
     event: str
     body: bytes
-    state: _Open
-
-
-class _Worker:
-    """A thread that makes calls, one after the other; nobody need wait for its end, not even the interpreter."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        threading.Thread(target=self._run, name="cyevents kafka", daemon=True).start()
-
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
-
-    def call(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
-        """What a function returns."""
-        answer: asyncio.Future[Any] = self._loop.create_future()
-
-        def work() -> None:
-            try:
-                settle = partial(answer.set_result, function(*args))
-            except Exception as error:
-                settle = partial(answer.set_exception, error)
-            with suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(lambda: None if answer.done() else settle())
-
-        self._jobs.put(work)
-        return answer
-
-    def stop(self) -> None:
-        """Let it end, after what it has been asked for."""
-        self._jobs.put(None)
+    state: Open
 
 
 class KafkaEngine(Engine):
     """A producer, and a consumer."""
 
-    _worker: _Worker | None = None
+    _worker: Worker | None = None
     _producer: Any = None
 
     def __init__(self, address: str, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(address, plan, options)
-        self._mine: dict[int, _Partition] = {}
+        self._mine: dict[int, Partition] = {}
 
     async def connect(self) -> None:
         """Connect, and make the topics if there are none."""
@@ -214,7 +87,7 @@ class KafkaEngine(Engine):
         self._is_closing = self._is_left = False
         self._is_away = False  # whether no broker could be reached, and none has answered since
         self._tasks = []
-        self._worker = _Worker()
+        self._worker = Worker()
         self._consumer: Any = None
         self._answers: deque[tuple[asyncio.Future[Any], Any]] = deque()
         self._mine = {}
@@ -239,9 +112,9 @@ class KafkaEngine(Engine):
                 told = error.args[0]
                 admin.poll(0)  # has the client say what it has to
                 if self.trouble is None or told.code() not in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
-                    self.trouble = ConnectionError(_said(error))
+                    self.trouble = ConnectionError(said(error))
                 _logger.debug("connecting to %s: %s", self.place, told)
-                if self._is_locked_out or told.code() in _FINAL:
+                if self._is_locked_out or told.code() in FINAL:
                     raise self.trouble from error
                 await asyncio.sleep(0.1)
         self.trouble = None
@@ -264,7 +137,7 @@ class KafkaEngine(Engine):
             "client.id": "cyevents",
             "security.protocol": safety,
             "error_cb": self._note,
-            "logger": _quiet,
+            "logger": quiet,
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1000,
             "topic.metadata.refresh.interval.ms": 60_000,
@@ -291,7 +164,7 @@ class KafkaEngine(Engine):
         try:
             return kind({**self._common, **settings, **self._given})
         except KafkaException as error:  # which names the option
-            raise ValueError(f"the client of Kafka does not take its options: {_said(error)}") from error
+            raise ValueError(f"the client of Kafka does not take its options: {said(error)}") from error
 
     def _make_topics(self, admin: Any) -> None:
         """See that the topics are there."""
@@ -365,21 +238,21 @@ class KafkaEngine(Engine):
         error = await self._send(self._topic, keys[self._order_by], body, {"event": name, "id": identity.encode()})
         if error is None:
             return
-        if error.code() in _NO_TOPIC:  # it was deleted
+        if error.code() in NO_TOPIC:  # it was deleted
             with suppress(KafkaException):
                 await self._make_topics_again()
             raise Unavailable(str(error))
         is_broken = error.fatal() or error.code() == KafkaError._FATAL  # nothing more comes through this producer
         if is_broken and producer is self._producer:
             self._make_producer()
-        if is_broken or error.retriable() or error.code() in _LOST:
+        if is_broken or error.retriable() or error.code() in LOST:
             if not self.plan.at_least_once:  # a second time could be once too often
                 raise Refused(f"it is not known whether the broker has it: {error}")
             raise Unavailable(str(error))
         raise Refused(str(error))
 
     async def _make_topics_again(self) -> None:
-        worker = _Worker()
+        worker = Worker()
         try:
             await worker.call(self._make_topics, self._make(AdminClient, {"allow.auto.create.topics": False}))
         finally:
@@ -414,9 +287,9 @@ class KafkaEngine(Engine):
                 await self._ask(self._begin)
                 break
             except KafkaException as error:
-                _logger.debug("listening at %s: %s", self.place, _said(error))
-                if error.args[0].code() in _FINAL:
-                    raise ConnectionError(_said(error)) from error
+                _logger.debug("listening at %s: %s", self.place, said(error))
+                if error.args[0].code() in FINAL:
+                    raise ConnectionError(said(error)) from error
                 await asyncio.sleep(0.1)
         self._start(self._talk())
         self._start(self._hand_on_all(receive))
@@ -437,7 +310,7 @@ class KafkaEngine(Engine):
             places = self._unknown(places)
         ends = {each.partition: consumer.get_watermark_offsets(each, timeout=_CALL)[1] for each in places}
         if plan.group is None:
-            self._mine = {number: _Partition(number, end) for number, end in ends.items()}
+            self._mine = {number: Partition(number, end) for number, end in ends.items()}
             self._assign_all()
             return
         # What another process has said of the group meanwhile counts: its bridge may be entered, and hear from then on.
@@ -447,7 +320,7 @@ class KafkaEngine(Engine):
             try:
                 self._commit({number: (end, self._alive()) for number, end in self._ends.items()})
             except KafkaException as error:  # those in the group have done so
-                if error.args[0].code() not in _NO_MEMBER:
+                if error.args[0].code() not in NO_MEMBER:
                     raise
         consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
@@ -456,7 +329,7 @@ class KafkaEngine(Engine):
         found = self._consumer.committed(places, timeout=_CALL)
         if self.plan.at_least_once:  # one more partition of a known group is read from its beginning
             return [] if any(place.offset >= 0 for place in found) else places
-        return [place for place in found if place.offset < 0 or not _is_alive(place.metadata)]
+        return [place for place in found if place.offset < 0 or not is_alive(place.metadata)]
 
     def _assign_all(self) -> None:
         """Read all partitions, from where they were taken, without a group."""
@@ -483,7 +356,7 @@ class KafkaEngine(Engine):
             try:
                 messages = await self._ask(self._poll, has_room, max(_SHORT, min(_POLL, self._until_due())))
             except KafkaException as error:
-                _logger.debug("fetching from %s: %s", self.place, _said(error))
+                _logger.debug("fetching from %s: %s", self.place, said(error))
                 await asyncio.sleep(0.2)
                 continue
             self._is_away = self._is_away and not messages
@@ -512,10 +385,10 @@ class KafkaEngine(Engine):
         try:
             known = await self._ask(partial(self._consumer.list_topics, self._topic, timeout=_CALL))
         except KafkaException as error:
-            _logger.debug("looking for more at %s: %s", self.place, _said(error))
+            _logger.debug("looking for more at %s: %s", self.place, said(error))
             return
         if more := [number for number in known.topics[self._topic].partitions if number not in self._mine]:
-            self._mine |= {number: _Partition(number, 0) for number in more}
+            self._mine |= {number: Partition(number, 0) for number in more}
             await self._ask(self._assign_all)
 
     _is_paused = False
@@ -537,7 +410,7 @@ class KafkaEngine(Engine):
         """A message that is to be handed on, and not later."""
         error = message.error()
         if error is not None:
-            _logger.log(logging.ERROR if error.code() in _FINAL else logging.DEBUG, "Kafka: %s", error)
+            _logger.log(logging.ERROR if error.code() in FINAL else logging.DEBUG, "Kafka: %s", error)
             return None
         number, offset = message.partition(), message.offset()
         partition = self._mine.get(number)
@@ -562,7 +435,7 @@ class KafkaEngine(Engine):
             self._is_unsaid = True
             return None
         is_doubtful = is_new and offset < partition.doubt
-        state = partition.open.setdefault(offset, _doubtful(self.plan.attempts) if is_doubtful else _Open())
+        state = partition.open.setdefault(offset, doubtful(self.plan.attempts) if is_doubtful else Open())
         partition.used = monotonic()
         event = (headers.get("event") or b"").decode(errors="replace")
         entry = _Entry(partition, offset, event, message.value() or b"", state)
@@ -639,8 +512,8 @@ class KafkaEngine(Engine):
             if states:
                 await self._ask(self._commit, {each.number: state for each, state in states.items()})
         except KafkaException as error:  # a member that joins, or a broker that is away
-            is_final = error.args[0].code() in _FINAL
-            _logger.log(logging.ERROR if is_final else logging.DEBUG, "at %s: %s", self.place, _said(error))
+            is_final = error.args[0].code() in FINAL
+            _logger.log(logging.ERROR if is_final else logging.DEBUG, "at %s: %s", self.place, said(error))
             self._waiting = waiting + self._waiting
             self._is_told_in_vain = self._is_unsaid = True
             self._next_time = self._last_time = monotonic() + (1.0 if is_final else _GATHER)
@@ -655,27 +528,25 @@ class KafkaEngine(Engine):
                 waiter.set_result(None)
         self._line_up()
 
-    def _state(self, partition: _Partition) -> tuple[int, str]:
+    def _state(self, partition: Partition) -> tuple[int, str]:
         if not self.plan.at_least_once:
             return partition.next, self._alive()
         return partition.state(self._is_busy(partition))
 
-    def _is_busy(self, partition: _Partition) -> bool:
+    def _is_busy(self, partition: Partition) -> bool:
         """Whether messages of a partition may be begun with at any time."""
         waiting = {id(entry.state) for *_, entry in self._later}
         return monotonic() < partition.used + _REST or any(
             id(each) not in waiting and offset not in partition.unread for offset, each in partition.open.items()
         )
 
-    def _covered(self, partition: _Partition) -> int:
+    def _covered(self, partition: Partition) -> int:
         """Up to where messages of a partition may be begun with, once the broker has been told how things stand now."""
-        if not self.plan.at_least_once:
-            return partition.next
-        return partition.next + _AHEAD if self._is_busy(partition) else 0
+        return partition.reach(self._is_busy(partition)) if self.plan.at_least_once else partition.next
 
     def _alive(self) -> str:
         """What is said of a group at most once: that it is there."""
-        return "" if self.plan.at_least_once else _text({"v": 1, "at": int(time() // _ALIVE * _ALIVE)})
+        return "" if self.plan.at_least_once else life_sign(_ALIVE)
 
     def _commit(self, states: dict[int, tuple[int, str]]) -> None:
         places = [TopicPartition(self._topic, number, *state) for number, state in states.items()]
@@ -695,7 +566,7 @@ class KafkaEngine(Engine):
                     raise KafkaException(failed[0])
                 break
             except KafkaException as error:
-                _logger.debug("being given partitions at %s: %s", self.place, _said(error))
+                _logger.debug("being given partitions at %s: %s", self.place, said(error))
                 if self._is_closing:
                     return
         else:
@@ -705,7 +576,7 @@ class KafkaEngine(Engine):
             # What came while nobody of the group was there is past, at most once.
             start = max(place.offset, self._ends.get(place.partition, 0)) if once else max(place.offset, 0)
             text = None if once or place.offset < 0 else place.metadata
-            partitions.append(_restored(place.partition, start, text, self.plan.attempts))
+            partitions.append(restored(place.partition, start, text, self.plan.attempts))
             starts.append(TopicPartition(self._topic, place.partition, start))
         self._loop.call_soon_threadsafe(self._mine.update, {each.number: each for each in partitions})
         consumer.incremental_assign(starts)
@@ -722,7 +593,7 @@ class KafkaEngine(Engine):
                 if states:
                     self._commit(states)
             except KafkaException as error:
-                _logger.debug("giving up partitions at %s: %s", self.place, _said(error))
+                _logger.debug("giving up partitions at %s: %s", self.place, said(error))
 
     def _lost(self, consumer: Any, places: list[Any]) -> None:
         """Partitions have been given to another process: what is finished of them is not to be said any more."""
@@ -788,7 +659,7 @@ class KafkaEngine(Engine):
             return
         if error is not None:
             _logger.error("%s does not take a dead letter: %s", self.place, error)
-            if error.retriable() or error.code() in (*_LOST, *_NO_TOPIC):
+            if error.retriable() or error.code() in (*LOST, *NO_TOPIC):
                 self.deliver_later(entry, 1.0)
                 return
         self.finish(entry)
@@ -804,66 +675,15 @@ class KafkaEngine(Engine):
         if self._consumer is not None:
             end = monotonic() + (_HASTE if self._is_away else _CALL)
             if self.plan.group is not None and (states := await self._give_up(list(self._mine))):
-                await _ended(worker.call(self._commit, states), end)
-            await _ended(worker.call(self._consumer.close), end + _HASTE)
+                await ended(worker.call(self._commit, states), end)
+            await ended(worker.call(self._consumer.close), end + _HASTE)
         self._is_left = True
         worker.stop()
         if producer is not None:
             producer.purge()
-            flushing = _Worker()
-            await _ended(flushing.call(producer.flush, _HASTE), monotonic() + _HASTE)
+            flushing = Worker()
+            await ended(flushing.call(producer.flush, _HASTE), monotonic() + _HASTE)
             flushing.stop()
-
-
-async def _ended(answer: asyncio.Future[Any], end: float) -> bool:
-    """Whether a call ends in time, well or not."""
-    answer.add_done_callback(lambda _: answer.cancelled() or answer.exception())  # which nobody asks for
-    await asyncio.wait({answer}, timeout=max(0.0, end - monotonic()))
-    return answer.done()
-
-
-class _Quiet:
-    """The client's log, which says each second that the broker is away."""
-
-    def log(self, level: int, text: str, *args: Any) -> None:
-        _logger.debug(text, *args)
-
-
-_quiet = _Quiet()
-_LOST = (
-    KafkaError._MSG_TIMED_OUT,
-    KafkaError._TIMED_OUT,
-    KafkaError._TRANSPORT,
-    KafkaError._PURGE_INFLIGHT,
-    KafkaError._PURGE_QUEUE,
-    KafkaError.REQUEST_TIMED_OUT,
-)
-_FINAL = (
-    KafkaError._AUTHENTICATION,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.TOPIC_EXCEPTION,
-    KafkaError.INVALID_REPLICATION_FACTOR,
-    KafkaError.POLICY_VIOLATION,
-    KafkaError.OFFSET_METADATA_TOO_LARGE,
-    KafkaError.INVALID_SESSION_TIMEOUT,
-)
-
-
-def _said(error: Exception | None) -> str:
-    """What an exception of the client says, which holds an error of its own."""
-    told = error.args[0] if error is not None and error.args else error
-    return f"{told.name()}: {told.str()}" if isinstance(told, KafkaError) else str(told)
-
-
-def _is_alive(text: str | None) -> bool:
-    """Whether a group that gets messages at most once was there a moment ago."""
-    try:
-        return bool(json.loads(text or "")["at"] > time() - _AWAY)
-    except (ValueError, KeyError, TypeError):
-        return False
 
 
 class _Taken(Arrival):

