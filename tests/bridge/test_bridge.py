@@ -621,7 +621,7 @@ def test_a_full_outbox_raises_or_drops(api, bridge, own_broker, run, caplog):
 
 
 def test_a_broker_that_reads_no_more_keeps_nobody_from_leaving(api, bridge, own_broker, run, caplog):
-    one = Process(api, bridge, own_broker.address, "p", flush_timeout=0.1)
+    one = Process(api, bridge, own_broker, "p", flush_timeout=0.1)
 
     async def main():
         async with one.bridge:
