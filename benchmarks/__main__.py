@@ -28,7 +28,7 @@ def main(arguments=None):
     count = commands.add_parser("instructions", help="count instructions under valgrind, against the figures kept")
     count.add_argument("--renew", action="store_true", help="keep the new figures")
     bridge = commands.add_parser("bridge", help="the bridge against bare clients and FastStream, between two processes")
-    bridge.add_argument("brokers", nargs="*", metavar="BROKER", help="nats, redis, rabbitmq (all)")
+    bridge.add_argument("brokers", nargs="*", metavar="BROKER", help="nats, redis, rabbitmq, kafka (all)")
     bridge.add_argument("--brief", action="store_true", dest="bridge_brief", help="only see that all are right")
     redraw = commands.add_parser("report", help="write the table and the pictures of a saved run again")
     redraw.add_argument("run", metavar="RUN", type=Path)

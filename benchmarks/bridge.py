@@ -3,7 +3,8 @@
 Each contestant is a pair of processes that lives throughout the run: one publishes the same orders that the other gets.
 The bare client does by hand what the bridge does: it encodes and decodes, publishes as many at the same time, fetches
 as many at once, acknowledges each, and calls a function. FastStream runs as its documentation has it, where it is
-installed: `pip install "faststream[nats,redis,rabbit]"`. The laps of all are interleaved, in an order that changes.
+installed: `pip install "faststream[nats,redis,rabbit,confluent]"`. The laps of all are interleaved, in an order that
+changes.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from . import runs
 from .timing import EMISSIONS, Race, quiet, stopwatch
@@ -25,6 +27,7 @@ ORDER = {"id": "ord-0001", "customer_email": "alice@example.com", "total": 1564,
 IN_FLIGHT = 128  # as many messages as the bridge publishes at the same time
 BATCH = 64  # as many as it fetches at once
 PATIENCE = 60  # seconds after which what has not arrived is lost
+FETCH = 1  # milliseconds for which Kafka's mock is asked for messages, since it answers only then
 
 
 @dataclass
@@ -79,8 +82,10 @@ class Bridged:
         self.event = Namespace().event(SUBJECT)
         if ears is not None:
             self.event.connect(lambda number, sent, *, order: ears.hear(number, sent, order), weak=False)
-        options = {"delivery": delivery, "prefix": f"bridged-{delivery}", "outbox": 10**6}
-        self.bridge = Bridge(self.event._namespace, address, [SUBJECT], **options)
+        self.bridge = Bridge(self.event._namespace, address, [SUBJECT], **self.options(delivery, ears))
+
+    def options(self, delivery, ears):
+        return {"delivery": delivery, "prefix": f"bridged-{delivery}", "outbox": 10**6}
 
     async def __aenter__(self):
         await self.bridge.__aenter__()
@@ -95,6 +100,14 @@ class Bridged:
 
     async def finish(self):
         await self.bridge.drain()
+
+
+class BridgedKafka(Bridged):
+    """Receives as a group at least once: without one, nothing is ever acknowledged."""
+
+    def options(self, delivery, ears):
+        group = {"group": "group"} if delivery == "at_least_once" and ears is not None else {}
+        return {**super().options(delivery, ears), **group, "fetch_wait_max_ms": FETCH}
 
 
 class Other:
@@ -275,6 +288,60 @@ class BareRabbitmq(Other):
         await self.channel.basic_publish(self.encode(data), wait=False, **where)
 
 
+class BareKafka(Other):
+    """Its client alone: one key, so that all stay in order; at least once with a group, and a commit for each batch."""
+
+    async def __aenter__(self):
+        from confluent_kafka import Consumer, Producer, TopicPartition
+
+        place = {"bootstrap.servers": self.address.removeprefix("kafka://")}
+        self.in_flight, self.is_over = 0, False
+        if self.ears is None:
+            self.client = Producer({**place, "enable.idempotence": True, "linger.ms": 0})
+            return
+        own = {"group.id": self.stream, "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+        self.client = Consumer({**place, **own, "fetch.wait.max.ms": FETCH})
+        if self.is_kept:
+            self.client.subscribe([self.stream])
+        else:
+            self.client.assign([TopicPartition(self.stream, number, 0) for number in range(8)])
+        self.task = asyncio.create_task(self.read())
+
+    async def __aexit__(self, *exception):
+        if self.ears is not None:
+            self.is_over = True
+            await self.task
+            self.client.close()
+
+    def fetch(self):
+        """What is there, at once when there is something."""
+        message = self.client.poll(0.05)
+        messages = [] if message is None else [message, *self.client.consume(BATCH - 1, 0)]
+        return [message for message in messages if message.error() is None]
+
+    async def read(self):
+        while not self.is_over:
+            messages = await asyncio.to_thread(self.fetch)
+            for message in messages:
+                self.hear(message.value())
+            if messages and self.is_kept:
+                await asyncio.to_thread(self.client.commit, asynchronous=False)
+
+    def told(self, error, message):
+        self.in_flight -= 1
+
+    async def publish(self, number):
+        while self.in_flight >= IN_FLIGHT:
+            await asyncio.to_thread(self.client.poll, 0.05)
+        self.in_flight += 1
+        body = self.encode({"number": number, "sent": time.monotonic_ns(), "order": ORDER})
+        self.client.produce(self.stream, body, key=b"one", on_delivery=self.told)
+        self.client.poll(0)
+
+    async def finish(self):
+        await asyncio.to_thread(self.client.flush)
+
+
 class FastStream(Other):
     """FastStream with a typed handler, over any broker."""
 
@@ -332,17 +399,58 @@ class FastRabbitmq(FastStream):
         self.where = {"queue": self.stream, "persist": self.is_kept}
 
 
+class FastKafka(FastStream):
+    def make(self):
+        from faststream import AckPolicy
+        from faststream.confluent import KafkaBroker
+
+        place = self.address.removeprefix("kafka://")
+        self.broker = KafkaBroker(place, logger=None, allow_auto_create_topics=False)  # which the mock cannot
+        if self.ears is not None:  # or it would be one of the group
+            policy = {"ack_policy": AckPolicy.NACK_ON_ERROR} if self.is_kept else {}
+            policy |= {"group_id": self.stream, "fetch_max_wait_ms": FETCH}
+            self.subscriber = self.broker.subscriber(self.stream, auto_offset_reset="earliest", **policy)
+        self.where = {"topic": self.stream, "key": b"one"}
+
+
+class MockOfKafka:
+    """What the client's makers test that with, within its `async with`: it speaks Kafka's protocol, and is fast."""
+
+    program = "librdkafka's mock cluster"
+
+    async def __aenter__(self):
+        script = str(Path(__file__).parents[1] / "tests" / "bridge" / "kafka_server.py")
+        pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+        self.process = await asyncio.create_subprocess_exec(sys.executable, script, **pipes)
+        self.address = f"kafka://{(await self.process.stdout.readline()).decode().strip()}"
+        await self.say("rd_kafka_mock_group_initial_rebalance_delay_ms 0")
+        streams = [f"{kind}-{delivery}" for kind in ("bridged", "BareKafka", "FastKafka") for delivery in DELIVERIES]
+        for stream in (*streams, "emitters"):
+            for topic in (stream, f"{stream}-dead"):
+                await self.say(f"rd_kafka_mock_topic_create {topic} 8 1")
+        return self
+
+    async def say(self, line):
+        self.process.stdin.write(f"{line}\n".encode())
+        assert await self.process.stdout.readline() == b"0\n", line
+
+    async def __aexit__(self, *exception):
+        self.process.stdin.close()
+        await self.process.wait()
+
+
 CONTESTANTS = {
     "nats": {"bridge": Bridged, "bare client": BareNats, "FastStream": FastNats},
     "redis": {"bridge": Bridged, "bare client": BareRedis, "FastStream": FastRedis},
     "rabbitmq": {"bridge": Bridged, "bare client": BareRabbitmq, "FastStream": FastRabbitmq},
+    "kafka": {"bridge": BridgedKafka, "bare client": BareKafka, "FastStream": FastKafka},
 }
 KEEPS_ORDER = {"bridge", "bare client"}  # FastStream handles what it has fetched at the same time
 
 
 def contestants(broker):
     """Who takes part, over a broker."""
-    client = {"rabbitmq": "aio_pika"}.get(broker, broker)  # which FastStream's extra brings
+    client = {"rabbitmq": "aio_pika", "kafka": "confluent_kafka"}.get(broker, broker)  # which FastStream's extra brings
     has_faststream = all(importlib.util.find_spec(name) is not None for name in ("faststream", client))
     return [kind for kind in CONTESTANTS[broker] if kind != "FastStream" or has_faststream]
 
@@ -388,6 +496,7 @@ class Pair:
     broker: str
     delivery: str
     kind: str
+    server: str = ""
     rates: list[float] = field(default_factory=list)
     latencies: list[list[int]] = field(default_factory=list)
 
@@ -444,12 +553,12 @@ async def end(process):
     await process.wait()
 
 
-async def contest(broker, address, form):
+async def contest(broker, server, form):
     """Let the pairs run; every one is proved right first, and in each lap again."""
-    pairs = [Pair(broker, delivery, kind) for delivery in DELIVERIES for kind in contestants(broker)]
+    pairs = [Pair(broker, delivery, kind, server.program) for delivery in DELIVERIES for kind in contestants(broker)]
     async with AsyncExitStack() as stack:
         for pair in pairs:
-            await pair.start(address, stack)
+            await pair.start(server.address, stack)
             await pair.send(100)
         order = random.Random(0)
         for _ in range(form.laps):
@@ -517,8 +626,8 @@ async def measure(brokers, form):
 
     pairs, race = [], None
     for broker in brokers:
-        async with SERVERS[broker]() as server:
-            pairs += await contest(broker, server.address, form)
+        async with (MockOfKafka if broker == "kafka" else SERVERS[broker])() as server:
+            pairs += await contest(broker, server, form)
             race = race or await emitters(server.address, form)
     return pairs, race
 
@@ -530,7 +639,8 @@ def main(brief=False, brokers=None):
     except (ImportError, KeyError) as error:
         print(f"no bridge to measure: {error}", file=sys.stderr)
         return 2
-    print(f"Python {'.'.join(map(str, sys.version_info[:3]))}, {runs.machine()}")
+    servers = ", ".join(f"{pair.broker} by {pair.server}" for pair in {pair.broker: pair for pair in pairs}.values())
+    print(f"Python {'.'.join(map(str, sys.version_info[:3]))}, {runs.machine()}; {servers}")
     print("\n".join(table(pairs, race)))
     return 0
 

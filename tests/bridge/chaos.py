@@ -1,9 +1,9 @@
 """Everything breaks, and nothing is lost: `python tests/bridge/chaos.py --broker redis`, or a soak: `... --minutes 5`.
 
 One process publishes numbers, at least once; a group of two workers shares them, a listener gets them all. Meanwhile
-the broker is killed and started again twice, and a worker ten times. Each process notes what its handler has finished,
-where no kill can take that back. At the end every number must be there, in the group and at the listener, and each that
-is there twice must be so for a reason. Prints a line of figures; exits with 0 if that is so.
+the broker is killed and started again twice, and a worker ten times (`--kills`). Each process notes what its handler
+has finished, where no kill can take that back. At the end every number must be there, in the group and at the listener,
+and each that is there twice must be so for a reason. Prints a line of figures; exits with 0 if that is so.
 """
 
 import argparse
@@ -99,7 +99,43 @@ class Rabbitmq:
 
 
 LISTED = ("name", "messages", "--formatter", "json")
-BROKERS = {"nats": Nats, "redis": Redis, "rabbitmq": Rabbitmq}
+
+
+class Kafka:
+    """What is to be known about messages of Kafka, of which Tansu does not: how often it has delivered one.
+
+    So each may be there a second time only if somebody has died.
+    """
+
+    server = conftest.Tansu
+
+    @staticmethod
+    def about(arrival):
+        entry = arrival._entry
+        return 2, (entry.partition.number << 32) + entry.offset, json.loads(arrival.body)["kwargs"]["made"]
+
+    @staticmethod
+    async def left(server):
+        topics = (PREFIX, f"{PREFIX}-dead")
+        return await asyncio.gather(*(asyncio.to_thread(unread, server, topic) for topic in topics))
+
+
+def unread(server, topic):
+    """How many messages of a topic the workers have not committed: those that come from there on."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    settings = {"bootstrap.servers": f"127.0.0.1:{server.port}", "enable.auto.commit": False}
+    consumer = Consumer({**settings, "group.id": f"{PREFIX}-workers"})
+    places = [TopicPartition(topic, number) for number in consumer.list_topics(topic, 20).topics[topic].partitions]
+    consumer.assign([TopicPartition(topic, p.partition, max(0, p.offset)) for p in consumer.committed(places, 20)])
+    found = 0
+    while consumer.poll(3) is not None:
+        found += 1
+    consumer.close()
+    return found
+
+
+BROKERS = {"nats": Nats, "redis": Redis, "rabbitmq": Rabbitmq, "kafka": Kafka}
 
 
 # The processes
@@ -130,7 +166,7 @@ def be(role, address, path, pace):
         await asyncio.sleep(pace)
         os.write(notes, RECORD.pack(time.time(), number, *about.get()))
 
-    options = {"group": "workers"} if role == "worker" else {}
+    options = {**broker.server.spread, **({"group": "workers"} if role == "worker" else {})}
     if role != "publisher":
         event.connect(note, weak=False)
     bridge = Witness(
@@ -282,7 +318,7 @@ class Chaos:
     def __exit__(self, *exception):
         for process in self.processes:
             process.kill()
-        self.server.kill()
+        self.server.stop()
 
     @property
     def handled(self):
@@ -311,15 +347,15 @@ class Chaos:
                 return
             time.sleep(0.002)
 
-    def break_all(self, count):
-        """Have so many numbers made, and break everything meanwhile."""
-        steps = WORKER_KILLS + 1
+    def break_all(self, count, kills):
+        """Have so many numbers made, and break everything meanwhile: a worker so often."""
+        steps = kills + 1
         ends = [count * step // steps for step in range(steps + 1)]
         for step, (first, end) in enumerate(itertools.pairwise(ends)):
             self.publisher.tell(first, end, 0)
             if step in (steps // 3, 2 * steps // 3):
                 self.kill_broker()
-            if step < WORKER_KILLS:
+            if step < kills:
                 middle = (first + end) // 2
                 self.wait(lambda middle=middle: self.handled >= middle)
                 self.kill_worker()
@@ -353,6 +389,7 @@ def main():
     parser.add_argument("--broker", choices=BROKERS, default="nats", help="over which broker (default: nats)")
     parser.add_argument("--events", type=int, default=100_000, help="how many numbers (default: 100000)")
     parser.add_argument("--pace", type=float, default=0.0005, help="seconds that a worker takes for each")
+    parser.add_argument("--kills", type=int, default=WORKER_KILLS, help="of a worker (default: 10)")
     parser.add_argument("--minutes", type=float, help="a soak: nothing is killed, and memory must not grow")
     parser.add_argument("--rate", type=int, default=500, help="of a soak: numbers a second (default: 500)")
     parser.add_argument("--be", nargs=4, help=argparse.SUPPRESS)
@@ -370,7 +407,7 @@ def main():
             count, samples = chaos.soak(options.minutes, options.rate)
             wrong += judge_memory(samples, [path.name for path in sorted(Path(name).glob("*-*"))] + ["broker"])
         else:
-            chaos.break_all(count)
+            chaos.break_all(count, options.kills)
         waiting, dead, (published, dropped) = chaos.settle(count)
         figures = []
         for who, processes, kills in (("group", chaos.workers, chaos.kills), ("listener", [chaos.listener], ())):

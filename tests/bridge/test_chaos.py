@@ -23,15 +23,16 @@ def chaos(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
-@pytest.mark.parametrize("broker", ["nats", "redis", "rabbitmq"])
-def test_nothing_is_lost(broker, chaos, request):
-    request.getfixturevalue(f"{chaos.BROKERS[broker].server.scheme}_server")  # or is skipped
-    command = [sys.executable, str(PROGRAM), "--broker", broker, "--events", "2000"]
+@pytest.mark.parametrize(("broker", "kills"), [("nats", 10), ("redis", 10), ("rabbitmq", 10), ("kafka", 2)])
+def test_nothing_is_lost(broker, kills, chaos, request):
+    server = chaos.BROKERS[broker].server
+    request.getfixturevalue("tansu" if server is chaos.conftest.Tansu else f"{server.scheme}_server")  # or is skipped
+    command = [sys.executable, str(PROGRAM), "--broker", broker, "--events", "2000", "--kills", str(kills)]
     program = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (program.returncode, program.stderr) == (0, ""), program
     who = r"\d+ handled, \d+ redelivered, \d+ by a restarted broker"
     line = (
-        rf"chaos over {broker}: 2000 events in \d+ s: 2 kills of the broker, 10 of a worker;"
+        rf"chaos over {broker}: 2000 events in \d+ s: 2 kills of the broker, {kills} of a worker;"
         rf" group {who}; listener {who}; nothing lost\n"
     )
     assert re.fullmatch(line, program.stdout)

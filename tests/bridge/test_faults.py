@@ -128,10 +128,12 @@ def test_passwords_are_not_shown(api, run):
     pytest.importorskip("nats")
     pytest.importorskip("redis")
     pytest.importorskip("aiormq")
+    pytest.importorskip("confluent_kafka")
     addresses = [
         "nats://ada:secret@127.0.0.1:1",
         "redis://ada:secret@127.0.0.1:1/0?password=secret",
         "amqp://ada:secret@127.0.0.1:1/%2F?password=secret",
+        "kafka://ada:secret@127.0.0.1:1",
     ]
 
     async def main():

@@ -3,7 +3,10 @@
 import asyncio
 import importlib
 import logging
+import socket
 import ssl
+import threading
+from contextlib import suppress
 
 import pytest
 
@@ -73,6 +76,17 @@ def amqp_tls(files, start):
     return server
 
 
+@pytest.fixture(scope="module")
+def kafka_tls(files, start):
+    return start("kafka", files["cert"], files["key"])
+
+
+@pytest.fixture(scope="module")
+def kafka_user(files, start):
+    """With TLS, and for who knows its password."""
+    return start("kafka", files["cert"], files["key"], "ada", SECRET)
+
+
 async def carries(api, address, **options):
     """Whether an event gets from one to the other."""
     bridge = importlib.import_module("cyevents.bridge")
@@ -94,11 +108,12 @@ async def arrival(got):
 
 @pytest.fixture
 def refused(api, run, caplog, collect):
-    """Sees that nobody gets in, and what is said of it; that is returned."""
+    """Sees that nobody gets in, and what is said of it, at once if that is to be final; that is returned."""
 
-    def check(address, **options):
+    def check(address, is_final=None, **options):
         ns = api.Namespace()
-        bridge = importlib.import_module("cyevents.bridge").Bridge(ns, address, ["x"], connect_timeout=20, **options)
+        options["connect_timeout"] = 1 if is_final is False else 20
+        bridge = importlib.import_module("cyevents.bridge").Bridge(ns, address, ["x"], **options)
 
         async def main():
             async with bridge:
@@ -109,6 +124,8 @@ def refused(api, run, caplog, collect):
         for text in (str(caught.value), caplog.text):
             assert SECRET not in text
             assert "wr0ng" not in text
+        if is_final is not None:
+            assert isinstance(caught.value.__cause__, TimeoutError) is not is_final
         return str(caught.value)
 
     yield check
@@ -184,3 +201,56 @@ def test_rabbitmq_with_tls_and_what_is_wrong(amqp_tls, trusting, refused):
     assert "CERTIFICATE_VERIFY_FAILED" in refused(amqp_tls.address, user="ada", password=SECRET)
     for options in ({}, {"user": "ada", "password": "wr0ng"}):
         assert "ProbableAuthenticationError" in refused(amqp_tls.address, tls=trusting, **options)
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_kafka_with_tls(api, run, kafka_tls, files, delivery):
+    assert run(carries(api, kafka_tls.address, ssl_ca_location=files["ca"], delivery=delivery))
+
+
+def test_kafka_with_a_certificate_that_nobody_vouches_for(kafka_tls, refused):
+    assert "certificate verify failed" in refused(kafka_tls.address, is_final=True)
+
+
+def test_kafka_with_a_certificate_of_another_host(kafka_tls, refused, files):
+    address = kafka_tls.address.replace("127.0.0.1", "localhost")
+    assert "certificate verify failed" in refused(address, is_final=True, ssl_ca_location=files["ca"])
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+def test_kafka_with_user_and_password(api, run, kafka_user, files, refused, mechanism):
+    options = {"ssl_ca_location": files["ca"], "sasl_mechanism": mechanism}
+    assert run(carries(api, kafka_user.address, username="ada", password=SECRET, **options))
+    assert run(carries(api, kafka_user.address.replace("//", f"//ada:{SECRET}@"), **options))
+    for address, given in (
+        (kafka_user.address, {"username": "ada", "password": "wr0ng"}),
+        (kafka_user.address.replace("//", "//eve:wr0ng@"), {}),
+    ):
+        assert "SASL authentication error" in refused(address, is_final=True, **given, **options)
+
+
+def test_kafka_with_a_mechanism_that_it_does_not_have(kafka_user, refused, files):
+    options = {"ssl_ca_location": files["ca"], "sasl_mechanism": "SCRAM-SHA-512", "is_final": True}
+    assert "SCRAM-SHA-512" in refused(kafka_user.address, username="ada", password=SECRET, **options)
+
+
+def test_no_secret_is_sent_to_kafka_unencrypted_where_tls_is_wanted(refused):
+    """Whatever the other end is: it hears the beginning of TLS, and nothing else."""
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hear():
+            with suppress(OSError):  # it is over
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        heard.append(connection.recv(10_000))
+
+        ear = threading.Thread(target=hear)
+        ear.start()
+        address = f"kafkas://ada:{SECRET}@127.0.0.1:{listener.getsockname()[1]}"
+        assert "SSL_HANDSHAKE" in refused(address, is_final=False)
+        listener.shutdown(socket.SHUT_RDWR)
+        ear.join()
+    assert heard
+    assert all(data[:1] == b"\x16" and SECRET.encode() not in data for data in heard)

@@ -77,8 +77,8 @@ class Bridge(Observer):
 
     Args:
         namespace: the namespace.
-        address: where the broker is, such as `"nats://127.0.0.1:4222"`, `"redis://127.0.0.1:6379/0"` or
-            `"amqp://127.0.0.1:5672"`.
+        address: where the broker is, such as `"nats://127.0.0.1:4222"`, `"redis://127.0.0.1:6379/0"`,
+            `"amqp://127.0.0.1:5672"` or `"kafka://127.0.0.1:9092"`.
         events: the names of events, and patterns of names, that are carried.
         group: one process of the group gets each message, instead of all. What a member emits, the group has had.
         delivery: `"at_most_once"`: who is there gets it. `"at_least_once"`: the broker keeps it until the handlers have
@@ -97,8 +97,9 @@ class Bridge(Observer):
         flush_timeout: seconds for which leaving waits until all is published.
         connect_timeout: seconds for which entering waits for the broker.
         **options: for the broker's own client, as NATS's `token`, `user` and `tls` (an `ssl.SSLContext`), Redis's
-            `username` and `ssl_ca_certs`, RabbitMQ's `user` and `tls`, and the `password` of each. And NATS's
-            `max_ack_pending`: how many messages are under way at least once; with 1 they stay in order whatever breaks.
+            `username` and `ssl_ca_certs`, RabbitMQ's `user` and `tls`, Kafka's `order_by` and `ssl_ca_location`,
+            and the `password` of each. And NATS's `max_ack_pending`: how many messages are under way at least once;
+            with 1 they stay in order whatever breaks.
 
     Raises:
         TypeError: if an argument is of a wrong type, or a type cannot be registered.
@@ -156,7 +157,8 @@ class Bridge(Observer):
         self._is_entered = False
         self._process = 0  # where it is, or was last, entered
         self._watching = Watching([namespace], matches=self._carries)
-        plan = Plan(tuple(events), group, delivery == "at_least_once", prefix, ack_wait, window, keep, batch=64)
+        at_least_once, attempts = delivery == "at_least_once", len(self._backoff) + 1
+        plan = Plan(tuple(events), group, at_least_once, prefix, ack_wait, window, keep, batch=64, attempts=attempts)
         self._engine: Engine = engine_for(address)(address, plan, options)
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread: _LoopThread | None = None

@@ -37,6 +37,7 @@ class Plan:
         window: seconds for which the broker knows the ids of messages, to drop a second one.
         keep: seconds for which it keeps messages.
         batch: how many messages are fetched at once.
+        attempts: how often a message is tried.
     """
 
     patterns: tuple[str, ...]
@@ -47,6 +48,7 @@ class Plan:
     window: float
     keep: float
     batch: int
+    attempts: int
 
 
 class Arrival(ABC):
@@ -149,8 +151,12 @@ def engine_for(address: str) -> type[Engine]:
         from ._rabbitmq import RabbitmqEngine
 
         return RabbitmqEngine
+    if scheme in ("kafka", "kafkas"):
+        from ._kafka import KafkaEngine
+
+        return KafkaEngine
     raise ValueError(
-        "a broker's address begins with nats://, tls://, redis://, rediss://, amqp:// or amqps://,"
+        "a broker's address begins with nats://, tls://, redis://, rediss://, amqp://, amqps://, kafka:// or kafkas://,"
         f" not with {scheme + '://'!r}"
     )
 
