@@ -139,7 +139,7 @@ def test_nats_with_tls(api, run, nats_tls, trusting):
 
 def test_nats_with_a_certificate_that_nobody_vouches_for(nats_tls, refused):
     for options in ({}, {"tls": ssl.create_default_context()}):
-        assert "CERTIFICATE_VERIFY_FAILED" in refused(nats_tls.address, **options)
+        assert "CERTIFICATE_VERIFY_FAILED" in refused(nats_tls.address, is_final=True, **options)
 
 
 def test_nats_with_a_certificate_of_another_host(nats_tls, refused, trusting):
@@ -184,7 +184,7 @@ def test_redis_with_tls(api, run, redis_tls, files, delivery):
 
 
 def test_redis_with_tls_and_what_is_wrong(redis_tls, files, refused):
-    assert "certificate verify failed" in refused(redis_tls.address, password=SECRET)
+    assert "certificate verify failed" in refused(redis_tls.address, is_final=True, password=SECRET)
     for options in ({}, {"password": "wr0ng"}):
         assert "AuthenticationError" in refused(redis_tls.address, ssl_ca_certs=files["ca"], **options)
 
@@ -198,7 +198,7 @@ def test_rabbitmq_with_tls(api, run, amqp_tls, trusting, files, delivery):
 
 
 def test_rabbitmq_with_tls_and_what_is_wrong(amqp_tls, trusting, refused):
-    assert "CERTIFICATE_VERIFY_FAILED" in refused(amqp_tls.address, user="ada", password=SECRET)
+    assert "CERTIFICATE_VERIFY_FAILED" in refused(amqp_tls.address, is_final=True, user="ada", password=SECRET)
     for options in ({}, {"user": "ada", "password": "wr0ng"}):
         assert "ProbableAuthenticationError" in refused(amqp_tls.address, tls=trusting, **options)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -159,6 +160,11 @@ def engine_for(address: str) -> type[Engine]:
         "a broker's address begins with nats://, tls://, redis://, rediss://, amqp://, amqps://, kafka:// or kafkas://,"
         f" not with {scheme + '://'!r}"
     )
+
+
+def is_untrusted(error: BaseException | None) -> bool:
+    """Whether an error comes from a certificate that nobody vouches for: to try again would not help."""
+    return error is not None and (isinstance(error, ssl.SSLCertVerificationError) or is_untrusted(error.__cause__))
 
 
 def without_secrets(address: str) -> str:

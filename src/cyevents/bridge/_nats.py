@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
 from collections import deque
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, subject, subjects
+from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, is_untrusted, subject, subjects
 
 try:
     from nats import errors
@@ -103,7 +102,7 @@ class NatsEngine(Engine):
     async def _note(self, error: Exception) -> None:
         _logger.debug("NATS: %s: %s", type(error).__name__, error)
         self.trouble = error
-        is_final = isinstance(error, (ssl.SSLCertVerificationError, NoTLS)) or "Authorization Violation" in str(error)
+        is_final = is_untrusted(error) or isinstance(error, NoTLS) or "Authorization Violation" in str(error)
         if is_final and not self._is_entered:  # to try again would not help
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
         if not self._is_entered and _times_cancelled() > self._cancelled:  # of which the client has taken no notice

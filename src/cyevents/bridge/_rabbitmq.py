@@ -34,7 +34,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, subject, subjects
+from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, is_untrusted, subject, subjects
 
 try:
     from aiormq import exceptions
@@ -112,6 +112,8 @@ class RabbitmqEngine(Engine):
                 raise ConnectionError(f"{type(error).__name__}: {error}") from error
             except _FAILURES as error:  # the bridge says for how long
                 self.trouble = error
+                if is_untrusted(error):
+                    raise ConnectionError(f"{type(error).__name__}: {error}") from error
                 await asyncio.sleep(0.1)
         self.trouble = None
         self._start(self._keep_publishing(channel))
@@ -817,6 +819,8 @@ class _Connector(TransportFactory):
             except OSError as error:
                 self._engine.trouble = error
                 _logger.debug("connecting to %s: %s: %s", self._engine.place, type(error).__name__, error)
+                if is_untrusted(error):
+                    raise
             await asyncio.sleep(delay)
             delay = min(delay * 2, 1.0)
 

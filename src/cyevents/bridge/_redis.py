@@ -27,7 +27,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, subject, subjects
+from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, is_untrusted, subject, subjects
 
 try:
     import redis.asyncio
@@ -195,6 +195,8 @@ class RedisEngine(Engine):
                 raise ConnectionError(f"{type(error).__name__}: {error}") from error
             except _FAILURES as error:  # the bridge says for how long
                 self.trouble = error
+                if is_untrusted(error):
+                    raise ConnectionError(f"{type(error).__name__}: {error}") from error
                 if "certificate verify failed" in str(error):
                     raise ConnectionError(f"{type(error).__name__}: {error}") from error
                 _logger.debug("connecting to %s: %s: %s", self.place, type(error).__name__, error)
