@@ -268,14 +268,14 @@ def test_a_cancellation_of_which_the_client_takes_no_notice(api, run, error):
             raise error
 
     async def main():
-        task = asyncio.create_task(engine._unless_lost(client()))
+        task = asyncio.create_task(engine.unless_lost(client()))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
-                await engine._unless_lost(client())
+                await engine.unless_lost(client())
 
     run(main())
 
@@ -796,7 +796,7 @@ def test_a_line_that_the_broker_closes_with_its_last_answers(api, amqp_server, p
 
 def test_a_line_that_breaks_between_two_calls(api, amqp_server, prefix, run, monkeypatch):
     engine = importlib.import_module("cyevents.bridge._rabbitmq")
-    close = engine._close
+    close = engine.close_channel
 
     async def main():
         async with Relay(amqp_server) as relay:
@@ -811,7 +811,7 @@ def test_a_line_that_breaks_between_two_calls(api, amqp_server, prefix, run, mon
                         relay.sever()
                         await until(lambda: channel.connection.is_closed)
 
-                monkeypatch.setattr(engine, "_close", break_line)
+                monkeypatch.setattr(engine, "close_channel", break_line)
                 relay.sever()
                 await until(lambda: len(broken) == 4)
                 await asyncio.wait_for(one.ns.emit_async("x", 1), 20)
@@ -901,7 +901,7 @@ def test_what_is_emitted_as_the_line_is_there_again_comes_behind_what_waits(api,
 
 def test_a_line_that_breaks_on_entering(api, amqp_server, prefix, run, monkeypatch):
     engine = importlib.import_module("cyevents.bridge._rabbitmq")
-    consume = engine._consume
+    consume = engine.consume
 
     async def main():
         async with Relay(amqp_server) as relay:
@@ -911,7 +911,7 @@ def test_a_line_that_breaks_on_entering(api, amqp_server, prefix, run, monkeypat
                 await until(lambda: channel.is_closed)
                 await consume(channel, *args)
 
-            monkeypatch.setattr(engine, "_consume", break_line)
+            monkeypatch.setattr(engine, "consume", break_line)
             with pytest.raises(ConnectionError, match="no broker answers"):
                 async with Process(api, relay.address, prefix).bridge:
                     pass

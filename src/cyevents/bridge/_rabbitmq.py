@@ -35,10 +35,20 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, is_untrusted, subject, subjects
+from ._rabbitmq_client import (
+    FAILURES,
+    FINAL,
+    RabbitmqConnection,
+    acknowledge,
+    barrier,
+    close_channel,
+    consume,
+    unless_lost,
+    whole,
+)
 
 try:
     from aiormq import exceptions
-    from aiormq.connection import Connection, TCPTransportFactory, TLSTransportFactory, TransportFactory
     from pamqp.commands import Basic
     from yarl import URL
 except ImportError as error:
@@ -64,23 +74,11 @@ _PATIENCE = 0.2  # seconds for which the next message waits until one is put els
 _STRETCH = 16  # messages that are handled before anything else has its turn
 _HELD = 1000  # messages of which a process waits for the time to be delivered again
 _LONGEST = 600.0  # seconds for which it does: the broker closes a channel that acknowledges nothing for half an hour
-_PARTING = 2.0  # seconds for which the broker may take to say goodbye
 _REMEMBERED = 50_000  # ids of messages
 _MILLISECONDS = 2**32 - 1  # that the broker can count
 _LONGEST_KEY = 255  # bytes that a routing key may have
 _ROUND = 256  # messages that are to be begun with first, of which the order is kept when one of them comes again
-_FAILURES = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError)
-_FINAL = (  # of connecting: a wrong password; no such virtual host; an exchange that may not be made
-    exceptions.ProbableAuthenticationError,
-    exceptions.InvalidFrameError,
-    exceptions.ConnectionClosed,
-    exceptions.AMQPChannelError,
-)
 _ATTEMPT, _DELAY, _SUBJECT = "cyevents-attempt", "cyevents-delay", "cyevents-subject"
-
-
-class _Lost(ConnectionError):
-    """The client has given up a connection."""
 
 
 class RabbitmqEngine(Engine):
@@ -90,14 +88,14 @@ class RabbitmqEngine(Engine):
         """Connect, and make the exchanges if there are none."""
         plan = self.plan
         self._is_closing = False
-        self._connections: list[_Connection] = []
+        self._connections: list[RabbitmqConnection] = []
         self._tasks = []
         self._session: _Session | None = None
         self._known = _Window(plan.window)  # ids of messages that were dealt with
         self._dead = f"{plan.prefix}-dead"
         self._me = uuid.uuid4().hex
         # Publishing
-        self._out: _Connection | None = None
+        self._out: RabbitmqConnection | None = None
         self._channel: Any = None
         self._numbers = count()
         self._in_flight = 0
@@ -107,10 +105,10 @@ class RabbitmqEngine(Engine):
             try:
                 channel = await self._open_publisher()
                 break
-            except _FINAL as error:
+            except FINAL as error:
                 self.trouble = error
                 raise ConnectionError(f"{type(error).__name__}: {error}") from error
-            except _FAILURES as error:  # the bridge says for how long
+            except FAILURES as error:  # the bridge says for how long
                 self.trouble = error
                 if is_untrusted(error):
                     raise ConnectionError(f"{type(error).__name__}: {error}") from error
@@ -118,7 +116,7 @@ class RabbitmqEngine(Engine):
         self.trouble = None
         self._start(self._keep_publishing(channel))
 
-    async def _open_connection(self, name: str) -> _Connection:
+    async def _open_connection(self, name: str) -> RabbitmqConnection:
         options = dict(self.options)
         url, context = URL(self.address), options.pop("tls", None)
         for part in ("user", "password"):
@@ -127,12 +125,12 @@ class RabbitmqEngine(Engine):
         # The broker closes a connection of which it has heard nothing for two of them.
         heartbeat = max(1, round(self.plan.ack_wait / 2))
         url = url.update_query({"heartbeat": str(heartbeat), "name": f"cyevents {name}", **options})
-        connection = _Connection(url, context, _Connector(self))
+        connection = RabbitmqConnection(self, url, context)
         self._connections = [each for each in self._connections if not each.is_closed]
         self._connections.append(connection)
         try:
             async with asyncio.timeout(10):
-                await _unless_lost(connection.connect())
+                await unless_lost(connection.connect())
         except BaseException:
             await connection.end()
             raise
@@ -140,13 +138,13 @@ class RabbitmqEngine(Engine):
 
     # What the broker has
 
-    async def _declare(self, connection: Connection, what: str, name: str, **how: Any) -> None:
+    async def _declare(self, connection: RabbitmqConnection, what: str, name: str, **how: Any) -> None:
         """Make an exchange or a queue, or take it as whoever runs the broker has set it up."""
         refused: Exception | None = None
         for is_passive in (False, True):
-            channel = await _unless_lost(connection.channel(publisher_confirms=False))
+            channel = await unless_lost(connection.channel(publisher_confirms=False))
             try:
-                await _unless_lost(getattr(channel, f"{what}_declare")(name, passive=is_passive, **how))
+                await unless_lost(getattr(channel, f"{what}_declare")(name, passive=is_passive, **how))
             except (exceptions.ChannelAccessRefused, exceptions.ChannelPreconditionFailed) as error:
                 if is_passive:
                     raise
@@ -156,20 +154,20 @@ class RabbitmqEngine(Engine):
                     raise refused from None
                 raise
             else:
-                await _close(channel)
+                await close_channel(channel)
                 return
 
-    async def _declare_exchanges(self, connection: Connection) -> None:
+    async def _declare_exchanges(self, connection: RabbitmqConnection) -> None:
         for name in (self.plan.prefix, self._dead):
             await self._declare(connection, "exchange", name, exchange_type="topic", durable=True)
         await self._declare(connection, "queue", self._dead, durable=True, arguments=self._kept())
         await self._bind(connection, self._dead, self._dead, ["#"])
 
-    async def _bind(self, connection: Connection, queue: str, exchange: str, keys: list[str]) -> None:
-        channel = await _unless_lost(connection.channel(publisher_confirms=False))
+    async def _bind(self, connection: RabbitmqConnection, queue: str, exchange: str, keys: list[str]) -> None:
+        channel = await unless_lost(connection.channel(publisher_confirms=False))
         for key in keys:
-            await _unless_lost(channel.queue_bind(queue, exchange, key))
-        await _close(channel)
+            await unless_lost(channel.queue_bind(queue, exchange, key))
+        await close_channel(channel)
 
     def _kept(self) -> dict[str, Any]:
         keep = round(self.plan.keep * 1000)
@@ -181,7 +179,7 @@ class RabbitmqEngine(Engine):
         if self._out is None or self._out.is_closed:
             self._out = await self._open_connection("publishes")
         await self._declare_exchanges(self._out)
-        channel: AbstractChannel = await _unless_lost(self._out.channel())
+        channel: AbstractChannel = await unless_lost(self._out.channel())
         return channel
 
     async def _keep_publishing(self, channel: AbstractChannel | None) -> None:
@@ -190,7 +188,7 @@ class RabbitmqEngine(Engine):
             if channel is None:
                 try:
                     channel = await self._open_publisher()
-                except _FAILURES as error:
+                except FAILURES as error:
                     _logger.debug("publishing to %s: %s: %s", self.place, type(error).__name__, error)
                     await asyncio.sleep(0.2)
                     continue
@@ -241,13 +239,13 @@ class RabbitmqEngine(Engine):
                 continue
             self._in_flight += 1
             try:
-                await _unless_lost(channel.basic_publish(body, wait=False, **how))
+                await unless_lost(channel.basic_publish(body, wait=False, **how))
                 return
             except exceptions.ChannelInvalidStateError:  # it was not sent
                 continue
             except exceptions.DeliveryError as error:  # a queue is full, or is not there
                 raise (Unavailable if is_lasting else Refused)(f"{type(error).__name__}: {error}") from error
-            except _FAILURES as error:
+            except FAILURES as error:
                 if not is_lasting:  # a second time could be once too often
                     raise Refused(f"it broke before the answer: {type(error).__name__}: {error}") from error
                 # The broker closes a channel by which it gets what it does not take, without saying what that was; and
@@ -262,9 +260,9 @@ class RabbitmqEngine(Engine):
             try:
                 if self._out is None or self._out.is_closed:
                     return False
-                channel = await _unless_lost(self._out.channel())
-                await _unless_lost(channel.basic_publish(body, **how))
-                await _close(channel)
+                channel = await unless_lost(self._out.channel())
+                await unless_lost(channel.basic_publish(body, **how))
+                await close_channel(channel)
                 return True
             except exceptions.ChannelNotFoundEntity:  # the exchange, which is made again with the next channel
                 return False
@@ -272,7 +270,7 @@ class RabbitmqEngine(Engine):
                 raise Unavailable(f"{type(error).__name__}: {error}") from error
             except exceptions.AMQPChannelError as error:
                 raise Refused(f"{type(error).__name__}: {error}") from error
-            except _FAILURES:
+            except FAILURES:
                 return False
 
     # Receiving
@@ -292,13 +290,13 @@ class RabbitmqEngine(Engine):
     async def _keep_receiving(self, receive: _Receive) -> None:
         while not self._is_closing:
             if self._session is not None:
-                with suppress(*_FAILURES):
+                with suppress(*FAILURES):
                     await self._session.run(receive)
                 await self._session.close()
                 self._session = None
             try:
                 self._session = await self._open_session()
-            except _FAILURES as error:
+            except FAILURES as error:
                 _logger.debug("receiving from %s: %s: %s", self.place, type(error).__name__, error)
                 await asyncio.sleep(0.2)
 
@@ -345,7 +343,7 @@ class RabbitmqEngine(Engine):
             await cancel_all(self._tasks[1:])
             if self._session is not None:
                 try:
-                    with suppress(*_FAILURES):
+                    with suppress(*FAILURES):
                         async with asyncio.timeout(3):
                             await self._session.leave()
                 finally:
@@ -362,7 +360,7 @@ class _Session:
     leisure: float  # seconds for which it gathers what is to be acknowledged
     channel: AbstractChannel  # of what is delivered in order, and acknowledged so
 
-    def __init__(self, engine: RabbitmqEngine, connection: _Connection) -> None:
+    def __init__(self, engine: RabbitmqEngine, connection: RabbitmqConnection) -> None:
         self.engine = engine
         self._connection = connection
         self._filled = asyncio.Event()
@@ -373,7 +371,7 @@ class _Session:
         self._acknowledging = asyncio.create_task(self._keep_acknowledging())
 
     async def _open_channel(self) -> AbstractChannel:
-        channel: AbstractChannel = await _unless_lost(self._connection.channel(publisher_confirms=False))
+        channel: AbstractChannel = await unless_lost(self._connection.channel(publisher_confirms=False))
         channel.closing.add_done_callback(self._end)
         channel.on_consumer_cancel_callbacks.add(self._end)  # somebody has deleted a queue
         return channel
@@ -425,7 +423,7 @@ class _Session:
         """Let the broker forget all that has been handled in order."""
         if self._is_due.is_set():
             self._is_due.clear()
-            await _acknowledge(self.channel, self._handled, multiple=True)
+            await acknowledge(self.channel, self._handled, multiple=True)
 
     async def do_beside(self, doing: Coroutine[Any, Any, None], patience: float | None = _PATIENCE) -> None:
         """Put a message elsewhere: if that takes long, while the next ones are handled. Who leaves waits for it."""
@@ -449,13 +447,13 @@ class _OnceSession(_Session):
         self._waiting: deque[DeliveredMessage] = deque()
         if plan.group is None:
             name = f"{plan.prefix}.once.{uuid.uuid4().hex}"
-            await _unless_lost(self.channel.queue_declare(name, exclusive=True, auto_delete=True, arguments=_PASSING))
+            await unless_lost(self.channel.queue_declare(name, exclusive=True, auto_delete=True, arguments=_PASSING))
         else:
             name = f"{plan.prefix}.once.{_named(plan.group)}"
             arguments = {**_PASSING, "x-expires": round(_GONE * 1000)}
             await self._make(name, durable=True, auto_delete=True, arguments=arguments)
         await self._bind(name)
-        await _consume(self.channel, name, plan.batch * 4, self._arrived)
+        await consume(self.channel, name, plan.batch * 4, self._arrived)
 
     async def _arrived(self, message: DeliveredMessage) -> None:
         self._waiting.append(message)
@@ -480,7 +478,7 @@ class _KeptSession(_Session):
 
     leisure = 0.0  # what is handled in one turn of the loop
 
-    def __init__(self, engine: RabbitmqEngine, connection: _Connection) -> None:
+    def __init__(self, engine: RabbitmqEngine, connection: RabbitmqConnection) -> None:
         super().__init__(engine, connection)
         self._is_one_skipped = False  # that is not to be acknowledged with those after it
         self._new: deque[_Kept] = deque()
@@ -511,9 +509,9 @@ class _KeptSession(_Session):
             await self._make(name, durable=True, arguments=arguments)
         await self._bind(self._main)
         self._consumers = [
-            (self._side, await _consume(self._side, self.later, _HELD, self._later_arrived)),
-            (self._side, await _consume(self._side, self.again, 1, self._again_arrived)),
-            (self.channel, await _consume(self.channel, self._main, plan.batch, self._new_arrived)),
+            (self._side, await consume(self._side, self.later, _HELD, self._later_arrived)),
+            (self._side, await consume(self._side, self.again, 1, self._again_arrived)),
+            (self.channel, await consume(self.channel, self._main, plan.batch, self._new_arrived)),
         ]
 
     async def _new_arrived(self, message: DeliveredMessage) -> None:
@@ -560,7 +558,7 @@ class _KeptSession(_Session):
             return kept
         if not self._is_again_empty:
             if not await self.count_again():
-                await _barrier(self._side)  # the last one may have been sent before the answer, and come behind it
+                await barrier(self._side)  # the last one may have been sent before the answer, and come behind it
                 self._is_again_empty = not self._again
             elif self._again:
                 pass
@@ -578,14 +576,14 @@ class _KeptSession(_Session):
 
     async def count_again(self) -> int:
         """How many messages wait to be begun with first, without those that a process has fetched."""
-        declared = await _whole(self._side.queue_declare(self.again, passive=True))
+        declared = await whole(self._side.queue_declare(self.again, passive=True))
         return declared.message_count or 0
 
     async def _fetch_again(self, count: int) -> list[_Kept]:
         """Fetch so many of these, or less if there are no more."""
         found: list[_Kept] = []
         while len(found) < count:
-            message = await _whole(self._side.basic_get(self.again))
+            message = await whole(self._side.basic_get(self.again))
             if message.delivery_tag is None:
                 break
             found.append(_Kept(self, self._side, message, is_from_again=True))
@@ -602,19 +600,19 @@ class _KeptSession(_Session):
         await self.acknowledge_handled()
         self.skip_one()  # as what was under way may be
         for channel, consumer in self._consumers:
-            await _unless_lost(channel.basic_cancel(consumer))
+            await unless_lost(channel.basic_cancel(consumer))
         await cancel_all(self._holding)
         if self._beside:
             await asyncio.wait(self._beside, timeout=1)
         if self.engine.plan.group is None:
             for name in (self._main, self.again, self.later):
-                await _unless_lost(self.channel.queue_delete(name))
+                await unless_lost(self.channel.queue_delete(name))
             return
         for kept in reversed(self._again):
             await kept.pass_on(kept.attempt + kept.is_redelivered, 0)
         await asyncio.gather(*[kept.give_back() for kept in self._new])
         for channel in (self.channel, self._side):
-            await _barrier(channel)
+            await barrier(channel)
 
     async def close(self) -> None:
         await cancel_all(self._holding)
@@ -677,7 +675,7 @@ class _Kept(Arrival):
         if self._channel is self._session.channel and self._session.is_in_order:
             self._session.note_handled(self.tag)
         else:
-            await _acknowledge(self._channel, self.tag)
+            await acknowledge(self._channel, self.tag)
 
     async def settle(self, is_taken: bool) -> None:
         """Let the broker forget it, at once, if it has it elsewhere; or else deliver it again one day."""
@@ -745,136 +743,3 @@ class _Window:
         now = monotonic()
         while self._ends and (self._ends[0][0] <= now or len(self._ends) > _REMEMBERED):
             self._ids.discard(self._ends.popleft()[1])
-
-
-class _Connection(Connection):
-    """Lets all be written that there is to write, in each turn of the loop."""
-
-    FRAME_BUFFER_SIZE = 1000
-
-    def __init__(self, url: URL, context: Any, factory: _Connector) -> None:
-        super().__init__(url, context=context, transport_factory=factory)
-        self._factory = factory
-
-    async def end(self) -> None:
-        """Close it: by force, where the broker reads no more, as the client would wait for that without an end."""
-        abort = asyncio.get_running_loop().call_later(_PARTING, self._factory.abort)
-        with suppress(*_FAILURES):
-            await _unless_lost(self.close())
-        abort.cancel()
-
-
-class _Turns:
-    """A stream's writer that sends what is written in one turn of the loop as one."""
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        if not self._parts:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._parts.append(data)
-
-    def _flush(self) -> None:
-        if self._parts:
-            self._writer.write(b"".join(self._parts))
-            self._parts = []
-
-    async def drain(self) -> None:
-        self._flush()
-        await self._writer.drain()
-
-    def write_eof(self) -> None:
-        self._flush()
-        self._writer.write_eof()
-
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._writer, name)
-
-
-class _Connector(TransportFactory):
-    """Connects as soon as somebody answers: the client would write an error to the log each time that nobody does."""
-
-    def __init__(self, engine: RabbitmqEngine) -> None:
-        self._engine = engine
-        self._writer: asyncio.StreamWriter | None = None
-
-    def abort(self) -> None:
-        """Have the connection be lost."""
-        if self._writer is not None:
-            self._writer.transport.abort()
-
-    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, Any]:
-        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
-        delay = 0.05
-        while True:
-            try:
-                reader, self._writer = await factory.create(url, **kwargs)
-                return reader, _Turns(self._writer)
-            except OSError as error:
-                self._engine.trouble = error
-                _logger.debug("connecting to %s: %s: %s", self._engine.place, type(error).__name__, error)
-                if is_untrusted(error):
-                    raise
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, 1.0)
-
-
-async def _unless_lost(awaitable: Awaitable[Any]) -> Any:
-    """What the client returns. It has whoever waits for a connection that it gives up be cancelled.
-
-    Or it raises what says nothing, where the broker has closed the line between two frames, or before a call.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    before = task.cancelling()
-    try:
-        return await awaitable
-    except asyncio.CancelledError as error:
-        if task.cancelling():
-            raise
-        raise _Lost("the connection was given up") from error
-    except Exception as error:
-        if type(error) not in (Exception, RuntimeError, StopAsyncIteration):
-            raise
-        raise _Lost("the connection was given up") from error
-    finally:
-        if task.cancelling() > before:  # of which it may have taken no notice, as the `wait_for` of Python 3.11 does
-            raise asyncio.CancelledError
-
-
-async def _whole(awaitable: Awaitable[Any]) -> Any:
-    """What the client returns. It closes a channel on which a call is cancelled."""
-    return await _unless_lost(asyncio.shield(awaitable))
-
-
-async def _consume(
-    channel: AbstractChannel, queue: str, prefetch: int, arrived: Callable[[DeliveredMessage], Any]
-) -> str:
-    """Have messages of a queue delivered, so many before one of them is acknowledged; return the consumer's tag."""
-    await _unless_lost(channel.basic_qos(prefetch_count=prefetch))
-    made = await _unless_lost(channel.basic_consume(queue, arrived))
-    return made.consumer_tag or ""
-
-
-async def _acknowledge(channel: AbstractChannel, tag: int, multiple: bool = False) -> None:
-    """Let the broker forget a message, or all up to that."""
-    with suppress(*_FAILURES):  # then it comes again
-        await _unless_lost(channel.basic_ack(tag, multiple=multiple, wait=False))
-
-
-async def _barrier(channel: AbstractChannel) -> None:
-    """Wait until the broker has got all that was sent by a channel, and all has arrived that it had sent by then."""
-    await _whole(channel.basic_qos(prefetch_count=1))  # which is for consumers to come
-
-
-async def _close(channel: AbstractChannel) -> None:
-    """Close a channel, if that is not so: the client may wait for long."""
-    with suppress(*_FAILURES):
-        async with asyncio.timeout(_PARTING):
-            await _unless_lost(channel.close())
