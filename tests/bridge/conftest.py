@@ -339,8 +339,9 @@ class Rabbitmq(Server):
         self.names.kill()
         for process in (self.process, self.names):
             process.wait()
+        end = time.monotonic() + 10
         with contextlib.suppress(OSError):
-            while True:  # until what the shell ran has ended, too
+            while time.monotonic() < end:  # until what the shell ran has ended, too
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 time.sleep(0.02)
 

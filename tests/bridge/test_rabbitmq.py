@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -740,6 +741,15 @@ def test_who_may_make_no_queues_is_told_so_at_once(api, amqp_server, prefix, run
     run(main())
 
 
+def is_stopped(group):
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if its_group == str(group) and state != "T":
+                return False
+    return True
+
+
 def test_a_broker_that_dies_before_its_answer(api, own_rabbitmq, run, caplog):
     """At most once, what is on its way is given up; at least once, it is published again, in its order."""
     bridge = importlib.import_module("cyevents.bridge")
@@ -751,10 +761,13 @@ def test_a_broker_that_dies_before_its_answer(api, own_rabbitmq, run, caplog):
         )
         async with kept.bridge, once.bridge, two.bridge:
             os.killpg(own_rabbitmq.process.pid, signal.SIGSTOP)
+            await until(lambda: is_stopped(own_rabbitmq.process.pid))  # it goes on for a moment
             waiting = asyncio.ensure_future(once.ns.emit_async("x", "once"))
             for number in range(300):
                 kept.ns.emit("x", number)
-            await asyncio.sleep(0.2)
+            await until(lambda: once.bridge._engine._in_flight == 1 and kept.bridge._engine._in_flight == 128)
+            for _ in range(100):  # turns of the loop, until it is written
+                await asyncio.sleep(0)
             own_rabbitmq.kill()
             with pytest.raises(bridge.Dropped, match="it broke before the answer"):
                 await waiting
