@@ -25,7 +25,7 @@ except ImportError as error:
     raise ImportError('a bridge to NATS needs its client: pip install "cyevents[nats]"') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from datetime import datetime
 
     from nats.aio.msg import Msg
@@ -397,10 +397,16 @@ class _Client(Client):
         if writer is not None:
             writer.transport.abort()
 
-    async def _flush_pending(self, force_flush: bool = False) -> None:
-        """Have what is pending sent. Where the client waits for room, it takes no notice of being cancelled."""
+    def _flush_pending(self, force_flush: bool = False) -> Coroutine[Any, Any, Any]:
+        """Have what is pending sent."""
+        flushing: Coroutine[Any, Any, Any] = super()._flush_pending(force_flush)
+        has_room = self._flush_queue is not None and not self._flush_queue.full()
+        return flushing if has_room and not force_flush else self._heed(flushing)
+
+    async def _heed(self, flushing: Coroutine[Any, Any, Any]) -> None:
+        """Wait for room. There, the client takes no notice of being cancelled."""
         before = _times_cancelled()
-        await super()._flush_pending(force_flush)
+        await flushing
         if _times_cancelled() > before:
             raise asyncio.CancelledError
 
