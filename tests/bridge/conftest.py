@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent))  # where `processes` is
+
 
 def find(name):
     """A server's program: on the path, among this environment's scripts, or in a package that brings it."""

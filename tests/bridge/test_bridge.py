@@ -14,22 +14,15 @@ import threading
 import time
 
 import pytest
+from processes import SOON, until
 
 pytest.importorskip("msgspec")
 WAYS = ["at_most_once", "at_least_once"]
-SOON = 20  # seconds after which what should come does not
 
 
 @dataclasses.dataclass
 class Order:
     number: int
-
-
-async def until(holds, seconds=SOON):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come"
-        await asyncio.sleep(0.005)
 
 
 @pytest.fixture

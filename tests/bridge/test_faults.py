@@ -6,9 +6,9 @@ import contextlib
 import importlib
 import json
 import threading
-import time
 
 import pytest
+from processes import until
 
 pytest.importorskip("msgspec")
 
@@ -68,13 +68,6 @@ def make(api, bridge, **options):
     ns.event("x")
     made = bridge.Bridge(ns, "fake://", ["x"], **{"flush_timeout": 0.0, **options})
     return ns, made, made._engine
-
-
-async def until(holds, seconds=20):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come"
-        await asyncio.sleep(0.005)
 
 
 async def forever(*args):

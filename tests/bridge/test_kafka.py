@@ -7,19 +7,14 @@ import logging
 import time
 import uuid
 
+import processes
 import pytest
+from processes import until
 
 pytest.importorskip("confluent_kafka")
 pytest.importorskip("msgspec")
 
 PRODUCE, COMMIT = 0, 8  # as requests are numbered in the protocol
-
-
-async def until(holds, seconds=20):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come"
-        await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -40,21 +35,10 @@ def quiet(caplog):
         yield
 
 
-class Process:
-    """A namespace that notes what it gets, and a bridge."""
-
+class Process(processes.Process):
     def __init__(self, api, server, prefix, **options):
-        self.got = []
-        self.ns = api.Namespace()
-        self.ns.event("x").connect(self.note, weak=False)
         self.address = server.address
-        options = {"delivery": "at_least_once", "backoff": (0.02, 0.02), **server.given, **options}
-        self.bridge = importlib.import_module("cyevents.bridge").Bridge(
-            self.ns, server.address, ["x"], prefix=prefix, **options
-        )
-
-    def note(self, sender):
-        self.got.append(sender)
+        super().__init__(api, server.address, prefix, **{**server.given, **options})
 
     def die(self):
         """Say nothing more, as if killed, when it is left; but leave the group, so that nobody need wait."""

@@ -5,13 +5,12 @@ import importlib
 import logging
 import shutil
 import threading
-import time
 
 import pytest
+from processes import SOON, until
 
 pytest.importorskip("nats")
 pytest.importorskip("msgspec")
-SOON = 20  # seconds after which what should come does not
 
 
 @pytest.fixture
@@ -26,13 +25,6 @@ def bridge_to(api):
         return ns, bridge(ns, address, events, prefix=prefix, **options)
 
     return make
-
-
-async def until(holds, seconds=SOON):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come"
-        await asyncio.sleep(0.005)
 
 
 def note_and_fail_once(ns):

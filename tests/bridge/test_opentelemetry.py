@@ -5,6 +5,7 @@ import importlib
 import time
 
 import pytest
+from processes import until
 
 pytest.importorskip("nats")
 otel = pytest.importorskip("opentelemetry.sdk.trace")
@@ -23,13 +24,6 @@ def two(api, nats_server):
     spaces = [api.Namespace() for _ in range(2)]
     prefix = f"otel{time.monotonic_ns()}"
     return [(ns, bridge.Bridge(ns, nats_server.address, ["order.*"], prefix=prefix)) for ns in spaces]
-
-
-async def until(holds):
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end, "it does not come"
-        await asyncio.sleep(0.01)
 
 
 def test_metrics(ours, two, run, collect):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import importlib
-import inspect
 import json
 import logging
 import os
@@ -11,18 +10,12 @@ import signal
 import time
 from pathlib import Path
 
+import processes
 import pytest
+from processes import silent, until
 
 aiormq = pytest.importorskip("aiormq")
 pytest.importorskip("msgspec")
-
-
-async def until(holds, seconds=20):
-    end = time.monotonic() + seconds
-    while not (result := holds() if not inspect.iscoroutinefunction(holds) else await holds()):
-        assert time.monotonic() < end, "it does not come"
-        await asyncio.sleep(0.005)
-    return result
 
 
 @pytest.fixture
@@ -30,34 +23,10 @@ def process(api, amqp_server, prefix):
     return lambda **options: Process(api, amqp_server.address, prefix, **options)
 
 
-class Process:
-    """A namespace that notes what it gets, and a bridge."""
-
-    def __init__(self, api, address, prefix, **options):
-        self.got = []
-        self.ns = api.Namespace()
-        self.ns.event("x").connect(self.note, weak=False)
-        options = {"delivery": "at_least_once", "backoff": (0.02, 0.02), **options}
-        self.bridge = importlib.import_module("cyevents.bridge").Bridge(
-            self.ns, address, ["x"], prefix=prefix, **options
-        )
-
-    def note(self, sender):
-        self.got.append(sender)
-
-    @contextlib.asynccontextmanager
-    async def dying(self):
-        """Entered, and then gone without a word, as if killed."""
+class Process(processes.Process):
+    def fall_silent(self):
         engine = self.bridge._engine
-        async with self.bridge:
-            try:
-                yield self
-            finally:
-                engine.put = engine._session.leave = silent
-
-
-async def silent(*args):
-    """Says nothing."""
+        engine.put = engine._session.leave = silent
 
 
 async def exists(server, queue):

@@ -1,25 +1,17 @@
 """What is Redis's own in the bridge: its streams, what is left in them, and what it answers."""
 
 import asyncio
-import contextlib
 import importlib
-import inspect
 import logging
 import subprocess
 import time
 
+import processes
 import pytest
+from processes import silent, until
 
 pytest.importorskip("redis")
 pytest.importorskip("msgspec")
-
-
-async def until(holds, seconds=20):
-    end = time.monotonic() + seconds
-    while not (result := holds() if not inspect.iscoroutinefunction(holds) else await holds()):
-        assert time.monotonic() < end, "it does not come"
-        await asyncio.sleep(0.005)
-    return result
 
 
 @pytest.fixture
@@ -27,34 +19,10 @@ def process(api, redis_server, prefix):
     return lambda **options: Process(api, redis_server.address, prefix, **options)
 
 
-class Process:
-    """A namespace that notes what it gets, and a bridge."""
-
-    def __init__(self, api, address, prefix, **options):
-        self.got = []
-        self.ns = api.Namespace()
-        self.ns.event("x").connect(self.note, weak=False)
-        options = {"delivery": "at_least_once", "backoff": (0.02, 0.02), **options}
-        self.bridge = importlib.import_module("cyevents.bridge").Bridge(
-            self.ns, address, ["x"], prefix=prefix, **options
-        )
-
-    def note(self, sender):
-        self.got.append(sender)
-
-    @contextlib.asynccontextmanager
-    async def dying(self):
-        """Entered, and then gone without a word, as if killed."""
+class Process(processes.Process):
+    def fall_silent(self):
         engine = self.bridge._engine
-        async with self.bridge:
-            try:
-                yield self
-            finally:
-                engine._say_goodbye = engine.deliver_later = silent
-
-
-async def silent(*args):
-    """Says nothing."""
+        engine._say_goodbye = engine.deliver_later = silent
 
 
 # Groups
