@@ -22,7 +22,8 @@ from .._event import is_pattern
 from .._namespace import Namespace, matcher
 from .._observers import Observer, Watch
 from .._watching import Watching
-from ._engines import Arrival, Plan, Unavailable, engine_for
+from ._choice import engine_for
+from ._engines import Arrival, Plan, Unavailable
 from ._messages import Codec, Malformed, Message
 from ._outbox import Dropped, Item, Outbox, OutboxFull
 

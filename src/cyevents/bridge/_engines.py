@@ -1,4 +1,4 @@
-"""What a bridge asks of a broker: the interface of the engines, and the choice of one by the address."""
+"""What a bridge asks of a broker: the interface of the engines, and what they share."""
 
 from __future__ import annotations
 
@@ -130,36 +130,6 @@ async def cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def engine_for(address: str) -> type[Engine]:
-    """The engine for an address, by its scheme.
-
-    Raises:
-        ValueError: if there is none for that.
-        ImportError: if its client is not installed.
-    """
-    scheme = urlsplit(address).scheme
-    if scheme in ("nats", "tls", "ws", "wss"):
-        from ._nats import NatsEngine
-
-        return NatsEngine
-    if scheme in ("redis", "rediss", "unix"):
-        from ._redis import RedisEngine
-
-        return RedisEngine
-    if scheme in ("amqp", "amqps"):
-        from ._rabbitmq import RabbitmqEngine
-
-        return RabbitmqEngine
-    if scheme in ("kafka", "kafkas"):
-        from ._kafka import KafkaEngine
-
-        return KafkaEngine
-    raise ValueError(
-        "a broker's address begins with nats://, tls://, redis://, rediss://, amqp://, amqps://, kafka:// or kafkas://,"
-        f" not with {scheme + '://'!r}"
-    )
 
 
 def is_untrusted(error: BaseException | None) -> bool:
