@@ -82,6 +82,10 @@ class Server:
         self.process.terminate()
         self.process.wait()
 
+    def end(self):
+        """Stop it, whatever a test has done to it."""
+        self.kill()
+
 
 class Nats(Server):
     scheme = "nats"
@@ -208,6 +212,9 @@ class Kafka(Server):
 
     def stop(self):
         self.process.communicate()
+
+    def end(self):
+        self.stop()
 
     async def publish(self, prefix, event, body):
         from confluent_kafka import Producer
@@ -417,25 +424,40 @@ def lacks_tls(redis):
     return "Bad directive" in tried.stdout + tried.stderr
 
 
-@pytest.fixture(scope="session")
-def nats_server(tmp_path_factory):
-    server = started(Nats, tmp_path_factory.mktemp("nats"))
+def shared(kind):
+    """One for all tests."""
+
+    @pytest.fixture(scope="session")
+    def server(tmp_path_factory):
+        server = started(kind, tmp_path_factory.mktemp("server"))
+        yield server
+        server.stop()
+
+    return server
+
+
+nats_server, redis_server, amqp_server, kafka_server, tansu = map(shared, (Nats, Redis, Rabbitmq, Kafka, Tansu))
+
+
+@contextlib.contextmanager
+def owned(kind, folder):
+    """One that a test may kill."""
+    server = started(kind, folder)
+    server.prepare("p")
     yield server
-    server.stop()
+    server.end()
 
 
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory):
-    server = started(Redis, tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
+def own(kind):
+    @pytest.fixture
+    def server(tmp_path):
+        with owned(kind, tmp_path) as server:
+            yield server
+
+    return server
 
 
-@pytest.fixture(scope="session")
-def amqp_server(tmp_path_factory):
-    server = started(Rabbitmq, tmp_path_factory.mktemp("rabbitmq"))
-    yield server
-    server.stop()
+own_nats, own_redis, own_rabbitmq, own_kafka = map(own, (Nats, Redis, Rabbitmq, Kafka))
 
 
 @pytest.fixture
@@ -455,20 +477,6 @@ def prefix():
     return f"t{uuid.uuid4().hex}"
 
 
-@pytest.fixture(scope="session")
-def kafka_server(tmp_path_factory):
-    server = started(Kafka, tmp_path_factory.mktemp("kafka"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def tansu(tmp_path_factory):
-    server = started(Tansu, tmp_path_factory.mktemp("tansu"))
-    yield server
-    server.stop()
-
-
 @pytest.fixture(scope="session", params=list(KINDS))
 def broker(request):
     return request.getfixturevalue(f"{request.param}_server")
@@ -476,37 +484,5 @@ def broker(request):
 
 @pytest.fixture(params=list(KINDS))
 def own_broker(request, tmp_path):
-    """One that a test may kill."""
-    server = started(KINDS[request.param], tmp_path)
-    server.prepare("p")
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def own_nats(tmp_path):
-    server = started(Nats, tmp_path)
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def own_redis(tmp_path):
-    server = started(Redis, tmp_path)
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def own_rabbitmq(tmp_path):
-    server = started(Rabbitmq, tmp_path)
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def own_kafka(tmp_path):
-    server = started(Kafka, tmp_path)
-    server.prepare("p")
-    yield server
-    server.stop()
+    with owned(KINDS[request.param], tmp_path) as server:
+        yield server

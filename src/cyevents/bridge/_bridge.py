@@ -23,7 +23,7 @@ from .._namespace import Namespace, matcher
 from .._observers import Observer, Watch
 from .._watching import Watching
 from ._choice import engine_for
-from ._engines import Arrival, Plan, Unavailable
+from ._engines import Arrival, Plan, Unavailable, times_cancelled
 from ._messages import Codec, Malformed, Message
 from ._outbox import Dropped, Item, Outbox, OutboxFull
 
@@ -403,7 +403,7 @@ class Bridge(Observer):
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # that of a handler is no reason to receive no more
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            if isinstance(error, asyncio.CancelledError) and times_cancelled():  # we, not merely what was awaited
                 await asyncio.shield(arrival.retry(0))
                 raise
             self._stats.failed += 1
@@ -441,12 +441,6 @@ class Bridge(Observer):
 
 
 _lock = threading.Lock()
-
-
-def _is_cancelled() -> bool:
-    """Whether the current task is, and not merely something that it has awaited."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class _Confirmation(Watch):

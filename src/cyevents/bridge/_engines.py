@@ -132,6 +132,25 @@ async def cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def times_cancelled() -> int:
+    """How many cancellations the current task has been asked for, and not been let off."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+async def heed(awaitable: Awaitable[Any]) -> Any:
+    """What an awaitable of a client's returns, unless this task is cancelled meanwhile.
+
+    Of that a client may take no notice, as the `wait_for` of Python 3.11 does not if what it waits for ends just then.
+    """
+    before = times_cancelled()
+    try:
+        return await awaitable
+    finally:
+        if times_cancelled() > before:
+            raise asyncio.CancelledError
+
+
 def is_untrusted(error: BaseException | None) -> bool:
     """Whether an error comes from a certificate that nobody vouches for: to try again would not help."""
     return error is not None and (isinstance(error, ssl.SSLCertVerificationError) or is_untrusted(error.__cause__))

@@ -14,7 +14,18 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ._engines import Arrival, Engine, Refused, Unavailable, cancel_all, is_untrusted, subject, subjects
+from ._engines import (
+    Arrival,
+    Engine,
+    Refused,
+    Unavailable,
+    cancel_all,
+    heed,
+    is_untrusted,
+    subject,
+    subjects,
+    times_cancelled,
+)
 
 try:
     from nats import errors
@@ -76,7 +87,7 @@ class NatsEngine(Engine):
         self._waiting.clear()
         self._subscription = None
         self._is_closing = self._is_entered = False
-        self._cancelled = _times_cancelled()
+        self._cancelled = times_cancelled()
         self._tasks.clear()
         settings: dict[str, Any] = {
             "name": f"cyevents {self.plan.group or ''}".strip(),
@@ -105,7 +116,7 @@ class NatsEngine(Engine):
         is_final = is_untrusted(error) or isinstance(error, NoTLS) or "Authorization Violation" in str(error)
         if is_final and not self._is_entered:  # to try again would not help
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
-        if not self._is_entered and _times_cancelled() > self._cancelled:  # of which the client has taken no notice
+        if not self._is_entered and times_cancelled() > self._cancelled:  # of which the client has taken no notice
             raise asyncio.CancelledError
 
     async def _note_lost(self) -> None:
@@ -349,11 +360,6 @@ class NatsEngine(Engine):
         self._client.let_go()
 
 
-def _times_cancelled() -> int:
-    task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
-
-
 def _both(first: Callable[..., Awaitable[None]], then: Callable[..., Awaitable[None]] | None) -> Any:
     """What calls one, and then another one, if there is one."""
     if then is None:
@@ -398,17 +404,10 @@ class _Client(Client):
             writer.transport.abort()
 
     def _flush_pending(self, force_flush: bool = False) -> Coroutine[Any, Any, Any]:
-        """Have what is pending sent."""
+        """Have what is pending sent. Where the client waits for room, it takes no notice of being cancelled."""
         flushing: Coroutine[Any, Any, Any] = super()._flush_pending(force_flush)
         has_room = self._flush_queue is not None and not self._flush_queue.full()
-        return flushing if has_room and not force_flush else self._heed(flushing)
-
-    async def _heed(self, flushing: Coroutine[Any, Any, Any]) -> None:
-        """Wait for room. There, the client takes no notice of being cancelled."""
-        before = _times_cancelled()
-        await flushing
-        if _times_cancelled() > before:
-            raise asyncio.CancelledError
+        return flushing if has_room and not force_flush else heed(flushing)
 
     def _connect_command(self) -> bytes:
         if self.wants_tls and not self._server_info.get("tls_required") and not self.options["tls_handshake_first"]:

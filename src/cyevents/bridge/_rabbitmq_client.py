@@ -7,7 +7,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ._engines import is_untrusted
+from ._engines import heed, is_untrusted, times_cancelled
 
 try:
     from aiormq import exceptions
@@ -122,22 +122,16 @@ async def unless_lost(awaitable: Awaitable[Any]) -> Any:
 
     Or it raises what says nothing, where the broker has closed the line between two frames, or before a call.
     """
-    task = asyncio.current_task()
-    assert task is not None
-    before = task.cancelling()
     try:
-        return await awaitable
+        return await heed(awaitable)
     except asyncio.CancelledError as error:
-        if task.cancelling():
+        if times_cancelled():
             raise
         raise _Lost("the connection was given up") from error
     except Exception as error:
         if type(error) not in (Exception, RuntimeError, StopAsyncIteration):
             raise
         raise _Lost("the connection was given up") from error
-    finally:
-        if task.cancelling() > before:  # of which it may have taken no notice, as the `wait_for` of Python 3.11 does
-            raise asyncio.CancelledError
 
 
 async def whole(awaitable: Awaitable[Any]) -> Any:
