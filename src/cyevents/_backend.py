@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 
+from ._lock import free_lock_at_exit
+from ._lock import lock as lock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
@@ -48,7 +51,8 @@ def _choose() -> tuple[ModuleType, Literal["cython", "python"], str]:
 core, backend, reason = _choose()
 
 if hasattr(os, "register_at_fork"):  # a child finds the tables whole, and nobody holding their lock
-    os.register_at_fork(before=core.lock.acquire, after_in_parent=core.lock.release, after_in_child=core.lock.release)
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    os.register_at_fork(before=free_lock_at_exit)  # called before the other one
 
 if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import CONDITION as CONDITION
@@ -60,9 +64,10 @@ if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import EventCore as EventCore
     from ._core_py import NamespaceCore as NamespaceCore
     from ._core_py import Pending as Pending
+    from ._core_py import call_locked as call_locked
     from ._core_py import consume as consume
+    from ._core_py import expect_death as expect_death
     from ._core_py import handler_key as handler_key
-    from ._core_py import lock as lock
     from ._core_py import stand_in as stand_in
     from ._core_py import sweep as sweep
 else:
@@ -75,8 +80,9 @@ else:
     EventCore = core.EventCore
     NamespaceCore = core.NamespaceCore
     Pending = core.Pending
+    call_locked = core.call_locked
     consume = core.consume
+    expect_death = core.expect_death
     handler_key = core.handler_key
-    lock = core.lock
     stand_in = core.stand_in
     sweep = core.sweep

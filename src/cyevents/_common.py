@@ -36,6 +36,18 @@ class _Shown(str):
     __repr__ = str.__str__
 
 
+class _Missing:
+    """The type of `MISSING`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+"""What stands for an argument that was not given, where `None` is one that may be."""
+
 SHOWN_ANY: Final = _Shown("ANY")  # in the signatures of the compiled core's `emit`
 
 
@@ -159,6 +171,18 @@ def drops_result_of(frame: FrameType, code: object, instruction: int) -> bool:
         instruction -= 2
     calls = (opmap["CALL"], opmap.get("CALL_KW"))
     return instructions[instruction] in calls and instructions[behind] == opmap["POP_TOP"]
+
+
+def is_at_call(frame: FrameType, code: object, instruction: int) -> bool:
+    """Whether a frame stands at a call, made at `instruction` of `code`: there its temporary arguments die."""
+    if frame.f_code is not code or frame.f_lasti != instruction:
+        return False
+    from opcode import opmap
+
+    instructions = frame.f_code.co_code
+    while instructions[instruction] == 0:  # in Python 3.11 a frame stands at the end of the cache
+        instruction -= 2
+    return instructions[instruction] in (opmap["CALL"], opmap.get("CALL_KW"))
 
 
 # What a handler returned, beside a plain value. Decided by the result, not by the handler's looks:

@@ -11,8 +11,9 @@ from ._core_py import EventCore as EventCore
 from ._core_py import NamespaceCore as NamespaceCore
 from ._core_py import Pending as Pending
 from ._core_py import Ref as Ref
+from ._core_py import call_locked as call_locked
 from ._core_py import consume as consume
+from ._core_py import expect_death as expect_death
 from ._core_py import handler_key as handler_key
-from ._core_py import lock as lock
 from ._core_py import stand_in as stand_in
 from ._core_py import sweep as sweep

@@ -17,11 +17,18 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
-from _weakref import ref as weakref
-from types import BuiltinMethodType, GenericAlias, MethodDescriptorType, MethodType, MethodWrapperType, ModuleType
+from types import GenericAlias
 
-from cyevents._common import ANY, Cancelled, drops_result_of, kind_of_result, shown
+# C variables, since at exit the module's own names may have been cleared.
+cdef object weakref, CodeType, MethodType, ANY, MISSING, Cancelled, drops_result_of, is_at_call, kind_of_result, shown
+cdef object bind, definition_of, may_be_method, method_parts, warn_vanished_sender, lock
+from _weakref import ref as weakref
+from types import CodeType, MethodType
+
+from cyevents._checks import warn_vanished_sender
+from cyevents._common import ANY, MISSING, Cancelled, drops_result_of, is_at_call, kind_of_result, shown
 from cyevents._lock import lock
+from cyevents._methods import bind, definition_of, may_be_method, method_parts
 
 cdef extern from *:
     """
@@ -89,6 +96,17 @@ cdef extern from *:
 
     static inline PyObject *cye_qualname(PyObject *function) {
         return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
+    }
+    /* Whether an object may be a bound method: it can be called, and is neither a function nor a type, nor of a class
+       that is written in Python, whose objects are called by the very function by which those of `_Callable` are. */
+    static inline int cye_may_be_method(PyObject *object, ternaryfunc of_python) {
+        PyTypeObject *type = Py_TYPE(object);
+        return type->tp_call != NULL && type->tp_call != of_python && type != &PyFunction_Type && !PyType_Check(object);
+    }
+    static inline ternaryfunc cye_call_slot(PyObject *type) { return ((PyTypeObject *)type)->tp_call; }
+
+    static inline PyObject *cye_code(PyObject *function) {
+        return Py_NewRef(((PyFunctionObject *)function)->func_code);
     }
 
     /* Whether the first parameter of a Python function is called `name`, which is interned, as all such names are. */
@@ -211,6 +229,10 @@ cdef extern from *:
     PyObject *cye_pair(PyObject *first, PyObject *second) noexcept
     int cye_append(PyObject *results, PyObject *item, Py_ssize_t more) noexcept
     str cye_qualname(PyObject *function)
+    object cye_code(PyObject *function)
+    ctypedef void *ternaryfunc
+    bint cye_is_method "cye_may_be_method"(PyObject *object, ternaryfunc of_python) noexcept
+    ternaryfunc cye_call_slot(PyObject *type) noexcept
     bint cye_first_is(PyObject *function, PyObject *name) noexcept
     bint cye_is_value(PyObject *result) noexcept
     bint cye_is_finalizing() noexcept
@@ -283,12 +305,14 @@ cdef enum:
     _HELD = 128  # it is held strongly
     _FOREIGN = 256  # no Python function or method: its recursion is counted here
     _OBSERVED = 512  # it stands in for the entry that it holds, whose call its condition watches: see `stand_in`
+    _OWN_CONDITION = 1024  # its condition is a method of its own object: the entry has only the function
     _SHAPE = _BOUND | _HELD
 
 # What keeps an event's emissions from the short way.
 cdef enum:
     _FILTERED = 1  # there have been groups for senders
     _WATCHED = 2  # there is an observer
+    _DETACHED = 4  # patterns no longer notify it of changes: `_reattach` must be called first
 
 DEAD = _DEAD
 REPLACED = _REPLACED
@@ -341,11 +365,14 @@ cdef str _SEND = "send"
 
 @cython.final
 cdef class Newest:
-    """The entry connected last of all: its serial, and the caller's code and the instruction in it."""
+    """The newest connection of all."""
 
-    cdef long long serial
-    cdef object code
-    cdef int instruction
+    cdef long long serial  # its number
+    cdef object name  # its handler's name
+    cdef object sender  # the Ref to its sender, or None: kept, for the event itself may die before the sender
+    cdef long long subscribed  # the serial of the newest one that a subscription holds
+    cdef object code  # that of the caller,
+    cdef int instruction  # and where in it the call was
 
 
 @cython.final
@@ -370,30 +397,57 @@ cdef class Ref(ReferenceType):
 
 def _died(what):
     """Called by the interpreter when a handler or a sender dies: in any thread, between any two instructions."""
-    cdef EventCore home = place_of(what).home()
-    cdef Entry entry
-    if home is None:
+    cdef Place place = place_of(what)
+    cdef EventCore home
+    cdef Entry entry = None
+    cdef bint is_newest = False
+    if place is None:  # it is none of those that the core has made
         return
-    if type(what) is Entry or (<Ref>what).handler_key is not None:
+    home = place.home()
+    with cython.critical_section(_newest):
+        code, instruction, name, sender = _newest.code, _newest.instruction, _newest.name, _newest.sender
+    frame = None
+    if what is sender:
+        frame = user_frame()
+        if frame is not None and not is_at_call(frame, code, instruction):
+            frame = None
+    elif home is not None and not is_sender(what):
         entry = home._entry_of(what)
         if entry is not None and entry.serial == CYE_LOAD(_newest.serial):  # has it died on the spot?
-            frame = cye_frame()  # this function has none of its own
-            with cython.critical_section(_newest):
-                code, instruction = _newest.code, _newest.instruction
-            if frame is not None and drops_result_of(frame, code, instruction):
-                _dead.append((home, entry, False))
-                sweep()
-                home._warn_vanished(entry.name, frame)
-                return
-    _dead.append((home, what, True))
-    sweep()
+            frame = user_frame()
+            if frame is not None and not drops_result_of(frame, code, instruction):
+                frame = None
+    if home is not None:
+        _dead.append((home, what, frame is None))
+        sweep()
+    if frame is None:
+        return
+    if entry is None:
+        warn_vanished_sender(name, frame)
+    elif home is not None:
+        home._warn_vanished(entry.name, frame, entry.serial == CYE_LOAD(_newest.subscribed))
+
+
+cdef object user_frame():
+    """Return the frame of the user's code in which `_died` is called, which has no frame of its own; or None."""
+    frame = cye_frame()
+    while frame is not None and frame.f_globals.get("__package__") == "cyevents":  # where an argument was dropped
+        frame = frame.f_back
+    return frame
 
 
 cdef object _died_callback = _died
 
 
 cdef inline Place place_of(what):
-    return (<Entry>what).place if type(what) is Entry else (<Ref>what).place
+    if type(what) is Entry:
+        return (<Entry>what).place
+    return (<Ref>what).place if type(what) is Ref else None
+
+
+cdef inline bint is_sender(what) noexcept:
+    """Whether this refers to a sender, and not to a handler."""
+    return type(what) is Ref and (<Ref>what).handler_key is None
 
 
 cdef _bury(Entry entry):
@@ -403,19 +457,40 @@ cdef _bury(Entry entry):
         _dead.append((home, entry, False))
 
 
-cdef int take_lock() except -1:
-    """Take the lock: at exit, from a daemon thread that will never run again, as `LastLock` does."""
+cdef int free_lock_at_exit() except -1:
+    """Take the lock away from a daemon thread that will never run again, if the interpreter is exiting."""
     if cye_is_finalizing() and not _is_owned():
         _take_away()
+    return 0
+
+
+cdef int take_lock() except -1:
+    """Take the lock. No signal handler runs between this and the `try` that follows: this is C."""
+    free_lock_at_exit()
     _acquire()
     return 0
+
+
+def call_locked(function, *args):
+    """Call a function while holding the lock, and return what it returns."""
+    take_lock()
+    try:
+        return function(*args)
+    finally:
+        _release()
 
 
 cpdef sweep():
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     cdef list trash = []
+    cdef list never_called = []
     cdef EventCore home
-    while _dead and _acquire(False):  # not lock.acquire: at exit the module is cleared before the last handlers die
+    cdef Entry entry
+    cdef bint is_done = True
+    while _dead and is_done:
+        free_lock_at_exit()
+        if not _acquire(False):
+            return
         try:
             while _dead:
                 try:
@@ -424,36 +499,47 @@ cpdef sweep():
                     break
                 try:
                     trash.append(note)
-                    home._take_out(what, lost, trash)
+                    home._take_out(what, lost, trash, never_called)
                 except MemoryError:
                     _dead.append(note)  # for the next one
-                    return
+                    is_done = False
+                    break
         finally:
             _release()
         home = what = note = None
         trash.clear()
+        while never_called:
+            home, entry = never_called.pop()
+            home._log_never_called(entry)
+            home = entry = None
 
 
 cpdef object handler_key(handler):
     """What makes two handlers the same one: identity, for bound methods that of object and function."""
-    if PyFunction_Check(<PyObject *>handler):
-        return PyLong_FromVoidPtr(<PyObject *>handler)
-    cls = type(handler)
-    if cls is MethodType:
-        return id(handler.__self__), id(handler.__func__)
-    if cls is MethodWrapperType or (cls is BuiltinMethodType and _is_bound(handler)):
-        return id(handler.__self__), handler.__name__
-    return PyLong_FromVoidPtr(<PyObject *>handler)
+    cdef PyObject *given = <PyObject *>handler
+    if PyFunction_Check(given):
+        return PyLong_FromVoidPtr(given)
+    if PyMethod_Check(given):
+        return PyLong_FromVoidPtr(PyMethod_GET_SELF(given)), PyLong_FromVoidPtr(PyMethod_GET_FUNCTION(given))
+    parts = method_parts(handler)
+    return PyLong_FromVoidPtr(given) if parts is None else (id(parts[0]), id(parts[1]))
 
 
-cdef bint _is_bound(builtin):
-    """Whether a builtin is a method of an object (`seen.add`) rather than a function (`print`)."""
-    owner = builtin.__self__
-    return owner is not None and not issubclass(type(owner), ModuleType)
+class _Callable:
+    """Has the C function by which objects of all classes are called that are written in Python."""
+
+    def __call__(self):
+        """Do nothing."""
+
+
+cdef ternaryfunc _called_by_python = cye_call_slot(<PyObject *>_Callable)
 
 
 cdef object sender_key(sender):
-    """What makes two senders the same one: the value of str, bytes and int (bool is none of these), else identity."""
+    """What makes two senders the same one: the value of str, bytes and int (bool is none of these), else identity.
+
+    Of a bound method it is that of its object and function.
+    """
     if PyUnicode_CheckExact(sender):
         return sender
     if PyUnicode_Check(sender):
@@ -462,7 +548,7 @@ cdef object sender_key(sender):
         return int, int.__index__(sender)
     if PyBytes_Check(sender):
         return bytes, bytes.__bytes__(sender)
-    if PyMethod_Check(<PyObject *>sender):  # a temporary, held strongly
+    if cye_is_method(<PyObject *>sender, _called_by_python) and may_be_method(type(sender)):  # a temporary, held strongly
         return handler_key(sender)
     return PyLong_FromVoidPtr(<PyObject *>sender)
 
@@ -484,12 +570,16 @@ cdef class Entry(ReferenceType):
     cdef int _flags
     cdef unsigned char tickets  # one, if it is to be called once
     cdef unsigned char _warned
-    cdef object held  # the handler, if it is held strongly; a method's function, if possible by a Ref; else None
+    # Nobody is surprised when it dies: an emission has found it, or a subscription holds the handler.
+    cdef unsigned char may_vanish
+    # The handler, if it is held strongly; a method's function, by a Ref where that is possible; of a function that is
+    # held weakly, or a partial of one, the code, which tells where it was defined; else None.
+    cdef readonly object held
     cdef readonly object handler_key
     cdef Place place
     cdef readonly object priority
     cdef readonly long long serial  # when it was registered, over all events
-    cdef readonly object condition
+    cdef object _condition  # see `condition`
     cdef readonly str name
     cdef Line line  # shared by the entries that have replaced each other
     cdef tuple before  # what it had replaced, once what connected it is over
@@ -512,11 +602,23 @@ cdef class Entry(ReferenceType):
         if not self._take(flags, &function, &owner):
             return None
         try:
-            return <object>function if owner is NULL else MethodType(<object>function, <object>owner)
+            return whole(function, owner)
         finally:
-            Py_DECREF(<object>function)
-            if owner is not NULL:
-                Py_DECREF(<object>owner)
+            release(function, owner)
+
+    @property
+    def condition(self):
+        """The condition, or None; if it is a method of the handler's own object, None once that is dead."""
+        cdef PyObject *target
+        if not CYE_LOAD(self._flags) & _OWN_CONDITION:
+            return self._condition
+        target = cye_deref(<PyObject *>self)
+        if target is NULL:
+            return None
+        try:
+            return bind(self._condition, <object>target)
+        finally:
+            Py_DECREF(<object>target)
 
     cdef inline bint _take(self, int flags, PyObject **function, PyObject **owner) noexcept:
         """Take references to the function, and the owner if the handler is a method; false if it is dead."""
@@ -588,26 +690,29 @@ cdef class Entry(ReferenceType):
         return not CYE_LOAD(self._flags) & _HELD
 
 
-cdef Entry _make_entry(handler, bint weak, int flags, Place place):
+cdef Entry _make_entry(handler, bint weak, condition, int flags, Place place):
     """An entry for a handler, which it refers to or holds, with flags that tell how."""
     cdef Entry entry
+    cdef PyObject *given = <PyObject *>handler
+    cdef bint is_function = PyFunction_Check(given)
     key = handler_key(handler)
     target = handler
     function = None
-    if PyMethod_Check(<PyObject *>handler):
-        target = <object>PyMethod_GET_SELF(<PyObject *>handler)
-        function = <object>PyMethod_GET_FUNCTION(<PyObject *>handler)
-    if not PyFunction_Check(<PyObject *>handler if function is None else <PyObject *>function):
+    if PyMethod_Check(given):
+        target = <object>PyMethod_GET_SELF(given)
+        function = <object>PyMethod_GET_FUNCTION(given)
+        is_function = PyFunction_Check(<PyObject *>function)
+    elif not is_function and weak:
+        parts = method_parts(handler)
+        if parts is not None:
+            target, function = parts
+    if not is_function:
         flags |= _FOREIGN
     if not weak:
         entry = Entry.__new__(Entry, Entry)  # which does not die
         entry._flags = flags | _HELD
         entry.held = handler
     else:
-        if flags & _FOREIGN and type(handler) is BuiltinMethodType and _is_bound(handler):
-            function = _descriptor(handler)
-            if function is not None:
-                target = handler.__self__
         try:
             entry = Entry.__new__(Entry, target, _died_callback)
         except TypeError:
@@ -618,12 +723,22 @@ cdef Entry _make_entry(handler, bint weak, int flags, Place place):
         if function is not None:
             entry._flags |= _BOUND
             entry.held = _referred(function, key, place)
+        elif is_function:
+            entry.held = cye_code(given)
+        else:
+            entry.held = definition_of(handler)
+        if condition is not None:  # not to keep alive what is held weakly
+            parts = method_parts(condition)
+            if parts is not None and parts[0] is target:
+                entry._flags |= _OWN_CONDITION
+                condition = parts[1]
+    entry._condition = condition
     entry.handler_key = key
     entry.place = place
     return entry
 
 
-def stand_in(Entry entry, watch):
+def stand_in(Entry entry not None, watch):
     """What an observed emission runs in an entry's place: it is called, or skipped, as the entry would be.
 
     When it is called, that is done by what `watch.call(entry, handler)` returns, with the same arguments; when it is
@@ -632,7 +747,7 @@ def stand_in(Entry entry, watch):
     cdef Entry made = Entry.__new__(Entry, Entry)  # which does not die
     made._flags = _OBSERVED
     made.held = entry
-    made.condition = watch
+    made._condition = watch
     made.priority = entry.priority
     return made
 
@@ -647,15 +762,6 @@ cdef object _referred(function, key, Place place):
     ref.handler_key = key
     ref.place = place
     return ref
-
-
-cdef object _descriptor(builtin):
-    """The function of a builtin method, which takes the object as its first argument; None if there is none."""
-    for cls in type(builtin.__self__).__mro__:
-        function = cls.__dict__.get(builtin.__name__)
-        if type(function) is MethodDescriptorType:
-            return function
-    return None
 
 
 @cython.final
@@ -896,14 +1002,15 @@ cdef class EventCore:
     cdef bint _is_by_hand
     cdef dict _groups  # by sender key
     cdef dict _warm  # those of the groups that have a snapshot
-    cdef readonly list _sources  # the patterns that match this event
+    cdef readonly dict _sources  # the patterns that match this event, by their id
     cdef dict _dependents  # a pattern's events, by
     cdef object _key  # their id
-    cdef dict _muted  # how many times, by handler key; None: the whole event
+    cdef readonly dict _mutes  # what is muted, as keys of handlers, None being the whole event; by whom
     cdef readonly list _lost  # names of handlers that died, to be logged
     cdef object _watcher  # what makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
     cdef object _self
     cdef bint _has_check
+    cdef bint _was_used
     cdef object __weakref__
 
     __class_getitem__ = classmethod(GenericAlias)
@@ -913,9 +1020,9 @@ cdef class EventCore:
         self._any = Group(Place(self._self, ANY), ANY)
         self._groups = {}
         self._warm = {}
-        self._sources = []
+        self._sources = {}
         self._dependents = {}
-        self._muted = {}
+        self._mutes = {}
         self._lost = []
         self._key = PyLong_FromVoidPtr(<PyObject *>self)
 
@@ -939,6 +1046,15 @@ cdef class EventCore:
     @_is_checked.setter
     def _is_checked(self, bint is_checked):
         CYE_STORE(self._has_check, is_checked)
+
+    @property
+    def _is_used(self):
+        """Whether it was emitted by name since its namespace's cache was last cleaned."""
+        return bool(CYE_LOAD(self._was_used))
+
+    @_is_used.setter
+    def _is_used(self, bint is_used):
+        CYE_STORE(self._was_used, is_used)
 
     # Emission: `emit` itself stands below, with the other C functions.
 
@@ -995,6 +1111,8 @@ cdef class EventCore:
     cdef Snapshot _snapshot_for(self, sender):
         cdef Group group
         cdef Snapshot snapshot
+        if CYE_LOAD(self._detours) & _DETACHED:
+            self._reattach()
         if CYE_LOAD(self._detours) & _FILTERED:
             group = cye_get(self._groups, sender_key(sender))
             if group is not None and group.means(sender):
@@ -1014,12 +1132,16 @@ cdef class EventCore:
         cdef Entry entry
         cdef dict chosen = {}
         cdef long long epoch, base
-        for source in [self, *self._sources]:
-            if source._lost:
-                source._log_lost()
+        if self._lost:
+            self._log_lost()
+        if self._sources:
+            for source in list(self._sources.values()):
+                if source._lost:
+                    source._log_lost()
         epoch, base = group.load_epoch(), self._any.load_epoch()
         for entry in self._candidates(group, sender):
             if entry.get() is not None:
+                entry.may_vanish = True
                 chosen[entry.handler_key] = entry
             else:  # its callback had no stack left to run on, or has just begun to
                 _bury(entry)
@@ -1046,47 +1168,60 @@ cdef class EventCore:
         cdef EventCore source
         cdef Group other
         cdef Entry entry
-        if None in self._muted:
-            return []
-        cdef list general = []
-        cdef list special = []
-        for source in list(self._sources):
-            general += source._audible(source._any)
-            if group is not self._any:
-                other = cye_get(source._groups, group.place.key)
-                if other is not None and other.means(sender):
-                    special += source._audible(other)
-        cdef list candidates = sorted(general, key=_by_serial) + sorted(special, key=_by_serial)
+        cdef set muted = None
+        cdef list candidates = []
+        if self._mutes:
+            muted = self._muted_keys()
+            if None in muted:
+                return []
+        if self._sources:
+            general, special = [], []
+            for source in list(self._sources.values()):
+                general += source._audible(source._any)
+                if group is not self._any:
+                    other = cye_get(source._groups, group.place.key)
+                    if other is not None and other.means(sender):
+                        special += source._audible(other)
+            candidates = sorted(general, key=_by_serial) + sorted(special, key=_by_serial)
         candidates += list(self._any.entries.values())
         if group is not self._any:
             candidates += list(group.entries.values())
-        if self._muted:
-            candidates = [entry for entry in candidates if entry.handler_key not in self._muted]
+        if muted is not None:
+            candidates = [entry for entry in candidates if entry.handler_key not in muted]
         return candidates
 
     cdef list _audible(self, Group group):
         """A group's entries, less what this pattern has muted."""
         cdef Entry entry
         cdef list entries = list(group.entries.values())
-        if not self._muted:
+        cdef set muted
+        if not self._mutes:
             return entries
-        if None in self._muted:
+        muted = self._muted_keys()
+        if None in muted:
             return []
-        return [entry for entry in entries if entry.handler_key not in self._muted]
+        return [entry for entry in entries if entry.handler_key not in muted]
+
+    cdef set _muted_keys(self):
+        """Return the keys of the handlers that are muted; None among them stands for the whole event."""
+        cdef set muted = set()
+        for keys in list(self._mutes.values()):
+            muted.update(keys)
+        return muted
 
     # Changes: each under the lock, with a list for what is to be let go after it.
 
     def connect(
         self,
-        receiver,
+        receiver=MISSING,
         sender=ANY,
-        bint weak=True,
+        weak=True,
         priority=0,
         condition=None,
         *,
-        bint once=False,
-        bint with_event=False,
-        bint thread=False,
+        once=False,
+        with_event=False,
+        thread=False,
     ):
         """Connect a handler, to be called as `receiver(sender, *args, **kwargs)` when the event is emitted.
 
@@ -1094,7 +1229,8 @@ cdef class EventCore:
         counts as a new registration.
 
         Args:
-            receiver: the handler: a function, method or other callable, sync, async or a generator.
+            receiver: the handler: a function, method or other callable, sync, async or a generator. Without
+                it, `connect` returns a decorator: `@event.connect(priority=5)`.
             sender: only this sender's emissions; `ANY` for all. Senders are told apart by identity
                 (two equal tuples are two senders), but `str`, `bytes` and `int` by value. They are held
                 weakly where that is possible.
@@ -1111,12 +1247,12 @@ cdef class EventCore:
 
         Raises:
             TypeError: if the receiver or the condition is not callable, the condition is a coroutine
-                function, the priority not an int, or the receiver cannot be held weakly; with `check=True` of
-                the event, if the receiver or the condition cannot take what it declares.
+                function, the priority not an int, a flag not a bool, or the receiver cannot be held weakly;
+                with `check=True` of the event, if the receiver or the condition cannot take what it declares.
 
         Warns:
-            RuntimeWarning: if the receiver dies at once, as a lambda does that nobody else holds, or is a
-                function with a first parameter `self`, decorated in a class body.
+            RuntimeWarning: if the receiver or the sender dies at once, as a lambda does that nothing else
+                holds, the receiver is a function with a first parameter `self`, or the decorator is discarded.
 
         Thread-safe. A running emission does not see the change.
         """
@@ -1128,20 +1264,32 @@ cdef class EventCore:
             PyFunction_Check(function)
             and condition is None
             and PyLong_CheckExact(priority)
-            and not thread
+            and (weak is True or weak is False)
+            and (once is True or once is False)
+            and (with_event is True or with_event is False)
+            and thread is False
             and not CYE_LOAD(self._has_check)
             and (function is not <PyObject *>receiver or not cye_first_is(function, <PyObject *>_SELF))
         ):
-            flags = (_ONCE if once else 0) | (_WITH_EVENT if with_event else 0)
-            self._enter(receiver, sender, weak, priority, None, flags, cye_qualname(function), cye_frame(), NULL)
+            flags = (_ONCE if once is True else 0) | (_WITH_EVENT if with_event is True else 0)
+            self._enter(
+                receiver, sender, weak is True, priority, None, flags, cye_qualname(function), cye_frame(), NULL, None
+            )
+        elif receiver is MISSING:
+            return self._decorator(sender, weak, priority, condition, once, with_event, thread, cye_frame())
         else:
             self._add(receiver, sender, weak, priority, condition, once, with_event, thread, cye_frame())
         return receiver
 
-    def _connect(self, handler, sender, bint weak, priority, condition, int flags, str name, frame):
-        """Connect, in place of the handler's connection for the same sender if there is one; return both entries."""
+    def _connect(
+        self, handler, sender, bint weak, priority, condition, int flags, str name, frame, list made=None
+    ):
+        """Connect, in place of the handler's connection for the same sender if there is one; return both entries.
+
+        Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
+        """
         cdef PyObject *previous = NULL
-        entry = self._enter(handler, sender, weak, priority, condition, flags, name, frame, &previous)
+        entry = self._enter(handler, sender, weak, priority, condition, flags, name, frame, &previous, made)
         replaced = None
         if previous is not NULL:
             replaced = <object>previous
@@ -1149,17 +1297,28 @@ cdef class EventCore:
         return entry, replaced
 
     cdef Entry _enter(
-        self, handler, sender, bint weak, priority, condition, int flags, str name, frame, PyObject **replaced
+        self,
+        handler,
+        sender,
+        bint weak,
+        priority,
+        condition,
+        int flags,
+        str name,
+        frame,
+        PyObject **replaced,
+        list made,
     ):
         """`_connect`, which hands over the replaced entry, if there is one, where it is asked for."""
         cdef int instruction = 0
         cdef Entry previous
-        cdef Entry entry = _make_entry(handler, weak, flags, self._place(ANY if sender is ANY else sender_key(sender)))
+        cdef Group group
+        cdef Place place = self._place(ANY if sender is ANY else sender_key(sender))
+        cdef Entry entry = _make_entry(handler, weak, condition, flags, place)
         entry.priority = priority
-        entry.condition = condition
         entry.name = name
         entry.tickets = bool(flags & _ONCE)
-        code = None
+        code = newest_sender = None
         if frame is not None:
             code = cye_frame_code(<PyObject *>frame)
             instruction = cye_frame_instruction(<PyObject *>frame)
@@ -1171,7 +1330,16 @@ cdef class EventCore:
                 _newest.instruction = instruction
                 CYE_STORE(_newest.serial, _newest.serial + 1)
             entry.serial = _newest.serial
-            previous = self._put(entry, sender, trash)
+            if made is not None:
+                made.append(entry)
+            previous = self._put(entry, sender, trash, made)
+            if place.key is not ANY:
+                group = cye_get(self._groups, place.key)
+                if group is not None and type(group.sender) is Ref:
+                    newest_sender = group.sender
+            with cython.critical_section(_newest):
+                _newest.name, name = name, _newest.name
+                _newest.sender, newest_sender = newest_sender, _newest.sender  # the old one is let go of after the lock
         finally:
             _release()
         if _dead:
@@ -1181,12 +1349,14 @@ cdef class EventCore:
             replaced[0] = <PyObject *>previous
         return entry
 
-    cdef Entry _put(self, Entry entry, sender, list trash):
+    cdef Entry _put(self, Entry entry, sender, list trash, list made):
         """Enter an entry in its group; return the one that it replaces."""
         key = entry.place.key
         cdef EventCore dependent
         cdef Group group
         cdef Entry previous
+        if CYE_LOAD(self._detours) & _DETACHED:
+            self._reattach()
         try:
             if self._dependents:
                 for dependent in list(self._dependents.values()):
@@ -1198,6 +1368,9 @@ cdef class EventCore:
                     if previous.line is None:
                         previous.line = Line()  # before the flag is set, and never another one
                     entry.line = previous.line
+                    entry.may_vanish |= previous.may_vanish
+                if made is not None:
+                    made[1:] = [previous]
                 # In one step: an emission that begins now finds one of the two.
                 group.entries[entry.handler_key] = entry
                 if self._group_of(key) is group:  # and was not tidied away by a finalizer
@@ -1272,7 +1445,7 @@ cdef class EventCore:
         cdef EventCore source, dependent
         cdef Group group = cye_get(self._groups, key)
         if group is not None and not group.entries:
-            for source in list(self._sources):
+            for source in list(self._sources.values()):
                 if key in source._groups:
                     break
             else:
@@ -1325,20 +1498,24 @@ cdef class EventCore:
             self._tidy(group.place.key, trash)
         return True
 
-    cdef _take_out(self, what, bint lost, list trash):
+    cdef _take_out(self, what, bint lost, list trash, list never_called):
         """Remove what has died: a spent entry, that of a dead handler, or all those for a dead sender."""
         cdef Group group
         cdef Entry entry
-        if type(what) is Ref and (<Ref>what).handler_key is None:
+        if is_sender(what):
             group = self._group_of((<Ref>what).place.key)
             if group is not None and group.sender is what:
                 self._discard_group(group, trash)
             return
         entry = self._entry_of(what)
-        if entry is not None and self._remove(entry, trash) and lost and len(self._lost) < 100:
+        if entry is None or not self._remove(entry, trash) or not lost:
+            return
+        if type(entry.held) is CodeType and not entry.may_vanish:
+            never_called.append((self, entry))
+        elif len(self._lost) < 100:
             self._lost.append(entry.name)
 
-    def _disconnect_entry(self, Entry entry):
+    def _disconnect_entry(self, Entry entry not None):
         """Remove this very connection; return whether it still stood."""
         cdef list trash = []
         cdef bint removed = False
@@ -1390,7 +1567,7 @@ cdef class EventCore:
         if _dead:
             sweep()
 
-    def _restore(self, Entry entry, Entry previous, sender):
+    def _restore(self, Entry entry not None, Entry previous, sender):
         """Undo a `_connect`: put back the entry that it replaced, unless someone changed the connection since."""
         cdef Group group
         cdef Entry current
@@ -1403,7 +1580,7 @@ cdef class EventCore:
                 previous = _still_meant(previous)
                 if previous is not None and not previous.spent and _is_alive(previous, trash):
                     trash.append(entry)
-                    self._put(previous, sender, trash)  # a reconnection, for emissions that have begun
+                    self._put(previous, sender, trash, None)  # a reconnection, for emissions that have begun
                     CYE_STORE(previous._flags, previous._flags & ~_REPLACED)
                 else:
                     self._remove(entry, trash)
@@ -1414,34 +1591,32 @@ cdef class EventCore:
         if _dead:
             sweep()
 
-    def _mute(self, list keys, int by):
-        """Mute handlers, or the whole event by the key None (`by` 1), or let them be heard again (`by` -1)."""
+    def _mute(self, by, list keys not None):
+        """Mute handlers, or the whole event by the key None, until `_unmute` is called with the same object."""
         cdef list trash = []
-        cdef Py_ssize_t done = 0
+        if CYE_LOAD(self._detours) & _DETACHED:
+            self._reattach()
         take_lock()
         try:
-            try:
-                for key in keys:
-                    self._mute_one(key, by)
-                    done += 1
-                self._invalidate(self._any, trash)
-            except BaseException:  # who enters a `with` and does not get there never leaves it
-                if by > 0:
-                    for key in keys[:done]:
-                        self._mute_one(key, -by)
-                self._invalidate(self._any, trash)
-                raise
+            self._mutes[by] = keys
+            self._invalidate(self._any, trash)
         finally:
             _release()
         if _dead:
             sweep()
 
-    cdef _mute_one(self, key, int by):
-        times = self._muted.get(key, 0) + by
-        if times > 0:
-            self._muted[key] = times
-        else:
-            self._muted.pop(key, None)
+    def _unmute(self, by):
+        """Undo `_mute`, if it has been done."""
+        cdef list trash = []
+        take_lock()
+        try:
+            trash.append(None)
+            trash[-1] = self._mutes.pop(by, None)
+            self._invalidate(self._any, trash)
+        finally:
+            _release()
+        if _dead:
+            sweep()
 
     # Observation
 
@@ -1451,7 +1626,7 @@ cdef class EventCore:
         It is asked as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
         of `_snapshot`, `stand_in`, and `_dispatch` or `_pairs`.
         """
-        _acquire()
+        take_lock()
         try:
             if observer is None:
                 CYE_STORE(self._detours, self._detours & ~_WATCHED)
@@ -1475,11 +1650,11 @@ cdef class EventCore:
 
     # Patterns
 
-    def _attach(self, EventCore source, list trash):
+    def _attach(self, EventCore source not None, list trash not None):
         """Let the handlers of a pattern hear this event too. Called under the lock."""
         cdef Group group
         source._dependents[self._key] = self
-        self._sources.append(source)
+        self._sources[source._key] = source
         self._invalidate(self._any, trash)
         for group in list(source._groups.values()):
             sender = group.the_sender()
@@ -1487,14 +1662,36 @@ cdef class EventCore:
             if sender is not None or group.place.key == id(None):
                 self._follow(group.place.key, sender, trash)
 
-    def _detach(self, EventCore source, list trash):
+    def _detach(self, EventCore source not None, list trash not None):
         """Undo `_attach`, half of one too. Called under the lock."""
-        if source in self._sources:
-            self._sources.remove(source)
-        source._dependents.pop(self._key, None)
+        trash.append(self._sources.pop(source._key, None))
+        trash.append(source._dependents.pop(self._key, None))
         self._invalidate(self._any, trash)
         for key in list(source._groups):
             self._tidy(key, trash)
+
+    def _hide(self, list trash not None):
+        """Let patterns notify this event of changes no more, until `_attach` is called for each. Under the lock.
+
+        It goes on with its patterns: an emission that has begun, or begins now, still finds their handlers.
+        """
+        cdef EventCore source
+        CYE_STORE(self._detours, self._detours | _DETACHED)
+        for source in list(self._sources.values()):
+            trash.append(source._dependents.pop(self._key, None))
+
+    def _show(self):
+        """Undo `_hide`, once the patterns are attached again. Under the lock."""
+        CYE_STORE(self._detours, self._detours & ~_DETACHED)
+
+    def _has_state(self, mutes):
+        """Whether there are connections, for any sender or for some, or it is muted by other than these."""
+        if self._is_connected():
+            return True
+        for by in list(self._mutes):
+            if by not in mutes:
+                return True
+        return False
 
     cdef _follow(self, key, sender, list trash):
         """Have a group for a sender that a pattern has one for, so that its emissions find it."""
@@ -1511,7 +1708,9 @@ cdef class EventCore:
         cdef list entries = []
         cdef list ordered = []
         cdef dict rows = {}
-        for source in [*self._sources, self]:
+        if CYE_LOAD(self._detours) & _DETACHED:
+            self._reattach()
+        for source in [*list(self._sources.values()), self]:
             for group in [source._any, *list(source._groups.values())]:
                 sender = group.the_sender()
                 if sender is None and group.place.key != id(None):
@@ -1548,6 +1747,14 @@ cdef class EventCore:
         """Check what is to be connected, and `_connect` it on behalf of the caller whose frame that is."""
         raise NotImplementedError
 
+    def _decorator(self, sender, weak, priority, condition, once, with_event, thread, frame):
+        """Return a decorator that connects what it decorates."""
+        raise NotImplementedError
+
+    def _reattach(self):
+        """Attach the patterns that match, which may have changed, and call `_show`."""
+        raise NotImplementedError
+
     def _schedule(self, result, kind, handler, sender):
         """See to it that what an async handler returned is awaited."""
         raise NotImplementedError
@@ -1567,8 +1774,11 @@ cdef class EventCore:
     def _condition_failed(self, error, entry, handler, sender):
         """A condition raised, and its handler is skipped."""
 
-    def _warn_vanished(self, name, frame):
-        """A handler died on the spot."""
+    def _warn_vanished(self, name, frame, is_subscription):
+        """A handler has died on the spot, or the subscription that held it was discarded there."""
+
+    def _log_never_called(self, entry):
+        """A function has died before any emission could have called it."""
 
     def _log_lost(self):
         """Handlers named in `_lost` have died since the last snapshot."""
@@ -1586,6 +1796,13 @@ cdef bint _is_alive(Entry entry, list trash) except -1:
     handler = entry.get()
     trash.append(handler)
     return handler is not None
+
+
+def expect_death(Entry entry not None):
+    """Note that a subscription holds an entry's handler: when it is discarded, the handler dies."""
+    entry.may_vanish = True
+    if entry.serial == CYE_LOAD(_newest.serial):
+        CYE_STORE(_newest.subscribed, entry.serial)
 
 
 # The loop
@@ -1630,7 +1847,7 @@ cdef Py_ssize_t run_common(
                 i += 1
                 continue
             if flags & _CONDITION:
-                truth = ask(<PyObject *>(<Entry>entry).condition, args, nargs, kwnames)
+                truth = ask(<PyObject *>(<Entry>entry)._condition, args, nargs, kwnames)
                 if truth < 0:
                     turn.how = ASKED
                     turn.function = function
@@ -1771,7 +1988,7 @@ cdef bint call_flagged(
     cdef int flags = turn.flags
     cdef bint called = False
     if flags & _OBSERVED:
-        return call_observed(self, (<Entry>entry).held, (<Entry>entry).condition, args, nargs, kwnames, pending, results, turn)
+        return call_observed(self, (<Entry>entry).held, (<Entry>entry)._condition, args, nargs, kwnames, pending, results, turn)
     if not (<Entry>entry)._take(flags, &turn.function, &turn.owner):
         return False
     if turn.owner is not NULL:
@@ -1881,7 +2098,24 @@ cdef PyObject **as_array(list values, PyObject **room) except NULL:
 
 cdef object whole(PyObject *function, PyObject *owner):
     """The handler, given as a function, or a function and the object whose method it is."""
-    return <object>function if owner is NULL else MethodType(<object>function, <object>owner)
+    if owner is NULL:
+        return <object>function
+    if PyFunction_Check(function):
+        return MethodType(<object>function, <object>owner)
+    return bind(<object>function, <object>owner)
+
+
+cdef inline PyObject *bound(PyObject *function, PyObject *owner) except NULL:
+    """`whole`, as a new reference."""
+    cdef PyObject *method
+    if PyFunction_Check(function):
+        method = PyMethod_New(function, owner)
+        if method is NULL:
+            already_raised()
+        return method
+    handler = bind(<object>function, <object>owner)
+    Py_INCREF(handler)
+    return <PyObject *>handler
 
 
 cdef dict keywords(EventCore self, int flags, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
@@ -1910,7 +2144,10 @@ cdef bint admit(
     if entry.is_off():
         return False
     if flags & _CONDITION:
-        truth = ask(<PyObject *>entry.condition, args, nargs, kwnames)
+        condition = entry._condition
+        if flags & _OWN_CONDITION:
+            condition = bind(condition, <object>(function if owner is NULL else owner))
+        truth = ask(<PyObject *>condition, args, nargs, kwnames)
         if truth < 0:
             condition_raised(self, entry, function, owner, <object>args[0])
         if truth <= 0:
@@ -2123,11 +2360,13 @@ cdef int send_to(
                 continue
             handler = turn.function
             if turn.owner is not NULL:
-                handler = PyMethod_New(turn.function, turn.owner)
-                release(turn.function, turn.owner)
-                if handler is NULL:
+                try:
+                    handler = bound(turn.function, turn.owner)
+                except BaseException:
                     Py_DECREF(<object>turn.result)
-                    already_raised()
+                    raise
+                finally:
+                    release(turn.function, turn.owner)
             pair = cye_pair(handler, turn.result)
             if pair is NULL or cye_append(<PyObject *>pairs, pair, count - i):
                 already_raised()
@@ -2316,6 +2555,11 @@ cdef object rearranged(
 cdef class NamespaceCore(dict):
     """Events by name, and emission by name. `Namespace` adds what a user sees."""
 
+    cdef readonly dict _cached  # events of names that nobody made, which patterns or observers hear
+
+    def __cinit__(self, *args, **kwargs):
+        self._cached = {}
+
     def _find(self, evt):
         """The event meant by what is not a name in here; None for an unknown name."""
         raise NotImplementedError
@@ -2334,6 +2578,10 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
         raise TypeError("NamespaceCore.emit() got multiple values for argument 'sender'")
     evt = <object>args[0]
     event = cye_get(<dict>self, evt) if PyUnicode_CheckExact(evt) else None
+    if event is None and self._cached and PyUnicode_CheckExact(evt):
+        event = cye_get(self._cached, evt)
+        if isinstance(event, EventCore):
+            CYE_STORE((<EventCore>event)._was_used, True)
     if event is None:
         event = self._find(evt)
         if event is None:
@@ -2450,7 +2698,8 @@ _emit_named_definition.ml_doc = b"""emit($self, evt, /, sender=cyevents._common.
 
 Emit an event given by name or as such: see `Event.emit`.
 
-A name that nobody has made an event of is heard by nobody: the list is empty, and no event is made.
+A name that no event was made for reaches the handlers of the patterns that match it. If there are none,
+the list is empty and nothing is made.
 
 Args:
     evt: the event's name, or the `Event`.
@@ -2464,6 +2713,7 @@ Returns:
 Raises:
     TypeError: if `evt` is neither.
     ValueError: if it is a pattern, which cannot be emitted.
+    LookupError: if the namespace is strict and no event was made for the name.
 
 Thread-safe and re-entrant, as `Event.emit` is.
 

@@ -16,6 +16,9 @@ no lock. The lock is re-entrant, and a change is a sequence of atomic steps each
 because a signal handler, or a finalizer that the garbage collector runs, may come in between two of them with a change
 of its own. What may fail for want of memory comes before the step that counts: then nothing has changed.
 
+A signal handler runs after a call, or at the start of a function. A step that looks at a table and then changes it
+therefore calls nothing in between: it uses `in`, `[]` and `del`, not `get` and `pop`. Such places say "One step".
+
 The core knows nothing of names, patterns or asyncio: it calls the methods under "Hooks" for those.
 """
 
@@ -23,18 +26,31 @@ from __future__ import annotations
 
 import sys
 from _weakref import ref as weakref
-from types import BuiltinMethodType, GenericAlias, MethodDescriptorType, MethodType, MethodWrapperType, ModuleType
+from types import CodeType, FunctionType, GenericAlias, MethodType
 
-from ._common import ANY, GENERATOR, VALUE, AnySender, Cancelled, drops_result_of, kind_of_result, shown
-from ._lock import lock
+from ._checks import warn_vanished_sender
+from ._common import (
+    ANY,
+    GENERATOR,
+    MISSING,
+    VALUE,
+    AnySender,
+    Cancelled,
+    drops_result_of,
+    is_at_call,
+    kind_of_result,
+    shown,
+)
+from ._lock import call_locked, release, taking, taking_at_once
+from ._methods import bind, definition_of, may_be_method, method_parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from types import FrameType
     from typing import Any, Concatenate, Generic, Literal, Self, TypeVar, overload
 
-    from ._typing import ArgsP, HandlerT, ResultT, SenderT, Undeclared
+    from ._typing import ArgsP, Decorator, HandlerT, ResultT, SenderT, Undeclared
 
     EventT = TypeVar("EventT", bound="EventCore[Any]")
 
@@ -58,9 +74,10 @@ __all__ = [
     "EventCore",
     "NamespaceCore",
     "Pending",
+    "call_locked",
     "consume",
+    "expect_death",
     "handler_key",
-    "lock",
     "stand_in",
     "sweep",
 ]
@@ -75,17 +92,21 @@ THREAD = 32
 BOUND = 64  # it is a method: the entry refers to its object, and has its function
 HELD = 128  # it is held strongly
 OBSERVED = 512  # it stands in for the entry that it holds, whose call its condition watches: see `stand_in`
+OWN_CONDITION = 1024  # its condition is a method of its own object: the entry has only the function
 
 # What keeps an event's emissions from the short way.
 FILTERED = 1  # there have been groups for senders
 WATCHED = 2  # there is an observer
+DETACHED = 4  # patterns no longer notify it of changes: `_reattach` must be called first
 
 # Results of these very types are values: no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
 
-_acquire, _release = lock.acquire, lock.release  # looking these up may need memory
 _dead: list[tuple[EventCore, Entry | Ref, bool]] = []  # who, in which event's tables, and whether to log it
-_last_serial = 0
+_last_serial = 0  # of the newest connection: its number,
+_last_name = ""  # its handler's name,
+_last_sender: Ref | None = None  # what refers to its sender: kept, for the event itself may die before the sender
+_last_subscribed = 0  # the serial of the newest entry that a subscription holds
 _last_code: object = None  # where the newest entry was connected: the caller's code and instruction in it
 _last_instruction = 0
 
@@ -111,28 +132,41 @@ class Ref(weakref["Any"]):
 
 def _died(what: Entry | Ref) -> None:
     """Called by the interpreter when a handler or a sender dies: in any thread, between any two instructions."""
-    home = what.place.home()
-    if home is None or _dead is None:  # the interpreter is exiting, and has cleared this module
+    if _dead is None:  # the interpreter is exiting, and has cleared this module
         return
-    if what.handler_key is not None:
+    home = what.place.home()
+    frame = None
+    entry = None
+    if what is _last_sender:
+        frame = _frame()
+        if frame is not None and not is_at_call(frame, _last_code, _last_instruction):
+            frame = None
+    elif home is not None and what.handler_key is not None:
         entry = home._entry_of(what)
         if entry is not None and entry.serial == _last_serial:  # the newest handler of all: has it died on the spot?
             frame = _frame()
-            if frame is not None and drops_result_of(frame, _last_code, _last_instruction):
-                _dead.append((home, entry, False))
-                sweep()
-                home._warn_vanished(entry.name, frame)
-                return
-    _dead.append((home, what, True))
-    sweep()
+            if frame is not None and not drops_result_of(frame, _last_code, _last_instruction):
+                frame = None
+    if home is not None:
+        _dead.append((home, what, frame is None))
+        sweep()
+    if frame is None:
+        return
+    if entry is None:
+        warn_vanished_sender(_last_name, frame)
+    elif home is not None:
+        home._warn_vanished(entry.name, frame, entry.serial == _last_subscribed)
 
 
 def _frame() -> FrameType | None:
-    """The frame of the Python code in which the interpreter has called `_died`, if there is any."""
+    """Return the frame of the user's code in which the interpreter has called `_died`, if there is any."""
     try:
-        return sys._getframe(2)
+        frame: FrameType | None = sys._getframe(2)
     except ValueError:
         return None
+    while frame is not None and frame.f_globals.get("__package__") == __package__:  # where an argument was dropped
+        frame = frame.f_back
+    return frame
 
 
 def _bury(entry: Entry) -> None:
@@ -145,39 +179,52 @@ def _bury(entry: Entry) -> None:
 def sweep() -> None:
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     trash: list[object] = []
-    while _dead and _acquire(False):
-        try:
-            while _dead:
-                try:
-                    home, what, lost = note = _dead.pop()
-                except IndexError:  # a finalizer was faster
-                    break
-                try:
-                    trash.append(note)
-                    home._take_out(what, lost, trash)
-                except MemoryError:
-                    _dead.append(note)  # for the next one
-                    return
-        finally:
-            _release()
-        home = what = note = None  # type: ignore[assignment]
+    never_called: list[tuple[EventCore, Entry]] = []
+    while _dead:
+        for _ in taking_at_once():
+            try:
+                is_done = _sweep_locked(trash, never_called)
+            finally:
+                release()
+            break
+        else:  # another thread holds the lock
+            return
         trash.clear()
+        while never_called:
+            home, entry = never_called.pop()
+            home._log_never_called(entry)
+            home = entry = None  # type: ignore[assignment]
+        if not is_done:
+            return
+
+
+def _sweep_locked(trash: list[object], never_called: list[tuple[EventCore, Entry]]) -> bool:
+    while _dead:
+        try:
+            home, what, lost = note = _dead.pop()
+        except IndexError:  # a finalizer was faster
+            break
+        try:
+            trash.append(note)
+            home._take_out(what, lost, trash, never_called)
+        except MemoryError:
+            _dead.append(note)  # for the next one
+            return False
+        except BaseException:  # a signal handler has raised
+            _dead.append(note)
+            raise
+    return True
 
 
 def handler_key(handler: Any) -> object:
     """What makes two handlers the same one: identity, for bound methods that of object and function."""
     cls = type(handler)
+    if cls is FunctionType:
+        return id(handler)
     if cls is MethodType:
         return id(handler.__self__), id(handler.__func__)
-    if cls is MethodWrapperType or (cls is BuiltinMethodType and _is_bound(handler)):
-        return id(handler.__self__), handler.__name__
-    return id(handler)
-
-
-def _is_bound(builtin: Any) -> bool:
-    """Whether a builtin is a method of an object (`seen.add`) rather than a function (`print`)."""
-    owner = builtin.__self__
-    return owner is not None and not issubclass(type(owner), ModuleType)
+    parts = method_parts(handler)
+    return id(handler) if parts is None else (id(parts[0]), id(parts[1]))
 
 
 def sender_key(sender: Any) -> object:
@@ -196,7 +243,7 @@ def sender_key(sender: Any) -> object:
         return int, int.__index__(sender)
     if issubclass(cls, bytes):
         return bytes, bytes.__bytes__(sender)
-    if cls is MethodType:  # a temporary, held strongly
+    if may_be_method(cls):  # a temporary, held strongly
         return handler_key(sender)
     return id(sender)
 
@@ -217,13 +264,14 @@ class Entry(weakref["Any"]):
     """
 
     __slots__ = (
+        "_condition",
         "_warned",
         "before",
-        "condition",
         "flags",
         "handler_key",
         "held",
         "line",
+        "may_vanish",
         "name",
         "place",
         "priority",
@@ -232,12 +280,15 @@ class Entry(weakref["Any"]):
     )
 
     flags: int
-    held: Any  # the handler, if it is held strongly; a method's function, if possible by a Ref; else None
+    held: Any
+    """The handler, if it is held strongly; a method's function, by a `Ref` where that is possible; of a function that
+    is held weakly, or a partial of one, the code, which tells where it was defined; else None."""
     handler_key: object
     place: Place
     priority: int
     serial: int  # when it was registered, over all events
-    condition: Callable[..., Any] | None
+    _condition: Any  # see `condition`
+    may_vanish: bool  # nobody is surprised when it dies: an emission has found it, or a subscription holds the handler
     name: str
     line: Line | None  # shared by the entries that have replaced each other
     before: tuple[Entry | None] | None  # what it had replaced, once what connected it is over
@@ -254,7 +305,15 @@ class Entry(weakref["Any"]):
         function = self.held
         if type(function) is Ref:
             function = function()
-        return None if function is None else MethodType(function, target)
+        return None if function is None else bind(function, target)
+
+    @property
+    def condition(self) -> Any:
+        """The condition, or None; if it is a method of the handler's own object, None once that is dead."""
+        if not self.flags & OWN_CONDITION:
+            return self._condition
+        target = self()
+        return None if target is None else bind(self._condition, target)
 
     def die(self) -> None:
         """Be called no more, by an emission that has begun neither: under the lock."""
@@ -291,29 +350,33 @@ class Entry(weakref["Any"]):
         return not self.flags & HELD
 
 
-def _make_entry(handler: Any, weak: bool, flags: int, place: Place) -> Entry:
+def _make_entry(handler: Any, weak: bool, condition: Any, flags: int, place: Place) -> Entry:
     """An entry for a handler, which it refers to or holds, with flags that tell how."""
     key = handler_key(handler)
     if not weak:
         entry = Entry(Entry)  # which does not die
         entry.flags, entry.held = flags | HELD, handler
     else:
-        cls = type(handler)
-        target, function = handler, None
-        if cls is MethodType:
-            target, function = handler.__self__, handler.__func__
-        elif cls is BuiltinMethodType and _is_bound(handler) and (function := _descriptor(handler)) is not None:
-            target = handler.__self__
+        parts = None if type(handler) is FunctionType else method_parts(handler)
+        target, function = (handler, None) if parts is None else parts
         try:
             entry = Entry(target, _died)
         except TypeError:
             raise TypeError(
                 f"{shown(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
             ) from None
-        entry.flags, entry.held = flags, None
+        entry.flags = flags
         if function is not None:
             entry.flags |= BOUND
             entry.held = _referred(function, key, place)
+        else:
+            entry.held = definition_of(handler)
+        if condition is not None:  # not to keep alive what is held weakly
+            parts = method_parts(condition)
+            if parts is not None and parts[0] is target:
+                entry.flags |= OWN_CONDITION
+                condition = parts[1]
+    entry._condition = condition
     entry.handler_key = key
     entry.place = place
     return entry
@@ -326,7 +389,7 @@ def stand_in(entry: Entry, watch: Any) -> Entry:
     skipped, `watch.skip(entry, handler)` is told, the handler being None if it is dead.
     """
     made = Entry(Entry)  # which does not die
-    made.flags, made.held, made.condition = OBSERVED, entry, watch
+    made.flags, made.held, made._condition = OBSERVED, entry, watch
     made.priority = entry.priority
     return made
 
@@ -340,15 +403,6 @@ def _referred(function: Any, key: object, place: Place) -> Any:
     ref.handler_key = key
     ref.place = place
     return ref
-
-
-def _descriptor(builtin: Any) -> Any:
-    """The function of a builtin method, which takes the object as its first argument; None if there is none."""
-    for cls in type(builtin.__self__).__mro__:
-        function = cls.__dict__.get(builtin.__name__)
-        if type(function) is MethodDescriptorType:
-            return function
-    return None
 
 
 class Group:
@@ -494,9 +548,10 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         "_detours",
         "_groups",
         "_is_checked",
+        "_is_used",
         "_key",
         "_lost",
-        "_muted",
+        "_mutes",
         "_observer",
         "_self",
         "_sources",
@@ -505,17 +560,18 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     _any: Group
     _by_hand: bool  # whether `_send_plain` is `_send_otherwise`
-    _detours: int  # FILTERED and WATCHED
+    _detours: int  # FILTERED, WATCHED and DETACHED
     _groups: dict[object, Group]  # by sender key
     _warm: dict[object, Group]  # those of the groups that have a snapshot
-    _sources: list[EventCore]  # the patterns that match this event
+    _sources: dict[int, EventCore]  # the patterns that match this event, by their id
     _dependents: dict[int, EventCore]  # a pattern's events, by
     _key: int  # their id
-    _muted: dict[object, int]  # how many times, by handler key; None: the whole event
+    _mutes: dict[object, list[Any]]  # what is muted, as keys of handlers, None being the whole event; by whom
     _lost: list[str]  # names of handlers that died, to be logged
     _observer: Any  # what makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
     _self: weakref[EventCore]
     _is_checked: bool  # whether `_add` is to look at what a handler takes
+    _is_used: bool  # emitted by name since its namespace's cache was last cleaned: set by `NamespaceCore.emit`
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
@@ -526,12 +582,13 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         self._observer = None
         self._groups = {}
         self._warm = {}
-        self._sources = []
+        self._sources = {}
         self._dependents = {}
-        self._muted = {}
+        self._mutes = {}
         self._lost = []
         self._key = id(self)
         self._is_checked = False
+        self._is_used = False
         return self
 
     # Emission
@@ -653,7 +710,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 if entry.flags:
                     watch = None
                     if entry.flags & OBSERVED:
-                        entry, watch = entry.held, entry.condition
+                        entry, watch = entry.held, entry._condition
                     handler = entry.get()
                     if handler is None or (entry.flags and not self._admit(entry, handler, sender, kwargs)):
                         if watch is not None:
@@ -698,7 +755,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             if entry.flags:
                 watch = None
                 if entry.flags & OBSERVED:
-                    entry, watch = entry.held, entry.condition
+                    entry, watch = entry.held, entry._condition
                 handler = entry.get()
                 if handler is None or (entry.flags and not self._admit(entry, handler, sender, kwargs)):
                     if watch is not None:
@@ -765,7 +822,6 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         if entry.is_off():
             return False
         if entry.flags & CONDITION:
-            assert entry.condition is not None
             try:
                 if not entry.condition(sender, **kwargs):
                     return False
@@ -785,6 +841,8 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _snapshot(self, sender: Any) -> Snapshot:
         """What an emission by this sender runs."""
+        if self._detours & DETACHED:
+            self._reattach()
         group = self._any
         if self._groups:
             special = self._groups.get(sender_key(sender))
@@ -797,7 +855,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _build(self, group: Group, sender: Any) -> Snapshot:
         """Make a group's snapshot, without a lock: a change that comes in between makes it stale at once."""
-        sources: list[EventCore] = [self, *self._sources]
+        sources: list[EventCore] = [self, *list(self._sources.values())]
         for source in sources:
             if source._lost:
                 source._log_lost()
@@ -805,6 +863,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         chosen: dict[object, Entry] = {}
         for entry in self._candidates(group, sender):
             if entry.get() is not None:
+                entry.may_vanish = True
                 chosen[entry.handler_key] = entry
             else:  # its callback had no stack left to run on, or has just begun to
                 _bury(entry)
@@ -823,11 +882,12 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _candidates(self, group: Group, sender: Any) -> list[Entry]:
         """All entries for a sender that are not muted, the most specific last, so that it wins."""
-        if None in self._muted:
+        muted = self._muted_keys()
+        if None in muted:
             return []
         general: list[Entry] = []
         special: list[Entry] = []
-        for source in list(self._sources):
+        for source in list(self._sources.values()):
             general += source._audible(source._any)
             if group is not self._any:
                 other = source._groups.get(group.place.key)
@@ -837,17 +897,21 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         candidates += self._any.entries.values()
         if group is not self._any:
             candidates += group.entries.values()
-        if self._muted:
-            candidates = [entry for entry in candidates if entry.handler_key not in self._muted]
+        if muted:
+            candidates = [entry for entry in candidates if entry.handler_key not in muted]
         return candidates
 
     def _audible(self, group: Group) -> list[Entry]:
         """A group's entries, less what this pattern has muted."""
-        if not self._muted:
-            return list(group.entries.values())
-        if None in self._muted:
-            return []
-        return [entry for entry in list(group.entries.values()) if entry.handler_key not in self._muted]
+        entries = list(group.entries.values())
+        muted = self._muted_keys()
+        if not muted:
+            return entries
+        return [] if None in muted else [entry for entry in entries if entry.handler_key not in muted]
+
+    def _muted_keys(self) -> set[Any]:
+        """Return the keys of the handlers that are muted; None among them stands for the whole event."""
+        return {key for keys in list(self._mutes.values()) for key in keys}
 
     # Changes: each under the lock, with a list for what is to be let go after it.
 
@@ -892,10 +956,34 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             with_event: Literal[True],
             thread: bool = ...,
         ) -> HandlerT: ...
+        @overload
+        def connect(
+            self,
+            *,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            once: bool = ...,
+            with_event: Literal[False] = ...,
+            thread: bool = ...,
+        ) -> Decorator[SenderT, ArgsP]: ...
+        @overload
+        def connect(
+            self,
+            *,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            once: bool = ...,
+            with_event: Literal[True],
+            thread: bool = ...,
+        ) -> Callable[[HandlerT], HandlerT]: ...
 
     def connect(
         self,
-        receiver: Any,
+        receiver: Any = MISSING,
         sender: SenderT | AnySender = ANY,
         weak: bool = True,
         priority: int = 0,
@@ -911,7 +999,8 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         counts as a new registration.
 
         Args:
-            receiver: the handler: a function, method or other callable, sync, async or a generator.
+            receiver: the handler: a function, method or other callable, sync, async or a generator. Without
+                it, `connect` returns a decorator: `@event.connect(priority=5)`.
             sender: only this sender's emissions; `ANY` for all. Senders are told apart by identity
                 (two equal tuples are two senders), but `str`, `bytes` and `int` by value. They are held
                 weakly where that is possible.
@@ -928,16 +1017,19 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
         Raises:
             TypeError: if the receiver or the condition is not callable, the condition is a coroutine
-                function, the priority not an int, or the receiver cannot be held weakly; with `check=True` of
-                the event, if the receiver or the condition cannot take what it declares.
+                function, the priority not an int, a flag not a bool, or the receiver cannot be held weakly;
+                with `check=True` of the event, if the receiver or the condition cannot take what it declares.
 
         Warns:
-            RuntimeWarning: if the receiver dies at once, as a lambda does that nobody else holds, or is a
-                function with a first parameter `self`, decorated in a class body.
+            RuntimeWarning: if the receiver or the sender dies at once, as a lambda does that nothing else
+                holds, the receiver is a function with a first parameter `self`, or the decorator is discarded.
 
         Thread-safe. A running emission does not see the change.
         """
-        self._add(receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back)
+        frame = sys._getframe().f_back
+        if receiver is MISSING:
+            return self._decorator(sender, weak, priority, condition, once, with_event, thread, frame)
+        self._add(receiver, sender, weak, priority, condition, once, with_event, thread, frame)
         return receiver
 
     def _connect(
@@ -950,51 +1042,82 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         flags: int,
         name: str,
         frame: FrameType | None,
+        made: list[Entry | None] | None = None,
     ) -> tuple[Entry, Entry | None]:
-        """Connect, in place of the handler's connection for the same sender if there is one; return both entries."""
-        global _last_serial, _last_code, _last_instruction
-        entry = _make_entry(handler, weak, flags, self._place(ANY if sender is ANY else sender_key(sender)))
+        """Connect, in place of the handler's connection for the same sender if there is one; return both entries.
+
+        Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
+        """
+        global _last_serial, _last_name, _last_sender, _last_code, _last_instruction
+        place = self._place(ANY if sender is ANY else sender_key(sender))
+        entry = _make_entry(handler, weak, condition, flags, place)
         entry.priority = priority
-        entry.condition = condition
         entry.name = name
         entry.tickets = [None] if flags & ONCE else _NO_TICKETS
         entry._warned = False
+        entry.may_vanish = False
         entry.line = entry.before = None
         code, instruction = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         trash: list[object] = []
-        with lock:
-            _last_code, _last_instruction = code, instruction
-            entry.serial = _last_serial = _last_serial + 1
-            previous = self._put(entry, sender, trash)
+        for _ in taking():
+            try:
+                _last_code, _last_instruction, _last_name = code, instruction, name
+                entry.serial = _last_serial = _last_serial + 1
+                if made is not None:
+                    made.append(entry)
+                previous = self._put(entry, sender, trash, made)
+                group = None if sender is ANY else self._group_of(place.key)
+                trash.append(_last_sender)
+                _last_sender = group.sender if group is not None and type(group.sender) is Ref else None
+            finally:
+                release()
         if _dead:
             sweep()
         return entry, previous
 
-    def _put(self, entry: Entry, sender: Any, trash: list[object]) -> Entry | None:
+    def _put(
+        self, entry: Entry, sender: Any, trash: list[object], made: list[Entry | None] | None = None
+    ) -> Entry | None:
         """Enter an entry in its group; return the one that it replaces."""
+        if self._detours & DETACHED:
+            self._reattach()
         key = entry.place.key
         epoch = object()
+        group: Group | None = None
         try:
             for dependent in list(self._dependents.values()):
                 dependent._follow(key, sender, trash)
             while True:
                 group = self._any if key is ANY else self._group_for(entry.place, sender, trash)
-                previous = group.entries.get(entry.handler_key)
-                if previous is not None:
-                    entry.line = previous.line = previous.line or Line()
-                # In one step: an emission that begins now finds one of the two.
-                group.entries[entry.handler_key] = entry
+                entries = group.entries
+                previous = entries.get(entry.handler_key)
+                line = None if previous is None else Line()
+                if made is not None:
+                    made[1:] = [previous]
+                # One step: an emission that begins now finds one of the two entries.
+                if entry.handler_key in entries:
+                    if entries[entry.handler_key] is not previous or line is None:
+                        continue  # a signal handler has connected it
+                    if previous.line is None:  # type: ignore[union-attr]
+                        previous.line = line  # type: ignore[union-attr]
+                    entry.line = previous.line  # type: ignore[union-attr]
+                    entry.may_vanish = entry.may_vanish or previous.may_vanish  # type: ignore[union-attr]
+                    previous.flags |= REPLACED  # type: ignore[union-attr]
+                elif previous is not None:
+                    continue
+                if entry.line is not None:
+                    entry.line.stands = True
+                entries[entry.handler_key] = entry
+                group.epoch = epoch
                 if self._group_of(key) is group:  # and was not tidied away by a finalizer
                     break
-        except BaseException:
+            self._invalidate(group, epoch, trash)
+        except BaseException:  # no memory, or a signal handler has raised, perhaps after the step
+            if group is not None:
+                self._invalidate(group, epoch, trash)
             if key is not ANY:
                 self._tidy(key, trash)
             raise
-        if previous is not None:
-            previous.flags |= REPLACED
-        if entry.line is not None:
-            entry.line.stands = True
-        self._invalidate(group, epoch, trash)
         for dependent in list(self._dependents.values()):  # those of a finalizer too
             dependent._follow(key, sender, trash)
         return previous
@@ -1033,12 +1156,18 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         return self._groups.setdefault(key, group)
 
     def _discard_group(self, group: Group, trash: list[object]) -> None:
+        groups = self._groups
+        key = group.place.key
+        # One step. First of all: what a signal handler connects from now on goes to another group.
+        if key in groups and groups[key] is group:
+            del groups[key]
+        self._empty_group(group, trash)
+
+    def _empty_group(self, group: Group, trash: list[object]) -> None:
+        """Deactivate what is in a group that is no longer in the tables."""
         entries = list(group.entries.values())
         trash += (entries, group.snapshot)
-        key = group.place.key
-        if self._groups.get(key) is group:
-            del self._groups[key]
-        self._warm.pop(key, None)
+        self._warm.pop(group.place.key, None)
         for entry in entries:
             entry.die()
         group.entries.clear()
@@ -1046,9 +1175,13 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _tidy(self, key: object, trash: list[object]) -> None:
         """Forget the group of a sender for which nothing is connected any more, here or by a pattern."""
-        group = self._groups.get(key)
-        if group is not None and not group.entries and not any(key in source._groups for source in self._sources):
-            self._discard_group(group, trash)
+        groups = self._groups
+        group = groups.get(key)
+        if group is not None and not any(key in source._groups for source in list(self._sources.values())):
+            # One step.
+            if key in groups and groups[key] is group and not group.entries:
+                del groups[key]
+                self._empty_group(group, trash)
         for dependent in list(self._dependents.values()):
             dependent._tidy(key, trash)
 
@@ -1080,18 +1213,32 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     def _remove(self, entry: Entry, trash: list[object]) -> bool:
         """Disconnect an entry, if it still stands."""
         group = self._group_of(entry.place.key)
-        if group is None or group.entries.get(entry.handler_key) is not entry:
+        if group is None:
             return False
+        entries = group.entries
+        key = entry.handler_key
         epoch = object()
         trash.append(entry)
-        del group.entries[entry.handler_key]
-        entry.die()
-        self._invalidate(group, epoch, trash)
+        # One step.
+        if key not in entries or entries[key] is not entry:
+            return False
+        del entries[key]
+        entry.flags |= DEAD
+        if entry.line is not None:
+            entry.line.stands = False
+        group.epoch = epoch
+        try:
+            self._invalidate(group, epoch, trash)
+        except BaseException:  # a signal handler has raised: once more, for the entry is gone
+            self._invalidate(group, epoch, trash)
+            raise
         if group is not self._any:
             self._tidy(group.place.key, trash)
         return True
 
-    def _take_out(self, what: Entry | Ref, lost: bool, trash: list[object]) -> None:
+    def _take_out(
+        self, what: Entry | Ref, lost: bool, trash: list[object], never_called: list[tuple[EventCore, Entry]]
+    ) -> None:
         """Remove what has died: a spent entry, that of a dead handler, or all those for a dead sender."""
         if what.handler_key is None:
             group = self._group_of(what.place.key)
@@ -1099,14 +1246,21 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 self._discard_group(group, trash)
             return
         entry = self._entry_of(what)
-        if entry is not None and self._remove(entry, trash) and lost and len(self._lost) < 100:
+        if entry is None or not self._remove(entry, trash) or not lost:
+            return
+        if type(entry.held) is CodeType and not entry.may_vanish:
+            never_called.append((self, entry))
+        elif len(self._lost) < 100:
             self._lost.append(entry.name)
 
     def _disconnect_entry(self, entry: Entry) -> bool:
         """Remove this very connection; return whether it still stood."""
         trash: list[object] = []
-        with lock:
-            removed = self._remove(entry, trash)
+        for _ in taking():
+            try:
+                removed = self._remove(entry, trash)
+            finally:
+                release()
         if _dead:
             sweep()
         return removed
@@ -1116,16 +1270,19 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         key = handler_key(handler)
         trash: list[object] = []
         removed = False
-        with lock:
-            if sender is ANY:
-                groups = [self._any, *self._groups.values()]
-            else:
-                group = self._groups.get(sender_key(sender))
-                groups = [group] if group is not None and group.means(sender) else []
-            for group in groups:
-                entry = group.entries.get(key)
-                if entry is not None and _is_alive(entry, trash):
-                    removed |= self._remove(entry, trash)
+        for _ in taking():
+            try:
+                if sender is ANY:
+                    groups = [self._any, *self._groups.values()]
+                else:
+                    group = self._groups.get(sender_key(sender))
+                    groups = [group] if group is not None and group.means(sender) else []
+                for group in groups:
+                    entry = group.entries.get(key)
+                    if entry is not None and _is_alive(entry, trash):
+                        removed |= self._remove(entry, trash)
+            finally:
+                release()
         if _dead:
             sweep()
         return removed
@@ -1133,58 +1290,73 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     def _clear(self) -> None:
         """Remove all connections."""
         trash: list[object] = []
-        with lock:
-            for group in [self._any, *self._groups.values()]:
-                for entry in list(group.entries.values()):
-                    self._remove(entry, trash)
+        for _ in taking():
+            try:
+                for group in [self._any, *self._groups.values()]:
+                    for entry in list(group.entries.values()):
+                        self._remove(entry, trash)
+            finally:
+                release()
         if _dead:
             sweep()
 
     def _restore(self, entry: Entry, previous: Entry | None, sender: Any) -> None:
         """Undo a `_connect`: put back the entry that it replaced, unless someone changed the connection since."""
         trash: list[object] = []
-        with lock:
-            group = self._group_of(entry.place.key)
-            current = None if group is None else group.entries.get(entry.handler_key)
-            if current is entry or (current is None and entry.spent and not entry.flags & REPLACED):
-                previous = _still_meant(previous)
-                if previous is not None and not previous.spent and _is_alive(previous, trash):
-                    trash.append(entry)
-                    self._put(previous, sender, trash)  # a reconnection, for emissions that have begun
-                    previous.flags &= ~REPLACED
+        for _ in taking():
+            try:
+                group = self._group_of(entry.place.key)
+                current = None if group is None else group.entries.get(entry.handler_key)
+                if current is entry or (current is None and entry.spent and not entry.flags & REPLACED):
+                    previous = _still_meant(previous)
+                    if previous is not None and not previous.spent and _is_alive(previous, trash):
+                        trash.append(entry)
+                        self._put(previous, sender, trash)  # a reconnection, for emissions that have begun
+                        previous.flags &= ~REPLACED
+                    else:
+                        self._remove(entry, trash)
                 else:
-                    self._remove(entry, trash)
-            else:
-                entry.before = (_still_meant(previous),)
+                    entry.before = (_still_meant(previous),)
+            finally:
+                release()
         if _dead:
             sweep()
 
-    def _mute(self, keys: list[object], by: int) -> None:
-        """Mute handlers, or the whole event by the key None (`by` 1), or let them be heard again (`by` -1)."""
+    def _mute(self, by: object, keys: list[Any]) -> None:
+        """Mute handlers, or the whole event by the key None, until `_unmute` is called with the same object."""
+        if self._detours & DETACHED:
+            self._reattach()
         trash: list[object] = []
-        done = 0
         epoch = object()
-        with lock:
+        for _ in taking():
             try:
-                for key in keys:
-                    self._mute_one(key, by)
-                    done += 1
+                self._mutes[by] = keys
                 self._invalidate(self._any, epoch, trash)
-            except BaseException:  # who enters a `with` and does not get there never leaves it
-                if by > 0:
-                    for key in keys[:done]:
-                        self._mute_one(key, -by)
+            except BaseException:
+                self._mutes.pop(by, None)
                 self._invalidate(self._any, epoch, trash)
                 raise
+            finally:
+                release()
         if _dead:
             sweep()
 
-    def _mute_one(self, key: object, by: int) -> None:
-        times = self._muted.get(key, 0) + by
-        if times > 0:
-            self._muted[key] = times
-        else:
-            self._muted.pop(key, None)
+    def _unmute(self, by: object) -> None:
+        """Undo `_mute`, if it has been done."""
+        trash: list[object] = []
+        epoch = object()
+        for _ in taking():
+            try:
+                trash.append(self._mutes.pop(by, None))
+                self._invalidate(self._any, epoch, trash)
+            except BaseException:  # once more: who leaves a `with` does so once
+                self._mutes.pop(by, None)
+                self._invalidate(self._any, epoch, trash)
+                raise
+            finally:
+                release()
+        if _dead:
+            sweep()
 
     # Observation
 
@@ -1194,13 +1366,16 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         It is asked as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
         of `_snapshot`, `stand_in`, and `_dispatch` or `_pairs`.
         """
-        with lock:  # the old one is let go of after it
-            if observer is None:
-                self._detours &= ~WATCHED
-                self._observer, observer = None, self._observer
-            else:
-                self._observer, observer = observer, self._observer
-                self._detours |= WATCHED
+        for _ in taking():  # the old one is let go of after it
+            try:
+                if observer is None:
+                    self._detours &= ~WATCHED
+                    self._observer, observer = None, self._observer
+                else:
+                    self._observer, observer = observer, self._observer
+                    self._detours |= WATCHED
+            finally:
+                release()
 
     # Patterns
 
@@ -1208,7 +1383,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """Let the handlers of a pattern hear this event too. Called under the lock."""
         epoch = object()
         source._dependents[self._key] = self
-        self._sources.append(source)
+        self._sources[source._key] = source
         self._invalidate(self._any, epoch, trash)
         for group in list(source._groups.values()):
             sender = group.the_sender()
@@ -1219,12 +1394,28 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     def _detach(self, source: EventCore, trash: list[object]) -> None:
         """Undo `_attach`, half of one too. Called under the lock."""
         epoch = object()
-        if source in self._sources:
-            self._sources.remove(source)
-        source._dependents.pop(self._key, None)
+        trash.append(self._sources.pop(source._key, None))
+        trash.append(source._dependents.pop(self._key, None))
         self._invalidate(self._any, epoch, trash)
         for key in list(source._groups):
             self._tidy(key, trash)
+
+    def _hide(self, trash: list[object]) -> None:
+        """Let patterns notify this event of changes no more, until `_attach` is called for each. Under the lock.
+
+        It goes on with its patterns: an emission that has begun, or begins now, still finds their handlers.
+        """
+        self._detours |= DETACHED
+        for source in list(self._sources.values()):
+            trash.append(source._dependents.pop(self._key, None))
+
+    def _show(self) -> None:
+        """Undo `_hide`, once the patterns are attached again. Under the lock."""
+        self._detours &= ~DETACHED
+
+    def _has_state(self, mutes: Collection[object]) -> bool:
+        """Whether there are connections, for any sender or for some, or it is muted by other than these."""
+        return self._is_connected() or any(by not in mutes for by in list(self._mutes))
 
     def _follow(self, key: object, sender: Any, trash: list[object]) -> None:
         """Have a group for a sender that a pattern has one for, so that its emissions find it."""
@@ -1236,8 +1427,10 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _connections(self) -> list[tuple[Entry, Any, EventCore]]:
         """All entries in dispatch order, each with its sender and the event, or pattern, that it is connected to."""
+        if self._detours & DETACHED:
+            self._reattach()
         rows = {}
-        sources: list[EventCore] = [*self._sources, self]
+        sources: list[EventCore] = [*list(self._sources.values()), self]
         for source in sources:
             for group in [source._any, *list(source._groups.values())]:
                 sender = group.the_sender()
@@ -1275,6 +1468,24 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """Check what is to be connected, and `_connect` it on behalf of the caller whose frame that is."""
         raise NotImplementedError
 
+    def _decorator(
+        self,
+        sender: Any,
+        weak: bool,
+        priority: int,
+        condition: Any,
+        once: bool,
+        with_event: bool,
+        thread: bool,
+        frame: FrameType | None,
+    ) -> Any:
+        """Return a decorator that connects what it decorates."""
+        raise NotImplementedError
+
+    def _reattach(self) -> None:
+        """Attach the patterns that match, which may have changed, and call `_show`."""
+        raise NotImplementedError
+
     def _schedule(self, result: Any, kind: int, handler: Any, sender: Any) -> None:
         """See to it that what an async handler returned is awaited."""
         raise NotImplementedError
@@ -1294,8 +1505,11 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     def _condition_failed(self, error: Exception, entry: Entry, handler: Any, sender: Any) -> None:
         """A condition raised, and its handler is skipped."""
 
-    def _warn_vanished(self, name: str, frame: FrameType) -> None:
-        """A handler died on the spot."""
+    def _warn_vanished(self, name: str, frame: FrameType, is_subscription: bool) -> None:
+        """A handler has died on the spot, or the subscription that held it was discarded there."""
+
+    def _log_never_called(self, entry: Entry) -> None:
+        """A function has died before any emission could have called it."""
 
     def _log_lost(self) -> None:
         """Handlers named in `_lost` have died since the last snapshot."""
@@ -1330,10 +1544,25 @@ def consume(generator: Any) -> tuple[list[Any], bool]:
             items.append(item)
 
 
+def expect_death(entry: Entry) -> None:
+    """Note that a subscription holds an entry's handler: when it is discarded, the handler dies."""
+    global _last_subscribed
+    entry.may_vanish = True
+    if entry.serial == _last_serial:
+        _last_subscribed = entry.serial
+
+
 class NamespaceCore(dict[str, EventT]):
     """Events by name, and emission by name. `Namespace` adds what a user sees."""
 
-    __slots__ = ()
+    __slots__ = ("_cached",)
+
+    _cached: dict[str, EventT]  # events of names that nobody made, which patterns or observers hear
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self._cached = {}
+        return self
 
     if TYPE_CHECKING:
 
@@ -1352,7 +1581,8 @@ class NamespaceCore(dict[str, EventT]):
     def emit(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
         """Emit an event given by name or as such: see `Event.emit`.
 
-        A name that nobody has made an event of is heard by nobody: the list is empty, and no event is made.
+        A name that no event was made for reaches the handlers of the patterns that match it. If there are none,
+        the list is empty and nothing is made.
 
         Args:
             evt: the event's name, or the `Event`.
@@ -1366,6 +1596,7 @@ class NamespaceCore(dict[str, EventT]):
         Raises:
             TypeError: if `evt` is neither.
             ValueError: if it is a pattern, which cannot be emitted.
+            LookupError: if the namespace is strict and no event was made for the name.
 
         Thread-safe and re-entrant, as `Event.emit` is.
 
@@ -1378,7 +1609,11 @@ class NamespaceCore(dict[str, EventT]):
             >>> shop.emit("order.placed", "ada", total=12)
             ['ada: 12']
         """
-        event: Any = self.get(evt) if type(evt) is str else None
+        event: Any = None
+        if type(evt) is str:
+            event = self.get(evt)
+            if event is None and self._cached and (event := self._cached.get(evt)) is not None:
+                event._is_used = True
         if event is None:
             event = self._find(evt)
             if event is None:

@@ -5,9 +5,21 @@ from __future__ import annotations
 import sys
 from types import FunctionType, GenericAlias
 
-from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, handler_key
-from ._common import ANY, AnySender, handler_name, plain, shown
-from ._handlers import is_unbound_method, kind_of
+from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, expect_death, handler_key
+from ._checks import (
+    check_flags,
+    check_handler,
+    checked_name,
+    checked_options,
+    checked_policy,
+    is_pattern,
+    pattern_error,
+    warn,
+)
+from ._common import ANY, AnySender, handler_name, shown
+from ._decorator import Decorator
+from ._handlers import kind_of, takes_sender_as_self
+from ._log import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,12 +153,18 @@ class Event(EventCore[SenderT, ArgsP]):
         with_event: bool,
         thread: bool,
         frame: FrameType | None,
+        made: list[Entry | None] | None = None,
     ) -> tuple[Entry, Entry | None]:
-        """Connect on behalf of the caller whose frame that is; return the new entry and the one that it replaced."""
+        """Connect on behalf of the caller whose frame that is; return the new entry and the one that it replaced.
+
+        Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
+        """
         if not callable(receiver):
             check_handler(receiver)
         if type(priority) is not int or condition is not None:
             priority = checked_options(priority, condition)
+        if type(weak) is not bool or not type(once) is type(with_event) is type(thread) is bool:
+            check_flags(sender, weak, once, with_event, thread)
         if self._is_checked:
             self._signature.check(receiver, condition, with_event)
         flags = 0 if condition is None else CONDITION
@@ -156,15 +174,34 @@ class Event(EventCore[SenderT, ArgsP]):
             flags |= WITH_EVENT
         if thread and kind_of(receiver) in ("sync", "generator"):
             flags |= THREAD
-        name = receiver.__qualname__ if type(receiver) is FunctionType else handler_name(receiver)
-        added = self._connect(receiver, sender, weak, priority, condition, flags, name, frame)
-        if is_unbound_method(receiver):
-            _warn(
-                f"{name} takes self, but is connected as a plain function and will be called without one:"
-                " connect the bound method of an object instead",
-                frame,
-            )
-        return added
+        if type(receiver) is not FunctionType:
+            name = handler_name(receiver)
+        else:
+            name = receiver.__qualname__
+            if takes_sender_as_self(receiver, sender):  # before it is connected: a warning may be an exception
+                warn(
+                    f"{name} takes self, but is connected as a plain function: {self._name!r} will call it with the"
+                    " sender as self. To call it on an object, connect the object's bound method; the decorator"
+                    " cannot do that in a class body. If self is meant to be the sender, name the parameter sender",
+                    frame,
+                )
+        return self._connect(receiver, sender, weak, priority, condition, flags, name, frame, made)
+
+    def _decorator(
+        self,
+        sender: Any,
+        weak: bool,
+        priority: int,
+        condition: Any,
+        once: bool,
+        with_event: bool,
+        thread: bool,
+        frame: FrameType | None,
+    ) -> Any:
+        checked_options(priority, condition)
+        check_flags(sender, weak, once, with_event, thread)
+        options = (sender, weak, priority, condition, once, with_event, thread)
+        return Decorator(self, None, options, f"connect(...) of {self._name!r}", frame)
 
     def disconnect(self, receiver: Callable[..., Any], sender: SenderT | AnySender = ANY) -> bool:
         """Disconnect a handler: an emission that has not called it yet, will not.
@@ -258,10 +295,23 @@ class Event(EventCore[SenderT, ArgsP]):
             >>> ticked.emit("clock")
             []
         """
-        entry, _ = self._add(
-            receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back
-        )
-        return Subscription(self, receiver, entry)
+        made: list[Any] = []
+        try:
+            self._add(
+                receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back, made
+            )
+            entry: Entry = made[0]
+            expect_death(entry)
+            return Subscription(self, receiver, entry)
+        except BaseException:
+            self._undo(made, sender)
+            raise
+
+    def _undo(self, made: list[Any], sender: Any) -> None:
+        """Undo an `_add` that has filled this list, if it got as far as that."""
+        if made:
+            entry, previous = made if len(made) == 2 else (made[0], None)
+            self._restore(entry, previous, sender)
 
     if TYPE_CHECKING:
 
@@ -595,23 +645,47 @@ class Event(EventCore[SenderT, ArgsP]):
             level, "condition of handler %s of event %r raised: handler skipped", entry.name, self._name, exc_info=error
         )
 
-    def _warn_vanished(self, name: str, frame: FrameType) -> None:
-        _warn(
-            f"handler {name} of event {self._name!r} has died on the spot and will never be called, since nothing else"
-            " holds it: keep a reference, use subscribe(), or connect it with weak=False",
-            frame,
+    def _warn_vanished(self, name: str, frame: FrameType, is_subscription: bool) -> None:
+        text = f"handler {name} of event {self._name!r} has died on the spot and will never be called, since "
+        if is_subscription:
+            text += "the subscription that held it was discarded: keep what subscribe() returns"
+        else:
+            text += "nothing else holds it: keep a reference, keep what subscribe() returns, or use weak=False"
+        warn(text, frame)
+
+    def _log_never_called(self, entry: Entry) -> None:
+        if sys.is_finalizing():
+            return
+        name = entry.name
+        for other, _, source in self._connections():
+            if other.name == name and source is self and other.get() is not None:
+                return  # the module was loaded again, or the notebook's cell was run again
+        code = entry.held
+        log(
+            "WARNING",
+            "handler %s of event %r, defined in %s:%d, has died before any emission, since nothing else holds it: it"
+            " will never be called. Keep a reference to it, keep what subscribe() returns, or connect it with"
+            " weak=False",
+            name,
+            self._name,
+            code.co_filename,
+            code.co_firstlineno,
         )
 
     def _log_lost(self) -> None:
-        logging: Any = sys.modules.get("logging")
-        if logging is None:  # nobody listens
-            self._lost.clear()
+        is_logging = "logging" in sys.modules  # else nobody listens
         while self._lost:
             try:
                 name = self._lost.pop(0)
             except IndexError:  # another thread was faster
                 return
-            logging.getLogger("cyevents").debug("handler %s of event %r has died", name, self._name)
+            if is_logging:
+                log("DEBUG", "handler %s of event %r has died", name, self._name)
+
+    def _reattach(self) -> None:
+        namespace = self._namespace
+        assert namespace is not None  # it has been in its cache
+        namespace._bring_back(self)
 
 
 class Pattern(Event):
@@ -682,42 +756,59 @@ class ConnectedTo:
         self._receiver = receiver
         self._sender = sender
         self._options = options
-        self._connected: list[tuple[Entry, Entry | None]] = []
+        self._connected: list[list[Any]] = []  # what was made, for each `with` that was entered
 
     def __enter__(self) -> Event[Any]:
-        added = self._event._add(self._receiver, self._sender, **self._options, frame=sys._getframe().f_back)
+        made: list[Any] = []
         try:
-            self._connected.append(added)
-        except MemoryError:
-            self._event._restore(*added, self._sender)
+            self._connected.append(made)
+            self._event._add(self._receiver, self._sender, **self._options, frame=sys._getframe().f_back, made=made)
+            return self._event
+        except BaseException:  # if this fails, `__exit__` is not called
+            _drop(self._connected, made)
+            self._event._undo(made, self._sender)
             raise
-        return self._event
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        entry, previous = self._connected.pop()
-        self._event._restore(entry, previous, self._sender)
+        self._event._undo(self._connected.pop(), self._sender)
 
 
 class Muted:
-    """The context manager of `Event.muted`. May be entered again, and nested in itself."""
+    """The context manager of `muted`, of events and namespaces. May be entered again, and nested in itself."""
 
-    __slots__ = ("_event", "_keys", "_receivers")
+    __slots__ = ("_entered", "_keys", "_receivers", "_target")
 
-    def __init__(self, event: Event[Any], receivers: tuple[Callable[..., Any], ...]) -> None:
-        self._event = event
+    def __init__(self, target: Event[Any] | Namespace, receivers: tuple[Callable[..., Any], ...]) -> None:
+        self._target = target
         self._receivers = receivers  # held, so that the keys stay theirs
         self._keys = [handler_key(receiver) for receiver in receivers] or [None]
+        self._entered: list[object] = []  # what the target knows each `with` by
 
-    def __enter__(self) -> Event[Any]:
-        self._event._mute(self._keys, 1)
-        return self._event
+    def __enter__(self) -> Any:
+        by = object()
+        try:
+            self._entered.append(by)
+            self._target._mute(by, self._keys)
+            return self._target
+        except BaseException:  # if this fails, `__exit__` is not called
+            _drop(self._entered, by)
+            self._target._unmute(by)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._event._mute(self._keys, -1)
+        self._target._unmute(self._entered.pop())
+
+
+def _drop(entered: list[Any], which: object) -> None:
+    """Take out of a list the very object, if it is there."""
+    for index, each in enumerate(entered):
+        if each is which:
+            del entered[index]
+            return
 
 
 class Connection:
@@ -792,82 +883,6 @@ def _connection(entry: Entry, sender: Any, source: Any, event: Event[Any]) -> Co
     connection.thread = bool(entry.flags & THREAD)
     connection.pattern = source._name if isinstance(source, Pattern) else None
     return connection
-
-
-# Checks
-
-
-def check_handler(handler: object) -> None:
-    """Raise unless this can be called."""
-    if not callable(handler):
-        raise TypeError(f"a handler must be callable, not {shown(handler)}")
-
-
-def checked_name(name: object) -> str:
-    """Raise unless this is the name of one event; return it as a plain str."""
-    name = plain(name)
-    if type(name) is not str or not name:
-        raise TypeError(f"an event's name must be a non-empty str, not {shown(name)}")
-    if is_pattern(name):
-        raise ValueError(f"{name!r} is a pattern, which belongs to a namespace: use namespace.event({name!r})")
-    return name
-
-
-def is_pattern(name: str) -> bool:
-    """Whether a name stands for all that match it: by a `*` or `?` in it, or a leading `!`."""
-    return "*" in name or "?" in name or name[:1] == "!"
-
-
-def pattern_error(name: str) -> ValueError:
-    """The error of emitting to a pattern."""
-    return ValueError(f"{name!r} is a pattern and cannot be emitted: emit an event by its own name")
-
-
-def checked_options(priority: Any, condition: Any) -> int:
-    """Raise unless these can be a handler's; return the priority as a plain int."""
-    if not issubclass(type(priority), int):
-        raise TypeError(f"priority must be an int, not {shown(priority)}")
-    if condition is not None:
-        if not callable(condition):
-            raise TypeError(f"condition must be callable or None, not {shown(condition)}")
-        if kind_of(condition) in ("async", "async_generator"):
-            raise TypeError(
-                f"condition {handler_name(condition)} is a coroutine function: a condition must answer at once"
-            )
-    return int.__index__(priority)
-
-
-def checked_policy(policy: Any) -> Any:
-    """Raise unless this is one for `on_error`; return it."""
-    policy = plain(policy)
-    if type(policy) is str:
-        if policy not in ("raise", "group"):
-            raise ValueError(f'on_error must be None, "raise", "group" or a callable, not {policy!r}')
-    elif policy is not None:
-        if not callable(policy):
-            raise TypeError(f'on_error must be None, "raise", "group" or a callable, not {shown(policy)}')
-        if kind_of(policy) in ("async", "async_generator"):
-            raise TypeError(f"on_error {handler_name(policy)} is a coroutine function: it must act at once")
-    return policy
-
-
-def _warn(message: str, frame: FrameType | None) -> None:
-    """Give a RuntimeWarning at a frame's line."""
-    import warnings
-
-    if frame is None:  # it is a thread of C code's
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
-        return
-    names = frame.f_globals
-    warnings.warn_explicit(
-        message,
-        RuntimeWarning,
-        frame.f_code.co_filename,
-        frame.f_lineno,
-        module=names.get("__name__", "<unknown>"),
-        registry=names.setdefault("__warningregistry__", {}),
-        source=None,
-    )
 
 
 _everywhere: tuple[Place, ...] = ()  # what is shown each event that is made, in whatever namespace

@@ -50,9 +50,13 @@ def _is_marked(handler: Any) -> bool:
     return type(names) is dict and "_is_coroutine_marker" in names
 
 
-def is_unbound_method(handler: Any) -> bool:
-    """Whether a handler is a plain function with a first parameter `self`, which nobody will ever pass."""
-    if type(handler) is not FunctionType:
+def takes_sender_as_self(function: FunctionType, sender: Any) -> bool:
+    """Return whether a plain function's first parameter is `self`, which would be the sender.
+
+    That is a mistake, as of a function that is decorated in a class body, unless it is a function of the class of the
+    very sender that it is connected for.
+    """
+    code = function.__code__
+    if not code.co_argcount or code.co_varnames[0] != "self":
         return False
-    code = handler.__code__
-    return code.co_argcount > 0 and code.co_varnames[0] == "self"
+    return all(cls.__dict__.get(function.__name__) is not function for cls in type(sender).__mro__)

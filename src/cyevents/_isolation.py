@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, lock, sweep
+from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, call_locked, sweep
 from ._namespace import Namespace, default_namespace
 
 TYPE_CHECKING = False
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from ._event import ErrorPolicy, Event
+    from ._event import ErrorPolicy, Event, Pattern
 
 _OPTIONS = ONCE | WITH_EVENT | CONDITION | THREAD
 
@@ -52,6 +52,7 @@ class Isolation:
         namespace = self._namespace
         self._policy = namespace.on_error
         self._events = dict.copy(namespace)
+        self._cached = namespace._cached.copy()
         self._patterns = namespace._patterns.copy()
         self._states: list[tuple[Event[Any], ErrorPolicy, dict[str, Any]]] = []
         rows = []
@@ -83,6 +84,7 @@ class Isolation:
 
     def _all(self) -> Iterator[Event[Any]]:
         yield from self._events.values()
+        yield from self._cached.values()
         yield from self._patterns.values()
 
     def _restore_names(self) -> None:
@@ -96,15 +98,22 @@ class Isolation:
         lost_events = {name: event for name, event in self._events.items() if name not in namespace}
         lost_patterns = {name: each for name, each in self._patterns.items() if name not in namespace._patterns}
         trash: list[object] = []  # let go after the lock
-        with lock:
-            for name, pattern in self._patterns.items():
-                for event in (self._events if name in lost_patterns else lost_events).values():
-                    if pattern.matches(event._name):
-                        event._attach(pattern, trash)
-            namespace._patterns.update(lost_patterns)
-            for name, event in lost_events.items():
-                dict.__setitem__(namespace, name, event)
+        call_locked(self._put_back, lost_events, lost_patterns, trash)
         sweep()
+
+    def _put_back(
+        self, lost_events: dict[str, Event[Any]], lost_patterns: dict[str, Pattern], trash: list[object]
+    ) -> None:
+        namespace = self._namespace
+        for name, pattern in self._patterns.items():
+            for event in (self._events if name in lost_patterns else lost_events).values():
+                if pattern.matches(event._name):
+                    event._attach(pattern, trash)
+        namespace._patterns.update(lost_patterns)
+        for name, event in lost_events.items():
+            dict.__setitem__(namespace, name, event)
+        namespace._unmatched = set()
+        namespace._set_cached(self._cached, trash)
 
     def _restore_connections(self) -> None:
         known = {id(row.entry) for row in self._rows}

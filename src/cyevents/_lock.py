@@ -1,46 +1,57 @@
-"""The lock under which tables are changed: one for all events, and at exit not waited for in vain."""
+"""The one lock under which tables are changed, and the ways to take it that nothing can leave half done.
+
+Three things can come between taking a lock and the code that releases it:
+
+- A signal handler that raises. Python runs signal handlers after a call and at the start of a function, so
+  `acquire()` followed by `try` has a gap; since Python 3.14 a `with` statement has one as well. The step of a `for`
+  loop has none: in `for _ in taking(): try: ... finally: release()` the lock is taken by the loop's own step.
+- A lack of memory. The end of a `with` statement makes a call with three arguments, which may need memory.
+  `release()` needs none.
+- The end of the interpreter. Its daemon threads never run again, and one of them may have stopped with the lock held.
+  The tables are sound after each step of a change, so a finalizer that runs later takes the lock away from it.
+"""
 
 from __future__ import annotations
 
-import atexit
 import sys
 from _thread import RLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeVar
+
+    ResultT = TypeVar("ResultT")
 
 lock: Any = RLock()
+release: Any = lock.release
+
+# What the functions use is in their defaults: at exit a module's globals may have been cleared.
 
 
-class LastLock:
-    """What stands for the lock from the exit hooks on.
-
-    When the interpreter is finalized its daemon threads never run again, and one of them may have stopped in the middle
-    of a change. The tables are sound after each step of a change, so that finalizers may go on with them.
-    """
-
-    __slots__ = ()
-    acquire = lock.acquire
-    release = lock.release
-
-    # Their defaults: when modules have been cleared there are no globals.
-
-    def __enter__(self, lock: Any = lock, is_finalizing: Any = sys.is_finalizing) -> None:
-        if is_finalizing() and not lock._is_owned():
-            lock._at_fork_reinit()
-        lock.acquire()
-
-    def __exit__(self, kind: object, error: object, traceback: object, release: Any = lock.release) -> None:
-        release()
+def free_lock_at_exit(lock: Any = lock, is_finalizing: Any = sys.is_finalizing) -> None:
+    """Take the lock away from a daemon thread that will never run again, if the interpreter is exiting."""
+    if is_finalizing() and not lock._is_owned():
+        lock._at_fork_reinit()
 
 
-def _replace(lock: Any) -> None:
-    """Have all modules of this package use the last one: a lock with an `__enter__` in Python could be interrupted."""
-    last = LastLock()
-    for name, module in list(sys.modules.items()):
-        if name.startswith(f"{__package__}.") and getattr(module, "lock", None) is lock:
-            module.lock = last  # type: ignore[attr-defined]
+def taking(prepare: Any = free_lock_at_exit, acquire: Any = lock.acquire, map: Any = map) -> Iterator[bool]:
+    """Return an iterator whose only step waits for the lock and takes it."""
+    prepare()
+    return map(acquire, (True,))  # type: ignore[no-any-return]
 
 
-atexit.register(_replace, lock)
+def taking_at_once(prepare: Any = free_lock_at_exit, acquire: Any = lock.acquire, map: Any = map) -> Iterator[bool]:
+    """Return an iterator that takes the lock if no other thread holds it; it has no step otherwise."""
+    prepare()
+    return filter(None, map(acquire, (False,)))
+
+
+def call_locked(function: Callable[..., ResultT], *args: Any, taking: Any = taking, release: Any = release) -> ResultT:
+    """Call a function while holding the lock, and return what it returns."""
+    for _ in taking():
+        try:
+            return function(*args)
+        finally:
+            release()
+    raise AssertionError  # the loop has one step

@@ -3,44 +3,51 @@
 from __future__ import annotations
 
 import sys
+from _weakref import ref as weakref
 
 from . import _event
-from ._backend import NamespaceCore, lock, sweep
+from ._backend import NamespaceCore, call_locked, sweep
+from ._checks import check_flags, checked_options, checked_policy, is_pattern, pattern_error
 from ._common import ANY, is_a, plain, shown
-from ._event import (
-    Event,
-    Pattern,
-    check_handler,
-    checked_options,
-    checked_policy,
-    is_pattern,
-    pattern_error,
-)
+from ._decorator import Decorator
+from ._event import Event, Muted, Pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Iterable
     from typing import Any, Concatenate, Literal, NoReturn, overload
 
     from ._common import AnySender
     from ._event import ErrorPolicy
-    from ._typing import ArgsP, Decorator, HandlerT, SenderT
+    from ._typing import ArgsP, HandlerT, SenderT
+    from ._typing import Decorator as TypedDecorator
     from ._watching import Place
 
-_acquire, _release = lock.acquire, lock.release  # the end of a `with` needs memory, and so may looking these up
+CACHE_LIMIT = 1024
+"""How many events of names that nobody made a namespace keeps, beside those that have connections of their own."""
+
+_EVICTED = 128  # how many leave a full cache at once
 
 
 class Namespace(NamespaceCore["Event[Any]"]):
     """A set of events that know each other by name: a mapping of name to `Event`, a `dict` to its readers.
 
-    Events are made by `event` and `on` and stay until `del namespace[name]`. Two namespaces share nothing.
+    Events are made by `event` and `on` and stay until `del namespace[name]`. Two namespaces share nothing; a copy of
+    a namespace is the namespace itself.
+
+    A name may also be emitted that no event was made for. If patterns match it, their handlers are called. The
+    namespace then keeps an event of that name in a cache, which is bounded and no part of the mapping; `event(name)`
+    makes it an item.
 
     Args:
         on_error: what is done with an `Exception` of a handler where the event does not say: see `Event.on_error`.
+        name: what the namespace is called in its own `repr` and those of its events.
+        strict: refuse names that `event` has not made an event of: `on`, `emit` and `emit_async` raise a `LookupError`
+            that says which name comes nearest. Patterns may be connected to.
 
     Raises:
-        TypeError: if `on_error` is no policy.
-        ValueError: if it is an unknown word.
+        TypeError: if `on_error` is no policy, the name no string, or `strict` no bool.
+        ValueError: if `on_error` is an unknown word.
 
     Thread-safety: every method may be called from any thread at any time.
 
@@ -52,17 +59,55 @@ class Namespace(NamespaceCore["Event[Any]"]):
         (True, ['login'])
     """
 
-    __slots__ = ("__weakref__", "_observers", "_on_error", "_patterns")
+    __slots__ = (
+        "__weakref__",
+        "_evict_at",
+        "_evicted",
+        "_mutes",
+        "_name",
+        "_observers",
+        "_on_error",
+        "_patterns",
+        "_strict",
+        "_unmatched",
+    )
 
+    _evict_at: int  # how many cached events are too many
+    _evicted: dict[str, weakref[Event[Any]]]  # events that have left the cache, while anything refers to them
+    _mutes: dict[object, list[Any]]  # by whom all events are muted, as in an event
+    _name: str | None
     _observers: tuple[Place, ...]  # which are shown each event that is made
     _on_error: ErrorPolicy
     _patterns: dict[str, Pattern]
+    _strict: bool
+    _unmatched: set[str]  # names that no pattern matches and no observer observes: a new set for a new one of these
 
-    def __init__(self, *, on_error: ErrorPolicy = None) -> None:
+    def __init__(self, *, on_error: ErrorPolicy = None, name: str | None = None, strict: bool = False) -> None:
         super().__init__()
+        name = plain(name)
+        if name is not None and type(name) is not str:
+            raise TypeError(f"a namespace's name must be a str or None, not {shown(name)}")
+        if type(strict) is not bool:
+            raise TypeError(f"strict must be True or False, not {shown(strict)}")
+        self._name = name
+        self._strict = strict
         self._observers = _event._everywhere
         self._on_error = checked_policy(on_error)
         self._patterns = {}
+        self._unmatched = set()
+        self._evicted = {}
+        self._evict_at = CACHE_LIMIT
+        self._mutes = {}
+
+    @property
+    def name(self) -> str | None:
+        """What the namespace is called, or `None`."""
+        return self._name
+
+    @property
+    def strict(self) -> bool:
+        """Whether names that `event` has not made an event of are refused."""
+        return self._strict
 
     @property
     def on_error(self) -> ErrorPolicy:
@@ -147,7 +192,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
             once: bool = ...,
             with_event: Literal[False] = ...,
             thread: bool = ...,
-        ) -> Decorator[SenderT, ArgsP]: ...
+        ) -> TypedDecorator[SenderT, ArgsP]: ...
         @overload
         def on(
             self,
@@ -192,6 +237,10 @@ class Namespace(NamespaceCore["Event[Any]"]):
         Raises:
             TypeError: if `evt` is neither a non-empty string nor an `Event`, or an option is of a wrong type:
                 see `Event.connect`.
+            LookupError: if the namespace is strict, and `event` has not made an event of that name.
+
+        Warns:
+            RuntimeWarning: if the decorator is discarded without having decorated anything.
 
         Example:
             >>> from cyevents import Namespace
@@ -202,17 +251,15 @@ class Namespace(NamespaceCore["Event[Any]"]):
             >>> shop.emit("order.placed", "order 7")
             [True]
         """
-        checked_options(priority, condition)
         evt = plain(evt)
-        self._meant(evt)
-
-        def decorate(handler: HandlerT) -> HandlerT:
-            check_handler(handler)
-            event = self.event(evt) if type(evt) is str else evt
-            event._add(handler, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back)
-            return handler
-
-        return decorate
+        event = self._meant(evt)
+        if event is None and self._strict and not is_pattern(evt):
+            raise self._undeclared(evt)
+        checked_options(priority, condition)
+        check_flags(sender, weak, once, with_event, thread)
+        options = (sender, weak, priority, condition, once, with_event, thread)
+        text = f"on({evt!r})" if type(evt) is str else f"on(...) of event {evt._name!r}"
+        return Decorator(evt, self, options, text, sys._getframe().f_back)
 
     if TYPE_CHECKING:
 
@@ -233,7 +280,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
     def emit_async(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, list[Any]]:
         """Emit an event given by name or as such, and await its handlers: see `Event.emit_async`.
 
-        A name that nobody has made an event of is heard by nobody: the list is empty, and no event is made.
+        A name that no event was made for reaches the handlers of the patterns that match it. If there are none,
+        the list is empty and nothing is made.
 
         Args:
             evt: the event's name, or the `Event`.
@@ -247,6 +295,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         Raises:
             TypeError: if `evt` is neither; when called, not when awaited.
             ValueError: if it is a pattern; when called.
+            LookupError: if the namespace is strict and no event was made for the name; when called.
         """
         event = self._find(evt)
         return _nothing() if event is None else event.emit_async(sender, *args, **kwargs)
@@ -256,6 +305,45 @@ class Namespace(NamespaceCore["Event[Any]"]):
         matches = matcher(pattern)
         return {name: event for name, event in dict.copy(self).items() if matches(name)}
 
+    def muted(self) -> Muted:
+        """Silence all events of the namespace inside a `with` block, those that are made meanwhile too.
+
+        Holds for emissions that begin inside the block, in all threads. Nests.
+
+        Example:
+            >>> from cyevents import Namespace
+            >>> shop = Namespace()
+            >>> @shop.on("order.*")
+            ... def note(sender):
+            ...     return "noted"
+            >>> with shop.muted():
+            ...     shop.emit("order.placed")
+            []
+            >>> shop.emit("order.placed")
+            ['noted']
+        """
+        return Muted(self, ())
+
+    def _mute(self, by: object, keys: list[Any]) -> None:
+        call_locked(self._mute_locked, by, keys)
+
+    def _mute_locked(self, by: object, keys: list[Any]) -> None:
+        self._mutes[by] = keys
+        for event in self._all_events():
+            event._mute(by, keys)
+
+    def _unmute(self, by: object) -> None:
+        call_locked(self._unmute_locked, by)
+
+    def _unmute_locked(self, by: object) -> None:
+        self._mutes.pop(by, None)
+        for event in self._all_events():
+            event._unmute(by)
+
+    def _all_events(self) -> list[Event[Any]]:
+        """Return all events that an emission may find: items of the mapping, and cached ones."""
+        return [*dict.copy(self).values(), *self._cached.copy().values()]
+
     # The mapping: written by `event`, `on` and `del` alone.
 
     def __delitem__(self, name: str) -> None:
@@ -264,31 +352,29 @@ class Namespace(NamespaceCore["Event[Any]"]):
         if type(name) is not str:
             raise KeyError(name)  # found without asking it for its hash under the lock
         trash: list[object] = []  # let go after the lock
-        parted: tuple[Mapping[str, Event[Any]], Collection[Pattern], list[object]]
-        _acquire()
-        try:
-            if name in self._patterns:
-                pattern = self._patterns[name]
-                trash.append(pattern)
-                parted = self, [pattern], trash
-                del self._patterns[name]
-            else:
-                event = self[name]
-                trash.append(event)
-                parted = {name: event}, self._patterns.values(), trash
-                super().__delitem__(name)
-            _part(*parted)
-        finally:
-            _release()
+        call_locked(self._delete, name, trash)
         sweep()
 
+    def _delete(self, name: str, trash: list[object]) -> None:
+        pattern = self._patterns.pop(name, None)
+        if pattern is not None:
+            trash.append(pattern)
+            _part(self._all_events(), [pattern], trash)
+        else:
+            event = dict.pop(self, name)
+            trash.append(event)
+            _part([event], self._patterns.values(), trash)
+
     def clear(self) -> None:
-        """Let all events and patterns go."""
+        """Let all events and patterns go, cached ones too."""
         for name in [*dict.copy(self), *self._patterns.copy()]:
             try:
                 del self[name]
             except KeyError:  # another thread was faster
                 pass
+        trash: list[object] = [self._cached.copy()]
+        self._cached.clear()
+        self._evicted = {}
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise `TypeError`: only `event`, `on` and `del` change a namespace."""
@@ -297,32 +383,64 @@ class Namespace(NamespaceCore["Event[Any]"]):
     __setitem__ = __ior__ = update = setdefault = pop = popitem = _refuse
 
     def __repr__(self) -> str:
-        return f"<Namespace: {len(self)} event{'s' * (len(self) != 1)}>"
+        name = "" if self._name is None else f" {self._name!r}"
+        return f"<Namespace{name}: {len(self)} event{'s' * (len(self) != 1)}>"
+
+    def __copy__(self) -> Namespace:
+        return self  # events are found by their names in the very namespace that they were made in
+
+    def __deepcopy__(self, memo: object) -> Namespace:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a namespace cannot be pickled: import it from the module that makes it")
 
     # Finding and making
 
     def _find(self, evt: Any) -> Event[Any] | None:
-        """The event to be emitted; None for a name nobody has made."""
+        """The event to be emitted; None for a name nobody has made, if nothing would be called or told."""
         evt = plain(evt)
         event = self._meant(evt)
         if event is None:
             if is_pattern(evt):
                 raise pattern_error(evt)
-            if self._observers:
-                return self._unknown(evt)
+            if self._strict:
+                raise self._undeclared(evt)
+            if self._patterns or self._observers or self._cached:
+                return self._find_unmade(evt)
         return event
 
-    def _unknown(self, name: str) -> Event[Any]:
-        """An event that nobody has made, for observers to see the emission; it is in no namespace's mapping."""
-        event: Event[Any] = Event(name)
-        event._namespace = self
-        _acquire()
-        try:
-            for place in self._observers:
-                place.meet(event)
-        finally:
-            _release()
-        return event
+    def _find_unmade(self, name: str) -> Event[Any] | None:
+        """Return the cached event of a name, made now if a pattern's handlers or an observer would hear of it."""
+        event = self._cached.get(name)
+        if event is not None:
+            event._is_used = True
+            return event
+        unmatched = self._unmatched  # taken first: a pattern that comes in between puts another set in its place
+        if name in unmatched:
+            return None
+        is_heard = any([place.concerns(name) for place in self._observers])
+        is_matched = is_heard
+        for pattern in list(self._patterns.values()):
+            if pattern.matches(name):
+                is_matched = True
+                is_heard = is_heard or pattern._is_connected()
+        if is_heard:
+            return self._enter(Event(name), is_item=False)
+        if not is_matched:
+            if len(unmatched) >= CACHE_LIMIT:
+                unmatched.clear()
+            unmatched.add(name)
+        return None
+
+    def _undeclared(self, name: str) -> LookupError:
+        """The error of using a name, in a strict namespace, that `event` has not made an event of."""
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, list(dict.copy(self)), 1)
+        hint = f"did you mean {near[0]!r}?" if near else "declare it"
+        which = "this strict namespace" if self._name is None else f"the strict namespace {self._name!r}"
+        return LookupError(f"there is no event {name!r} in {which}: {hint}" + f" with event({name!r})" * (not near))
 
     def _meant(self, evt: Any) -> Event[Any] | None:
         """The event given as such or by its name, if that is known."""
@@ -337,28 +455,122 @@ class Namespace(NamespaceCore["Event[Any]"]):
         name = plain(name)
         if type(name) is str and is_pattern(name):
             return self._make_pattern(name)
-        event: Event[Any] = Event(name)
-        name = event._name
+        return self._enter(Event(name), is_item=True)
+
+    def _enter(self, event: Event[Any], is_item: bool) -> Event[Any]:
+        """Put a new event into the mapping, or into the cache. Return it, or what has that name already."""
         event._namespace = self
         trash: list[object] = []  # let go after the lock
-        _acquire()
-        try:
-            found: Any = None
-            try:
-                if name not in self:
-                    for place in self._observers:
-                        place.meet(event)
-                    for pattern in list(self._patterns.values()):
-                        if pattern.matches(name):
-                            event._attach(pattern, trash)
-                found = dict.setdefault(self, name, event)
-            finally:
-                if found is not event:  # a finalizer was faster, or memory has run out
-                    _part({name: event}, self._patterns.values(), trash)
-        finally:
-            _release()
+        found = call_locked(self._enter_locked, event, is_item, trash)
         sweep()
-        return found  # type: ignore[no-any-return]
+        return found
+
+    def _enter_locked(self, event: Event[Any], is_item: bool, trash: list[object]) -> Event[Any]:
+        name = event._name
+        found: Event[Any] | None = None
+        try:
+            found = self._known(name, trash)
+            if found is None:
+                self._connect_to_others(event, trash)
+                found = dict.setdefault(self, name, event) if is_item else self._cached.setdefault(name, event)
+        finally:
+            if found is not event:  # a finalizer was faster, or memory has run out
+                _part([event], self._patterns.values(), trash)
+        if is_item:
+            found = dict.setdefault(self, name, found)
+            trash.append(self._cached.pop(name, None))  # it is the same: found in one place at any time
+        elif name in self:  # a finalizer has made it an item
+            trash.append(self._cached.pop(name, None))
+            found = self[name]
+        else:
+            found._is_used = True
+            if len(self._cached) > self._evict_at:
+                self._evict(trash)
+        return found
+
+    def _known(self, name: str, trash: list[object]) -> Event[Any] | None:
+        """Return the event that has this name already, wherever it is. Called under the lock."""
+        event = self.get(name) or self._cached.get(name)
+        if event is None:
+            ref = self._evicted.pop(name, None)
+            event = None if ref is None else ref()
+            if event is not None:
+                trash.append(event)
+                self._bring_back_locked(event, trash)
+        return event
+
+    def _connect_to_others(self, event: Event[Any], trash: list[object]) -> None:
+        """Let an event be observed, muted, and heard by patterns, as those in this namespace are. Under the lock."""
+        for place in self._observers:
+            place.meet(event)
+        for by, keys in list(self._mutes.items()):
+            event._mute(by, keys)
+        for pattern in list(self._patterns.values()):
+            if pattern.matches(event._name):
+                event._attach(pattern, trash)
+
+    def _evict(self, trash: list[object]) -> None:
+        """Let go of cached events that were not emitted since the last time. Called under the lock.
+
+        What has connections of its own, is muted, or has an error policy stays. What anything else refers to is still
+        found by its name, and comes back when it is used: see `_bring_back`.
+        """
+        cached = self._cached
+        kept = [event for event in list(cached.values()) if self._has_state(event)]
+        self._evict_at = len(kept) + CACHE_LIMIT
+        for _ in range(2):  # the first time they may all have been used
+            for name, event in list(cached.items()):
+                if len(cached) <= self._evict_at - _EVICTED:
+                    break
+                trash.append(event)
+                if event._is_used:
+                    event._is_used = False
+                elif not self._has_state(event):
+                    event._hide(trash)
+                    self._evicted[name] = weakref(event)
+                    del cached[name]
+        if len(self._evicted) > CACHE_LIMIT:
+            for name, ref in list(self._evicted.items()):
+                if ref() is None:
+                    self._evicted.pop(name, None)
+
+    def _has_state(self, event: Event[Any]) -> bool:
+        return event._on_error is not None or event._has_state(self._mutes)
+
+    def _bring_back(self, event: Event[Any]) -> None:
+        """Put an event that has left the cache back there: it is about to be emitted, connected to or looked at."""
+        trash: list[object] = []  # let go after the lock
+        call_locked(self._bring_back_locked, event, trash)
+        sweep()
+
+    def _bring_back_locked(self, event: Event[Any], trash: list[object]) -> None:
+        name = event._name
+        patterns = list(self._patterns.values())
+        for source in list(event._sources.values()):
+            if source not in patterns:
+                event._detach(source, trash)
+        for by in list(event._mutes):
+            if by not in self._mutes:
+                event._unmute(by)
+        if self.get(name) is None and self._cached.setdefault(name, event) is event:
+            self._connect_to_others(event, trash)
+            self._evicted.pop(name, None)
+        else:  # after `clear` or `del`, another one has its name
+            _part([event], patterns, trash)
+        event._is_used = True
+        event._show()
+
+    def _set_cached(self, events: dict[str, Event[Any]], trash: list[object]) -> None:
+        """Have these events in the cache, but for those that are items, and no others. Called under the lock."""
+        for name, event in list(self._cached.items()):
+            if events.get(name) is not event:
+                trash.append(self._cached.pop(name))
+                _part([event], self._patterns.values(), trash)
+        for name, event in events.items():
+            if name not in self:
+                self._cached[name] = event
+                self._connect_to_others(event, trash)
+                event._show()
 
     def _make_pattern(self, name: str) -> Pattern:
         pattern = self._patterns.get(name)
@@ -371,26 +583,40 @@ class Namespace(NamespaceCore["Event[Any]"]):
         pattern.matches = matcher(name)
         super(Event, pattern).__init__()
         trash: list[object] = []  # let go after the lock
-        _acquire()
-        try:
-            found = self._patterns.setdefault(name, pattern)
-            if found is pattern:
-                try:
-                    for event in list(self.values()):
-                        if pattern.matches(event._name):
-                            event._attach(pattern, trash)
-                except BaseException:  # memory has run out
-                    self._patterns.pop(name, None)
-                    _part(self, [pattern], trash)
-                    raise
-        finally:
-            _release()
+        found = call_locked(self._enter_pattern, pattern, trash)
         sweep()
         return found
 
+    def _enter_pattern(self, pattern: Pattern, trash: list[object]) -> Pattern:
+        name = pattern._name
+        found = self._patterns.setdefault(name, pattern)
+        if found is pattern:
+            try:
+                for event in self._all_events():
+                    if pattern.matches(event._name):
+                        event._attach(pattern, trash)
+                self._unmatched = set()
+            except BaseException:  # memory has run out, or a signal handler has raised
+                self._patterns.pop(name, None)
+                _part(self._all_events(), [pattern], trash)
+                raise
+        return found
 
-def _part(events: Mapping[str, Event[Any]], patterns: Collection[Pattern], trash: list[object]) -> None:
+    def _observe(self, place: Place) -> None:
+        """Show an observer's place each event that is made from now on, and those that are there. Under the lock."""
+        self._observers += (place,)
+        self._unmatched = set()
+        for event in self._all_events():
+            place.meet(event)
+
+    def _unobserve(self, place: Place) -> None:
+        """Undo `_observe`, but for the events that the place has been shown. Under the lock."""
+        self._observers = tuple([other for other in self._observers if other is not place])
+
+
+def _part(events: Iterable[Event[Any]], patterns: Collection[Pattern], trash: list[object]) -> None:
     """Let events hear patterns no more. Called under the lock."""
+    events, patterns = list(events), list(patterns)
     try:
         _try_to_part(events, patterns, trash)
     except BaseException:  # memory has run out: once more, for what cannot be found must not be heard
@@ -398,9 +624,9 @@ def _part(events: Mapping[str, Event[Any]], patterns: Collection[Pattern], trash
         raise
 
 
-def _try_to_part(events: Mapping[str, Event[Any]], patterns: Collection[Pattern], trash: list[object]) -> None:
-    for event in list(events.values()):
-        for pattern in list(patterns):
+def _try_to_part(events: list[Event[Any]], patterns: list[Pattern], trash: list[object]) -> None:
+    for event in events:
+        for pattern in patterns:
             event._detach(pattern, trash)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from . import _event
-from ._backend import lock
+from ._backend import call_locked
 from ._common import shown
 from ._event import Event, Pattern
 from ._namespace import Namespace, default_namespace, matcher
@@ -62,40 +62,43 @@ class Watching:
         self.stop()
         places = tuple([Place(self, *within) for within in self._within])
         try:
-            with lock:
-                self.observer = observer
-                self._places = places
-                for event in self._alone:
-                    self.meet(event)
-                if self._everywhere:
-                    _event._everywhere += places
-                for place in places:
-                    place.namespace._observers += (place,)
-                    for event in list(dict.values(place.namespace)):
-                        place.meet(event)
+            call_locked(self._start, observer, places)
         except BaseException:  # no memory, or an interrupt
             self.stop()
             raise
 
+    def _start(self, observer: Observer, places: tuple[Place, ...]) -> None:
+        self.observer = observer
+        self._places = places
+        for event in self._alone:
+            self._meet(event)
+        if self._everywhere:
+            _event._everywhere += places
+        for place in places:
+            place.namespace._observe(place)
+
     def stop(self) -> None:
         """Tell of no more. An observer that refers to this is then in no cycle with it."""
-        with lock:
-            observer, self.observer = self.observer, None  # namespaces made meanwhile still know the places
-            places, self._places = self._places, ()
-            _event._everywhere = tuple([place for place in _event._everywhere if place not in places])
-            for place in places:
-                namespace = place.namespace
-                namespace._observers = tuple([other for other in namespace._observers if other is not place])
-            for event in list(self._events.values()):
-                _set_observers(event, [other for other in _observers_of(event) if other is not observer])
-            self._events.clear()
+        call_locked(self._stop)
+
+    def _stop(self) -> None:
+        observer, self.observer = self.observer, None  # namespaces made meanwhile still know the places
+        places, self._places = self._places, ()
+        _event._everywhere = tuple([place for place in _event._everywhere if place not in places])
+        for place in places:
+            place.namespace._unobserve(place)
+        for event in list(self._events.values()):
+            _set_observers(event, [other for other in _observers_of(event) if other is not observer])
+        self._events.clear()
 
     def meet(self, event: Event[Any]) -> None:
         """Observe this event too."""
-        with lock:  # as held by who makes an event in a namespace, but not by who makes one by itself
-            if self.observer is not None and self._events.get(id(event)) is not event:
-                self._events[id(event)] = event
-                _set_observers(event, [*_observers_of(event), self.observer])
+        call_locked(self._meet, event)
+
+    def _meet(self, event: Event[Any]) -> None:
+        if self.observer is not None and self._events.get(id(event)) is not event:
+            self._events[id(event)] = event
+            _set_observers(event, [*_observers_of(event), self.observer])
 
 
 class Place:
@@ -108,8 +111,12 @@ class Place:
 
     def meet(self, event: Event[Any]) -> None:
         """Observe an event that has been made, if it is concerned."""
-        if self._matches is None or self._matches(event._name):
+        if self.concerns(event._name):
             self._watching.meet(event)
+
+    def concerns(self, name: str) -> bool:
+        """Whether events of this name are observed."""
+        return self._matches is None or bool(self._matches(name))
 
 
 def _observers_of(event: Event[Any]) -> tuple[Observer, ...]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import sys
 from types import BuiltinFunctionType, FunctionType, MethodType
 
-from .._backend import DEAD, EventCore, lock
+from .. import _backend
+from .._backend import DEAD, EventCore
 from .._common import ANY, handler_name, shown
-from .._event import _warn
+from .._checks import warn as _warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Signal(EventCore["Any"]):
     def _join(self, receiver: Any, sender: Any, weak: bool, frame: FrameType | None) -> tuple[Entry, Entry | None]:
         """Connect, and tell `receiver_connected`; return the new entry and the one that it replaced."""
         if is_coroutine_function(receiver):
-            with lock:
+            with _backend.lock:
                 self._has_coroutines = True
                 self._settle()
         added = self._connect(receiver, sender, bool(weak), 0, None, 0, handler_name(receiver), frame)
@@ -192,12 +193,12 @@ class Signal(EventCore["Any"]):
 
     @is_muted.setter
     def is_muted(self, muted: bool) -> None:
-        with lock:
+        with _backend.lock:
             self._mutes = max(self._mutes, 1) if muted else 0
             self._settle()
 
     def _mute_by(self, by: int) -> None:
-        with lock:
+        with _backend.lock:
             self._mutes = max(self._mutes + by, 0)
             self._settle()
 
@@ -323,7 +324,7 @@ class Signal(EventCore["Any"]):
 
     # What the core asks for
 
-    def _warn_vanished(self, name: str, frame: FrameType) -> None:
+    def _warn_vanished(self, name: str, frame: FrameType, is_subscription: bool) -> None:
         _warn(
             f"receiver {name} of {shown(self)} has died on the spot and will never be called, since nothing else holds"
             " it: keep a reference, or connect it with weak=False",

@@ -1,0 +1,110 @@
+"""What is checked when events are made and handlers are connected, and how a user is warned at the right line."""
+
+from __future__ import annotations
+
+from ._common import ANY, handler_name, plain, shown
+from ._handlers import kind_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+
+def check_handler(handler: object) -> None:
+    """Raise unless this can be called."""
+    if not callable(handler):
+        raise TypeError(f"a handler must be callable, not {shown(handler)}")
+
+
+def checked_name(name: object) -> str:
+    """Raise unless this is the name of one event; return it as a plain str."""
+    name = plain(name)
+    if type(name) is not str or not name:
+        raise TypeError(f"an event's name must be a non-empty str, not {shown(name)}")
+    if is_pattern(name):
+        raise ValueError(f"{name!r} is a pattern, which belongs to a namespace: use namespace.event({name!r})")
+    return name
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for all that match it: by a `*` or `?` in it, or a leading `!`."""
+    return "*" in name or "?" in name or name[:1] == "!"
+
+
+def pattern_error(name: str) -> ValueError:
+    """The error of emitting to a pattern."""
+    return ValueError(f"{name!r} is a pattern and cannot be emitted: emit an event by its own name")
+
+
+def checked_options(priority: Any, condition: Any) -> int:
+    """Raise unless these can be a handler's; return the priority as a plain int."""
+    if not issubclass(type(priority), int):
+        raise TypeError(f"priority must be an int, not {shown(priority)}")
+    if condition is not None:
+        if not callable(condition):
+            raise TypeError(f"condition must be callable or None, not {shown(condition)}")
+        if kind_of(condition) in ("async", "async_generator"):
+            raise TypeError(
+                f"condition {handler_name(condition)} is a coroutine function: a condition must answer at once"
+            )
+    return int.__index__(priority)
+
+
+def check_flags(sender: Any, weak: Any, once: Any, with_event: Any, thread: Any) -> None:
+    """Raise unless these are what they must be: `True` or `False`."""
+    for name, flag in (("weak", weak), ("once", once), ("with_event", with_event), ("thread", thread)):
+        if type(flag) is not bool:
+            message = f"{name} must be True or False, not {shown(flag)}"
+            if name == "weak" and sender is not ANY:  # both were given by position, it seems
+                message += f": the arguments are (receiver, sender, weak, priority, condition), and {shown(sender)} is"
+                message += " taken for the sender"
+            raise TypeError(message)
+
+
+def checked_policy(policy: Any) -> Any:
+    """Raise unless this is one for `on_error`; return it."""
+    policy = plain(policy)
+    if type(policy) is str:
+        if policy not in ("raise", "group"):
+            raise ValueError(f'on_error must be None, "raise", "group" or a callable, not {policy!r}')
+    elif policy is not None:
+        if not callable(policy):
+            raise TypeError(f'on_error must be None, "raise", "group" or a callable, not {shown(policy)}')
+        if kind_of(policy) in ("async", "async_generator"):
+            raise TypeError(f"on_error {handler_name(policy)} is a coroutine function: it must act at once")
+    return policy
+
+
+def warn(message: str, frame: FrameType | None) -> None:
+    """Give a RuntimeWarning at a frame's line."""
+    if frame is None:  # it is a thread of C code's
+        import warnings
+
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+    else:
+        warn_at(message, frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+
+
+def warn_at(message: str, file: str, line: int, names: dict[str, Any]) -> None:
+    """Give a RuntimeWarning at a line of a module, whose globals are given."""
+    import warnings
+
+    warnings.warn_explicit(
+        message,
+        RuntimeWarning,
+        file,
+        line,
+        module=names.get("__name__", "<unknown>"),
+        registry=names.setdefault("__warningregistry__", {}),
+        source=None,
+    )
+
+
+def warn_vanished_sender(name: str, frame: FrameType) -> None:
+    """Warn that the sender which a handler of this name was connected for has died in that very statement."""
+    warn(
+        f"the sender that {name} is connected for has died on the spot, since nothing else holds it: {name} will never"
+        " be called. Keep a reference to the sender",
+        frame,
+    )

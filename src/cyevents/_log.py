@@ -1,0 +1,22 @@
+"""The logger `cyevents`, for code that may run at any time: while logging is being imported, or at exit."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+
+def log(level: Literal["DEBUG", "WARNING", "ERROR"], message: str, *args: Any, exc_info: Any = None) -> None:
+    """Log a message, or drop it if no logging can be had now.
+
+    That is so where the interpreter is exiting and imports nothing any more, and where this is called by a finalizer
+    or a signal handler in the middle of the first `import logging`.
+    """
+    try:
+        import logging
+
+        logger, number = logging.getLogger("cyevents"), getattr(logging, level)
+    except (ImportError, AttributeError):
+        return
+    logger.log(number, message, *args, exc_info=exc_info)

@@ -1,0 +1,97 @@
+"""Bound methods of all types: how to tell one, to take it apart into object and function, and to bind these again.
+
+A method is an object that is made anew each time it is looked up, so a dispatcher must compare it by what it binds and
+hold its object, not the method itself. Python has several types of them: its own methods, `builtin_function_or_method`
+(`deque().append`, `dict.fromkeys`), `method-wrapper` (`(5).__add__`), and those of compilers such as Nuitka.
+"""
+
+from __future__ import annotations
+
+from _functools import partial  # functools itself is slow to import
+from types import (
+    BuiltinMethodType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+    from typing import Any
+
+
+def may_be_method(cls: type) -> bool:
+    """Return whether objects of a class may be bound methods: a quick test, which most classes fail."""
+    try:
+        return (
+            cls is MethodType
+            or cls is MethodWrapperType
+            or issubclass(cls, BuiltinMethodType)
+            or ("__func__" in cls.__dict__ and cls is not staticmethod and cls is not classmethod)
+        )
+    except Exception:  # its metaclass may do anything
+        return False
+
+
+def method_parts(handler: Any) -> tuple[Any, Any] | None:
+    """Return the object and the function of a bound method; None for anything else.
+
+    The function is the same object each time, so that both together identify the method.
+    """
+    cls = type(handler)
+    if cls is MethodType:
+        return handler.__self__, handler.__func__
+    if not may_be_method(cls):
+        return None
+    try:
+        owner = handler.__self__
+        if cls is MethodWrapperType or issubclass(cls, BuiltinMethodType):
+            function = _descriptor(handler, owner)
+        else:
+            function = handler.__func__
+            bound = type(function).__get__(function, owner, type(owner))
+            if type(bound) is not cls or bound.__func__ is not function or bound.__self__ is not owner:
+                function = None  # it binds more than an object and a function
+    except Exception:
+        return None
+    return None if function is None else (owner, function)
+
+
+def _descriptor(method: Any, owner: Any) -> Any:
+    """Return the descriptor in a class that makes this method of a C type; None for a function such as `print`."""
+    if owner is None or issubclass(type(owner), ModuleType):
+        return None
+    classes = type(owner).__mro__
+    if issubclass(type(owner), type):  # it may be a class method
+        classes += owner.__mro__
+    for cls in classes:
+        function = cls.__dict__.get(method.__name__)
+        # They are equal if they bind the same object to the same C function: a subclass may have another one.
+        if type(function) in _DESCRIPTORS and bind(function, owner) == method:
+            return function
+    return None
+
+
+def bind(function: Any, owner: Any) -> Any:
+    """Return the bound method of an object's function."""
+    cls = type(function)
+    if cls is ClassMethodDescriptorType:
+        return function.__get__(None, owner)
+    if cls in _DESCRIPTORS:
+        return function.__get__(owner, type(owner))
+    return MethodType(function, owner)
+
+
+_DESCRIPTORS = (MethodDescriptorType, ClassMethodDescriptorType, WrapperDescriptorType)
+
+
+def definition_of(handler: Any) -> CodeType | None:
+    """Return the code of a plain function, or of what a partial calls if that is one; None for anything else."""
+    while type(handler) is partial:
+        handler = handler.func
+    return handler.__code__ if type(handler) is FunctionType else None
