@@ -6,8 +6,9 @@ from ._common import ANY, is_a, plain, shown
 from ._emission import Emission, brief, call_text
 from ._event import Event, Pattern, is_pattern
 from ._isolation import Isolation
-from ._namespace import Namespace, default_namespace, matcher
+from ._namespace import Namespace, default_namespace
 from ._observers import Observer
+from ._patterns import matcher
 from ._watching import Watching
 
 TYPE_CHECKING = False
