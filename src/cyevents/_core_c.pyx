@@ -20,7 +20,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from _weakref import ref as weakref
 from types import BuiltinMethodType, GenericAlias, MethodDescriptorType, MethodType, MethodWrapperType, ModuleType
 
-from cyevents._common import ANY, Cancelled, drops_result_of, kind_of_result, shown
+from cyevents._common import ANY, Cancelled, drops_result_of, kind_of_result, typed_repr
 from cyevents._lock import lock
 
 cdef extern from *:
@@ -612,7 +612,7 @@ cdef Entry _make_entry(handler, bint weak, int flags, Place place):
             entry = Entry.__new__(Entry, target, _died_callback)
         except TypeError:
             raise TypeError(
-                f"{shown(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
+                f"{typed_repr(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
             ) from None
         entry._flags = flags
         if function is not None:

@@ -25,7 +25,7 @@ import sys
 from _weakref import ref as weakref
 from types import BuiltinMethodType, GenericAlias, MethodDescriptorType, MethodType, MethodWrapperType, ModuleType
 
-from ._common import ANY, GENERATOR, VALUE, AnySender, Cancelled, drops_result_of, kind_of_result, shown
+from ._common import ANY, GENERATOR, VALUE, AnySender, Cancelled, drops_result_of, kind_of_result, typed_repr
 from ._lock import lock
 
 TYPE_CHECKING = False
@@ -308,7 +308,7 @@ def _make_entry(handler: Any, weak: bool, flags: int, place: Place) -> Entry:
             entry = Entry(target, _died)
         except TypeError:
             raise TypeError(
-                f"{shown(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
+                f"{typed_repr(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
             ) from None
         entry.flags, entry.held = flags, None
         if function is not None:
