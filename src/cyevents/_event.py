@@ -6,7 +6,7 @@ import sys
 from types import FunctionType, GenericAlias
 
 from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, handler_key
-from ._common import ANY, AnySender, handler_name, plain, shown
+from ._common import ANY, AnySender, attribute, handler_name, int_text, plain, shown
 from ._handlers import is_unbound_method, kind_of
 
 TYPE_CHECKING = False
@@ -765,7 +765,7 @@ class Connection:
         if self.sender is not ANY:
             said.append(f"sender={shown(self.sender)}")
         if self.priority:
-            said.append(f"priority={self.priority}")
+            said.append(f"priority={int_text(self.priority)}")
         if self.condition is not None:
             said.append(f"condition={handler_name(self.condition)}")
         said += [f"{option}=True" for option in ("once", "with_event", "thread") if getattr(self, option)]
