@@ -1542,6 +1542,25 @@ cdef class EventCore:
                 return True
         return False
 
+    def _has_connection(self, handler, sender):
+        """Return whether a handler is connected for a sender, or, if that is ANY, at all. Patterns do not count."""
+        cdef Group group
+        key = handler_key(handler)
+        if sender is not ANY:
+            group = cye_get(self._groups, sender_key(sender))
+            return group is not None and group.means(sender) and _is_live(group, cye_get(group.entries, key))
+        for group in [self._any, *list(self._groups.values())]:
+            if _is_live(group, cye_get(group.entries, key)):
+                return True
+        return False
+
+    def _has_entry(self, Entry entry not None):
+        """Return whether this very connection exists, its handler and sender are alive, and it is not spent."""
+        cdef Group group = None if entry.place is None else self._group_of(entry.place.key)
+        if group is None or cye_get(group.entries, entry.handler_key) is not entry:
+            return False
+        return _is_live(group, entry)
+
     # Hooks: what the shell adds.
 
     def _add(self, receiver, sender, weak, priority, condition, once, with_event, thread, frame):
@@ -1586,6 +1605,13 @@ cdef bint _is_alive(Entry entry, list trash) except -1:
     handler = entry.get()
     trash.append(handler)
     return handler is not None
+
+
+cdef bint _is_live(Group group, Entry entry) except -1:
+    """Return whether an entry of a group can still be called: handler and sender alive, not spent. None cannot."""
+    if entry is None or entry.spent or entry.get() is None:
+        return False
+    return group.the_sender() is not None or group.place.key == id(None)
 
 
 # The loop
