@@ -86,6 +86,97 @@ def test_a_handler_is_connected_if_it_can_take_every_emission(ns, handler, told,
         assert event.handlers == []
 
 
+class Dispatching:
+    """Methods of `functools.singledispatchmethod`, whose `__wrapped__` is not bound."""
+
+    @functools.singledispatchmethod
+    def plain(self, sender, amount, *, currency):
+        return "plain"
+
+    @plain.register
+    def of_int(self, sender: int, amount, *, currency):
+        return "int"
+
+    @functools.singledispatchmethod
+    @staticmethod
+    def static(sender, amount, *, currency):
+        return "static"
+
+    @functools.singledispatchmethod
+    @classmethod
+    def of_class(cls, sender, amount, *, currency):
+        return "class"
+
+    @functools.singledispatchmethod
+    def many(self, *args, **kwargs):
+        return "many"
+
+    @functools.singledispatchmethod
+    def little(self, sender, *, currency):
+        pass
+
+    @functools.singledispatchmethod
+    @staticmethod
+    def static_little(self, *, currency):
+        pass
+
+    @functools.singledispatchmethod
+    @classmethod
+    def of_class_little(cls, sender, *, currency):
+        pass
+
+    @functools.singledispatchmethod
+    def much(self, sender, amount, reason, *, currency):
+        pass
+
+
+DISPATCHING = Dispatching()
+FITTING = {
+    "plain": DISPATCHING.plain,
+    "static": DISPATCHING.static,
+    "class": DISPATCHING.of_class,
+    "many": DISPATCHING.many,
+    "static of the class": Dispatching.static,
+    "class of the class": Dispatching.of_class,
+    "partial": functools.partial(DISPATCHING.plain),
+    "partial of partial": functools.partial(functools.partial(DISPATCHING.plain), currency="USD"),
+    "partial of the class": functools.partial(Dispatching.plain, DISPATCHING),
+}
+UNFITTING = {
+    "little": DISPATCHING.little,
+    "static": DISPATCHING.static_little,
+    "class": DISPATCHING.of_class_little,
+    "much": DISPATCHING.much,
+    "unbound": Dispatching.plain,
+    "partial": functools.partial(DISPATCHING.little),
+    "partial of the class": functools.partial(Dispatching.little, DISPATCHING),
+}
+
+
+def order_moved(sender, amount, /, *, currency):
+    raise AssertionError("a signature is never called")
+
+
+@pytest.mark.parametrize("handler", FITTING.values(), ids=FITTING)
+@pytest.mark.parametrize("sender", [1, "text"])
+def test_a_dispatching_method_is_connected_if_it_fits(api, handler, sender):
+    event = api.Event("order.moved", signature=order_moved, check=True)
+    event.connect(handler, weak=False)
+    expected = handler(sender, 1, currency="EUR")
+    assert event.emit(sender, 1, currency="EUR") == [expected]
+    event.connect(handler, weak=False, condition=DISPATCHING.many)
+
+
+@pytest.mark.parametrize("handler", UNFITTING.values(), ids=UNFITTING)
+def test_a_dispatching_method_is_refused_if_it_does_not_fit(api, handler):
+    event = api.Event("order.moved", signature=order_moved, check=True)
+    with pytest.raises(TypeError, match="cannot take"):
+        event.connect(handler, weak=False)
+    assert event.handlers == []
+    with pytest.raises((TypeError, AttributeError)):
+        handler("text", 1, currency="EUR")
+
+
 @pytest.mark.parametrize(
     ("handler", "told"), [pytest.param(*row[1:], id=row[0]) for row in handlers() if row[1] is not dict]
 )

@@ -1,7 +1,9 @@
 """What an emission sees of changes, and the ways to connect for a while: once, subscribe, muted, connected_to."""
 
 import asyncio
+import contextlib
 import functools
+import importlib
 import itertools
 import threading
 import weakref
@@ -407,6 +409,93 @@ def test_a_strong_subscription_stays_when_it_is_dropped(event, collect):
     event.subscribe(lambda sender: "heard", weak=False)
     collect()
     assert event.emit(1) == ["heard"]
+
+
+def test_a_subscription_knows_its_event(api, event, target):
+    subscription = target.subscribe(lambda sender: "heard")
+    assert subscription.event is target
+    subscription.cancel()
+    assert subscription.event is target
+    with pytest.raises(AttributeError):
+        subscription.event = event
+
+
+@pytest.mark.parametrize("sender", ["s", None, "ANY", "object"])
+def test_a_subscription_is_active_until_cancelled(api, target, sender):
+    sender = {"ANY": api.ANY, "object": Thing()}.get(sender, sender)
+    subscription = target.subscribe(lambda sender: "heard", sender)
+    assert subscription.active is True
+    with target.muted():
+        assert subscription.active is True
+    subscription.cancel()
+    assert subscription.active is False
+    with pytest.raises(AttributeError):
+        subscription.active = True
+
+
+@pytest.mark.parametrize("end", ["disconnect", "clear", "connect", "subscribe", "disconnect and connect", "with"])
+def test_a_subscription_that_others_end_is_not_active(event, target, end):
+    handler = returning("a")
+    subscription = target.subscribe(handler, "s")
+    target.connect(handler)  # for another sender: no matter
+    assert subscription.active
+    if "disconnect" in end:
+        target.disconnect(handler, "s")
+    if "connect" in end.split():
+        target.connect(handler, "s")
+    if end == "clear":
+        target.clear()
+    if end == "subscribe":
+        later = target.subscribe(handler, "s")
+    if end == "with":
+        with subscription:
+            assert subscription.active
+    assert subscription.active is False
+    if end == "subscribe":
+        assert later.active
+
+
+def test_a_subscription_is_active_again_when_connected_to_restores_it(target):
+    handler = returning("a")
+    subscription = target.subscribe(handler)
+    with target.connected_to(handler, priority=3):
+        assert not subscription.active
+    assert subscription.active
+
+
+def test_a_subscription_that_once_has_used_up_is_not_active(event, target, fire):
+    states = []
+
+    def handler(sender):
+        states.append(subscription.active)
+
+    subscription = target.subscribe(
+        handler, once=True, condition=lambda sender: states.append(subscription.active) or 1
+    )
+    assert subscription.active
+    fire(event, 1)
+    assert states == [True, False]
+    assert subscription.active is False
+
+
+def test_a_subscription_whose_sender_has_died_is_not_active(event, target, collect):
+    sender = Thing()
+    subscription = target.subscribe(lambda sender: "heard", sender)
+    assert subscription.active
+    del sender
+    collect()
+    assert subscription.active is False
+
+
+def test_active_is_false_where_a_sender_has_died_but_is_still_in_the_tables(target, collect):
+    sender = Thing()
+    subscription = target.subscribe(lambda sender: "heard", sender)
+    other = target.subscribe(returning("other"), sender)
+    with blocked_sweep(target):
+        del sender
+        collect()
+        assert (subscription.active, other.active) == (False, False)
+        assert not target.is_connected(subscription._receiver)
 
 
 OPTIONS = {
@@ -1083,6 +1172,15 @@ def test_has_handlers_for(api, ns, event, target, collect):
     assert event.has_handlers_for("s") is event.has_handlers_for("t") is False
 
 
+def test_has_handlers_for_any_sender_is_the_default(api, event, target):
+    assert event.has_handlers_for() is False
+    handler = returning("a")
+    target.connect(handler, "s")
+    assert event.has_handlers_for() is event.has_handlers_for(api.ANY) is False
+    target.connect(handler)
+    assert event.has_handlers_for() is True
+
+
 def test_has_handlers_for_does_not_ask_conditions(event):
     def condition(sender):
         raise AssertionError
@@ -1091,6 +1189,164 @@ def test_has_handlers_for_does_not_ask_conditions(event):
     event.connect(handler, condition=condition, once=True)
     assert event.has_handlers_for(1)
     assert event.has_handlers_for(1)
+
+
+class Thing:
+    def method(self, sender):
+        return "method"
+
+
+@contextlib.contextmanager
+def blocked_sweep(event):
+    """What dies meanwhile stays in the tables: another thread holds the lock."""
+    lock = importlib.import_module("cyevents._backend").lock
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with lock:
+            held.set()
+            done.wait(TIMEOUT)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert held.wait(TIMEOUT)
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_is_connected(api, event, target):
+    handler, other = returning("a"), returning("b")
+    assert target.is_connected(handler) is False
+    target.connect(handler, "s")
+    assert target.is_connected(handler) is target.is_connected(handler, api.ANY) is True
+    assert target.is_connected(handler, sender="s") is True
+    assert target.is_connected(handler, "t") is target.is_connected(handler, None) is False
+    assert target.is_connected(other) is target.is_connected(other, "s") is False
+    target.connect(handler)
+    assert target.disconnect(handler, "s")
+    assert target.is_connected(handler) is True
+    assert target.is_connected(handler, "s") is False
+    with target.muted():
+        assert target.is_connected(handler)
+    target.clear()
+    assert target.is_connected(handler) is False
+
+
+def test_is_connected_asks_for_connections_of_the_event_itself(ns, event):
+    handler = returning("a")
+    ns.event("x*").connect(handler)
+    assert not event.is_connected(handler)
+    assert not event.disconnect(handler)
+    assert ns.event("x*").is_connected(handler)
+
+
+@pytest.mark.parametrize("sender", ["s", b"s", 7, None, True, (1,), Thing(), Thing().method], ids=repr)
+def test_is_connected_compares_senders_as_disconnect_does(target, sender):
+    handler = returning("a")
+    target.connect(handler, sender)
+    for other in ("s", b"s", 7, 7.0, None, True, 1, (1,), Thing(), sender):
+        expected = target.is_connected(handler, other)
+        assert target.disconnect(handler, other) is expected
+        target.connect(handler, sender)
+        assert expected or other is not sender
+
+
+@pytest.mark.parametrize("handler", [None, 5, "text", object(), [].append, print], ids=repr)
+def test_is_connected_of_what_is_not_connected_is_no_error(target, handler):
+    assert target.is_connected(handler) is target.is_connected(handler, "s") is False
+
+
+def test_is_connected_compares_methods_by_object_and_function(target):
+    thing = Thing()
+    target.connect(thing.method)
+    assert target.is_connected(thing.method)
+    assert not target.is_connected(Thing().method)
+    seen = []
+    target.connect(seen.append, weak=False)
+    assert target.is_connected(seen.append)
+
+
+def test_is_connected_does_not_count_what_is_dead_or_used_up(event, target, collect, fire):
+    handler, sender = returning("a"), Thing()
+    target.connect(handler, sender)
+    assert target.is_connected(handler)
+    del sender
+    collect()
+    assert not target.is_connected(handler)
+    target.connect(handler, once=True)
+    assert target.is_connected(handler)
+    fire(event, 1)
+    assert not target.is_connected(handler)
+
+
+def test_is_connected_waits_for_no_lock(target):
+    handler = returning("a")
+    subscription = target.subscribe(handler, "s")
+    with blocked_sweep(target):
+        assert target.is_connected(handler) and target.is_connected(handler, "s") and subscription.active
+
+
+def test_is_connected_holds_no_handler_and_no_sender(target, collect):
+    class Sender:
+        pass
+
+    handler, sender = returning("a"), Sender()
+    target.connect(handler, sender)
+    gone = weakref.ref(handler), weakref.ref(sender)
+    assert target.is_connected(handler, sender) and target.is_connected(handler)
+    del handler, sender
+    collect()
+    assert [ref() for ref in gone] == [None, None]
+
+
+def test_an_event_knows_its_namespace(api, ns, event):
+    assert event.namespace is ns.event("x*").namespace is ns
+    assert api.event("x").namespace is api.default_namespace
+    assert api.Event("x").namespace is None
+    with pytest.raises(AttributeError):
+        event.namespace = ns
+
+
+def test_the_repr_names_the_namespace(api):
+    class Shop(api.Namespace):
+        name = "shop"
+
+    class Hostile(api.Namespace):
+        @property
+        def name(self):
+            raise ValueError
+
+    for namespace, within in [(Shop(), " in 'shop'"), (Hostile(), ""), (api.Namespace(), "")]:
+        assert repr(namespace.event("x")) == f"<Event 'x'{within}: 0 handlers>"
+        assert repr(namespace.event("x*")) == f"<Pattern 'x*'{within}: 0 handlers>"
+    assert repr(api.Event("x")) == "<Event 'x': 0 handlers>"
+
+
+@pytest.mark.parametrize(
+    ("priority", "text"),
+    [
+        (10**30, "1" + "0" * 30),
+        (-(10**100), "-1" + "0" * 100),
+        (10**5000, "about 10**5000"),
+        (-(10**5000), "about -10**5000"),
+        (9 * 10**5000, "about 10**5001"),
+        (7 << 100_000, "about 10**30104"),
+    ],
+    ids=["30", "-100", "5000", "-5000", "5001", "30104"],
+)
+def test_a_priority_of_many_digits_is_shown(api, event, target, fire, priority, text):
+    first, second, third = map(returning, ["first", "second", "third"])
+    target.connect(first, priority=priority)
+    target.connect(second, priority=-priority)
+    target.connect(third, 10**5000)
+    low, high = sorted([(priority, first), (-priority, second)])
+    assert fire(event, 1) == [high[1](1), low[1](1)]
+    shown = [repr(connection) for connection in event.handlers if connection.handler is first]
+    assert len(shown) == 1 and f"priority={text}" in shown[0]
+    assert any("sender=about 10**5000" in repr(connection) for connection in event.handlers)
 
 
 def test_repr(ns, event):

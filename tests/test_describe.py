@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import io
 import json
 import os
 import re
@@ -109,6 +110,26 @@ def test_as_data(api, shop):
     assert pattern["handlers"] == [placed["handlers"][2]] == [shipped["handlers"][-1]]
     assert pattern["handlers"][0]["pattern"] == "order.*"
     assert pattern["handlers"][0]["kind"] == "generator"
+
+
+@pytest.mark.parametrize("priority", [10**200, 10**5000, -(10**5000)], ids=["200", "5000", "-5000"])
+def test_a_priority_of_many_digits_is_shown_briefly(api, ns, priority):
+    ns.on("order.placed", priority=priority, sender=priority)(validate)
+    ns.on("order.*", priority=priority)(log)
+    wiring = api.describe(ns)
+    brief = "about " + ("-" if priority < 0 else "") + f"10**{200 if priority == 10**200 else 5000}"
+    assert wiring.events[0].handlers[0].priority == priority
+    told = json.loads(json.dumps(wiring.to_dict()))
+    assert told["events"][0]["handlers"][0]["priority"] == told["patterns"][0]["handlers"][0]["priority"] == brief
+    assert told["events"][0]["handlers"][0]["sender"] == brief
+    assert f"from {brief}" in str(wiring)
+    for text in (str(wiring), wiring.dot(), wiring.mermaid().replace("#42;", "*")):
+        assert text.count(brief) >= 3
+        assert "0" * 100 not in text
+    rich = pytest.importorskip("rich.console")
+    console = rich.Console(record=True, width=200, file=io.StringIO())
+    console.print(wiring.table())
+    assert brief in console.export_text()
 
 
 def test_where_handlers_of_all_kinds_are_written(api, shop):

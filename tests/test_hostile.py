@@ -144,6 +144,42 @@ def test_a_hostile_handler_that_cannot_be_held_weakly(event):
     assert event.emit(1) == ["called"]
 
 
+class Proxy:
+    """A transparent proxy, such as those of wrapt and werkzeug: it imitates its target, its class included."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, target):
+        object.__setattr__(self, "target", target)
+
+    def __getattribute__(self, name):
+        return getattr(object.__getattribute__(self, "target"), name)
+
+    def __call__(self, *args, **kwargs):
+        return object.__getattribute__(self, "target")(*args, **kwargs)
+
+    def __repr__(self):
+        return repr(object.__getattribute__(self, "target"))
+
+
+def test_a_proxy_that_cannot_be_held_weakly_is_named_as_what_it_is(event):
+    def target(sender):
+        return "called"
+
+    proxy = Proxy(target)
+    assert proxy.__class__ is type(target)
+    assert repr(proxy) == repr(target)
+    with pytest.raises(TypeError) as caught:
+        event.connect(proxy)
+    assert str(caught.value) == (
+        f"{object.__repr__(proxy)}, a proxy of {target!r}, cannot be held weakly: connect it with weak=False, and"
+        " disconnect it when done"
+    )
+    assert "Proxy object at" in str(caught.value)
+    event.connect(proxy, weak=False)
+    assert event.emit(1) == ["called"]
+
+
 def test_a_hostile_handler_that_awaits(api, event, caplog, run):
     hostile = HostileAsync()
     event.connect(hostile)

@@ -346,3 +346,26 @@ def test_without_the_extra(api, monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(ImportError, match=re.escape('pip install "cyevents[opentelemetry]"')):
         importlib.import_module("cyevents.opentelemetry")
+
+
+@pytest.mark.parametrize(
+    ("priority", "told"),
+    [
+        (2**63 - 1, 2**63 - 1),
+        (-(2**63), -(2**63)),
+        (2**63, str(2**63)),
+        (-(2**63) - 1, str(-(2**63) - 1)),
+        (10**5000, "about 10**5000"),
+    ],
+    ids=["most", "least", "more", "less", "5000 digits"],
+)
+def test_a_priority_of_more_than_64_bits_is_told_as_text(ns, seen, priority, told):
+    @ns.on("x", priority=priority)
+    def handler(sender):
+        pass
+
+    with seen(ns):
+        ns.emit("x")
+    span = seen.spans()[handler.__qualname__.rpartition(".")[2]]
+    assert span.attributes["cyevents.priority"] == told
+    span.to_json()

@@ -438,3 +438,14 @@ def test_a_test_that_fails_is_undone_too(api, ns, testing):
         ns.event("x")
         raise OSError
     assert list(ns) == []
+
+
+def test_numbers_of_many_digits_are_shown_briefly(ns, testing):
+    ns.event("x")
+    with testing.Recorder(ns) as recorder:
+        ns.emit("x", 10**5000, [-(10**5000)])
+    assert repr(recorder[0]) == "emit('x', about 10**5000, [about -10**5000])"
+    with pytest.raises(AssertionError, match=r"expected about 10\*\*5000 times: emit\('x'\)"):
+        recorder.assert_emitted("x", times=10**5000)
+    with pytest.raises(TypeError, match=r"not about -10\*\*5000"):
+        recorder.assert_emitted("x", times=-(10**5000))

@@ -521,3 +521,24 @@ def test_a_file_that_cannot_be_written_is_told_before_the_program_runs(program, 
     assert done.stdout == ""
     assert "cannot write" in done.stderr
     assert "trace.json" in done.stderr
+
+
+def test_numbers_of_many_digits_are_shown_briefly(api, ns, tmp_path):
+    many = 10**5000
+
+    @ns.on("x", priority=many)
+    def handler(sender, *args, **kwargs):
+        return [many]
+
+    with api.trace(ns) as seen:
+        ns.emit("x", many, -many, key=(many, "text"))
+    brief = "about 10**5000"
+    assert f"x by {brief} (about -10**5000, key=({brief}, 'text'))" in str(seen)
+    assert f"returned [{brief}]" in str(seen)
+    call = seen.emissions[0].calls[0]
+    assert (call.priority, call.value) == (many, f"[{brief}]")
+    told = json.loads(json.dumps(seen.to_dict()))
+    assert told["emissions"][0]["calls"][0]["priority"] == brief
+    seen.write(tmp_path / "trace.json")
+    written = json.loads((tmp_path / "trace.json").read_text("utf-8"))
+    assert [event["args"]["priority"] for event in written["traceEvents"] if "priority" in event["args"]] == [brief]

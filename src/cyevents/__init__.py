@@ -3,7 +3,8 @@
 from ._backend import backend
 from ._common import ANY, Cancelled
 from ._event import Connection, Event, Subscription
-from ._namespace import Namespace, default_namespace, emit, emit_async, event, filter_signals, match, on
+from ._namespace import Namespace, default_namespace, emit, emit_async, event, filter_signals, on
+from ._patterns import match
 
 __version__ = "0.1.0"
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ._code import last_part
+from ._common import plain_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +75,7 @@ class _Drawn:
 
     def _call(self, call: TracedCall, lanes: _Lanes) -> None:
         name = last_part(call.handler.name)
-        about: dict[str, Any] = {"where": call.handler.place, "priority": call.priority, "outcome": call.outcome}
+        about = plain_fields([("where", call.handler.place), ("priority", call.priority), ("outcome", call.outcome)])
         about |= {"reason": call.reason, "value": call.value}
         if call.outcome == "skipped":
             self.events.append(self._event("i", f"{name} skipped", call, call.start, about, s="t"))

@@ -120,10 +120,41 @@ def handler_name(handler: object) -> str:
 
 def shown(value: object) -> str:
     """The `repr` of what may be anything: of one whose own fails, that which every object has."""
+    if type(value) is int:
+        return int_text(value)
     try:
         return str.__str__(repr(value))
     except Exception:
         return object.__repr__(value)
+
+
+def typed_repr(value: object) -> str:
+    """Return the `repr` of a value; for a proxy that imitates another object, also name the proxy's own type."""
+    cls = attribute(value, "__class__")
+    if cls is None or cls is type(value):
+        return shown(value)
+    return f"{object.__repr__(value)}, a proxy of {shown(value)},"
+
+
+def is_long(number: int) -> bool:
+    """Return whether an int has more than about 154 digits. `str` of an int may refuse more than 640."""
+    return number.bit_length() > 512
+
+
+def int_text(number: int) -> str:
+    """Return an int as text; a very long one as its sign and the nearest power of ten."""
+    if not is_long(number):
+        return str(number)
+    exponent = ((number.bit_length() * 2 - 1) * 30103 + 100000) // 200000  # rounded; the logarithm of 2 is 0.30103
+    return f"about {'-' * (number < 0)}10**{exponent}"
+
+
+def plain_fields(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a dataclass's fields as a dict that `json` can write: very long ints as text. For `asdict`."""
+    return {
+        name: int_text(value) if type(value) is int and is_long(value) else value  # `json` needs `str`
+        for name, value in fields
+    }
 
 
 def short_repr(value: Any, limit: int) -> str:
@@ -133,6 +164,10 @@ def short_repr(value: Any, limit: int) -> str:
     if issubclass(type(value), bytes | bytearray):
         value = value[:limit]  # it may be a whole file
     shortener = reprlib.Repr()
+    usual = shortener.repr_int
+    shortener.repr_int = lambda x, level: (  # type: ignore[method-assign]
+        int_text(x) if type(x) is int and is_long(x) else usual(x, level)
+    )
     shortener.maxstring = shortener.maxother = shortener.maxlong = limit
     shortener.maxtuple = shortener.maxlist = shortener.maxdict = shortener.maxset = shortener.maxfrozenset = 12
     try:

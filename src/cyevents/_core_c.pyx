@@ -20,13 +20,13 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from types import GenericAlias
 
 # C variables, since at exit the module's own names may have been cleared.
-cdef object weakref, CodeType, MethodType, ANY, MISSING, Cancelled, drops_result_of, is_at_call, kind_of_result, shown
+cdef object weakref, CodeType, MethodType, ANY, MISSING, Cancelled, drops_result_of, is_at_call, kind_of_result, typed_repr
 cdef object bind, definition_of, may_be_method, method_parts, warn_vanished_sender, lock
 from _weakref import ref as weakref
 from types import CodeType, MethodType
 
 from cyevents._checks import warn_vanished_sender
-from cyevents._common import ANY, MISSING, Cancelled, drops_result_of, is_at_call, kind_of_result, shown
+from cyevents._common import ANY, MISSING, Cancelled, drops_result_of, is_at_call, kind_of_result, typed_repr
 from cyevents._lock import lock
 from cyevents._methods import bind, definition_of, may_be_method, method_parts
 
@@ -717,7 +717,7 @@ cdef Entry _make_entry(handler, bint weak, condition, int flags, Place place):
             entry = Entry.__new__(Entry, target, _died_callback)
         except TypeError:
             raise TypeError(
-                f"{shown(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
+                f"{typed_repr(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
             ) from None
         entry._flags = flags
         if function is not None:
@@ -1741,6 +1741,25 @@ cdef class EventCore:
                 return True
         return False
 
+    def _has_connection(self, handler, sender):
+        """Return whether a handler is connected for a sender, or, if that is ANY, at all. Patterns do not count."""
+        cdef Group group
+        key = handler_key(handler)
+        if sender is not ANY:
+            group = cye_get(self._groups, sender_key(sender))
+            return group is not None and group.means(sender) and _is_live(group, cye_get(group.entries, key))
+        for group in [self._any, *list(self._groups.values())]:
+            if _is_live(group, cye_get(group.entries, key)):
+                return True
+        return False
+
+    def _has_entry(self, Entry entry not None):
+        """Return whether this very connection exists, its handler and sender are alive, and it is not spent."""
+        cdef Group group = None if entry.place is None else self._group_of(entry.place.key)
+        if group is None or cye_get(group.entries, entry.handler_key) is not entry:
+            return False
+        return _is_live(group, entry)
+
     # Hooks: what the shell adds.
 
     def _add(self, receiver, sender, weak, priority, condition, once, with_event, thread, frame):
@@ -1803,6 +1822,13 @@ def expect_death(Entry entry not None):
     entry.may_vanish = True
     if entry.serial == CYE_LOAD(_newest.serial):
         CYE_STORE(_newest.subscribed, entry.serial)
+
+
+cdef bint _is_live(Group group, Entry entry) except -1:
+    """Return whether an entry of a group can still be called: handler and sender alive, not spent. None cannot."""
+    if entry is None or entry.spent or entry.get() is None:
+        return False
+    return group.the_sender() is not None or group.place.key == id(None)
 
 
 # The loop

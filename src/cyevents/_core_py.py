@@ -39,7 +39,7 @@ from ._common import (
     drops_result_of,
     is_at_call,
     kind_of_result,
-    shown,
+    typed_repr,
 )
 from ._lock import call_locked, release, taking, taking_at_once
 from ._methods import bind, definition_of, may_be_method, method_parts
@@ -363,7 +363,7 @@ def _make_entry(handler: Any, weak: bool, condition: Any, flags: int, place: Pla
             entry = Entry(target, _died)
         except TypeError:
             raise TypeError(
-                f"{shown(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
+                f"{typed_repr(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
             ) from None
         entry.flags = flags
         if function is not None:
@@ -1451,6 +1451,19 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             for entry in self._snapshot(sender).entries
         )
 
+    def _has_connection(self, handler: Any, sender: Any) -> bool:
+        """Return whether a handler is connected for a sender, or, if that is ANY, at all. Patterns do not count."""
+        key = handler_key(handler)
+        if sender is ANY:
+            return any(_is_live(group, group.entries.get(key)) for group in [self._any, *list(self._groups.values())])
+        group = self._groups.get(sender_key(sender))
+        return group is not None and group.means(sender) and _is_live(group, group.entries.get(key))
+
+    def _has_entry(self, entry: Entry) -> bool:
+        """Return whether this very connection exists, its handler and sender are alive, and it is not spent."""
+        group = self._group_of(entry.place.key)
+        return group is not None and group.entries.get(entry.handler_key) is entry and _is_live(group, entry)
+
     # Hooks: what the shell adds.
 
     def _add(
@@ -1527,6 +1540,13 @@ def _is_alive(entry: Entry, trash: list[object]) -> bool:
     handler = entry.get()
     trash.append(handler)
     return handler is not None
+
+
+def _is_live(group: Group, entry: Entry | None) -> bool:
+    """Return whether an entry of a group can still be called: handler and sender alive, not spent. None cannot."""
+    if entry is None or entry.spent or entry.get() is None:
+        return False
+    return group.the_sender() is not None or group.place.key == id(None)
 
 
 _NO_TICKETS: list[None] = []

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._code import Code, code_of, last_part
-from ._common import ANY, handler_name, short_repr, shown
+from ._common import ANY, handler_name, int_text, plain_fields, short_repr, shown
 from ._namespace import Namespace, default_namespace
 
 if TYPE_CHECKING:
@@ -92,8 +92,11 @@ class Wiring:
     on_error: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole of it as plain data: dicts, lists, strings, numbers and `None`, fit for JSON."""
-        return asdict(self)
+        """The whole of it as plain data: dicts, lists, strings, numbers and `None`, fit for JSON.
+
+        A priority of more than about 154 digits is given as text, since `json` may refuse it.
+        """
+        return asdict(self, dict_factory=plain_fields)
 
     def __str__(self) -> str:
         rows = [(node, [_cells(node, wire) for wire in node.handlers]) for node in self._nodes()]
@@ -234,7 +237,7 @@ class _Edge:
         if self.wire is None:
             return ""
         kind = [] if self.wire.kind == "sync" else [self.wire.kind.replace("_", " ")]
-        return ", ".join([str(self.wire.priority), *kind, *self.wire.terms])
+        return ", ".join([int_text(self.wire.priority), *kind, *self.wire.terms])
 
 
 def describe(namespace: Namespace = default_namespace) -> Wiring:
@@ -316,7 +319,7 @@ def _cells(node: Node, wire: Wire) -> tuple[str, str, str, str, str]:
     terms = [] if wire.pattern is None or wire.pattern == node.name else [f"by {wire.pattern}"]
     terms += wire.terms
     kind = wire.kind.replace("_", " ")
-    return str(wire.priority), last_part(wire.handler.name), kind, ", ".join(terms), wire.handler.place
+    return int_text(wire.priority), last_part(wire.handler.name), kind, ", ".join(terms), wire.handler.place
 
 
 def _mermaid(text: str) -> str:

@@ -16,7 +16,7 @@ from ._checks import (
     pattern_error,
     warn,
 )
-from ._common import ANY, AnySender, handler_name, shown
+from ._common import ANY, AnySender, attribute, handler_name, int_text, shown
 from ._decorator import Decorator
 from ._handlers import kind_of, takes_sender_as_self
 from ._log import log
@@ -117,6 +117,11 @@ class Event(EventCore[SenderT, ArgsP]):
     def name(self) -> str:
         """The event's name, a string."""
         return self._name
+
+    @property
+    def namespace(self) -> Namespace | None:
+        """The `Namespace` that made the event, or `None` if it was made by calling `Event`."""
+        return self._namespace
 
     @property
     def on_error(self) -> ErrorPolicy:
@@ -569,12 +574,56 @@ class Event(EventCore[SenderT, ArgsP]):
             if (connection := _connection(entry, sender, source, self)) is not None
         ]
 
-    def has_handlers_for(self, sender: SenderT | AnySender) -> bool:
-        """Whether an emission by this sender would now find a handler.
+    def has_handlers_for(self, sender: SenderT | AnySender = ANY) -> bool:
+        """Return whether an emission by this sender would now find a handler.
 
-        Says nothing about conditions, which are asked when a handler's turn comes. False while muted.
+        Handlers of patterns count. Conditions are not called. While the event is muted, the answer is `False`.
+
+        Args:
+            sender: the sender; without one, the answer is about an emission without a sender, which only
+                handlers connected for `ANY` receive.
+
+        Returns:
+            Whether a handler would be found.
+
+        Thread-safe, and takes no lock.
+
+        Example:
+            >>> from cyevents import Event
+            >>> saved = Event("saved")
+            >>> @saved.connect
+            ... def report(sender):
+            ...     return f"{sender} saved"
+            >>> saved.has_handlers_for(), saved.has_handlers_for("draft")
+            (True, True)
         """
         return self._reaches(sender)
+
+    def is_connected(self, receiver: Callable[..., Any], sender: SenderT | AnySender = ANY) -> bool:
+        """Return whether a handler is connected to this event: whether `disconnect` would now remove something.
+
+        Connections to patterns do not count, and muting changes nothing.
+
+        Args:
+            receiver: the handler. Anything that is not connected gives `False`.
+            sender: the sender it was connected for; `ANY` for any connection of the handler.
+
+        Returns:
+            Whether there is such a connection. One whose handler or sender has died, or that `once` has used
+            up, does not count.
+
+        Thread-safe, and takes no lock.
+
+        Example:
+            >>> from cyevents import Event
+            >>> saved = Event("saved")
+            >>> def report(sender):
+            ...     return f"{sender} saved"
+            >>> _ = saved.connect(report, sender="draft")
+            >>> saved.is_connected(report), saved.is_connected(report, "draft"), saved.is_connected(report, "letter")
+            (True, True, False)
+        """
+        return self._has_connection(receiver, sender)
 
     def __bool__(self) -> bool:
         return True
@@ -587,7 +636,9 @@ class Event(EventCore[SenderT, ArgsP]):
         text = f"{own} handler{'s' * (own != 1)}"
         if wild:
             text += f", {wild} by pattern"
-        return f"<{type(self).__name__} {self._name!r}: {text}>"
+        name = plain(attribute(self._namespace, "name"))
+        within = f" in {name!r}" if type(name) is str and name else ""
+        return f"<{type(self).__name__} {self._name!r}{within}: {text}>"
 
     if not TYPE_CHECKING:
 
@@ -716,6 +767,17 @@ class Subscription:
 
     Leaving its `with` cancels it. It removes only the connection that it made, not a later one of the same handler.
     Thread-safe.
+
+    Example:
+        >>> from cyevents import Event
+        >>> ticked = Event("ticked")
+        >>> subscription = ticked.subscribe(lambda sender: "tock", once=True)
+        >>> subscription.active, subscription.event is ticked
+        (True, True)
+        >>> ticked.emit("clock")
+        ['tock']
+        >>> subscription.active
+        False
     """
 
     __slots__ = ("_entry", "_event", "_receiver")
@@ -724,6 +786,21 @@ class Subscription:
         self._event = event
         self._receiver: Callable[..., Any] | None = receiver
         self._entry: Entry | None = entry  # None: cancelled
+
+    @property
+    def event(self) -> Event[Any]:
+        """The `Event`, or the event of a pattern, that the handler was connected to."""
+        return self._event
+
+    @property
+    def active(self) -> bool:
+        """Whether the connection still exists.
+
+        It ends when it is cancelled, disconnected, replaced by a later connection of the same handler, or used up by
+        `once`, and when its sender dies. Muting does not end it.
+        """
+        entry = self._entry
+        return entry is not None and self._event._has_entry(entry)
 
     def cancel(self) -> bool:
         """Disconnect the handler and let go of it. Return whether the connection still stood."""
@@ -856,7 +933,7 @@ class Connection:
         if self.sender is not ANY:
             said.append(f"sender={shown(self.sender)}")
         if self.priority:
-            said.append(f"priority={self.priority}")
+            said.append(f"priority={int_text(self.priority)}")
         if self.condition is not None:
             said.append(f"condition={handler_name(self.condition)}")
         said += [f"{option}=True" for option in ("once", "with_event", "thread") if getattr(self, option)]

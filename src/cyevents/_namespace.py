@@ -11,6 +11,7 @@ from ._checks import check_flags, checked_options, checked_policy, is_pattern, p
 from ._common import ANY, is_a, plain, shown
 from ._decorator import Decorator
 from ._event import Event, Muted, Pattern
+from ._patterns import matcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -632,47 +633,6 @@ def _try_to_part(events: list[Event[Any]], patterns: list[Pattern], trash: list[
 
 async def _nothing() -> list[Any]:
     return []
-
-
-def matcher(pattern: str) -> Callable[[str], bool]:
-    """A function that tells whether a name matches the pattern: `match`, prepared."""
-    pattern = plain(pattern)
-    if type(pattern) is not str:
-        raise TypeError(f"a pattern must be a str, not {shown(pattern)}")
-    import fnmatch
-    import re
-
-    inverted = pattern[:1] == "!"
-    matches = re.compile(fnmatch.translate(pattern[inverted:])).match
-    return lambda name: (matches(name) is None) is inverted
-
-
-def match(pattern: str, name: str) -> bool:
-    """Tell whether an event's name matches a pattern.
-
-    `*` stands for anything, `?` for one character, `[seq]` and `[!seq]` for one that is, or is not, among
-    those; a leading `!` for everything but what the rest matches. Upper and lower case differ. The rules
-    after the `!` are those of the standard library's `fnmatch.fnmatchcase`.
-
-    Args:
-        pattern: the pattern, a string.
-        name: the name, a string.
-
-    Returns:
-        Whether it matches.
-
-    Raises:
-        TypeError: if one of them is not a string.
-
-    Example:
-        >>> from cyevents import match
-        >>> match("user.*", "user.created"), match("!user.*", "user.created")
-        (True, False)
-    """
-    name = plain(name)
-    if type(name) is not str:
-        raise TypeError(f"a name must be a str, not {shown(name)}")
-    return matcher(pattern)(name)
 
 
 default_namespace = Namespace()

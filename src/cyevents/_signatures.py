@@ -7,13 +7,15 @@ type checkers.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from inspect import Parameter, Signature
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._backend import WITH_EVENT
-from ._common import handler_name, shown
+from ._common import attribute, handler_name, is_a, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,13 @@ if sys.version_info >= (3, 14):
     from annotationlib import Format
 
     _OPTIONS["annotation_format"] = Format.FORWARDREF  # annotations may name what only type checkers know
+
+# What the attribute of an object is that is made by `functools.singledispatchmethod`: from Python 3.14 on an object of
+# a class of its own, before that a function whose code is a constant of this one.
+_DISPATCHED: Any = getattr(functools, "_singledispatchmethod_get", None)
+_DISPATCHING = [
+    constant for constant in functools.singledispatchmethod.__get__.__code__.co_consts if is_a(constant, CodeType)
+]
 
 
 class _Call(NamedTuple):
@@ -100,9 +109,34 @@ def declare(event: Event[Any], function: Any) -> None:
 
 def _signature_of(function: Any) -> Signature:
     """A function's signature, without annotations."""
-    signature = inspect.signature(function, **_OPTIONS)
+    signature = inspect.signature(_bound(function), **_OPTIONS)
     parameters = [it.replace(annotation=Parameter.empty) for it in signature.parameters.values()]
     return Signature(parameters)
+
+
+def _bound(function: Any) -> Any:
+    """Return what a method made by `functools.singledispatchmethod` calls by default; anything else as it is.
+
+    Such a method refers by `__wrapped__` to what the decorator got, which is not bound to an object. `inspect` follows
+    that, and would count `self` as an argument.
+    """
+    if type(function) is functools.partial:
+        inner = _bound(function.func)
+        return function if inner is function.func else functools.partial(inner, *function.args, **function.keywords)
+    if _DISPATCHED is not None:
+        if type(function) is not _DISPATCHED:
+            return function
+        names = {"obj": attribute(function, "_obj"), "cls": attribute(function, "_cls")}
+    else:
+        if type(function) is not FunctionType or function.__code__ not in _DISPATCHING:
+            return function
+        names = {
+            name: cell.cell_contents
+            for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        }
+    wrapped = attribute(function, "__wrapped__")
+    bind = attribute(type(wrapped), "__get__")
+    return function if bind is None else bind(wrapped, names.get("obj"), names.get("cls"))
 
 
 def _text(signature: Signature) -> str:

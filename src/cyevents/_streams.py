@@ -292,7 +292,7 @@ def stream(
     if not isinstance(buffer, int):
         raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {shown(buffer)}")
     if buffer < 1:
-        raise ValueError(f"buffer must hold at least one emission, not {buffer!r}")
+        raise ValueError(f"buffer must hold at least one emission, not {shown(buffer)}")
     overflow = plain(overflow)
     if type(overflow) is not str or overflow not in ("raise", "drop_oldest", "drop_newest"):
         raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {shown(overflow)}')

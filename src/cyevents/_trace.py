@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._backend import handler_key
 from ._code import Code, code_of, last_part
-from ._common import ANY, Cancelled, error_line, short_repr, shown
+from ._common import ANY, Cancelled, error_line, plain_fields, short_repr, shown
 from ._observers import Call, Observer, Watch, why_skipped
 from ._watching import Watching
 
@@ -187,8 +187,12 @@ class Trace(Observer):
             pending += [inner for call in reversed(emission.calls) for inner in reversed(call.emissions)]
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole of it as plain data: dicts, lists, strings, numbers and `None`, fit for JSON."""
-        return {"emissions": [asdict(emission) for emission in self.emissions], "dropped": self.dropped}
+        """The whole of it as plain data: dicts, lists, strings, numbers and `None`, fit for JSON.
+
+        A priority of more than about 154 digits is given as text, since `json` may refuse it.
+        """
+        emissions = [asdict(emission, dict_factory=plain_fields) for emission in self.emissions]
+        return {"emissions": emissions, "dropped": self.dropped}
 
     def __str__(self) -> str:
         lines: list[tuple[str, str, str]] = []

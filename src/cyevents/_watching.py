@@ -9,8 +9,9 @@ from . import _event
 from ._backend import call_locked
 from ._common import shown
 from ._event import Event, Pattern
-from ._namespace import Namespace, default_namespace, matcher
+from ._namespace import Namespace, default_namespace
 from ._observation import Observation
+from ._patterns import matcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

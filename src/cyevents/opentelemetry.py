@@ -9,7 +9,7 @@ from weakref import ref as weakref
 
 from . import __version__
 from ._code import code_of, last_part
-from ._common import Cancelled, error_line
+from ._common import Cancelled, error_line, int_text
 from ._observers import Call, Observer, Watch, why_skipped
 from ._watching import Watching
 
@@ -216,7 +216,9 @@ class _EmissionSpan(Watch):
         about: dict[str, Any] = {"cyevents.event": self._about["cyevents.event"], "cyevents.handler": name}
         span = self._ours.tracer.start_span(name, self._context, attributes=about)
         if span.is_recording():
-            span.set_attribute("cyevents.priority", entry.priority)
+            priority = entry.priority
+            fits = -(2**63) <= priority < 2**63  # exporters fail on other ints
+            span.set_attribute("cyevents.priority", priority if fits else int_text(priority))
             code = code_of(handler)
             if code.file is not None and code.line is not None:
                 module = "" if code.module is None else f"{code.module}."

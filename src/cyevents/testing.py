@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ._common import ANY, is_a, plain, shown
+from ._common import ANY, int_text, is_a, plain, shown
 from ._emission import Emission, brief, call_text
 from ._event import Event, Pattern, is_pattern
 from ._isolation import Isolation
-from ._namespace import Namespace, default_namespace, matcher
+from ._namespace import Namespace, default_namespace
 from ._observers import Observer
+from ._patterns import matcher
 from ._watching import Watching
 
 TYPE_CHECKING = False
@@ -280,7 +281,7 @@ def _rest(emissions: list[Emission]) -> list[str]:
 
 
 def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+    return "once" if count == 1 else f"{int_text(count)} times"
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -13,6 +13,7 @@ from cyevents import (
     Event,
     Namespace,
     Stream,
+    Subscription,
     default_namespace,
     emit,
     emit_async,
@@ -44,6 +45,8 @@ assert_type(filter_signals("order.*"), dict[str, Event[Any]])
 assert_type(default_namespace["order.placed"].name, str)
 for each in shop.values():
     assert_type(each.has_handlers_for(None), bool)
+    assert_type(each.has_handlers_for(), bool)
+assert_type(placed.namespace, Namespace | None)
 
 # A sender is of the event's type
 
@@ -55,11 +58,19 @@ assert_type(anything.emit("anyone", 1), list[Any])
 assert_type(emit("order.placed", Order(), key=2), list[Any])
 assert_type(emit(placed, Order(), key=2), list[Any])
 placed.connect(print, sender=Order())
+assert_type(placed.is_connected(print), bool)
+assert_type(placed.is_connected(print, sender=Order()), bool)
+assert_type(placed.has_handlers_for(Order()), bool)
+assert_type(anything.is_connected(print, "anyone"), bool)
 
 # A handler is callable, and connected with its options
 
 placed.connect(print, Order(), False, -1, None, once=True, with_event=True, thread=True)
 on("order.placed", Order(), False, -1, None, once=True, with_event=True, thread=True)(print)
+subscription = placed.subscribe(print, once=True)
+assert_type(subscription, Subscription)
+assert_type(subscription.active, bool)
+assert_type(subscription.event, Event[Any])
 
 # What is not declared is not checked, and a decorated handler keeps its type
 

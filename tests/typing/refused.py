@@ -13,6 +13,9 @@ class Order:
 # An event has a name, a text, and a policy of errors
 
 placed: Event[Order] = Event("order.placed")
+placed.namespace = Namespace()
+# mypy [misc] Property "namespace" defined in "Event" is read-only
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "namespace" for class "Event[Order, ...]"
 placed.on_error = "explode"
 # mypy [assignment] Incompatible types in assignment (expression has type "Literal['explod
 # pyright [reportAttributeAccessIssue] Cannot assign to attribute "on_error" for class "Event[Order, ...]"
@@ -40,6 +43,12 @@ placed.connect(print, "no order")
 emit(placed, "no order")
 # mypy [call-overload] No overload variant
 # pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "SenderT@emit | AnySe
+placed.is_connected(print, "no order")
+# mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+placed.has_handlers_for("no order")
+# mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
 
 # A handler is callable, and connected with its options
 
@@ -52,6 +61,15 @@ placed.connect(print, priority="high")
 placed.connect(print, None, True, 0, None, True)
 # mypy [call-overload] No overload variant
 # pyright [reportCallIssue] No overloads for "connect"
+placed.is_connected(5)
+# mypy [arg-type] incompatible type "int"; expected "Callable[..., Any]"
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(...) -> Any"
+placed.subscribe(print).active = True
+# mypy [misc] Property "active" defined in "Subscription" is read-only
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "active" for class "Subscription"
+placed.subscribe(print).event = placed
+# mypy [misc] Property "event" defined in "Subscription" is read-only
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "event" for class "Subscription"
 
 # What is not declared is not checked, and a decorated handler keeps its type
 

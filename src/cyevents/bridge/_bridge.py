@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from .. import _observation
 from .._common import error_line
 from .._event import is_pattern
-from .._namespace import Namespace, matcher
+from .._namespace import Namespace
 from .._observers import Observer, Watch
+from .._patterns import matcher
 from .._watching import Watching
 from ._choice import engine_for
 from ._engines import Arrival, Plan, Unavailable, times_cancelled

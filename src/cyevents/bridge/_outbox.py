@@ -11,6 +11,8 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
 
+from .._common import shown
+
 if TYPE_CHECKING:
     from typing import Literal
 
@@ -56,7 +58,7 @@ class Outbox:
 
     def __init__(self, limit: int, when_full: WhenFull) -> None:
         if type(limit) is not int or limit < 1:
-            raise TypeError(f"limit must be a whole number from 1 on, not {limit!r}")
+            raise TypeError(f"limit must be a whole number from 1 on, not {shown(limit)}")
         if when_full not in ("raise", "drop_oldest"):
             raise ValueError(f'when_full must be "raise" or "drop_oldest", not {when_full!r}')
         self.dropped = 0
