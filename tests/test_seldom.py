@@ -119,15 +119,6 @@ def test_a_method_made_of_a_builtins_descriptor_is_held_by_its_object(event, col
     assert event.emit("d") == []
 
 
-def test_a_class_method_of_a_builtin_is_held_as_it_is(event, collect):
-    method = dict.fromkeys
-    event.connect(method)
-    assert event.emit("ab") == [{"a": None, "b": None}]
-    del method
-    collect()
-    assert event.emit("ab") == []
-
-
 def test_a_method_whose_function_dies_during_an_emission_is_not_called(event):
     keeper = Keeper()
     functions = [lambda self, sender: "called"]

@@ -1037,11 +1037,12 @@ def test_a_disconnected_handler_that_dies_is_not_logged(ns, collect, caplog):
     assert deaths(caplog) == []
 
 
-def test_a_death_is_no_more_than_debug(ns, collect, caplog):
+def test_a_death_after_an_emission_is_no_more_than_debug(ns, collect, caplog):
     caplog.set_level(logging.INFO, logger="cyevents")
     event = ns.event("x")
     handler, owner = WEAK["function"]()
     event.connect(handler)
+    event.emit(1)
     del handler, owner
     collect()
     event.emit(1)

@@ -240,11 +240,12 @@ class _Edge:
         return ", ".join([int_text(self.wire.priority), *kind, *self.wire.terms])
 
 
-def describe(namespace: Namespace = default_namespace) -> Wiring:
+def describe(namespace: Namespace = default_namespace, *, cached: bool = False) -> Wiring:
     """Tell how a namespace is wired: its events, and which handlers are called for each, in which order.
 
     Args:
         namespace: the namespace; the default one if not given.
+        cached: list also the events of names that nobody made, which the namespace keeps for its patterns.
 
     Returns:
         A `Wiring`, as it stands now: data, and by its methods a text (`str`), plain data for JSON (`to_dict`), a table
@@ -267,7 +268,7 @@ def describe(namespace: Namespace = default_namespace) -> Wiring:
     """
     if not isinstance(namespace, Namespace):
         raise TypeError(f"describe takes a Namespace, not {shown(namespace)}")
-    events = sorted(dict.copy(namespace).items())
+    events = sorted((dict.copy(namespace) | namespace._cached if cached else dict.copy(namespace)).items())
     patterns = []
     for name, pattern in sorted(namespace._patterns.copy().items()):
         node = _node(name, pattern, [other for other, _ in events if pattern.matches(other)])

@@ -16,7 +16,7 @@ from ._checks import (
     pattern_error,
     warn,
 )
-from ._common import ANY, AnySender, attribute, handler_name, int_text, shown
+from ._common import ANY, AnySender, handler_name, int_text, shown
 from ._decorator import Decorator
 from ._handlers import kind_of, takes_sender_as_self
 from ._log import log
@@ -636,8 +636,8 @@ class Event(EventCore[SenderT, ArgsP]):
         text = f"{own} handler{'s' * (own != 1)}"
         if wild:
             text += f", {wild} by pattern"
-        name = plain(attribute(self._namespace, "name"))
-        within = f" in {name!r}" if type(name) is str and name else ""
+        namespace = self._namespace
+        within = "" if namespace is None or namespace.name is None else f" in {namespace.name!r}"
         return f"<{type(self).__name__} {self._name!r}{within}: {text}>"
 
     if not TYPE_CHECKING:

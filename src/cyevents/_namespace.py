@@ -483,10 +483,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
         elif name in self:  # a finalizer has made it an item
             trash.append(self._cached.pop(name, None))
             found = self[name]
-        else:
-            found._is_used = True
-            if len(self._cached) > self._evict_at:
-                self._evict(trash)
+        elif len(self._cached) > self._evict_at:
+            self._evict(trash)
         return found
 
     def _known(self, name: str, trash: list[object]) -> Event[Any] | None:

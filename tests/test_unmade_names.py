@@ -1,0 +1,462 @@
+"""Emitting a name that no event was made for: patterns and observers hear it; and strict and muted namespaces."""
+
+import asyncio
+import gc
+import importlib
+import tracemalloc
+import weakref
+
+import pytest
+
+LIMIT = 1024  # names that a namespace keeps
+
+
+@pytest.fixture(params=["emit", "emit_async"])
+def fire(request, run):
+    """Emit a name in either way: `fire(ns, name, sender, ...)`."""
+    if request.param == "emit":
+        return lambda ns, /, *args, **kwargs: ns.emit(*args, **kwargs)
+
+    def fire(ns, /, *args, **kwargs):
+        async def main():
+            return await ns.emit_async(*args, **kwargs)
+
+        return run(main())
+
+    return fire
+
+
+@pytest.fixture
+def watching(api):
+    """Observe things: `watching(source, ...)` returns the names of what is emitted."""
+    observers = importlib.import_module("cyevents._observers")
+    started = []
+
+    def watch(*sources):
+        seen = []
+
+        class Observer(observers.Observer):
+            def begin(self, beginning):
+                seen.append(beginning.event.name)
+
+        started.append(importlib.import_module("cyevents._watching").Watching(sources))
+        started[-1].start(Observer())
+        return seen
+
+    yield watch
+    for each in started:
+        each.stop()
+
+
+def wild(sender, **kwargs):
+    return "wild"
+
+
+def own(sender, **kwargs):
+    return "own"
+
+
+class Sender:
+    pass
+
+
+# Patterns
+
+
+def test_a_pattern_hears_a_name_that_nobody_made(ns, fire):
+    ns.event("order.*").connect(wild)
+    assert fire(ns, "order.placed", 1) == ["wild"]
+    assert fire(ns, "order.placed", 1) == ["wild"]
+    assert fire(ns, "user.created", 1) == []
+    assert dict(ns) == {}
+    assert ns.filter("*") == {}
+    assert "order.placed" not in ns
+    assert ns.get("order.placed") is None
+
+
+def test_it_is_as_if_the_event_existed(ns, fire):
+    """Order, senders, conditions, cancellation, once and with_event, beside a namespace where it does."""
+    made = type(ns)()
+    kept, calls = [], {}
+    for namespace in ns, made:
+        calls[id(namespace)] = called = []
+
+        def handler(name, called=called, **returned):
+            def call(sender, *args, **kwargs):
+                called.append((name, sender, args, kwargs.pop("event", None) and True, kwargs))
+                return returned.get("value", name)
+
+            return call
+
+        star, exact, all_ = namespace.event("order.*"), namespace.event("order.p?aced"), namespace.event("*")
+        for pattern, name, options in (
+            (star, "low", {"priority": -1}),
+            (star, "sender", {"sender": "ada"}),
+            (exact, "first", {"priority": 9, "with_event": True}),
+            (all_, "skipped", {"condition": lambda sender, **kwargs: kwargs.get("total", 0) > 100}),
+            (all_, "once", {"once": True}),
+            (star, "plain", {}),
+        ):
+            kept.append(handler(name))
+            pattern.connect(kept[-1], **options)
+        kept.append(handler("veto", value=False))
+        star.connect(kept[-1], priority=5, condition=lambda sender, **kwargs: sender == "veto")
+    made.event("order.placed")
+    for sender, kwargs in (("ada", {}), ("bob", {"total": 500}), ("veto", {}), ("ada", {"total": 1})):
+        expected = fire(made, "order.placed", sender, 1, 2, **kwargs)
+        assert fire(ns, "order.placed", sender, 1, 2, **kwargs) == expected
+    assert calls[id(ns)] == calls[id(made)] != []
+    cancelled = fire(ns, "order.placed", "veto")
+    assert (cancelled, type(cancelled).__name__, cancelled.event.name) == (["first"], "Cancelled", "order.placed")
+
+
+def test_the_event_passed_on_is_of_the_namespace(ns, fire):
+    got = []
+    handler = ns.on("order.*", with_event=True)(lambda sender, event: got.append(event))
+    fire(ns, "order.placed", 1)
+    fire(ns, "order.placed", 1)
+    assert handler
+    assert got[0] is got[1]
+    assert (got[0].name, got[0].namespace) == ("order.placed", ns)
+
+
+def test_a_pattern_matches_while_something_is_connected_to_it(ns, fire):
+    pattern = ns.event("order.*")
+    assert fire(ns, "order.placed", 1) == []
+    assert len(ns._cached) == 0
+    pattern.connect(wild)
+    assert fire(ns, "order.placed", 1) == ["wild"]
+    pattern.disconnect(wild)
+    assert fire(ns, "order.placed", 1) == fire(ns, "order.paid", 1) == []
+    assert list(ns._cached) == ["order.placed"]
+    pattern.connect(wild, "ada")
+    assert fire(ns, "order.paid", "ada") == ["wild"]
+    assert fire(ns, "order.paid", "bob") == []
+
+
+def test_a_pattern_made_later_hears_names_emitted_before(ns, fire):
+    ns.event("user.*").connect(wild)
+    assert fire(ns, "order.placed", 1) == []
+    assert fire(ns, "user.created", 1) == ["wild"]
+    ns.event("*d").connect(own)
+    assert fire(ns, "order.placed", 1) == ["own"]
+    assert fire(ns, "user.created", 1) == ["wild", "own"]
+
+
+def test_a_pattern_that_is_deleted_hears_nothing(ns, fire):
+    ns.event("order.*").connect(wild)
+    assert fire(ns, "order.placed", 1) == ["wild"]
+    del ns["order.*"]
+    assert fire(ns, "order.placed", 1) == []
+
+
+def test_a_negated_pattern_hears_all_other_names(ns, fire):
+    ns.event("!user.*").connect(wild)
+    assert fire(ns, "order.placed", 1) == ["wild"]
+    assert fire(ns, "user.created", 1) == []
+
+
+def test_streams_and_waits_of_patterns_hear_it(ns, run):
+    async def main():
+        waiting = ns.event("order.*").wait()
+        async with ns.event("*").stream() as stream:
+            ns.emit("order.placed", 1, total=2)
+            first, second = await waiting, await anext(stream)
+        return [(each.name, each.sender, each.kwargs) for each in (first, second)]
+
+    assert run(main()) == [("order.placed", 1, {"total": 2})] * 2
+    assert ns.emit("order.placed", 1) == []
+
+
+def test_observers_of_patterns_and_namespaces_hear_it(ns, watching, fire):
+    everything, orders = watching(ns), watching(ns.event("order.*"))
+    fire(ns, "order.placed", 1)
+    fire(ns, "user.created", 1)
+    fire(ns, "order.placed", 1)
+    assert everything == ["order.placed", "user.created", "order.placed"]
+    assert orders == ["order.placed", "order.placed"]
+    assert dict(ns) == {}
+
+
+def test_an_observer_that_comes_later_hears_names_emitted_before(ns, watching):
+    ns.event("*.x").connect(wild)
+    assert ns.emit("y") == []
+    assert ns.emit("a.x") == ["wild"]
+    seen = watching(ns)
+    ns.emit("y")
+    ns.emit("a.x")
+    assert seen == ["y", "a.x"]
+
+
+def test_a_pattern_as_a_name_is_an_error_when_called(ns):
+    ns.event("order.*").connect(wild)
+    for emit in ns.emit, ns.emit_async:
+        with pytest.raises(ValueError, match="is a pattern"):
+            emit("order.*")
+
+
+def test_event_and_on_make_it_an_item(ns, fire):
+    got = []
+    ns.on("order.*", weak=False, with_event=True)(lambda sender, event: got.append(event))
+    fire(ns, "order.placed", 1)
+    assert ns.event("order.placed") is got[0] is ns["order.placed"]
+    assert len(ns._cached) == 0
+    fire(ns, "order.paid", 1)
+    ns.on("order.paid")(own)
+    assert ns["order.paid"] is got[1]
+    assert fire(ns, "order.paid", 1) == ["own"]
+    assert list(ns) == ["order.placed", "order.paid"]
+
+
+def test_clear_lets_such_events_go(ns):
+    ns.event("order.*").connect(wild)
+    ns.emit("order.placed")
+    ns._cached["order.placed"].connect(own)
+    ns.clear()
+    assert ns.emit("order.placed") == []
+    ns.event("order.*").connect(wild)
+    assert ns.emit("order.placed") == ["wild"]
+
+
+# The cache
+
+
+def event_of(ns, name):
+    """The event that a handler with_event gets."""
+    got = []
+    ns.on("*", weak=False, with_event=True, once=True)(lambda sender, event: got.append(event))
+    ns.emit(name)
+    return got[0]
+
+
+def flood(ns, count=3 * LIMIT, prefix="flood"):
+    for number in range(count):
+        ns.emit(f"{prefix}.{number}")
+
+
+def test_the_cache_is_bounded(ns):
+    ns.event("*").connect(wild)
+    flood(ns, 5000)
+    assert len(ns._cached) <= LIMIT
+    assert len(ns.event("*")._dependents if hasattr(ns.event("*"), "_dependents") else ns._cached) <= LIMIT
+
+
+def test_memory_does_not_grow_with_names(ns):
+    ns.event("a*").connect(wild)
+    tracemalloc.start()
+    try:
+        flood(ns, prefix="a")
+        flood(ns, prefix="b")
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        flood(ns, 10_000, "a" * 100)
+        flood(ns, 10_000, "b" * 100)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 20_000 * 100 / 4
+
+
+def test_what_is_used_stays_and_the_rest_leaves(ns):
+    ns.event("*").connect(wild)
+    used, unused = weakref.ref(event_of(ns, "used")), weakref.ref(event_of(ns, "unused"))
+    for number in range(3 * LIMIT):
+        ns.emit(f"flood.{number}")
+        if number % 100 == 0:
+            ns.emit("used")
+    gc.collect()
+    assert used() is ns._cached["used"]
+    assert unused() is None
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda event: event.connect(own),
+        lambda event: event.connect(own, Sender),
+        lambda event: setattr(event, "on_error", "group"),
+        lambda event: event.muted().__enter__(),
+        lambda event: event.muted(own).__enter__(),
+        lambda event: event.stream().__aiter__(),
+    ],
+    ids=["connection", "for a sender", "on_error", "mute", "muted handler", "stream"],
+)
+def test_what_has_a_state_of_its_own_stays(ns, keep):
+    ns.event("*").connect(wild)
+    event = event_of(ns, "kept")
+    held = keep(event)
+    ref, event = weakref.ref(event), None
+    flood(ns)
+    assert ref() is ns._cached["kept"]
+    assert len(ns._cached) <= LIMIT + 1
+    del held
+
+
+def test_a_muted_namespace_keeps_no_more_names(ns):
+    ns.event("*").connect(wild)
+    with ns.muted():
+        flood(ns)
+        assert len(ns._cached) <= LIMIT
+    assert ns.emit("flood.1") == ["wild"]
+
+
+def test_an_evicted_event_is_the_same_while_something_refers_to_it(ns):
+    ns.event("*").connect(wild)
+    event = event_of(ns, "kept")
+    flood(ns)
+    assert "kept" not in ns._cached
+    assert event_of(ns, "kept") is event
+    flood(ns)
+    assert ns.event("kept") is event
+
+
+USES = {
+    "emit": lambda event: event.emit(1),
+    "send": lambda event: [value for _, value in event.send(1)],
+    "emit_async": lambda event: asyncio.run(event.emit_async(1)),
+    "handlers": lambda event: [connection.handler(1) for connection in event.handlers],
+}
+
+
+@pytest.mark.parametrize("use", list(USES))
+def test_an_evicted_event_is_heard_by_patterns_old_and_new(ns, use):
+    gone = ns.event("kept*")
+    gone.connect(own)
+    ns.event("*").connect(wild)
+    event = event_of(ns, "kept")
+    assert sorted(USES[use](event)) == ["own", "wild"]
+    flood(ns)
+    del ns["kept*"]
+
+    def late(sender):
+        return "late"
+
+    ns.event("k*").connect(late)
+    ns.event("*").connect(own, priority=1)
+    assert USES[use](event) == ["own", "wild", "late"]
+    assert ns._cached["kept"] is event
+
+
+def test_connecting_to_an_evicted_event_is_not_lost(ns):
+    ns.event("*").connect(wild)
+    event = event_of(ns, "kept")
+    flood(ns)
+    event.connect(own)
+    del event
+    gc.collect()
+    flood(ns)
+    assert sorted(ns.emit("kept")) == ["own", "wild"]
+
+
+def test_a_name_of_an_evicted_event_may_be_made_anew_after_clear(ns):
+    ns.event("*").connect(wild)
+    event = event_of(ns, "kept")
+    flood(ns)
+    ns.clear()
+    ns.event("*").connect(own)
+    new = ns.event("kept")
+    assert new is not event
+    assert new.emit(1) == ["own"]
+    assert event.emit(1) == []
+
+
+def test_describe_lists_such_events_on_request(api, ns):
+    ns.event("order.*").connect(wild)
+    ns.emit("order.placed")
+    assert [node.name for node in api.describe(ns).events] == []
+    assert [node.name for node in api.describe(ns, cached=True).events] == ["order.placed"]
+
+
+def test_isolation_forgets_such_events_and_keeps_those_before(testing, ns):
+    ns.event("*").connect(wild)
+    before = event_of(ns, "before")
+    before.connect(own)
+    with testing.Isolation(ns):
+        ns.emit("meanwhile")
+        ns["before"] if "before" in ns else ns.event("before").disconnect(own)
+        assert ns.emit("before") == ["wild"]
+    assert list(ns._cached) == ["before"]
+    assert "before" not in ns
+    assert sorted(ns.emit("before")) == ["own", "wild"]
+
+
+# Strict namespaces
+
+
+def test_a_strict_namespace_refuses_names_that_are_not_declared(api):
+    shop = api.Namespace(strict=True, name="shop")
+    placed = shop.event("order.placed")
+    for use in shop.emit, shop.emit_async, shop.on:
+        with pytest.raises(LookupError, match=r"'order\.place' in the strict namespace 'shop': did you mean 'order\.placed'\?"):
+            use("order.place")
+        with pytest.raises(LookupError, match="no event 'xyz' .*declare it with event"):
+            use("xyz")
+    shop.on("order.placed")(own)
+    shop.on("*")(wild)
+    assert shop.emit("order.placed", 1) == shop.emit(placed, 1) == ["own", "wild"]
+    assert asyncio.run(shop.emit_async("order.placed", 1)) == ["own", "wild"]
+    with pytest.raises(LookupError):
+        shop.emit("anything")
+    assert (shop.strict, api.Namespace().strict) == (True, False)
+    assert len(shop) == 1
+
+
+def test_strict_and_name_are_checked(api):
+    with pytest.raises(TypeError, match="strict must be True or False, not 'no'"):
+        api.Namespace(strict="no")
+    with pytest.raises(TypeError, match="name must be a str or None, not 5"):
+        api.Namespace(name=5)
+
+
+def test_a_name_shows_in_reprs(api):
+    shop = api.Namespace(name="shop")
+    assert shop.name == "shop"
+    assert repr(shop.event("order.placed")) == "<Event 'order.placed' in 'shop': 0 handlers>"
+    assert repr(shop) == "<Namespace 'shop': 1 event>"
+    assert repr(api.Namespace()) == "<Namespace: 0 events>"
+    assert api.Namespace().name is None
+
+
+# Muted namespaces
+
+
+def test_a_muted_namespace_reaches_nobody(ns, fire):
+    ns.on("order.placed")(own)
+    ns.event("*").connect(wild)
+    with ns.muted() as same:
+        assert same is ns
+        assert fire(ns, "order.placed", 1) == fire(ns, "user.created", 1) == []
+        made = ns.event("made.meanwhile")
+        assert made.emit(1) == []
+        with ns.muted():
+            pass
+        assert fire(ns, "order.placed", 1) == []
+    assert fire(ns, "order.placed", 1) == ["own", "wild"]
+    assert fire(ns, "user.created", 1) == ["wild"]
+    assert made.emit(1) == ["wild"]
+
+
+def test_muting_an_event_and_its_namespace_are_two_things(ns):
+    event = ns.event("x")
+    event.connect(own)
+    with event.muted():
+        with ns.muted():
+            pass
+        assert event.emit(1) == []
+    assert event.emit(1) == ["own"]
+
+
+# Copies
+
+
+def test_a_copy_of_a_namespace_is_the_namespace(ns):
+    import copy
+    import pickle
+
+    ns.event("x*")
+    ns.event("x").connect(own)
+    assert copy.copy(ns) is ns
+    assert copy.deepcopy({"ns": [ns]})["ns"][0] is ns
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(ns)
