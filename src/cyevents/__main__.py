@@ -332,7 +332,7 @@ def _info() -> dict[str, str | bool]:
         "version": __version__,
         "backend": _backend.backend,
         "reason": _backend.reason,
-        "core": _backend.core.__file__ or "",
+        "core": _backend.core_file,
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "executable": sys.executable or "",

@@ -49,6 +49,7 @@ def _choose() -> tuple[ModuleType, Literal["cython", "python"], str]:
 
 
 core, backend, reason = _choose()
+core_file = core.__file__ or ""
 
 if hasattr(os, "register_at_fork"):  # a child finds the tables whole, and nobody holding their lock
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
@@ -86,3 +87,6 @@ else:
     handler_key = core.handler_key
     stand_in = core.stand_in
     sweep = core.sweep
+    # At exit the globals of a module are cleared if anything still refers to the module itself. Finalizers that run later
+    # need those of the core: nothing of the package that they use refers to a module.
+    del core

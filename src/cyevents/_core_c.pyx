@@ -97,13 +97,17 @@ cdef extern from *:
     static inline PyObject *cye_qualname(PyObject *function) {
         return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
     }
-    /* Whether an object may be a bound method: it can be called, and is neither a function nor a type, nor of a class
-       that is written in Python, whose objects are called by the very function by which those of `_Callable` are. */
-    static inline int cye_may_be_method(PyObject *object, ternaryfunc of_python) {
+    /* Whether an object may be a bound method, as far as that can be told at once: it can be called, is neither a
+       function nor a type, and if its class is not of C, that has a `__func__`, whose name is given. */
+    static inline int cye_may_be_method(PyObject *object, PyObject *func) {
         PyTypeObject *type = Py_TYPE(object);
-        return type->tp_call != NULL && type->tp_call != of_python && type != &PyFunction_Type && !PyType_Check(object);
+        int has_func;
+        if (type->tp_call == NULL || type == &PyFunction_Type || PyType_Check(object)) return 0;
+        if (!PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) return 1;
+        has_func = PyDict_Contains(type->tp_dict, func);
+        if (has_func < 0) PyErr_Clear();
+        return has_func > 0;
     }
-    static inline ternaryfunc cye_call_slot(PyObject *type) { return ((PyTypeObject *)type)->tp_call; }
 
     static inline PyObject *cye_code(PyObject *function) {
         return Py_NewRef(((PyFunctionObject *)function)->func_code);
@@ -230,9 +234,7 @@ cdef extern from *:
     int cye_append(PyObject *results, PyObject *item, Py_ssize_t more) noexcept
     str cye_qualname(PyObject *function)
     object cye_code(PyObject *function)
-    ctypedef void *ternaryfunc
-    bint cye_is_method "cye_may_be_method"(PyObject *object, ternaryfunc of_python) noexcept
-    ternaryfunc cye_call_slot(PyObject *type) noexcept
+    bint cye_may_be_method(PyObject *object, PyObject *func) noexcept
     bint cye_first_is(PyObject *function, PyObject *name) noexcept
     bint cye_is_value(PyObject *result) noexcept
     bint cye_is_finalizing() noexcept
@@ -359,6 +361,7 @@ cdef object _ASYNC_WRAPPER = "_async_wrapper"
 cdef object _SEND_OTHERWISE = "_send_otherwise"
 cdef object _EVENT = "event"
 cdef object _SELF = "self"
+cdef object _FUNC = "__func__"
 cdef str _EMIT = "emit"
 cdef str _SEND = "send"
 
@@ -404,6 +407,9 @@ def _died(what):
     if place is None:  # it is none of those that the core has made
         return
     home = place.home()
+    cdef list note = [home, what, True]
+    if home is not None:
+        _dead.append(note)  # first: a signal handler that raises may come in between
     with cython.critical_section(_newest):
         code, instruction, name, sender = _newest.code, _newest.instruction, _newest.name, _newest.sender
     frame = None
@@ -417,9 +423,8 @@ def _died(what):
             frame = user_frame()
             if frame is not None and not drops_result_of(frame, code, instruction):
                 frame = None
-    if home is not None:
-        _dead.append((home, what, frame is None))
-        sweep()
+    note[2] = frame is None
+    sweep()
     if frame is None:
         return
     if entry is None:
@@ -454,7 +459,7 @@ cdef _bury(Entry entry):
     """Leave a note that an entry is to be taken out of its event's tables."""
     home = entry.place.home()
     if home is not None:
-        _dead.append((home, entry, False))
+        _dead.append([home, entry, False])
 
 
 cdef int free_lock_at_exit() except -1:
@@ -525,16 +530,6 @@ cpdef object handler_key(handler):
     return PyLong_FromVoidPtr(given) if parts is None else (id(parts[0]), id(parts[1]))
 
 
-class _Callable:
-    """Has the C function by which objects of all classes are called that are written in Python."""
-
-    def __call__(self):
-        """Do nothing."""
-
-
-cdef ternaryfunc _called_by_python = cye_call_slot(<PyObject *>_Callable)
-
-
 cdef object sender_key(sender):
     """What makes two senders the same one: the value of str, bytes and int (bool is none of these), else identity.
 
@@ -548,7 +543,7 @@ cdef object sender_key(sender):
         return int, int.__index__(sender)
     if PyBytes_Check(sender):
         return bytes, bytes.__bytes__(sender)
-    if cye_is_method(<PyObject *>sender, _called_by_python) and may_be_method(type(sender)):  # a temporary, held strongly
+    if cye_may_be_method(<PyObject *>sender, <PyObject *>_FUNC) and may_be_method(type(sender)):  # a temporary, held strongly
         return handler_key(sender)
     return PyLong_FromVoidPtr(<PyObject *>sender)
 

@@ -102,7 +102,7 @@ DETACHED = 4  # patterns no longer notify it of changes: `_reattach` must be cal
 # Results of these very types are values: no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
 
-_dead: list[tuple[EventCore, Entry | Ref, bool]] = []  # who, in which event's tables, and whether to log it
+_dead: list[list[Any]] = []  # who, in which event's tables, and whether to log it
 _last_serial = 0  # of the newest connection: its number,
 _last_name = ""  # its handler's name,
 _last_sender: Ref | None = None  # what refers to its sender: kept, for the event itself may die before the sender
@@ -135,6 +135,9 @@ def _died(what: Entry | Ref) -> None:
     if _dead is None:  # the interpreter is exiting, and has cleared this module
         return
     home = what.place.home()
+    note: list[Any] = [home, what, True]
+    if home is not None:
+        _dead.append(note)  # first: a signal handler that raises may come in between
     frame = None
     entry = None
     if what is _last_sender:
@@ -147,9 +150,8 @@ def _died(what: Entry | Ref) -> None:
             frame = _frame()
             if frame is not None and not drops_result_of(frame, _last_code, _last_instruction):
                 frame = None
-    if home is not None:
-        _dead.append((home, what, frame is None))
-        sweep()
+    note[2] = frame is None
+    sweep()
     if frame is None:
         return
     if entry is None:
@@ -173,7 +175,7 @@ def _bury(entry: Entry) -> None:
     """Leave a note that an entry is to be taken out of its event's tables."""
     home = entry.place.home()
     if home is not None:
-        _dead.append((home, entry, False))
+        _dead.append([home, entry, False])
 
 
 def sweep() -> None:

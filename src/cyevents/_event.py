@@ -97,13 +97,15 @@ class Event(EventCore[SenderT, ArgsP]):
         super().__init__()
         if doc is not None:
             self.__doc__ = doc
-        if signature is not None or check:
+        if signature is not None or check is not False:
             self._declare(signature, check)
-        for place in _everywhere:
+        for place in everywhere:
             place.meet(self)
 
     def _declare(self, signature: Any, check: bool) -> None:
         """Note what the event is emitted with, if handlers are to be checked against it."""
+        if type(check) is not bool:
+            raise TypeError(f"check must be True or False, not {shown(check)}")
         if signature is not None and not callable(signature):
             raise TypeError(
                 f"signature must be a function that takes what the event is emitted with, not {shown(signature)}"
@@ -962,7 +964,8 @@ def _connection(entry: Entry, sender: Any, source: Any, event: Event[Any]) -> Co
     return connection
 
 
-_everywhere: tuple[Place, ...] = ()  # what is shown each event that is made, in whatever namespace
+everywhere: list[Place] = []
+"""What is shown each event that is made, in whatever namespace."""
 
 
 _aio: Any = None  # what needs asyncio, imported when the first async handler is met; it puts itself here

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from _weakref import ref as weakref
 
-from . import _event
 from ._backend import NamespaceCore, call_locked, sweep
 from ._checks import check_flags, checked_options, checked_policy, is_pattern, pattern_error
 from ._common import ANY, is_a, plain, shown
 from ._decorator import Decorator
-from ._event import Event, Muted, Pattern
+from ._event import Event, Muted, Pattern, everywhere
 from ._patterns import matcher
 
 TYPE_CHECKING = False
@@ -92,7 +91,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
             raise TypeError(f"strict must be True or False, not {shown(strict)}")
         self._name = name
         self._strict = strict
-        self._observers = _event._everywhere
+        self._observers = tuple(everywhere)
         self._on_error = checked_policy(on_error)
         self._patterns = {}
         self._unmatched = set()
@@ -157,6 +156,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
         Thread-safe.
         """
+        if type(check) is not bool:  # before the event is made
+            raise TypeError(f"check must be True or False, not {shown(check)}")
         event: Any = self.get(name) if type(name) is str else None
         if event is None:
             event = self._make(name)

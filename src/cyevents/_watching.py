@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from . import _event
 from ._backend import call_locked
 from ._common import shown
-from ._event import Event, Pattern
+from ._event import Event, Pattern, everywhere
 from ._namespace import Namespace, default_namespace
 from ._observation import Observation
 from ._patterns import matcher
@@ -74,7 +73,7 @@ class Watching:
         for event in self._alone:
             self._meet(event)
         if self._everywhere:
-            _event._everywhere += places
+            everywhere.extend(places)
         for place in places:
             place.namespace._observe(place)
 
@@ -85,7 +84,7 @@ class Watching:
     def _stop(self) -> None:
         observer, self.observer = self.observer, None  # namespaces made meanwhile still know the places
         places, self._places = self._places, ()
-        _event._everywhere = tuple([place for place in _event._everywhere if place not in places])
+        everywhere[:] = [place for place in everywhere if place not in places]
         for place in places:
             place.namespace._unobserve(place)
         for event in list(self._events.values()):
