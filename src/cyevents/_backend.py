@@ -60,6 +60,7 @@ if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import EventCore as EventCore
     from ._core_py import NamespaceCore as NamespaceCore
     from ._core_py import Pending as Pending
+    from ._core_py import SignalCore as SignalCore
     from ._core_py import consume as consume
     from ._core_py import handler_key as handler_key
     from ._core_py import lock as lock
@@ -75,6 +76,7 @@ else:
     EventCore = core.EventCore
     NamespaceCore = core.NamespaceCore
     Pending = core.Pending
+    SignalCore = core.SignalCore
     consume = core.consume
     handler_key = core.handler_key
     lock = core.lock
