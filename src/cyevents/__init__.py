@@ -1,4 +1,8 @@
-"""cyevents: events, handlers and emissions in one process, as fast as the calls themselves."""
+"""cyevents: events, handlers and emissions in one process, as fast as the calls themselves.
+
+It may be imported before pytest loads its plugins: PYTEST_DONT_REWRITE tells pytest not to warn that its asserts, of
+which this module has none, are not rewritten then.
+"""
 
 from ._backend import backend
 from ._common import ANY, Cancelled

@@ -65,6 +65,7 @@ if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import EventCore as EventCore
     from ._core_py import NamespaceCore as NamespaceCore
     from ._core_py import Pending as Pending
+    from ._core_py import SignalCore as SignalCore
     from ._core_py import call_locked as call_locked
     from ._core_py import consume as consume
     from ._core_py import expect_death as expect_death
@@ -81,6 +82,7 @@ else:
     EventCore = core.EventCore
     NamespaceCore = core.NamespaceCore
     Pending = core.Pending
+    SignalCore = core.SignalCore
     call_locked = core.call_locked
     consume = core.consume
     expect_death = core.expect_death

@@ -11,6 +11,7 @@ from ._core_py import EventCore as EventCore
 from ._core_py import NamespaceCore as NamespaceCore
 from ._core_py import Pending as Pending
 from ._core_py import Ref as Ref
+from ._core_py import SignalCore as SignalCore
 from ._core_py import call_locked as call_locked
 from ._core_py import consume as consume
 from ._core_py import expect_death as expect_death

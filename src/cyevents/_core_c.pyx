@@ -358,7 +358,7 @@ cdef list _dead = []  # who, in which event's tables, and whether to log it
 cdef Newest _newest = Newest()
 cdef object _SENDER = "sender"
 cdef object _ASYNC_WRAPPER = "_async_wrapper"
-cdef object _SEND_OTHERWISE = "_send_otherwise"
+cdef object _SEND_SLOW = "_SignalCore__send_slow"
 cdef object _EVENT = "event"
 cdef object _SELF = "self"
 cdef object _FUNC = "__func__"
@@ -994,7 +994,6 @@ cdef class EventCore:
 
     cdef Group _any
     cdef int _detours  # _FILTERED and _WATCHED
-    cdef bint _is_by_hand
     cdef dict _groups  # by sender key
     cdef dict _warm  # those of the groups that have a snapshot
     cdef readonly dict _sources  # the patterns that match this event, by their id
@@ -1023,15 +1022,6 @@ cdef class EventCore:
 
     def __init__(self):
         pass
-
-    @property
-    def _by_hand(self):
-        """Whether `_send_plain` is `_send_otherwise`."""
-        return bool(CYE_LOAD(self._is_by_hand))
-
-    @_by_hand.setter
-    def _by_hand(self, bint by_hand):
-        CYE_STORE(self._is_by_hand, by_hand)
 
     @property
     def _is_checked(self):
@@ -1773,10 +1763,6 @@ cdef class EventCore:
         """See to it that what an async handler returned is awaited."""
         raise NotImplementedError
 
-    def _send_otherwise(self, /, *args, **kwargs):
-        """Send what `_send_plain` leaves to its class."""
-        raise NotImplementedError
-
     def _error_policy(self):
         """What is done with an `Exception` of a handler: "raise", "group" or a callable."""
         return "raise"
@@ -2399,7 +2385,7 @@ cdef int send_to(
     return 0
 
 
-# `emit`, `send` and `_send_plain` of `EventCore`, and `NamespaceCore.emit`: C functions with the vectorcall signature
+# `emit` and `send` of `EventCore`, `send` of `SignalCore`, `emit` of `NamespaceCore`: with the vectorcall signature
 
 cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     cdef PyObject *canceller = NULL
@@ -2442,16 +2428,6 @@ cdef object send(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
     return pairs_of(self, args, nargs, kwnames)
 
 
-cdef object send_plain(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
-    cdef Py_ssize_t at
-    if nargs > 1 or CYE_LOAD(self._is_by_hand):
-        return send_otherwise(self, args, nargs, kwnames)
-    at = -1 if kwnames is NULL else where(kwnames, <PyObject *>_ASYNC_WRAPPER)
-    if nargs == 0 or at >= 0:
-        return rearranged(pairs_of, self, cye_none() if nargs == 0 else NULL, args, nargs, kwnames, at)
-    return pairs_of(self, args, nargs, kwnames)
-
-
 cdef object pairs_of(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     """What `send` returns: `EventCore._sent`."""
     cdef PyObject *found = NULL
@@ -2467,26 +2443,6 @@ cdef object pairs_of(EventCore self, PyObject *const *args, Py_ssize_t nargs, Py
         send_to(self, <PyObject *>(<Snapshot>found).entries, args, nargs, kwnames, pairs)
     finally:
         Py_DECREF(<object>found)
-    return pairs
-
-
-cdef object send_otherwise(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
-    """Call `_send_otherwise` with the same arguments."""
-    cdef PyObject *room[ROOM]
-    cdef PyObject **array = shift(args, nargs + names_in(kwnames), room)
-    cdef PyObject *returned
-    if array is NULL:
-        already_raised()
-    array[1] = <PyObject *>self
-    returned = PyObject_VectorcallMethod(
-        <PyObject *>_SEND_OTHERWISE, array + 1, (nargs + 1) | CYE_OFFSET, kwnames
-    )
-    if array is not room:
-        PyMem_Free(array)
-    if returned is NULL:
-        already_raised()
-    pairs = <object>returned
-    Py_DECREF(pairs)
     return pairs
 
 
@@ -2571,6 +2527,71 @@ cdef object rearranged(
     finally:
         if array is not room:
             PyMem_Free(array)
+
+
+@cython.no_gc_clear  # `send` relies on the core; clearing the core breaks the cycles that a signal is part of
+cdef class SignalCore:
+    """A blinker signal's `send`, over the `EventCore` that it holds. `Signal` adds what a user sees.
+
+    A signal has a core instead of being one, so that its subclasses may use any names that a core uses for themselves.
+    What `Signal` needs of this class has the names that a class `SignalCore` written in Python gives to `__names`.
+    """
+
+    cdef EventCore core
+    cdef bint is_python_send_used
+    cdef object __weakref__
+
+    def __cinit__(self, core, /):
+        if not isinstance(core, EventCore):
+            raise TypeError(f"core must be an EventCore, not {typed_repr(core)}")
+        self.core = core
+
+    @property
+    def _SignalCore__core(self):
+        """The tables of the signal's connections."""
+        return self.core
+
+    @property
+    def _SignalCore__uses_python_send(self):
+        """Whether `send` calls `_SignalCore__send_slow` for every send."""
+        return bool(CYE_LOAD(self.is_python_send_used))
+
+    @_SignalCore__uses_python_send.setter
+    def _SignalCore__uses_python_send(self, bint uses_python_send):
+        CYE_STORE(self.is_python_send_used, uses_python_send)
+
+    def _SignalCore__send_slow(self, /, *args, **kwargs):
+        """Hook: send what `send` leaves to Python code."""
+        raise NotImplementedError
+
+
+cdef object send_signal(SignalCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    cdef PyObject *core = <PyObject *>self.core  # held by the signal: no need to count references
+    cdef Py_ssize_t at
+    if nargs > 1 or CYE_LOAD(self.is_python_send_used):
+        return send_slow(self, args, nargs, kwnames)
+    at = -1 if kwnames is NULL else where(kwnames, <PyObject *>_ASYNC_WRAPPER)
+    if nargs == 0 or at >= 0:
+        return rearranged(pairs_of, <EventCore>core, cye_none() if nargs == 0 else NULL, args, nargs, kwnames, at)
+    return pairs_of(<EventCore>core, args, nargs, kwnames)
+
+
+cdef object send_slow(SignalCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    """Call the signal's `_SignalCore__send_slow` with the same arguments."""
+    cdef PyObject *room[ROOM]
+    cdef PyObject **array = shift(args, nargs + names_in(kwnames), room)
+    cdef PyObject *returned
+    if array is NULL:
+        already_raised()
+    array[1] = <PyObject *>self
+    returned = PyObject_VectorcallMethod(<PyObject *>_SEND_SLOW, array + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+    if array is not room:
+        PyMem_Free(array)
+    if returned is NULL:
+        already_raised()
+    pairs = <object>returned
+    Py_DECREF(pairs)
+    return pairs
 
 
 cdef class NamespaceCore(dict):
@@ -2697,17 +2718,18 @@ Example:
     True
 """
 
-cdef PyMethodDef _send_plain_definition
-_send_plain_definition.ml_name = b"send"
-_send_plain_definition.ml_meth = <void *>send_plain
-_send_plain_definition.ml_flags = METH_FASTCALL | METH_KEYWORDS
-_send_plain_definition.ml_doc = b"""send($self, /, *args, **kwargs)
+cdef PyMethodDef _send_signal_definition
+_send_signal_definition.ml_name = b"send"
+_send_signal_definition.ml_meth = <void *>send_signal
+_send_signal_definition.ml_flags = METH_FASTCALL | METH_KEYWORDS
+_send_signal_definition.ml_doc = b"""send($self, /, *args, **kwargs)
 --
 
-`send`, for a subclass whose own takes a sender, by position, and keywords of any names for the handlers.
+Call the receivers for a sender, in order of connection, and return pairs of each and what it returned.
 
-Without a sender, that is None. The keyword `_async_wrapper` is left out: there is nothing to be wrapped. With
-more positionals, or while `_by_hand` is set, it calls `_send_otherwise` with the same arguments.
+The sender is the one positional, None if it is missing. The keyword `_async_wrapper` is dropped, since no receiver is a
+coroutine function. With more positionals, or while `_SignalCore__uses_python_send` is set, the call is passed
+on to `_SignalCore__send_slow`.
 """
 
 cdef PyMethodDef _emit_named_definition
@@ -2759,5 +2781,5 @@ cdef object install(cls, str name, PyMethodDef *definition):
 
 cdef object _emit = install(EventCore, "emit", &_emit_definition)
 install(EventCore, "send", &_send_definition)
-install(EventCore, "_send_plain", &_send_plain_definition)
+install(SignalCore, "send", &_send_signal_definition)
 install(NamespaceCore, "emit", &_emit_named_definition)

@@ -74,6 +74,7 @@ __all__ = [
     "EventCore",
     "NamespaceCore",
     "Pending",
+    "SignalCore",
     "call_locked",
     "consume",
     "expect_death",
@@ -545,7 +546,6 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     __slots__ = (
         "__weakref__",
         "_any",
-        "_by_hand",
         "_dependents",
         "_detours",
         "_groups",
@@ -561,7 +561,6 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     )
 
     _any: Group
-    _by_hand: bool  # whether `_send_plain` is `_send_otherwise`
     _detours: int  # FILTERED, WATCHED and DETACHED
     _groups: dict[object, Group]  # by sender key
     _warm: dict[object, Group]  # those of the groups that have a snapshot
@@ -579,7 +578,6 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         self = super().__new__(cls)
         self._self = weakref(self)
         self._any = Group(Place(self._self, ANY), ANY)
-        self._by_hand = False
         self._detours = 0
         self._observer = None
         self._groups = {}
@@ -680,18 +678,6 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             True
         """
         return self._sent(sender, args, kwargs)
-
-    def _send_plain(self, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
-        """`send`, for a subclass whose own takes a sender, by position, and keywords of any names for the handlers.
-
-        Without a sender, that is None. The keyword `_async_wrapper` is left out: there is nothing to be wrapped. With
-        more positionals, or while `_by_hand` is set, it calls `_send_otherwise` with the same arguments.
-        """
-        if len(args) > 1 or self._by_hand:
-            pairs: list[tuple[Any, Any]] = self._send_otherwise(*args, **kwargs)
-            return pairs
-        kwargs.pop("_async_wrapper", None)
-        return self._sent(args[0] if args else None, (), kwargs)
 
     def _sent(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, Any]]:
         """What `send` returns."""
@@ -1505,10 +1491,6 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """See to it that what an async handler returned is awaited."""
         raise NotImplementedError
 
-    def _send_otherwise(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Send what `_send_plain` leaves to its class."""
-        raise NotImplementedError
-
     def _error_policy(self) -> Any:
         """What is done with an `Exception` of a handler: "raise", "group" or a callable."""
         return "raise"
@@ -1572,6 +1554,44 @@ def expect_death(entry: Entry) -> None:
     entry.may_vanish = True
     if entry.serial == _last_serial:
         _last_subscribed = entry.serial
+
+
+class SignalCore:
+    """A blinker signal's `send`, over the `EventCore` that it holds. `Signal` adds what a user sees.
+
+    A signal has a core instead of being one, so that its subclasses may use any names that a core uses for themselves.
+    What `Signal` needs of this class has mangled names, `_SignalCore__core` and so on, which the compiled core has too.
+    """
+
+    __slots__ = ("__core", "__uses_python_send", "__weakref__")
+
+    __core: EventCore[Any]  # the tables of the signal's connections
+    __uses_python_send: bool  # whether `send` calls `_SignalCore__send_slow` for every send
+
+    def __new__(cls, core: EventCore[Any], /) -> Self:
+        if not isinstance(core, EventCore):
+            raise TypeError(f"core must be an EventCore, not {typed_repr(core)}")
+        self = super().__new__(cls)
+        self.__core = core
+        self.__uses_python_send = False
+        return self
+
+    def send(self, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
+        """Call the receivers for a sender, in order of connection, and return pairs of each and what it returned.
+
+        The sender is the one positional, None if it is missing. The keyword `_async_wrapper` is dropped, since no
+        receiver is a coroutine function. With more positionals, or while `_SignalCore__uses_python_send` is set, the
+        call is passed on to `_SignalCore__send_slow`.
+        """
+        if len(args) > 1 or self.__uses_python_send:
+            pairs: list[tuple[Any, Any]] = self.__send_slow(*args, **kwargs)
+            return pairs
+        kwargs.pop("_async_wrapper", None)
+        return self.__core._sent(args[0] if args else None, (), kwargs)
+
+    def __send_slow(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Hook: send what `send` leaves to Python code."""
+        raise NotImplementedError
 
 
 class NamespaceCore(dict[str, EventT]):

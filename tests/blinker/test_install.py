@@ -152,6 +152,44 @@ def test_what_it_cannot_do_it_says(python):
     )
 
 
+# Test suites
+
+
+PLUGIN = "import cyevents.blinker\n\ncyevents.blinker.install()\n"
+WAYS = {
+    "command": ["-m", "cyevents.blinker", "-m", "pytest"],
+    "plugin": ["-m", "pytest", "-p", "use_cyevents"],
+    "conftest": ["-m", "pytest"],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_pytest_starts_where_warnings_are_errors(backend, tmp_path, monkeypatch, way):
+    """pytest warns of what it cannot rewrite, if a plugin's package has been imported before the plugins are loaded."""
+    for name in ("PYTEST_ADDOPTS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_PLUGINS"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n", encoding="utf-8")
+    (tmp_path / "test_it.py").write_text(
+        "import blinker\nimport sys\n\ndef test():\n"
+        "    assert blinker.Signal.__module__ == 'cyevents.blinker.base'\n"
+        "    assert 'cyevents.pytest_plugin' in sys.modules\n",
+        encoding="utf-8",
+    )
+    if way != "command":
+        name = "conftest.py" if way == "conftest" else "use_cyevents.py"
+        (tmp_path / name).write_text(PLUGIN, encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, *WAYS[way], "-q", "-p", "no:cacheprovider"],
+        env=os.environ | {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1", "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "1 passed" in ended.stdout
+
+
 # The import
 
 

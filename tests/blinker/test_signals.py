@@ -1,8 +1,10 @@
 """cyevents.blinker: what blinker promises, and what it is better at."""
 
 import asyncio
+import collections
 import copy
 import functools
+import importlib
 import inspect
 import pickle
 import weakref
@@ -51,10 +53,10 @@ def test_pairs_of_receiver_and_value_in_order_of_connection(signal):
 
 
 def test_send_is_the_cores_own(blinker, signal, backend):
-    assert type(signal).send is type(signal)._send_plain
+    assert type(signal).send is importlib.import_module("cyevents._backend").SignalCore.send
     assert inspect.isfunction(type(signal).send) is (backend == "python")
     signal.connect(print)
-    assert signal._by_hand is False
+    assert signal._SignalCore__uses_python_send is False
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_arguments_reach_every_kind_of_receiver(signal, args, kwargs, wrapper, b
         signal.connect(receiver, weak=False)
     if by_hand:
         signal.connect(asyncio.sleep, sender=Sender())
-        assert signal._by_hand is True
+        assert signal._SignalCore__uses_python_send is True
     expected = (args or (None,), kwargs)
     given = dict(kwargs)
     if wrapper == "given":
@@ -455,6 +457,225 @@ def test_has_receivers_for(blinker, signal, log):
     assert not signal.has_receivers_for(sender)
 
 
+# Changing the receivers
+
+
+@pytest.mark.parametrize("how", ["del", "pop", "popitem", "clear"])
+def test_receivers_can_be_removed(signal, log, how):
+    kept, gone = log.receiver("kept", 1), log.receiver("gone", 2)
+    told = []
+    signal.receiver_disconnected.connect(lambda sender, /, **kwargs: told.append(kwargs), weak=False)
+    if how != "clear":
+        signal.connect(kept)
+    signal.connect(gone)
+    signal.connect(gone, "s", weak=False)
+    if how == "del":
+        del signal.receivers[id(gone)]
+    elif how == "pop":
+        assert signal.receivers.pop(id(gone)) is gone
+    elif how == "popitem":
+        assert signal.receivers.popitem() == (id(gone), gone)
+    else:
+        assert signal.receivers.clear() is None
+    expected = [] if how == "clear" else [(kept, 1)]
+    assert signal.send("s") == signal.send("t") == expected
+    assert len(signal.receivers) == len(expected)
+    assert bool(signal.receivers) is bool(expected)
+    assert told == []
+
+
+def test_removing_what_is_not_there(signal):
+    with pytest.raises(KeyError, match="^5$"):
+        signal.receivers.pop(5)
+    with pytest.raises(KeyError, match="^5$"):
+        del signal.receivers[5]
+    with pytest.raises(KeyError, match="no receivers are connected"):
+        signal.receivers.popitem()
+    assert signal.receivers.pop(5, None) is None
+    assert signal.receivers.pop(5, default=6) == 6
+    signal.receivers.clear()
+
+
+@pytest.mark.parametrize("copied", [lambda receivers: receivers.copy(), dict, copy.copy])
+@pytest.mark.parametrize("clear", [lambda signal: signal.receivers.clear(), lambda signal: signal._clear_state()])
+def test_receivers_are_saved_and_restored(blinker, signal, log, collect, copied, clear):
+    class Owner:
+        def method(self, sender):
+            return "method"
+
+    owner, other, sender = Owner(), Owner(), Sender()
+    first, second, third = (log.receiver(key, key) for key in ("first", "second", "third"))
+    signal.connect(first, sender)
+    signal.connect(owner.method)
+    signal.connect(second, "s")
+    signal.connect(second, sender)
+    signal.connect(second, 5)
+    signal.connect(third, "s", weak=False)
+    signal.connect(first, other.method)
+    senders = [sender, "s", 5, 6, True, None, other.method, blinker.ANY]
+    before = [signal.send(each) for each in senders]
+    shown = list(signal.receivers.items())
+    saved = copied(signal.receivers)
+    assert type(saved) is dict
+    assert saved == signal.receivers
+    clear(signal)
+    assert not signal.receivers
+    assert [signal.send(each) for each in senders] == [[]] * len(senders)
+    temporary = log.receiver("temporary")
+    with signal.connected_to(temporary):
+        signal.connect(first, "temporary")
+        signal.disconnect(first)
+        assert signal.receivers.update(saved) is None
+    assert [signal.send(each) for each in senders] == before
+    assert [key for key, _ in shown] == list(signal.receivers)
+    signal.receivers.update(saved)  # again: nothing is to be restored
+    assert [signal.send(each) for each in senders] == before
+    # It is held as it was: weakly, but for the third.
+    references = [weakref.ref(thing) for thing in (first, second, owner, third, sender)]
+    del first, second, owner, third, sender, saved, shown, before, senders, temporary, log[:]
+    collect()
+    assert [reference() is None for reference in references] == [True, True, True, False, True]
+    assert signal.receivers
+
+
+def test_a_deep_copy_of_receivers_restores_them(signal, log):
+    weak, held = log.receiver("weak", 1), log.receiver("held", 2)
+    signal.connect(weak, "s")
+    signal.connect(held, weak=False)
+    saved = copy.deepcopy(signal.receivers)
+    signal.receivers.clear()
+    signal.receivers.update(saved)
+    assert signal.send("s") == [(weak, 1), (held, 2)]
+
+
+def test_one_receiver_is_taken_out_and_put_back(signal, log):
+    receiver, other = log.receiver("r", 1), log.receiver("other", 2)
+    for each in (receiver, other):
+        for sender in ("a", "b"):
+            signal.connect(each, sender)
+    value = signal.receivers.pop(id(receiver))
+    signal.connect(receiver, "c")
+    assert signal.send("a") == [(other, 2)]
+    signal.receivers[id(receiver)] = value
+    assert signal.send("a") == signal.send("b") == [(other, 2), (receiver, 1)]
+    assert signal.send("c") == [(receiver, 1)]
+    assert signal.send("d") == []
+
+
+def test_restoring_passes_over_the_dead(signal, log, collect):
+    receiver, sender = log.receiver("r"), Sender()
+    other = log.receiver("other")
+    signal.connect(receiver)
+    signal.connect(other, sender)
+    saved = signal.receivers.copy()
+    signal.receivers.clear()
+    del receiver, sender
+    collect()
+    signal.receivers.update(saved)
+    assert not signal.receivers
+
+
+def test_what_receivers_removed_is_not_kept_alive(signal, log, collect):
+    class Unhashable:
+        __hash__ = None
+
+    held = (log.receiver("r"), Unhashable(), Log().append)
+    senders = (Sender(), Unhashable())
+    for receiver in held[:2]:
+        for sender in senders:
+            signal.connect(receiver, sender, weak=False)
+    signal.connect(held[2], senders[0], weak=False)
+    references = [weakref.ref(thing) for thing in (*held[:2], held[2].__self__, *senders)]
+    signal.receivers.clear()
+    del held, receiver, senders, sender
+    collect()
+    assert [reference() for reference in references] == [None] * 5
+    assert signal._SignalCore__core.removed == {}
+
+
+def test_values_are_remembered_once(signal, log):
+    receiver = log.receiver("r", 1)
+    senders = ["a", b"a", 1, True, None, 10**30, Sender(), (), log.append]
+    for _ in range(3):
+        for sender in senders:
+            signal.connect(receiver, sender)
+        saved = signal.receivers.copy()
+        signal.receivers.clear()
+    (removed,) = signal._SignalCore__core.removed.values()
+    assert len(removed.senders) == len(senders)
+    signal.receivers.update(saved)
+    assert [signal.send(sender) for sender in senders] == [[(receiver, 1)]] * len(senders)
+    assert signal.send(2) == signal.send(False) == []
+
+
+def test_a_key_that_was_never_connected(signal, log):
+    receiver = log.receiver("r", 5)
+    signal.receivers[id(receiver)] = receiver
+    assert signal.send("s") == [(receiver, 5)]
+    assert signal.receivers == {id(receiver): receiver}
+    signal.receivers[id(receiver)] = weakref.ref(receiver)
+    assert signal.send("s") == [(receiver, 5)]
+    assert signal.receivers == {id(receiver): weakref.ref(receiver)}
+    assert signal.receivers.setdefault(id(receiver), 5) == weakref.ref(receiver)
+
+    async def awaited(sender):
+        pass
+
+    signal.receivers.update([(id(awaited), awaited)])
+    with pytest.raises(RuntimeError, match="Cannot send to a coroutine function"):
+        signal.send()
+    for wrong in (5, "r", id(log)):
+        with pytest.raises(ValueError, match="is not the key of .* in receivers: connect it by connect"):
+            signal.receivers[wrong] = receiver
+    assert len(signal.receivers) == 2
+
+
+def test_a_receiver_held_by_one_connection_is_shown_as_held(signal, log):
+    receiver = log.receiver("r")
+    for senders in (("s", "t"), ("t", "s")):
+        signal.connect(receiver, senders[0], weak=False)
+        signal.connect(receiver, senders[1])
+        assert signal.receivers == {id(receiver): receiver}
+        signal._clear_state()
+
+
+def test_receivers_that_are_builtin_methods(signal, log, collect):
+    seen, arrived = set(), collections.deque()
+    for receiver in (seen.add, seen.remove, arrived.append, arrived.appendleft):
+        signal.connect(receiver, "s")
+    held = log.append
+    partial = functools.partial(log.append)
+    signal.connect(held, weak=False)
+    signal.connect(partial)
+    receivers = signal.receivers
+    assert len(receivers) == len(list(receivers)) == len(set(receivers.values())) == 6
+    assert receivers == dict(receivers)
+    assert list(receivers.values())[4] is held
+    values = [value for value in receivers.values() if isinstance(value, weakref.ref)]
+    assert len(values) == 5
+    assert values[0] == next(iter(receivers.values()))
+    assert values[0] != values[1]
+    assert values[4]() is partial
+    values[0]()(1)
+    assert seen == {1}
+    values[1]()(1)
+    values[2]()(2)
+    values[3]()(1)
+    assert (seen, arrived) == (set(), collections.deque([1, 2]))
+    saved = receivers.copy()
+    receivers.clear()
+    assert signal.send("s") == []
+    receivers.update(saved)
+    assert [value for _, value in signal.send("s")] == [None] * 6
+    signal.send("t")
+    assert arrived == collections.deque(["s", 1, 2, "s"])
+    assert log == ["s", "s", "t", "t"]
+    seen = arrived = receiver = None
+    collect()
+    assert values[0]() is None
+    assert len(signal.receivers) == 2
+
+
 # The signals of a signal
 
 
@@ -717,6 +938,7 @@ def test_repr_and_docs(blinker):
     assert blinker.Signal().__doc__ == blinker.Signal.__doc__
     assert repr(blinker.ANY) == "ANY"
     assert blinker.Signal.ANY is blinker.ANY
+    assert blinker.base.ANY_ID == 0
 
 
 # Subclasses, and what programs do to signals
@@ -779,8 +1001,143 @@ def test_send_can_be_replaced(blinker, signal, monkeypatch):
 
 def test_signals_have_no_emit(signal):
     assert not hasattr(signal, "emit")
-    with pytest.raises(AttributeError, match=r"'Signal' object has no attribute 'emit': a signal is sent by send\(\)"):
+    with pytest.raises(AttributeError, match=r"^'Signal' object has no attribute 'emit'"):
         signal.emit("s")
+
+
+def test_emit_can_be_set(blinker, signal, log):
+    class Emitting(blinker.Signal):
+        def emit(self, *args):
+            return self.send(*args)
+
+    receiver = log.receiver("r", 5)
+    for each in (signal, Emitting()):
+        each.connect(receiver)
+        if each is signal:
+            each.emit = each.send
+        assert each.emit("s") == [(receiver, 5)]
+    del signal.emit
+    assert not hasattr(signal, "emit")
+
+
+def private_names(blinker):
+    """The names that the library has for private attributes, now and formerly, but for those that blinker has too."""
+    backend = importlib.import_module("cyevents._backend")
+    names = {*dir(backend.EventCore), *dir(blinker.base._Connections), *vars(blinker.base)}
+    names |= {"_any", "_groups", "_muted", "_send_plain", "_send_otherwise", "_by_hand", "_settle", "_mutes", "_join"}
+    names |= {"_told_off", "_mute_by", "_by_receiver", "_by_sender", "_Signal__core", "_Signal__send_slow"}
+    names -= {"connect", "send", *blinker.base.__all__}
+    return sorted(name for name in names if not name.startswith("__"))
+
+
+@pytest.mark.parametrize("where", ["methods", "class attributes", "instance attributes", "properties"])
+def test_a_subclass_may_use_private_looking_names(blinker, log, collect, where):
+    def own(*args, **kwargs):
+        raise AssertionError("not for the library to call")
+
+    names = private_names(blinker)
+    assert {"_connect", "_dispatch", "_schedule", "_clear", "_add", "_groups", "_log_lost", "_restore"} <= set(names)
+    made = {"methods": own, "class attributes": 5, "properties": property(own, own, own)}
+    namespace = dict.fromkeys(names, made[where]) if where in made else {}
+    cls = type("Signal", (blinker.NamedSignal,), namespace)
+    signal = cls("name")
+    if where == "instance attributes":
+        for name in names:
+            setattr(signal, name, own)
+    receiver, other = log.receiver("r", 5), log.receiver("other")
+    told = []
+    signal.receiver_connected.connect(lambda sender, /, **kwargs: told.append("connected"), weak=False)
+    signal.receiver_disconnected.connect(lambda sender, /, **kwargs: told.append("disconnected"), weak=False)
+    assert signal.connect(receiver) is receiver
+    assert signal.send("s", a=1) == [(receiver, 5)]
+    signal.connect_via("s")(other)
+    with signal.connected_to(print, "t"):
+        assert [each for each, _ in signal.send("t")] == [receiver, print]
+    assert [each for each, _ in signal.send("s")] == [receiver, other]
+    assert list(signal.receivers_for("s")) == [receiver, other]
+    assert signal.has_receivers_for("u")
+    with signal.muted():
+        assert signal.is_muted
+        assert signal.send("s") == []
+    with pytest.raises(TypeError, match=r"Signal\.send\(\) takes from 1 to 2 positional arguments but 3 were given"):
+        signal.send(1, 2)
+    saved = signal.receivers.copy()
+    signal.receivers.clear()
+    assert not signal.receivers
+    signal.receivers.update(saved)
+    assert [each for each, _ in signal.send("s")] == [receiver, other]
+    signal.disconnect(other)
+    assert [each for each, _ in signal.send("s")] == [receiver]
+    assert repr(signal).endswith("; 'name'>")
+    copied = copy.copy(signal)
+    assert not copied.receivers
+    with pytest.warns(RuntimeWarning, match="Signal object at .*; 'name'> has died on the spot"):
+        signal.connect(lambda sender: None)
+
+    async def awaited(sender):
+        return "awaited"
+
+    signal.connect(awaited, "a")
+    with pytest.raises(RuntimeError, match="Cannot send to a coroutine function"):
+        signal.send("a")
+    assert signal.send("a", _async_wrapper=async_wrapper) == [(receiver, 5), (awaited, "awaited")]
+    assert asyncio.run(signal.send_async("a", _sync_wrapper=sync_wrapper)) == [(receiver, 5), (awaited, "awaited")]
+    del receiver, awaited, saved
+    collect()
+    del log[:]
+    assert signal.send("a") == []  # after what the core does with the names of the dead
+    signal._clear_state()
+    assert not signal.receivers
+    assert told == ["connected"] * 3 + ["disconnected"] * 2 + ["connected"] * 2
+
+
+def test_overridden_methods_are_used_as_blinker_uses_them(blinker, log):
+    class Noting(blinker.Signal):
+        def connect(self, receiver, sender=blinker.ANY, weak=True):
+            log.append(("connect", sender, weak))
+            return super().connect(receiver, sender, weak)
+
+        def disconnect(self, receiver, sender=blinker.ANY):
+            log.append(("disconnect", sender))
+            super().disconnect(receiver, sender)
+
+    signal = Noting()
+    receiver = log.receiver("r", 5)
+    assert signal.connect_via("s")(receiver) is receiver
+    assert log.take() == [("connect", "s", False)]
+    for sender in ("t", blinker.ANY):
+        with signal.connected_to(receiver, sender):
+            assert log.take() == [("connect", sender, False)]
+            assert signal.send("t") == [(receiver, 5)]
+            log.take()
+        assert log.take() == [("disconnect", sender)]
+
+
+def test_a_signal_is_in_no_cycle(blinker, log, no_garbage):
+    signal = blinker.Signal()
+    receiver = log.receiver("r")
+    signal.connect(receiver)
+    signal.connect(log.receiver("held"), "s", weak=False)
+    with signal.muted():
+        signal.send()
+    signal.receivers.clear()
+    reference = weakref.ref(signal)
+    del signal
+    assert reference() is None
+
+
+def test_a_signal_core_takes_an_event_core_only(api, backend):
+    module = importlib.import_module("cyevents._backend")
+    for wrong in (None, 5, object(), module.EventCore):
+        with pytest.raises(TypeError, match="^core must be an EventCore, not "):
+            module.SignalCore(wrong)
+    with pytest.raises(TypeError):
+        module.SignalCore()
+    core = module.SignalCore(module.EventCore())
+    assert core.send("s") == []
+    for args in ((1, 2), (1, 2, 3)):
+        with pytest.raises(NotImplementedError):
+            core.send(*args)
 
 
 def test_clearing(signal, log):
