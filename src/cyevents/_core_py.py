@@ -25,7 +25,7 @@ import sys
 from _weakref import ref as weakref
 from types import BuiltinMethodType, GenericAlias, MethodDescriptorType, MethodType, MethodWrapperType, ModuleType
 
-from ._common import ANY, GENERATOR, VALUE, AnySender, Cancelled, drops_result_of, kind_of_result, shown
+from ._common import ANY, AWAITABLE, GENERATOR, VALUE, AnySender, Cancelled, drops_result_of, kind_of_result, shown
 from ._lock import lock
 
 TYPE_CHECKING = False
@@ -242,7 +242,7 @@ class Entry(weakref["Any"]):
     line: Line | None  # shared by the entries that have replaced each other
     before: tuple[Entry | None] | None  # what it had replaced, once what connected it is over
     tickets: list[None]  # one, if it is to be called once
-    _warned: bool
+    _warned: int
 
     def get(self) -> Any:
         """The handler, or None once it is dead."""
@@ -275,10 +275,10 @@ class Entry(weakref["Any"]):
             return False
         return True
 
-    def warned(self) -> bool:
-        """Whether this was asked before: its condition has raised, and the first time is louder."""
-        before, self._warned = self._warned, True
-        return before
+    def warned(self, of: int = 1) -> bool:
+        """Return whether this was asked before with the same bit. Bit 1: its condition raised."""
+        before, self._warned = self._warned, self._warned | of
+        return bool(before & of)
 
     @property
     def spent(self) -> bool:
@@ -669,6 +669,8 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 try:
                     pairs.append((handler, call(sender, *args, **given)))
                 except Exception as error:
+                    if isinstance(error, TypeError):
+                        self._call_failed(error, handler, len(args), given, False)
                     if not self._dealt_with(error, handler, sender, errors):
                         raise
             if errors:
@@ -732,11 +734,16 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 if kind == GENERATOR:
                     result, cancels = consume(result)
             except Exception as error:
-                if not self._dealt_with(error, handler, sender, errors):
-                    raise
-                if pending is not None and len(errors) > len(pending.marks):
-                    pending.marks.append(len(results))
-                continue
+                failing = None
+                if isinstance(error, TypeError):
+                    failing = self._call_failed(error, handler, len(args), given, True)
+                if failing is None:
+                    if not self._dealt_with(error, handler, sender, errors):
+                        raise
+                    if pending is not None and len(errors) > len(pending.marks):
+                        pending.marks.append(len(results))
+                    continue
+                result, failing, kind = failing, None, AWAITABLE
             if kind == VALUE:
                 results.append(result)
             elif kind == GENERATOR:
@@ -744,7 +751,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 if cancels:
                     return handler
             elif pending is None:
-                self._schedule(result, kind, handler, sender)
+                self._schedule(result, kind, handler, sender, entry)
             else:
                 pending.add(pending.start(result, kind), handler, results)
         return None
@@ -770,7 +777,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 if not entry.condition(sender, **kwargs):
                     return False
             except Exception as error:
-                self._condition_failed(error, entry, handler, sender)
+                self._condition_failed(error, entry, handler, sender, kwargs)
                 return False
             if entry.is_off():  # the condition disconnected it
                 return False
@@ -958,7 +965,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         entry.condition = condition
         entry.name = name
         entry.tickets = [None] if flags & ONCE else _NO_TICKETS
-        entry._warned = False
+        entry._warned = 0
         entry.line = entry.before = None
         code, instruction = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         trash: list[object] = []
@@ -1275,9 +1282,15 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """Check what is to be connected, and `_connect` it on behalf of the caller whose frame that is."""
         raise NotImplementedError
 
-    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any) -> None:
+    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry) -> None:
         """See to it that what an async handler returned is awaited."""
         raise NotImplementedError
+
+    def _call_failed(self, error: TypeError, handler: Any, count: int, names: Iterable[str], is_consumed: bool) -> Any:
+        """Add a note to the error of a handler's call, if the arguments (a count and keywords) did not fit.
+
+        Returns a coroutine that raises the error if the handler is async and the result would be awaited, else None.
+        """
 
     def _send_otherwise(self, /, *args: Any, **kwargs: Any) -> Any:
         """Send what `_send_plain` leaves to its class."""
@@ -1291,8 +1304,10 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """The one exception for several."""
         raise NotImplementedError
 
-    def _condition_failed(self, error: Exception, entry: Entry, handler: Any, sender: Any) -> None:
-        """A condition raised, and its handler is skipped."""
+    def _condition_failed(
+        self, error: Exception, entry: Entry, handler: Any, sender: Any, names: Iterable[str]
+    ) -> None:
+        """A condition, called with these keywords, raised, and its handler is skipped."""
 
     def _warn_vanished(self, name: str, frame: FrameType) -> None:
         """A handler died on the spot."""
@@ -1383,7 +1398,15 @@ class NamespaceCore(dict[str, EventT]):
             event = self._find(evt)
             if event is None:
                 return []
-        results: list[Any] = type(event).emit(event, sender, *args, **kwargs)
+        results: list[Any]
+        try:
+            results = type(event).emit(event, sender, *args, **kwargs)
+        except AttributeError:
+            if hasattr(type(event), "emit"):  # a handler has raised it
+                raise
+        else:
+            return results
+        results = event.emit(sender, *args, **kwargs)  # it is a mock
         return results
 
     def _find(self, evt: Any) -> Any:

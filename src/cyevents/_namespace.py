@@ -13,6 +13,7 @@ from ._event import (
     check_handler,
     checked_options,
     checked_policy,
+    coroutine_function,
     is_pattern,
     pattern_error,
 )
@@ -230,6 +231,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
             **kwargs: ArgsP.kwargs,
         ) -> Coroutine[Any, Any, list[Any]]: ...
 
+    @coroutine_function
     def emit_async(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, list[Any]]:
         """Emit an event given by name or as such, and await its handlers: see `Event.emit_async`.
 

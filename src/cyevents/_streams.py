@@ -23,7 +23,7 @@ from . import _event
 from ._common import plain, shown
 from ._emission import Emission, SenderT, _Parametrised
 from ._event import Pattern
-from ._loops import no_loop, running_trio
+from ._loops import checked_timeout, no_loop, running_trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -281,8 +281,7 @@ def wait(
     priority: int,
 ) -> Coroutine[Any, Any, Emission[SenderT]]:
     """What `Event.wait` returns."""
-    if timeout is not None and not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout must be a number of seconds or None, not {shown(timeout)}")
+    timeout = checked_timeout(timeout)
     return Waiting(Stream(event, sender, condition, priority, 1, "drop_newest", once=True), timeout)
 
 
