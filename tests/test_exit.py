@@ -314,6 +314,52 @@ def test_what_can_be_finished_is_finished_though_something_else_is_given_up(chil
     assert "are given up: handler of event 'x'\n" in ended.stderr, ended
 
 
+def test_what_waits_for_a_named_loop_is_logged_at_exit(child):
+    ended = child(
+        """
+        loop = asyncio.new_event_loop()
+        use_loop(loop)
+        emit("slow", 1)
+        emit("slow", 2)
+        loop.run_until_complete(asyncio.sleep(0.001))  # they have begun
+        emit("slow", 3)
+    """,
+        quiet=False,
+    )
+    assert ended.out == [], ended
+    assert ended.logged == 1, ended
+    assert "are given up: slow of event 'slow', slow of event 'slow', slow of event 'slow'\n" in ended.stderr, ended
+    assert "never awaited" not in ended.stderr, ended
+
+
+def test_what_a_closed_named_loop_did_not_run_is_logged_at_exit(child):
+    ended = child("""
+        loop = asyncio.new_event_loop()
+        use_loop(loop)
+        emit("slow", 1)
+        loop.close()
+    """)
+    assert ended.logged == 1, ended
+    assert "of event 'slow' is not run: its event loop was closed\n" in ended.stderr, ended
+
+
+def test_a_named_loop_that_another_thread_runs_at_exit_is_no_error(child):
+    ended = child("""
+        loop = asyncio.new_event_loop()
+        use_loop(loop)
+        emit("slow", 1)
+
+        def later():
+            threading.main_thread().join()
+            loop.run_until_complete(drain_async())
+            loop.close()
+
+        threading.Thread(target=later).start()
+    """)
+    assert ended.out == ["done 1"], ended
+    assert ended.logged == 0, ended
+
+
 def test_the_limit_is_documented(api):
     api.drain()
     import cyevents._aio
@@ -720,6 +766,24 @@ def test_after_a_fork_what_was_scheduled_is_the_parents(child):
     """)
     )
     assert ended.out == ["True True", "0", "finished True"], ended
+
+
+@forks
+def test_after_a_fork_what_waits_for_a_named_loop_is_the_parents(child):
+    ended = child(
+        FORK
+        + textwrap.dedent("""
+        loop = asyncio.new_event_loop()
+        use_loop(loop)
+        emit("slow", 1)
+        print(fork(lambda: print(drain(30))))
+        print(drain(30))
+        loop.run_until_complete(drain_async())
+        loop.close()
+    """)
+    )
+    assert ended.out == ["True", "0", "False", "done 1"], ended
+    assert ended.logged == 0, ended
 
 
 @forks

@@ -7,6 +7,7 @@ import gc
 import logging
 import sys
 import threading
+import time
 import types
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -412,6 +413,322 @@ def test_a_scheduled_handler_that_its_loop_cancels_is_told_of(api, ns, run, capl
     )
 
 
+def test_a_scheduled_handler_that_the_program_cancels_is_no_warning(api, ns, run, caplog):
+    caplog.set_level(logging.DEBUG, "cyevents")
+    tasks = []
+
+    @ns.on("x")
+    async def endless(sender):
+        tasks.append(asyncio.current_task())
+        await asyncio.Event().wait()
+
+    async def main():
+        ns.emit("x")
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        await asyncio.sleep(0.01)
+
+    run(main())
+    (record,) = [record for record in caplog.records if record.name == "cyevents"]
+    assert (record.levelname, record.getMessage()) == (
+        "DEBUG",
+        f"async handler {endless!r} of event 'x' was cancelled before it was done",
+    )
+
+
+def test_cancelling_in_the_background_loop_is_no_warning(api, ns, caplog):
+    @ns.on("x")
+    async def cancels_itself(sender):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(60)
+
+    ns.emit("x")
+    assert api.drain(GUARD)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_all_that_a_loop_cancels_at_its_end_is_told_of(api, ns, run, caplog):
+    """In reasonable time, and again when it ends again."""
+
+    @ns.on("x")
+    async def endless(sender):
+        await asyncio.Event().wait()
+
+    async def main(number):
+        for _ in range(number):
+            ns.emit("x")
+        await asyncio.sleep(0)
+
+    begun = time.monotonic()
+    run(main(3000))
+    run(main(2))
+    assert len([record for record in caplog.records if "before its loop ends" in record.getMessage()]) == 3002
+    assert time.monotonic() - begun < 15
+
+
+# A value of False
+
+
+def false_warnings(caplog):
+    return [record for record in caplog.records if "returned False" in record.getMessage()]
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_the_first_false_of_an_async_handler_is_warned_of(api, ns, run, caplog, observed):
+    @ns.on("x")
+    @ns.on("y")
+    async def refuses(sender):
+        await asyncio.sleep(0)
+        return False
+
+    @ns.on("x")
+    async def says_other_things(sender):
+        return sender
+
+    async def main():
+        for sender in (0, None, "", 1):
+            ns.emit("x", sender)
+            ns.emit("y", sender)
+            assert await api.drain_async(GUARD)
+
+    if observed:
+        with api.trace(ns):
+            run(main())
+    else:
+        run(main())
+    assert [(record.levelname, record.getMessage()) for record in false_warnings(caplog)] == [
+        (
+            "WARNING",
+            f"async handler {refuses!r} of event {name!r} returned False, which cancels in emit_async only: emit does"
+            " not wait for it",
+        )
+        for name in "xy"
+    ]
+
+
+def test_the_warning_of_false_and_that_of_a_condition_are_apart(api, ns, caplog):
+    def condition(sender):
+        if sender == "raise":
+            raise LookupError
+        return True
+
+    @ns.on("x", condition=condition)
+    async def refuses(sender):
+        return False
+
+    for sender in ("raise", "go", "raise", "go"):
+        ns.emit("x", sender)
+        assert api.drain(GUARD)
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["WARNING", "WARNING"]
+    ns["x"].connect(refuses, condition=condition)  # another connection
+    for sender in ("go", "raise"):
+        ns.emit("x", sender)
+        assert api.drain(GUARD)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 4
+
+
+def test_false_is_not_warned_of_in_emit_async(ns, run, caplog):
+    @ns.on("x")
+    async def refuses(sender):
+        return False
+
+    run(ns.emit_async("x"))
+    assert caplog.records == []
+
+
+# Named loops that do not run
+
+
+@pytest.fixture
+def stopped(api):
+    """A loop that is named, and does not run."""
+    loop = asyncio.new_event_loop()
+    api.use_loop(loop)
+    yield loop
+    api.use_loop(None)
+    loop.close()
+    api.drain(GUARD)
+
+
+def test_drain_is_false_while_a_named_loop_has_work_and_does_not_run(api, ns, stopped, where):
+    assert api.drain(GUARD)
+    ns.emit("x")
+    assert not api.drain(0.1)
+    assert not api.drain()
+    api.use_loop(None)
+    ns.emit("x")  # what it waits for, it waits for
+    assert not api.drain(GUARD)
+    assert len(where) == 1
+    stopped.run_until_complete(asyncio.sleep(0.01))
+    assert len(where) == 2
+    assert api.drain(GUARD)
+
+
+def test_drain_async_is_false_then_too(api, ns, run, stopped, where):
+    ns.emit("x")
+
+    async def main():
+        ns.emit("x")
+        assert not await api.drain_async(GUARD)
+        assert len(where) == 1
+        return await asyncio.to_thread(stopped.run_until_complete, api.drain_async(GUARD))
+
+    assert run(main())
+    assert len(where) == 2
+
+
+def test_a_task_in_a_named_loop_that_was_stopped_is_work_left(api, ns, stopped):
+    @ns.on("x")
+    async def sleeps(sender):
+        await asyncio.sleep(0.05)
+
+    async def main():
+        ns.emit("x")
+        await asyncio.sleep(0)
+
+    stopped.run_until_complete(main())
+    assert not api.drain(GUARD)
+    assert stopped.run_until_complete(api.drain_async(GUARD))
+    assert api.drain(GUARD)
+
+
+def test_a_named_loop_that_runs_is_not_waited_for_by_drain(api, ns, stopped, where):
+    thread = threading.Thread(target=stopped.run_forever)
+    thread.start()
+    try:
+        ns.emit("x")
+        assert api.drain(GUARD) in (True, False)  # it may not have begun to run
+        assert asyncio.run_coroutine_threadsafe(api.drain_async(GUARD), stopped).result(GUARD)
+        assert len(where) == 1
+        assert api.drain(GUARD)
+    finally:
+        stopped.call_soon_threadsafe(stopped.stop)
+        thread.join(GUARD)
+
+
+@pytest.mark.parametrize("by", ["drain", "drain_async", "emit"])
+def test_what_a_closed_named_loop_did_not_run_is_logged(api, ns, run, stopped, caplog, where, by, recwarn):
+    handler = ns["x"].handlers[0].handler
+    ns.emit("x")
+    stopped.close()
+
+    async def main():
+        if by == "drain_async":
+            return await api.drain_async(GUARD)
+        ns.emit("x")
+        await asyncio.sleep(0.01)
+        return None
+
+    if by == "drain":
+        assert not api.drain(GUARD)
+    elif by == "drain_async":
+        assert run(main()) is False
+    else:
+        run(main())
+        assert len(errors_of(caplog)) == 1
+        assert not api.drain(GUARD)
+    (record,) = errors_of(caplog)
+    assert record.getMessage() == f"async handler {handler!r} of event 'x' is not run: its event loop was closed"
+    assert api.drain(GUARD)  # that was said
+    assert not recwarn.list
+
+
+def test_the_named_loop_may_change_while_threads_emit(api, ns, where):
+    loop = asyncio.new_event_loop()
+    over = threading.Event()
+    failed = []
+
+    def emit():
+        while not over.is_set():
+            try:
+                ns.emit("x")
+            except BaseException as error:
+                failed.append(error)
+                return
+
+    thread = threading.Thread(target=loop.run_forever)
+    threads = [threading.Thread(target=emit) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for each in [thread, *threads]:
+            each.start()
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            api.use_loop(loop)
+            api.use_loop(None)
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        for each in threads:
+            each.join(GUARD)
+    assert failed == []
+    assert asyncio.run_coroutine_threadsafe(api.drain_async(GUARD), loop).result(GUARD)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(GUARD)
+    loop.close()
+
+
+# Timeouts
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error", "text"),
+    [
+        ("5", TypeError, "timeout must be a number of seconds or None, not '5'"),
+        (1j, TypeError, "timeout must be a number of seconds or None, not 1j"),
+        (float("nan"), ValueError, "timeout must be a number of seconds or None, not nan"),
+    ],
+)
+def test_a_timeout_that_is_no_number_is_refused_when_called(api, ns, timeout, error, text):
+    for call in (api.drain, api.drain_async, lambda given: ns.event("x").wait(timeout=given)):
+        with pytest.raises(error) as caught:
+            call(timeout)
+        assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 10**400, 1e300, True, 30])
+def test_a_long_timeout_is_no_error(api, ns, run, timeout):
+    ran = []
+
+    @ns.on("x")
+    async def handler(sender):
+        await asyncio.sleep(0.01)
+        ran.append(1)
+
+    ns.emit("x")
+    assert api.drain(timeout)
+
+    async def main():
+        ns.emit("x")
+        waiting = ns["x"].wait(timeout=timeout)
+        assert await api.drain_async(timeout)
+        ns.emit("x")
+        await waiting
+        assert await api.drain_async(timeout)
+
+    run(main())
+    assert len(ran) == 3
+
+
+def test_a_timeout_that_was_over_long_ago_is_over(api, ns, run):
+    @ns.on("x")
+    async def handler(sender):
+        await asyncio.sleep(0.1)
+
+    ns.emit("x")
+    assert not api.drain(-(10**400))
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            await ns["x"].wait(timeout=-(10**400))
+        assert not await api.drain_async(-(10**400))
+
+    run(main())
+    assert api.drain(GUARD)
+
+
 # Context variables
 
 
@@ -576,6 +893,23 @@ def test_use_loop_none_means_the_background_loop_again(api, ns, run, where):
         assert where[0][0] is not asyncio.get_running_loop()
 
     run(main())
+
+
+def test_use_loop_names_the_running_loop_by_itself(api, ns, run, where):
+    async def main():
+        api.use_loop()
+        await asyncio.to_thread(ns.emit, "x")
+        assert await api.drain_async(GUARD)
+        assert [place[0] for place in where] == [asyncio.get_running_loop()]
+
+    run(main())
+
+
+def test_use_loop_without_a_loop_is_an_error_where_none_runs(api):
+    with pytest.raises(
+        RuntimeError, match=r"^no running event loop: call use_loop\(\) in a coroutine, or give it a loop$"
+    ):
+        api.use_loop()
 
 
 @pytest.mark.parametrize("what", [3, "loop", object()])
@@ -1224,15 +1558,3 @@ def test_drain_waits_until_what_a_callable_on_error_raises_has_been_told(api, ns
     finally:
         logging.getLogger("cyevents").removeHandler(slow)
     assert order == ["told", "drained"]
-
-
-def test_an_async_handler_that_cannot_be_called_fails_in_the_emitter(api, ns, run):
-    @ns.on("x")
-    async def handler(sender, needed):
-        pass
-
-    async def main():
-        with pytest.raises(TypeError, match="needed"):
-            ns.emit("x")
-
-    run(main())

@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from . import _event
 from ._backend import Pending, consume
 from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, handler_name, kind_of_result, shown
-from ._loops import no_loop, running_trio
+from ._event import coroutine_function
+from ._loops import checked_timeout, no_loop, running_trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from ._backend import Entry
     from ._event import Event
     from ._observation import Run
 
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 EXIT_LIMIT = 10.0
 """Seconds for which the interpreter's exit waits for async handlers in the background loop."""
 
+RETURNED_FALSE = 2
+"""The bit of `Entry.warned` for a result of `False`; 1 is for a condition that raised."""
+
 _logger = logging.getLogger("cyevents")
 
 
@@ -41,17 +46,20 @@ _logger = logging.getLogger("cyevents")
 
 _jobs: dict[_Job, None] = {}  # those not done; a dict for its atomic changes: no emission waits for another
 _draining: set[_Job] = set()  # those in `drain_async`, which do not wait for each other
-_current_job: ContextVar[_Job | None] = ContextVar("cyevents_job", default=None)
+_current_job: ContextVar[object] = ContextVar("cyevents_job", default=None)  # its token: contexts are copied
 _named_loop: Loop | None = None
 _last_loop: Loop | None = None
 
 
-def schedule(event: Event[Any], result: Any, kind: int, handler: Any, sender: Any) -> None:
+_lost: list[None] = []  # an item for each job lost in a closed loop that `drain` has not reported yet
+
+
+def schedule(event: Event[Any], result: Any, kind: int, handler: Any, sender: Any, entry: Entry) -> None:
     """See to it that what an async handler returned to `emit` is awaited.
 
     In the running loop, else in the one named by `use_loop`, else in the background loop.
     """
-    job = _Job(event, handler, sender, _as_coroutine(result, kind))
+    job = _Job(event, handler, sender, _as_coroutine(result, kind), entry)
     loop = asyncio._get_running_loop()
     if loop is not None:
         job.loop = loop
@@ -66,7 +74,8 @@ def schedule(event: Event[Any], result: Any, kind: int, handler: Any, sender: An
         job.give_up("the interpreter is exiting")
         return
     context = copy_context()
-    if _named_loop is not None and job.submit(_named_loop, context):
+    named = _named_loop  # read once: another thread may change it
+    if named is not None and job.submit(named, context):
         return
     try:
         loop = _background_loop()
@@ -82,20 +91,37 @@ def schedule(event: Event[Any], result: Any, kind: int, handler: Any, sender: An
 class _Job:
     """An async handler of an emission that does not wait for it: kept here until it is done."""
 
-    __slots__ = ("__weakref__", "coroutine", "event", "handler", "loop", "sender", "task")
+    __slots__ = (
+        "__weakref__",
+        "coroutine",
+        "entry",
+        "event",
+        "handler",
+        "is_submitted",
+        "loop",
+        "sender",
+        "task",
+        "token",
+    )
 
     loop: Loop
 
-    def __init__(self, event: Event[Any], handler: Any, sender: Any, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def __init__(
+        self, event: Event[Any], handler: Any, sender: Any, coroutine: Coroutine[Any, Any, Any], entry: Entry
+    ) -> None:
         self.event = event
         self.handler = handler
         self.sender = sender
         self.coroutine = coroutine
+        self.entry = entry
+        self.is_submitted = False  # whether it was emitted outside its loop
+        self.token = object()
         self.task: asyncio.Task[Any] | None = None
 
     def submit(self, loop: Loop, context: Context) -> bool:
         """Have it started in a loop that runs in another thread; false if that is closed."""
         self.loop = loop
+        self.is_submitted = True
         _jobs[self] = None
         try:
             loop.call_soon_threadsafe(self.start_or_report, context=context)
@@ -113,13 +139,12 @@ class _Job:
         loop = self.loop
         if loop is not _last_loop:
             _last_loop = loop
-            for job in _jobs_where(lambda job: job.loop.is_closed()):  # they will never be done
-                _jobs.pop(job, None)
+            _forget_lost()
         coroutine = self.coroutine
         if loop.get_task_factory() is not None:  # it may start tasks eagerly
             coroutine = _from_next_tick(coroutine)
         context = copy_context()
-        context.run(_current_job.set, self)
+        context.run(_current_job.set, self.token)
         task = context.run(loop.create_task, coroutine)
         try:
             task.add_done_callback(self.done)
@@ -140,15 +165,26 @@ class _Job:
         """See to its exception, which nobody awaits, and forget it."""
         try:
             self.coroutine.close()  # if it was cancelled before it began
-            if task.cancelled():  # nobody but its loop has it: it ends with handlers unfinished
-                _logger.warning(
-                    "async handler %s of event %r was cancelled before it was done: await drain_async() before its loop"
-                    " ends",
+            if task.cancelled():
+                level, advice = logging.DEBUG, ""  # the program has cancelled it
+                if _is_ending(self.loop):
+                    level, advice = logging.WARNING, ": await drain_async() before its loop ends"
+                _logger.log(
+                    level,
+                    "async handler %s of event %r was cancelled before it was done%s",
                     shown(self.handler),
                     self.event.name,
+                    advice,
                 )
                 return
             error = task.exception()
+            if error is None and task.result() is False and not self.entry.warned(RETURNED_FALSE):
+                _logger.warning(
+                    "async handler %s of event %r returned False, which cancels in emit_async only: emit does not wait"
+                    " for it",
+                    shown(self.handler),
+                    self.event.name,
+                )
             if error is None or isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop has raised those itself
                 return
             policy = self.event._error_policy()
@@ -162,7 +198,7 @@ class _Job:
         finally:
             error = None  # or it would refer to itself by its traceback
             _jobs.pop(self, None)
-            self.task = None  # whose context refers to this job
+            self.task = None
 
     def drop(self) -> None:
         """Forget it, unless it has become a task, which will see to that."""
@@ -178,6 +214,62 @@ class _Job:
 
 def _jobs_where(holds: Callable[[_Job], bool]) -> list[_Job]:
     return [job for job in list(_jobs) if holds(job)]
+
+
+def _forget_lost() -> None:
+    """Drop the jobs of closed loops, and log those that were emitted outside their loop."""
+    for job in _jobs_where(lambda job: job.loop.is_closed()):
+        try:
+            del _jobs[job]
+        except KeyError:  # another thread was faster
+            continue
+        if not job.is_submitted or job in _given_up:  # asyncio itself reports tasks that a closed loop leaves pending
+            continue
+        _lost.append(None)
+        what = "is not run" if job.task is None else "is not finished"
+        job.drop()
+        _logger.error(
+            "async handler %s of event %r %s: its event loop was closed", shown(job.handler), job.event.name, what
+        )
+
+
+def _stuck() -> list[_Job]:
+    """Return the jobs of named loops that do not run."""
+    named, background = _named_loop, _background.get("loop")
+    return _jobs_where(
+        lambda job: (job.is_submitted or job.loop is named) and job.loop is not background and not job.loop.is_running()
+    )
+
+
+def _all_run() -> bool:
+    """Return whether no job waits in a stopped named loop, and none was lost in a closed one since the last call."""
+    _forget_lost()
+    lost = len(_lost)
+    del _lost[:lost]
+    return not lost and not _stuck()
+
+
+_ending: Loop | None = None  # the loop that was found to be ending, until its next iteration
+
+
+def _is_ending(loop: Loop) -> bool:
+    """Return whether a loop ends: all of its other tasks are being cancelled. Called in that loop."""
+    global _ending
+    if loop is _background.get("loop"):
+        return False
+    if _ending is loop:  # checking all tasks once for each cancelled one would be quadratic
+        return True
+    for task in asyncio.all_tasks(loop):
+        if not getattr(task, "cancelling", int)():  # a task of another kind may not say
+            return False
+    _ending = loop
+    loop.call_soon(_reset_ending)
+    return True
+
+
+def _reset_ending() -> None:
+    global _ending
+    _ending = None
 
 
 def _as_coroutine(result: Any, kind: int) -> Coroutine[Any, Any, Any]:
@@ -212,17 +304,29 @@ def _report(
     loop.call_exception_handler(context)
 
 
-def use_loop(loop: Loop | None) -> None:
+class _Running:
+    """The default of `use_loop`."""
+
+    def __repr__(self) -> str:
+        return "the running loop"
+
+
+_RUNNING: Any = _Running()
+
+
+def use_loop(loop: Loop | None = _RUNNING) -> None:
     """Name the event loop for async handlers of emissions from threads where no loop runs.
 
     An async program calls it once, in its main coroutine, so that what its worker threads emit is handled
-    in its own loop rather than in the background one. A loop that has been closed counts as none.
+    in its own loop rather than in the background one. A loop that has been closed counts as none. While the loop
+    does not run, what is emitted waits for it: `drain` then returns `False`, and exit logs what is left at ERROR.
 
     Args:
-        loop: the loop, or `None` for the background loop again.
+        loop: the loop; if it is not given, the one that runs. `None` for the background loop again.
 
     Raises:
         TypeError: if it is neither.
+        RuntimeError: if it is not given, and no loop runs.
 
     Thread-safe.
 
@@ -230,11 +334,15 @@ def use_loop(loop: Loop | None) -> None:
         >>> import asyncio
         >>> from cyevents import use_loop
         >>> async def main():
-        ...     use_loop(asyncio.get_running_loop())
+        ...     use_loop()
         >>> asyncio.run(main())
         >>> use_loop(None)
     """
     global _named_loop
+    if loop is _RUNNING:
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            raise RuntimeError("no running event loop: call use_loop() in a coroutine, or give it a loop")
     if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
         raise TypeError(f"use_loop takes an asyncio event loop or None, not {shown(loop)}")
     _named_loop = loop
@@ -259,8 +367,8 @@ def _background_loop() -> Loop:
         return loop
     loop.set_exception_handler(_log_exception)
     try:
-        _thread = threading.Thread(target=_run_background, args=(loop,), name="cyevents", daemon=True)
-        _thread.start()
+        _thread = thread = threading.Thread(target=_run_background, args=(loop,), name="cyevents", daemon=True)
+        thread.start()
     except RuntimeError as error:  # some Pythons start no threads at exit
         _background.pop("loop", None)
         loop.close()
@@ -306,7 +414,13 @@ def _drain_at_exit() -> None:
         _waited_at_exit = EXIT_LIMIT
     finally:
         _waited_at_exit += monotonic() - begun
-    left = [job for job in _background_jobs(_background.get("loop")) if job not in _given_up]
+    left = _background_jobs(_background.get("loop"))
+    if _is_late:  # no thread is left that could run a named loop
+        stuck = _stuck()
+        left += stuck
+        for job in stuck:
+            job.drop()
+    left = [job for job in left if job not in _given_up]
     _given_up.update(left)
     if left:
         named = [f"{handler_name(job.handler)} of event {job.event.name!r}" for job in left[:_NAMED]]
@@ -356,11 +470,12 @@ def _after_fork() -> None:
     global _named_loop, _last_loop
     _named_loop = _last_loop = None
     loop = _background.pop("loop", None)
-    if loop is not None:
-        jobs = _background_jobs(loop)
-        for job in jobs:
-            _jobs.pop(job, None)
+    jobs = _jobs_where(lambda job: job.is_submitted or job.loop is loop)
+    for job in jobs:
+        _jobs.pop(job, None)
+    if loop is not None or jobs:
         _abandoned.append((loop, jobs))
+    _lost.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -377,10 +492,13 @@ def drain(timeout: float | None = None) -> bool:
         timeout: how long to wait at most, in seconds; `None` for as long as it takes.
 
     Returns:
-        Whether it got there.
+        Whether it got there; `False` also if handlers wait for a loop that `use_loop` has named and that does not
+        run, or were lost when that was closed.
 
     Raises:
         RuntimeError: when called where an event loop runs, which it would block: use `drain_async`.
+        TypeError: if the timeout is not a number.
+        ValueError: if it is NaN.
 
     Thread-safe.
 
@@ -395,26 +513,28 @@ def drain(timeout: float | None = None) -> bool:
         >>> drain(timeout=5), rooms
         (True, ['the kitchen'])
     """
+    timeout = checked_timeout(timeout)
     if asyncio._get_running_loop() is not None:
         raise RuntimeError("drain() would block the running event loop: use await drain_async(timeout=None)")
     loop = _background.get("loop")
-    if loop is None or not _background_jobs(loop):
-        return True
-    with _as_handler() as is_handler:  # in a thread of its own, or of to_thread
-        idle = asyncio.run_coroutine_threadsafe(_idle(loop, is_handler), loop)
-        try:
-            idle.result(timeout)
-        except TimeoutError:
-            idle.cancel()
-            return not _left(loop, is_handler)
-    return True
+    if loop is not None and _background_jobs(loop):
+        with _as_handler() as is_handler:  # in a thread of its own, or of to_thread
+            idle = asyncio.run_coroutine_threadsafe(_idle(loop, is_handler), loop)
+            try:
+                idle.result(timeout)
+            except TimeoutError:
+                idle.cancel()
+                if _left(loop, is_handler):
+                    return False
+    return _all_run()
 
 
 @contextmanager
 def _as_handler() -> Iterator[bool]:
     """Note that a scheduled handler is draining, and tell whether it is one that does."""
-    me = _current_job.get()
-    if me is None or me not in _jobs:
+    token = _current_job.get()
+    me = None if token is None else next(iter(_jobs_where(lambda job: job.token is token)), None)
+    if me is None:
         yield False
         return
     _draining.add(me)
@@ -424,7 +544,8 @@ def _as_handler() -> Iterator[bool]:
         _draining.discard(me)
 
 
-async def drain_async(timeout: float | None = None) -> bool:
+@coroutine_function
+def drain_async(timeout: float | None = None) -> Coroutine[Any, Any, bool]:
     """Wait until all async handlers that `emit` scheduled in this loop, or in the background one, have finished.
 
     `asyncio.run` cancels what is still scheduled when its main coroutine returns: await this at its end.
@@ -434,7 +555,12 @@ async def drain_async(timeout: float | None = None) -> bool:
         timeout: how long to wait at most, in seconds; `None` for as long as it takes.
 
     Returns:
-        Whether it got there.
+        Whether it got there; `False` also if handlers wait for a loop that `use_loop` has named and that does not
+        run, or were lost when that was closed.
+
+    Raises:
+        TypeError: if the timeout is not a number; when called.
+        ValueError: if it is NaN; when called.
 
     Example:
         >>> import asyncio
@@ -450,14 +576,22 @@ async def drain_async(timeout: float | None = None) -> bool:
         the kitchen is clean
         True
     """
+    return _drain_async(checked_timeout(timeout))
+
+
+async def _drain_async(timeout: float | None) -> bool:
     loop = asyncio.get_running_loop()
     with _as_handler() as is_handler:
         try:
             async with asyncio.timeout(timeout):
                 await _idle_everywhere(loop, is_handler)
         except TimeoutError:
-            return not _left(loop, is_handler) and not _background_jobs(_background.get("loop"))
-    return True
+            if _left(loop, is_handler) or _background_jobs(_background.get("loop")):
+                return False
+    return _all_run()
+
+
+_drain_async.__qualname__ = "drain_async"  # by which an un-awaited one is reported
 
 
 async def _idle_everywhere(loop: Loop, is_handler: bool) -> None:
@@ -525,7 +659,10 @@ async def emit_async(
         raised = None  # or it would refer to itself by its traceback,
         if emission.errors:
             emission.errors.clear()  # as these would
-        emission.outer = None
+        # Contexts that were copied, by tasks and timers of handlers, still refer to the emission.
+        emission.event = emission.sender = emission.results = emission.outer = None  # type: ignore[assignment]
+        if canceller is not None:
+            emission.canceller = None
         try:
             _innermost.reset(token)
         except ValueError:  # closed from elsewhere, when the loop is gone
@@ -630,7 +767,7 @@ class _Emission(Pending):
 
     def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> asyncio.Task[Any]:
         """Start a handler that is to run in a thread."""
-        return self._start(_in_thread(partial(handler, *args, **kwargs)))
+        return self._start(_in_thread(partial(call_in_thread, self.event, handler, args, kwargs)))
 
     def not_started(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, Any]) -> None:
         """Clean up after KeyboardInterrupt in an eager start, or where no stack is left to begin on."""
@@ -849,6 +986,15 @@ def _fatal_among(tasks: Iterable[asyncio.Task[Any]]) -> BaseException | None:
             if error is not None and not isinstance(error, Exception):
                 return error
     return None
+
+
+def call_in_thread(event: Event[Any], handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a handler; if the arguments do not fit, add the note that the core adds elsewhere."""
+    try:
+        return handler(*args, **kwargs)
+    except TypeError as error:
+        event._call_failed(error, handler, len(args) - 1, kwargs, False)
+        raise
 
 
 async def _in_thread(call: Callable[[], Any]) -> Any:

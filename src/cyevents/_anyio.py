@@ -7,12 +7,13 @@ tier: its handlers are started together in a task group, when the core has calle
 from __future__ import annotations
 
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from ._aio import _as_coroutine, _Consumed, _Emission, _logger
+from ._aio import _as_coroutine, _Consumed, _Emission, _logger, call_in_thread
 from ._backend import consume
 from ._common import GENERATOR, VALUE, kind_of_result, shown
 
@@ -82,7 +83,7 @@ class AnyioEmission(_Emission):
 
     def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Start a handler that is to run in a thread."""
-        return self._start(_in_thread(lambda: handler(*args, **kwargs)))
+        return self._start(_in_thread(partial(call_in_thread, self.event, handler, args, kwargs)))
 
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return _Task(coroutine)

@@ -278,6 +278,7 @@ cdef extern from "Python.h":
     PyObject *item_of "PyTuple_GET_ITEM"(PyObject *tuple, Py_ssize_t i) noexcept
     Py_ssize_t size_of "PyTuple_GET_SIZE"(PyObject *tuple) noexcept
     void *PyExc_Exception
+    void *PyExc_TypeError
     int METH_FASTCALL
     int METH_KEYWORDS
     ctypedef struct PyMethodDef:
@@ -666,12 +667,12 @@ cdef class Entry(ReferenceType):
             CYE_STORE(self.tickets, False)
         return claimed
 
-    def warned(self):
-        """Whether this was asked before: its condition has raised, and the first time is louder."""
+    def warned(self, unsigned char of=1):
+        """Return whether this was asked before with the same bit. Bit 1: its condition raised."""
         cdef bint before
         with cython.critical_section(self):
-            before = self._warned
-            self._warned = True
+            before = self._warned & of
+            self._warned |= of
         return before
 
     @property
@@ -1759,7 +1760,7 @@ cdef class EventCore:
         """Attach the patterns that match, which may have changed, and call `_show`."""
         raise NotImplementedError
 
-    def _schedule(self, result, kind, handler, sender):
+    def _schedule(self, result, kind, handler, sender, entry):
         """See to it that what an async handler returned is awaited."""
         raise NotImplementedError
 
@@ -1771,8 +1772,14 @@ cdef class EventCore:
         """The one exception for several."""
         raise NotImplementedError
 
-    def _condition_failed(self, error, entry, handler, sender):
-        """A condition raised, and its handler is skipped."""
+    def _call_failed(self, error, handler, count, names, is_consumed):
+        """Add a note to the error of a handler's call, if the arguments (a count and keywords) did not fit.
+
+        Returns a coroutine that raises the error if the handler is async and the result would be awaited, else None.
+        """
+
+    def _condition_failed(self, error, entry, handler, sender, names):
+        """A condition, called with these keywords, raised, and its handler is skipped."""
 
     def _warn_vanished(self, name, frame, is_subscription):
         """A handler has died on the spot, or the subscription that held it was discarded there."""
@@ -1938,9 +1945,17 @@ cdef int run_on(
                 continue
             try:
                 if turn.how == ASKED:
-                    condition_raised(self, entries[i - 1], turn.function, turn.owner, <object>args[0])
+                    condition_raised(self, entries[i - 1], turn.function, turn.owner, <object>args[0], kwnames)
                     cancels = False
-                elif turn.result is not NULL and cye_is_value(turn.result):
+                elif turn.result is NULL:
+                    if failures is None:
+                        failures = []
+                    cancels = take_failed_call(
+                        self, item_of(<PyObject *>entries, i - 1), turn, args, nargs, kwnames, results, failures, pending
+                    )
+                    if cancels == FAILED:
+                        return -1
+                elif cye_is_value(turn.result):
                     value = <object>turn.result
                     Py_DECREF(value)
                     cancels = value is False
@@ -1949,7 +1964,9 @@ cdef int run_on(
                 else:
                     if failures is None and not is_coroutine(turn.result):
                         failures = []
-                    cancels = take_unusual(self, turn, args[0], results, failures, pending)
+                    cancels = take_unusual(
+                        self, item_of(<PyObject *>entries, i - 1), turn, args[0], results, failures, pending
+                    )
                     if cancels == FAILED:
                         return -1
                 if cancels:
@@ -2156,7 +2173,7 @@ cdef bint admit(
             condition = bind(condition, <object>(function if owner is NULL else owner))
         truth = ask(<PyObject *>condition, args, nargs, kwnames)
         if truth < 0:
-            condition_raised(self, entry, function, owner, <object>args[0])
+            condition_raised(self, entry, function, owner, <object>args[0], kwnames)
         if truth <= 0:
             return False
         if entry.is_off():  # the condition disconnected it
@@ -2210,14 +2227,17 @@ cdef int ask_otherwise(
     return truth
 
 
-cdef int condition_raised(EventCore self, Entry entry, PyObject *function, PyObject *owner, sender) except -1:
+cdef int condition_raised(
+    EventCore self, Entry entry, PyObject *function, PyObject *owner, sender, PyObject *kwnames
+) except -1:
     """A condition has raised: its handler is skipped, and that is told, unless it is no `Exception`."""
     if not PyErr_ExceptionMatches(<object>PyExc_Exception):
         return -1
     try:
         already_raised()
     except Exception as error:
-        self._condition_failed(error, entry, whole(function, owner), sender)
+        names = () if kwnames is NULL else <object>kwnames
+        self._condition_failed(error, entry, whole(function, owner), sender, names)
     return 0
 
 
@@ -2250,23 +2270,65 @@ cdef bint failed(EventCore self, PyObject *function, PyObject *owner, sender, li
     return True
 
 
+cdef object note_call(
+    EventCore self,
+    PyObject *entry,
+    Turn *turn,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    bint is_consumed,
+):
+    """Return what the hook `_call_failed` returns for the `TypeError` that is set. If that is None, it is set again."""
+    cdef int flags
+    if CYE_LOAD((<Entry>entry)._flags) & _OBSERVED:
+        entry = <PyObject *>(<Entry>entry).held
+    flags = CYE_LOAD((<Entry>entry)._flags)
+    error = cye_take_raised()
+    names = keywords(self, flags, args, nargs, kwnames)
+    result = self._call_failed(error, whole(turn.function, turn.owner), nargs - 1, names, is_consumed)
+    if result is None:
+        cye_raise(error)
+    return result
+
+
+cdef int take_failed_call(
+    EventCore self,
+    PyObject *entry,
+    Turn *turn,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    list results,
+    list failures,
+    Pending pending,
+) except -1:
+    """Take the exception of a handler's call: see `failed`. For an async handler it may become what is awaited."""
+    if PyErr_ExceptionMatches(<object>PyExc_TypeError):
+        failing = note_call(self, entry, turn, args, nargs, kwnames, True)
+        if failing is not None:
+            Py_INCREF(failing)
+            turn.result = <PyObject *>failing
+            return take_unusual(self, entry, turn, args[0], results, failures, pending)
+    return take_failure(self, turn, <object>args[0], results, failures, pending)
+
+
 cdef int take_unusual(
     EventCore self,
+    PyObject *entry,
     Turn *turn,
     PyObject *emitter,
     list results,
     list failures,
     Pending pending,
 ) except -1:
-    """Take what a handler returned that may be more than a value, or its exception; tell whether it cancels, or failed."""
+    """Take what a handler returned that may be more than a value; tell whether it cancels, or failed."""
     cdef int kind
     cdef int cancels
     cdef PyObject *result = turn.result
     cdef PyObject *function = turn.function
     cdef PyObject *owner = turn.owner
     sender = <object>emitter
-    if result is NULL:
-        return take_failure(self, turn, sender, results, failures, pending)
     given = <object>result
     Py_DECREF(given)
     kind = AWAITABLE if PyCoro_CheckExact(result) else kind_of_result(given)
@@ -2280,7 +2342,9 @@ cdef int take_unusual(
     if kind == VALUE:
         results.append(given)
     elif pending is None:
-        self._schedule(given, kind, whole(function, owner), sender)
+        if CYE_LOAD((<Entry>entry)._flags) & _OBSERVED:
+            entry = <PyObject *>(<Entry>entry).held
+        self._schedule(given, kind, whole(function, owner), sender, <object>entry)
     else:
         if pending.make is not None and PyCoro_CheckExact(result):
             task = pending._make_one(given)
@@ -2360,6 +2424,8 @@ cdef int send_to(
                 if failures is None:
                     failures = []
                 try:
+                    if PyErr_ExceptionMatches(<object>PyExc_TypeError):
+                        note_call(self, entry, &turn, args, nargs, kwnames, False)
                     if not failed(self, turn.function, turn.owner, <object>args[0], failures):
                         return -1
                 finally:
@@ -2631,11 +2697,12 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
     cls = type(event)
     version = cye_version(<PyObject *>cls)  # 0: it has changed too often to tell
     if version != CYE_LOAD(_plain_version) or version == 0:
-        method = cls.emit
-        if method is not _emit:  # overridden, or replaced by a test
+        is_event = issubclass(cls, EventCore)  # else it is a mock, say
+        method = cls.emit if is_event else event.emit
+        if method is not _emit or not is_event:  # overridden, or replaced by a test
             given = keywords(None, 0, args, nargs, kwnames)
             positionals = [<object>args[i] for i in range(1, nargs)] or [given.pop(_SENDER, ANY)]
-            return method(event, *positionals, **given)
+            return method(event, *positionals, **given) if is_event else method(*positionals, **given)
         CYE_STORE(_plain_version, version)
     return emit(<EventCore>event, args + 1, nargs - 1, kwnames)
 

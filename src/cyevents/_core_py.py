@@ -31,6 +31,7 @@ from types import CodeType, FunctionType, GenericAlias, MethodType
 from ._checks import warn_vanished_sender
 from ._common import (
     ANY,
+    AWAITABLE,
     GENERATOR,
     MISSING,
     VALUE,
@@ -296,7 +297,7 @@ class Entry(weakref["Any"]):
     line: Line | None  # shared by the entries that have replaced each other
     before: tuple[Entry | None] | None  # what it had replaced, once what connected it is over
     tickets: list[None]  # one, if it is to be called once
-    _warned: bool
+    _warned: int
 
     def get(self) -> Any:
         """The handler, or None once it is dead."""
@@ -337,10 +338,10 @@ class Entry(weakref["Any"]):
             return False
         return True
 
-    def warned(self) -> bool:
-        """Whether this was asked before: its condition has raised, and the first time is louder."""
-        before, self._warned = self._warned, True
-        return before
+    def warned(self, of: int = 1) -> bool:
+        """Return whether this was asked before with the same bit. Bit 1: its condition raised."""
+        before, self._warned = self._warned, self._warned | of
+        return bool(before & of)
 
     @property
     def spent(self) -> bool:
@@ -714,6 +715,8 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 try:
                     pairs.append((handler, call(sender, *args, **given)))
                 except Exception as error:
+                    if isinstance(error, TypeError):
+                        self._call_failed(error, handler, len(args), given, False)
                     if not self._dealt_with(error, handler, sender, errors):
                         raise
             if errors:
@@ -777,11 +780,16 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 if kind == GENERATOR:
                     result, cancels = consume(result)
             except Exception as error:
-                if not self._dealt_with(error, handler, sender, errors):
-                    raise
-                if pending is not None and len(errors) > len(pending.marks):
-                    pending.marks.append(len(results))
-                continue
+                failing = None
+                if isinstance(error, TypeError):
+                    failing = self._call_failed(error, handler, len(args), given, True)
+                if failing is None:
+                    if not self._dealt_with(error, handler, sender, errors):
+                        raise
+                    if pending is not None and len(errors) > len(pending.marks):
+                        pending.marks.append(len(results))
+                    continue
+                result, failing, kind = failing, None, AWAITABLE
             if kind == VALUE:
                 results.append(result)
             elif kind == GENERATOR:
@@ -789,7 +797,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 if cancels:
                     return handler
             elif pending is None:
-                self._schedule(result, kind, handler, sender)
+                self._schedule(result, kind, handler, sender, entry)
             else:
                 pending.add(pending.start(result, kind), handler, results)
         return None
@@ -814,7 +822,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 if not entry.condition(sender, **kwargs):
                     return False
             except Exception as error:
-                self._condition_failed(error, entry, handler, sender)
+                self._condition_failed(error, entry, handler, sender, kwargs)
                 return False
             if entry.is_off():  # the condition disconnected it
                 return False
@@ -1042,7 +1050,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         entry.priority = priority
         entry.name = name
         entry.tickets = [None] if flags & ONCE else _NO_TICKETS
-        entry._warned = False
+        entry._warned = 0
         entry.may_vanish = False
         entry.line = entry.before = None
         code, instruction = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
@@ -1487,9 +1495,15 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """Attach the patterns that match, which may have changed, and call `_show`."""
         raise NotImplementedError
 
-    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any) -> None:
+    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry) -> None:
         """See to it that what an async handler returned is awaited."""
         raise NotImplementedError
+
+    def _call_failed(self, error: TypeError, handler: Any, count: int, names: Iterable[str], is_consumed: bool) -> Any:
+        """Add a note to the error of a handler's call, if the arguments (a count and keywords) did not fit.
+
+        Returns a coroutine that raises the error if the handler is async and the result would be awaited, else None.
+        """
 
     def _error_policy(self) -> Any:
         """What is done with an `Exception` of a handler: "raise", "group" or a callable."""
@@ -1499,8 +1513,10 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """The one exception for several."""
         raise NotImplementedError
 
-    def _condition_failed(self, error: Exception, entry: Entry, handler: Any, sender: Any) -> None:
-        """A condition raised, and its handler is skipped."""
+    def _condition_failed(
+        self, error: Exception, entry: Entry, handler: Any, sender: Any, names: Iterable[str]
+    ) -> None:
+        """A condition, called with these keywords, raised, and its handler is skipped."""
 
     def _warn_vanished(self, name: str, frame: FrameType, is_subscription: bool) -> None:
         """A handler has died on the spot, or the subscription that held it was discarded there."""
@@ -1660,7 +1676,15 @@ class NamespaceCore(dict[str, EventT]):
             event = self._find(evt)
             if event is None:
                 return []
-        results: list[Any] = type(event).emit(event, sender, *args, **kwargs)
+        results: list[Any]
+        try:
+            results = type(event).emit(event, sender, *args, **kwargs)
+        except AttributeError:
+            if hasattr(type(event), "emit"):  # a handler has raised it
+                raise
+        else:
+            return results
+        results = event.emit(sender, *args, **kwargs)  # it is a mock
         return results
 
     def _find(self, evt: Any) -> Any:

@@ -23,9 +23,9 @@ from ._log import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
     from types import FrameType, TracebackType
-    from typing import Any, Concatenate, Literal, NoReturn, overload
+    from typing import Any, Concatenate, Literal, NoReturn, TypeVar, overload
 
     from ._emission import Emission
     from ._handlers import Kind
@@ -36,8 +36,29 @@ if TYPE_CHECKING:
     from ._watching import Place
 
     ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
+    FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 else:
     SenderT = ArgsP = None
+
+_CO_COROUTINE = 0x80
+
+
+def coroutine_function(function: FunctionT) -> FunctionT:
+    """Mark a plain function that returns a coroutine, so that `inspect.iscoroutinefunction` is true for it.
+
+    A plain function can check its arguments at the call. The mark is the flag of `async def` functions. In CPython it
+    changes nothing that runs, since an instruction of the bytecode makes the coroutine; elsewhere it might.
+    """
+    if sys.implementation.name != "cpython":
+        return function
+    plain_function: Any = function
+    code = plain_function.__code__
+    code = code.replace(co_flags=code.co_flags | _CO_COROUTINE)
+    # A new function: assigning this code to `__code__` gives a DeprecationWarning from Python 3.13 on.
+    made: Any = FunctionType(code, plain_function.__globals__, code.co_name, plain_function.__defaults__)
+    made.__kwdefaults__ = plain_function.__kwdefaults__
+    made.__annotations__ = plain_function.__annotations__
+    return made  # type: ignore[no-any-return]
 
 
 class Event(EventCore[SenderT, ArgsP]):
@@ -418,6 +439,7 @@ class Event(EventCore[SenderT, ArgsP]):
 
     # Emitting
 
+    @coroutine_function
     def emit_async(
         self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs
     ) -> Coroutine[Any, Any, list[Any]]:
@@ -464,6 +486,7 @@ class Event(EventCore[SenderT, ArgsP]):
 
     # Waiting
 
+    @coroutine_function
     def wait(
         self,
         sender: SenderT | AnySender = ANY,
@@ -490,6 +513,7 @@ class Event(EventCore[SenderT, ArgsP]):
 
         Raises:
             TypeError: if an argument is of a wrong type; when called.
+            ValueError: if the timeout is NaN; when called.
             TimeoutError: when the time is up.
             RuntimeError: when awaited where neither asyncio's nor trio's loop runs, or if the event is cleared.
 
@@ -661,7 +685,7 @@ class Event(EventCore[SenderT, ArgsP]):
 
     # What the core asks for
 
-    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any) -> None:
+    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry) -> None:
         try:
             aio = _aio or _load_aio()
         except ImportError as error:  # the interpreter is exiting, and imports nothing any more
@@ -672,18 +696,38 @@ class Event(EventCore[SenderT, ArgsP]):
                 what = f"async handler {shown(handler)} of {self._name!r}"
                 print(f"cyevents: {what} is not run: {error}", file=sys.stderr)
         else:
-            aio.schedule(self, result, kind, handler, sender)
+            aio.schedule(self, result, kind, handler, sender, entry)
+
+    def _call_failed(
+        self, error: TypeError, handler: Any, count: int, names: Iterable[str], is_consumed: bool
+    ) -> Coroutine[Any, Any, Any] | None:
+        try:
+            from . import _binding
+        except ImportError:  # the interpreter is exiting, and imports nothing any more
+            return None
+        if not _binding.is_binding_error(error):
+            return None
+        handler = _binding.unwatched(handler)
+        who = f"handler {_binding.handler_text(handler)} of event {self._name!r}"
+        _binding.add_call_note(error, who, count, names)
+        if is_consumed and kind_of(handler) in ("async", "async_generator"):
+            return _binding.failing(error, handler)
+        return None
 
     def _error_policy(self) -> Any:
-        policy = self._on_error
-        if policy is None and self._namespace is not None:
-            policy = self._namespace.on_error
+        policy, namespace = self._on_error, self._namespace
+        if policy is None and namespace is not None:
+            policy = namespace.on_error
         return "raise" if policy is None else policy
 
     def _grouped(self, errors: list[Exception]) -> Exception:
         return ExceptionGroup(f"{len(errors)} handlers of {self._name!r} failed", errors.copy())  # it keeps the list
 
-    def _condition_failed(self, error: Exception, entry: Entry, handler: Any, sender: Any) -> None:
+    def _condition_failed(
+        self, error: Exception, entry: Entry, handler: Any, sender: Any, names: Iterable[str]
+    ) -> None:
+        if isinstance(error, TypeError):
+            self._note_condition_call(error, entry, names)
         observer = self._observer
         if observer is not None:
             observer.condition_failed(error)
@@ -697,6 +741,16 @@ class Event(EventCore[SenderT, ArgsP]):
         logging.getLogger("cyevents").log(
             level, "condition of handler %s of event %r raised: handler skipped", entry.name, self._name, exc_info=error
         )
+
+    def _note_condition_call(self, error: TypeError, entry: Entry, names: Iterable[str]) -> None:
+        try:
+            from . import _binding
+        except ImportError:  # the interpreter is exiting, and imports nothing any more
+            return
+        if _binding.is_binding_error(error):
+            condition = _binding.handler_text(entry.condition)
+            who = f"condition {condition} of handler {entry.name} of event {self._name!r}"
+            _binding.add_call_note(error, who, 0, names)
 
     def _warn_vanished(self, name: str, frame: FrameType, is_subscription: bool) -> None:
         text = f"handler {name} of event {self._name!r} has died on the spot and will never be called, since "
@@ -759,6 +813,7 @@ class Pattern(Event):
         """Raise `ValueError`: a pattern cannot be emitted."""
         raise pattern_error(self._name)
 
+    @coroutine_function
     def emit_async(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, list[Any]]:
         """Raise `ValueError`: a pattern cannot be emitted."""
         raise pattern_error(self._name)

@@ -1,8 +1,11 @@
-"""Which kind of event loop runs in this thread: found out without importing any."""
+"""Which kind of event loop runs in this thread, found without importing any; and the check of timeouts."""
 
 from __future__ import annotations
 
 import sys
+from _thread import TIMEOUT_MAX
+
+from ._common import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,3 +25,14 @@ def running_trio() -> Any:
 def no_loop() -> RuntimeError:
     """The error of awaiting where no event loop runs: asyncio's own words."""
     return RuntimeError("no running event loop")
+
+
+def checked_timeout(timeout: Any) -> float | None:
+    """Raise unless this is a number of seconds or None. Return it, or None if it is too long for the system's clock."""
+    if timeout is None:
+        return None
+    if not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {shown(timeout)}")
+    if timeout != timeout:
+        raise ValueError("timeout must be a number of seconds or None, not nan")
+    return None if timeout > TIMEOUT_MAX else max(timeout, -TIMEOUT_MAX)

@@ -9,7 +9,7 @@ from ._backend import NamespaceCore, call_locked, sweep
 from ._checks import check_flags, checked_options, checked_policy, is_pattern, pattern_error
 from ._common import ANY, is_a, plain, shown
 from ._decorator import Decorator
-from ._event import Event, Muted, Pattern, everywhere
+from ._event import Event, Muted, Pattern, coroutine_function, everywhere
 from ._patterns import matcher
 
 TYPE_CHECKING = False
@@ -279,6 +279,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
             **kwargs: ArgsP.kwargs,
         ) -> Coroutine[Any, Any, list[Any]]: ...
 
+    @coroutine_function
     def emit_async(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, list[Any]]:
         """Emit an event given by name or as such, and await its handlers: see `Event.emit_async`.
 

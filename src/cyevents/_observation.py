@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ._observers import Call, Observer, Watch, Way
 
 _innermost: ContextVar[Run | Calls | None] = ContextVar("cyevents_observed", default=None)
-origin: ContextVar[Any] = ContextVar("cyevents_origin", default=None)
-"""Where the next emission in this context comes from, such as a message; it is None again for those within."""
+_origin: ContextVar[ComesFrom | None] = ContextVar("cyevents_origin", default=None)
+"""Where the next emission in this context comes from; it is None again for those within."""
 
 
 def set_in_context(variable: ContextVar[Any], value: Any) -> Token[Any]:
@@ -48,6 +48,28 @@ def reset_in_context(variable: ContextVar[Any], token: Token[Any]) -> None:
     """Undo a `set_in_context`: a `ValueError` in another context."""
     kept = copy_context()  # noqa: F841 - what is being read
     variable.reset(token)
+
+
+class ComesFrom:
+    """A context manager that gives the next emission an origin, such as a message: see `Beginning.origin`.
+
+    The context variable holds this object rather than the message, so that copied contexts do not keep that alive.
+    """
+
+    __slots__ = ("_token", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __enter__(self) -> None:
+        self._token = set_in_context(_origin, self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        token = self._token
+        self.value = self._token = None  # type: ignore[assignment]
+        reset_in_context(_origin, token)
 
 
 class Observation:
@@ -70,8 +92,8 @@ class Observation:
                     raise event._grouped(errors)
             finally:
                 errors.clear()  # or they would refer to themselves by their tracebacks
-            run.results = results if canceller is None else Cancelled(results, canceller, event)
-        return run.results
+            run.results = results = results if canceller is None else Cancelled(results, canceller, event)
+        return results
 
     def send(
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -125,9 +147,10 @@ class Run:
         # Of each observer, what it was told of last, here or further out.
         self.parts: dict[Observer, Any] = {} if outer is None else outer.parts.copy()
         self._watches: list[tuple[Observer, Watch]] = []
-        whence = origin.get()
-        if whence is not None:
-            set_in_context(origin, None)
+        source = _origin.get()
+        whence = None if source is None else source.value
+        if source is not None:
+            set_in_context(_origin, None)
         agreed: list[Callable[[], None]] = []
         try:
             for observer in observers:
@@ -150,7 +173,6 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         token, self._token = self._token, None  # or who goes on in a context of this would keep all that were before
-        self.failed = None
         assert token is not None
         try:
             # Whatever is innermost: those within may have had no stack left to do the same.
@@ -160,8 +182,11 @@ class Run:
         self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
-        for _, watch in reversed(self._watches):
-            watch.end(self.results, error)
+        # Copied contexts still refer to this run, as the parent of emissions there: keep `parts` alone.
+        watches, self._watches = self._watches, []
+        results, self.results, self.failed = self.results, None, None
+        for _, watch in reversed(watches):
+            watch.end(results, error)
 
     async def settle(self) -> None:
         """Wait for what the observers have to wait for."""

@@ -26,7 +26,7 @@ class Beginning(NamedTuple):
         args: the positionals.
         kwargs: the keywords.
         parent: the observer's own `Call`, or `Watch`, within which that happens; `None` if there is none.
-        origin: what `origin` was set to for this emission; `None` if it begins here.
+        origin: what this emission comes from, by `ComesFrom`; `None` if it begins here.
         agreed: to be appended to: what is called once no observer has raised, and does not raise.
     """
 

@@ -23,7 +23,7 @@ from . import _event
 from ._common import plain, shown
 from ._emission import Emission, SenderT, _Parametrised
 from ._event import Pattern
-from ._loops import no_loop, running_trio
+from ._loops import checked_timeout, no_loop, running_trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -61,6 +61,7 @@ class Stream(_Parametrised[SenderT]):
         "_seen",
         "_sender",
         "_taken",
+        "_turn",
         "_waiter",
         "_with_event",
     )
@@ -86,6 +87,7 @@ class Stream(_Parametrised[SenderT]):
             self._buffer, self._places = deque(), [None] * buffer  # a ticket for each place that is free
         self._numbers = count()  # of the emissions, dropped ones too
         self._seen = self._taken = 0
+        self._turn = [None]  # taken by the one task that may wait
         self._waiter: _AsyncioWaiter | _TrioWaiter | None = None
         self._is_open = True
         self._overflown = False
@@ -141,15 +143,18 @@ class Stream(_Parametrised[SenderT]):
             if trio is None:
                 raise no_loop()
             await trio.lowlevel.checkpoint()  # as every call in trio is one
-        if self._waiter is not None:
-            raise RuntimeError(f"a stream serves one task at a time, and another waits for {self._event.name!r} by it")
-        emission = self._next() if self._is_open else None
-        if emission is not None:
-            return emission
-        clock = trio.current_time if loop is None else loop.time
-        deadline = None if timeout is None else clock() + timeout
-        slept = False
         try:
+            self._turn.pop()  # atomic: tasks in two threads may try at the same time
+        except IndexError:
+            text = f"a stream serves one task at a time, and another waits for {self._event.name!r} by it"
+            raise RuntimeError(text) from None
+        try:
+            emission = self._next() if self._is_open else None
+            if emission is not None:
+                return emission
+            clock = trio.current_time if loop is None else loop.time
+            deadline = None if timeout is None else clock() + timeout
+            slept = False
             while self._is_open:
                 waiter = self._waiter = _TrioWaiter(trio) if loop is None else _AsyncioWaiter(loop)
                 emission = self._next()  # again: who emitted before found nobody waiting
@@ -169,6 +174,7 @@ class Stream(_Parametrised[SenderT]):
                 slept = True
         finally:
             self._waiter = None
+            self._turn.append(None)
             del self  # or the traceback of what is raised would hold it, and so its connection
         return None
 
@@ -275,8 +281,7 @@ def wait(
     priority: int,
 ) -> Coroutine[Any, Any, Emission[SenderT]]:
     """What `Event.wait` returns."""
-    if timeout is not None and not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout must be a number of seconds or None, not {shown(timeout)}")
+    timeout = checked_timeout(timeout)
     return Waiting(Stream(event, sender, condition, priority, 1, "drop_newest", once=True), timeout)
 
 

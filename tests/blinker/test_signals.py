@@ -88,7 +88,8 @@ def test_arguments_reach_every_kind_of_receiver(signal, args, kwargs, wrapper, b
     for receiver in (function, owner.method, owner, functools.partial(function)):
         signal.connect(receiver, weak=False)
     if by_hand:
-        signal.connect(asyncio.sleep, sender=Sender())
+        other = Sender()
+        signal.connect(asyncio.sleep, sender=other)
         assert signal._SignalCore__uses_python_send is True
     expected = (args or (None,), kwargs)
     given = dict(kwargs)

@@ -425,12 +425,8 @@ class Bridge(Observer):
 
     async def _emit(self, message: Message) -> None:
         event = self._namespace.event(message.event)
-        with _restored_context(message.context):
-            token = _observation.set_in_context(_observation.origin, message)
-            try:
-                await event.emit_async(message.sender, *message.args, **message.kwargs)
-            finally:
-                _observation.reset_in_context(_observation.origin, token)
+        with _restored_context(message.context), _observation.ComesFrom(message):
+            await event.emit_async(message.sender, *message.args, **message.kwargs)
 
     async def _bury(self, arrival: Arrival, event: str, error: BaseException) -> None:
         self._stats.dead += 1
