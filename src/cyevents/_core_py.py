@@ -569,7 +569,10 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             >>> saved.emit("draft")
             ['draft saved']
         """
-        snapshot = self._any.snapshot
+        try:
+            snapshot = self._any.snapshot
+        except AttributeError:
+            raise _not_an_event(self, "emit") from None
         if self._detours or snapshot is None or snapshot.epoch is not self._any.epoch:
             observer = self._observer
             if observer is not None:
@@ -620,7 +623,12 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             >>> saved.send("draft") == [(report, None)]
             True
         """
-        return self._sent(sender, args, kwargs)
+        try:
+            return self._sent(sender, args, kwargs)
+        except AttributeError:
+            if isinstance(self, EventCore):
+                raise
+            raise _not_an_event(self, "send") from None
 
     def _send_plain(self, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
         """`send`, for a subclass whose own takes a sender, by position, and keywords of any names for the handlers.
@@ -1299,6 +1307,11 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _log_lost(self) -> None:
         """Handlers named in `_lost` have died since the last snapshot."""
+
+
+def _not_an_event(found: Any, name: str) -> TypeError:
+    """Return the error of `Event.emit(found)` where that is not an event, as CPython words it for methods in C."""
+    return TypeError(f"descriptor {name!r} for 'EventCore' objects doesn't apply to a {type(found).__name__!r} object")
 
 
 def _still_meant(entry: Entry | None) -> Entry | None:
