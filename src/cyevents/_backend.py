@@ -62,6 +62,7 @@ if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import Pending as Pending
     from ._core_py import consume as consume
     from ._core_py import handler_key as handler_key
+    from ._core_py import install_methods as install_methods
     from ._core_py import lock as lock
     from ._core_py import stand_in as stand_in
     from ._core_py import sweep as sweep
@@ -77,6 +78,7 @@ else:
     Pending = core.Pending
     consume = core.consume
     handler_key = core.handler_key
+    install_methods = core.install_methods
     lock = core.lock
     stand_in = core.stand_in
     sweep = core.sweep

@@ -13,6 +13,7 @@ from ._core_py import Pending as Pending
 from ._core_py import Ref as Ref
 from ._core_py import consume as consume
 from ._core_py import handler_key as handler_key
+from ._core_py import install_methods as install_methods
 from ._core_py import lock as lock
 from ._core_py import stand_in as stand_in
 from ._core_py import sweep as sweep

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from ._typing import ArgsP, HandlerT, ResultT, SenderT, Undeclared
 
+    ClassT = TypeVar("ClassT", bound=type)
     EventT = TypeVar("EventT", bound="EventCore[Any]")
 
     class _Parametrised(Generic[SenderT, ArgsP]):
@@ -60,6 +61,7 @@ __all__ = [
     "Pending",
     "consume",
     "handler_key",
+    "install_methods",
     "lock",
     "stand_in",
     "sweep",
@@ -1311,7 +1313,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
 def _not_an_event(found: Any, name: str) -> TypeError:
     """Return the error of `Event.emit(found)` where that is not an event, as CPython words it for methods in C."""
-    return TypeError(f"descriptor {name!r} for 'EventCore' objects doesn't apply to a {type(found).__name__!r} object")
+    return TypeError(f"descriptor {name!r} for 'Event' objects doesn't apply to a {type(found).__name__!r} object")
 
 
 def _still_meant(entry: Entry | None) -> Entry | None:
@@ -1402,6 +1404,11 @@ class NamespaceCore(dict[str, EventT]):
     def _find(self, evt: Any) -> Any:
         """The event meant by what is not a name in here; None for an unknown name."""
         raise NotImplementedError
+
+
+def install_methods(cls: ClassT) -> ClassT:
+    """Return the class as it is: only the compiled core puts methods on `Event` and `Namespace`."""
+    return cls
 
 
 if not TYPE_CHECKING:  # so that help() shows what it can show for the compiled core: signatures without types

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import FunctionType, GenericAlias
 
-from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, handler_key
+from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, handler_key, install_methods
 from ._common import ANY, AnySender, handler_name, plain, shown
 from ._handlers import is_unbound_method, kind_of
 
@@ -28,6 +28,7 @@ else:
     SenderT = ArgsP = None
 
 
+@install_methods
 class Event(EventCore[SenderT, ArgsP]):
     """Something that happens in a program, by name: handlers are connected to it, and it is emitted.
 

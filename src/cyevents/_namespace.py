@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from . import _event
-from ._backend import NamespaceCore, lock, sweep
+from ._backend import NamespaceCore, install_methods, lock, sweep
 from ._common import ANY, is_a, plain, shown
 from ._event import (
     Event,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _acquire, _release = lock.acquire, lock.release  # the end of a `with` needs memory, and so may looking these up
 
 
+@install_methods
 class Namespace(NamespaceCore["Event[Any]"]):
     """A set of events that know each other by name: a mapping of name to `Event`, a `dict` to its readers.
 
