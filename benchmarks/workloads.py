@@ -120,6 +120,21 @@ def by_name_1(number):
         emit("workload", "ada")
 
 
+def attribute_1(number):
+    """`plain_1` as most programs write it, with `emit` looked up for each emission."""
+    handlers = plain(1)
+    event = weak_event_of(handlers)
+    for _ in range(number):
+        event.emit("ada")
+
+
+def unknown_name(number):
+    """Emit a name of which nobody has made an event, in a namespace without patterns."""
+    emit = Namespace().emit
+    for _ in range(number):
+        emit("workload", "ada")
+
+
 def churn(number):
     event = Event("workload")
     handler = plain(1)[0]
@@ -142,6 +157,8 @@ ALL = {
         conditions_10,
         sender_1,
         by_name_1,
+        attribute_1,
+        unknown_name,
         churn,
     )
 }

@@ -292,6 +292,22 @@ def test_a_pattern_calls_nobody_when_it_is_refused(ns):
     assert calls == [1]
 
 
+@pytest.mark.parametrize("way", ["emit", "send"])
+@pytest.mark.parametrize("args", [(), (1,)])
+def test_emit_of_the_class_needs_an_event(api, way, args):
+    with pytest.raises(TypeError) as caught:
+        getattr(api.Event, way)(object(), *args)
+    assert str(caught.value) == f"descriptor '{way}' for 'Event' objects doesn't apply to a 'object' object"
+
+
+@pytest.mark.parametrize("way", ["emit", "send"])
+def test_a_handlers_attribute_error_is_raised_as_it_is(api, way):
+    event = api.Event("x")
+    event.connect(lambda sender: sender.missing, weak=False)
+    with pytest.raises(AttributeError, match="missing"):
+        getattr(event, way)(object())
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_an_event_of_no_namespace_cannot_be_a_pattern(api, ns, evt, pattern):
     with pytest.raises(ValueError, match=re.escape(repr(pattern)) + " is a pattern.*namespace"):

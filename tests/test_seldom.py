@@ -1,6 +1,7 @@
 """What a usual program seldom does: many arguments, strange handlers, errors together with a cancellation."""
 
 import copy
+import gc
 import importlib
 import pickle
 import sys
@@ -105,6 +106,20 @@ def test_an_event_that_is_its_own_handler_recurses_to_an_error(event, deeper):
         emit(deeper)
     event.clear()
     assert event.emit() == []
+
+
+def test_emit_is_a_handler_that_lives_as_long_as_its_event(api, event):
+    forwarded = api.Event("forwarded")
+    forwarded.connect(all_of)
+    event.connect(forwarded.emit)
+    event.connect(forwarded.send)
+    gc.collect()
+    assert event.emit("s", 1) == [[("s", (1,), {})], [(all_of, ("s", (1,), {}))]]
+    assert event.disconnect(forwarded.send)
+    assert event.emit("s", 1) == [[("s", (1,), {})]]
+    del forwarded
+    gc.collect()
+    assert event.emit("s", 1) == [] and event.handlers == []
 
 
 # Strange handlers

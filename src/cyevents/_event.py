@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import FunctionType, GenericAlias
 
-from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, expect_death, handler_key
+from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, expect_death, handler_key, install_methods
 from ._checks import (
     check_flags,
     check_handler,
@@ -61,6 +61,7 @@ def coroutine_function(function: FunctionT) -> FunctionT:
     return made  # type: ignore[no-any-return]
 
 
+@install_methods
 class Event(EventCore[SenderT, ArgsP]):
     """Something that happens in a program, by name: handlers are connected to it, and it is emitted.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from _weakref import ref as weakref
 
-from ._backend import NamespaceCore, call_locked, sweep
+from ._backend import NamespaceCore, call_locked, install_methods, sweep
 from ._checks import check_flags, checked_options, checked_policy, is_pattern, pattern_error
 from ._common import ANY, is_a, plain, shown
 from ._decorator import Decorator
@@ -29,6 +29,7 @@ CACHE_LIMIT = 1024
 _EVICTED = 128  # how many leave a full cache at once
 
 
+@install_methods
 class Namespace(NamespaceCore["Event[Any]"]):
     """A set of events that know each other by name: a mapping of name to `Event`, a `dict` to its readers.
 
