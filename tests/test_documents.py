@@ -27,7 +27,7 @@ MODULES += ["_describe", "_isolation", "testing", "_emission", "_observers", "_w
 # `print(...)  # this`, or comment lines right behind a print, or `# prints: this` say what is printed.
 FENCE = re.compile(r"^(?:<!-- (continues|from .+|not run: .+) -->\n)?( *)```(.*)\n((?:.*\n)*?)\2```$", re.M)
 LANGUAGES = {"python", "console", "sh", "text", "toml", "ini", "json", "yaml", "html", ""}
-OPTIONAL = {"django", "fastapi", "flask", "nitro", "opentelemetry", "pyee", "rich", "starlette", "trio"}
+OPTIONAL = {"asgiref", "django", "fastapi", "flask", "nitro", "opentelemetry", "pyee", "rich", "starlette", "trio"}
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 

@@ -58,9 +58,6 @@ def alarm(path: str, error: Exception, *, event: Event) -> None:
     print(f"{event.name}: {path}: {error!r}", flush=True)
 
 
-shop.event("request.failed")  # else there would be nothing to hear
-
-
 def create_app() -> Flask:
     """Make the application."""
     app = Flask(__name__)

@@ -12,9 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in (ROOT / "docs/howto").rglob("*.md")}
 BLOCK = re.compile(
-    r"^(?:<!-- (?:from (?P<file>\S+)|not run: .*) -->\n)?(?P<indent> *)```python\n(?P<code>.*?)^ *```$", re.M | re.S
+    r"^(?:<!-- (?:from (?P<file>\S+)|not run: [^\n]*) -->\n)?(?P<indent> *)```python\n(?P<code>.*?)^ *```$", re.M | re.S
 )
-PEERS = ("blinker", "django", "nitro", "pyee")
+PEERS = ("asgiref", "blinker", "django", "nitro", "pyee")
 
 
 def blocks(of_files):
