@@ -598,7 +598,7 @@ cdef class Entry(ReferenceType):
         if not self._take(flags, &function, &owner):
             return None
         try:
-            return whole(function, owner)
+            return whole(NULL, function, owner)
         finally:
             release(function, owner)
 
@@ -841,9 +841,9 @@ cdef class Pending:
 
         What it has raised, and whether it cancels, counts only when all are done.
         """
-        self._add(task, <PyObject *>handler, NULL, results)
+        self._add(task, NULL, <PyObject *>handler, NULL, results)
 
-    cdef int _add(self, task, PyObject *function, PyObject *owner, list results) except -1:
+    cdef int _add(self, task, PyObject *entry, PyObject *function, PyObject *owner, list results) except -1:
         cdef bint has_value, is_common
         cdef Py_ssize_t count
         if not CYE_LOAD(_has_learnt):
@@ -862,7 +862,7 @@ cdef class Pending:
                 return 0
         count = len(self.tasks)
         try:
-            self.handlers.append(whole(function, owner))
+            self.handlers.append(whole(entry, function, owner))
             self.places.append(len(results))
             results.append(None)
             self.tasks.append(task)
@@ -1970,7 +1970,7 @@ cdef int run_on(
                     if cancels == FAILED:
                         return -1
                 if cancels:
-                    handler = whole(turn.function, turn.owner)
+                    handler = whole(item_of(<PyObject *>entries, i - 1), turn.function, turn.owner)
                     Py_INCREF(handler)
                     canceller[0] = <PyObject *>handler
                     break
@@ -2030,10 +2030,10 @@ cdef bint call_flagged(
             if flags & _WITH_EVENT or (flags & _THREAD and pending is not None):
                 given = keywords(self, flags, args, nargs, kwnames)
                 positionals = tuple([<object>args[i] for i in range(nargs)])
-                handler = whole(turn.function, turn.owner)
+                handler = whole(entry, turn.function, turn.owner)
                 if flags & _THREAD and pending is not None:
                     task = pending.start_thread(handler, positionals, given)
-                    pending._add(task, turn.function, turn.owner, results)
+                    pending._add(task, entry, turn.function, turn.owner, results)
                     return False
                 turn.result = PyObject_Call(<PyObject *>handler, <PyObject *>positionals, <PyObject *>given)
             elif turn.owner is NULL:
@@ -2068,7 +2068,7 @@ cdef bint call_observed(
         watch.skip(entry, None)
         return False
     try:
-        handler = whole(turn.function, turn.owner)
+        handler = whole(<PyObject *>entry, turn.function, turn.owner)
         if flags & ~(_FOREIGN | _SHAPE) and not admit(
             self, entry, flags, turn.function, turn.owner, args, nargs, kwnames
         ):
@@ -2079,7 +2079,7 @@ cdef bint call_observed(
         call = watch.call(entry, handler)
         if flags & _THREAD and pending is not None:
             task = pending.start_thread(call, positionals, given)
-            pending._add(task, turn.function, turn.owner, results)
+            pending._add(task, <PyObject *>entry, turn.function, turn.owner, results)
             return False
         turn.result = PyObject_Call(<PyObject *>call, <PyObject *>positionals, <PyObject *>given)
         called = True
@@ -2120,8 +2120,16 @@ cdef PyObject **as_array(list values, PyObject **room) except NULL:
     return array
 
 
-cdef object whole(PyObject *function, PyObject *owner):
-    """The handler, given as a function, or a function and the object whose method it is."""
+cdef object whole(PyObject *entry, PyObject *function, PyObject *owner):
+    """The handler, given as a function, or a function and the object whose method it is.
+
+    If its entry, or what stands in for that, is given and holds the handler strongly, it is that very object.
+    """
+    if entry is not NULL:
+        if CYE_LOAD((<Entry>entry)._flags) & _OBSERVED:
+            entry = <PyObject *>(<Entry>entry).held
+        if CYE_LOAD((<Entry>entry)._flags) & _HELD:
+            return (<Entry>entry).held
     if owner is NULL:
         return <object>function
     if PyFunction_Check(function):
@@ -2130,7 +2138,7 @@ cdef object whole(PyObject *function, PyObject *owner):
 
 
 cdef inline PyObject *bound(PyObject *function, PyObject *owner) except NULL:
-    """`whole`, as a new reference."""
+    """The method of a function and an object, as a new reference."""
     cdef PyObject *method
     if PyFunction_Check(function):
         method = PyMethod_New(function, owner)
@@ -2237,7 +2245,7 @@ cdef int condition_raised(
         already_raised()
     except Exception as error:
         names = () if kwnames is NULL else <object>kwnames
-        self._condition_failed(error, entry, whole(function, owner), sender, names)
+        self._condition_failed(error, entry, whole(<PyObject *>entry, function, owner), sender, names)
     return 0
 
 
@@ -2246,7 +2254,7 @@ cdef int already_raised() except -1:
     return -1
 
 
-cdef bint failed(EventCore self, PyObject *function, PyObject *owner, sender, list failures) except -1:
+cdef bint failed(EventCore self, PyObject *entry, Turn *turn, sender, list failures) except -1:
     """A handler has raised: collect or report that; false if it is to be raised, and set as it was.
 
     Who gets false returns -1, so that the traceback leads from the emission to the handler's line, and not through here.
@@ -2264,7 +2272,7 @@ cdef bint failed(EventCore self, PyObject *function, PyObject *owner, sender, li
         already_raised()
     except Exception as error:
         if is_told:
-            policy(error, whole(function, owner), self, sender)
+            policy(error, whole(entry, turn.function, turn.owner), self, sender)
         else:
             failures.append(error)
     return True
@@ -2286,7 +2294,7 @@ cdef object note_call(
     flags = CYE_LOAD((<Entry>entry)._flags)
     error = cye_take_raised()
     names = keywords(self, flags, args, nargs, kwnames)
-    result = self._call_failed(error, whole(turn.function, turn.owner), nargs - 1, names, is_consumed)
+    result = self._call_failed(error, whole(entry, turn.function, turn.owner), nargs - 1, names, is_consumed)
     if result is None:
         cye_raise(error)
     return result
@@ -2310,7 +2318,7 @@ cdef int take_failed_call(
             Py_INCREF(failing)
             turn.result = <PyObject *>failing
             return take_unusual(self, entry, turn, args[0], results, failures, pending)
-    return take_failure(self, turn, <object>args[0], results, failures, pending)
+    return take_failure(self, entry, turn, <object>args[0], results, failures, pending)
 
 
 cdef int take_unusual(
@@ -2336,7 +2344,7 @@ cdef int take_unusual(
         items = []
         cancels = consume_into(result, <PyObject *>items)
         if cancels < 0:
-            return take_failure(self, turn, sender, results, failures, pending)
+            return take_failure(self, entry, turn, sender, results, failures, pending)
         results.append(items)
         return cancels
     if kind == VALUE:
@@ -2344,19 +2352,21 @@ cdef int take_unusual(
     elif pending is None:
         if CYE_LOAD((<Entry>entry)._flags) & _OBSERVED:
             entry = <PyObject *>(<Entry>entry).held
-        self._schedule(given, kind, whole(function, owner), sender, <object>entry)
+        self._schedule(given, kind, whole(entry, function, owner), sender, <object>entry)
     else:
         if pending.make is not None and PyCoro_CheckExact(result):
             task = pending._make_one(given)
         else:
             task = pending.start(given, kind)
-        pending._add(task, function, owner, results)
+        pending._add(task, entry, function, owner, results)
     return False
 
 
-cdef int take_failure(EventCore self, Turn *turn, sender, list results, list failures, Pending pending) except -1:
+cdef int take_failure(
+    EventCore self, PyObject *entry, Turn *turn, sender, list results, list failures, Pending pending
+) except -1:
     """Take a handler's exception: see `failed`."""
-    if not failed(self, turn.function, turn.owner, sender, failures):
+    if not failed(self, entry, turn, sender, failures):
         return FAILED
     if pending is not None and len(failures) > len(pending.marks):
         pending.marks.append(len(results))
@@ -2426,13 +2436,17 @@ cdef int send_to(
                 try:
                     if PyErr_ExceptionMatches(<object>PyExc_TypeError):
                         note_call(self, entry, &turn, args, nargs, kwnames, False)
-                    if not failed(self, turn.function, turn.owner, <object>args[0], failures):
+                    if not failed(self, entry, &turn, <object>args[0], failures):
                         return -1
                 finally:
                     release(turn.function, turn.owner)
                 continue
             handler = turn.function
-            if turn.owner is not NULL:
+            if turn.owner is not NULL and turn.flags & _HELD:
+                handler = <PyObject *>(<Entry>entry).held
+                Py_INCREF(<object>handler)
+                release(turn.function, turn.owner)
+            elif turn.owner is not NULL:
                 try:
                     handler = bound(turn.function, turn.owner)
                 except BaseException:
@@ -2859,6 +2873,8 @@ def install_methods(cls):
     descriptor: `event.emit(sender)` then costs some 12 % less. Subclasses inherit the methods as before.
     """
     global _emit
+    if not isinstance(cls, type) or not issubclass(cls, (EventCore, NamespaceCore)):
+        raise TypeError(f"cls must be a class of events or of namespaces, not {typed_repr(cls)}")
     if issubclass(cls, EventCore):
         _emit = install(cls, "emit", &_emit_definition)
         install(cls, "send", &_send_definition)
