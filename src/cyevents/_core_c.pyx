@@ -2137,15 +2137,15 @@ cdef object whole(PyObject *entry, PyObject *function, PyObject *owner):
     return bind(<object>function, <object>owner)
 
 
-cdef inline PyObject *bound(PyObject *function, PyObject *owner) except NULL:
-    """The method of a function and an object, as a new reference."""
+cdef inline PyObject *bound(PyObject *entry, int flags, PyObject *function, PyObject *owner) except NULL:
+    """`whole` of a method, as a new reference."""
     cdef PyObject *method
-    if PyFunction_Check(function):
+    if PyFunction_Check(function) and not flags & (_HELD | _OBSERVED):
         method = PyMethod_New(function, owner)
         if method is NULL:
             already_raised()
         return method
-    handler = bind(<object>function, <object>owner)
+    handler = whole(entry, function, owner)
     Py_INCREF(handler)
     return <PyObject *>handler
 
@@ -2442,13 +2442,9 @@ cdef int send_to(
                     release(turn.function, turn.owner)
                 continue
             handler = turn.function
-            if turn.owner is not NULL and turn.flags & _HELD:
-                handler = <PyObject *>(<Entry>entry).held
-                Py_INCREF(<object>handler)
-                release(turn.function, turn.owner)
-            elif turn.owner is not NULL:
+            if turn.owner is not NULL:
                 try:
-                    handler = bound(turn.function, turn.owner)
+                    handler = bound(entry, turn.flags, turn.function, turn.owner)
                 except BaseException:
                     Py_DECREF(<object>turn.result)
                     raise
