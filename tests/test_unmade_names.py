@@ -388,7 +388,9 @@ def test_a_strict_namespace_refuses_names_that_are_not_declared(api):
     shop = api.Namespace(strict=True, name="shop")
     placed = shop.event("order.placed")
     for use in shop.emit, shop.emit_async, shop.on:
-        with pytest.raises(LookupError, match=r"'order\.place' in the strict namespace 'shop': did you mean 'order\.placed'\?"):
+        with pytest.raises(
+            LookupError, match=r"'order\.place' in the strict namespace 'shop': did you mean 'order\.placed'\?"
+        ):
             use("order.place")
         with pytest.raises(LookupError, match="no event 'xyz' .*declare it with event"):
             use("xyz")

@@ -208,7 +208,10 @@ def test_a_function_that_dies_before_any_emission_is_a_warning_with_its_line(ns,
     (record,) = records
     line = make_app.__code__.co_firstlineno + 1
     assert record.levelname == "WARNING"
-    assert f"handler make_app.<locals>.started of event 'app.started', defined in {__file__}:{line}," in record.getMessage()
+    assert (
+        f"handler make_app.<locals>.started of event 'app.started', defined in {__file__}:{line},"
+        in record.getMessage()
+    )
     assert "weak=False" in record.getMessage()
     assert ns["app.started"].emit(1) == []
 
@@ -349,7 +352,11 @@ def test_a_function_of_the_senders_class_may_take_it_as_self(event):
 @pytest.mark.parametrize("flag", ["weak", "once", "with_event", "thread"])
 @pytest.mark.parametrize("value", ["no", 0, 1, None, []], ids=repr)
 def test_flags_must_be_bools(api, ns, event, flag, value):
-    for connect in (event.connect, event.subscribe, lambda handler, **options: event.connected_to(handler, **options).__enter__()):
+    for connect in (
+        event.connect,
+        event.subscribe,
+        lambda handler, **options: event.connected_to(handler, **options).__enter__(),
+    ):
         with pytest.raises(TypeError) as caught:
             connect(handler, **{flag: value})
         assert str(caught.value) == f"{flag} must be True or False, not {value!r}"

@@ -91,6 +91,6 @@ else:
     install_methods = core.install_methods
     stand_in = core.stand_in
     sweep = core.sweep
-    # At exit the globals of a module are cleared if anything still refers to the module itself. Finalizers that run later
-    # need those of the core: nothing of the package that they use refers to a module.
+    # At exit the globals of a module are cleared if anything still refers to the module itself. Finalizers that run
+    # later need those of the core: nothing of the package that they use refers to a module.
     del core

@@ -1104,11 +1104,11 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 if entry.handler_key in entries:
                     if entries[entry.handler_key] is not previous or line is None:
                         continue  # a signal handler has connected it
-                    if previous.line is None:  # type: ignore[union-attr]
-                        previous.line = line  # type: ignore[union-attr]
-                    entry.line = previous.line  # type: ignore[union-attr]
-                    entry.may_vanish = entry.may_vanish or previous.may_vanish  # type: ignore[union-attr]
-                    previous.flags |= REPLACED  # type: ignore[union-attr]
+                    if previous.line is None:
+                        previous.line = line
+                    entry.line = previous.line
+                    entry.may_vanish = entry.may_vanish or previous.may_vanish
+                    previous.flags |= REPLACED
                 elif previous is not None:
                     continue
                 if entry.line is not None:
@@ -1183,11 +1183,11 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """Forget the group of a sender for which nothing is connected any more, here or by a pattern."""
         groups = self._groups
         group = groups.get(key)
-        if group is not None and not any(key in source._groups for source in list(self._sources.values())):
-            # One step.
-            if key in groups and groups[key] is group and not group.entries:
-                del groups[key]
-                self._empty_group(group, trash)
+        is_matched = any(key in source._groups for source in list(self._sources.values()))
+        # One step.
+        if group is not None and not is_matched and key in groups and groups[key] is group and not group.entries:
+            del groups[key]
+            self._empty_group(group, trash)
         for dependent in list(self._dependents.values()):
             dependent._tidy(key, trash)
 

@@ -43,11 +43,15 @@ class Decorator:
         """Connect the handler, and return it."""
         self._is_used = True
         check_handler(handler)
-        event = self._event
-        if type(event) is str:
+        given = self._event
+        if isinstance(given, str):
             assert self._namespace is not None
-            event = self._namespace.event(event)
-        event._add(handler, *self._options, sys._getframe().f_back)  # type: ignore[union-attr]
+            event = self._namespace.event(given)
+        else:
+            event = given
+        sender, weak, priority, condition, once, with_event, thread = self._options
+        frame = sys._getframe().f_back
+        event._add(handler, sender, weak, priority, condition, once, with_event, thread, frame)
         return handler
 
     def __del__(self, is_finalizing: Any = sys.is_finalizing) -> None:

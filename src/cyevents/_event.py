@@ -12,7 +12,6 @@ from ._checks import (
     checked_name,
     checked_options,
     checked_policy,
-    is_pattern,
     pattern_error,
     warn,
 )

@@ -35,13 +35,13 @@ def free_lock_at_exit(lock: Any = lock, is_finalizing: Any = sys.is_finalizing) 
         lock._at_fork_reinit()
 
 
-def taking(prepare: Any = free_lock_at_exit, acquire: Any = lock.acquire, map: Any = map) -> Iterator[bool]:
+def taking(prepare: Any = free_lock_at_exit, acquire: Any = lock.acquire) -> Iterator[bool]:
     """Return an iterator whose only step waits for the lock and takes it."""
     prepare()
-    return map(acquire, (True,))  # type: ignore[no-any-return]
+    return map(acquire, (True,))
 
 
-def taking_at_once(prepare: Any = free_lock_at_exit, acquire: Any = lock.acquire, map: Any = map) -> Iterator[bool]:
+def taking_at_once(prepare: Any = free_lock_at_exit, acquire: Any = lock.acquire) -> Iterator[bool]:
     """Return an iterator that takes the lock if no other thread holds it; it has no step otherwise."""
     prepare()
     return filter(None, map(acquire, (False,)))

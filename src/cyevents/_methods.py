@@ -7,7 +7,6 @@ hold its object, not the method itself. Python has several types of them: its ow
 
 from __future__ import annotations
 
-from _functools import partial  # functools itself is slow to import
 from types import (
     BuiltinMethodType,
     ClassMethodDescriptorType,
@@ -21,8 +20,11 @@ from types import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from functools import partial
     from types import CodeType
     from typing import Any
+else:
+    from _functools import partial  # functools itself is slow to import
 
 
 def may_be_method(cls: type) -> bool:

@@ -376,7 +376,6 @@ class Namespace(NamespaceCore["Event[Any]"]):
                 del self[name]
             except KeyError:  # another thread was faster
                 pass
-        trash: list[object] = [self._cached.copy()]
         self._cached.clear()
         self._evicted = {}
 
@@ -423,8 +422,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         unmatched = self._unmatched  # taken first: a pattern that comes in between puts another set in its place
         if name in unmatched:
             return None
-        is_heard = any([place.concerns(name) for place in self._observers])
-        is_matched = is_heard
+        is_heard = is_matched = any(place.concerns(name) for place in self._observers)
         for pattern in list(self._patterns.values()):
             if pattern.matches(name):
                 is_matched = True

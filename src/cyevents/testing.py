@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ._checks import is_pattern
 from ._common import ANY, int_text, is_a, plain, shown
 from ._emission import Emission, brief, call_text
-from ._event import Event, Pattern, is_pattern
+from ._event import Event, Pattern
 from ._isolation import Isolation
 from ._namespace import Namespace, default_namespace
 from ._observers import Observer

@@ -17,8 +17,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import _observation
+from .._checks import is_pattern
 from .._common import error_line
-from .._event import is_pattern
 from .._namespace import Namespace
 from .._observers import Observer, Watch
 from .._patterns import matcher
