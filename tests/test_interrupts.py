@@ -135,11 +135,9 @@ def test_a_with_that_is_not_entered_leaves_nothing_in_force(child):
         def act():
             manager = next(managers)()
             for _ in range(20):
-                try:
-                    with manager:
-                        disarm()  # the end of a `with` is not covered
-                finally:
-                    signal.setitimer(signal.ITIMER_REAL, 0.00002, 0.01)
+                with manager:
+                    disarm()  # the end of a `with` is not covered
+                signal.setitimer(signal.ITIMER_REAL, 0.00002, 0.01)
         def check():
             disarm()
             assert event.emit() == other.emit() == made.emit() == [2], (event.handlers, other.emit(), made.emit())
