@@ -228,8 +228,11 @@ class Event(EventCore[SenderT, ArgsP]):
     ) -> Any:
         checked_options(priority, condition)
         check_flags(sender, weak, once, with_event, thread)
-        options = (sender, weak, priority, condition, once, with_event, thread)
-        return Decorator(self, None, options, f"connect(...) of {self._name!r}", frame)
+
+        def connect(handler: Any, frame: FrameType | None) -> None:
+            self._add(handler, sender, weak, priority, condition, once, with_event, thread, frame)
+
+        return Decorator(connect, sender, f"connect(...) of {self._name!r}", frame)
 
     def disconnect(self, receiver: Callable[..., Any], sender: SenderT | AnySender = ANY) -> bool:
         """Disconnect a handler: an emission that has not called it yet, will not.

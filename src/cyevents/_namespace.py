@@ -15,6 +15,7 @@ from ._patterns import matcher
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
+    from types import FrameType
     from typing import Any, Concatenate, Literal, NoReturn, overload
 
     from ._common import AnySender
@@ -260,9 +261,13 @@ class Namespace(NamespaceCore["Event[Any]"]):
             raise self._undeclared(evt)
         checked_options(priority, condition)
         check_flags(sender, weak, once, with_event, thread)
-        options = (sender, weak, priority, condition, once, with_event, thread)
+
+        def connect(handler: Any, frame: FrameType | None) -> None:
+            target = self.event(evt) if type(evt) is str else evt
+            target._add(handler, sender, weak, priority, condition, once, with_event, thread, frame)
+
         text = f"on({evt!r})" if type(evt) is str else f"on(...) of event {evt._name!r}"
-        return Decorator(evt, self, options, text, sys._getframe().f_back)
+        return Decorator(connect, sender, text, sys._getframe().f_back)
 
     if TYPE_CHECKING:
 
