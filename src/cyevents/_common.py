@@ -157,6 +157,14 @@ def plain_fields(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     }
 
 
+def cut(text: str, limit: int) -> str:
+    """Return a text, its middle left out if it is longer than a limit."""
+    if len(text) <= limit:
+        return text
+    kept = max(0, limit - 3)
+    return f"{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}"
+
+
 def short_repr(value: Any, limit: int) -> str:
     """The `repr` of a value, its parts cut to about a length; of one whose `repr` fails, its class."""
     import reprlib
@@ -164,11 +172,9 @@ def short_repr(value: Any, limit: int) -> str:
     if issubclass(type(value), bytes | bytearray):
         value = value[:limit]  # it may be a whole file
     shortener = reprlib.Repr()
-    usual = shortener.repr_int
-    shortener.repr_int = lambda x, level: (  # type: ignore[method-assign]
-        int_text(x) if type(x) is int and is_long(x) else usual(x, level)
-    )
-    shortener.maxstring = shortener.maxother = shortener.maxlong = limit
+    # It does not refer to the shortener, or that would be in a reference cycle.
+    shortener.repr_int = lambda x, level: cut(int_text(x), limit)  # type: ignore[method-assign]
+    shortener.maxstring = shortener.maxother = limit
     shortener.maxtuple = shortener.maxlist = shortener.maxdict = shortener.maxset = shortener.maxfrozenset = 12
     try:
         return shortener.repr(value)
@@ -218,6 +224,13 @@ def is_at_call(frame: FrameType, code: object, instruction: int) -> bool:
     while instructions[instruction] == 0:  # in Python 3.11 a frame stands at the end of the cache
         instruction -= 2
     return instructions[instruction] in (opmap["CALL"], opmap.get("CALL_KW"))
+
+
+def is_returning(frame: FrameType) -> bool:
+    """Whether a frame stands at the instruction that returns from its function, where its variables are dropped."""
+    from opcode import opmap
+
+    return frame.f_code.co_code[frame.f_lasti] in (opmap["RETURN_VALUE"], opmap.get("RETURN_CONST"))
 
 
 # What a handler returned, beside a plain value. Decided by the result, not by the handler's looks:

@@ -21,12 +21,13 @@ from types import GenericAlias
 
 # C variables, since at exit the module's own names may have been cleared.
 cdef object weakref, CodeType, MethodType, ANY, MISSING, Cancelled, drops_result_of, is_at_call, kind_of_result, typed_repr
-cdef object bind, definition_of, may_be_method, method_parts, warn_vanished_sender, lock
+cdef object is_returning, bind, definition_of, may_be_method, method_parts, warn_vanished_sender, lock
 from _weakref import ref as weakref
 from types import CodeType, MethodType
 
 from cyevents._checks import warn_vanished_sender
-from cyevents._common import ANY, MISSING, Cancelled, drops_result_of, is_at_call, kind_of_result, typed_repr
+from cyevents._common import ANY, MISSING, Cancelled, drops_result_of, is_at_call, is_returning
+from cyevents._common import kind_of_result, typed_repr
 from cyevents._lock import lock
 from cyevents._methods import bind, definition_of, may_be_method, method_parts
 
@@ -434,10 +435,20 @@ def _died(what):
         home._warn_vanished(entry.name, frame, entry.serial == CYE_LOAD(_newest.subscribed))
 
 
+cdef int forget_newest_sender() except -1:
+    """A call of `connect` begins: what the collector frees in it, at the very place of the last call, is not its own."""
+    cdef object sender = None
+    with cython.critical_section(_newest):
+        sender, _newest.sender = _newest.sender, sender
+    return 0
+
+
 cdef object user_frame():
     """Return the frame of the user's code in which `_died` is called, which has no frame of its own; or None."""
     frame = cye_frame()
-    while frame is not None and frame.f_globals.get("__package__") == "cyevents":  # where an argument was dropped
+    while frame is not None and frame.f_globals.get("__package__") == "cyevents":
+        if not is_returning(frame):  # it drops no argument: the collector runs there, or another finalizer
+            return None
         frame = frame.f_back
     return frame
 
@@ -1244,6 +1255,7 @@ cdef class EventCore:
         """
         cdef PyObject *function = <PyObject *>receiver
         cdef int flags
+        forget_newest_sender()
         if PyMethod_Check(function):
             function = PyMethod_GET_FUNCTION(function)
         if (

@@ -39,6 +39,7 @@ from ._common import (
     Cancelled,
     drops_result_of,
     is_at_call,
+    is_returning,
     kind_of_result,
     typed_repr,
 )
@@ -170,7 +171,9 @@ def _frame() -> FrameType | None:
         frame: FrameType | None = sys._getframe(2)
     except ValueError:
         return None
-    while frame is not None and frame.f_globals.get("__package__") == __package__:  # where an argument was dropped
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        if not is_returning(frame):  # it drops no argument: the collector runs there, or another finalizer
+            return None
         frame = frame.f_back
     return frame
 

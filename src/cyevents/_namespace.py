@@ -365,14 +365,21 @@ class Namespace(NamespaceCore["Event[Any]"]):
         sweep()
 
     def _delete(self, name: str, trash: list[object]) -> None:
-        pattern = self._patterns.pop(name, None)
+        # What needs memory comes before the step that counts.
+        events: list[Event[Any]]
+        patterns = self._patterns
+        pattern = patterns.get(name)
         if pattern is not None:
-            trash.append(pattern)
-            _part(self._all_events(), [pattern], trash)
+            events, parted = self._all_events(), [pattern]
         else:
-            event = dict.pop(self, name)
-            trash.append(event)
-            _part([event], self._patterns.values(), trash)
+            events, parted = [self[name]], list(patterns.values())
+        trash += (events, parted)
+        # One step.
+        if pattern is None:
+            dict.pop(self, name)
+        elif name in patterns and patterns[name] is pattern:
+            del patterns[name]
+        _part(events, parted, trash)
 
     def clear(self) -> None:
         """Let all events and patterns go, cached ones too."""
@@ -508,8 +515,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
         """Let an event be observed, muted, and heard by patterns, as those in this namespace are. Under the lock."""
         for place in self._observers:
             place.meet(event)
-        for by, keys in list(self._mutes.items()):
-            event._mute(by, keys)
+        for by in list(self._mutes):  # not items(): where there is no memory to iterate over them, CPython 3.11 crashes
+            event._mute(by, self._mutes.get(by, []))
         for pattern in list(self._patterns.values()):
             if pattern.matches(event._name):
                 event._attach(pattern, trash)
@@ -621,7 +628,6 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
 def _part(events: Iterable[Event[Any]], patterns: Collection[Pattern], trash: list[object]) -> None:
     """Let events hear patterns no more. Called under the lock."""
-    events, patterns = list(events), list(patterns)
     try:
         _try_to_part(events, patterns, trash)
     except BaseException:  # memory has run out: once more, for what cannot be found must not be heard
@@ -629,9 +635,9 @@ def _part(events: Iterable[Event[Any]], patterns: Collection[Pattern], trash: li
         raise
 
 
-def _try_to_part(events: list[Event[Any]], patterns: list[Pattern], trash: list[object]) -> None:
-    for event in events:
-        for pattern in patterns:
+def _try_to_part(events: Iterable[Event[Any]], patterns: Collection[Pattern], trash: list[object]) -> None:
+    for event in list(events):
+        for pattern in list(patterns):
             event._detach(pattern, trash)
 
 

@@ -56,7 +56,7 @@ def events(number):
         calls = []
         event.emit(number, calls)
         assert calls == []
-        assert ns.emit(name, number, calls) == []
+        everywhere.account(calls, ns.emit(name, number, calls))  # as a name that nobody made
         yield 4
 
 
