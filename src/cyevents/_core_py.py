@@ -1652,10 +1652,10 @@ class NamespaceCore(dict[str, EventT]):
         ) -> list[Any]: ...
 
     def emit(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
-        """Emit an event given by name or as such: see `Event.emit`.
+        """Emit an event, given by its name or as an `Event`: see `Event.emit`.
 
-        A name that no event was made for reaches the handlers of the patterns that match it. If there are none,
-        the list is empty and nothing is made.
+        A name without an event adds nothing to the namespace. The handlers of patterns that match it are called;
+        if no pattern matches, the list is empty.
 
         Args:
             evt: the event's name, or the `Event`.
@@ -1667,9 +1667,9 @@ class NamespaceCore(dict[str, EventT]):
             A new list of the handlers' results, in the order in which they ran.
 
         Raises:
-            TypeError: if `evt` is neither.
+            TypeError: if `evt` is neither a non-empty string nor an `Event`.
             ValueError: if it is a pattern, which cannot be emitted.
-            LookupError: if the namespace is strict and no event was made for the name.
+            LookupError: if the namespace is strict and `event` has not declared the name.
 
         Thread-safe and re-entrant, as `Event.emit` is.
 
