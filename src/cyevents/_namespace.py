@@ -31,7 +31,7 @@ _EVICTED = 128  # how many leave a full cache at once
 
 @install_methods
 class Namespace(NamespaceCore["Event[Any]"]):
-    """A set of events that know each other by name: a mapping of name to `Event`, a `dict` to its readers.
+    """A set of events that are found by their names: a mapping of name to `Event`, for reading a `dict`.
 
     Events are made by `event` and `on` and stay until `del namespace[name]`. Two namespaces share nothing; a copy of
     a namespace is the namespace itself.
