@@ -1007,9 +1007,9 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         Args:
             receiver: the handler: a function, method or other callable, sync, async or a generator. Without
                 it, `connect` returns a decorator: `@event.connect(priority=5)`.
-            sender: only this sender's emissions; `ANY` for all. Senders are told apart by identity
-                (two equal tuples are two senders), but `str`, `bytes` and `int` by value. They are held
-                weakly where that is possible.
+            sender: only this sender's emissions; `ANY` for all. Senders are compared by identity
+                (two equal tuples are two senders), except `str`, `bytes` and `int`, which are compared by
+                value. They are held weakly where that is possible.
             weak: do not keep the handler alive; for a method, its object.
             priority: higher is called earlier; equal ones in order of registration.
             condition: called as `condition(sender, **kwargs)` when the handler's turn comes; a false answer

@@ -506,8 +506,8 @@ class Event(EventCore[SenderT, ArgsP]):
             condition: called as `condition(sender, **kwargs)`, where the event is emitted; a false answer passes
                 the emission over.
             timeout: how long to wait at most, in seconds, from the `await` on.
-            priority: among the handlers, at which priority it listens: an emission that was cancelled before
-                its turn is not heard.
+            priority: at which priority it is called among the handlers. It does not receive an emission that a
+                handler of a higher priority has cancelled.
 
         Returns:
             An awaitable of an `Emission`, with `event`, `sender`, `args` and `kwargs`.
@@ -545,10 +545,11 @@ class Event(EventCore[SenderT, ArgsP]):
         overflow: Overflow = "raise",
         priority: int = 0,
     ) -> Stream[SenderT]:
-        """The emissions from now on, one after the other: `async for emission in event.stream()`.
+        """Return a stream of the emissions from now on: `async for emission in event.stream()`.
 
-        It listens from the call on, until it is closed, by `close` or at the end of an `async with`, or let go of,
-        as by a `break` out of the loop. An emission never waits for who takes it: it goes to a buffer.
+        It listens from the call on, until it is closed, by `close` or at the end of an `async with`, or until nothing
+        holds it any more, as after a `break` out of the loop. An emission never waits until it is taken: it goes to
+        a buffer.
 
         Args:
             sender: only this sender's emissions; `ANY` for all.
@@ -557,8 +558,8 @@ class Event(EventCore[SenderT, ArgsP]):
             buffer: how many emissions may be waiting to be taken.
             overflow: what happens when there is one more. `"raise"`: the stream gives what it has, then raises
                 `StreamOverflow`. `"drop_oldest"` and `"drop_newest"`: one is dropped, and counted by `dropped`.
-            priority: among the handlers, at which priority it listens: an emission that was cancelled before
-                its turn is not heard.
+            priority: at which priority it is called among the handlers. It does not receive an emission that a
+                handler of a higher priority has cancelled.
 
         Returns:
             A `Stream` of `Emission`, for one task at a time.
