@@ -341,6 +341,15 @@ def test_the_command(command):
     assert command("app_shop:events.auth", "--format", "mermaid") == (0, 'flowchart LR\n    e0(["login"])\n', "")
 
 
+def test_the_command_lists_cached_events_on_request(command, tmp_path):
+    program = 'from cyevents import emit, on\n\n@on("order.*")\ndef audit(sender): ...\n\nemit("order.placed")\n'
+    (tmp_path / "app_audit.py").write_text(program)
+    code, out, said = command("app_audit", "--format", "json")
+    assert (code, said, json.loads(out)["events"]) == (0, "", [])
+    code, out, said = command("app_audit", "--format", "json", "--cached")
+    assert (code, said, [event["name"] for event in json.loads(out)["events"]]) == (0, "", ["order.placed"])
+
+
 @pytest.mark.parametrize(
     ("target", "said"),
     [

@@ -74,7 +74,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
         return _bench.run(options.seconds)
     if options.command == "describe":
-        return _describe(options.target, options.format)
+        return _describe(options.target, options.format, options.cached)
     if options.command == "trace":
         program = [options.program, *options.arguments]
         return _trace(program, options.module, options.event, options.output, options.limit)
@@ -170,6 +170,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=("table", "text", "json", "mermaid", "svg"),
         help="a table needs rich, an svg picture Graphviz (table where rich is installed, else text)",
     )
+    describe.add_argument(
+        "--cached",
+        action="store_true",
+        help="list also names without an event that were emitted and are matched by patterns",
+    )
 
     trace = commands.add_parser(
         "trace",
@@ -225,7 +230,7 @@ def _seconds(text: str) -> float:
 # describe
 
 
-def _describe(target: str, form: str | None) -> int:
+def _describe(target: str, form: str | None, cached: bool) -> int:
     from ._describe import describe
     from ._namespace import Namespace, default_namespace
 
@@ -241,7 +246,7 @@ def _describe(target: str, form: str | None) -> int:
         return _fail(f"{target}: {error}")
     if not isinstance(namespace, Namespace):
         return _fail(f"{target}: {path} is no Namespace, but {namespace!r}")
-    wiring = describe(namespace)
+    wiring = describe(namespace, cached=cached)
     try:
         shown = _shown(wiring, form or ("table" if importlib.util.find_spec("rich") else "text"))
     except (ImportError, RuntimeError) as error:

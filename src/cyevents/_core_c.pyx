@@ -1228,9 +1228,9 @@ cdef class EventCore:
         Args:
             receiver: the handler: a function, method or other callable, sync, async or a generator. Without
                 it, `connect` returns a decorator: `@event.connect(priority=5)`.
-            sender: only this sender's emissions; `ANY` for all. Senders are told apart by identity
-                (two equal tuples are two senders), but `str`, `bytes` and `int` by value. They are held
-                weakly where that is possible.
+            sender: only this sender's emissions; `ANY` for all. Senders are compared by identity
+                (two equal tuples are two senders), except `str`, `bytes` and `int`, which are compared by
+                value. They are held weakly where that is possible.
             weak: do not keep the handler alive; for a method, its object.
             priority: higher is called earlier; equal ones in order of registration.
             condition: called as `condition(sender, **kwargs)` when the handler's turn comes; a false answer
@@ -2828,10 +2828,10 @@ _emit_named_definition.ml_flags = METH_FASTCALL | METH_KEYWORDS
 _emit_named_definition.ml_doc = b"""emit($self, evt, /, sender=cyevents._common.SHOWN_ANY, *args, **kwargs)
 --
 
-Emit an event given by name or as such: see `Event.emit`.
+Emit an event, given by its name or as an `Event`: see `Event.emit`.
 
-A name that no event was made for reaches the handlers of the patterns that match it. If there are none,
-the list is empty and nothing is made.
+A name without an event adds nothing to the namespace. The handlers of patterns that match it are called;
+if no pattern matches, the list is empty.
 
 Args:
     evt: the event's name, or the `Event`.
@@ -2843,9 +2843,9 @@ Returns:
     A new list of the handlers' results, in the order in which they ran.
 
 Raises:
-    TypeError: if `evt` is neither.
+    TypeError: if `evt` is neither a non-empty string nor an `Event`.
     ValueError: if it is a pattern, which cannot be emitted.
-    LookupError: if the namespace is strict and no event was made for the name.
+    LookupError: if the namespace is strict and `event` has not declared the name.
 
 Thread-safe and re-entrant, as `Event.emit` is.
 

@@ -65,11 +65,11 @@ class Event(EventCore[SenderT, ArgsP]):
     """Something that happens in a program, by name: handlers are connected to it, and it is emitted.
 
     Events are mostly made by `event(name)` or `namespace.event(name)`, which give the same one for the
-    same name; one made by calling `Event` stands alone, in no namespace. `Event[Order]` tells type
-    checkers what its senders are, `Event[Order, [int, str]]` what it is emitted with besides.
+    same name; one made by calling `Event` belongs to no namespace. `Event[Order]` declares the type of its
+    senders for type checkers, `Event[Order, [int, str]]` also the arguments that it is emitted with.
 
     Args:
-        name: a non-empty string, and no pattern.
+        name: a non-empty string that is not a pattern.
         doc: what the event means; becomes its `__doc__`.
         on_error: what is done with an `Exception` of a handler, see `on_error`.
         signature: a function that takes what the event is emitted with, the sender first. Type checkers hold
@@ -77,8 +77,8 @@ class Event(EventCore[SenderT, ArgsP]):
         check: refuse handlers, and conditions, that cannot take what `signature` does, when they are connected.
 
     Raises:
-        TypeError: if the name is no non-empty string, `on_error` no policy, the signature not that of a handler,
-            or there is none to check.
+        TypeError: if the name is not a non-empty string, `on_error` not a policy, the signature not that of a
+            handler, or `check` is true without a signature.
         ValueError: if the name is a pattern, or `on_error` an unknown word.
 
     Thread-safety: every method may be called from any thread at any time, from handlers, finalizers and
@@ -312,10 +312,10 @@ class Event(EventCore[SenderT, ArgsP]):
         with_event: bool = False,
         thread: bool = False,
     ) -> Subscription:
-        """Connect a handler and return what holds it, and disconnects it: a `Subscription`.
+        """Connect a handler and return a `Subscription`, which holds the handler and can disconnect it.
 
         Takes and raises what `connect` does. The handler may be a lambda: it lives as long as the
-        subscription.
+        subscription. A subscription that is discarded at once gives a `RuntimeWarning`.
 
         Example:
             >>> from cyevents import Event
@@ -398,7 +398,7 @@ class Event(EventCore[SenderT, ArgsP]):
         with_event: bool = False,
         thread: bool = False,
     ) -> ConnectedTo:
-        """Connect a handler for the length of a `with`, then restore exactly what stood before.
+        """Connect a handler inside a `with` block, then restore exactly the previous state.
 
         Takes and raises what `connect` does, when the `with` is entered. If meanwhile someone has
         changed the connection, or its handler or sender has died, it is left as it is.
@@ -415,10 +415,10 @@ class Event(EventCore[SenderT, ArgsP]):
         return ConnectedTo(self, receiver, sender, options)
 
     def muted(self, *receivers: Callable[..., Any]) -> Muted:
-        """Silence the event, or only some handlers, for the length of a `with`.
+        """Silence the event, or only some handlers, inside a `with` block.
 
-        Holds for emissions that begin while it holds, in all threads. Nests. Of a pattern, it silences
-        what is connected to the pattern.
+        Holds for emissions that begin inside the block, in all threads. Nests. For a pattern, it silences
+        the handlers that are connected to the pattern.
 
         Args:
             *receivers: the handlers to silence, those of patterns included; none for the whole event.
@@ -508,8 +508,8 @@ class Event(EventCore[SenderT, ArgsP]):
             condition: called as `condition(sender, **kwargs)`, where the event is emitted; a false answer passes
                 the emission over.
             timeout: how long to wait at most, in seconds, from the `await` on.
-            priority: among the handlers, at which priority it listens: an emission that was cancelled before
-                its turn is not heard.
+            priority: at which priority it is called among the handlers. It does not receive an emission that a
+                handler of a higher priority has cancelled.
 
         Returns:
             An awaitable of an `Emission`, with `event`, `sender`, `args` and `kwargs`.
@@ -547,10 +547,11 @@ class Event(EventCore[SenderT, ArgsP]):
         overflow: Overflow = "raise",
         priority: int = 0,
     ) -> Stream[SenderT]:
-        """The emissions from now on, one after the other: `async for emission in event.stream()`.
+        """Return a stream of the emissions from now on: `async for emission in event.stream()`.
 
-        It listens from the call on, until it is closed, by `close` or at the end of an `async with`, or let go of,
-        as by a `break` out of the loop. An emission never waits for who takes it: it goes to a buffer.
+        It listens from the call on, until it is closed, by `close` or at the end of an `async with`, or until nothing
+        holds it any more, as after a `break` out of the loop. An emission never waits until it is taken: it goes to
+        a buffer.
 
         Args:
             sender: only this sender's emissions; `ANY` for all.
@@ -559,8 +560,8 @@ class Event(EventCore[SenderT, ArgsP]):
             buffer: how many emissions may be waiting to be taken.
             overflow: what happens when there is one more. `"raise"`: the stream gives what it has, then raises
                 `StreamOverflow`. `"drop_oldest"` and `"drop_newest"`: one is dropped, and counted by `dropped`.
-            priority: among the handlers, at which priority it listens: an emission that was cancelled before
-                its turn is not heard.
+            priority: at which priority it is called among the handlers. It does not receive an emission that a
+                handler of a higher priority has cancelled.
 
         Returns:
             A `Stream` of `Emission`, for one task at a time.
@@ -799,9 +800,10 @@ class Event(EventCore[SenderT, ArgsP]):
 
 
 class Pattern(Event):
-    """An event for a pattern of names: what is connected to it hears all events of the namespace that match.
+    """An event for a pattern of names, made by `event(pattern)`.
 
-    Made by `event(pattern)`. It connects and disconnects as any event does, but cannot be emitted.
+    Its handlers are called for all events of the namespace whose names match, present and future, and for names
+    without an event. Handlers are connected and disconnected as with any event, but a pattern cannot be emitted.
     """
 
     __slots__ = ("matches",)
@@ -863,7 +865,7 @@ class Subscription:
         return entry is not None and self._event._has_entry(entry)
 
     def cancel(self) -> bool:
-        """Disconnect the handler and let go of it. Return whether the connection still stood."""
+        """Disconnect the handler and stop holding it. Return whether the connection still existed."""
         entry = self._entry
         removed = entry is not None and self._event._disconnect_entry(entry)
         self._entry = self._receiver = None

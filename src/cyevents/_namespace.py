@@ -32,23 +32,23 @@ _EVICTED = 128  # how many leave a full cache at once
 
 @install_methods
 class Namespace(NamespaceCore["Event[Any]"]):
-    """A set of events that know each other by name: a mapping of name to `Event`, a `dict` to its readers.
+    """A set of events that are found by their names: a mapping of name to `Event`, for reading a `dict`.
 
     Events are made by `event` and `on` and stay until `del namespace[name]`. Two namespaces share nothing; a copy of
     a namespace is the namespace itself.
 
-    A name may also be emitted that no event was made for. If patterns match it, their handlers are called. The
-    namespace then keeps an event of that name in a cache, which is bounded and no part of the mapping; `event(name)`
-    makes it an item.
+    A name without an event can be emitted too: the handlers of patterns that match it are called. The namespace
+    keeps the events of about 1,024 such names in a cache. They are not items of the mapping until `event(name)` or
+    `on(name)` makes them so.
 
     Args:
         on_error: what is done with an `Exception` of a handler where the event does not say: see `Event.on_error`.
-        name: what the namespace is called in its own `repr` and those of its events.
-        strict: refuse names that `event` has not made an event of: `on`, `emit` and `emit_async` raise a `LookupError`
-            that says which name comes nearest. Patterns may be connected to.
+        name: shown in the `repr` of the namespace and of its events.
+        strict: refuse names that `event` has not declared: `on`, `emit` and `emit_async` raise a `LookupError` that
+            suggests the nearest declared name. Handlers can still be connected to patterns.
 
     Raises:
-        TypeError: if `on_error` is no policy, the name no string, or `strict` no bool.
+        TypeError: if `on_error` is not a policy, the name not a string, or `strict` not a bool.
         ValueError: if `on_error` is an unknown word.
 
     Thread-safety: every method may be called from any thread at any time.
@@ -103,12 +103,12 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
     @property
     def name(self) -> str | None:
-        """What the namespace is called, or `None`."""
+        """The name that was given to the namespace, or `None`."""
         return self._name
 
     @property
     def strict(self) -> bool:
-        """Whether names that `event` has not made an event of are refused."""
+        """Whether names that `event` has not declared are refused."""
         return self._strict
 
     @property
@@ -137,8 +137,9 @@ class Namespace(NamespaceCore["Event[Any]"]):
     def event(self, name: str, doc: str | None = None, *, signature: Any = None, check: bool = False) -> Event[Any]:
         """Make an event, or find it: the same name gives the same `Event`.
 
-        A name with `*` or `?` in it, or with a leading `!`, is a pattern: what is connected to its `Event`
-        hears all events of the namespace that match, present and future; see `match`. It cannot be emitted.
+        A name with `*` or `?` in it, or with a leading `!`, is a pattern: its handlers are called for all events of
+        the namespace whose names match, present and future, and for names without an event; see `match`. A
+        pattern cannot be emitted.
 
         Args:
             name: a non-empty string, such as `"order.placed"`.
@@ -223,7 +224,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         with_event: bool = False,
         thread: bool = False,
     ) -> Any:
-        """Connect the decorated function to an event, which is made if need be.
+        """Connect the decorated function to an event, which is made if it does not exist.
 
         Args:
             evt: the event's name, a pattern of names, or the `Event`.
@@ -241,7 +242,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         Raises:
             TypeError: if `evt` is neither a non-empty string nor an `Event`, or an option is of a wrong type:
                 see `Event.connect`.
-            LookupError: if the namespace is strict, and `event` has not made an event of that name.
+            LookupError: if the namespace is strict and `event` has not declared the name.
 
         Warns:
             RuntimeWarning: if the decorator is discarded without having decorated anything.
@@ -287,10 +288,10 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
     @coroutine_function
     def emit_async(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, list[Any]]:
-        """Emit an event given by name or as such, and await its handlers: see `Event.emit_async`.
+        """Emit an event, given by its name or as an `Event`, and await its handlers: see `Event.emit_async`.
 
-        A name that no event was made for reaches the handlers of the patterns that match it. If there are none,
-        the list is empty and nothing is made.
+        A name without an event adds nothing to the namespace. The handlers of patterns that match it are called;
+        if no pattern matches, the list is empty.
 
         Args:
             evt: the event's name, or the `Event`.
@@ -302,9 +303,9 @@ class Namespace(NamespaceCore["Event[Any]"]):
             An awaitable of the list of results.
 
         Raises:
-            TypeError: if `evt` is neither; when called, not when awaited.
+            TypeError: if `evt` is neither a non-empty string nor an `Event`; when called, not when awaited.
             ValueError: if it is a pattern; when called.
-            LookupError: if the namespace is strict and no event was made for the name; when called.
+            LookupError: if the namespace is strict and `event` has not declared the name; when called.
         """
         event = self._find(evt)
         return _nothing() if event is None else event.emit_async(sender, *args, **kwargs)
@@ -315,7 +316,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         return {name: event for name, event in dict.copy(self).items() if matches(name)}
 
     def muted(self) -> Muted:
-        """Silence all events of the namespace inside a `with` block, those that are made meanwhile too.
+        """Silence all events of the namespace inside a `with` block, including those that are made inside it.
 
         Holds for emissions that begin inside the block, in all threads. Nests.
 
@@ -356,7 +357,10 @@ class Namespace(NamespaceCore["Event[Any]"]):
     # The mapping: written by `event`, `on` and `del` alone.
 
     def __delitem__(self, name: str) -> None:
-        """Let an event go, or a pattern: it is no longer found by its name, and patterns no longer hear it."""
+        """Remove an event or a pattern.
+
+        Its name no longer finds it, and handlers of patterns are no longer called for it.
+        """
         name = plain(name)
         if type(name) is not str:
             raise KeyError(name)  # found without asking it for its hash under the lock
@@ -382,7 +386,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         _part(events, parted, trash)
 
     def clear(self) -> None:
-        """Let all events and patterns go, cached ones too."""
+        """Remove all events and patterns, cached events too."""
         for name in [*dict.copy(self), *self._patterns.copy()]:
             try:
                 del self[name]

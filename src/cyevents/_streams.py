@@ -42,9 +42,9 @@ class StreamOverflow(RuntimeError):
 class Stream(_Parametrised[SenderT]):
     """The emissions of an event, for an `async for`; made by `Event.stream`.
 
-    It hears what is emitted from when it is made until it is closed: by `close`, by leaving its `async with`, or by
-    being let go of, as by a `break` out of `async for emission in event.stream()`. One task at a time may wait for the
-    next emission, under asyncio or trio. Emissions may come from any thread, and `close` may be called in any.
+    It receives emissions until it is closed: by `close`, by leaving its `async with`, or when nothing holds it any
+    more, as after a `break` out of `async for emission in event.stream()`. One task at a time may wait for the next
+    emission, under asyncio or trio. Emissions may come from any thread, and `close` may be called in any.
     """
 
     __slots__ = (

@@ -41,11 +41,11 @@ class Recorder:
 
     It is a sequence of `Emission`, and a context manager; under pytest, the fixture `events` is one. It
     notes an emission when it begins, whether or not it is then cancelled or fails, whichever way it is
-    made (`emit`, `emit_async`, when that is awaited, or `send`), in any thread, and whether or not
-    anybody has made an event of that name. An emission within another comes after it.
+    made (`emit`, `emit_async`, when that is awaited, or `send`), in any thread, and whether or not the
+    name has an event. An emission within another comes after it.
 
-    It is no handler: nobody is called or cancelled otherwise than without it, and muted events are noted
-    too. Senders and arguments are held until `clear` or the end, and are noted as they are, not copied.
+    It is not a handler: it does not change which handlers are called or cancelled, and muted events are
+    noted too. Senders and arguments are held until `clear` or the end, and are noted as they are, not copied.
 
     Args:
         *sources: namespaces and events to record; the default namespace if none is given.
