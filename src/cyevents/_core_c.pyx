@@ -542,13 +542,16 @@ cpdef object handler_key(handler):
     return PyLong_FromVoidPtr(given) if parts is None else (id(parts[0]), id(parts[1]))
 
 
-cdef object sender_key(sender):
+cdef inline object sender_key(sender):
     """What makes two senders the same one: the value of str, bytes and int (bool is none of these), else identity.
 
     Of a bound method it is that of its object and function.
     """
-    if PyUnicode_CheckExact(sender):
-        return sender
+    return sender if PyUnicode_CheckExact(sender) else other_sender_key(sender)
+
+
+cdef object other_sender_key(sender):
+    """`sender_key` of a sender that is not a plain str."""
     if PyUnicode_Check(sender):
         return str.__str__(sender)
     if PyLong_Check(sender) and not PyBool_Check(sender):
@@ -1108,9 +1111,11 @@ cdef class EventCore:
     cdef Snapshot _snapshot_for(self, sender):
         cdef Group group
         cdef Snapshot snapshot
-        if CYE_LOAD(self._detours) & _DETACHED:
+        cdef int detours = CYE_LOAD(self._detours)
+        if detours & _DETACHED:
             self._reattach()
-        if CYE_LOAD(self._detours) & _FILTERED:
+            detours = CYE_LOAD(self._detours)
+        if detours & _FILTERED:
             group = cye_get(self._groups, sender_key(sender))
             if group is not None and group.means(sender):
                 snapshot = group.load()

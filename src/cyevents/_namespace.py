@@ -307,7 +307,9 @@ class Namespace(NamespaceCore["Event[Any]"]):
             ValueError: if it is a pattern; when called.
             LookupError: if the namespace is strict and `event` has not declared the name; when called.
         """
-        event = self._find(evt)
+        event = self.get(evt) if type(evt) is str else None
+        if event is None:
+            event = self._find(evt)
         return _nothing() if event is None else event.emit_async(sender, *args, **kwargs)
 
     def filter(self, pattern: str) -> dict[str, Event[Any]]:
@@ -417,17 +419,22 @@ class Namespace(NamespaceCore["Event[Any]"]):
     # Finding and making
 
     def _find(self, evt: Any) -> Event[Any] | None:
-        """The event to be emitted; None for a name nobody has made, if nothing would be called or told."""
-        evt = plain(evt)
-        event = self._meant(evt)
-        if event is None:
-            if is_pattern(evt):
-                raise pattern_error(evt)
-            if self._strict:
-                raise self._undeclared(evt)
-            if self._patterns or self._observers or self._cached:
-                return self._find_unmade(evt)
-        return event
+        """Return the event to be emitted; None for a name without one, if nothing would be called or observed.
+
+        A plain `str` is known not to be the name of an item: the caller has looked.
+        """
+        if type(evt) is not str or not evt:
+            evt = plain(evt)
+            event = self._meant(evt)
+            if event is not None:
+                return event
+        if is_pattern(evt):
+            raise pattern_error(evt)
+        if self._strict:
+            raise self._undeclared(evt)
+        if self._patterns or self._observers or self._cached:
+            return self._find_unmade(evt)
+        return None
 
     def _find_unmade(self, name: str) -> Event[Any] | None:
         """Return the cached event of a name, made now if a pattern's handlers or an observer would hear of it."""
