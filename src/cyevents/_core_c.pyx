@@ -20,7 +20,7 @@ No call from Python may crash the interpreter, whatever its arguments:
 
 cimport cython
 from cpython.dict cimport PyDict_SetItem
-from cpython.exc cimport PyErr_ExceptionMatches
+from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
 from cpython.long cimport PyLong_FromVoidPtr
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
@@ -212,6 +212,7 @@ cdef extern from *:
     /* Keep Python code from making instances of a type: the core would trust them, and they would have no contents. */
     static inline int cye_forbid_new(PyTypeObject *type) {
         type->tp_new = NULL;
+        type->tp_vectorcall = NULL;  /* Cython's goes to its own function for making instances */
         type->tp_flags |= Py_TPFLAGS_DISALLOW_INSTANTIATION;
         if (PyDict_DelItemString(type->tp_dict, "__new__") < 0) return -1;
         PyType_Modified(type);
@@ -2367,20 +2368,28 @@ cdef bint failed(EventCore self, PyObject *entry, Turn *turn, sender, list failu
     """
     if not PyErr_ExceptionMatches(<object>PyExc_Exception):
         return False
+    cdef bint is_told, is_raised
     error = cye_take_raised()
-    policy = self._error_policy()
-    cdef bint is_told = callable(policy)
-    cdef bint is_raised = not is_told and policy == "raise"
-    cye_raise(error)
-    if is_raised:
+    if cye_enter(b" in an error policy"):  # it may be another event's `emit`, whose handler raises too, and so on
+        PyErr_Clear()
+        cye_raise(error)
         return False
     try:
-        already_raised()
-    except Exception as error:
-        if is_told:
-            policy(error, whole(entry, turn.function, turn.owner), self, sender)
-        else:
-            failures.append(error)
+        policy = self._error_policy()
+        is_told = callable(policy)
+        is_raised = not is_told and policy == "raise"
+        cye_raise(error)
+        if is_raised:
+            return False
+        try:
+            already_raised()
+        except Exception as error:
+            if is_told:
+                policy(error, whole(entry, turn.function, turn.owner), self, sender)
+            else:
+                failures.append(error)
+    finally:
+        cye_leave()
     return True
 
 
