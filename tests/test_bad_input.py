@@ -300,6 +300,24 @@ def test_emit_of_the_class_needs_an_event(api, way, args):
     assert str(caught.value) == f"descriptor '{way}' for 'Event' objects doesn't apply to a 'object' object"
 
 
+@pytest.mark.parametrize("way", ["connect", "disconnect"])
+@pytest.mark.parametrize("wrong", [object(), None, {}])
+def test_connecting_by_the_class_needs_an_event(api, way, wrong):
+    with pytest.raises(TypeError, match=f"descriptor '{way}' for 'Event' objects doesn't apply to a '"):
+        getattr(api.Event, way)(wrong, print)
+
+
+@pytest.mark.parametrize("wrong", [object(), None, {}])
+def test_emit_of_the_class_needs_a_namespace(api, wrong):
+    with pytest.raises(TypeError, match="descriptor 'emit' for 'Namespace' objects doesn't apply to a '"):
+        api.Namespace.emit(wrong, "x")
+
+
+def test_emit_of_the_class_takes_no_plain_dict_of_events(api):
+    with pytest.raises(TypeError):
+        api.Namespace.emit({"x": api.Event("x")}, "x")
+
+
 @pytest.mark.parametrize("way", ["emit", "send"])
 def test_a_handlers_attribute_error_is_raised_as_it_is(api, way):
     event = api.Event("x")

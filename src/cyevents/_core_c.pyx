@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True, auto_pickle=False
+# cython: language_level=3, freethreading_compatible=True, auto_pickle=False, embedsignature.format=clinic
 """The compiled core: `_core_py.py`, name for name, with the loop over C arrays. Read that one first.
 
 What is different here: the caller's arguments reach each handler as the very array in which they came (vectorcall),
@@ -7,11 +7,20 @@ signature that is put on the class by hand, below.
 
 On free-threaded builds an attribute that another thread may rebind is loaded and stored under a critical section
 around the load or store alone: a group's `epoch` and `snapshot`. With a GIL it costs nothing.
+
+No call from Python may crash the interpreter, whatever its arguments:
+
+- The classes have `binding(False)`, so that the interpreter checks the type of `self`. Cython's own method objects, the
+  default, do not. `embedsignature` keeps the methods' signatures.
+- Parameters of an extension type are `not None`, and functions off the fast path check for None by `nonecheck`. The fast
+  path checks nothing: its entries come from a snapshot, or have passed `check_entries`.
+- What the core makes for itself cannot be made in Python: see `cye_forbid_new`. Fields are set before anyone can find
+  the object, by `gc.get_objects()` too. An entry gets its place last: one without a place is not complete.
 """
 
 cimport cython
 from cpython.dict cimport PyDict_SetItem
-from cpython.exc cimport PyErr_ExceptionMatches
+from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
 from cpython.long cimport PyLong_FromVoidPtr
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
@@ -188,10 +197,27 @@ cdef extern from *:
     #define cye_leave Py_LeaveRecursiveCall
     #endif
 
-    /* The two steps of calling a type. */
-    static inline PyObject *cye_new(PyTypeObject *type, PyObject *args) { return type->tp_new(type, args, NULL); }
-    static inline int cye_init(PyTypeObject *type, PyObject *self, PyObject *args, PyObject *keywords) {
-        return type->tp_init(self, args, keywords);
+    /* The two steps of calling a type. Like a call, they refuse what cannot be called so. */
+    static inline PyObject *cye_new(PyObject *type, PyObject *args) {
+        if (!PyType_Check(type) || ((PyTypeObject *)type)->tp_new == NULL) {
+            PyErr_SetString(PyExc_TypeError, "make must be a class of tasks");
+            return NULL;
+        }
+        return ((PyTypeObject *)type)->tp_new((PyTypeObject *)type, args, NULL);
+    }
+    static inline int cye_init(PyObject *type, PyObject *self, PyObject *args, PyObject *keywords) {
+        if (!PyObject_TypeCheck(self, (PyTypeObject *)type)) return 0;
+        return Py_TYPE(self)->tp_init(self, args, keywords == Py_None ? NULL : keywords);
+    }
+
+    /* Keep Python code from making instances of a type: the core would trust them, and they would have no contents. */
+    static inline int cye_forbid_new(PyTypeObject *type) {
+        type->tp_new = NULL;
+        type->tp_vectorcall = NULL;  /* Cython's goes to its own function for making instances */
+        type->tp_flags |= Py_TPFLAGS_DISALLOW_INSTANTIATION;
+        if (PyDict_DelItemString(type->tp_dict, "__new__") < 0) return -1;
+        PyType_Modified(type);
+        return 0;
     }
 
     /* Take the exception that is set, and set one again, with its traceback as it is. */
@@ -247,8 +273,9 @@ cdef extern from *:
     int cye_frame_instruction(PyObject *frame) noexcept
     int cye_enter(const char *where) noexcept
     void cye_leave() noexcept
-    object cye_new(PyTypeObject *type, tuple args)
-    int cye_init(PyTypeObject *type, object self, tuple args, dict keywords) except -1
+    object cye_new(object type, tuple args)
+    int cye_init(object type, object self, tuple args, dict keywords) except -1
+    int cye_forbid_new(PyTypeObject *type) except -1
     unsigned int cye_version(PyObject *type) noexcept
     dict cye_dict(PyObject *type)
     PyObject *cye_none() noexcept
@@ -269,6 +296,9 @@ cdef extern from "Python.h":
     int PyObject_IsTrue(PyObject *) noexcept
     PyObject *PyErr_NoMemory() noexcept
     bint PyFunction_Check(PyObject *) noexcept
+    bint PyFrame_Check(object)
+    void PyObject_GC_UnTrack(PyObject *) noexcept
+    void PyObject_GC_Track(PyObject *) noexcept
     PyObject *PyObject_Call(PyObject *callable, PyObject *args, PyObject *kwargs) noexcept
     bint PyBool_Check(object)
     bint PyBytes_Check(object)
@@ -311,6 +341,7 @@ cdef enum:
     _OBSERVED = 512  # it stands in for the entry that it holds, whose call its condition watches: see `stand_in`
     _OWN_CONDITION = 1024  # its condition is a method of its own object: the entry has only the function
     _SHAPE = _BOUND | _HELD
+    _OPTIONS = _ONCE | _WITH_EVENT | _CONDITION | _THREAD  # what those who connect may ask for
 
 # What keeps an event's emissions from the short way.
 cdef enum:
@@ -357,7 +388,7 @@ cdef object _release = lock.release
 cdef object _is_owned = lock._is_owned
 cdef object _take_away = lock._at_fork_reinit
 cdef list _dead = []  # who, in which event's tables, and whether to log it
-cdef Newest _newest = Newest()
+cdef Newest _newest = Newest.__new__(Newest)
 cdef object _SENDER = "sender"
 cdef object _ASYNC_WRAPPER = "_async_wrapper"
 cdef object _SEND_SLOW = "_SignalCore__send_slow"
@@ -387,9 +418,12 @@ cdef class Place:
     cdef object home
     cdef object key
 
-    def __cinit__(self, home, key):
-        self.home = home
-        self.key = key
+
+cdef Place _make_place(home, key):
+    cdef Place place = Place.__new__(Place)
+    place.home = home
+    place.key = key
+    return place
 
 
 @cython.final
@@ -400,6 +434,7 @@ cdef class Ref(ReferenceType):
     cdef object handler_key  # None: it refers to a sender
 
 
+@cython.nonecheck(True)
 def _died(what):
     """Called by the interpreter when a handler or a sender dies: in any thread, between any two instructions."""
     cdef Place place = place_of(what)
@@ -467,6 +502,7 @@ cdef inline bint is_sender(what) noexcept:
     return type(what) is Ref and (<Ref>what).handler_key is None
 
 
+@cython.nonecheck(True)
 cdef _bury(Entry entry):
     """Leave a note that an entry is to be taken out of its event's tables."""
     home = entry.place.home()
@@ -497,6 +533,7 @@ def call_locked(function, *args):
         _release()
 
 
+@cython.nonecheck(True)
 cpdef sweep():
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
     cdef list trash = []
@@ -571,6 +608,9 @@ cdef class Line:
 
 
 @cython.final
+@cython.binding(False)
+@cython.embedsignature(True)
+@cython.trashcan(True)  # entries may hold each other: as conditions, say
 cdef class Entry(ReferenceType):
     """One connection: a handler, and how and in what order it is called. Only its flags ever change.
 
@@ -720,8 +760,8 @@ cdef Entry _make_entry(handler, bint weak, condition, int flags, Place place):
         flags |= _FOREIGN
     if not weak:
         entry = Entry.__new__(Entry, Entry)  # which does not die
-        entry._flags = flags | _HELD
         entry.held = handler
+        entry._flags = flags | _HELD
     else:
         try:
             entry = Entry.__new__(Entry, target, _died_callback)
@@ -729,14 +769,14 @@ cdef Entry _make_entry(handler, bint weak, condition, int flags, Place place):
             raise TypeError(
                 f"{typed_repr(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
             ) from None
-        entry._flags = flags
         if function is not None:
-            entry._flags |= _BOUND
+            flags |= _BOUND
             entry.held = _referred(function, key, place)
         elif is_function:
             entry.held = cye_code(given)
         else:
             entry.held = definition_of(handler)
+        entry._flags = flags
         if condition is not None:  # not to keep alive what is held weakly
             parts = method_parts(condition)
             if parts is not None and parts[0] is target:
@@ -744,7 +784,7 @@ cdef Entry _make_entry(handler, bint weak, condition, int flags, Place place):
                 condition = parts[1]
     entry._condition = condition
     entry.handler_key = key
-    entry.place = place
+    entry.place = place  # last: see `check_entries`
     return entry
 
 
@@ -754,12 +794,36 @@ def stand_in(Entry entry not None, watch):
     When it is called, that is done by what `watch.call(entry, handler)` returns, with the same arguments; when it is
     skipped, `watch.skip(entry, handler)` is told, the handler being None if it is dead.
     """
+    if CYE_LOAD(entry._flags) & _OBSERVED or entry.place is None:
+        raise TypeError("entry must be that of a connection, not one that stands in for it")
     cdef Entry made = Entry.__new__(Entry, Entry)  # which does not die
-    made._flags = _OBSERVED
     made.held = entry
+    made._flags = _OBSERVED
     made._condition = watch
     made.priority = entry.priority
+    made.place = entry.place  # last: see `check_entries`
     return made
+
+
+cdef int check_entries(tuple entries) except -1:
+    """Raise a `TypeError` unless all of these are complete entries, which the loop takes for granted."""
+    cdef PyObject *entry
+    cdef Py_ssize_t i
+    for i in range(size_of(<PyObject *>entries)):
+        entry = item_of(<PyObject *>entries, i)
+        if type(<object>entry) is not Entry or (<Entry>entry).place is None:
+            raise TypeError(f"entries must be those of connections, not {typed_repr(<object>entry)}")
+    return 0
+
+
+cdef tuple array_of(sender, tuple args, dict kwargs, tuple names):
+    """Return the sender, the positionals and the values of the keywords with these names, which are checked."""
+    cdef list values = [sender, *args]
+    for name in names:
+        if not PyUnicode_Check(name):
+            raise TypeError("keywords must be strings")
+        values.append(cye_get(kwargs, name))
+    return tuple(values)  # which no other code can change
 
 
 cdef object _referred(function, key, Place place):
@@ -775,6 +839,8 @@ cdef object _referred(function, key, Place place):
 
 
 @cython.final
+@cython.binding(False)
+@cython.embedsignature(True)
 cdef class Snapshot:
     """The entries that an emission runs, in order. It never changes."""
 
@@ -831,6 +897,9 @@ cdef learn(cls):
         CYE_STORE(_has_learnt, True)
 
 
+@cython.binding(False)
+@cython.embedsignature(True)
+@cython.trashcan(True)
 cdef class Pending:
     """What an emission that waits for its handlers has started: its tasks, whatever these are, and whose they are."""
 
@@ -841,7 +910,7 @@ cdef class Pending:
     cdef readonly list places  # where among the results theirs belong
     cdef readonly list marks  # how many results there were when errors were collected
 
-    def __cinit__(self, *args, **kwargs):
+    def __cinit__(self):  # it takes any arguments
         self.tasks = []
         self.handlers = []
         self.places = []
@@ -892,10 +961,10 @@ cdef class Pending:
         return self._make_one(coroutine)
 
     cdef object _make_one(self, coroutine):
-        cdef PyTypeObject *cls = <PyTypeObject *>self.make
+        cls, keywords = self.make, self.keywords
         task = cye_new(cls, ())
         try:
-            cye_init(cls, task, (coroutine,), self.keywords)
+            cye_init(cls, task, (coroutine,), keywords)
         except BaseException:
             self.not_started(task, coroutine)
             raise
@@ -924,11 +993,6 @@ cdef class Group:
     cdef dict entries  # by handler key
     cdef long long epoch  # another one after each change
     cdef Snapshot snapshot
-
-    def __cinit__(self, place, sender):
-        self.place = place
-        self.sender = sender
-        self.entries = {}
 
     cdef bint means(self, sender):
         """Whether this is the very sender, and not an object that has got the id of a dead one."""
@@ -973,6 +1037,14 @@ cdef class Group:
             self.epoch += 1
 
 
+cdef Group _make_group(Place place, sender):
+    cdef Group group = Group.__new__(Group)
+    group.place = place
+    group.sender = sender
+    group.entries = {}
+    return group
+
+
 cdef inline PyObject *fresh(PyObject *group) noexcept:
     """A group's snapshot as a new reference, or NULL if it is stale: `load`, with nothing counted in vain."""
     cdef PyObject *found
@@ -989,11 +1061,11 @@ cdef inline PyObject *fresh(PyObject *group) noexcept:
     return <PyObject *>snapshot
 
 
-def _by_serial(Entry entry):
+def _by_serial(Entry entry not None):
     return entry.serial
 
 
-def _by_priority(Entry entry):
+def _by_priority(Entry entry not None):
     return entry.priority
 
 
@@ -1004,6 +1076,10 @@ cdef list _in_order(entries):
     return ordered
 
 
+@cython.binding(False)
+@cython.embedsignature(True)
+@cython.nonecheck(True)
+@cython.trashcan(True)
 cdef class EventCore:
     """An event's tables and its emission. `Event` adds what a user sees."""
 
@@ -1024,9 +1100,9 @@ cdef class EventCore:
 
     __class_getitem__ = classmethod(GenericAlias)
 
-    def __cinit__(self, *args, **kwargs):
-        self._self = weakref(self)
-        self._any = Group(Place(self._self, ANY), ANY)
+    def __cinit__(self):  # it takes any arguments
+        PyObject_GC_UnTrack(<PyObject *>self)  # nobody must find it, or a reference to it, before it is complete
+        self._any = _make_group(_make_place(None, ANY), ANY)
         self._groups = {}
         self._warm = {}
         self._sources = {}
@@ -1034,6 +1110,8 @@ cdef class EventCore:
         self._mutes = {}
         self._lost = []
         self._key = PyLong_FromVoidPtr(<PyObject *>self)
+        self._self = self._any.place.home = weakref(self)
+        PyObject_GC_Track(<PyObject *>self)
 
     def __init__(self):
         pass
@@ -1058,7 +1136,16 @@ cdef class EventCore:
 
     # Emission: `emit` itself stands below, with the other C functions.
 
-    def _dispatch(self, tuple entries, sender, tuple args, dict kwargs, list results, list errors, Pending pending):
+    def _dispatch(
+        self,
+        tuple entries not None,
+        sender,
+        tuple args not None,
+        dict kwargs not None,
+        list results not None,
+        list errors,
+        Pending pending,
+    ):
         """Call entries in order, filling `results` and, where errors are grouped, `errors`.
 
         What is awaited, or is to run in a thread, is started and added to `pending`; without that, the
@@ -1066,13 +1153,14 @@ cdef class EventCore:
 
         Returns the handler that cancelled, or None.
         """
-        cdef list values = [sender, *args, *kwargs.values()]  # keeps alive what the array refers to
         cdef tuple names = tuple(kwargs)
+        cdef tuple values = array_of(sender, args, kwargs, names)  # keeps alive what the array refers to
         cdef PyObject *room[ROOM]
         cdef PyObject **array = as_array(values, room)
         cdef PyObject *canceller = NULL
         cdef Turn turn
         try:
+            check_entries(entries)
             run_on(
                 self, entries, 0, &turn, False, array, 1 + len(args), <PyObject *>names if names else NULL,
                 results, errors, pending, &canceller,
@@ -1086,14 +1174,15 @@ cdef class EventCore:
             if array is not room:
                 PyMem_Free(array)
 
-    def _pairs(self, tuple entries, sender, tuple args, dict kwargs):
+    def _pairs(self, tuple entries not None, sender, tuple args not None, dict kwargs not None):
         """Call entries in order, and return pairs of each handler and what it returned."""
-        cdef list values = [sender, *args, *kwargs.values()]  # keeps alive what the array refers to
         cdef tuple names = tuple(kwargs)
+        cdef tuple values = array_of(sender, args, kwargs, names)  # keeps alive what the array refers to
         cdef PyObject *room[ROOM]
         cdef PyObject **array = as_array(values, room)
         cdef list pairs = []
         try:
+            check_entries(entries)
             send_to(
                 self, <PyObject *>entries, array, 1 + len(args), <PyObject *>names if names else NULL, pairs
             )
@@ -1108,6 +1197,7 @@ cdef class EventCore:
         """What an emission by this sender runs."""
         return self._snapshot_for(sender)
 
+    @cython.nonecheck(False)
     cdef Snapshot _snapshot_for(self, sender):
         cdef Group group
         cdef Snapshot snapshot
@@ -1147,7 +1237,7 @@ cdef class EventCore:
                 chosen[entry.handler_key] = entry
             else:  # its callback had no stack left to run on, or has just begun to
                 _bury(entry)
-        snapshot = Snapshot()
+        snapshot = Snapshot.__new__(Snapshot)
         snapshot.entries = tuple(_in_order(chosen.values()))
         for entry in snapshot.entries:
             snapshot.methods |= entry.is_method()
@@ -1213,6 +1303,7 @@ cdef class EventCore:
 
     # Changes: each under the lock, with a list for what is to be let go after it.
 
+    @cython.binding(True)  # a method of its type has a signature with its defaults, and is one to other dispatchers
     def connect(
         self,
         receiver=MISSING,
@@ -1260,6 +1351,8 @@ cdef class EventCore:
         """
         cdef PyObject *function = <PyObject *>receiver
         cdef int flags
+        if not isinstance(self, EventCore):  # with `binding(True)` nobody has asked
+            raise TypeError(f"descriptor 'connect' for 'Event' objects doesn't apply to a {type(self).__name__!r} object")
         forget_newest_sender()
         if PyMethod_Check(function):
             function = PyMethod_GET_FUNCTION(function)
@@ -1285,13 +1378,17 @@ cdef class EventCore:
         return receiver
 
     def _connect(
-        self, handler, sender, bint weak, priority, condition, int flags, str name, frame, list made=None
+        self, handler, sender, bint weak, priority, condition, int flags, str name not None, frame, list made=None
     ):
         """Connect, in place of the handler's connection for the same sender if there is one; return both entries.
 
         Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
         """
         cdef PyObject *previous = NULL
+        if flags & ~_OPTIONS:
+            raise TypeError(f"flags must be made up of ONCE, WITH_EVENT, CONDITION and THREAD, not {flags}")
+        if frame is not None and not PyFrame_Check(frame):
+            raise TypeError(f"frame must be a frame or None, not {typed_repr(frame)}")
         entry = self._enter(handler, sender, weak, priority, condition, flags, name, frame, &previous, made)
         replaced = None
         if previous is not NULL:
@@ -1369,7 +1466,7 @@ cdef class EventCore:
                 previous = cye_get(group.entries, entry.handler_key)
                 if previous is not None:
                     if previous.line is None:
-                        previous.line = Line()  # before the flag is set, and never another one
+                        previous.line = Line.__new__(Line)  # before the flag is set, and never another one
                     entry.line = previous.line
                     entry.may_vanish |= previous.may_vanish
                 if made is not None:
@@ -1394,7 +1491,7 @@ cdef class EventCore:
 
     cdef Place _place(self, key):
         cdef Group group = self._group_of(key)
-        return Place(self._self, key) if group is None else group.place
+        return _make_place(self._self, key) if group is None else group.place
 
     cdef Group _group_of(self, key):
         return self._any if key is ANY else cye_get(self._groups, key)
@@ -1417,7 +1514,7 @@ cdef class EventCore:
             if group.means(sender):
                 return group
             self._discard_group(group, trash)  # a dead sender had this one's id
-        group = Group(place, sender)
+        group = _make_group(place, sender)
         if isinstance(key, int):  # by identity: held weakly if possible
             try:
                 ref = Ref.__new__(Ref, sender, _died_callback)
@@ -1445,7 +1542,13 @@ cdef class EventCore:
 
     cdef _tidy(self, key, list trash):
         """Forget the group of a sender for which nothing is connected any more, here or by a pattern."""
-        cdef EventCore source, dependent
+        cdef EventCore dependent
+        self._tidy_own(key, trash)
+        for dependent in list(self._dependents.values()):  # which have none themselves
+            dependent._tidy_own(key, trash)
+
+    cdef _tidy_own(self, key, list trash):
+        cdef EventCore source
         cdef Group group = cye_get(self._groups, key)
         if group is not None and not group.entries:
             for source in list(self._sources.values()):
@@ -1453,8 +1556,6 @@ cdef class EventCore:
                     break
             else:
                 self._discard_group(group, trash)
-        for dependent in list(self._dependents.values()):
-            dependent._tidy(key, trash)
 
     cdef _invalidate(self, Group group, list trash):
         """Make the snapshots stale that have to do with a group, for which no memory is needed; and let go of them."""
@@ -1575,6 +1676,8 @@ cdef class EventCore:
         cdef Group group
         cdef Entry current
         cdef list trash = []
+        if entry.place is None or (previous is not None and previous.place is None):
+            raise TypeError("entry and previous must be those of connections")
         take_lock()
         try:
             group = self._group_of(entry.place.key)
@@ -1588,7 +1691,8 @@ cdef class EventCore:
                 else:
                     self._remove(entry, trash)
             else:
-                entry.before = (_still_meant(previous),)
+                previous = _still_meant(previous)
+                entry.before = (None if previous is entry else previous,)  # in a circle there would be no last one
         finally:
             _release()
         if _dead:
@@ -1808,6 +1912,7 @@ cdef class EventCore:
         """Handlers named in `_lost` have died since the last snapshot."""
 
 
+@cython.nonecheck(True)
 cdef Entry _still_meant(Entry entry):
     """An entry that was replaced for a time, or what it had replaced itself, if its own time is over meanwhile."""
     while entry is not None and entry.before is not None:
@@ -1815,6 +1920,7 @@ cdef Entry _still_meant(Entry entry):
     return entry
 
 
+@cython.nonecheck(True)
 cdef bint _is_alive(Entry entry, list trash) except -1:
     """Whether an entry's handler is; asked under the lock, where the last reference to it must not be let go."""
     handler = entry.get()
@@ -1829,6 +1935,7 @@ def expect_death(Entry entry not None):
         CYE_STORE(_newest.subscribed, entry.serial)
 
 
+@cython.nonecheck(True)
 cdef bint _is_live(Group group, Entry entry) except -1:
     """Return whether an entry of a group can still be called: handler and sender alive, not spent. None cannot."""
     if entry is None or entry.spent or entry.get() is None:
@@ -2124,8 +2231,8 @@ cdef inline PyObject **shift(PyObject *const *args, Py_ssize_t size, PyObject **
     return shifted
 
 
-cdef PyObject **as_array(list values, PyObject **room) except NULL:
-    """The values, which the list keeps alive: in `room` if they fit, else in memory to be freed."""
+cdef PyObject **as_array(tuple values, PyObject **room) except NULL:
+    """The values, which the tuple keeps alive: in `room` if they fit, else in memory to be freed."""
     cdef Py_ssize_t i
     cdef PyObject **array = room
     if len(values) > ROOM:
@@ -2133,7 +2240,7 @@ cdef PyObject **as_array(list values, PyObject **room) except NULL:
         if array is NULL:
             raise MemoryError
     for i in range(len(values)):
-        array[i] = <PyObject *>values[i]
+        array[i] = item_of(<PyObject *>values, i)
     return array
 
 
@@ -2278,20 +2385,28 @@ cdef bint failed(EventCore self, PyObject *entry, Turn *turn, sender, list failu
     """
     if not PyErr_ExceptionMatches(<object>PyExc_Exception):
         return False
+    cdef bint is_told, is_raised
     error = cye_take_raised()
-    policy = self._error_policy()
-    cdef bint is_told = callable(policy)
-    cdef bint is_raised = not is_told and policy == "raise"
-    cye_raise(error)
-    if is_raised:
+    if cye_enter(b" in an error policy"):  # it may be another event's `emit`, whose handler raises too, and so on
+        PyErr_Clear()
+        cye_raise(error)
         return False
     try:
-        already_raised()
-    except Exception as error:
-        if is_told:
-            policy(error, whole(entry, turn.function, turn.owner), self, sender)
-        else:
-            failures.append(error)
+        policy = self._error_policy()
+        is_told = callable(policy)
+        is_raised = not is_told and policy == "raise"
+        cye_raise(error)
+        if is_raised:
+            return False
+        try:
+            already_raised()
+        except Exception as error:
+            if is_told:
+                policy(error, whole(entry, turn.function, turn.owner), self, sender)
+            else:
+                failures.append(error)
+    finally:
+        cye_leave()
     return True
 
 
@@ -2312,7 +2427,7 @@ cdef object note_call(
     error = cye_take_raised()
     names = keywords(self, flags, args, nargs, kwnames)
     result = self._call_failed(error, whole(entry, turn.function, turn.owner), nargs - 1, names, is_consumed)
-    if result is None:
+    if result is None or not is_consumed:  # then nobody takes the result
         cye_raise(error)
     return result
 
@@ -2623,6 +2738,9 @@ cdef object rearranged(
 
 
 @cython.no_gc_clear  # `send` relies on the core; clearing the core breaks the cycles that a signal is part of
+@cython.binding(False)
+@cython.embedsignature(True)
+@cython.trashcan(True)
 cdef class SignalCore:
     """A blinker signal's `send`, over the `EventCore` that it holds. `Signal` adds what a user sees.
 
@@ -2631,13 +2749,14 @@ cdef class SignalCore:
     """
 
     cdef EventCore core
-    cdef bint is_python_send_used
+    cdef bint is_fast_send_used  # false without a core: an object is found by the garbage collector while it is made
     cdef object __weakref__
 
     def __cinit__(self, core, /):
         if not isinstance(core, EventCore):
             raise TypeError(f"core must be an EventCore, not {typed_repr(core)}")
         self.core = core
+        self.is_fast_send_used = True
 
     @property
     def _SignalCore__core(self):
@@ -2647,11 +2766,11 @@ cdef class SignalCore:
     @property
     def _SignalCore__uses_python_send(self):
         """Whether `send` calls `_SignalCore__send_slow` for every send."""
-        return bool(CYE_LOAD(self.is_python_send_used))
+        return not CYE_LOAD(self.is_fast_send_used)
 
     @_SignalCore__uses_python_send.setter
     def _SignalCore__uses_python_send(self, bint uses_python_send):
-        CYE_STORE(self.is_python_send_used, uses_python_send)
+        CYE_STORE(self.is_fast_send_used, not uses_python_send and self.core is not None)
 
     def _SignalCore__send_slow(self, /, *args, **kwargs):
         """Hook: send what `send` leaves to Python code."""
@@ -2661,7 +2780,7 @@ cdef class SignalCore:
 cdef object send_signal(SignalCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     cdef PyObject *core = <PyObject *>self.core  # held by the signal: no need to count references
     cdef Py_ssize_t at
-    if nargs > 1 or CYE_LOAD(self.is_python_send_used):
+    if nargs > 1 or not CYE_LOAD(self.is_fast_send_used):
         return send_slow(self, args, nargs, kwnames)
     at = -1 if kwnames is NULL else where(kwnames, <PyObject *>_ASYNC_WRAPPER)
     if nargs == 0 or at >= 0:
@@ -2687,12 +2806,14 @@ cdef object send_slow(SignalCore self, PyObject *const *args, Py_ssize_t nargs, 
     return pairs
 
 
+@cython.binding(False)
+@cython.embedsignature(True)
 cdef class NamespaceCore(dict):
     """Events by name, and emission by name. `Namespace` adds what a user sees."""
 
     cdef readonly dict _cached  # events of names that nobody made, which patterns or observers hear
 
-    def __cinit__(self, *args, **kwargs):
+    def __cinit__(self):  # it takes any arguments
         self._cached = {}
 
     def _find(self, evt):
@@ -2733,6 +2854,10 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
         CYE_STORE(_plain_version, version)
     return emit(<EventCore>event, args + 1, nargs - 1, kwnames)
 
+
+for _class in (Newest, Place, Ref, Line, Entry, Snapshot, Group):
+    cye_forbid_new(<PyTypeObject *>_class)
+del _class
 
 cdef PyMethodDef _emit_definition
 _emit_definition.ml_name = b"emit"

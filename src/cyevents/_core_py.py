@@ -1035,6 +1035,8 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
         Thread-safe. A running emission does not see the change.
         """
+        if not isinstance(self, EventCore):
+            raise _not_an_event(self, "connect")
         frame = sys._getframe().f_back
         if receiver is MISSING:
             return self._decorator(sender, weak, priority, condition, once, with_event, thread, frame)
@@ -1541,9 +1543,9 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """Handlers named in `_lost` have died since the last snapshot."""
 
 
-def _not_an_event(found: Any, name: str) -> TypeError:
+def _not_an_event(found: Any, name: str, kind: str = "Event") -> TypeError:
     """Return the error of `Event.emit(found)` where that is not an event, as CPython words it for methods in C."""
-    return TypeError(f"descriptor {name!r} for 'Event' objects doesn't apply to a {type(found).__name__!r} object")
+    return TypeError(f"descriptor {name!r} for {kind!r} objects doesn't apply to a {type(found).__name__!r} object")
 
 
 def _still_meant(entry: Entry | None) -> Entry | None:
@@ -1685,6 +1687,8 @@ class NamespaceCore(dict[str, EventT]):
             >>> shop.emit("order.placed", "ada", total=12)
             ['ada: 12']
         """
+        if not isinstance(self, NamespaceCore):
+            raise _not_an_event(self, "emit", "Namespace")
         event: Any = None
         if type(evt) is str:
             event = self.get(evt)

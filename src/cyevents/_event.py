@@ -246,6 +246,10 @@ class Event(EventCore[SenderT, ArgsP]):
 
         Thread-safe. Does not wait for a call of the handler that runs in another thread.
         """
+        if not isinstance(self, EventCore):
+            raise TypeError(
+                f"descriptor 'disconnect' for 'Event' objects doesn't apply to a {type(self).__name__!r} object"
+            )
         return self._disconnect(receiver, sender)
 
     def clear(self) -> None:

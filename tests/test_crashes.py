@@ -1,0 +1,108 @@
+"""No call from Python crashes the interpreter, whatever its arguments: see the program `faults/crashes.py`."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parent / "faults" / "crashes.py"
+CLASSES = [
+    "Newest",
+    "Place",
+    "Ref",
+    "Line",
+    "Entry",
+    "Snapshot",
+    "Pending",
+    "Group",
+    "EventCore",
+    "SignalCore",
+    "NamespaceCore",
+]
+SCENARIOS = [
+    "foreign_objects_in_a_namespace",
+    "tables_that_others_change",
+    "junk_in_the_queue_of_dead_handlers",
+    "events_attached_in_a_circle",
+    "entries_replaced_in_a_circle",
+    "long_chains",
+    "runaway_recursion",
+    "all_flags",
+    "keywords_that_are_no_strings",
+    "lists_changed_during_an_emission",
+    "tasks_of_any_type",
+    "constructors_that_are_not_done",
+    "methods_installed_on_any_class",
+    "anything_called_under_the_lock",
+]
+
+
+@pytest.fixture
+def crashes(request, tmp_path):
+    """Run the program: return its exit status, and the end of what it says and logs."""
+    if "cython" not in request.config.backends:
+        pytest.skip("the extension is not built")
+
+    def run(*arguments):
+        logged = tmp_path / "calls.log"
+        environment = os.environ | {"CYEVENTS_PURE_PYTHON": "0", "CYEVENTS_FAULTS_LOG": str(logged)}
+        command = [sys.executable, str(PROGRAM), *arguments]
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        calls = logged.read_text("utf-8", "replace").splitlines() if logged.exists() else []
+        return process.returncode, process.stdout, f"{process.stderr[-3000:]}\nthe last call: {calls[-1:]}"
+
+    return run
+
+
+@pytest.mark.parametrize("target", ["functions", *CLASSES, *SCENARIOS])
+def test_wrong_arguments_never_crash_the_interpreter(crashes, target):
+    status, _, details = crashes(target)
+    assert status == 0, details
+
+
+def test_every_class_of_the_core_is_tried(crashes):
+    assert crashes("--list")[1].split() == ["functions", *CLASSES, *SCENARIOS]
+
+
+def test_objects_of_the_core_cannot_be_made_in_python(api, backend):
+    if backend != "cython":
+        pytest.skip("the pure core trusts no object's fields")
+    from cyevents import _core_c
+
+    for name in ("Newest", "Place", "Ref", "Line", "Entry", "Snapshot", "Group"):
+        cls = getattr(_core_c, name)
+        for make in (cls, cls.__new__):
+            with pytest.raises(TypeError):
+                make(cls)
+
+
+def wrong_private_calls(event, entry):
+    yield lambda: event._dispatch((1,), None, (), {}, [], [], None)
+    yield lambda: event._dispatch((entry, None), None, (), {}, [], [], None)
+    yield lambda: event._dispatch(None, None, (), {}, [], [], None)
+    yield lambda: event._dispatch((entry,), None, (), {1: 2}, [], [], None)
+    yield lambda: event._dispatch((entry,), None, (), {}, None, [], None)
+    yield lambda: event._pairs((None,), None, (), {})
+    yield lambda: event._pairs((entry,), None, (), {1: 2})
+    yield lambda: event._attach(None, [])
+    yield lambda: event._mute(object(), None)
+
+
+def test_wrong_private_calls_are_ordinary_exceptions(api, backend):
+    def handler(sender, **kwargs):
+        pass
+
+    event = api.Event("x")
+    event.connect(handler)
+    (entry,) = event._snapshot(None).entries
+    for call in wrong_private_calls(event, entry):
+        if backend == "cython":
+            with pytest.raises(TypeError):
+                call()
+            assert event.emit() == []
+        else:  # it checks less, and never crashes
+            with contextlib.suppress(TypeError, AttributeError):
+                call()
