@@ -1201,17 +1201,18 @@ cdef class EventCore:
     cdef Snapshot _snapshot_for(self, sender):
         cdef Group group
         cdef Snapshot snapshot
-        cdef int detours = CYE_LOAD(self._detours)
-        if detours & _DETACHED:
-            self._reattach()
-            detours = CYE_LOAD(self._detours)
-        if detours & _FILTERED:
-            group = cye_get(self._groups, sender_key(sender))
-            if group is not None and group.means(sender):
-                snapshot = group.load()
-                if snapshot is None or snapshot.base != self._any.load_epoch():
-                    snapshot = self._build(group, sender)
-                return snapshot
+        while True:
+            group = None
+            if CYE_LOAD(self._detours) & _FILTERED:
+                group = cye_get(self._groups, sender_key(sender))
+            if not CYE_LOAD(self._detours) & _DETACHED:  # looked at after the groups, which `_hide` removes
+                break
+            self._reattach([])
+        if group is not None and group.means(sender):
+            snapshot = group.load()
+            if snapshot is None or snapshot.base != self._any.load_epoch():
+                snapshot = self._build(group, sender)
+            return snapshot
         snapshot = self._any.load()
         if snapshot is None:
             snapshot = self._build(self._any, sender)
@@ -1232,10 +1233,10 @@ cdef class EventCore:
                     source._log_lost()
         epoch, base = group.load_epoch(), self._any.load_epoch()
         for entry in self._candidates(group, sender):
-            if entry.get() is not None:
+            if entry.get() is not None and not entry.spent:
                 entry.may_vanish = True
                 chosen[entry.handler_key] = entry
-            else:  # its callback had no stack left to run on, or has just begun to
+            else:  # its callback had no stack left to run on, or has just begun to; or the emission that spent it
                 _bury(entry)
         snapshot = Snapshot.__new__(Snapshot)
         snapshot.entries = tuple(_in_order(chosen.values()))
@@ -1249,8 +1250,8 @@ cdef class EventCore:
             self._warm[key] = group
             if cye_get(self._groups, key) is not group:
                 self._warm.pop(key, None)
-        if group.load_epoch() != epoch or self._any.load_epoch() != base:
-            group.store(None)  # not to keep alive what has just been disconnected
+        if group.load_epoch() != epoch or self._any.load_epoch() != base or CYE_LOAD(self._detours) & _DETACHED:
+            group.store(None)  # not to keep alive what has just been disconnected, or will be without notice
         if _dead:
             sweep()
         return snapshot
@@ -1456,7 +1457,7 @@ cdef class EventCore:
         cdef Group group
         cdef Entry previous
         if CYE_LOAD(self._detours) & _DETACHED:
-            self._reattach()
+            self._reattach(trash)
         try:
             if self._dependents:
                 for dependent in list(self._dependents.values()):
@@ -1701,16 +1702,20 @@ cdef class EventCore:
     def _mute(self, by, list keys not None):
         """Mute handlers, or the whole event by the key None, until `_unmute` is called with the same object."""
         cdef list trash = []
-        if CYE_LOAD(self._detours) & _DETACHED:
-            self._reattach()
         take_lock()
         try:
-            self._mutes[by] = keys
-            self._invalidate(self._any, trash)
+            if CYE_LOAD(self._detours) & _DETACHED:
+                self._reattach(trash)
+            self._set_mute(by, keys, trash)
         finally:
             _release()
         if _dead:
             sweep()
+
+    def _set_mute(self, by, list keys not None, list trash not None):
+        """Do what `_mute` does, under the lock, whether or not patterns are attached."""
+        self._mutes[by] = keys
+        self._invalidate(self._any, trash)
 
     def _unmute(self, by):
         """Undo `_mute`, if it has been done."""
@@ -1780,16 +1785,26 @@ cdef class EventCore:
     def _hide(self, list trash not None):
         """Let patterns notify this event of changes no more, until `_attach` is called for each. Under the lock.
 
-        It goes on with its patterns: an emission that has begun, or begins now, still finds their handlers.
+        It goes on with its patterns: an emission that has begun still finds their handlers. But nothing of it holds a
+        handler or a sender of theirs, of whose removal it would not be notified.
         """
         cdef EventCore source
+        cdef Group group
         CYE_STORE(self._detours, self._detours | _DETACHED)
         for source in list(self._sources.values()):
             trash.append(source._dependents.pop(self._key, None))
+        self._invalidate(self._any, trash)
+        for group in list(self._groups.values()):
+            if not group.entries:
+                self._discard_group(group, trash)
 
     def _show(self):
         """Undo `_hide`, once the patterns are attached again. Under the lock."""
         CYE_STORE(self._detours, self._detours & ~_DETACHED)
+
+    def _is_hidden(self):
+        """Return whether `_hide` was called, and not `_show` since."""
+        return bool(CYE_LOAD(self._detours) & _DETACHED)
 
     def _has_state(self, mutes):
         """Whether there are connections, for any sender or for some, or it is muted by other than these."""
@@ -1816,7 +1831,7 @@ cdef class EventCore:
         cdef list ordered = []
         cdef dict rows = {}
         if CYE_LOAD(self._detours) & _DETACHED:
-            self._reattach()
+            self._reattach([])
         for source in [*list(self._sources.values()), self]:
             for group in [source._any, *list(source._groups.values())]:
                 sender = group.the_sender()
@@ -1877,7 +1892,7 @@ cdef class EventCore:
         """Return a decorator that connects what it decorates."""
         raise NotImplementedError
 
-    def _reattach(self):
+    def _reattach(self, list trash):
         """Attach the patterns that match, which may have changed, and call `_show`."""
         raise NotImplementedError
 

@@ -850,13 +850,15 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _snapshot(self, sender: Any) -> Snapshot:
         """What an emission by this sender runs."""
-        if self._detours & DETACHED:
-            self._reattach()
-        group = self._any
-        if self._groups:
-            special = self._groups.get(sender_key(sender))
-            if special is not None and special.means(sender):
-                group = special
+        while True:
+            group = self._any
+            if self._groups:
+                special = self._groups.get(sender_key(sender))
+                if special is not None and special.means(sender):
+                    group = special
+            if not self._detours & DETACHED:  # looked at after the groups, which `_hide` removes
+                break
+            self._reattach([])
         snapshot = group.snapshot
         if snapshot is None or snapshot.epoch is not group.epoch or snapshot.base is not self._any.epoch:
             snapshot = self._build(group, sender)
@@ -871,10 +873,10 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         epoch, base = group.epoch, self._any.epoch
         chosen: dict[object, Entry] = {}
         for entry in self._candidates(group, sender):
-            if entry.get() is not None:
+            if entry.get() is not None and not entry.spent:
                 entry.may_vanish = True
                 chosen[entry.handler_key] = entry
-            else:  # its callback had no stack left to run on, or has just begun to
+            else:  # its callback had no stack left to run on, or has just begun to; or the emission that spent it
                 _bury(entry)
         snapshot = Snapshot(tuple(_in_order(chosen.values())), epoch, base)
         group.snapshot = snapshot
@@ -883,8 +885,8 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             self._warm[key] = group
             if self._groups.get(key) is not group:
                 self._warm.pop(key, None)
-        if group.epoch is not epoch or self._any.epoch is not base:
-            group.snapshot = None  # not to keep alive what has just been disconnected
+        if group.epoch is not epoch or self._any.epoch is not base or self._detours & DETACHED:
+            group.snapshot = None  # not to keep alive what has just been disconnected, or will be without notice
         if _dead:
             sweep()
         return snapshot
@@ -1091,7 +1093,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     ) -> Entry | None:
         """Enter an entry in its group; return the one that it replaces."""
         if self._detours & DETACHED:
-            self._reattach()
+            self._reattach(trash)
         key = entry.place.key
         epoch = object()
         group: Group | None = None
@@ -1335,22 +1337,27 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _mute(self, by: object, keys: list[Any]) -> None:
         """Mute handlers, or the whole event by the key None, until `_unmute` is called with the same object."""
-        if self._detours & DETACHED:
-            self._reattach()
         trash: list[object] = []
-        epoch = object()
         for _ in taking():
             try:
-                self._mutes[by] = keys
-                self._invalidate(self._any, epoch, trash)
-            except BaseException:
-                self._mutes.pop(by, None)
-                self._invalidate(self._any, epoch, trash)
-                raise
+                if self._detours & DETACHED:
+                    self._reattach(trash)
+                self._set_mute(by, keys, trash)
             finally:
                 release()
         if _dead:
             sweep()
+
+    def _set_mute(self, by: object, keys: list[Any], trash: list[object]) -> None:
+        """Do what `_mute` does, under the lock, whether or not patterns are attached."""
+        epoch = object()
+        try:
+            self._mutes[by] = keys
+            self._invalidate(self._any, epoch, trash)
+        except BaseException:
+            self._mutes.pop(by, None)
+            self._invalidate(self._any, epoch, trash)
+            raise
 
     def _unmute(self, by: object) -> None:
         """Undo `_mute`, if it has been done."""
@@ -1414,15 +1421,27 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     def _hide(self, trash: list[object]) -> None:
         """Let patterns notify this event of changes no more, until `_attach` is called for each. Under the lock.
 
-        It goes on with its patterns: an emission that has begun, or begins now, still finds their handlers.
+        It goes on with its patterns: an emission that has begun still finds their handlers. But nothing of it holds a
+        handler or a sender of theirs, of whose removal it would not be notified.
         """
         self._detours |= DETACHED
         for source in list(self._sources.values()):
             trash.append(source._dependents.pop(self._key, None))
+        self._invalidate(self._any, object(), trash)
+        groups = self._groups
+        for key, group in list(groups.items()):
+            # One step.
+            if key in groups and groups[key] is group and not group.entries:
+                del groups[key]
+                self._empty_group(group, trash)
 
     def _show(self) -> None:
         """Undo `_hide`, once the patterns are attached again. Under the lock."""
         self._detours &= ~DETACHED
+
+    def _is_hidden(self) -> bool:
+        """Return whether `_hide` was called, and not `_show` since."""
+        return bool(self._detours & DETACHED)
 
     def _has_state(self, mutes: Collection[object]) -> bool:
         """Whether there are connections, for any sender or for some, or it is muted by other than these."""
@@ -1439,7 +1458,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     def _connections(self) -> list[tuple[Entry, Any, EventCore]]:
         """All entries in dispatch order, each with its sender and the event, or pattern, that it is connected to."""
         if self._detours & DETACHED:
-            self._reattach()
+            self._reattach([])
         rows = {}
         sources: list[EventCore] = [*list(self._sources.values()), self]
         for source in sources:
@@ -1506,8 +1525,8 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """Return a decorator that connects what it decorates."""
         raise NotImplementedError
 
-    def _reattach(self) -> None:
-        """Attach the patterns that match, which may have changed, and call `_show`."""
+    def _reattach(self, trash: list[object]) -> None:
+        """Attach the patterns that match, which may have changed, and call `_show`. Called under the lock or not."""
         raise NotImplementedError
 
     def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry) -> None:

@@ -167,6 +167,8 @@ class Event(EventCore[SenderT, ArgsP]):
     @on_error.setter
     def on_error(self, policy: ErrorPolicy) -> None:
         self._on_error = checked_policy(policy)
+        if self._is_hidden():  # the policy keeps it in the cache
+            self._reattach([])
 
     # Connecting: `connect` itself is the core's
 
@@ -797,10 +799,10 @@ class Event(EventCore[SenderT, ArgsP]):
             if is_logging:
                 log("DEBUG", "handler %s of event %r has died", name, self._name)
 
-    def _reattach(self) -> None:
+    def _reattach(self, trash: list[object]) -> None:
         namespace = self._namespace
         assert namespace is not None  # it has been in its cache
-        namespace._bring_back(self)
+        namespace._bring_back(self, trash)
 
 
 class Pattern(Event):
@@ -915,7 +917,12 @@ class ConnectedTo:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._event._undo(self._connected.pop(), self._sender)
+        made = self._connected.pop()
+        try:
+            self._event._undo(made, self._sender)
+        except BaseException:  # a signal handler has raised: once more, since a `with` is left only once
+            self._event._undo(made, self._sender)
+            raise
 
 
 class Muted:
@@ -943,7 +950,12 @@ class Muted:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._target._unmute(self._entered.pop())
+        by = self._entered.pop()
+        try:
+            self._target._unmute(by)
+        except BaseException:  # a signal handler has raised: once more, since a `with` is left only once
+            self._target._unmute(by)
+            raise
 
 
 def _drop(entered: list[Any], which: object) -> None:

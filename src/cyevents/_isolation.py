@@ -91,15 +91,21 @@ class Isolation:
         namespace = self._namespace
         for name, event in dict.copy(namespace).items():
             if self._events.get(name) is not event:
-                del namespace[name]
+                self._delete(name)
         for name, pattern in namespace._patterns.copy().items():
             if self._patterns.get(name) is not pattern:
-                del namespace[name]
+                self._delete(name)
         lost_events = {name: event for name, event in self._events.items() if name not in namespace}
         lost_patterns = {name: each for name, each in self._patterns.items() if name not in namespace._patterns}
         trash: list[object] = []  # let go after the lock
         call_locked(self._put_back, lost_events, lost_patterns, trash)
         sweep()
+
+    def _delete(self, name: str) -> None:
+        try:
+            del self._namespace[name]
+        except KeyError:  # another thread was faster
+            pass
 
     def _put_back(
         self, lost_events: dict[str, Event[Any]], lost_patterns: dict[str, Pattern], trash: list[object]

@@ -341,20 +341,30 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
     def _mute_locked(self, by: object, keys: list[Any]) -> None:
         self._mutes[by] = keys
-        for event in self._all_events():
+        events = self._all_events()
+        for event in events:
             event._mute(by, keys)
+        for event in events:
+            if not self._is_found(event):  # a finalizer has deleted it
+                event._unmute(by)
 
     def _unmute(self, by: object) -> None:
         call_locked(self._unmute_locked, by)
 
     def _unmute_locked(self, by: object) -> None:
+        events = self._all_events()
         self._mutes.pop(by, None)
-        for event in self._all_events():
+        events += self._all_events()  # with those that a finalizer has made meanwhile
+        for event in {id(event): event for event in events}.values():
             event._unmute(by)
 
     def _all_events(self) -> list[Event[Any]]:
         """Return all events that an emission may find: items of the mapping, and cached ones."""
         return [*dict.copy(self).values(), *self._cached.copy().values()]
+
+    def _evicted_events(self) -> list[Event[Any]]:
+        """Return the events that have left the cache and still exist. Called under the lock: let go of them after it."""
+        return [event for ref in list(self._evicted.values()) if (event := ref()) is not None]
 
     # The mapping: written by `event`, `on` and `del` alone.
 
@@ -371,21 +381,32 @@ class Namespace(NamespaceCore["Event[Any]"]):
         sweep()
 
     def _delete(self, name: str, trash: list[object]) -> None:
-        # What needs memory comes before the step that counts.
-        events: list[Event[Any]]
-        patterns = self._patterns
-        pattern = patterns.get(name)
+        pattern = self._patterns.get(name)
         if pattern is not None:
-            events, parted = self._all_events(), [pattern]
+            trash.append(pattern)
+            try:
+                self._patterns.pop(name, None)
+                self._part_all(pattern, trash)
+            except BaseException:  # a signal handler has raised: once more, unless nothing was done yet
+                if self._patterns.get(name) is not pattern:
+                    self._part_all(pattern, trash)
+                raise
         else:
-            events, parted = [self[name]], list(patterns.values())
-        trash += (events, parted)
-        # One step.
-        if pattern is None:
-            dict.pop(self, name)
-        elif name in patterns and patterns[name] is pattern:
-            del patterns[name]
-        _part(events, parted, trash)
+            event = self[name]
+            trash.append(event)
+            try:
+                dict.pop(self, name, None)
+                self._disown(event, trash)
+            except BaseException:
+                if self.get(name) is not event:
+                    self._disown(event, trash)
+                raise
+
+    def _part_all(self, pattern: Pattern, trash: list[object]) -> None:
+        """Let no event hear a pattern any more. Called under the lock."""
+        events = [*self._all_events(), *self._evicted_events()]
+        trash.append(events)
+        _part(events, [pattern], trash)
 
     def clear(self) -> None:
         """Remove all events and patterns, cached events too."""
@@ -394,8 +415,10 @@ class Namespace(NamespaceCore["Event[Any]"]):
                 del self[name]
             except KeyError:  # another thread was faster
                 pass
-        self._cached.clear()
+        trash: list[object] = []  # let go after the lock
+        call_locked(self._set_cached, {}, trash)
         self._evicted = {}
+        sweep()
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise `TypeError`: only `event`, `on` and `del` change a namespace."""
@@ -496,26 +519,39 @@ class Namespace(NamespaceCore["Event[Any]"]):
         try:
             found = self._known(name, trash)
             if found is None:
+                others = self._others()
                 self._connect_to_others(event, trash)
                 found = dict.setdefault(self, name, event) if is_item else self._cached.setdefault(name, event)
         finally:
-            if found is not event:  # a finalizer was faster, or memory has run out
-                _part([event], self._patterns.values(), trash)
+            if self.get(name) is not event and self._cached.get(name) is not event:
+                self._disown(event, trash)  # a finalizer was faster, memory has run out, or a signal handler has raised
+        if found is event and self._others() != others:  # a finalizer has changed them, which did not know this event
+            self._reconnect_to_others(event, trash)
         if is_item:
-            found = dict.setdefault(self, name, found)
-            trash.append(self._cached.pop(name, None))  # it is the same: found in one place at any time
+            try:
+                found = dict.setdefault(self, name, found)
+            finally:
+                if name in self:
+                    trash.append(self._cached.pop(name, None))  # it is the same: found in one place at any time
         elif name in self:  # a finalizer has made it an item
             trash.append(self._cached.pop(name, None))
             found = self[name]
+            if found is not event:
+                self._disown(event, trash)
         elif len(self._cached) > self._evict_at:
             self._evict(trash)
         return found
+
+    def _is_found(self, event: Event[Any]) -> bool:
+        """Return whether an event is the one that its name finds, or would bring back."""
+        name = event._name
+        return self.get(name) is event or self._cached.get(name) is event or event._is_hidden()
 
     def _known(self, name: str, trash: list[object]) -> Event[Any] | None:
         """Return the event that has this name already, wherever it is. Called under the lock."""
         event = self.get(name) or self._cached.get(name)
         if event is None:
-            ref = self._evicted.pop(name, None)
+            ref = self._evicted.get(name)
             event = None if ref is None else ref()
             if event is not None:
                 trash.append(event)
@@ -527,7 +563,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         for place in self._observers:
             place.meet(event)
         for by in list(self._mutes):  # not items(): where there is no memory to iterate over them, CPython 3.11 crashes
-            event._mute(by, self._mutes.get(by, []))
+            event._set_mute(by, self._mutes.get(by, []), trash)
         for pattern in list(self._patterns.values()):
             if pattern.matches(event._name):
                 event._attach(pattern, trash)
@@ -551,48 +587,96 @@ class Namespace(NamespaceCore["Event[Any]"]):
                 elif not self._has_state(event):
                     event._hide(trash)
                     self._evicted[name] = weakref(event)
-                    del cached[name]
+                    # One step, with no call in between: a signal handler may have made it an item.
+                    if name in cached and cached[name] is event:
+                        del cached[name]
+                    self._check_evicted(event, trash)
         if len(self._evicted) > CACHE_LIMIT:
             for name, ref in list(self._evicted.items()):
                 if ref() is None:
                     self._evicted.pop(name, None)
 
+    def _check_evicted(self, event: Event[Any], trash: list[object]) -> None:
+        """Undo an eviction if a finalizer or a signal handler has used the event meanwhile. Called under the lock."""
+        name = event._name
+        if self._has_state(event):
+            self._bring_back_locked(event, trash)
+        if name in self:
+            self._evicted.pop(name, None)
+        elif not event._is_hidden():
+            self._evicted.pop(name, None)
+            self._cached.setdefault(name, event)
+        if not event._is_hidden():
+            self._reconnect_to_others(event, trash)
+
     def _has_state(self, event: Event[Any]) -> bool:
         return event._on_error is not None or event._has_state(self._mutes)
 
-    def _bring_back(self, event: Event[Any]) -> None:
+    def _bring_back(self, event: Event[Any], trash: list[object]) -> None:
         """Put an event that has left the cache back there: it is about to be emitted, connected to or looked at."""
-        trash: list[object] = []  # let go after the lock
         call_locked(self._bring_back_locked, event, trash)
-        sweep()
 
     def _bring_back_locked(self, event: Event[Any], trash: list[object]) -> None:
+        if not event._is_hidden():  # another thread was faster: it may be an item by now, or be deleted
+            return
         name = event._name
-        patterns = list(self._patterns.values())
-        for source in list(event._sources.values()):
-            if source not in patterns:
-                event._detach(source, trash)
-        for by in list(event._mutes):
-            if by not in self._mutes:
-                event._unmute(by)
-        if self.get(name) is None and self._cached.setdefault(name, event) is event:
+        while True:
+            event._is_used = True
+            found = self.get(name)
+            if found is None:
+                found = self._cached.setdefault(name, event)
+            if found is event:
+                self._reconnect_to_others(event, trash)
+            else:  # after `clear` or `del`, another one has its name
+                self._disown(event, trash)
+            event._show()
+            if found is not event or self._is_found(event):
+                break
+            event._hide(trash)  # a finalizer has emitted so many names that it was evicted again
+        self._evicted.pop(name, None)
+        if len(self._cached) > self._evict_at:
+            self._evict(trash)
+
+    def _reconnect_to_others(self, event: Event[Any], trash: list[object]) -> None:
+        """Do what `_connect_to_others` does, for an event that was connected to them before. Under the lock."""
+        others = None
+        while others != self._others():  # a finalizer has changed them meanwhile
+            others = self._others()
             self._connect_to_others(event, trash)
-            self._evicted.pop(name, None)
-        else:  # after `clear` or `del`, another one has its name
-            _part([event], patterns, trash)
-        event._is_used = True
-        event._show()
+            for source in list(event._sources.values()):
+                if self._patterns.get(source._name) is not source:  # type: ignore[attr-defined]
+                    event._detach(source, trash)
+            for by in list(event._mutes):
+                if by not in self._mutes and event._is_hidden():  # it has no mutes of its own
+                    event._unmute(by)
+
+    def _others(self) -> tuple[object, ...]:
+        """Return what `_connect_to_others` connects an event to, for comparison."""
+        return self._observers, self._patterns.copy(), list(self._mutes)
+
+    def _disown(self, event: Event[Any], trash: list[object]) -> None:
+        """Undo `_connect_to_others`, but for observers, who go on. Called under the lock."""
+        _part([event], self._patterns.values(), trash)
+        for by in list(self._mutes):
+            event._unmute(by)
 
     def _set_cached(self, events: dict[str, Event[Any]], trash: list[object]) -> None:
         """Have these events in the cache, but for those that are items, and no others. Called under the lock."""
         for name, event in list(self._cached.items()):
             if events.get(name) is not event:
-                trash.append(self._cached.pop(name))
-                _part([event], self._patterns.values(), trash)
+                trash.append(event)
+                try:
+                    self._cached.pop(name, None)
+                    self._disown(event, trash)
+                except BaseException:
+                    if self._cached.get(name) is not event:
+                        self._disown(event, trash)
+                    raise
         for name, event in events.items():
             if name not in self:
                 self._cached[name] = event
-                self._connect_to_others(event, trash)
+                self._reconnect_to_others(event, trash)
+                self._evicted.pop(name, None)
                 event._show()
 
     def _make_pattern(self, name: str) -> Pattern:
@@ -615,22 +699,33 @@ class Namespace(NamespaceCore["Event[Any]"]):
         found = self._patterns.setdefault(name, pattern)
         if found is pattern:
             try:
-                for event in self._all_events():
+                events = self._all_events()
+                for event in events:
                     if pattern.matches(event._name):
                         event._attach(pattern, trash)
                 self._unmatched = set()
+                if self._patterns.get(name) is not pattern:  # a finalizer has deleted it, or
+                    _part(events, [pattern], trash)
+                gone = [event for event in events if not self._is_found(event)]  # some of the events
+                trash += gone
+                _part(gone, [pattern], trash)
             except BaseException:  # memory has run out, or a signal handler has raised
                 self._patterns.pop(name, None)
                 _part(self._all_events(), [pattern], trash)
                 raise
         return found
 
-    def _observe(self, place: Place) -> None:
-        """Show an observer's place each event that is made from now on, and those that are there. Under the lock."""
+    def _observe(self, place: Place) -> list[Event[Any]]:
+        """Show an observer's place each event that is made from now on, and those that are there. Under the lock.
+
+        Return these, to be let go of after the lock.
+        """
         self._observers += (place,)
         self._unmatched = set()
-        for event in self._all_events():
+        events = [*self._all_events(), *self._evicted_events()]
+        for event in events:
             place.meet(event)
+        return events
 
     def _unobserve(self, place: Place) -> None:
         """Undo `_observe`, but for the events that the place has been shown. Under the lock."""

@@ -50,7 +50,7 @@ class Stream(_Parametrised[SenderT]):
     __slots__ = (
         "__weakref__",
         "_buffer",
-        "_connection",
+        "_connections",
         "_event",
         "_is_open",
         "_limit",
@@ -92,9 +92,10 @@ class Stream(_Parametrised[SenderT]):
         self._is_open = True
         self._overflown = False
         self._with_event = isinstance(event, Pattern)
-        self._connection = event._add(
-            self._hear, sender, True, priority, condition, once, self._with_event, False, None
-        )[0]
+        self._connections = made = []  # the one: filled before anybody can find the stream
+        event._add(self._hear, sender, True, priority, condition, once, self._with_event, False, None, made)
+        if not self._is_open:  # it was closed before it was connected
+            self._disconnect()
 
     # In the thread of the emission
 
@@ -107,10 +108,14 @@ class Stream(_Parametrised[SenderT]):
             self._buffer.append(emission)
         elif self._overflow == "raise":
             self._overflown = True
-            self._event._disconnect_entry(self._connection)
+            self._disconnect()
         waiter = self._waiter
         if waiter is not None and not waiter.wake():  # its loop is closed: it will never run again
             self.close()
+
+    def _disconnect(self) -> None:
+        for entry in self._connections[:1]:  # the second is what it has replaced: None
+            self._event._disconnect_entry(entry)
 
     def _has_place(self) -> bool:
         """Take a free place in the buffer, if there is one."""
@@ -188,7 +193,7 @@ class Stream(_Parametrised[SenderT]):
     def close(self) -> None:
         """Disconnect, and forget what is in the buffer: whoever waits for the next emission will get none."""
         self._is_open = False
-        self._event._disconnect_entry(self._connection)
+        self._disconnect()
         self._buffer.clear()
         waiter = self._waiter
         if waiter is not None:

@@ -62,20 +62,20 @@ class Watching:
         self.stop()
         places = tuple([Place(self, *within) for within in self._within])
         try:
-            call_locked(self._start, observer, places)
+            events = call_locked(self._start, observer, places)
+            del events  # after the lock
         except BaseException:  # no memory, or an interrupt
             self.stop()
             raise
 
-    def _start(self, observer: Observer, places: tuple[Place, ...]) -> None:
+    def _start(self, observer: Observer, places: tuple[Place, ...]) -> list[list[Event[Any]]]:
         self.observer = observer
         self._places = places
         for event in self._alone:
             self._meet(event)
         if self._everywhere:
             everywhere.extend(places)
-        for place in places:
-            place.namespace._observe(place)
+        return [place.namespace._observe(place) for place in places]
 
     def stop(self) -> None:
         """Tell of no more. An observer that refers to this is then in no cycle with it."""

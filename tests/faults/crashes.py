@@ -324,7 +324,9 @@ def attempt(function, /, *args, **kwargs):
 
 
 def classes():
-    return [value for value in vars(_core_c).values() if isinstance(value, type) and value.__module__ == _core_c.__name__]
+    return [
+        value for value in vars(_core_c).values() if isinstance(value, type) and value.__module__ == _core_c.__name__
+    ]
 
 
 def targets():
@@ -507,7 +509,15 @@ def fuzz_protocols(name, cls):
         for function in (copy.copy, copy.deepcopy, one.__reduce__, hash, repr, str, bool, iter, len, dir, vars):
             attempt(function, *([] if function == one.__reduce__ else [one]))
         for value in list(world.hostile()):
-            for method in ("__setstate__", "__eq__", "__lt__", "__call__", "__getattribute__", "__format__", "__sizeof__"):
+            for method in (
+                "__setstate__",
+                "__eq__",
+                "__lt__",
+                "__call__",
+                "__getattribute__",
+                "__format__",
+                "__sizeof__",
+            ):
                 attempt(lambda method=method, value=value: getattr(one, method)(value))
             if isinstance(value, type):
                 attempt(setattr, one, "__class__", value)
@@ -535,7 +545,20 @@ def foreign_objects_in_a_namespace():
         emit = Event.__dict__["emit"]
 
     namespace = Namespace()
-    for found in (Foreign(), Borrowing(), Described(), 1, None, Foreign, Event, EventCore, object(), (), Evil(False), Liar()):
+    for found in (
+        Foreign(),
+        Borrowing(),
+        Described(),
+        1,
+        None,
+        Foreign,
+        Event,
+        EventCore,
+        object(),
+        (),
+        Evil(False),
+        Liar(),
+    ):
         for table in (namespace, namespace._cached):
             dict.__setitem__(table, "x", found)
             attempt(namespace.emit, "x")
@@ -884,7 +907,9 @@ def lists_changed_during_an_emission():
             attempt(event.send, marker, *arguments)
             attempt(event._dispatch, entries, marker, arguments, {"a": marker}, [marker], [], pending)
             attempt(event._pairs, entries, marker, arguments, {"a": marker})
-            attempt(event._dispatch, entries, marker, arguments, {f"k{i}": object() for i in range(count)}, [], [], None)
+            attempt(
+                event._dispatch, entries, marker, arguments, {f"k{i}": object() for i in range(count)}, [], [], None
+            )
     event.clear()
     event.connect(sort, weak=False, once=True)
     event.connect(function)
@@ -903,8 +928,32 @@ def tasks_of_any_type():
         def __new__(cls, *args, **kwargs):
             return Task()
 
-    types_ = [None, 1, object(), object, int, type, type(iter([])), types.FrameType, types.CodeType, types.GeneratorType]
-    types_ += [type(sys._getframe()), Other, Slots, Task, generator, Event, Pending, Evil(False), Evil, Liar(), bool, str]
+    types_ = [
+        None,
+        1,
+        object(),
+        object,
+        int,
+        type,
+        type(iter([])),
+        types.FrameType,
+        types.CodeType,
+        types.GeneratorType,
+    ]
+    types_ += [
+        type(sys._getframe()),
+        Other,
+        Slots,
+        Task,
+        generator,
+        Event,
+        Pending,
+        Evil(False),
+        Evil,
+        Liar(),
+        bool,
+        str,
+    ]
     types_ += [getattr(_core_c, cls.__name__) for cls in classes()]
     event = Event("x")
     thing = Thing()
@@ -985,13 +1034,27 @@ def methods_installed_on_any_class():
     class Claiming(metaclass=Meta):
         pass
 
-    for cls in (int, object, type, None, 1, Liar(), Claiming, dict, Exception, Sub, EventCore, NamespaceCore, SignalCore):
+    for cls in (
+        int,
+        object,
+        type,
+        None,
+        1,
+        Liar(),
+        Claiming,
+        dict,
+        Exception,
+        Sub,
+        EventCore,
+        NamespaceCore,
+        SignalCore,
+    ):
         attempt(_core_c.install_methods, cls)
     for namespace in (Namespace(), NamespaceCore()):
         for event in (Sub("x"), EventCore(), Event("x")):
             dict.__setitem__(namespace, "x", event)
             attempt(namespace.emit, "x")
-    attempt(int().emit if hasattr(int, "emit") else print)
+    attempt((0).emit if hasattr(int, "emit") else print)
 
 
 @scenario
