@@ -9,7 +9,7 @@ import random
 import weakref
 
 import cyevents._namespace as module
-from harness import THREADS, Witnesses, handler, race
+from harness import Witnesses, handler, race
 
 from cyevents import Namespace
 from cyevents.testing import Recorder
