@@ -1,6 +1,7 @@
 """What only a process of its own can show: the start of the background loop, the interpreter's exit, and forks."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -158,7 +159,7 @@ def test_what_is_imported_when_first_needed_is_found_by_other_threads_only_when_
         sys.settrace(trace)
         importlib.import_module("cyevents.MODULE")
         sys.settrace(None)
-        print(bool(lines), early, _event.MODULE is sys.modules["cyevents.MODULE"])
+        print(bool(lines), early, _event.MODULE is not None)
     """
     assert child(script.replace("MODULE", module), prelude="").out == ["True [] True"]
 
@@ -879,3 +880,42 @@ def test_a_fork_at_exit(child):
     )
     assert [line for line in ended.out if "in the parent" not in line][:2] == ["['in the child']", "0"], ended
     assert finished_or_logged(ended), ended
+
+
+LATE_DEEDS = {
+    "emit": "aevent.emit(1)",
+    "emit_async": "aevent.emit_async(1).close()",
+    "condition": "event.connect(handler, condition=lambda sender: 1 / 0), event.emit(1)",
+    "clear": "event.clear()",
+}
+
+
+@pytest.mark.parametrize("deed", list(LATE_DEEDS))
+@pytest.mark.parametrize("loaded", [False, True], ids=["", "loaded"])
+@pytest.mark.parametrize("module", ["os", "codecs", "threading"])
+def test_the_last_finalizers_may_use_events(child, deed, loaded, module):
+    """They run when builtins, sys and all modules that anything refers to have been cleared."""
+    ended = child(f"""
+        import codecs, cyevents
+        event, aevent = cyevents.event("x"), cyevents.event("slow")
+
+        @event.connect
+        def handler(sender): pass
+
+        def do(event=event, aevent=aevent, handler=handler):
+            {LATE_DEEDS[deed]}
+
+        class Last:
+            def __del__(self, do=do):
+                do()
+
+        {"event.stream().close()" if loaded else ""}
+        {"emit('slow', 1), drain()" if loaded else ""}
+        {module}.kept = Last()
+    """)
+    assert ended.out == (["done 1"] if loaded else []), ended
+    if deed != "emit":
+        assert ended.stderr == "", ended
+    else:
+        text = "cyevents: async handler .* of 'slow' is not run: the interpreter is exiting\n"
+        assert re.fullmatch(text, ended.stderr), ended

@@ -26,23 +26,33 @@ def other_threads_go_on():
     thread.join(10)
     assert not thread.is_alive(), "the lock is held"
 
+def arm(delay):
+    global armed
+    armed = True
+    # The interval is for exceptions that a finalizer has swallowed.
+    signal.setitimer(signal.ITIMER_REAL, delay, 0.01)
+
 def disarm():
+    global armed
+    armed = False
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 def interrupted(act, check, delays=(0.0001, 0.0003, 0.0007)):
     "Act again and again, interrupted by what raises; after each interrupt everything must still work."
+    global armed
     def alarm(*_):
-        raise Interrupt
+        if armed:
+            raise Interrupt
     signal.signal(signal.SIGALRM, alarm)
     end = time.monotonic() + SECONDS
     number = 0
     for delay in itertools.cycle(delays):
         try:
-            # The interval is for exceptions that a finalizer has swallowed.
-            signal.setitimer(signal.ITIMER_REAL, delay, 0.01)
+            arm(delay)
             while True:
                 act()
         except Interrupt:
+            armed = False  # nothing comes in between, as it would before the first line of `disarm`
             disarm()
         number += 1
         check()
@@ -135,9 +145,11 @@ def test_a_with_that_is_not_entered_leaves_nothing_in_force(child):
         def act():
             manager = next(managers)()
             for _ in range(20):
-                with manager:
-                    disarm()  # the end of a `with` is not covered
-                signal.setitimer(signal.ITIMER_REAL, 0.00002, 0.01)
+                try:
+                    with manager:
+                        disarm()  # the end of a `with` is not covered
+                finally:
+                    arm(0.00002)
         def check():
             disarm()
             assert event.emit() == other.emit() == made.emit() == [2], (event.handlers, other.emit(), made.emit())

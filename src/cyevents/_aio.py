@@ -18,10 +18,9 @@ from time import monotonic
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from . import _event
 from ._backend import Pending, consume
 from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, handler_name, kind_of_result, shown
-from ._event import coroutine_function
+from ._event import Loaded, coroutine_function, set_aio
 from ._loops import checked_timeout, no_loop, running_trio
 
 if TYPE_CHECKING:
@@ -1042,4 +1041,4 @@ async def _in_thread(call: Callable[[], Any]) -> Any:
     return value if kind < 2 else await _as_coroutine(value, kind)
 
 
-_event._aio = sys.modules[__name__]  # last of all: another thread that finds it there uses it
+set_aio(Loaded(schedule=schedule, emit_async=emit_async, as_coroutine=_as_coroutine))  # last of all

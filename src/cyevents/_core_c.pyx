@@ -1201,7 +1201,8 @@ cdef class EventCore:
     cdef Snapshot _snapshot_for(self, sender):
         cdef Group group
         cdef Snapshot snapshot
-        while True:
+        cdef int tries
+        for tries in range(100):  # other threads may evict it again; without end only if its hook does nothing
             group = None
             if CYE_LOAD(self._detours) & _FILTERED:
                 group = cye_get(self._groups, sender_key(sender))
@@ -1893,7 +1894,7 @@ cdef class EventCore:
         raise NotImplementedError
 
     def _reattach(self, list trash):
-        """Attach the patterns that match, which may have changed, and call `_show`."""
+        """Attach the patterns that match, which may have changed, and call `_show`. Called under the lock or not."""
         raise NotImplementedError
 
     def _schedule(self, result, kind, handler, sender, entry):

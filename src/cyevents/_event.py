@@ -695,25 +695,34 @@ class Event(EventCore[SenderT, ArgsP]):
 
     # What the core asks for
 
-    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry) -> None:
+    def _schedule(
+        self,
+        result: Any,
+        kind: int,
+        handler: Any,
+        sender: Any,
+        entry: Entry,
+        is_finalizing: Callable[[], bool] = sys.is_finalizing,
+    ) -> None:
         try:
-            aio = _aio or _load_aio()
-        except ImportError as error:  # the interpreter is exiting, and imports nothing any more
-            close = getattr(result, "close", None)
+            (_aio or _load_aio()).schedule(self, result, kind, handler, sender, entry)
+        except Exception:
+            if not is_finalizing():
+                raise
+            close = getattr(result, "close", None)  # neither asyncio nor logging can be had any more
             if close is not None:
                 close()
-            if sys.stderr is not None:  # and no logging can be had
+            stderr = getattr(sys, "stderr", None)
+            if stderr is not None:
                 what = f"async handler {shown(handler)} of {self._name!r}"
-                print(f"cyevents: {what} is not run: {error}", file=sys.stderr)
-        else:
-            aio.schedule(self, result, kind, handler, sender, entry)
+                stderr.write(f"cyevents: {what} is not run: the interpreter is exiting\n")
 
     def _call_failed(
         self, error: TypeError, handler: Any, count: int, names: Iterable[str], is_consumed: bool
     ) -> Coroutine[Any, Any, Any] | None:
         try:
             from . import _binding
-        except ImportError:  # the interpreter is exiting, and imports nothing any more
+        except (ImportError, TypeError):  # the interpreter is exiting, and imports nothing any more
             return None
         if not _binding.is_binding_error(error):
             return None
@@ -745,17 +754,18 @@ class Event(EventCore[SenderT, ArgsP]):
         if callable(policy):
             policy(error, handler, self, sender)
             return
-        import logging
-
-        level = logging.DEBUG if entry.warned() else logging.WARNING
-        logging.getLogger("cyevents").log(
-            level, "condition of handler %s of event %r raised: handler skipped", entry.name, self._name, exc_info=error
+        log(
+            "DEBUG" if entry.warned() else "WARNING",
+            "condition of handler %s of event %r raised: handler skipped",
+            entry.name,
+            self._name,
+            exc_info=error,
         )
 
     def _note_condition_call(self, error: TypeError, entry: Entry, names: Iterable[str]) -> None:
         try:
             from . import _binding
-        except ImportError:  # the interpreter is exiting, and imports nothing any more
+        except (ImportError, TypeError):  # the interpreter is exiting, and imports nothing any more
             return
         if _binding.is_binding_error(error):
             condition = _binding.handler_text(entry.condition)
@@ -1044,19 +1054,50 @@ everywhere: list[Place] = []
 """What is shown each event that is made, in whatever namespace."""
 
 
-_aio: Any = None  # what needs asyncio, imported when the first async handler is met; it puts itself here
+class Loaded:
+    """Functions of a module that is imported when first needed.
+
+    Nothing here refers to such a module, nor does it refer to this one: see the end of `_backend`.
+    """
+
+    def __init__(self, **functions: Any) -> None:
+        self.__dict__ = functions
+
+
+_aio: Any = None  # what needs asyncio, imported when the first async handler is met
 
 
 _streams: Any = None  # what waits for emissions, likewise
 
 
-def _load_aio() -> Any:
-    from . import _aio as module
+def set_aio(functions: Loaded) -> None:
+    """Note what `_aio` has for this module. It calls this last of all: another thread uses what it finds here."""
+    global _aio
+    _aio = functions
 
-    return module
+
+def set_streams(functions: Loaded) -> None:
+    """Note what `_streams` has for this module, likewise."""
+    global _streams
+    _streams = functions
+
+
+def get_aio() -> Any:
+    """Return what needs asyncio."""
+    return _aio or _load_aio()
+
+
+def _load_aio() -> Any:
+    try:
+        pass
+    except TypeError:  # there is no `__import__` any more
+        raise ImportError("the interpreter is exiting") from None
+    return _aio
 
 
 def _load_streams() -> Any:
-    from . import _streams as module
-
-    return module
+    try:
+        pass
+    except TypeError:
+        raise ImportError("the interpreter is exiting") from None
+    return _streams

@@ -17,6 +17,6 @@ def log(level: Literal["DEBUG", "WARNING", "ERROR"], message: str, *args: Any, e
         import logging
 
         logger, number = logging.getLogger("cyevents"), getattr(logging, level)
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError, TypeError):  # TypeError: there is no `__import__` any more
         return
     logger.log(number, message, *args, exc_info=exc_info)

@@ -360,11 +360,14 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
     def _all_events(self) -> list[Event[Any]]:
         """Return all events that an emission may find: items of the mapping, and cached ones."""
-        return [*dict.copy(self).values(), *self._cached.copy().values()]
+        events = list(dict.values(self))
+        events += list(self._cached.values())
+        return events
 
     def _evicted_events(self) -> list[Event[Any]]:
-        """Return the events that have left the cache and still exist. Called under the lock: let go of them after it."""
-        return [event for ref in list(self._evicted.values()) if (event := ref()) is not None]
+        """Return the events that have left the cache and still exist. Under the lock: let go of them after it."""
+        events = [ref() for ref in list(self._evicted.values())] if self._evicted else []
+        return [event for event in events if event is not None] if events else []
 
     # The mapping: written by `event`, `on` and `del` alone.
 
@@ -404,8 +407,10 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
     def _part_all(self, pattern: Pattern, trash: list[object]) -> None:
         """Let no event hear a pattern any more. Called under the lock."""
-        events = [*self._all_events(), *self._evicted_events()]
+        events = self._all_events()
         trash.append(events)
+        if self._evicted:
+            events += self._evicted_events()
         _part(events, [pattern], trash)
 
     def clear(self) -> None:

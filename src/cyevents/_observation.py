@@ -12,9 +12,9 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import _event
 from ._backend import stand_in
 from ._common import GENERATOR, VALUE, Cancelled, kind_of_result
+from ._event import get_aio
 from ._observers import Beginning
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Observation:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
         """Emit and await: see `Event.emit_async`."""
-        aio = _event._aio or _event._load_aio()
+        aio = get_aio()
         with Run(self.observers, event, "emit_async", sender, args, kwargs) as run:
             results: list[Any] = await aio.emit_async(event, sender, args, kwargs, run)
             run.results = results
@@ -272,8 +272,8 @@ def _call(calls: Calls, handler: Any, is_consumed: bool, /, *args: Any, **kwargs
     if kind == GENERATOR:
         return _watched_generator(calls, result)
     calls.scheduled()
-    aio = _event._aio or _event._load_aio()
-    return WatchedCoroutine(calls, aio._as_coroutine(result, kind))
+    aio = get_aio()
+    return WatchedCoroutine(calls, aio.as_coroutine(result, kind))
 
 
 def _watched_generator(calls: Calls, generator: Any) -> Generator[Any, Any, Any]:

@@ -12,17 +12,15 @@ collector, is gone; one that is closed, has ended or finds the loop of who waits
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
 from collections.abc import Coroutine
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from . import _event
 from ._common import plain, shown
 from ._emission import Emission, SenderT, _Parametrised
-from ._event import Pattern
+from ._event import Loaded, Pattern, set_streams
 from ._loops import checked_timeout, no_loop, running_trio
 
 if TYPE_CHECKING:
@@ -92,7 +90,8 @@ class Stream(_Parametrised[SenderT]):
         self._is_open = True
         self._overflown = False
         self._with_event = isinstance(event, Pattern)
-        self._connections = made = []  # the one: filled before anybody can find the stream
+        made: list[Any] = []
+        self._connections = made  # the one: filled before anybody can find the stream
         event._add(self._hear, sender, True, priority, condition, once, self._with_event, False, None, made)
         if not self._is_open:  # it was closed before it was connected
             self._disconnect()
@@ -309,7 +308,7 @@ def stream(
     return Stream(event, sender, condition, priority, buffer, overflow)
 
 
-def streams_of(event: Event[Any]) -> list[Stream[Any]]:
+def streams_of(event: Event[Any], Stream: type[Stream[Any]] = Stream) -> list[Stream[Any]]:
     """The streams that are connected to an event, or a pattern, itself."""
     handlers = [entry.get() for entry, _, source in event._connections() if source is event]
     owners = [getattr(handler, "__self__", None) for handler in handlers]
@@ -380,4 +379,4 @@ class _TrioWaiter:
             await self._is_set.wait()
 
 
-_event._streams = sys.modules[__name__]  # last of all: another thread that finds it there uses it
+set_streams(Loaded(wait=wait, stream=stream, streams_of=streams_of))  # last of all

@@ -1,8 +1,8 @@
 """Call everything in the compiled core with wrong arguments: any exception is right, a crash of the interpreter is not.
 
-`python crashes.py TARGET...`, where a target is a class of `cyevents._core_c`, `functions`, or a scenario below; without
-one, all of them; `--list` lists them. Each call is written to the file that CYEVENTS_FAULTS_LOG names before it is made, so
-the last line there names the call that crashed.
+`python crashes.py TARGET...`, where a target is a class of `cyevents._core_c`, `functions`, or a scenario below;
+without one, all of them; `--list` lists them. Each call is written to the file that CYEVENTS_FAULTS_LOG names before it
+is made, so the last line there names the call that crashed.
 
 Each method is called with arguments that fit, of which one is replaced in turn by each value of a list of hostile ones,
 then with arguments that are all random. After each call the events are used, since a bad value may be stored first.
