@@ -1294,6 +1294,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         else:
             group = self._groups.get(sender_key(sender))
             groups = [group] if group is not None and group.means(sender) else []
+        trash.append(groups)  # a group that is removed holds its sender
         for group in groups:
             entry = group.entries.get(key)
             if entry is not None and _is_alive(entry, trash):

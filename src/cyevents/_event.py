@@ -1089,7 +1089,7 @@ def get_aio() -> Any:
 
 def _load_aio() -> Any:
     try:
-        pass
+        from . import _aio as module  # noqa: F401 - it calls `set_aio`
     except TypeError:  # there is no `__import__` any more
         raise ImportError("the interpreter is exiting") from None
     return _aio
@@ -1097,7 +1097,7 @@ def _load_aio() -> Any:
 
 def _load_streams() -> Any:
     try:
-        pass
+        from . import _streams as module  # noqa: F401 - it calls `set_streams`
     except TypeError:
         raise ImportError("the interpreter is exiting") from None
     return _streams
