@@ -38,6 +38,8 @@ def extensions():
         core.extra_compile_args = ["/Od", "/Zi"] if os.name == "nt" else ["-g", "-O0"]
     elif os.name != "nt":
         core.extra_compile_args = ["-g0"]
+        if sys.platform == "linux":
+            core.extra_link_args = ["-Wl,--strip-all"]  # a tenth of the file is names of its inner functions
     if TRACE:
         core.define_macros = list(TRACING.items())
     return cythonize([core], build_dir=None if TRACE else "build", compiler_directives={"linetrace": TRACE}, force=True)
