@@ -318,18 +318,22 @@ def test_what_can_be_finished_is_finished_though_something_else_is_given_up(chil
 def test_what_waits_for_a_named_loop_is_logged_at_exit(child):
     ended = child(
         """
+        @on("stuck")
+        async def stuck(sender):
+            await asyncio.sleep(60)
+
         loop = asyncio.new_event_loop()
         use_loop(loop)
-        emit("slow", 1)
-        emit("slow", 2)
+        emit("stuck", 1)
+        emit("stuck", 2)
         loop.run_until_complete(asyncio.sleep(0.001))  # they have begun
-        emit("slow", 3)
+        emit("stuck", 3)
     """,
         quiet=False,
     )
     assert ended.out == [], ended
     assert ended.logged == 1, ended
-    assert "are given up: slow of event 'slow', slow of event 'slow', slow of event 'slow'\n" in ended.stderr, ended
+    assert "are given up: stuck of event 'stuck', stuck of event 'stuck', stuck of event 'stuck'\n" in ended.stderr, ended
     assert "never awaited" not in ended.stderr, ended
 
 
