@@ -333,7 +333,9 @@ def test_what_waits_for_a_named_loop_is_logged_at_exit(child):
     )
     assert ended.out == [], ended
     assert ended.logged == 1, ended
-    assert "are given up: stuck of event 'stuck', stuck of event 'stuck', stuck of event 'stuck'\n" in ended.stderr, ended
+    assert "are given up: stuck of event 'stuck', stuck of event 'stuck', stuck of event 'stuck'\n" in ended.stderr, (
+        ended
+    )
     assert "never awaited" not in ended.stderr, ended
 
 

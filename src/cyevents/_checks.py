@@ -53,13 +53,20 @@ def checked_options(priority: Any, condition: Any) -> int:
 
 def check_flags(sender: Any, weak: Any, once: Any, with_event: Any, thread: Any) -> None:
     """Raise unless these are what they must be: `True` or `False`."""
-    for name, flag in (("weak", weak), ("once", once), ("with_event", with_event), ("thread", thread)):
-        if type(flag) is not bool:
-            message = f"{name} must be True or False, not {shown(flag)}"
-            if name == "weak" and sender is not ANY:  # both were given by position, it seems
-                message += f": the arguments are (receiver, sender, weak, priority, condition), and {shown(sender)} is"
-                message += " taken for the sender"
-            raise TypeError(message)
+    hint = ""
+    if type(weak) is not bool and sender is not ANY:  # both were given by position, it seems
+        hint = f": the arguments are (receiver, sender, weak, priority, condition), and {shown(sender)} is"
+        hint += " taken for the sender"
+    check_bool("weak", weak, hint)
+    check_bool("once", once)
+    check_bool("with_event", with_event)
+    check_bool("thread", thread)
+
+
+def check_bool(name: str, value: Any, hint: str = "") -> None:
+    """Raise unless the value of this argument is `True` or `False`."""
+    if type(value) is not bool:
+        raise TypeError(f"{name} must be True or False, not {shown(value)}{hint}")
 
 
 def checked_policy(policy: Any) -> Any:

@@ -85,6 +85,11 @@ class Cancelled(list["Any"]):
         return type(self), (list(self), self.handler, self.event)
 
 
+def not_an_event(found: object, name: str, kind: str = "Event") -> TypeError:
+    """Return the error of `Event.emit(found)` where that is not an event, as CPython words it for methods in C."""
+    return TypeError(f"descriptor {name!r} for {kind!r} objects doesn't apply to a {type(found).__name__!r} object")
+
+
 # Handlers, senders and whatever else is passed in may be anything: what they say of themselves may raise.
 
 

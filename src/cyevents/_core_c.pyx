@@ -30,13 +30,13 @@ from types import GenericAlias
 
 # C variables, since at exit the module's own names may have been cleared.
 cdef object weakref, CodeType, MethodType, ANY, MISSING, Cancelled, drops_result_of, is_at_call, kind_of_result, typed_repr
-cdef object is_returning, bind, definition_of, may_be_method, method_parts, warn_vanished_sender, lock
+cdef object is_returning, not_an_event, bind, definition_of, may_be_method, method_parts, warn_vanished_sender, lock
 from _weakref import ref as weakref
 from types import CodeType, MethodType
 
 from cyevents._checks import warn_vanished_sender
 from cyevents._common import ANY, MISSING, Cancelled, drops_result_of, is_at_call, is_returning
-from cyevents._common import kind_of_result, typed_repr
+from cyevents._common import kind_of_result, not_an_event, typed_repr
 from cyevents._lock import lock
 from cyevents._methods import bind, definition_of, may_be_method, method_parts
 
@@ -347,7 +347,7 @@ cdef enum:
 cdef enum:
     _FILTERED = 1  # there have been groups for senders
     _WATCHED = 2  # there is an observer
-    _DETACHED = 4  # patterns no longer notify it of changes: `_reattach` must be called first
+    _HIDDEN = 4  # patterns no longer notify it of changes: `_bring_back` must be called first
 
 DEAD = _DEAD
 REPLACED = _REPLACED
@@ -1206,9 +1206,9 @@ cdef class EventCore:
             group = None
             if CYE_LOAD(self._detours) & _FILTERED:
                 group = cye_get(self._groups, sender_key(sender))
-            if not CYE_LOAD(self._detours) & _DETACHED:  # looked at after the groups, which `_hide` removes
+            if not CYE_LOAD(self._detours) & _HIDDEN:  # looked at after the groups, which `_hide` removes
                 break
-            self._reattach([])
+            self._bring_back([])
         if group is not None and group.means(sender):
             snapshot = group.load()
             if snapshot is None or snapshot.base != self._any.load_epoch():
@@ -1251,7 +1251,7 @@ cdef class EventCore:
             self._warm[key] = group
             if cye_get(self._groups, key) is not group:
                 self._warm.pop(key, None)
-        if group.load_epoch() != epoch or self._any.load_epoch() != base or CYE_LOAD(self._detours) & _DETACHED:
+        if group.load_epoch() != epoch or self._any.load_epoch() != base or CYE_LOAD(self._detours) & _HIDDEN:
             group.store(None)  # not to keep alive what has just been disconnected, or will be without notice
         if _dead:
             sweep()
@@ -1354,7 +1354,7 @@ cdef class EventCore:
         cdef PyObject *function = <PyObject *>receiver
         cdef int flags
         if not isinstance(self, EventCore):  # with `binding(True)` nobody has asked
-            raise TypeError(f"descriptor 'connect' for 'Event' objects doesn't apply to a {type(self).__name__!r} object")
+            raise not_an_event(self, "connect")
         forget_newest_sender()
         if PyMethod_Check(function):
             function = PyMethod_GET_FUNCTION(function)
@@ -1457,8 +1457,8 @@ cdef class EventCore:
         cdef EventCore dependent
         cdef Group group
         cdef Entry previous
-        if CYE_LOAD(self._detours) & _DETACHED:
-            self._reattach(trash)
+        if CYE_LOAD(self._detours) & _HIDDEN:
+            self._bring_back(trash)
         try:
             if self._dependents:
                 for dependent in list(self._dependents.values()):
@@ -1705,8 +1705,8 @@ cdef class EventCore:
         cdef list trash = []
         take_lock()
         try:
-            if CYE_LOAD(self._detours) & _DETACHED:
-                self._reattach(trash)
+            if CYE_LOAD(self._detours) & _HIDDEN:
+                self._bring_back(trash)
             self._set_mute(by, keys, trash)
         finally:
             _release()
@@ -1791,7 +1791,7 @@ cdef class EventCore:
         """
         cdef EventCore source
         cdef Group group
-        CYE_STORE(self._detours, self._detours | _DETACHED)
+        CYE_STORE(self._detours, self._detours | _HIDDEN)
         for source in list(self._sources.values()):
             trash.append(source._dependents.pop(self._key, None))
         self._invalidate(self._any, trash)
@@ -1801,11 +1801,11 @@ cdef class EventCore:
 
     def _show(self):
         """Undo `_hide`, once the patterns are attached again. Under the lock."""
-        CYE_STORE(self._detours, self._detours & ~_DETACHED)
+        CYE_STORE(self._detours, self._detours & ~_HIDDEN)
 
     def _is_hidden(self):
         """Return whether `_hide` was called, and not `_show` since."""
-        return bool(CYE_LOAD(self._detours) & _DETACHED)
+        return bool(CYE_LOAD(self._detours) & _HIDDEN)
 
     def _has_state(self, mutes):
         """Whether there are connections, for any sender or for some, or it is muted by other than these."""
@@ -1831,8 +1831,8 @@ cdef class EventCore:
         cdef list entries = []
         cdef list ordered = []
         cdef dict rows = {}
-        if CYE_LOAD(self._detours) & _DETACHED:
-            self._reattach([])
+        if CYE_LOAD(self._detours) & _HIDDEN:
+            self._bring_back([])
         for source in [*list(self._sources.values()), self]:
             for group in [source._any, *list(source._groups.values())]:
                 sender = group.the_sender()
@@ -1893,7 +1893,7 @@ cdef class EventCore:
         """Return a decorator that connects what it decorates."""
         raise NotImplementedError
 
-    def _reattach(self, list trash):
+    def _bring_back(self, list trash):
         """Attach the patterns that match, which may have changed, and call `_show`. Called under the lock or not."""
         raise NotImplementedError
 

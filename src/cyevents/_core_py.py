@@ -41,6 +41,7 @@ from ._common import (
     is_at_call,
     is_returning,
     kind_of_result,
+    not_an_event,
     typed_repr,
 )
 from ._lock import call_locked, release, taking, taking_at_once
@@ -102,7 +103,7 @@ OWN_CONDITION = 1024  # its condition is a method of its own object: the entry h
 # What keeps an event's emissions from the short way.
 FILTERED = 1  # there have been groups for senders
 WATCHED = 2  # there is an observer
-DETACHED = 4  # patterns no longer notify it of changes: `_reattach` must be called first
+HIDDEN = 4  # patterns no longer notify it of changes: `_bring_back` must be called first
 
 # Results of these very types are values: no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
@@ -567,7 +568,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
     )
 
     _any: Group
-    _detours: int  # FILTERED, WATCHED and DETACHED
+    _detours: int  # FILTERED, WATCHED and HIDDEN
     _groups: dict[object, Group]  # by sender key
     _warm: dict[object, Group]  # those of the groups that have a snapshot
     _sources: dict[int, EventCore]  # the patterns that match this event, by their id
@@ -635,7 +636,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         try:
             snapshot = self._any.snapshot
         except AttributeError:
-            raise _not_an_event(self, "emit") from None
+            raise not_an_event(self, "emit") from None
         if self._detours or snapshot is None or snapshot.epoch is not self._any.epoch:
             observer = self._observer
             if observer is not None:
@@ -691,7 +692,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         except AttributeError:
             if isinstance(self, EventCore):
                 raise
-            raise _not_an_event(self, "send") from None
+            raise not_an_event(self, "send") from None
 
     def _sent(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, Any]]:
         """What `send` returns."""
@@ -856,9 +857,9 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 special = self._groups.get(sender_key(sender))
                 if special is not None and special.means(sender):
                     group = special
-            if not self._detours & DETACHED:  # looked at after the groups, which `_hide` removes
+            if not self._detours & HIDDEN:  # looked at after the groups, which `_hide` removes
                 break
-            self._reattach([])
+            self._bring_back([])
         snapshot = group.snapshot
         if snapshot is None or snapshot.epoch is not group.epoch or snapshot.base is not self._any.epoch:
             snapshot = self._build(group, sender)
@@ -885,7 +886,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
             self._warm[key] = group
             if self._groups.get(key) is not group:
                 self._warm.pop(key, None)
-        if group.epoch is not epoch or self._any.epoch is not base or self._detours & DETACHED:
+        if group.epoch is not epoch or self._any.epoch is not base or self._detours & HIDDEN:
             group.snapshot = None  # not to keep alive what has just been disconnected, or will be without notice
         if _dead:
             sweep()
@@ -1038,7 +1039,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         Thread-safe. A running emission does not see the change.
         """
         if not isinstance(self, EventCore):
-            raise _not_an_event(self, "connect")
+            raise not_an_event(self, "connect")
         frame = sys._getframe().f_back
         if receiver is MISSING:
             return self._decorator(sender, weak, priority, condition, once, with_event, thread, frame)
@@ -1092,8 +1093,8 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         self, entry: Entry, sender: Any, trash: list[object], made: list[Entry | None] | None = None
     ) -> Entry | None:
         """Enter an entry in its group; return the one that it replaces."""
-        if self._detours & DETACHED:
-            self._reattach(trash)
+        if self._detours & HIDDEN:
+            self._bring_back(trash)
         key = entry.place.key
         epoch = object()
         group: Group | None = None
@@ -1341,8 +1342,8 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         trash: list[object] = []
         for _ in taking():
             try:
-                if self._detours & DETACHED:
-                    self._reattach(trash)
+                if self._detours & HIDDEN:
+                    self._bring_back(trash)
                 self._set_mute(by, keys, trash)
             finally:
                 release()
@@ -1425,7 +1426,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         It goes on with its patterns: an emission that has begun still finds their handlers. But nothing of it holds a
         handler or a sender of theirs, of whose removal it would not be notified.
         """
-        self._detours |= DETACHED
+        self._detours |= HIDDEN
         for source in list(self._sources.values()):
             trash.append(source._dependents.pop(self._key, None))
         self._invalidate(self._any, object(), trash)
@@ -1438,11 +1439,11 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _show(self) -> None:
         """Undo `_hide`, once the patterns are attached again. Under the lock."""
-        self._detours &= ~DETACHED
+        self._detours &= ~HIDDEN
 
     def _is_hidden(self) -> bool:
         """Return whether `_hide` was called, and not `_show` since."""
-        return bool(self._detours & DETACHED)
+        return bool(self._detours & HIDDEN)
 
     def _has_state(self, mutes: Collection[object]) -> bool:
         """Whether there are connections, for any sender or for some, or it is muted by other than these."""
@@ -1458,8 +1459,8 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _connections(self) -> list[tuple[Entry, Any, EventCore]]:
         """All entries in dispatch order, each with its sender and the event, or pattern, that it is connected to."""
-        if self._detours & DETACHED:
-            self._reattach([])
+        if self._detours & HIDDEN:
+            self._bring_back([])
         rows = {}
         sources: list[EventCore] = [*list(self._sources.values()), self]
         for source in sources:
@@ -1526,7 +1527,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """Return a decorator that connects what it decorates."""
         raise NotImplementedError
 
-    def _reattach(self, trash: list[object]) -> None:
+    def _bring_back(self, trash: list[object]) -> None:
         """Attach the patterns that match, which may have changed, and call `_show`. Called under the lock or not."""
         raise NotImplementedError
 
@@ -1561,11 +1562,6 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     def _log_lost(self) -> None:
         """Handlers named in `_lost` have died since the last snapshot."""
-
-
-def _not_an_event(found: Any, name: str, kind: str = "Event") -> TypeError:
-    """Return the error of `Event.emit(found)` where that is not an event, as CPython words it for methods in C."""
-    return TypeError(f"descriptor {name!r} for {kind!r} objects doesn't apply to a {type(found).__name__!r} object")
 
 
 def _still_meant(entry: Entry | None) -> Entry | None:
@@ -1708,7 +1704,7 @@ class NamespaceCore(dict[str, EventT]):
             ['ada: 12']
         """
         if not isinstance(self, NamespaceCore):
-            raise _not_an_event(self, "emit", "Namespace")
+            raise not_an_event(self, "emit", "Namespace")
         event: Any = None
         if type(evt) is str:
             event = self.get(evt)

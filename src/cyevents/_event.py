@@ -7,6 +7,7 @@ from types import FunctionType, GenericAlias
 
 from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, expect_death, handler_key, install_methods
 from ._checks import (
+    check_bool,
     check_flags,
     check_handler,
     checked_name,
@@ -15,7 +16,7 @@ from ._checks import (
     pattern_error,
     warn,
 )
-from ._common import ANY, AnySender, handler_name, int_text, shown
+from ._common import ANY, AnySender, handler_name, int_text, not_an_event, shown
 from ._decorator import Decorator
 from ._handlers import kind_of, takes_sender_as_self
 from ._log import log
@@ -120,13 +121,12 @@ class Event(EventCore[SenderT, ArgsP]):
             self.__doc__ = doc
         if signature is not None or check is not False:
             self._declare(signature, check)
-        for place in everywhere:
+        for place in tuple(everywhere):  # other threads may change it
             place.meet(self)
 
     def _declare(self, signature: Any, check: bool) -> None:
         """Note what the event is emitted with, if handlers are to be checked against it."""
-        if type(check) is not bool:
-            raise TypeError(f"check must be True or False, not {shown(check)}")
+        check_bool("check", check)
         if signature is not None and not callable(signature):
             raise TypeError(
                 f"signature must be a function that takes what the event is emitted with, not {shown(signature)}"
@@ -168,7 +168,7 @@ class Event(EventCore[SenderT, ArgsP]):
     def on_error(self, policy: ErrorPolicy) -> None:
         self._on_error = checked_policy(policy)
         if self._is_hidden():  # the policy keeps it in the cache
-            self._reattach([])
+            self._bring_back([])
 
     # Connecting: `connect` itself is the core's
 
@@ -249,9 +249,7 @@ class Event(EventCore[SenderT, ArgsP]):
         Thread-safe. Does not wait for a call of the handler that runs in another thread.
         """
         if not isinstance(self, EventCore):
-            raise TypeError(
-                f"descriptor 'disconnect' for 'Event' objects doesn't apply to a {type(self).__name__!r} object"
-            )
+            raise not_an_event(self, "disconnect")
         return self._disconnect(receiver, sender)
 
     def clear(self) -> None:
@@ -809,7 +807,7 @@ class Event(EventCore[SenderT, ArgsP]):
             if is_logging:
                 log("DEBUG", "handler %s of event %r has died", name, self._name)
 
-    def _reattach(self, trash: list[object]) -> None:
+    def _bring_back(self, trash: list[object]) -> None:
         namespace = self._namespace
         assert namespace is not None  # it has been in its cache
         namespace._bring_back(self, trash)

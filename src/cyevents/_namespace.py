@@ -6,7 +6,7 @@ import sys
 from _weakref import ref as weakref
 
 from ._backend import NamespaceCore, call_locked, install_methods, sweep
-from ._checks import check_flags, checked_options, checked_policy, is_pattern, pattern_error
+from ._checks import check_bool, check_flags, checked_options, checked_policy, is_pattern, pattern_error
 from ._common import ANY, is_a, plain, shown
 from ._decorator import Decorator
 from ._event import Event, Muted, Pattern, coroutine_function, everywhere
@@ -89,8 +89,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         name = plain(name)
         if name is not None and type(name) is not str:
             raise TypeError(f"a namespace's name must be a str or None, not {shown(name)}")
-        if type(strict) is not bool:
-            raise TypeError(f"strict must be True or False, not {shown(strict)}")
+        check_bool("strict", strict)
         self._name = name
         self._strict = strict
         self._observers = tuple(everywhere)
@@ -159,8 +158,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
         Thread-safe.
         """
-        if type(check) is not bool:  # before the event is made
-            raise TypeError(f"check must be True or False, not {shown(check)}")
+        check_bool("check", check)  # before the event is made
         event: Any = self.get(name) if type(name) is str else None
         if event is None:
             event = self._make(name)

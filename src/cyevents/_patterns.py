@@ -184,7 +184,7 @@ def _split(pattern: str) -> list[_Part]:
                     text = ""
                 part.add_set(*_set(pattern[start : at - 1]))
                 continue
-            at = start  # it is not closed, and stands for itself
+            at = start  # it is not closed: a plain character
         elif char in "*?":
             if text:
                 part.add_text(text)

@@ -79,17 +79,20 @@ class Watching:
 
     def stop(self) -> None:
         """Tell of no more. An observer that refers to this is then in no cycle with it."""
-        call_locked(self._stop)
+        stopped = call_locked(self._stop)
+        del stopped  # after the lock
 
-    def _stop(self) -> None:
+    def _stop(self) -> tuple[object, ...]:
         observer, self.observer = self.observer, None  # namespaces made meanwhile still know the places
         places, self._places = self._places, ()
         everywhere[:] = [place for place in everywhere if place not in places]
         for place in places:
             place.namespace._unobserve(place)
-        for event in list(self._events.values()):
+        events = list(self._events.values())
+        for event in events:
             _set_observers(event, [other for other in _observers_of(event) if other is not observer])
         self._events.clear()
+        return observer, places, events
 
     def meet(self, event: Event[Any]) -> None:
         """Observe this event too."""

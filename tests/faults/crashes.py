@@ -88,7 +88,7 @@ class HookedEvent(Event):
         return HookedEvent.answer()
 
     answer = staticmethod(lambda: 5)
-    _add = _decorator = _reattach = _schedule = _error_policy = _grouped = _call_failed = hook
+    _add = _decorator = _bring_back = _schedule = _error_policy = _grouped = _call_failed = hook
     _condition_failed = _warn_vanished = _log_never_called = _log_lost = hook
 
 
@@ -800,7 +800,7 @@ def runaway_recursion():
     def binding(sender, /, *, missing):
         pass
 
-    hooks = ["_schedule", "_error_policy", "_grouped", "_call_failed", "_condition_failed", "_log_lost", "_reattach"]
+    hooks = ["_schedule", "_error_policy", "_grouped", "_call_failed", "_condition_failed", "_log_lost", "_bring_back"]
     for hook in hooks:  # each is a C function, which counts as less of the stack than it takes
         for handler, condition in ((raising, None), (asynchronous, None), (binding, None), (function, raising)):
             recursing = Event("recursing")
