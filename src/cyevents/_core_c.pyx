@@ -299,6 +299,7 @@ cdef extern from "Python.h":
     bint PyFrame_Check(object)
     void PyObject_GC_UnTrack(PyObject *) noexcept
     void PyObject_GC_Track(PyObject *) noexcept
+    unsigned long PyThread_get_thread_ident() noexcept
     PyObject *PyObject_Call(PyObject *callable, PyObject *args, PyObject *kwargs) noexcept
     bint PyBool_Check(object)
     bint PyBytes_Check(object)
@@ -406,6 +407,7 @@ cdef class Newest:
     cdef long long serial  # its number
     cdef object name  # its handler's name
     cdef object sender  # the Ref to its sender, or None: kept, for the event itself may die before the sender
+    cdef unsigned long thread  # in which thread that was
     cdef long long subscribed  # the serial of the newest one that a subscription holds
     cdef object code  # that of the caller,
     cdef int instruction  # and where in it the call was
@@ -440,7 +442,7 @@ def _died(what):
     cdef Place place = place_of(what)
     cdef EventCore home
     cdef Entry entry = None
-    cdef bint is_newest = False
+    cdef unsigned long thread
     if place is None:  # it is none of those that the core has made
         return
     home = place.home()
@@ -449,9 +451,11 @@ def _died(what):
         _dead.append(note)  # first: a signal handler that raises may come in between
     with cython.critical_section(_newest):
         code, instruction, name, sender = _newest.code, _newest.instruction, _newest.name, _newest.sender
+        thread = _newest.thread
     frame = None
     if what is sender:
-        frame = user_frame()
+        if PyThread_get_thread_ident() == thread:  # another thread may be at the same call
+            frame = user_frame()
         if frame is not None and not is_at_call(frame, code, instruction):
             frame = None
     elif home is not None and not is_sender(what):
@@ -1441,6 +1445,7 @@ cdef class EventCore:
                     newest_sender = group.sender
             with cython.critical_section(_newest):
                 _newest.name, name = name, _newest.name
+                _newest.thread = PyThread_get_thread_ident()
                 _newest.sender, newest_sender = newest_sender, _newest.sender  # the old one is let go of after the lock
         finally:
             _release()

@@ -25,6 +25,7 @@ The core knows nothing of names, patterns or asyncio: it calls the methods under
 from __future__ import annotations
 
 import sys
+from _thread import get_ident
 from _weakref import ref as weakref
 from types import CodeType, FunctionType, GenericAlias, MethodType
 
@@ -112,6 +113,7 @@ _dead: list[list[Any]] = []  # who, in which event's tables, and whether to log 
 _last_serial = 0  # of the newest connection: its number,
 _last_name = ""  # its handler's name,
 _last_sender: Ref | None = None  # what refers to its sender: kept, for the event itself may die before the sender
+_last_thread = 0  # in which thread that was
 _last_subscribed = 0  # the serial of the newest entry that a subscription holds
 _last_code: object = None  # where the newest entry was connected: the caller's code and instruction in it
 _last_instruction = 0
@@ -147,7 +149,7 @@ def _died(what: Entry | Ref) -> None:
     frame = None
     entry = None
     if what is _last_sender:
-        frame = _frame()
+        frame = _frame() if get_ident() == _last_thread else None  # another thread may be at the same call
         if frame is not None and not is_at_call(frame, _last_code, _last_instruction):
             frame = None
     elif home is not None and what.handler_key is not None:
@@ -1062,7 +1064,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
         Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
         """
-        global _last_serial, _last_name, _last_sender, _last_code, _last_instruction
+        global _last_serial, _last_name, _last_sender, _last_thread, _last_code, _last_instruction
         place = self._place(ANY if sender is ANY else sender_key(sender))
         entry = _make_entry(handler, weak, condition, flags, place)
         entry.priority = priority
@@ -1082,6 +1084,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 previous = self._put(entry, sender, trash, made)
                 group = None if sender is ANY else self._group_of(place.key)
                 trash.append(_last_sender)
+                _last_thread = get_ident()
                 _last_sender = group.sender if group is not None and type(group.sender) is Ref else None
             finally:
                 release()
