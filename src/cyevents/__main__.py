@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what stands behind the program's name; `None` for this process's own.
 
     Returns:
-        0 when all went well; 1 when a demo has left out bad lines, or lost an order; 2 when it could not do what was
+        0 when all went well; 1 when the demo has left out bad lines; 2 when it could not do what was
         asked.
     """
     parser = _parser()
@@ -63,12 +63,6 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             repeat=options.repeat,
             delay=options.delay,
         )
-    if options.command == "bridge-demo":
-        try:
-            from .bridge import _demo as _bridge_demo
-        except ImportError as error:
-            return _fail(str(error))
-        return _bridge_demo.run(options.address, broker=options.broker, limit=options.orders, pace=options.pace)
     if options.command == "bench":
         from . import _bench
 
@@ -119,29 +113,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         default=0.0,
         help="how long a payment takes; the async way waits for each (0)",
-    )
-
-    bridge = commands.add_parser(
-        "bridge-demo",
-        help="send orders through four processes, joined by a message broker, and kill one of them meanwhile",
-        description=(
-            "A shop places orders, two workers of one group bill them, a warehouse ships them: four processes with a"
-            " bridge each. A worker is killed in the middle. Exits with 0 only if every order was accounted for."
-        ),
-    )
-    bridge.add_argument(
-        "address",
-        nargs="?",
-        metavar="ADDRESS",
-        help="of a NATS server with JetStream, such as nats://127.0.0.1:4222, a Redis, such as redis://127.0.0.1:6379,"
-        " or a RabbitMQ, such as amqp://127.0.0.1:5672 (one is started, and stopped at the end)",
-    )
-    bridge.add_argument(
-        "--broker", choices=["nats", "redis", "rabbitmq"], default="nats", help="which one to start (nats)"
-    )
-    bridge.add_argument("--orders", type=_count, metavar="N", help="place the first N orders only")
-    bridge.add_argument(
-        "--pace", type=_seconds, metavar="SECONDS", default=0.03, help="how long it takes to bill an order (0.03)"
     )
 
     bench = commands.add_parser(

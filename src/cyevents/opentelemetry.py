@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
-from weakref import ref as weakref
 
 from . import __version__
 from ._code import code_of, last_part
@@ -31,9 +30,8 @@ if TYPE_CHECKING:
     from ._event import Event
     from ._namespace import Namespace
     from ._observers import Beginning, Way
-    from .bridge import Bridge
 
-__all__ = ["Instrumentation", "instrument", "instrument_bridge"]
+__all__ = ["Instrumentation", "instrument"]
 
 _SECONDS = [step * 10.0**power for power in range(-5, 1) for step in (1, 2.5, 5)] + [10.0]
 """The bounds of histograms, from ten microseconds to ten seconds: the SDK's own are made for milliseconds."""
@@ -150,46 +148,6 @@ class _Scheduled:
             return []
         aio = sys.modules.get("cyevents._aio")
         return [metrics.Observation(0 if aio is None else len(aio._jobs))]
-
-
-def instrument_bridge(bridge: Bridge, *, meter_provider: MeterProvider | None = None) -> None:
-    """Make metrics of a bridge, for as long as it lives.
-
-    They say what its `stats` says, with the attribute `cyevents.bridge`, where its broker is: the counters
-    `cyevents.bridge.published`, `.received`, `.redelivered`, `.failed`, `.dead` and `.dropped`, and the gauge
-    `cyevents.bridge.waiting`.
-
-    Args:
-        bridge: the bridge; it is not kept alive.
-        meter_provider: makes the metrics; the global one if not given.
-    """
-    meter = metrics.get_meter("cyevents", __version__, meter_provider)
-    place, found = bridge.place, weakref(bridge)
-
-    def reader(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        def read(options: CallbackOptions) -> Iterable[Observation]:
-            alive = found()
-            return (
-                [] if alive is None else [metrics.Observation(getattr(alive.stats, name), {"cyevents.bridge": place})]
-            )
-
-        return read
-
-    for name, about in _BRIDGE_COUNTERS.items():
-        meter.create_observable_counter(f"cyevents.bridge.{name}", [reader(name)], "{message}", about)
-    meter.create_observable_gauge(
-        "cyevents.bridge.waiting", [reader("waiting")], "{message}", "Messages that wait to be published."
-    )
-
-
-_BRIDGE_COUNTERS = {
-    "published": "Messages that the broker has taken.",
-    "received": "Messages of other processes, emitted here.",
-    "redelivered": "Those among the received ones that had been delivered before.",
-    "failed": "Those among the received ones whose handlers have raised.",
-    "dead": "Messages put among the dead letters.",
-    "dropped": "Messages given up.",
-}
 
 
 class _EmissionSpan(Watch):

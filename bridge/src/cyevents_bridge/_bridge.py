@@ -1,0 +1,488 @@
+"""`Bridge`: publishes the emissions of a namespace, and emits there what other processes have published."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import threading
+import uuid
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Literal
+
+from cyevents import Namespace
+from cyevents.instrument import EmissionSpan, Instrument, observe, origin
+
+from ._codec import Codec, Malformed, Message
+from ._context import carried_context, restored_context
+from ._loop_thread import LoopThread
+from ._outbox import Dropped, Item, Outbox
+from ._text import log_exception, quoted
+from .engine import Address, DeliveryOptions, Publication, Unavailable, engine_for, logger, times_cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+
+    from cyevents.instrument import EmissionStart, Scope
+
+    from ._codec import Encoding
+    from ._outbox import Overflow
+    from .engine import Delivery, Engine
+
+_IN_FLIGHT = 128  # messages that are published at the same time
+_MIN_PAUSE, _MAX_PAUSE = 0.05, 1.0  # seconds between two attempts to publish while the broker is there
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a bridge has done so far.
+
+    Attributes:
+        published: messages that the broker has taken.
+        waiting: messages that wait to be published, or are being published.
+        dropped: messages not published: too many waited, the broker rejected them, or the bridge was left.
+        received: messages of other processes, emitted here.
+        redelivered: those among `received` that had been delivered before.
+        failed: those among `received` whose handlers have raised.
+        dead: messages moved to the dead letters.
+    """
+
+    published: int = 0
+    waiting: int = 0
+    dropped: int = 0
+    received: int = 0
+    redelivered: int = 0
+    failed: int = 0
+    dead: int = 0
+
+
+class Bridge:
+    """Carries events of a namespace to other processes, and theirs to this one, by a message broker.
+
+    Inside its `async with`, or `with`, an emission of a carried event calls the local handlers as always and is
+    published. Every other process with a bridge to the same broker emits it in its own namespace: same name, sender
+    and arguments. Priorities, conditions and cancellation are local to each process: an emission is published even if
+    a local handler cancels it or raises. A message that has arrived is not published again, by any bridge.
+
+    `emit` and `send` never wait for the network: the message goes to a bounded outbox. `emit_async` returns after the
+    broker has confirmed the message, and raises `Dropped` if it was not published.
+
+    Args:
+        namespace: the namespace.
+        address: where the broker is, such as `"nats://127.0.0.1:4222"`, `"redis://127.0.0.1:6379/0"` or
+            `"amqp://127.0.0.1:5672"`. In a name or a password, everything but letters and digits is percent-encoded.
+        events: the names of events, and patterns of names, that are carried.
+        group: if given, one process of the group gets each message, instead of every process. An emission by a member
+            of the group counts as handled by the group.
+        delivery: `"at_most_once"`: processes that are connected get the message. `"at_least_once"`: the broker keeps it
+            until the handlers have run without an error, and delivers it again until then.
+        types: types whose values may travel: see `register`.
+        encoding: `"json"`, or `"msgpack"` for fewer bytes. All processes use the same.
+        max_size: bytes of the largest message. A larger emission is a `ValueError`; a larger message that arrives goes
+            to the dead letters undecoded.
+        outbox: how many messages may wait to be published.
+        overflow: what happens when one more is emitted: `"raise"` an `OutboxFull` at the emission, or `"drop_oldest"`.
+        backoff: seconds after which a message is delivered again whose handlers have raised, by attempt. After the last
+            attempt it goes to the dead letters.
+        ack_wait: seconds after which the broker gives a message to another process if this one does not answer.
+        dedup_window: seconds for which a second message of the same id is dropped: by the broker, or, with RabbitMQ, by
+            the process that receives it.
+        retention: seconds for which the broker keeps messages.
+        prefix: the first part of the broker's subjects. Bridges with different prefixes do not hear each other.
+        flush_timeout: seconds that leaving waits until everything is published.
+        connect_timeout: seconds that entering waits for the broker.
+        **options: for the broker's client: NATS's `token`, `user`, `password` and `tls` (an `ssl.SSLContext`), Redis's
+            `username`, `password` and `ssl_ca_certs`, RabbitMQ's `user`, `password` and `tls`. Also NATS's
+            `max_ack_pending`: how many messages are delivered and not acknowledged at a time, at least once; with 1
+            the order is kept whatever breaks.
+
+    Raises:
+        TypeError: if an argument has a wrong type, or a type cannot be registered.
+        ValueError: if an argument has an impossible value, no engine knows the address, or an option asks for TLS and
+            the address does not.
+        ImportError: if the broker's client is not installed.
+        ConnectionError: on entering, if the broker does not answer in time, or refuses the connection.
+        RuntimeError: on entering, if the bridge is entered already.
+
+    Thread-safe: emissions may come from any thread. Messages that arrive are emitted by `emit_async`, one after the
+    other, in the loop of the `async with`, or in a thread of the bridge's for `with`.
+    """
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        address: str,
+        events: Sequence[str],
+        *,
+        group: str | None = None,
+        delivery: Literal["at_most_once", "at_least_once"] = "at_most_once",
+        types: Iterable[type] = (),
+        encoding: Encoding = "json",
+        max_size: int = 1_000_000,
+        outbox: int = 10_000,
+        overflow: Overflow = "raise",
+        backoff: Sequence[float] = (0.1, 1.0, 10.0, 60.0),
+        ack_wait: float = 30.0,
+        dedup_window: float = 120.0,
+        retention: float = 7 * 24 * 3600.0,
+        prefix: str = "cyevents",
+        flush_timeout: float = 5.0,
+        connect_timeout: float = 5.0,
+        **options: Any,
+    ) -> None:
+        if not isinstance(namespace, Namespace):
+            raise TypeError(f"a bridge needs a Namespace, not {namespace!r}")
+        if isinstance(events, str) or not events or not all(isinstance(name, str) and name for name in events):
+            raise TypeError(f"events must be a list of names and patterns, not {events!r}")
+        if group is not None and (not isinstance(group, str) or not group):
+            raise TypeError(f"group must be a name or None, not {group!r}")
+        if delivery not in ("at_most_once", "at_least_once"):
+            raise ValueError(f'delivery must be "at_most_once" or "at_least_once", not {delivery!r}')
+        if type(max_size) is not int or max_size < 1:
+            raise TypeError(f"max_size must be a whole number from 1 on, not {max_size!r}")
+        self._stats = Stats()
+        self._given_up = 0
+        self._namespace = namespace
+        self._matchers = [_matcher(name) for name in events]
+        self._group = group
+        self._codec = Codec(encoding)
+        self._max_size = max_size
+        self._outbox = Outbox(outbox, overflow)
+        self._backoff = tuple(backoff)
+        self._consequence = ", and the message will be delivered again" if delivery == "at_least_once" else ""
+        self._flush_timeout = flush_timeout
+        self._connect_timeout = connect_timeout
+        self._is_entered = False
+        self._process = 0  # the id of the process in which it is, or was last, entered
+        self._publishing = _Publishing(self)
+        self._scope: Scope | None = None
+        at = Address.parse(address)
+        kind = engine_for(at.scheme)
+        is_kept, attempts = delivery == "at_least_once", len(self._backoff) + 1
+        how = DeliveryOptions(
+            tuple(events), group, is_kept, prefix, ack_wait, dedup_window, retention, 64, attempts, max_size
+        )
+        self._engine: Engine = kind(at, how, options)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread: LoopThread | None = None
+        for cls in types:
+            self.register(cls)
+
+    def register(
+        self,
+        cls: type,
+        *,
+        name: str | None = None,
+        encode: Callable[[Any], Any] | None = None,
+        decode: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """Let values of a type travel, as senders and arguments. Register a type in every process that gets them.
+
+        None, bools, numbers, strings, bytes, lists, dicts, tuples, sets, dates and times, `Decimal` and `UUID` travel
+        without that. A value of any other type is a `TypeError` at its emission, and nothing is published.
+
+        Args:
+            cls: the type: a dataclass, a msgspec `Struct`, a pydantic model or an `Enum`; or any other one, with
+                `encode` and `decode`. Values of subclasses are not included.
+            name: the name of the type in messages; the class's own name if not given.
+            encode: returns for a value one that can travel.
+            decode: returns the value for that.
+
+        Raises:
+            TypeError: if it is not a type, or does not say how to encode it.
+            ValueError: if another type has that name.
+        """
+        self._codec.register(cls, name=name, encode=encode, decode=decode)
+
+    # Entering and leaving
+
+    async def __aenter__(self) -> Bridge:
+        self._enter()
+        engine = self._engine
+        try:
+            try:
+                async with asyncio.timeout(self._connect_timeout):
+                    await engine.connect()
+                    await engine.listen(self._receive)
+            except (TimeoutError, OSError) as error:
+                why = engine.error_text(engine.last_error or error)
+                # The error of the client is not shown as the cause: its text may have a password.
+                raise ConnectionError(f"no broker answers at {engine.safe_address}: {why}") from None
+        except BaseException:
+            self._is_entered = False
+            await engine.close()
+            raise
+        self._outbox.open()
+        self._publisher = asyncio.create_task(self._publish_all())
+        self._scope = observe(self._publishing, self._namespace, matches=self._carries)
+        return self
+
+    def _enter(self) -> None:
+        with _lock:
+            if self._is_entered and self._process == os.getpid():
+                raise RuntimeError("the bridge is entered already: make another one")
+            if self._process != os.getpid():  # a forked process has an id of its own, and nothing to publish
+                self._stop_observing()
+                self._tasks.clear()
+                self._outbox.close()
+                self._process = os.getpid()
+                self._id = uuid.uuid4().hex
+            self._is_entered = True
+
+    def _stop_observing(self) -> None:
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            scope.stop()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop_observing()
+        try:
+            await self.drain(self._flush_timeout)
+        finally:
+            self._publisher.cancel()
+            for task in self._tasks:
+                task.cancel()
+            left = self._count_waiting()
+            self._outbox.close()
+            if left:
+                logger.error("%s emissions were not published: the bridge to %s was left", left, self.safe_address)
+            try:
+                await asyncio.gather(self._publisher, *self._tasks, return_exceptions=True)
+            finally:
+                try:
+                    await self._engine.close()
+                finally:
+                    self._is_entered = False
+
+    def __enter__(self) -> Bridge:
+        thread = LoopThread()
+        try:
+            thread.run(self.__aenter__())
+        except BaseException:
+            thread.stop()
+            raise
+        self._thread = thread
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        thread, self._thread = self._thread, None
+        assert thread is not None
+        try:
+            thread.run(self.__aexit__(None, None, None))
+        finally:
+            thread.stop()
+            self._stop_observing()  # if the thread had ended, `__aexit__` has not run
+            self._outbox.close()
+            self._is_entered = False
+
+    async def drain(self, timeout: float | None = None) -> bool:
+        """Wait until the broker has everything that was emitted.
+
+        Args:
+            timeout: how long to wait at most, in seconds; `None` to wait without a limit.
+
+        Returns:
+            Whether everything is published; `stats.waiting` says how much is left.
+        """
+        end = None if timeout is None else monotonic() + timeout
+        while self._count_waiting():
+            if end is not None and monotonic() >= end:
+                return False
+            await asyncio.sleep(0.005)
+        return True
+
+    @property
+    def safe_address(self) -> str:
+        """The broker's address without anything secret, for logs and errors."""
+        return self._engine.safe_address
+
+    @property
+    def stats(self) -> Stats:
+        """What the bridge has done so far: a snapshot."""
+        dropped = self._given_up + self._outbox.dropped
+        return replace(self._stats, waiting=self._count_waiting(), dropped=dropped)
+
+    def _count_waiting(self) -> int:
+        return len(self._outbox) + len(self._tasks)
+
+    def _give_up(self, item: Item, why: str) -> None:
+        self._given_up += 1
+        item.fail(Dropped(f"{item.event!r} was not published: {why}"))
+
+    # Publishing
+
+    def _accept(self, start: EmissionStart) -> EmissionSpan | None:
+        """Let an emission be published, unless it comes from a message. What this raises vetoes the emission."""
+        if isinstance(start.origin, Message) or self._process != os.getpid() or not self._carries(start.event.name):
+            return None
+        event, identity = start.event.name, secrets.token_hex(16)
+        body = self._codec.pack(
+            Message(event, identity, self._id, self._group, start.sender, start.args, start.kwargs, carried_context())
+        )
+        if len(body) > self._max_size:
+            raise ValueError(f"{event!r} is emitted with {len(body)} bytes; max_size is {self._max_size}")
+        confirmed: Future[None] | None = Future() if start.way == "emit_async" else None
+        item = Item(Publication(event, body, identity, confirmed is not None, False), confirmed)
+        self._outbox.check(item)
+        start.on_accepted(partial(self._outbox.put, item))  # not now: another bridge may refuse the emission
+        return None if confirmed is None else _Confirmation(confirmed)
+
+    def _carries(self, name: str) -> bool:
+        return any(matches(name) for matches in self._matchers)
+
+    async def _publish_all(self) -> None:
+        """Publish items in their order, many at the same time. Those that have to be published again keep their place."""
+        room = asyncio.Semaphore(_IN_FLIGHT)
+        self._pause = _MIN_PAUSE
+        self._is_away = False
+        while True:
+            await room.acquire()
+            item = await self._outbox.get()
+            if self._is_away:
+                self._outbox.put_back(item)
+                room.release()
+                await self._wait_for_broker()
+                continue
+            task = asyncio.create_task(self._publish(item))
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._published, item))
+            task.add_done_callback(lambda _: room.release())
+
+    async def _publish(self, item: Item) -> None:
+        if self._is_away:  # since this task was made
+            raise Unavailable("what was emitted before is not published yet")
+        try:
+            await self._engine.publish(item.message)
+        except Unavailable:
+            item.message.is_retry = True
+            self._is_away = True
+            raise
+
+    async def _wait_for_broker(self) -> None:
+        """Wait until the items that did not reach the broker are back in the outbox, and the broker is back too."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._engine.ready()
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, _MAX_PAUSE)
+        self._is_away = False
+
+    def _published(self, item: Item, task: asyncio.Task[None]) -> None:
+        """Done callback of a task that publishes an item."""
+        self._tasks.discard(task)
+        if task.cancelled():
+            self._give_up(item, "the bridge was left")
+        elif isinstance(error := task.exception(), Unavailable):
+            logger.debug("publishing %r: %s", item.event, self._engine.error_text(error))
+            self._outbox.put_back(item)
+        elif error is not None:
+            why = self._engine.error_text(error)
+            logger.error("the broker does not take %r: %s", item.event, why)
+            self._give_up(item, f"the broker does not take it: {why}")
+        else:
+            self._pause = _MIN_PAUSE
+            self._stats.published += 1
+            item.succeed()
+
+    # Receiving
+
+    async def _receive(self, delivery: Delivery) -> None:
+        """Emit a message that has arrived, and answer the broker."""
+        if len(delivery.body) > self._max_size:
+            error: Exception = Malformed(f"{len(delivery.body)} bytes; max_size is {self._max_size}")
+            await self._dead_letter(delivery, "a message", error)
+            return
+        try:
+            message = self._codec.unpack(delivery.body, self._wants)
+        except Malformed as malformed:
+            await self._dead_letter(delivery, "a message", malformed)
+            return
+        if message is None:
+            await delivery.ack()
+            return
+        event = quoted(message.event)
+        if delivery.attempt > len(self._backoff) + 1:  # the processes that had it died each time
+            error = RuntimeError(f"not finished in {delivery.attempt - 1} attempts")
+            await self._dead_letter(delivery, event, error)
+            return
+        self._stats.received += 1
+        self._stats.redelivered += delivery.attempt > 1
+        try:
+            with restored_context(message.context), origin(message):
+                await self._namespace.emit_async(message.event, message.sender, *message.args, **message.kwargs)
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as failure:  # a handler's error is no reason to stop receiving
+            if isinstance(failure, asyncio.CancelledError) and times_cancelled():  # this task, not a handler's
+                await asyncio.shield(delivery.nack(0))
+                raise
+            self._stats.failed += 1
+            if delivery.attempt > len(self._backoff):
+                await self._dead_letter(delivery, event, failure)
+                return
+            log_exception(logger, logging.WARNING, f"a handler of {event} raised{self._consequence}", failure)
+            await delivery.nack(self._backoff[delivery.attempt - 1])
+        else:
+            await delivery.ack()
+
+    def _wants(self, event: str, sent_by: str, group: str | None) -> bool:
+        """Return whether a message comes from another process, and is to be emitted here."""
+        if _is_pattern(event):
+            raise Malformed(f"{quoted(event)} is a pattern, which cannot be emitted")
+        is_own = sent_by == self._id or (self._group is not None and group == self._group)
+        return not is_own and self._carries(event)
+
+    async def _dead_letter(self, delivery: Delivery, what: str, error: BaseException) -> None:
+        self._stats.dead += 1
+        text = self._engine.error_text(error)
+        logger.error("%s from %s goes to the dead letters: %s", what, self.safe_address, text)
+        await delivery.dead_letter({"Error": text, "Attempts": str(delivery.attempt), "Group": self._group or ""})
+
+
+_lock = threading.Lock()
+
+
+class _Publishing(Instrument):
+    """Reports emissions to a bridge."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    def begin(self, start: EmissionStart) -> EmissionSpan | None:
+        return self._bridge._accept(start)
+
+
+class _Confirmation(EmissionSpan):
+    """Waits until the broker has a message."""
+
+    def __init__(self, confirmed: Future[None]) -> None:
+        self._confirmed = confirmed
+
+    async def wait_done(self) -> None:
+        await asyncio.wrap_future(self._confirmed)
+
+
+def _is_pattern(name: str) -> bool:
+    """Return whether a name is a pattern for `Namespace.event`."""
+    return "*" in name or "?" in name or name[:1] == "!"
+
+
+def _matcher(name: str) -> Callable[[str], object]:
+    """Return a function that says whether an event is carried."""
+    if not _is_pattern(name):
+        return name.__eq__
+    pattern: Any = Namespace().event(name)  # in a namespace of its own: it is not an event of the program
+    matches: Callable[[str], object] = pattern.matches
+    return matches
+
+
+__all__ = ["Bridge", "Stats"]

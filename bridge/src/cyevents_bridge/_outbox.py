@@ -1,0 +1,160 @@
+"""A bounded queue of messages to publish: filled from any thread, emptied in the bridge's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from .engine import Publication
+
+    Overflow = Literal["raise", "drop_oldest"]
+
+
+class OutboxFull(RuntimeError):
+    """Too many emissions wait to be published: this one was not made, and no handler was called."""
+
+
+class Dropped(RuntimeError):
+    """An emission was not published, and will not be."""
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A message in the outbox. `confirmed` is the future of whoever waits until the broker has it, if anybody does."""
+
+    message: Publication
+    confirmed: Future[None] | None = field(default=None)
+    position: int = field(default=0)  # set when it is first taken out
+
+    @property
+    def event(self) -> str:
+        """The event's name."""
+        return self.message.event
+
+    def succeed(self) -> None:
+        """The broker has the message."""
+        if self.confirmed is not None and self.confirmed.set_running_or_notify_cancel():
+            self.confirmed.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """The message is dropped."""
+        if self.confirmed is not None and self.confirmed.set_running_or_notify_cancel():
+            self.confirmed.set_exception(error)
+
+
+class Outbox:
+    """A queue of items.
+
+    Args:
+        limit: how many items may wait. Threads that emit at the same moment may exceed it by one each.
+        overflow: what happens when one more is emitted.
+    """
+
+    def __init__(self, limit: int, overflow: Overflow) -> None:
+        if type(limit) is not int or limit < 1:
+            raise TypeError(f"outbox must be a whole number from 1 on, not {limit!r}")
+        if overflow not in ("raise", "drop_oldest"):
+            raise ValueError(f'overflow must be "raise" or "drop_oldest", not {overflow!r}')
+        self.dropped = 0
+        self._limit = limit
+        self._overflow = overflow
+        self._items: deque[Item] = deque()
+        self._returned: list[tuple[int, Item]] = []  # a heap of items that were taken out and could not be published
+        self._positions = count(1)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._filled: asyncio.Event | None = None
+        self._is_closed = True
+        self._is_waking = False  # the loop will look at the items: waking it again would cost a system call
+
+    def __len__(self) -> int:
+        return len(self._items) + len(self._returned)
+
+    def open(self) -> None:
+        """Let the running loop empty the outbox from now on."""
+        self._loop = asyncio.get_running_loop()
+        self._filled = asyncio.Event()
+        self._filled.set()
+        self._is_closed = False
+        self._is_waking = False
+
+    def close(self) -> None:
+        """Drop all items, and those that are put in later: no loop empties the outbox any more."""
+        self._is_closed = True
+        while self._returned:
+            self._drop(heappop(self._returned)[1])
+        self._drop_all()
+
+    def _drop_all(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._drop(self._items.popleft())
+
+    def _drop(self, item: Item) -> None:
+        self.dropped += 1
+        item.fail(Dropped(f"{item.event!r} was not published: the bridge was left"))
+
+    def check(self, item: Item) -> None:
+        """Raise if there is no room for an item; from any thread. An item that somebody waits for always has room.
+
+        Raises:
+            OutboxFull: if there is no room.
+        """
+        if self._overflow == "raise" and self._is_full_for(item):
+            raise OutboxFull(f"{len(self)} emissions wait for the broker: {item.event!r} is not emitted")
+
+    def _is_full_for(self, item: Item) -> bool:
+        return item.confirmed is None and len(self._items) >= self._limit
+
+    def put(self, item: Item) -> None:
+        """Add an item, from any thread, after `check`."""
+        if self._overflow == "drop_oldest" and self._is_full_for(item):
+            self._drop_oldest()
+        self._items.append(item)
+        if self._is_closed:  # since its emission has begun
+            self._drop_all()
+        elif self._loop is not None and not self._is_waking:
+            self._is_waking = True
+            with suppress(RuntimeError):  # the loop is closed: it empties nothing any more
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        assert self._filled is not None
+        self._is_waking = False  # before the event is set: an item that is put in from now on wakes the loop again
+        self._filled.set()
+
+    def _drop_oldest(self) -> None:
+        try:
+            oldest = self._items.popleft()
+        except IndexError:  # it has just been taken out
+            return
+        self.dropped += 1
+        oldest.fail(Dropped(f"{oldest.event!r} was dropped: too many emissions waited for the broker"))
+
+    def put_back(self, item: Item) -> None:
+        """Add an item again that was taken out, at its old position; in the loop."""
+        assert self._filled is not None
+        heappush(self._returned, (item.position, item))
+        self._filled.set()
+
+    async def get(self) -> Item:
+        """Take out the oldest item, waiting for one if there is none."""
+        assert self._filled is not None
+        while True:
+            if self._returned:
+                return heappop(self._returned)[1]
+            with suppress(IndexError):  # another thread may have dropped the item just seen
+                item = self._items.popleft()
+                item.position = next(self._positions)
+                return item
+            self._filled.clear()
+            if not self._items:
+                await self._filled.wait()
