@@ -7,6 +7,7 @@ import enum
 import importlib
 import json
 import math
+import typing
 import uuid
 
 import msgspec
@@ -138,7 +139,7 @@ def test_what_cannot_travel(messages, codec):
             codec.pack(message(messages, bad))
     deep = []
     deep.append(deep)
-    with pytest.raises(TypeError, match="nested too deeply"):
+    with pytest.raises(TypeError, match="nested in more than 100 levels"):
         codec.pack(message(messages, deep))
 
 
@@ -148,17 +149,17 @@ def test_what_cannot_be_registered(messages, codec):
             codec.register(bad)
     with pytest.raises(TypeError, match="a type is registered"):
         codec.register(Order(1, None))
-    with pytest.raises(TypeError, match="both, or neither"):
+    with pytest.raises(TypeError, match="give both encode and decode, or neither"):
         codec.register(Money, encode=str)
     codec.register(Order)
     codec.register(Order)
-    with pytest.raises(ValueError, match="there is another type by the name 'Order'"):
+    with pytest.raises(ValueError, match="another type has the name 'Order'"):
         codec.register(Point, name="Order")
-    with pytest.raises(ValueError, match="there is another type by the name 'tuple'"):
+    with pytest.raises(ValueError, match="another type has the name 'tuple'"):
         codec.register(Point, name="tuple")
     codec.register(Order, name="order")
     codec.register(Point, name="Order")
-    with pytest.raises(ValueError, match="form must be"):
+    with pytest.raises(ValueError, match="encoding must be"):
         messages.Codec("pickle")
 
 
@@ -217,3 +218,163 @@ def test_a_type_that_changed_its_shape(messages, codec):
     other.register(Order)
     with pytest.raises(messages.Malformed, match="Expected `int`"):
         other.unpack(body)
+
+
+# Limits
+
+PRIME = 2**61 - 1  # ints that differ by a multiple of it have the same hash
+COLLIDING = [number * PRIME for number in range(65)]
+
+
+@dataclasses.dataclass
+class Sets:
+    numbers: set[int]
+
+
+@dataclasses.dataclass
+class Nested:
+    sets: list[Sets | None]
+
+
+@dataclasses.dataclass
+class Keyed:
+    by_id: dict[uuid.UUID, int]
+
+
+class Pair(typing.NamedTuple):
+    one: frozenset[int]
+
+
+@dataclasses.dataclass
+class Listed:
+    numbers: list[int]
+    by_name: dict[str, list[int]]
+
+
+COLLISIONS = [
+    set(COLLIDING),
+    frozenset(COLLIDING),
+    dict.fromkeys(COLLIDING),
+    {(number,) for number in COLLIDING},
+    {uuid.UUID(int=number) for number in COLLIDING},
+    {decimal.Decimal(number) for number in COLLIDING},
+    {datetime.timedelta(1), *COLLIDING},
+]
+
+
+@pytest.mark.parametrize("value", COLLISIONS, ids=range(len(COLLISIONS)))
+def test_many_keys_with_one_hash_do_not_travel(messages, codec, value, monkeypatch):
+    with pytest.raises(TypeError, match="more than 64 keys or members of a set have the same hash"):
+        codec.pack(message(messages, value))
+    monkeypatch.setattr(messages, "_MAX_SAME_HASH", 10**6)  # as somebody would who means harm
+    body = codec.pack(message(messages, value))
+    monkeypatch.undo()
+    with pytest.raises(messages.Malformed, match="more than 64 keys or members of a set have the same hash"):
+        codec.unpack(body)
+
+
+def test_large_values_travel(messages, codec):
+    for value in (set(range(100_000)), dict.fromkeys(range(50_000)), [0] * 100_000, {1, *COLLIDING[:60]}):
+        assert codec.unpack(codec.pack(message(messages, value))).sender == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Sets(set(range(1001))),
+        Nested([None, Sets(set(range(1001)))]),
+        Keyed({uuid.UUID(int=number): 1 for number in range(1001)}),
+    ],
+    ids=["set", "nested", "dict"],
+)
+def test_sets_within_registered_types_are_small(messages, codec, value, monkeypatch):
+    codec.register(type(value))
+    with pytest.raises(TypeError, match="more than 1000 items in a value of a type that has sets or dicts"):
+        codec.pack(message(messages, value))
+    monkeypatch.setattr(messages, "_MAX_CONVERTED", 10**6)
+    body = codec.pack(message(messages, value))
+    assert codec.unpack(body).sender == value
+    monkeypatch.undo()
+    with pytest.raises(messages.Malformed, match="more than 1000 items"):
+        codec.unpack(body)
+
+
+def test_lists_within_registered_types_may_be_large(messages, codec):
+    codec.register(Listed)
+    value = Listed(list(range(5000)), {str(number): [1] for number in range(5000)})
+    assert codec.unpack(codec.pack(message(messages, value))).sender == value
+
+
+def test_which_types_make_sets(messages):
+    makes = {cls: messages._makes_hashes(cls, set()) for cls in (Sets, Nested, Keyed, Pair, Listed, Order, Point)}
+    assert [cls for cls, has in makes.items() if has] == [Sets, Nested, Keyed, Pair]
+
+
+def nested(levels):
+    value = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_nesting_is_limited(messages, codec, monkeypatch):
+    assert codec.unpack(codec.pack(message(messages, nested(100)))).sender == nested(100)
+    with pytest.raises(TypeError, match="nested in more than 100 levels"):
+        codec.pack(message(messages, nested(101)))
+    monkeypatch.setattr(messages, "_MAX_DEPTH", 10**6)
+    body = codec.pack(message(messages, nested(150)))
+    monkeypatch.undo()
+    with pytest.raises(messages.Malformed, match="nested in more than 100 levels"):
+        codec.unpack(body)
+
+
+@pytest.mark.parametrize("kind", [tuple, list, set, frozenset, dict])
+def test_every_kind_is_nested_as_deeply_at_both_ends(messages, codec, kind, monkeypatch):
+    """What can be emitted arrives: in whatever it is nested, each end counts the same levels."""
+    value, deepest = 1, None
+    while True:
+        value = {"tuple": lambda v: (v,), "list": lambda v: [v], "dict": lambda v: {"$": v}}.get(
+            kind.__name__, lambda v: frozenset([v])
+        )(value)
+        try:
+            body = codec.pack(message(messages, value))
+        except TypeError:
+            break
+        deepest = value
+        assert codec.unpack(body).sender == value
+    assert deepest is not None
+
+
+@pytest.mark.parametrize(
+    "value", [10**4301, -(10**4301), decimal.Decimal(10**4400), "\ud800", {"\udfff": 1}, ["a", {"b": "\ud912"}]], ids=range(6)
+)
+def test_what_has_no_text_is_a_type_error(messages, codec, value):
+    with pytest.raises(TypeError, match="an argument of 'order.placed' cannot travel"):
+        codec.pack(message(messages, value))
+
+
+def test_long_numbers_travel(messages, codec):
+    for value in (10**4299, -(10**4299), decimal.Decimal(10**4299), decimal.Decimal("1e-4000")):
+        assert codec.unpack(codec.pack(message(messages, value))).sender == value
+
+
+@pytest.mark.parametrize("name", ["int", "float", "Decimal"])
+def test_the_text_of_a_number_is_short(messages, name):
+    body = json.dumps({**GOOD, "sender": {"$": name, "of": "9" * 100_000}}).encode()
+    with pytest.raises(messages.Malformed, match="a number has more than 4300 digits"):
+        messages.Codec().unpack(body)
+
+
+def test_msgpack_makes_no_dicts_of_other_keys(messages):
+    """Of any keys, and so of any hash, before a limit can be seen to."""
+    envelope = {**GOOD, "sender": dict.fromkeys(range(100))}
+    with pytest.raises(messages.Malformed, match="Expected `str`"):
+        messages.Codec("msgpack").unpack(msgspec.msgpack.encode(envelope))
+
+
+def test_what_is_said_of_a_message_is_short_and_one_line(messages):
+    body = json.dumps({**GOOD, "sender": {"$": "x\nERROR forged" + "y" * 10_000, "of": 1}}).encode()
+    with pytest.raises(messages.Malformed) as caught:
+        messages.Codec().unpack(body)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300

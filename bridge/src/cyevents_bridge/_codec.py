@@ -193,6 +193,7 @@ class Codec:
             if "$" not in value and all(type(key) is str for key in value):
                 return {key: self._plain(item, depth + 1) for key, item in value.items()}
             _check_hashes(value)
+            _check_depth(depth + 2)  # the pairs are lists in a list
             pairs = [[self._plain(key, depth + 3), self._plain(item, depth + 3)] for key, item in value.items()]
             return {"$": "dict", "of": pairs}
         known = self._by_type.get(cls)
