@@ -66,6 +66,11 @@ class Server:
                 assert time.monotonic() < end, "the server does not start"
                 time.sleep(0.02)
 
+    async def publish(self, prefix, event, body):
+        """Publish bytes that need not be a message."""
+        async with self.publisher(prefix) as publish:
+            await publish(event, body)
+
     def kill(self):
         self.process.kill()
         self.process.wait()
@@ -100,10 +105,15 @@ class Nats(Server):
         yield client
         await client.close()
 
-    async def publish(self, prefix, event, body):
-        """Publish what need not be a message."""
+    @contextlib.asynccontextmanager
+    async def publisher(self, prefix):
+        """Gives what publishes bytes that need not be a message: `await publish(event, body)`."""
         async with self.client() as client:
-            await client.publish(f"{prefix}.{event}", body)
+
+            async def publish(event, body):
+                await client.publish(f"{prefix}.{event}", body)
+
+            yield publish
             await client.flush()
 
     @contextlib.asynccontextmanager
@@ -134,10 +144,16 @@ class Redis(Server):
 
         return redis.asyncio.Redis.from_url(self.address)
 
-    async def publish(self, prefix, event, body):
+    @contextlib.asynccontextmanager
+    async def publisher(self, prefix):
         async with self.client() as client:
-            await client.xadd(f"{{{prefix}}}:events", {"event": event, "body": body})
-            await client.publish(f"{prefix}.{event}", body)
+
+            async def publish(event, body):
+                await client.xadd(f"{{{prefix}}}:events", {"event": event, "body": body})
+                await client.xadd(f"{{{prefix}}}:once", {"event": event, "body": body}, nomkstream=True)
+                await client.publish(f"{prefix}.{event}", body)
+
+            yield publish
 
     @contextlib.asynccontextmanager
     async def letters(self, prefix):
@@ -231,9 +247,14 @@ class Rabbitmq(Server):
         yield await connection.channel()
         await connection.close()
 
-    async def publish(self, prefix, event, body):
+    @contextlib.asynccontextmanager
+    async def publisher(self, prefix):
         async with self.client() as channel:
-            await channel.basic_publish(body, exchange=prefix, routing_key=event)
+
+            async def publish(event, body):
+                await channel.basic_publish(body, exchange=prefix, routing_key=event)
+
+            yield publish
 
     @contextlib.asynccontextmanager
     async def letters(self, prefix):

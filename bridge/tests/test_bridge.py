@@ -560,7 +560,7 @@ def test_a_message_that_kills_its_process_takes_no_others_along(api, process, ru
                 pass  # the group is known from now on
             for sender in ("poison", *range(20)):
                 await one.ns.event("order.placed").emit_async(sender)
-        return one.bridge._engine.plan.prefix
+        return one.bridge._engine.options.prefix
 
     options = json.dumps({"ack_wait": 0.5})
     command = [sys.executable, str(program), broker.address, run(publish()), str(tmp_path / "notes"), options]
@@ -735,7 +735,6 @@ def test_real_processes(broker, prefix, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore")
 def test_a_process_that_is_forked(broker, prefix, tmp_path):
-    for text in ("", "x"):
     """A bridge that is entered stays with the parent; one that is not, each may enter, and they hear each other."""
     program = tmp_path / "program.py"
     program.write_text(
