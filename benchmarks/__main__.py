@@ -27,9 +27,6 @@ def main(arguments=None):
     compare.add_argument("new", metavar="NEW")
     count = commands.add_parser("instructions", help="count instructions under valgrind, against the figures kept")
     count.add_argument("--renew", action="store_true", help="keep the new figures")
-    bridge = commands.add_parser("bridge", help="the bridge against bare clients and FastStream, between two processes")
-    bridge.add_argument("brokers", nargs="*", metavar="BROKER", help="nats, redis, rabbitmq, kafka (all)")
-    bridge.add_argument("--brief", action="store_true", dest="bridge_brief", help="only see that all are right")
     redraw = commands.add_parser("report", help="write the table and the pictures of a saved run again")
     redraw.add_argument("run", metavar="RUN", type=Path)
     commands.add_parser("install", help="install the peers one by one, and say which cannot be had on this Python")
@@ -44,10 +41,6 @@ def main(arguments=None):
         from . import instructions
 
         return instructions.main(renew=options.renew)
-    if options.command == "bridge":
-        from . import bridge
-
-        return bridge.main(brief=options.bridge_brief, brokers=options.brokers)
     if options.command == "install":
         from . import install
 

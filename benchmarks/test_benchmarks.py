@@ -1,6 +1,5 @@
 """Library x case under pytest-benchmark: `python -m pytest benchmarks --benchmark-only`; and tests of the suite."""
 
-import asyncio
 import gc
 import re
 from itertools import pairwise
@@ -12,7 +11,6 @@ import pytest
 from . import (
     async_cases,
     bars,
-    bridge,
     connections,
     flask_case,
     imports,
@@ -207,42 +205,3 @@ def test_the_performance_page_names_the_bars_that_do_not_hold():
     report = (root / "benchmarks/results/quick.md").read_text("utf-8")
     page = (root / "docs/performance.md").read_text("utf-8").partition("## The bars")[2].partition("\n## ")[0]
     assert re.findall(r"^- (.+?):", page, re.M) == re.findall(r"^\| (.+?) \|.*\*\*does not hold\*\*", report, re.M)
-
-
-# The bridge
-
-
-@pytest.mark.parametrize("broker", list(bridge.CONTESTANTS))
-def test_the_bridge_is_measured(capsys, broker):
-    pytest.importorskip({"rabbitmq": "aiormq", "kafka": "confluent_kafka"}.get(broker, broker))
-    pytest.importorskip("msgspec")
-    from cyevents.bridge._demo.brokers import SERVERS
-
-    if broker in SERVERS:  # the others come with their clients
-        try:
-            SERVERS[broker].find()
-        except ImportError as error:
-            pytest.skip(str(error))
-    assert bridge.main(brief=True, brokers=[broker]) == 0
-    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-    figures = {tuple(cell.strip() for cell in row[:3]): row[3:] for row in rows if len(row) == 6}
-    for delivery in bridge.DELIVERIES:
-        for kind in bridge.contestants(broker):
-            rate, middle, late = (float(re.sub(r"[^\d.]", "", cell)) for cell in figures[broker, delivery, kind])
-            assert rate > 0
-            assert 0 < middle <= late
-    assert [row[0].strip() for row in rows if len(row) == 2][-1] == f"carried at_least_once by {broker}"
-
-
-@pytest.mark.parametrize(
-    ("kind", "numbers"),
-    [("bridge", [0, 1]), ("bare client", [0, 1, 2, 2]), ("bridge", [0, 2, 1]), ("FastStream", [2, 0])],
-)
-def test_a_pair_that_delivers_wrongly_is_found(kind, numbers):
-    async def answer(role):
-        return {"numbers": numbers}
-
-    pair = bridge.Pair("nats", "at_most_once", kind)
-    pair.tell, pair.answer = lambda *arguments: None, answer
-    with pytest.raises(AssertionError, match=f"{kind} over nats, at_most_once, has not delivered each event once"):
-        asyncio.run(pair.send(3))

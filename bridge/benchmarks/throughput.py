@@ -1,25 +1,27 @@
-"""The bridge against a broker's bare client, between two processes: `python bridge/benchmarks/throughput.py [BROKER ...]`.
+"""Compares the bridge with a broker's bare client and with FastStream: `python bridge/benchmarks/throughput.py nats`.
 
-Each contestant is a pair of processes that lives throughout the run: one publishes the same orders that the other gets.
+Each contestant is a pair of processes that lives throughout the run: one publishes orders, the other receives them.
 The bare client does by hand what the bridge does: it encodes and decodes, publishes as many at the same time, fetches
-as many at once, acknowledges each, and calls a function. FastStream runs as its documentation has it, where it is
-installed: `pip install "faststream[nats,redis,rabbit]"`. The laps of all are interleaved, in an order that
-changes.
+as many at once, acknowledges each, and calls a function. FastStream takes part if it is installed, by
+`pip install "faststream[nats,redis,rabbit]"`. The laps of all contestants are interleaved, in a random order.
+
+`--other PYTHON` adds the bridge that is installed in another environment, to compare two versions in one run.
 """
 
+import argparse
 import asyncio
+import gc
 import importlib.util
 import json
+import os
+import platform
 import random
 import statistics
 import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from . import runs
-from .timing import EMISSIONS, Race, quiet, stopwatch
+from timeit import Timer
 
 DELIVERIES = ["at_most_once", "at_least_once"]
 SUBJECT = "order.placed"
@@ -27,6 +29,7 @@ ORDER = {"id": "ord-0001", "customer_email": "alice@example.com", "total": 1564,
 IN_FLIGHT = 128  # as many messages as the bridge publishes at the same time
 BATCH = 64  # as many as it fetches at once
 PATIENCE = 60  # seconds after which what has not arrived is lost
+EMISSIONS = 1000  # of a round, where the cost of an emission is measured
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Form:
     gap: float = 0.003
 
 
-BRIEF = Form(laps=1, many=200, few=20)
+BRIEF = Form(laps=1, many=200, few=20)  # to see that every contestant is right
 
 
 # The processes
@@ -81,9 +84,9 @@ class Bridged:
         self.event = Namespace().event(SUBJECT)
         if ears is not None:
             self.event.connect(lambda number, sent, *, order: ears.hear(number, sent, order), weak=False)
-        self.bridge = Bridge(self.event._namespace, address, [SUBJECT], **self.options(delivery, ears))
+        self.bridge = Bridge(self.event.namespace, address, [SUBJECT], **self.options(delivery))
 
-    def options(self, delivery, ears):
+    def options(self, delivery):
         return {"delivery": delivery, "prefix": f"bridged-{delivery}", "outbox": 10**6}
 
     async def __aenter__(self):
@@ -393,6 +396,7 @@ class Pair:
     delivery: str
     kind: str
     server: str = ""
+    python: str = sys.executable
     rates: list[float] = field(default_factory=list)
     latencies: list[list[int]] = field(default_factory=list)
 
@@ -400,7 +404,7 @@ class Pair:
         self.ends = {}
         for role in ("receive", "publish"):
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "benchmarks.bridge", role, self.kind, self.delivery, address),
+                *(self.python, __file__, "--be", role, self.kind.partition(" in ")[0], self.delivery, address),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=2**24,
@@ -422,7 +426,7 @@ class Pair:
         self.tell("publish", {"count": count, "gap": gap})
         received = await self.answer("receive")
         received |= await self.answer("publish")
-        numbers = received["numbers"] if self.kind in KEEPS_ORDER else sorted(received["numbers"])
+        numbers = received["numbers"] if self.kind.partition(" in ")[0] in KEEPS_ORDER else sorted(received["numbers"])
         if numbers != list(range(count)):
             raise AssertionError(f"{self.kind} over {self.broker}, {self.delivery}, has not delivered each event once")
         return received
@@ -449,9 +453,11 @@ async def end(process):
     await process.wait()
 
 
-async def contest(broker, server, form):
+async def contest(broker, server, form, other=None):
     """Let the pairs run; every one is proved right first, and in each lap again."""
     pairs = [Pair(broker, delivery, kind, server.program) for delivery in DELIVERIES for kind in contestants(broker)]
+    if other is not None:
+        pairs += [Pair(broker, delivery, f"bridge in {other}", server.program, other) for delivery in DELIVERIES]
     async with AsyncExitStack() as stack:
         for pair in pairs:
             await pair.start(server.address, stack)
@@ -465,7 +471,7 @@ async def contest(broker, server, form):
 
 
 async def emitters(address, form):
-    """Nanoseconds of one emission to one handler, where it is emitted: a `Race`."""
+    """Microseconds of one emission to one handler, by name of the case: the median of all rounds."""
     from cyevents import Namespace
     from cyevents_bridge import Bridge
 
@@ -473,35 +479,33 @@ async def emitters(address, form):
         pass
 
     plain, bridged = Namespace(), Namespace()
-    events = {"no bridge": plain.event(SUBJECT), "a bridge, not carried": bridged.event("other")}
-    events |= {delivery: Namespace().event(SUBJECT) for delivery in DELIVERIES}
-    for event in events.values():
+    events = {"without a bridge": plain.event(SUBJECT), "not carried by its bridge": bridged.event("other")}
+    events |= {f"carried {delivery}": Namespace().event(SUBJECT) for delivery in DELIVERIES}
+    timers = {}
+    for name, event in events.items():
         event.connect(handler)
-    watches = {
-        name: stopwatch("emit(sender, order=order)", emit=event.emit, sender=1, order=ORDER)
-        for name, event in events.items()
-    }
-    result = Race()
+        timers[name] = Timer("emit(1, order=order)", globals={"emit": event.emit, "order": ORDER})
+    rounds = {name: [] for name in events}
     async with AsyncExitStack() as stack:
         options = {"prefix": "emitters", "outbox": 10**6}
         bridges = [Bridge(bridged, address, [SUBJECT], **options)]
         for delivery in DELIVERIES:
-            bridges.append(Bridge(events[delivery]._namespace, address, [SUBJECT], delivery=delivery, **options))
+            namespace = events[f"carried {delivery}"].namespace
+            bridges.append(Bridge(namespace, address, [SUBJECT], delivery=delivery, **options))
         for bridge in bridges:
             await stack.enter_async_context(bridge)
-        assert events["a bridge, not carried"]._observer is None, "there is more to run than without a bridge"
-        for lap in range(form.laps * 3):
-            for name, watch in watches.items():
-                with quiet():
-                    result.record(name, lap, watch(EMISSIONS) / EMISSIONS)
+        for _ in range(form.laps * 3):
+            for name, timer in timers.items():
+                gc.collect()
+                rounds[name].append(timer.timeit(EMISSIONS) / EMISSIONS * 1e6)
                 for bridge in bridges:
                     await bridge.drain()
         assert bridges[0].stats.published == 0
         assert all(bridge.stats.published == form.laps * 3 * EMISSIONS for bridge in bridges[1:])
-    return result
+    return {name: statistics.median(times) for name, times in rounds.items()}
 
 
-def table(pairs, race):
+def table(pairs, costs):
     """The figures, as Markdown."""
     yield "| | | | events a second | latency, median | 99 % |"
     yield "|---|---|---|---:|---:|---:|"
@@ -512,34 +516,45 @@ def table(pairs, race):
     yield ""
     yield "| an `emit` to one handler | costs |"
     yield "|---|---:|"
-    for name in race.times:
-        what = f"carried {name} by {pairs[0].broker}" if name in DELIVERIES else name
-        yield f"| {what} | {race.median(name) / 1000:.2f} µs |"
+    for name, cost in costs.items():
+        yield f"| {name} | {cost:.2f} µs |"
 
 
-async def measure(brokers, form):
+async def measure(brokers, form, other=None):
     from cyevents_bridge._demo.brokers import SERVERS
 
-    pairs, race = [], None
+    pairs, costs = [], {}
     for broker in brokers:
         async with SERVERS[broker]() as server:
-            pairs += await contest(broker, server, form)
-            race = race or await emitters(server.address, form)
-    return pairs, race
+            pairs += await contest(broker, server, form, other)
+            costs = costs or await emitters(server.address, form)
+    return pairs, costs
 
 
-def main(brief=False, brokers=None):
+def main(arguments=None):
     """Measure, over all brokers if none are named, and print the tables; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("brokers", nargs="*", metavar="BROKER", help=f"{', '.join(CONTESTANTS)} (all)")
+    parser.add_argument("--brief", action="store_true", help="only see that every contestant is right")
+    parser.add_argument("--other", metavar="PYTHON", help="the interpreter of another environment with a bridge")
+    parser.add_argument("--laps", type=int, default=Form.laps, help=f"of each contestant ({Form.laps})")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.brokers) - CONTESTANTS.keys():
+        parser.error(f"no broker is called {', '.join(sorted(unknown))}")
+    form = BRIEF if options.brief else Form(laps=options.laps)
     try:
-        pairs, race = asyncio.run(measure(brokers or list(CONTESTANTS), BRIEF if brief else Form()))
-    except (ImportError, KeyError) as error:
-        print(f"no bridge to measure: {error}", file=sys.stderr)
+        pairs, costs = asyncio.run(measure(options.brokers or list(CONTESTANTS), form, options.other))
+    except ImportError as error:
+        print(f"there is nothing to measure: {error}", file=sys.stderr)
         return 2
     servers = ", ".join(f"{pair.broker} by {pair.server}" for pair in {pair.broker: pair for pair in pairs}.values())
-    print(f"Python {'.'.join(map(str, sys.version_info[:3]))}, {runs.machine()}; {servers}")
-    print("\n".join(table(pairs, race)))
+    print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} processors; {servers}")
+    print("\n".join(table(pairs, costs)))
     return 0
 
 
 if __name__ == "__main__":
-    asyncio.run(be(*sys.argv[1:]))
+    if sys.argv[1:2] == ["--be"]:
+        asyncio.run(be(*sys.argv[2:]))
+    else:
+        sys.exit(main())

@@ -46,9 +46,9 @@ class Nats:
     server = conftest.Nats
 
     @staticmethod
-    def about(arrival):
+    def about(delivery):
         """The delivery of what has arrived; its place, a number of its own; and since when it may be at the broker."""
-        metadata = arrival._message.metadata
+        metadata = delivery._message.metadata
         return metadata.num_delivered, metadata.sequence.stream, metadata.timestamp.timestamp()
 
     @staticmethod
@@ -66,9 +66,9 @@ class Redis:
     server = conftest.Redis
 
     @staticmethod
-    def about(arrival):
-        milliseconds, number = map(int, arrival._entry.id.split(b"-"))
-        return arrival.attempt, (milliseconds << 20) + number, milliseconds / 1000
+    def about(delivery):
+        milliseconds, number = map(int, delivery._entry.id.split(b"-"))
+        return delivery.attempt, (milliseconds << 20) + number, milliseconds / 1000
 
     @staticmethod
     async def left(server):
@@ -88,8 +88,8 @@ class Rabbitmq:
     server = conftest.Rabbitmq
 
     @staticmethod
-    def about(arrival):
-        return arrival.attempt, 0, json.loads(arrival.body)["kwargs"]["made"]
+    def about(delivery):
+        return delivery.attempt, 0, json.loads(delivery.body)["kwargs"]["made"]
 
     @staticmethod
     async def left(server):
@@ -118,9 +118,9 @@ def be(role, address, path, pace):
     class Witness(Bridge):
         """Lets the handler know what the broker says about what it gets."""
 
-        async def _receive(self, arrival):
-            about.set(broker.about(arrival))
-            await super()._receive(arrival)
+        async def _receive(self, delivery):
+            about.set(broker.about(delivery))
+            await super()._receive(delivery)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)

@@ -15,8 +15,9 @@ import time
 import uuid
 from pathlib import Path
 
-import cyevents
 import pytest
+
+import cyevents
 
 sys.path.append(str(Path(__file__).parent))  # where `processes` is
 

@@ -14,6 +14,7 @@ import threading
 import time
 
 import pytest
+
 from processes import SOON, until
 
 WAYS = ["at_most_once", "at_least_once"]

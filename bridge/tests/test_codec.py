@@ -346,7 +346,9 @@ def test_every_kind_is_nested_as_deeply_at_both_ends(messages, codec, kind, monk
 
 
 @pytest.mark.parametrize(
-    "value", [10**4301, -(10**4301), decimal.Decimal(10**4400), "\ud800", {"\udfff": 1}, ["a", {"b": "\ud912"}]], ids=range(6)
+    "value",
+    [10**4301, -(10**4301), decimal.Decimal(10**4400), "\ud800", {"\udfff": 1}, ["a", {"b": "\ud912"}]],
+    ids=range(6),
 )
 def test_what_has_no_text_is_a_type_error(messages, codec, value):
     with pytest.raises(TypeError, match="an argument of 'order.placed' cannot travel"):

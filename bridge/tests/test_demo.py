@@ -144,8 +144,8 @@ def test_without_a_server(module, capsys, monkeypatch):
     )
     assert module().run(None, broker="rabbitmq", limit=1, pace=0) == 2
     assert capsys.readouterr().err == (
-        "cyevents_bridge: there is no rabbitmq-server here: install RabbitMQ, as by the system's package manager, or give the"
-        " address of one\n"
+        "cyevents_bridge: there is no rabbitmq-server here: install RabbitMQ, as by the system's package manager, or"
+        " give the address of one\n"
     )
 
 

@@ -9,8 +9,8 @@ import threading
 import types
 
 import pytest
-from processes import until
 
+from processes import until
 
 
 @pytest.fixture

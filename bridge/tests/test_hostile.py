@@ -4,8 +4,9 @@ import asyncio
 import json
 import logging
 
-import cyevents
 import pytest
+
+import cyevents
 from cyevents_bridge import Bridge
 from processes import until
 
@@ -150,8 +151,13 @@ TLS = [
 @pytest.mark.parametrize(("scheme", "options"), TLS)
 def test_an_option_for_tls_needs_an_address_with_tls(scheme, options):
     """Or the password would go out in clear text."""
-    address, options = (f"{scheme}://ada:secret@one/x?{options}", {}) if isinstance(options, str) else (
-        f"{scheme}://ada:secret@one/x", options)
-    with pytest.raises(ValueError, match=rf"is an option for TLS, but {scheme}:// does not ask for TLS: use ") as caught:
+    address, options = (
+        (f"{scheme}://ada:secret@one/x?{options}", {})
+        if isinstance(options, str)
+        else (f"{scheme}://ada:secret@one/x", options)
+    )
+    with pytest.raises(
+        ValueError, match=rf"is an option for TLS, but {scheme}:// does not ask for TLS: use "
+    ) as caught:
         Bridge(cyevents.Namespace(), address, ["x"], **options)
     assert "secret" not in str(caught.value)

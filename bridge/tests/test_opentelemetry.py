@@ -5,6 +5,7 @@ import importlib
 import time
 
 import pytest
+
 from processes import until
 
 pytest.importorskip("nats")

@@ -7,7 +7,6 @@ import threading
 import pytest
 
 
-
 @pytest.fixture
 def outbox(api):
     return importlib.import_module("cyevents_bridge._outbox")

@@ -19,7 +19,7 @@ except ImportError as error:
     raise ImportError('this needs OpenTelemetry: pip install "cyevents[opentelemetry]"') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from contextvars import Token
     from types import TracebackType
 

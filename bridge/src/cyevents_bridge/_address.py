@@ -79,7 +79,7 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - this checks it
     except ValueError:
-        raise ValueError(f"{_ADDRESS} cannot be parsed: is it scheme://user:password@host:port/path? {_ENCODE}") from None
+        raise ValueError(f"{_ADDRESS} is scheme://user:password@host:port/path: {_ENCODE}") from None
     if not parts.scheme or "://" not in url:
         raise ValueError(f"{_ADDRESS} begins with a scheme, such as nats://")
     if parts.netloc.count("@") > 1 or any("@" in each for each in (parts.path, parts.query, parts.fragment)):
@@ -90,4 +90,4 @@ def _split(url: str) -> SplitResult:
 
 
 _ADDRESS = "a broker's address"
-_ENCODE = "percent-encode what is not a letter or a digit in a name or a password, as by urllib.parse.quote(password, '')"
+_ENCODE = "percent-encode user names and passwords, as by urllib.parse.quote(password, safe='')"

@@ -14,8 +14,9 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
-from cyevents import Namespace
 from cyevents.instrument import EmissionSpan, Instrument, observe, origin
+
+from cyevents import Namespace
 
 from ._codec import Codec, Malformed, Message
 from ._context import carried_context, restored_context
@@ -340,7 +341,7 @@ class Bridge:
         return any(matches(name) for matches in self._matchers)
 
     async def _publish_all(self) -> None:
-        """Publish items in their order, many at the same time. Those that have to be published again keep their place."""
+        """Publish items in their order, many at the same time. Those that are published again keep their place."""
         room = asyncio.Semaphore(_IN_FLIGHT)
         self._pause = _MIN_PAUSE
         self._is_away = False

@@ -4,8 +4,8 @@ A message is data only: it names no module, and nothing in it is executed. A val
 as `{"$": name, "of": data}`. The name is that of a registered type, or one of `_BUILTIN`.
 
 Anyone who may publish can send any bytes. So decoding takes time in proportion to their number: nesting, the length of
-numbers, and the number of keys with the same hash are limited. The limits hold for encoding too, so that a value that no
-other process could decode is refused where it is emitted.
+numbers, and the number of keys with the same hash are limited. The limits hold for encoding too, so that a value that
+no other process could decode is refused where it is emitted.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+
 from cyevents import ANY
 
 from ._text import error_text, quoted
@@ -238,7 +239,7 @@ def _check_hashes(values: Collection[Any]) -> None:
 
 
 def _check_sizes(data: Any) -> Any:
-    """Return the data, or raise if a list or a dict in it is so long that a set of its items may take very long to make."""
+    """Return the data, or raise if it has a long list or dict: a set of its items could take very long to make."""
     pending = [data]
     while pending:
         each = pending.pop()
@@ -356,7 +357,7 @@ def _set(values: list[Any]) -> set[Any]:
 
 
 def _dict(pairs: Iterable[Any]) -> dict[Any, Any]:
-    checked = [(key, value) for key, value in pairs]  # noqa: C416 - it checks that they are pairs
+    checked = [(key, value) for key, value in pairs]  # which checks that they are pairs
     _check_hashes([key for key, _ in checked])
     return dict(checked)
 

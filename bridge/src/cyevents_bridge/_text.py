@@ -1,4 +1,4 @@
-"""Text for logs and errors: what comes from a broker is quoted and cut, so that it can neither forge a line nor fill a disk."""
+"""Text for logs and errors: quoted and cut, so that nobody who publishes can forge a line or fill a disk."""
 
 from __future__ import annotations
 

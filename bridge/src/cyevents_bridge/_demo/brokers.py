@@ -347,7 +347,8 @@ class RabbitmqWatcher(Watcher):
         try:
             import aiormq
         except ImportError as error:
-            raise ImportError('the demo needs the client of RabbitMQ: pip install "cyevents-bridge[rabbitmq]"') from error
+            message = 'the demo needs the client of RabbitMQ: pip install "cyevents-bridge[rabbitmq]"'
+            raise ImportError(message) from error
         logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # it tells of what is raised as well
 
         async def note(letter: Any) -> None:
