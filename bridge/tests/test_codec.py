@@ -306,7 +306,7 @@ def test_lists_within_registered_types_may_be_large(messages, codec):
 
 
 def test_which_types_make_sets(messages):
-    makes = {cls: messages._makes_hashes(cls, set()) for cls in (Sets, Nested, Keyed, Pair, Listed, Order, Point)}
+    makes = {cls: messages._makes_hashes(cls, {}) for cls in (Sets, Nested, Keyed, Pair, Listed, Order, Point)}
     assert [cls for cls, has in makes.items() if has] == [Sets, Nested, Keyed, Pair]
 
 

@@ -1,6 +1,5 @@
 """What somebody who may publish can send, with each of the brokers: it is survived, and logged in one short line."""
 
-import asyncio
 import json
 import logging
 

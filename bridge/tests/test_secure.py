@@ -3,10 +3,7 @@
 import asyncio
 import importlib
 import logging
-import socket
 import ssl
-import threading
-from contextlib import suppress
 
 import pytest
 

@@ -246,7 +246,7 @@ def _check_sizes(data: Any) -> Any:
         if type(each) is list or type(each) is dict:
             if len(each) > _MAX_CONVERTED:
                 raise Malformed(f"more than {_MAX_CONVERTED} items in a value of a type that has sets or dicts")
-            pending += each if type(each) is list else each.values()
+            pending += each.values() if isinstance(each, dict) else each
     return data
 
 
@@ -295,6 +295,8 @@ def _load_msgpack(body: bytes | msgspec.Raw, depth: int = 0) -> Any:
 
 def _natural(cls: type) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     """Return how values of a type are encoded and decoded that describes itself."""
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
     if hasattr(cls, "model_dump") and hasattr(cls, "model_validate"):  # pydantic's
         encode, decode = (lambda value: value.model_dump(mode="json")), cls.model_validate
     elif issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
@@ -306,16 +308,16 @@ def _natural(cls: type) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
             f"{cls.__qualname__} is not a dataclass, msgspec Struct, pydantic model or Enum:"
             " register it with encode= and decode="
         )
-    if not _makes_hashes(cls, set()):
+    if not _makes_hashes(cls, {}):
         return encode, decode
     return lambda value: _check_sizes(encode(value)), lambda data: decode(_check_sizes(data))
 
 
-def _makes_hashes(annotation: Any, seen: set[int]) -> bool:
+def _makes_hashes(annotation: Any, seen: dict[int, Any]) -> bool:
     """Return whether a value of a type has sets, or dicts with other keys than strings, as far as annotations say."""
     if id(annotation) in seen:
         return False
-    seen.add(id(annotation))
+    seen[id(annotation)] = annotation  # kept, so that no other object gets its id
     origin, parameters = typing.get_origin(annotation), typing.get_args(annotation)
     kind = origin if isinstance(origin, type) else annotation
     if isinstance(kind, type):
