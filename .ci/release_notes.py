@@ -1,6 +1,7 @@
 """Print the notes of a release, which are its section in the changelog: `release_notes.py VERSION`, or its tag.
 
-Fails where the version is not that of the package, or its section is not there, has no date or says nothing.
+A tag of the bridge's begins with `bridge-v`. Fails where the version is not that of the package, or its section is not
+there, has no date or says nothing.
 """
 
 import re
@@ -12,7 +13,8 @@ ROOT = Path(__file__).parent.parent
 
 def package_version(root: Path) -> str:
     """The version that the package says it is."""
-    found = re.search(r'^__version__ = "(.+)"$', (root / "src/cyevents/__init__.py").read_text("utf-8"), re.M)
+    (module,) = root.glob("src/cyevents*/__init__.py")
+    found = re.search(r'^__version__ = "(.+)"$', module.read_text("utf-8"), re.M)
     assert found is not None
     return found[1]
 
@@ -32,6 +34,8 @@ def section(changelog: str, version: str) -> str:
 
 def main(root: Path, tag: str) -> None:
     """Print the notes, or end with what is wrong."""
+    if tag.startswith("bridge-"):
+        root, tag = root / "bridge", tag.removeprefix("bridge-")
     version = tag.removeprefix("v")
     if version != package_version(root):
         sys.exit(f"release_notes: {tag} is to be released, but the package says {package_version(root)}")
