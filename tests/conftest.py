@@ -103,19 +103,17 @@ def load(backend):
 
 
 def observe_all():
-    """Observe every event that is made from now on, in the package that `import cyevents` finds: see test_observers."""
-    observers = importlib.import_module("cyevents._observers")
+    """Observe every event that is made from now on, in the package that `import cyevents` finds."""
+    instrument = importlib.import_module("cyevents.instrument")
 
-    class Watch(observers.Watch):
+    class Everything(instrument.Instrument, instrument.EmissionSpan):
+        def begin(self, start):
+            return self
+
         def call(self, entry, handler):
-            return observers.Call()
+            return instrument.CallSpan()
 
-    class Observer(observers.Observer):
-        def begin(self, *about):
-            return Watch()
-
-    watching = importlib.import_module("cyevents._watching").Watching(["*"], everywhere=True)
-    watching.start(Observer())
+    instrument.Scope(["*"], everywhere=True)._start(Everything())
 
 
 @pytest.fixture

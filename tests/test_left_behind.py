@@ -66,20 +66,17 @@ def watched(request, api):
             with api.trace(ns):
                 yield
         else:
-            observers = importlib.import_module("cyevents._observers")
+            instrument = importlib.import_module("cyevents.instrument")
 
-            class Watch(observers.Watch):
+            class Everything(instrument.Instrument, instrument.EmissionSpan):
+                def begin(self, start):
+                    return self
+
                 def call(self, entry, handler):
-                    return observers.Call()
+                    return instrument.CallSpan()
 
-            class Observer(observers.Observer):
-                def begin(self, beginning):
-                    return Watch()
-
-            watching = importlib.import_module("cyevents._watching").Watching([ns])
-            watching.start(Observer())
-            yield
-            watching.stop()
+            with instrument.observe(Everything(), ns):
+                yield
 
     return watch
 
@@ -323,7 +320,7 @@ def test_under_trio_nothing_is_kept_alive(ns, left, watched, collect):
 
 def test_an_origin_is_not_kept_alive(ns, api, left, collect):
     """Where the emission is not observed, so that the handlers' contexts have it too."""
-    observation = importlib.import_module("cyevents._observation")
+    instrument = importlib.import_module("cyevents.instrument")
 
     @ns.on("x")
     def handler(sender):
@@ -331,7 +328,7 @@ def test_an_origin_is_not_kept_alive(ns, api, left, collect):
 
     message = Thing()
     alive = weakref.ref(message)
-    with observation.ComesFrom(message):
+    with instrument.origin(message):
         ns.emit("x")
     del message
     collect()

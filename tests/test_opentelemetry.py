@@ -325,7 +325,7 @@ def test_it_is_stopped(api, ns, seen):
     instrumentation.stop()
     ns.emit("x")
     assert seen.metrics()["cyevents.emissions", "x", "returned", "emit"] == 1
-    assert ns["x"]._observer is None or len(ns["x"]._observer.observers) == 1
+    assert ns["x"]._observer is None or len(ns["x"]._observer.scopes) == 1
 
 
 def test_with_the_global_providers_that_do_nothing(api, ns):

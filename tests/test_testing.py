@@ -159,7 +159,7 @@ def test_other_namespaces_and_lone_events(api, ns, testing, events):
 
 def test_nothing_stays_behind(api, ns, testing):
     event, mine = ns.event("x"), ns.event("y.*")
-    observers, places = event._observer and event._observer.observers, ns._observers
+    scopes, parts = event._observer and event._observer.scopes, ns._scopes
     with testing.Recorder(ns) as outer, testing.Recorder(ns) as inner:
         assert event.handlers == []
         assert not event.has_handlers_for("ada")
@@ -167,8 +167,8 @@ def test_nothing_stays_behind(api, ns, testing):
     ns.emit("x", "bob")
     assert [len(outer), len(inner)] == [1, 1]
     assert ns._patterns == {"y.*": mine}
-    assert (event._observer and event._observer.observers) == observers
-    assert ns._observers == places
+    assert (event._observer and event._observer.scopes) == scopes
+    assert ns._scopes == parts
 
 
 def test_muted_events_and_those_of_a_cleared_namespace_are_heard(api, ns, testing):

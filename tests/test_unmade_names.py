@@ -1,4 +1,4 @@
-"""Emitting a name that no event was made for: patterns and observers hear it; and strict and muted namespaces."""
+"""Emitting a name that no event was made for: patterns and instruments hear it; and strict and muted namespaces."""
 
 import asyncio
 import gc
@@ -29,18 +29,17 @@ def fire(request, run):
 @pytest.fixture
 def watching(api):
     """Observe things: `watching(source, ...)` returns the names of what is emitted."""
-    observers = importlib.import_module("cyevents._observers")
+    instrument = importlib.import_module("cyevents.instrument")
     started = []
 
     def watch(*sources):
         seen = []
 
-        class Observer(observers.Observer):
-            def begin(self, beginning):
-                seen.append(beginning.event.name)
+        class Names(instrument.Instrument):
+            def begin(self, start):
+                seen.append(start.event.name)
 
-        started.append(importlib.import_module("cyevents._watching").Watching(sources))
-        started[-1].start(Observer())
+        started.append(instrument.observe(Names(), *sources))
         return seen
 
     yield watch

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from ._backend import Entry
     from ._event import Event
-    from ._observation import Run
 
     Loop = asyncio.AbstractEventLoop
 
@@ -625,9 +624,16 @@ _innermost: ContextVar[_Emission | None] = ContextVar("cyevents_emission", defau
 
 
 async def emit_async(
-    event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run | None = None
+    event: Event[Any],
+    sender: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    observed: Callable[[tuple[Entry, ...]], tuple[Entry, ...]] | None = None,
 ) -> list[Any]:
-    """Run an event's handlers, one priority after the other, and return their results. An observed `run` is told."""
+    """Run an event's handlers, one priority after the other, and return their results.
+
+    In an observed emission, `observed` returns what takes the place of the entries of one priority.
+    """
     loop = asyncio._get_running_loop()
     emission = _Emission(event, sender, loop) if loop is not None else _elsewhere()(event, sender, None)
     results = emission.results
@@ -635,8 +641,8 @@ async def emit_async(
     token = _innermost.set(emission)
     try:
         tiers = event._snapshot(sender).tiers()
-        if run is not None:
-            tiers = [run.watched(tier) for tier in tiers]
+        if observed is not None:
+            tiers = [observed(tier) for tier in tiers]
         for tier in tiers:
             emission.dispatching = True
             try:

@@ -60,12 +60,12 @@ def handler_text(handler: Any) -> str:
     return f"{handler_name(handler)} ({place})" if place else handler_name(handler)
 
 
-def unwatched(handler: Any) -> Any:
+def unwrapped(handler: Any) -> Any:
     """Return the handler, also if this is the partial that an observed emission calls in its place."""
     if type(handler) is partial:
-        from ._observation import _call
+        from .instrument._emission import call_observed
 
-        if handler.func is _call:
+        if handler.func is call_observed:
             return handler.args[1]
     return handler
 

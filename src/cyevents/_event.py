@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from ._namespace import Namespace
     from ._signatures import Declared
     from ._streams import Overflow, Stream
-    from ._typing import ArgsP, SenderT, Undeclared
-    from ._watching import Place
+    from ._typing import ArgsP, EventScope, SenderT, Undeclared
 
     ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
     FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -121,8 +120,8 @@ class Event(EventCore[SenderT, ArgsP]):
             self.__doc__ = doc
         if signature is not None or check is not False:
             self._declare(signature, check)
-        for place in tuple(everywhere):  # other threads may change it
-            place.meet(self)
+        for scope in tuple(global_scopes):  # other threads may change it
+            scope.attach(self)
 
     def _declare(self, signature: Any, check: bool) -> None:
         """Note what the event is emitted with, if handlers are to be checked against it."""
@@ -724,7 +723,7 @@ class Event(EventCore[SenderT, ArgsP]):
             return None
         if not _binding.is_binding_error(error):
             return None
-        handler = _binding.unwatched(handler)
+        handler = _binding.unwrapped(handler)
         who = f"handler {_binding.handler_text(handler)} of event {self._name!r}"
         _binding.add_call_note(error, who, count, names)
         if is_consumed and kind_of(handler) in ("async", "async_generator"):
@@ -1048,8 +1047,8 @@ def _connection(entry: Entry, sender: Any, source: Any, event: Event[Any]) -> Co
     return connection
 
 
-everywhere: list[Place] = []
-"""What is shown each event that is made, in whatever namespace."""
+global_scopes: list[EventScope] = []
+"""The scopes that observe events in all namespaces, and in none: each event that is made is attached to them."""
 
 
 class Loaded:

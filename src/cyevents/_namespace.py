@@ -9,7 +9,7 @@ from ._backend import NamespaceCore, call_locked, install_methods, sweep
 from ._checks import check_bool, check_flags, checked_options, checked_policy, is_pattern, pattern_error
 from ._common import ANY, is_a, plain, shown
 from ._decorator import Decorator
-from ._event import Event, Muted, Pattern, coroutine_function, everywhere
+from ._event import Event, Muted, Pattern, coroutine_function, global_scopes
 from ._patterns import matcher
 
 TYPE_CHECKING = False
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from ._common import AnySender
     from ._event import ErrorPolicy
-    from ._typing import ArgsP, HandlerT, SenderT
+    from ._typing import ArgsP, EventScope, HandlerT, SenderT
     from ._typing import Decorator as TypedDecorator
-    from ._watching import Place
 
 CACHE_LIMIT = 1024
 """How many events of names that nobody made a namespace keeps, beside those that have connections of their own."""
@@ -67,9 +66,9 @@ class Namespace(NamespaceCore["Event[Any]"]):
         "_evicted",
         "_mutes",
         "_name",
-        "_observers",
         "_on_error",
         "_patterns",
+        "_scopes",
         "_strict",
         "_unmatched",
     )
@@ -78,11 +77,11 @@ class Namespace(NamespaceCore["Event[Any]"]):
     _evicted: dict[str, weakref[Event[Any]]]  # events that have left the cache, while anything refers to them
     _mutes: dict[object, list[Any]]  # by whom all events are muted, as in an event
     _name: str | None
-    _observers: tuple[Place, ...]  # which are shown each event that is made
+    _scopes: tuple[EventScope, ...]  # each event that is made is attached to them
     _on_error: ErrorPolicy
     _patterns: dict[str, Pattern]
     _strict: bool
-    _unmatched: set[str]  # names that no pattern matches and no observer observes: a new set for a new one of these
+    _unmatched: set[str]  # names that no pattern matches and no scope covers: a new set for a new one of these
 
     def __init__(self, *, on_error: ErrorPolicy = None, name: str | None = None, strict: bool = False) -> None:
         super().__init__()
@@ -92,7 +91,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         check_bool("strict", strict)
         self._name = name
         self._strict = strict
-        self._observers = tuple(everywhere)
+        self._scopes = tuple(global_scopes)
         self._on_error = checked_policy(on_error)
         self._patterns = {}
         self._unmatched = set()
@@ -458,12 +457,12 @@ class Namespace(NamespaceCore["Event[Any]"]):
             raise pattern_error(evt)
         if self._strict:
             raise self._undeclared(evt)
-        if self._patterns or self._observers or self._cached:
+        if self._patterns or self._scopes or self._cached:
             return self._find_unmade(evt)
         return None
 
     def _find_unmade(self, name: str) -> Event[Any] | None:
-        """Return the cached event of a name, made now if a pattern's handlers or an observer would hear of it."""
+        """Return the cached event of a name, made now if a pattern's handlers or a scope would get it."""
         event = self._cached.get(name)
         if event is not None:
             event._is_used = True
@@ -471,7 +470,7 @@ class Namespace(NamespaceCore["Event[Any]"]):
         unmatched = self._unmatched  # taken first: a pattern that comes in between puts another set in its place
         if name in unmatched:
             return None
-        is_heard = is_matched = any(place.concerns(name) for place in self._observers)
+        is_heard = is_matched = any(scope.covers(name) for scope in self._scopes)
         for pattern in list(self._patterns.values()):
             if pattern.matches(name):
                 is_matched = True
@@ -563,8 +562,8 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
     def _connect_to_others(self, event: Event[Any], trash: list[object]) -> None:
         """Let an event be observed, muted, and heard by patterns, as those in this namespace are. Under the lock."""
-        for place in self._observers:
-            place.meet(event)
+        for scope in self._scopes:
+            scope.attach(event)
         for by in list(self._mutes):  # not items(): where there is no memory to iterate over them, CPython 3.11 crashes
             event._set_mute(by, self._mutes.get(by, []), trash)
         for pattern in list(self._patterns.values()):
@@ -655,10 +654,10 @@ class Namespace(NamespaceCore["Event[Any]"]):
 
     def _others(self) -> tuple[object, ...]:
         """Return what `_connect_to_others` connects an event to, for comparison."""
-        return self._observers, self._patterns.copy(), list(self._mutes)
+        return self._scopes, self._patterns.copy(), list(self._mutes)
 
     def _disown(self, event: Event[Any], trash: list[object]) -> None:
-        """Undo `_connect_to_others`, but for observers, who go on. Called under the lock."""
+        """Undo `_connect_to_others`, except for scopes, which go on. Called under the lock."""
         _part([event], self._patterns.values(), trash)
         for by in list(self._mutes):
             event._unmute(by)
@@ -718,21 +717,21 @@ class Namespace(NamespaceCore["Event[Any]"]):
                 raise
         return found
 
-    def _observe(self, place: Place) -> list[Event[Any]]:
-        """Show an observer's place each event that is made from now on, and those that are there. Under the lock.
+    def _add_scope(self, scope: EventScope) -> list[Event[Any]]:
+        """Attach all events to a scope, and each one that is made from now on. The caller holds the lock.
 
-        Return these, to be let go of after the lock.
+        Return the events: the caller drops them after releasing the lock.
         """
-        self._observers += (place,)
+        self._scopes += (scope,)
         self._unmatched = set()
         events = [*self._all_events(), *self._evicted_events()]
         for event in events:
-            place.meet(event)
+            scope.attach(event)
         return events
 
-    def _unobserve(self, place: Place) -> None:
-        """Undo `_observe`, but for the events that the place has been shown. Under the lock."""
-        self._observers = tuple([other for other in self._observers if other is not place])
+    def _remove_scope(self, scope: EventScope) -> None:
+        """Attach no more events to a scope; those that are attached stay so. The caller holds the lock."""
+        self._scopes = tuple([other for other in self._scopes if other is not scope])
 
 
 def _part(events: Iterable[Event[Any]], patterns: Collection[Pattern], trash: list[object]) -> None:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._backend import handler_key
 from ._code import Code, code_of, last_part
 from ._common import ANY, Cancelled, error_line, plain_fields, short_repr, shown
-from ._observers import Call, Observer, Watch, why_skipped
-from ._watching import Watching
+from .instrument import CallSpan, EmissionSpan, Instrument, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
 
     from rich.tree import Tree
 
-    from ._backend import Entry
     from ._event import Event
     from ._namespace import Namespace
-    from ._observers import Beginning, Way
+    from .instrument import EmissionStart, HandlerEntry
+    from .instrument._api import Way
 
     Outcome = Literal["running", "returned", "cancelled the rest", "skipped", "raised", "stopped"]
 
@@ -101,7 +100,7 @@ class TracedCall:
     emissions: list[TracedEmission] = field(default_factory=list)
 
 
-class Trace(Observer):
+class Trace(Instrument):
     """Emissions as they ran, from the beginning of its `with` to the end. Made by `trace`; `str` of it is a tree.
 
     Attributes:
@@ -118,7 +117,7 @@ class Trace(Observer):
         self._left = limit
         self._lock = threading.RLock()  # for the two
         self._showing: set[int] = set()  # the threads in which a repr is taken
-        self._watching = Watching(sources, everywhere=everywhere)
+        self._scope = Scope(sources, everywhere=everywhere)
         self._began = perf_counter()
         self._took: float | None = None
 
@@ -126,23 +125,23 @@ class Trace(Observer):
         if self._took is None:  # else it goes on
             self._began = perf_counter()
         self._took = None
-        self._watching.start(self)
+        self._scope._start(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watching.stop()
+        self._scope.stop()
         self._took = self.now()
 
     def now(self) -> float:
         """Seconds from the beginning of the trace."""
         return perf_counter() - self._began
 
-    def begin(self, beginning: Beginning) -> Watch | None:
-        """Take down that an emission begins, within what it was made."""
-        event, way, sender, args, kwargs, parent, *_ = beginning
-        if threading.get_ident() in self._showing:  # a repr emits, which nobody has asked for but this
+    def begin(self, start: EmissionStart, /) -> EmissionSpan | None:
+        """Record that an emission begins, and the handler that makes it."""
+        sender, parent = start.sender, start.parent
+        if threading.get_ident() in self._showing:  # the emission is made by a `__repr__` that only the trace calls
             return None
         with self._lock:
             if self._left <= 0:
@@ -150,22 +149,23 @@ class Trace(Observer):
                 return None
             self._left -= 1
         emission = TracedEmission(
-            event.name,
-            way,
+            start.event.name,
+            start.way,
             None if sender is ANY else self.shown(sender),
             ", ".join(
-                [self.shown(value) for value in args] + [f"{name}={self.shown(kwargs[name])}" for name in kwargs]
+                [self.shown(value) for value in start.args]
+                + [f"{name}={self.shown(value)}" for name, value in start.kwargs.items()]
             ),
             self.now(),
             threading.current_thread().name,
             threading.get_ident(),
         )
-        if isinstance(parent, _TraceCall):
+        if isinstance(parent, _TracedCallSpan):
             emission.within = parent.within + 1
-            (self.emissions if emission.within % _DEEPEST == 0 else parent.taken.emissions).append(emission)
+            (self.emissions if emission.within % _DEEPEST == 0 else parent.traced.emissions).append(emission)
         else:
             self.emissions.append(emission)
-        return _TraceWatch(self, emission)
+        return _TracedEmissionSpan(self, emission)
 
     def shown(self, value: object) -> str:
         """The `repr` of a value, shortened."""
@@ -296,39 +296,39 @@ def trace(*sources: Namespace | Event[Any] | str, limit: int = 100_000) -> Trace
     return Trace(sources, limit)
 
 
-class _TraceWatch(Watch):
-    """Takes down one emission."""
+class _TracedEmissionSpan(EmissionSpan):
+    """Records one emission."""
 
     __slots__ = ("_calls", "_emission", "_planned", "_trace")
 
     def __init__(self, trace: Trace, emission: TracedEmission) -> None:
         self._trace = trace
         self._emission = emission
-        self._calls: list[tuple[object, TracedCall]] = []  # with keys: a handler may die meanwhile
-        self._planned: list[Entry] = []
+        self._calls: list[tuple[object, TracedCall]] = []  # by key: the handler may die during the emission
+        self._planned: list[HandlerEntry] = []
 
-    def plan(self, entries: tuple[Entry, ...]) -> None:
+    def plan(self, entries: tuple[HandlerEntry, ...], /) -> None:
         self._planned += entries
 
-    def skip(self, entry: Entry, handler: Any, error: Exception | None) -> None:
-        call = self._take(entry, handler, "skipped")
-        call.reason = why_skipped(entry, handler, error)
+    def skip(self, entry: HandlerEntry, handler: Any, reason: str, error: Exception | None, /) -> None:
+        call = self._record(entry, handler, "skipped")
+        call.reason = reason
         if error is not None:
             call.reason += f" {error_line(error)}"
         call.duration = 0.0
 
-    def call(self, entry: Entry, handler: Any) -> Call:
-        return _TraceCall(self._trace, self._take(entry, handler, "running"), self._emission.within)
+    def call(self, entry: HandlerEntry, handler: Any, /) -> CallSpan:
+        return _TracedCallSpan(self._trace, self._record(entry, handler, "running"), self._emission.within)
 
-    def _take(self, entry: Entry, handler: Any, outcome: Outcome) -> TracedCall:
+    def _record(self, entry: HandlerEntry, handler: Any, outcome: Outcome) -> TracedCall:
         code = Code(entry.name, None, None, None) if handler is None else code_of(handler)
         thread = threading.current_thread().name, threading.get_ident()
-        taken = TracedCall(code, entry.priority, outcome, self._trace.now(), *thread)
-        self._emission.calls.append(taken)
-        self._calls.append((entry.handler_key, taken))
-        return taken
+        traced = TracedCall(code, entry.priority, outcome, self._trace.now(), *thread)
+        self._emission.calls.append(traced)
+        self._calls.append((None if handler is None else handler_key(handler), traced))
+        return traced
 
-    def end(self, results: list[Any] | None, error: BaseException | None) -> None:
+    def end(self, results: list[Any] | None, error: BaseException | None, /) -> None:
         emission = self._emission
         emission.duration = self._trace.now() - emission.start
         if error is not None:
@@ -344,40 +344,40 @@ class _TraceWatch(Watch):
         self._planned.clear()
 
 
-class _TraceCall(Call):
-    """Takes down one call of a handler."""
+class _TracedCallSpan(CallSpan):
+    """Records one call of a handler."""
 
-    __slots__ = ("_has_begun", "_trace", "taken", "within")
+    __slots__ = ("_has_begun", "_trace", "traced", "within")
 
-    def __init__(self, trace: Trace, taken: TracedCall, within: int) -> None:
+    def __init__(self, trace: Trace, traced: TracedCall, within: int) -> None:
         self._trace = trace
         self._has_begun = False
-        self.taken = taken
+        self.traced = traced
         self.within = within
 
     def enter(self) -> None:
-        taken = self.taken
+        traced = self.traced
         if not self._has_begun:
             self._has_begun = True
-            taken.start = self._trace.now()
-        taken.thread, taken.thread_id = threading.current_thread().name, threading.get_ident()
+            traced.start = self._trace.now()
+        traced.thread, traced.thread_id = threading.current_thread().name, threading.get_ident()
 
     def scheduled(self) -> None:
-        self.taken.is_async = True
+        self.traced.is_async = True
 
     def started(self) -> None:
-        self.taken.start = self._trace.now()
+        self.traced.start = self._trace.now()
 
-    def end(self, value: Any, error: BaseException | None) -> None:
-        taken = self.taken
-        taken.duration = self._trace.now() - taken.start
+    def end(self, value: Any, error: BaseException | None, /) -> None:
+        traced = self.traced
+        traced.duration = self._trace.now() - traced.start
         if error is None:
-            taken.outcome = "returned"
-            taken.value = None if value is None else self._trace.shown(value)
+            traced.outcome = "returned"
+            traced.value = None if value is None else self._trace.shown(value)
         elif isinstance(error, Exception):
-            taken.outcome, taken.reason = "raised", error_line(error)
+            traced.outcome, traced.reason = "raised", error_line(error)
         else:
-            taken.outcome, taken.reason = "stopped", error_line(error)
+            traced.outcome, traced.reason = "stopped", error_line(error)
 
 
 # The tree

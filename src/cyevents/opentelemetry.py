@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from ._code import code_of, last_part
 from ._common import Cancelled, error_line, int_text
-from ._observers import Call, Observer, Watch, why_skipped
-from ._watching import Watching
+from .instrument import CallSpan, EmissionSpan, Instrument, Scope
 
 try:
     from opentelemetry import context, metrics, trace
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
     from opentelemetry.trace import Span, TracerProvider
 
-    from ._backend import Entry
     from ._event import Event
     from ._namespace import Namespace
-    from ._observers import Beginning, Way
+    from .instrument import EmissionStart, HandlerEntry
+    from .instrument._api import Way
 
 __all__ = ["Instrumentation", "instrument"]
 
@@ -85,7 +84,7 @@ def instrument(
     return Instrumentation(sources, tracer_provider, meter_provider)
 
 
-class Instrumentation(Observer):
+class Instrumentation(Instrument):
     """Spans and metrics of emissions, until `stop`, or the end of its `with`. Made by `instrument`."""
 
     def __init__(
@@ -94,7 +93,7 @@ class Instrumentation(Observer):
         tracer_provider: TracerProvider | None,
         meter_provider: MeterProvider | None,
     ) -> None:
-        self._watching = Watching(sources)
+        self._scope = Scope(sources)
         self.tracer = trace.get_tracer("cyevents", __version__, tracer_provider)
         meter = metrics.get_meter("cyevents", __version__, meter_provider)
         self.emissions = meter.create_counter("cyevents.emissions", "{emission}", "Emissions ended.")
@@ -117,11 +116,11 @@ class Instrumentation(Observer):
         meter.create_observable_gauge(
             "cyevents.scheduled", [self._scheduled], "{call}", "Async handlers scheduled by emit and not done."
         )
-        self._watching.start(self)
+        self._scope._start(self)
 
     def stop(self) -> None:
         """Make no more spans and metrics; those of emissions that run already are finished."""
-        self._watching.stop()
+        self._scope.stop()
         self._scheduled.is_on = False
 
     def __enter__(self) -> Instrumentation:
@@ -132,9 +131,9 @@ class Instrumentation(Observer):
     ) -> None:
         self.stop()
 
-    def begin(self, beginning: Beginning) -> Watch:
+    def begin(self, start: EmissionStart, /) -> EmissionSpan:
         """Begin an emission's span."""
-        return _EmissionSpan(self, beginning.event.name, beginning.way)
+        return _EmissionSpan(self, start.event.name, start.way)
 
 
 class _Scheduled:
@@ -150,7 +149,7 @@ class _Scheduled:
         return [metrics.Observation(0 if aio is None else len(aio._jobs))]
 
 
-class _EmissionSpan(Watch):
+class _EmissionSpan(EmissionSpan):
     """One emission."""
 
     __slots__ = ("_about", "_began", "_context", "_ours", "_span")
@@ -162,14 +161,14 @@ class _EmissionSpan(Watch):
         self._context = trace.set_span_in_context(self._span)
         self._began = perf_counter()
 
-    def skip(self, entry: Entry, handler: Any, error: Exception | None) -> None:
-        about = {"cyevents.handler": last_part(entry.name), "cyevents.reason": why_skipped(entry, handler, error)}
+    def skip(self, entry: HandlerEntry, handler: Any, reason: str, error: Exception | None, /) -> None:
+        about = {"cyevents.handler": last_part(entry.name), "cyevents.reason": reason}
         if error is not None:
             about["error.type"] = type(error).__qualname__
         self._ours.skips.add(1, {"cyevents.event": self._about["cyevents.event"], **about})
         self._span.add_event("handler skipped", about)
 
-    def call(self, entry: Entry, handler: Any) -> Call:
+    def call(self, entry: HandlerEntry, handler: Any, /) -> CallSpan:
         name = last_part(entry.name)
         about: dict[str, Any] = {"cyevents.event": self._about["cyevents.event"], "cyevents.handler": name}
         span = self._ours.tracer.start_span(name, self._context, attributes=about)
@@ -185,7 +184,7 @@ class _EmissionSpan(Watch):
                 span.set_attribute("code.line.number", code.line)
         return _HandlerSpan(self._ours, span, about)
 
-    def end(self, results: list[Any] | None, error: BaseException | None) -> None:
+    def end(self, results: list[Any] | None, error: BaseException | None, /) -> None:
         took = perf_counter() - self._began
         outcome = "cancelled" if isinstance(results, Cancelled) else _outcome(error)
         about = {**self._about, **_end(self._span, outcome, error)}
@@ -193,7 +192,7 @@ class _EmissionSpan(Watch):
         self._ours.emission_duration.record(took, about, context=self._context)
 
 
-class _HandlerSpan(Call):
+class _HandlerSpan(CallSpan):
     """One call of a handler."""
 
     __slots__ = ("_about", "_began", "_context", "_ours", "_span", "_tokens")
@@ -210,15 +209,15 @@ class _HandlerSpan(Call):
     def enter(self) -> None:
         self._tokens.append(context.attach(self._context))
 
-    def leave(self, is_here: bool) -> None:
+    def exit(self, same_context: bool, /) -> None:
         token = self._tokens.pop()
-        if is_here:
+        if same_context:
             context.detach(token)
 
     def started(self) -> None:
         self._span.add_event("started")
 
-    def end(self, value: Any, error: BaseException | None) -> None:
+    def end(self, value: Any, error: BaseException | None, /) -> None:
         took = perf_counter() - self._began
         self._ours.active.add(-1, self._about)
         about = {**self._about, **_end(self._span, _outcome(error), error)}

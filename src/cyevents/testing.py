@@ -8,9 +8,8 @@ from ._emission import Emission, brief, call_text
 from ._event import Event, Pattern
 from ._isolation import Isolation
 from ._namespace import Namespace, default_namespace
-from ._observers import Observer
 from ._patterns import matcher
-from ._watching import Watching
+from .instrument import Instrument, observe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,22 +17,21 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from ._observers import Beginning
+    from .instrument import EmissionStart, Scope
 
 __all__ = ["Emission", "Isolation", "Recorder"]
 
 _SHOWN = 10  # how many emissions a failure shows
 
 
-class _Noter(Observer):
-    """Notes emissions when they begin."""
+class _EmissionRecorder(Instrument):
+    """Records emissions when they begin."""
 
     def __init__(self, emissions: list[Emission]) -> None:
         self._emissions = emissions
 
-    def begin(self, beginning: Beginning) -> None:
-        event, _, sender, args, kwargs, *_ = beginning
-        self._emissions.append(Emission(event, sender, args, kwargs.copy()))
+    def begin(self, start: EmissionStart, /) -> None:
+        self._emissions.append(Emission(start.event, start.sender, start.args, start.kwargs.copy()))
 
 
 class Recorder:
@@ -68,7 +66,7 @@ class Recorder:
     def __init__(self, *sources: Namespace | Event[Any]) -> None:
         self._sources = sources or (default_namespace,)
         self._emissions: list[Emission] = []
-        self._watchings: list[Watching] = []
+        self._scopes: list[Scope] = []
         for source in self._sources:
             _check_source(source)
 
@@ -90,14 +88,12 @@ class Recorder:
         for source in sources:
             _check_source(source)
         if sources:
-            watching = Watching(sources)
-            watching.start(_Noter(self._emissions))
-            self._watchings.append(watching)
+            self._scopes.append(observe(_EmissionRecorder(self._emissions), *sources))
 
     def stop(self) -> None:
         """Record no more. What has been recorded stays."""
-        while self._watchings:
-            self._watchings.pop().stop()
+        while self._scopes:
+            self._scopes.pop().stop()
 
     def clear(self) -> None:
         """Forget what has been recorded so far, and go on."""

@@ -8,8 +8,7 @@ from contextlib import suppress
 from leaks import main, scenario
 
 from cyevents import Event, Namespace, drain_async, trace
-from cyevents._observers import Call, Observer, Watch
-from cyevents._watching import Watching
+from cyevents.instrument import CallSpan, EmissionSpan, Instrument, observe
 from cyevents.opentelemetry import instrument
 from cyevents.testing import Recorder
 
@@ -21,16 +20,33 @@ class Error(Exception):
     pass
 
 
-class Witness(Observer):
-    """Watches every call."""
+class Witness(Instrument):
+    """Follows every call."""
 
-    def begin(self, beginning):
-        return Eye()
+    def begin(self, start):
+        return Span()
 
 
-class Eye(Watch):
+class Span(EmissionSpan):
     def call(self, entry, handler):
-        return Call()
+        return CallSpan()
+
+
+class Failing(Instrument, EmissionSpan):
+    """Raises wherever it can."""
+
+    def begin(self, start):
+        start.on_accepted(fail_now)
+        return self
+
+    def call(self, *args):
+        raise Error
+
+    plan = skip = end = call
+
+
+def fail_now():
+    raise Error
 
 
 def echo(sender, *args, **kwargs):
@@ -81,7 +97,7 @@ def event_for(*handlers, **options):
     event = Event("x")
     for handler in handlers:
         event.connect(handler, **options)
-    Watching([event]).start(Witness())
+    observe(Witness(), event)
     return event
 
 
@@ -202,16 +218,27 @@ def observing_begins_and_ends():
     witness = Witness()
 
     def operation():
-        watching = Watching([namespace, namespace.event("y*"), event])
-        watching.start(witness)
+        scope = observe(witness, namespace, namespace.event("y*"), event)
         namespace.emit("x", sender)
         namespace.emit("unknown", sender)
         namespace.event("yes").emit(sender)
         event.emit(sender)
-        watching.stop()
+        scope.stop()
         del namespace["yes"]
 
     yield operation, sender, event, witness
+
+
+@scenario(cost=2)
+def instruments_that_raise():
+    event, sender = event_for(echo, fail, condition=lambda sender: True), object()
+    observe(failing := Failing(), event)
+
+    def operation():
+        with suppress(Error), observe(failing, event):
+            event.emit(sender)
+
+    yield operation, sender, event, failing
 
 
 @scenario(cost=2, warm=2000)

@@ -1,12 +1,11 @@
-"""Observers that come and go while others emit, send and await: each tells of what it has seen, whole and in order."""
+"""Instruments that come and go while others emit, send and await: each sees whole emissions, in order."""
 
 import asyncio
 
 from harness import Witnesses, race
 
 from cyevents import Event, Namespace, trace
-from cyevents._observers import Call, Observer, Watch
-from cyevents._watching import Watching
+from cyevents.instrument import CallSpan, EmissionSpan, Instrument, Scope, observe
 from cyevents.testing import Recorder
 
 ns = Namespace()
@@ -15,29 +14,29 @@ witnesses, others = Witnesses(event), Witnesses(other, awaited=True)
 begun, ended = [], []
 
 
-class Mark(Call):
+class Mark(CallSpan):
     def __init__(self):
         self.steps = ""
 
     def enter(self):
         self.steps += "("
 
-    def leave(self, is_here):
+    def exit(self, same_context):
         self.steps += ")"
 
     def end(self, value, error):
         self.steps += "."
 
 
-class Plain(Observer):
-    """Sees that whatever is called is left, and ended, once."""
+class Checker(Instrument):
+    """Checks that each call is left, and ended, once."""
 
-    def begin(self, beginning):
-        begun.append(beginning.event)
-        return Sound(beginning.way)
+    def begin(self, start):
+        begun.append(start.event)
+        return Checked(start.way)
 
 
-class Sound(Watch):
+class Checked(EmissionSpan):
     def __init__(self, way):
         self.is_sent = way == "send"
         self.marks = []
@@ -53,20 +52,19 @@ class Sound(Watch):
         ended.append(self)
 
 
-def observers(number):
+def instruments(number):
     while True:
-        watching = Watching([ns, other] if number % 2 else [event, other, ns.event("ra*")])
-        watching.start(Plain())
+        scope = observe(Checker(), *([ns, other] if number % 2 else [event, other, ns.event("ra*")]))
         names = witnesses.emit(event, number)
-        watching.stop()
+        scope.stop()
         assert names == witnesses.expected
-        everywhere = Watching(["made"], everywhere=True)
-        everywhere.start(plain := Plain())
+        everywhere = Scope(["made"], everywhere=True)
+        everywhere._start(Checker())
         made = Event("made")
         assert made.emit(number) == []
         everywhere.stop()
-        observation = made._observer
-        assert observation is None or plain not in observation.observers
+        emitter = made._observer
+        assert emitter is None or everywhere not in emitter.scopes
         yield 2
 
 
@@ -107,12 +105,12 @@ def traces(number):
 
 
 def finish():
-    assert len(begun) == len(ended), "an emission was told of by half"
+    assert len(begun) == len(ended), "an emission was followed by half"
     assert event._observer is None
     assert other._observer is None
-    assert ns._observers == ()
+    assert ns._scopes == ()
     witnesses.emit(event)
     return 1
 
 
-race(observers, emitters, awaiting, traces, observers, finish=finish)
+race(instruments, emitters, awaiting, traces, instruments, finish=finish)

@@ -4,7 +4,7 @@ Each part has the heading of one in refused.py: what is accepted by a rule, and 
 """
 
 from collections.abc import Callable
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from cyevents import (
     ANY,
@@ -20,6 +20,16 @@ from cyevents import (
     event,
     filter_signals,
     on,
+)
+from cyevents.instrument import (
+    CallSpan,
+    EmissionSpan,
+    EmissionStart,
+    HandlerEntry,
+    Instrument,
+    Scope,
+    observe,
+    origin,
 )
 
 
@@ -218,3 +228,53 @@ async def waiting() -> None:
     assert_type(emissions.dropped, int)
     async for anyones in anything.stream():
         assert_type(anyones, Emission[Any])
+
+
+# An instrument overrides the methods that it needs
+
+
+class Timing(Instrument, EmissionSpan):
+    def begin(self, start: EmissionStart) -> EmissionSpan | None:
+        assert_type(start.event, Event[Any])
+        assert_type(start.way, Literal["emit", "send", "emit_async"])
+        assert_type(start.args, tuple[Any, ...])
+        assert_type(start.kwargs, dict[str, Any])
+        start.on_accepted(lambda: print("accepted"))
+        return None if start.origin is self else self
+
+    def plan(self, entries: tuple[HandlerEntry, ...]) -> None:
+        assert_type([entry.name for entry in entries], list[str])
+
+    def skip(self, entry: HandlerEntry, handler: Any, why: str, raised: Exception | None) -> None:
+        assert_type(entry.priority, int)
+
+    def call(self, entry: HandlerEntry, handler: Any) -> "TimedCall":
+        return TimedCall()
+
+    def end(self, results: list[Any] | None, error: BaseException | None) -> None: ...
+
+
+class TimedCall(CallSpan):
+    def exit(self, same_context: bool) -> None: ...
+
+    def end(self, value: Any, error: BaseException | None) -> None: ...
+
+
+class Following(Instrument, EmissionSpan, CallSpan):
+    def begin(self, start: EmissionStart, /) -> "Following":
+        return self
+
+    def call(self, entry: HandlerEntry, handler: Any, /) -> "Following":
+        return self
+
+    async def wait_done(self) -> None: ...
+
+    def end(self, result: Any, error: BaseException | None, /) -> None: ...
+
+
+with observe(Timing(), placed, anything, Namespace(), "order.*", matches=str.isidentifier) as scope:
+    assert_type(scope, Scope)
+scope.stop()
+observe(Following())
+with origin("a message"):
+    placed.emit(Order())

@@ -4,6 +4,7 @@ Each part has the heading of one in accepted.py: what is accepted by a rule, and
 """
 
 from cyevents import Event, Namespace, emit, emit_async, event, on
+from cyevents.instrument import EmissionStart, Instrument, observe
 
 
 class Order:
@@ -236,3 +237,33 @@ async def waiting() -> None:
         emission.sender.sum
         # mypy [attr-defined] "Order" has no attribute "sum"
         # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
+
+
+# An instrument overrides the methods that it needs
+
+
+class Refusing(Instrument):
+    def begin(self, start: EmissionStart) -> str:
+        # mypy [override] Return type "str" of "begin" incompatible with return type "EmissionSpan | None"
+        # pyright [reportIncompatibleMethodOverride] "begin" overrides class "Instrument" in an incompatible manner
+        start.sender = start.way.sum
+        # mypy [union-attr] has no attribute "sum"
+        # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class
+        return ""
+
+
+observe(5)
+# mypy [arg-type] incompatible type "int"; expected "Instrument"
+# pyright [reportArgumentType] cannot be assigned to parameter "instrument" of type "Instrument"
+observe(Instrument)
+# mypy [arg-type] incompatible type "type[Instrument]"; expected "Instrument"
+# pyright [reportArgumentType] cannot be assigned to parameter "instrument" of type "Instrument"
+observe(Instrument(), 5)
+# mypy [arg-type] incompatible type "int"; expected "Namespace | Event[Any
+# pyright [reportArgumentType] cannot be assigned to parameter "sources" of type "Namespace | Event[Any, ...]
+observe(Instrument(), matches=5)
+# mypy [arg-type] incompatible type "int"; expected "Callable[[str], object] | None"
+# pyright [reportArgumentType] cannot be assigned to parameter "matches" of type "((str) -> object) | None"
+EmissionStart(placed, "emitting", None, (), {})
+# mypy [arg-type] incompatible type "Literal['emitting']"
+# pyright [reportArgumentType] cannot be assigned to parameter "way" of type "Way"

@@ -1,0 +1,192 @@
+"""Scopes: which events an instrument observes, including those that are made later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from .._backend import call_locked
+from .._common import shown
+from .._event import Event, Pattern, global_scopes
+from .._namespace import Namespace, default_namespace
+from .._patterns import matcher
+from ._api import Instrument
+from ._emission import InstrumentedEmitter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+
+def observe(
+    instrument: Instrument,
+    *sources: Namespace | Event[Any] | str,
+    matches: Callable[[str], object] | None = None,
+) -> Scope:
+    """Let an instrument observe emissions that begin from now on, until the scope that this returns is stopped.
+
+    Events that are made later are observed too, if a namespace, a pattern or a name among the sources covers them, and
+    so are emissions by names without an event. An emission that two scopes of one instrument cover begins twice for it.
+
+    Args:
+        instrument: the instrument. The scope refers to it until it is stopped; events do not keep the scope alive
+            longer than themselves.
+        *sources: what to observe: namespaces; events; names, or patterns of names, in the default namespace; events of
+            patterns, such as `shop.event("order.*")`. The default namespace if not given.
+        matches: called with an event's name; of the namespaces among the sources, only events for which it returns a
+            true value are observed. It must be quick, must not raise, and must not use `cyevents` or wait for other
+            threads, since it may be called under the lock of all tables.
+
+    Returns:
+        The `Scope`, which is a context manager. It need not be kept.
+
+    Raises:
+        TypeError: if the instrument is not an `Instrument`, or a source is none of these.
+
+    Thread-safe.
+
+    Example:
+        >>> from cyevents import Namespace
+        >>> from cyevents.instrument import Instrument, observe
+        >>> class NoTests(Instrument):
+        ...     def begin(self, start):
+        ...         if start.sender == "test":
+        ...             raise ValueError("not in production")
+        >>> shop = Namespace()
+        >>> with observe(NoTests(), shop, matches=lambda name: name.startswith("order.")):
+        ...     shop.emit("order.placed", "test")
+        Traceback (most recent call last):
+        ValueError: not in production
+    """
+    if not isinstance(instrument, Instrument):
+        hint = ": give it an instance" if isinstance(instrument, type) else ""
+        raise TypeError(f"an instance of Instrument can observe, not {shown(instrument)}{hint}")
+    scope = Scope(sources, matches=matches)
+    scope._start(instrument)
+    return scope
+
+
+class Scope:
+    """What an instrument observes, until `stop` or the end of its `with` block. Made by `observe`.
+
+    Attributes:
+        instrument: the instrument; `None` when the scope is stopped.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Any],
+        *,
+        matches: Callable[[str], object] | None = None,
+        everywhere: bool = False,
+    ) -> None:
+        """Check and note the sources.
+
+        With `everywhere`, names stand for events in all namespaces, and in none, that are made after the start, too.
+        """
+        if matches is not None and not callable(matches):
+            raise TypeError(f"matches must be a function that takes a name, or None, not {shown(matches)}")
+        self.instrument: Instrument | None = None
+        self._has_failed = False  # an exception of the instrument has been logged
+        self._everywhere = everywhere
+        self._lone_events: list[Event[Any]] = []
+        self._namespaces: list[tuple[Namespace, Callable[[str], object] | None]] = []
+        self._parts: tuple[NamespaceScope, ...] = ()
+        self._events: WeakValueDictionary[int, Event[Any]] = WeakValueDictionary()  # by id: they may be unhashable
+        for source in tuple(sources) or (default_namespace,):
+            if isinstance(source, Pattern):
+                assert source._namespace is not None
+                self._namespaces.append((source._namespace, source.matches))
+            elif isinstance(source, Event):
+                self._lone_events.append(source)
+            elif isinstance(source, Namespace):
+                self._namespaces.append((source, matches))
+            elif isinstance(source, str) and source:
+                self._namespaces.append((default_namespace, matcher(source)))
+            else:
+                raise TypeError(f"a Namespace, an Event or a name can be observed, not {shown(source)}")
+
+    def __enter__(self) -> Scope:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self, instrument: Instrument) -> None:
+        """Start observing with this instrument, instead of the current one if there is any."""
+        self.stop()
+        parts = tuple([NamespaceScope(self, *each) for each in self._namespaces])
+        try:
+            events = call_locked(self._start_locked, instrument, parts)
+            del events  # after the lock
+        except BaseException:  # no memory, or an interrupt
+            self.stop()
+            raise
+
+    def _start_locked(self, instrument: Instrument, parts: tuple[NamespaceScope, ...]) -> list[list[Event[Any]]]:
+        self.instrument = instrument
+        self._parts = parts
+        for event in self._lone_events:
+            self._attach_locked(event)
+        if self._everywhere:
+            global_scopes.extend(parts)
+        return [part.namespace._add_scope(part) for part in parts]
+
+    def stop(self) -> None:
+        """Stop observing. Emissions that have already begun are followed to their end.
+
+        Stopping again has no effect. Thread-safe.
+        """
+        stopped = call_locked(self._stop_locked)
+        del stopped  # after the lock
+
+    def _stop_locked(self) -> tuple[object, ...]:
+        # Letting go of the instrument breaks the reference cycle with one that refers to its scope.
+        instrument, self.instrument = self.instrument, None
+        parts, self._parts = self._parts, ()
+        global_scopes[:] = [scope for scope in global_scopes if scope not in parts]
+        for part in parts:
+            part.namespace._remove_scope(part)
+        events = list(self._events.values())
+        for event in events:
+            _set_scopes(event, [scope for scope in _scopes_of(event) if scope is not self])
+        self._events.clear()
+        return instrument, parts, events
+
+    def _attach(self, event: Event[Any]) -> None:
+        call_locked(self._attach_locked, event)
+
+    def _attach_locked(self, event: Event[Any]) -> None:
+        # A namespace made in the meantime may still know a part of a scope that is stopped.
+        if self.instrument is not None and self._events.get(id(event)) is not event:
+            self._events[id(event)] = event
+            _set_scopes(event, [*_scopes_of(event), self])
+
+
+class NamespaceScope:
+    """The part of a scope that is a namespace, or those events in it whose names match."""
+
+    def __init__(self, scope: Scope, namespace: Namespace, matches: Callable[[str], object] | None) -> None:
+        self.namespace = namespace
+        self._scope = scope
+        self._matches = matches
+
+    def attach(self, event: Event[Any]) -> None:
+        """Observe a new event, if its name matches."""
+        if self.covers(event._name):
+            self._scope._attach(event)
+
+    def covers(self, name: str) -> bool:
+        """Return whether events of this name are observed."""
+        return self._matches is None or bool(self._matches(name))
+
+
+def _scopes_of(event: Event[Any]) -> tuple[Scope, ...]:
+    emitter = event._observer
+    return () if emitter is None else emitter.scopes
+
+
+def _set_scopes(event: Event[Any], scopes: list[Scope]) -> None:
+    event._observe(InstrumentedEmitter(tuple(scopes)) if scopes else None)
