@@ -155,8 +155,11 @@ def test_no_server_at_the_address(module, capsys):
     pytest.importorskip("redis")
     assert module().run("redis://127.0.0.1:1", broker="nats", limit=1, pace=0) == 2
     assert "cyevents_bridge: no Redis server answers at redis://127.0.0.1:1" in capsys.readouterr().err
-    assert module().run("localhost", broker="nats", limit=1, pace=0) == 2
-    assert "needs the address of a NATS, Redis or RabbitMQ server" in capsys.readouterr().err
+    for wrong in ("localhost", "http://ada:secret@127.0.0.1"):
+        assert module().run(wrong, broker="nats", limit=1, pace=0) == 2
+        said = capsys.readouterr().err
+        assert "needs the address of a NATS, Redis or RabbitMQ server" in said
+        assert "secret" not in said
     pytest.importorskip("aiormq")
     assert module().run("amqp://guest:secret@127.0.0.1:1", broker="nats", limit=1, pace=0) == 2
     said = capsys.readouterr()

@@ -406,6 +406,6 @@ def watcher_for(address: str) -> type[Watcher]:
     if scheme not in _WATCHERS:
         raise ValueError(
             "the demo needs the address of a NATS, Redis or RabbitMQ server, such as nats://127.0.0.1:4222,"
-            f" not {address!r}"
+            f" not one that begins with {scheme!r}"
         )
     return _WATCHERS[scheme]
