@@ -76,6 +76,24 @@ def test_names_that_nobody_made_make_no_events(listener, broker, prefix, run, de
     run(main())
 
 
+def test_a_strict_namespace_takes_only_its_events(listener, broker, prefix, run, caplog):
+    """Other names go to the dead letters at once, without an attempt."""
+
+    async def main():
+        one = listener(delivery="at_least_once")
+        one.ns = one.bridge._namespace = cyevents.Namespace(strict=True)
+        one.ns.event("order.placed").connect(one.note, weak=False, with_event=True)
+        async with one.bridge:
+            await broker.publish(prefix, "order.placed", body("order.unknown"))
+            await broker.publish(prefix, "order.placed", body())
+            await until(lambda: one.got and one.bridge.stats.dead)
+        assert one.got == [("order.placed", "eve")]
+        assert one.bridge.stats.failed == 0
+
+    run(main())
+    assert "'order.unknown' is not an event of the namespace, which is strict" in caplog.text
+
+
 FORGED = "order.x\n2026-01-01 00:00:00 ERROR the database is gone"
 
 

@@ -440,7 +440,11 @@ class Bridge:
         if _is_pattern(event):
             raise Malformed(f"{quoted(event)} is a pattern, which cannot be emitted")
         is_own = sent_by == self._id or (self._group is not None and group == self._group)
-        return not is_own and self._carries(event)
+        if is_own or not self._carries(event):
+            return False
+        if self._namespace.strict and event not in self._namespace:
+            raise Malformed(f"{quoted(event)} is not an event of the namespace, which is strict")
+        return True
 
     async def _dead_letter(self, delivery: Delivery, what: str, error: BaseException) -> None:
         self._stats.dead += 1
