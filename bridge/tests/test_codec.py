@@ -367,11 +367,27 @@ def test_the_text_of_a_number_is_short(messages, name):
         messages.Codec().unpack(body)
 
 
-def test_msgpack_makes_no_dicts_of_other_keys(messages):
-    """Of any keys, and so of any hash, before a limit can be seen to."""
-    envelope = {**GOOD, "sender": dict.fromkeys(range(100))}
-    with pytest.raises(messages.Malformed, match="Expected `str`"):
-        messages.Codec("msgpack").unpack(msgspec.msgpack.encode(envelope))
+@pytest.mark.parametrize("more", [0, 10_000], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ({1: 2}, "key was expected to be a text|Expected `str`"),
+        ([{"a": {1.5: 2}}], "key was expected to be a text|Expected `str`"),
+        (b"bytes", "a bytes does not travel|Expected `int | float | str | bool | null`"),
+        ([msgspec.msgpack.Ext(5, b"x")], "a Ext does not travel|Expected `int | float | str | bool | null`"),
+    ],
+)
+def test_msgpack_has_only_what_json_has(messages, value, wrong, more):
+    """In large messages this is seen before a dict is made: its keys could have any hash."""
+    body = msgspec.msgpack.encode({**GOOD, "sender": value, "args": ["x" * more]})
+    with pytest.raises(messages.Malformed, match=wrong):
+        messages.Codec("msgpack").unpack(body)
+
+
+def test_large_messages_in_msgpack(messages):
+    codec = messages.Codec("msgpack")
+    value = [{"a": [1, 2.5, None, True, "x"], "b": {"c": (1, 2)}, "d": {1: {2}}}] * 1000
+    assert codec.unpack(codec.pack(message(messages, value))).sender == value
 
 
 def test_what_is_said_of_a_message_is_short_and_one_line(messages):

@@ -272,22 +272,53 @@ def _short(value: Any) -> str:
 # MessagePack
 
 
+_SMALL = 8192  # bytes, in which no more than some hundred keys with one hash have room
+_SCALARS = {type(None), bool, int, float, str}
 _ARRAYS, _MAPS = {*range(0x90, 0xA0), 0xDC, 0xDD}, {*range(0x80, 0x90), 0xDE, 0xDF}  # the first byte of a value
+_load_all = msgspec.msgpack.Decoder().decode
 _load_array = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _load_map = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 _load_scalar = msgspec.msgpack.Decoder(None | bool | int | float | str).decode
 
 
-def _load_msgpack(body: bytes | msgspec.Raw, depth: int = 0) -> Any:
-    """Decode MessagePack level by level: at once, it could make dicts with keys of any type, and so of any hash."""
-    first = memoryview(body)[0] if body else 0
+def _load_msgpack(body: bytes) -> Any:
+    """Decode MessagePack that has what JSON has.
+
+    A large message is decoded level by level: all at once, it could make a dict with keys of any type, and so of any
+    hash. A small one is checked afterwards, which is faster.
+    """
+    if len(body) > _SMALL:
+        return _load_level(body, 0)
+    value = _load_all(body)
+    _check_types(value)
+    return value
+
+
+def _load_level(body: bytes | msgspec.Raw, depth: int) -> Any:
+    first = memoryview(body)[0]
     if first in _ARRAYS:
         _check_depth(depth - 2)  # the envelope, and its list or dict of arguments
-        return [_load_msgpack(item, depth + 1) for item in _load_array(body)]
+        return [_load_level(item, depth + 1) for item in _load_array(body)]
     if first in _MAPS:
         _check_depth(depth - 2)
-        return {key: _load_msgpack(item, depth + 1) for key, item in _load_map(body).items()}
+        return {key: _load_level(item, depth + 1) for key, item in _load_map(body).items()}
     return _load_scalar(body)
+
+
+def _check_types(value: Any) -> None:
+    cls = type(value)
+    if cls is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                raise Malformed(f"a key was expected to be a text, not {type(key).__name__}")
+            if type(item) not in _SCALARS:
+                _check_types(item)
+    elif cls is list:
+        for item in value:
+            if type(item) not in _SCALARS:
+                _check_types(item)
+    elif cls not in _SCALARS:
+        raise Malformed(f"a {cls.__name__} does not travel as such")
 
 
 # Types
