@@ -1,4 +1,4 @@
-"""Everything breaks, and nothing is lost: `python tests/bridge/chaos.py --broker redis`, or a soak: `... --minutes 5`.
+"""Everything breaks, and nothing is lost: `python bridge/tests/chaos.py --broker redis`, or a soak: `... --minutes 5`.
 
 One process publishes numbers, at least once; a group of two workers shares them, a listener gets them all. Meanwhile
 the broker is killed and started again twice, and a worker ten times (`--kills`). Each process notes what its handler
