@@ -30,9 +30,7 @@ class Process(processes.Process):
 # Groups
 
 
-def test_what_a_dead_process_had_goes_to_another_one_and_its_neighbours_are_not_blamed(
-    process, redis_server, prefix, run
-):
+def test_messages_of_a_dead_process_go_to_another(process, redis_server, prefix, run):
     """One message kills whoever handles it: it ends among the dead letters, those delivered with it are handled."""
 
     async def main():
@@ -74,7 +72,7 @@ def test_what_a_dead_process_had_goes_to_another_one_and_its_neighbours_are_not_
 
 
 @pytest.mark.parametrize("group", [None, "g"])
-def test_a_delay_longer_than_ack_wait_is_kept(process, run, caplog, group):
+def test_delay_longer_than_ack_wait(process, run, caplog, group):
     async def main():
         one, two = process(), process(group=group, backoff=(0.5,), ack_wait=0.1)
         times = []
@@ -96,7 +94,7 @@ def test_a_delay_longer_than_ack_wait_is_kept(process, run, caplog, group):
         run(main())
 
 
-def test_a_process_that_is_left_takes_nothing_with_it(process, redis_server, prefix, run):
+def test_leaving_returns_fetched_messages(process, redis_server, prefix, run):
     """What it had fetched goes to another one at once, as if it had never been delivered, and its name is forgotten."""
 
     async def main():
@@ -117,7 +115,7 @@ def test_a_process_that_is_left_takes_nothing_with_it(process, redis_server, pre
     run(main())
 
 
-def test_consumers_of_processes_long_dead_are_forgotten(process, redis_server, prefix, run, monkeypatch):
+def test_consumers_of_dead_processes_are_removed(process, redis_server, prefix, run, monkeypatch):
     async def main():
         engine = importlib.import_module("cyevents_bridge._redis")
         one, dead, two = process(), process(group="g"), process(group="g", ack_wait=0.1)
@@ -145,7 +143,7 @@ def test_consumers_of_processes_long_dead_are_forgotten(process, redis_server, p
 # What is kept
 
 
-def test_messages_are_kept_for_some_time(process, redis_server, prefix, run):
+def test_messages_are_kept_for_the_retention(process, redis_server, prefix, run):
     async def main():
         one = process(retention=0.05)
         async with one.bridge, redis_server.client() as client:
@@ -159,7 +157,7 @@ def test_messages_are_kept_for_some_time(process, redis_server, prefix, run):
     run(main())
 
 
-def test_a_message_that_is_kept_no_more_is_not_waited_for(process, redis_server, prefix, run, caplog):
+def test_deleted_message_is_not_retried(process, redis_server, prefix, run, caplog):
     async def main():
         one, two = process(), process(group="g", backoff=(0.1, 0.1))
 
@@ -183,7 +181,7 @@ def test_a_message_that_is_kept_no_more_is_not_waited_for(process, redis_server,
         run(main())
 
 
-def test_what_a_process_without_a_group_leaves(process, redis_server, prefix, run):
+def test_process_without_a_group_leaves_only_the_stream(process, redis_server, prefix, run):
     async def main():
         one, two = process(dedup_window=0.05), process()
         async with redis_server.client() as client:
@@ -280,7 +278,7 @@ def test_retry_that_is_a_duplicate_is_a_confirmation(process, redis_server, pref
 # At most once, in a group
 
 
-def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, redis_server, prefix, run):
+def test_at_most_once_group_skips_messages_while_away(process, redis_server, prefix, run):
     async def main():
         one = process(delivery="at_most_once")
         async with one.bridge, redis_server.client() as client:
@@ -303,7 +301,7 @@ def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, re
 # The broker's answers
 
 
-def test_a_connection_that_breaks_before_the_answer(process, redis_server, prefix, run, caplog):
+def test_connection_that_breaks_before_the_reply(process, redis_server, prefix, run, caplog):
     """At most once, it is given up, since it may have been published; at least once, it is published again."""
     bridge = importlib.import_module("cyevents_bridge")
 
@@ -329,7 +327,7 @@ def test_a_connection_that_breaks_before_the_answer(process, redis_server, prefi
         run(main())
 
 
-def test_a_broker_that_has_forgotten_the_scripts_and_the_group(process, redis_server, prefix, run):
+def test_broker_that_has_lost_scripts_and_group(process, redis_server, prefix, run):
     async def main():
         one, two, three = process(), process(group="g", backoff=(0.01,) * 9), process()
         async with one.bridge, two.bridge, three.bridge, redis_server.client() as client:
@@ -345,7 +343,7 @@ def test_a_broker_that_has_forgotten_the_scripts_and_the_group(process, redis_se
     run(main())
 
 
-def test_a_full_broker_is_waited_for(api, own_redis, run):
+def test_full_broker_is_retried(api, own_redis, run):
     async def main():
         one, two = Process(api, own_redis.address, "p"), Process(api, own_redis.address, "p")
         async with one.bridge, two.bridge, own_redis.client() as client:
@@ -360,7 +358,7 @@ def test_a_full_broker_is_waited_for(api, own_redis, run):
     run(main())
 
 
-def test_what_the_broker_refuses_is_dropped(process, redis_server, prefix, run, caplog):
+def test_message_that_the_broker_rejects_is_dropped(process, redis_server, prefix, run, caplog):
     bridge = importlib.import_module("cyevents_bridge")
 
     async def main():
@@ -374,7 +372,7 @@ def test_what_the_broker_refuses_is_dropped(process, redis_server, prefix, run, 
         run(main())
 
 
-def test_a_dead_letter_that_the_broker_refuses_is_logged(process, redis_server, prefix, run, caplog):
+def test_dead_letter_that_the_broker_rejects_is_logged(process, redis_server, prefix, run, caplog):
     async def main():
         async with process().bridge, redis_server.client() as client:
             await client.set(f"{{{prefix}}}:dead", "no stream")
@@ -385,7 +383,7 @@ def test_a_dead_letter_that_the_broker_refuses_is_logged(process, redis_server, 
     run(main())
 
 
-def test_why_no_broker_answers(api, run):
+def test_connection_error_has_the_reason(api, run):
     async def main():
         with pytest.raises(ConnectionError, match="no broker answers at redis://127.0.0.1:1: ConnectionError: "):
             async with Process(api, "redis://127.0.0.1:1", "p", connect_timeout=0.2).bridge:
@@ -410,7 +408,7 @@ def test_passwords(api, own_redis, run):
     run(main())
 
 
-def test_a_socket_of_the_machine_s_own(api, redis_server, tmp_path_factory, run):
+def test_unix_domain_socket(api, redis_server, tmp_path_factory, run):
     path = tmp_path_factory.mktemp("s") / "r"
     command = [*redis_server.command()[:1], "--port", "0", "--unixsocket", str(path), "--save", ""]
     own = subprocess.Popen(command, stdout=subprocess.DEVNULL)
