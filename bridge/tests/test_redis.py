@@ -1,7 +1,8 @@
-"""What is Redis's own in the bridge: its streams, what is left in them, and what it answers."""
+"""What is special about the bridge to Redis: its streams, its replies, and what others can write into its keys."""
 
 import asyncio
 import importlib
+import json
 import logging
 import subprocess
 import time
@@ -11,6 +12,8 @@ import pytest
 from processes import silent, until
 
 pytest.importorskip("redis")
+WAYS = [(delivery, group) for delivery in ("at_most_once", "at_least_once") for group in (None, "g")]
+STREAM_WAYS = WAYS[1:]  # the others are by publish and subscribe
 
 
 @pytest.fixture
@@ -21,15 +24,13 @@ def process(api, redis_server, prefix):
 class Process(processes.Process):
     def fall_silent(self):
         engine = self.bridge._engine
-        engine._say_goodbye = engine.deliver_later = silent
+        engine._leave_group = engine.deliver_later = silent
 
 
 # Groups
 
 
-def test_what_a_dead_process_had_goes_to_another_one_and_its_neighbours_are_not_blamed(
-    process, redis_server, prefix, run
-):
+def test_messages_of_a_dead_process_go_to_another(process, redis_server, prefix, run):
     """One message kills whoever handles it: it ends among the dead letters, those delivered with it are handled."""
 
     async def main():
@@ -71,7 +72,7 @@ def test_what_a_dead_process_had_goes_to_another_one_and_its_neighbours_are_not_
 
 
 @pytest.mark.parametrize("group", [None, "g"])
-def test_a_delay_longer_than_ack_wait_is_kept(process, run, caplog, group):
+def test_delay_longer_than_ack_wait(process, run, caplog, group):
     async def main():
         one, two = process(), process(group=group, backoff=(0.5,), ack_wait=0.1)
         times = []
@@ -93,7 +94,7 @@ def test_a_delay_longer_than_ack_wait_is_kept(process, run, caplog, group):
         run(main())
 
 
-def test_a_process_that_is_left_takes_nothing_with_it(process, redis_server, prefix, run):
+def test_leaving_returns_fetched_messages(process, redis_server, prefix, run):
     """What it had fetched goes to another one at once, as if it had never been delivered, and its name is forgotten."""
 
     async def main():
@@ -114,7 +115,7 @@ def test_a_process_that_is_left_takes_nothing_with_it(process, redis_server, pre
     run(main())
 
 
-def test_consumers_of_processes_long_dead_are_forgotten(process, redis_server, prefix, run, monkeypatch):
+def test_consumers_of_dead_processes_are_removed(process, redis_server, prefix, run, monkeypatch):
     async def main():
         engine = importlib.import_module("cyevents_bridge._redis")
         one, dead, two = process(), process(group="g"), process(group="g", ack_wait=0.1)
@@ -126,13 +127,13 @@ def test_consumers_of_processes_long_dead_are_forgotten(process, redis_server, p
             async with dead.dying():
                 await one.ns.emit_async("x", 1)
                 await until(lambda: dead.got)
-            assert await names() == [dead.bridge._engine._me]
+            assert await names() == [dead.bridge._engine._consumer]
             short = await client.script_load(engine._CLAIM.replace("3600000", "50"))
             monkeypatch.setitem(engine._SCRIPTS, engine._CLAIM, short)
             async with two.bridge:
 
                 async def forgotten():
-                    return dead.bridge._engine._me not in await names()
+                    return dead.bridge._engine._consumer not in await names()
 
                 await until(forgotten)
 
@@ -142,7 +143,7 @@ def test_consumers_of_processes_long_dead_are_forgotten(process, redis_server, p
 # What is kept
 
 
-def test_messages_are_kept_for_some_time(process, redis_server, prefix, run):
+def test_messages_are_kept_for_the_retention(process, redis_server, prefix, run):
     async def main():
         one = process(retention=0.05)
         async with one.bridge, redis_server.client() as client:
@@ -156,7 +157,7 @@ def test_messages_are_kept_for_some_time(process, redis_server, prefix, run):
     run(main())
 
 
-def test_a_message_that_is_kept_no_more_is_not_waited_for(process, redis_server, prefix, run, caplog):
+def test_deleted_message_is_not_retried(process, redis_server, prefix, run, caplog):
     async def main():
         one, two = process(), process(group="g", backoff=(0.1, 0.1))
 
@@ -180,7 +181,7 @@ def test_a_message_that_is_kept_no_more_is_not_waited_for(process, redis_server,
         run(main())
 
 
-def test_what_a_process_without_a_group_leaves(process, redis_server, prefix, run):
+def test_process_without_a_group_leaves_only_the_stream(process, redis_server, prefix, run):
     async def main():
         one, two = process(dedup_window=0.05), process()
         async with redis_server.client() as client:
@@ -194,29 +195,90 @@ def test_what_a_process_without_a_group_leaves(process, redis_server, prefix, ru
     run(main())
 
 
-def test_a_second_message_of_an_id_is_dropped_within_the_window(process, redis_server, prefix, run):
+def test_second_message_of_an_id_is_dropped(process, redis_server, prefix, run):
     async def main():
         one, two = process(dedup_window=60.0), process(dedup_window=0.05)
         async with one.bridge, two.bridge, redis_server.client() as client:
-            for _ in range(2):
-                await one.bridge._engine.publish("x", b"", "a", True)
+            for is_retry in (False, True):
+                await one.bridge._engine.publish(publication("a", is_retry))
             assert await client.xlen(f"{{{prefix}}}:events") == 1
             for _ in range(2):
-                await two.bridge._engine.publish("x", b"", "b", True)
-                await asyncio.sleep(0.1)
+                await two.bridge._engine.publish(publication("b"))
+                await until_expired(client, f"{{{prefix}}}:id:b")
             assert await client.xlen(f"{{{prefix}}}:events") == 3
 
-    logging.getLogger("cyevents_bridge").setLevel(logging.CRITICAL)
-    try:
+    run(main())
+
+
+def publication(identity, is_retry=False):
+    body = message("x", "ada", identity)
+    return importlib.import_module("cyevents_bridge.engine").Publication("x", body, identity, True, is_retry)
+
+
+async def until_expired(client, key):
+    async def expired():
+        return not await client.exists(key)
+
+    await until(expired)
+
+
+def message(event="x", sender="eve", identity="1"):
+    envelope = {"v": 1, "event": event, "id": identity, "from": "eve", "args": [], "kwargs": {}, "sender": sender}
+    return json.dumps(envelope).encode()
+
+
+def test_known_id_is_not_a_confirmation(process, redis_server, prefix, run, monkeypatch, caplog):
+    """Somebody has taken the id before: the message is not published, and the emitter is told."""
+    bridge = importlib.import_module("cyevents_bridge")
+
+    async def main():
+        one, two = process(), process()
+        async with one.bridge, two.bridge, redis_server.client() as client:
+            monkeypatch.setattr("cyevents_bridge._bridge.secrets.token_hex", lambda size: "known")
+            await client.set(f"{{{prefix}}}:id:known", "")
+            with pytest.raises(bridge.Dropped, match="has a message with this id already"):
+                await one.ns.emit_async("x", 1)
+            assert await client.xlen(f"{{{prefix}}}:events") == 0
+            assert (one.bridge.stats.published, one.bridge.stats.dropped) == (0, 1)
+            monkeypatch.undo()
+            await one.ns.emit_async("x", 2)
+            await until(lambda: two.got)
+        assert two.got == [2]
+
+    with caplog.at_level(logging.CRITICAL, "cyevents_bridge"):
         run(main())
-    finally:
-        logging.getLogger("cyevents_bridge").setLevel(logging.NOTSET)
+
+
+def test_retry_that_is_a_duplicate_is_a_confirmation(process, redis_server, prefix, run):
+    """The broker has the message, and its answer was lost."""
+
+    async def main():
+        one, two = process(), process()
+        async with one.bridge, two.bridge, redis_server.client() as client:
+            engine = one.bridge._engine
+            run_script, replies = engine._run_script, []
+
+            async def lose(*args, **options):
+                replies.append(await run_script(*args, **options))
+                if len(replies) == 1:
+                    raise importlib.import_module("cyevents_bridge._redis")._Lost("the connection broke")
+                return replies[-1]
+
+            engine._run_script = lose
+            await one.ns.emit_async("x", 1)
+            engine._run_script = run_script
+            await until(lambda: two.got)
+            assert await client.xlen(f"{{{prefix}}}:events") == 1
+        assert replies == [1, 0]
+        assert (one.bridge.stats.published, one.bridge.stats.dropped) == (1, 0)
+
+    run(main())
 
 
 # At most once, in a group
 
 
-def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, redis_server, prefix, run):
+def test_at_most_once_group_skips_messages_while_away(process, redis_server, prefix, run):
     async def main():
         one = process(delivery="at_most_once")
         async with one.bridge, redis_server.client() as client:
@@ -239,7 +301,7 @@ def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, re
 # The broker's answers
 
 
-def test_a_connection_that_breaks_before_the_answer(process, redis_server, prefix, run, caplog):
+def test_connection_that_breaks_before_the_reply(process, redis_server, prefix, run, caplog):
     """At most once, it is given up, since it may have been published; at least once, it is published again."""
     bridge = importlib.import_module("cyevents_bridge")
 
@@ -247,8 +309,7 @@ def test_a_connection_that_breaks_before_the_answer(process, redis_server, prefi
         kept, once, two = process(), process(delivery="at_most_once"), process()
         async with kept.bridge, once.bridge, two.bridge, redis_server.client() as client:
             for each in (kept, once):
-                line = each.bridge._engine._line._connection
-                each.port = line._writer.get_extra_info("sockname")[1]
+                each.port = each.bridge._engine._sender._writer.get_extra_info("sockname")[1]
             await client.execute_command("CLIENT", "PAUSE", 20000, "WRITE")
             waiting = [asyncio.ensure_future(each.ns.emit_async("x", 1)) for each in (once, kept)]
             await asyncio.sleep(0.1)
@@ -266,7 +327,7 @@ def test_a_connection_that_breaks_before_the_answer(process, redis_server, prefi
         run(main())
 
 
-def test_a_broker_that_has_forgotten_the_scripts_and_the_group(process, redis_server, prefix, run):
+def test_broker_that_has_lost_scripts_and_group(process, redis_server, prefix, run):
     async def main():
         one, two, three = process(), process(group="g", backoff=(0.01,) * 9), process()
         async with one.bridge, two.bridge, three.bridge, redis_server.client() as client:
@@ -282,7 +343,7 @@ def test_a_broker_that_has_forgotten_the_scripts_and_the_group(process, redis_se
     run(main())
 
 
-def test_a_full_broker_is_waited_for(api, own_redis, run):
+def test_full_broker_is_retried(api, own_redis, run):
     async def main():
         one, two = Process(api, own_redis.address, "p"), Process(api, own_redis.address, "p")
         async with one.bridge, two.bridge, own_redis.client() as client:
@@ -297,21 +358,21 @@ def test_a_full_broker_is_waited_for(api, own_redis, run):
     run(main())
 
 
-def test_what_the_broker_refuses_is_dropped(process, redis_server, prefix, run, caplog):
+def test_message_that_the_broker_rejects_is_dropped(process, redis_server, prefix, run, caplog):
     bridge = importlib.import_module("cyevents_bridge")
 
     async def main():
         one = process(delivery="at_most_once")
         async with one.bridge, redis_server.client() as client:
             await client.set(f"{{{prefix}}}:once", "no stream")
-            with pytest.raises(bridge.Dropped, match="the broker refuses it.*WRONGTYPE"):
+            with pytest.raises(bridge.Dropped, match="the broker does not take it.*WRONGTYPE"):
                 await one.ns.emit_async("x", 1)
 
     with caplog.at_level(logging.CRITICAL, "cyevents_bridge"):
         run(main())
 
 
-def test_a_dead_letter_that_the_broker_refuses_is_logged(process, redis_server, prefix, run, caplog):
+def test_dead_letter_that_the_broker_rejects_is_logged(process, redis_server, prefix, run, caplog):
     async def main():
         async with process().bridge, redis_server.client() as client:
             await client.set(f"{{{prefix}}}:dead", "no stream")
@@ -322,7 +383,7 @@ def test_a_dead_letter_that_the_broker_refuses_is_logged(process, redis_server, 
     run(main())
 
 
-def test_why_no_broker_answers(api, run):
+def test_connection_error_has_the_reason(api, run):
     async def main():
         with pytest.raises(ConnectionError, match="no broker answers at redis://127.0.0.1:1: ConnectionError: "):
             async with Process(api, "redis://127.0.0.1:1", "p", connect_timeout=0.2).bridge:
@@ -347,7 +408,7 @@ def test_passwords(api, own_redis, run):
     run(main())
 
 
-def test_a_socket_of_the_machine_s_own(api, redis_server, tmp_path_factory, run):
+def test_unix_domain_socket(api, redis_server, tmp_path_factory, run):
     path = tmp_path_factory.mktemp("s") / "r"
     command = [*redis_server.command()[:1], "--port", "0", "--unixsocket", str(path), "--save", ""]
     own = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -363,3 +424,375 @@ def test_a_socket_of_the_machine_s_own(api, redis_server, tmp_path_factory, run)
     finally:
         own.kill()
         own.wait()
+
+
+# What others can write into its keys
+
+
+@pytest.fixture
+def wide(api, redis_server, prefix):
+    """Make a process that carries a pattern, so that it also gets channels with other names."""
+
+    def make(**options):
+        made = Process(api, redis_server.address, prefix, **options)
+        bridge = importlib.import_module("cyevents_bridge")
+        made.bridge = bridge.Bridge(made.ns, redis_server.address, ["x", "o.*"], prefix=prefix, **options)
+        return made
+
+    return make
+
+
+def records_of(caplog, level=logging.WARNING):
+    return [each for each in caplog.records if each.name == "cyevents_bridge" and each.levelno >= level]
+
+
+async def add(client, prefix, *fields):
+    for stream in ("events", "once"):
+        await client.execute_command("XADD", f"{{{prefix}}}:{stream}", "NOMKSTREAM", "*", *fields)
+
+
+@pytest.mark.parametrize(("delivery", "group"), WAYS)
+def test_names_that_are_not_utf_8(wide, redis_server, prefix, run, caplog, delivery, group):
+    names = [b"o.\xff\xfe", b"o.\xc3", b"o.a\n2026-01-01 ERROR forged", b"o.%FF"]
+
+    async def main():
+        one = wide(delivery=delivery, group=group)
+        async with one.bridge, redis_server.client() as client, redis_server.letters(prefix) as letters:
+            for name in names:
+                await client.publish(prefix.encode() + b"." + name, b"\xff")
+                await add(client, prefix, "event", name, "body", b"\xff")
+            await client.publish(prefix.encode() + b".o.\xff", message("o.y", "pub"))
+            await add(client, prefix, b"event", b"\xff", b"body", message("x", "stream"))
+            by_channel = (delivery, group) == WAYS[0]
+            await client.publish(f"{prefix}.x", message("x", "end"))
+            await add(client, prefix, "event", "x", "body", message("x", "end"))
+            await until(lambda: "end" in one.got)
+            assert one.got == (["end"] if by_channel else ["stream", "end"])
+            found = [await letters() for _ in names]
+        assert [event for event, *_ in found] == [
+            "o.\\xff\\xfe",
+            "o.\\xc3",
+            "o.a\n2026-01-01 ERROR forged",
+            "o.\N{REPLACEMENT CHARACTER}" if by_channel else "o.%FF",
+        ]
+        assert {body for _, body, _ in found} == {b"\xff"}
+
+    run(main())
+    assert len(records_of(caplog)) == len(names)
+    assert not [line for line in caplog.text.splitlines() if line.startswith("2026-01-01")]
+
+
+@pytest.mark.parametrize(("delivery", "group"), STREAM_WAYS)
+def test_entries_with_other_fields(process, redis_server, prefix, run, caplog, delivery, group):
+    entries = [
+        ("a", "b"),
+        (b"\xff", b"\xff"),
+        ("event", "x"),
+        ("body", ""),
+        ("", ""),
+        ("body", message(), "event", "x", "body", "the last one counts"),
+        tuple(str(number) for number in range(2000)),
+    ]
+
+    async def main():
+        one = process(delivery=delivery, group=group)
+        async with one.bridge, redis_server.client() as client:
+            for entry in entries:
+                await add(client, prefix, *entry)
+            await add(client, prefix, "body", message(sender="without a name"))
+            await add(client, prefix, "body", "no", "event", "x", "body", message(sender="twice"), "event", b"\xff")
+            await until(lambda: len(one.got) == 2)
+            assert one.bridge.stats.dead == len(entries)
+        assert one.got == ["without a name", "twice"]
+
+    run(main())
+    assert len(records_of(caplog)) == len(entries)
+
+
+@pytest.mark.parametrize(("delivery", "group"), STREAM_WAYS)
+def test_stream_that_is_replaced_by_another_type(process, redis_server, prefix, run, caplog, delivery, group):
+    """It is logged once, and receiving goes on when it is gone."""
+
+    async def main():
+        one = process(delivery=delivery, group=group)
+        key = f"{{{prefix}}}:{'once' if delivery == 'at_most_once' else 'events'}"
+        async with one.bridge, redis_server.client() as client:
+            await client.xadd(key, {"body": message(sender=1)})
+            await until(lambda: one.got)
+            await client.set(key, "no stream")
+            await until(lambda: caplog.text.count("WRONGTYPE") >= 3)
+            await client.delete(key)
+            await client.xadd(key, {"body": message(sender=2)})
+            await until(lambda: len(one.got) == 2)
+        assert one.got == [1, 2]
+
+    with caplog.at_level(logging.DEBUG, "cyevents_bridge"):
+        run(main())
+    (record,) = records_of(caplog)
+    assert "receiving from redis://" in record.message
+    assert "fails, and is tried again: ResponseError: " in record.message
+    assert "works again" in caplog.text
+
+
+def test_bridge_is_not_entered_with_a_key_of_another_type(process, redis_server, prefix, run):
+    async def main():
+        async with redis_server.client() as client:
+            for delivery, group in STREAM_WAYS:
+                await client.set(f"{{{prefix}}}:{'once' if delivery == 'at_most_once' else 'events'}", "no stream")
+                with pytest.raises(ConnectionError, match="ResponseError: .*WRONGTYPE"):
+                    async with process(delivery=delivery, group=group).bridge:
+                        pass
+
+    run(main())
+
+
+def test_consumer_with_a_delay_that_redis_does_not_take(process, redis_server, prefix, run):
+    async def main():
+        one, two = process(), process(group="g", ack_wait=0.1)
+        async with one.bridge, redis_server.client() as client:
+            async with process(group="g").bridge:
+                pass
+            await one.ns.emit_async("x", 1)
+            hostile = f"later-{'9' * 20}"
+            assert await client.xreadgroup("g", hostile, {f"{{{prefix}}}:events": ">"})
+            async with two.bridge:
+                await one.ns.emit_async("x", 2)
+                await until(lambda: len(two.got) == 2)
+        assert sorted(two.got) == [1, 2]
+
+    run(main())
+
+
+def test_new_messages_arrive_while_none_can_be_claimed(api, own_redis, run, caplog):
+    async def main():
+        one = Process(api, own_redis.address, "p")
+        two = Process(api, own_redis.address, "p", group="g", ack_wait=0.1, backoff=(0.01,))
+        tries = []
+
+        @two.ns.on("x", weak=False)
+        def fail_once(sender):
+            tries.append(sender)
+            if tries.count(sender) == 1 and sender == "again":
+                raise ValueError("not yet")
+
+        async with one.bridge, two.bridge, own_redis.client() as client:
+            await client.execute_command("ACL", "SETUSER", "default", "-xinfo")
+            await one.ns.emit_async("x", "again")
+            for number in range(5):
+                await one.ns.emit_async("x", number)
+            await until(lambda: "claiming messages at" in caplog.text)
+            await until(lambda: 4 in tries)
+            assert tries == ["again", 0, 1, 2, 3, 4]
+            await client.execute_command("ACL", "SETUSER", "default", "+xinfo")
+            await until(lambda: tries.count("again") == 2)
+
+    run(main())
+    assert len([each for each in records_of(caplog) if "claiming messages at" in each.message]) == 1
+
+
+# Readers that end
+
+
+async def start_reading(one, two):
+    """Wait until a message has come through, so that the reader has its connection."""
+    await one.ns.emit_async("x", "first")
+    await until(lambda: two.got == ["first"])
+
+
+REPLIES = [b"garbage", 7, [1, 2], {b"s": None}, [[b"s", 7]], [[b"s", []]], [[b"s", [[b"1-0", 7]]]]]
+
+
+@pytest.mark.parametrize(("delivery", "group"), STREAM_WAYS)
+@pytest.mark.parametrize("reply", REPLIES)
+def test_reply_of_an_unexpected_shape(process, run, caplog, delivery, group, reply):
+    """The reader ends, is logged once, and starts again with a new connection."""
+
+    async def main():
+        one, two = process(delivery=delivery), process(delivery=delivery, group=group)
+        async with one.bridge, two.bridge:
+            await start_reading(one, two)
+            reader = two.bridge._engine._reader
+            read, before = reader.read, reader._writer
+            reader.read = with_first(read, reply)
+
+            async def is_connected_again():
+                await one.ns.emit_async("x", "wake")
+                return records_of(caplog) and reader._writer not in (before, None)
+
+            await until(is_connected_again)
+            await one.ns.emit_async("x", "second")
+            await until(lambda: two.got[-1] == "second")
+
+    run(main())
+    (record,) = records_of(caplog)
+    assert "receiving from redis://" in record.message
+    assert "has ended, and starts again" in record.message
+
+
+def with_first(read, reply):
+    """Return a function that replaces the first thing that is read."""
+    is_done = False
+
+    async def replaced(*args, **options):
+        nonlocal is_done
+        found = await read(*args, **options)
+        if is_done:
+            return found
+        is_done = True
+        return reply
+
+    return replaced
+
+
+@pytest.mark.parametrize("reply", [7, [1, 2], {b"s": None}, [b"message"], [b"message", 5, 6]])
+def test_reply_of_an_unexpected_shape_to_a_subscriber(process, run, caplog, reply):
+    async def main():
+        one, two = process(delivery="at_most_once"), process(delivery="at_most_once")
+        async with one.bridge, two.bridge:
+            await start_reading(one, two)
+            engine = two.bridge._engine
+            before = engine._subscription
+            before.parse_response = with_first(before.parse_response, reply)
+            await until(lambda: "has ended, and starts again" in caplog.text)
+            await until(lambda: engine._subscription not in (before, None) and engine._subscription.subscribed)
+            await until_subscribed(one, two)
+
+    run(main())
+    assert len([each for each in records_of(caplog) if "has ended" in each.message]) == 1
+
+
+async def until_subscribed(one, two):
+    """Emit until something arrives, as nothing says when a subscription is complete."""
+
+    async def arrives():
+        await one.ns.emit_async("x", "second")
+        return two.got[-1] == "second"
+
+    await until(arrives)
+
+
+def test_entry_that_is_gone_is_a_dead_letter(process, redis_server, prefix, run, caplog):
+    async def main():
+        one, two = process(), process()
+        async with one.bridge, two.bridge, redis_server.letters(prefix) as letters:
+            await start_reading(one, two)
+            reader = two.bridge._engine._reader
+            reader.read = with_first(reader.read, [[b"s", [[b"1-0", None]]]])
+            event, body, _ = await letters()
+            assert (event, body) == ("", b"")
+
+    run(main())
+    assert len(records_of(caplog)) == 1
+
+
+@pytest.mark.parametrize(("delivery", "group"), WAYS)
+@pytest.mark.parametrize("failure", ["exit", "cancel"])
+def test_reader_that_a_handler_ends_starts_again(process, run, caplog, delivery, group, failure):
+    """At least once, the message is delivered again."""
+
+    async def main():
+        one, two = process(delivery=delivery), process(delivery=delivery, group=group, ack_wait=0.5)
+        tries, others = [], set()
+
+        def readers():
+            return {task for task in asyncio.all_tasks() if task.get_coro().__name__ == "receive_all"}
+
+        @two.ns.on("x", priority=1, weak=False)
+        async def end(sender):
+            tries.append(sender)
+            if tries.count("hostile") == 1 and sender == "hostile":
+                if failure == "exit":
+                    raise GeneratorExit
+                for task in readers() - others:
+                    task.cancel()
+                await asyncio.Event().wait()
+
+        async with one.bridge:
+            others |= await until(readers)
+            async with two.bridge:
+                await end_reader(one, two, tries)
+        assert tries.count("hostile") == (2 if delivery == "at_least_once" else 1)
+
+    async def end_reader(one, two, tries):
+        await start_reading(one, two)
+        await one.ns.emit_async("x", "hostile")
+        if delivery == "at_least_once":
+            await until(lambda: tries.count("hostile") == 2)
+        await until(lambda: "has ended, and starts again" in caplog.text)
+        await until_subscribed(one, two)
+
+    run(main())
+    assert len(records_of(caplog)) == 1
+
+
+@pytest.mark.parametrize(("delivery", "group"), WAYS)
+def test_failure_that_the_bridge_does_not_expect(process, redis_server, prefix, run, caplog, delivery, group):
+    """Such as one in its decoder: the message is a dead letter, and receiving goes on."""
+
+    async def main():
+        one, two = process(delivery=delivery), process(delivery=delivery, group=group)
+        async with one.bridge, two.bridge, redis_server.letters(prefix) as letters:
+            unpack, failed = two.bridge._codec.unpack, []
+
+            def fail(body, wants):
+                if not failed:
+                    failed.append(body)
+                    raise RuntimeError("a defect\n\udcff")
+                return unpack(body, wants)
+
+            two.bridge._codec.unpack = fail
+            await one.ns.emit_async("x", 1)
+            await one.ns.emit_async("x", 2)
+            await until(lambda: two.got)
+            _, body, about = await letters()
+            assert [body] == failed
+            assert about["error"] == "RuntimeError: a defect\\n\\udcff"
+        assert two.got == [2]
+
+    run(main())
+    (record,) = records_of(caplog)
+    assert "goes to the dead letters: RuntimeError: a defect\\n" in record.message
+
+
+def test_failure_of_the_connection_for_commands(process, run, caplog):
+    """Something unexpected in the client breaks the connection, and it is made again."""
+
+    async def main():
+        one, two = process(), process()
+        async with one.bridge, two.bridge:
+            sender = one.bridge._engine._sender
+            read, before = sender.read, sender._writer
+
+            async def fail():
+                sender.read = read
+                await read()
+                raise AssertionError("a defect of the client")
+
+            sender.read = fail
+            await one.ns.emit_async("x", 1)
+            await until(lambda: two.got)
+            assert sender._writer is not before
+        assert two.got == [1]
+
+    run(main())
+    (record,) = records_of(caplog)
+    assert "is made again" in record.message
+
+
+@pytest.mark.parametrize(("delivery", "group"), WAYS)
+def test_outage_is_logged_once(api, own_redis, run, caplog, delivery, group):
+    async def main():
+        one = Process(api, own_redis.address, "p")  # at least once: at most once, the first emission could be given up
+        two = Process(api, own_redis.address, "p", delivery=delivery, group=group)
+        async with one.bridge, two.bridge:
+            await start_reading(one, two)
+            own_redis.kill()
+            await until(lambda: len([each for each in caplog.records if "receiving from" in each.message]) >= 6)
+            own_redis.start()
+            await until(lambda: caplog.text.count("works again") == 2)
+            await one.ns.emit_async("x", "second")
+            await until(lambda: two.got == ["first", "second"])
+
+    with caplog.at_level(logging.DEBUG, "cyevents_bridge"):
+        run(main())
+    assert ["receiving from" in each.message for each in records_of(caplog)] == [True, True]  # one of each process

@@ -1,21 +1,31 @@
-"""The engine for Redis, from 6.2 on: its streams at least once, its publish and subscribe at most once.
+"""The engine for Redis, from 6.2 on. At least once it uses streams, at most once publish and subscribe.
 
-All keys of a prefix have one hash tag, as for one shard of a cluster:
+All keys of a prefix have one hash tag, so that they are in one shard of a cluster:
 
-- `{prefix}:events`: the stream that keeps messages. A group is a consumer group of it, its processes the consumers. A
-  process without a group reads it by itself, and leaves nothing in the broker.
-- `{prefix}:once`: the stream by which a group gets messages at most once; it is there as long as there is such a group.
-- `{prefix}:id:...`: the ids of messages, for as long as the broker knows them.
+- `{prefix}:events`: the stream that keeps messages. A group is a consumer group of it, and its processes are the
+  consumers. A process without a group reads the stream by itself, and leaves nothing in the broker.
+- `{prefix}:once`: the stream from which a group gets messages at most once. It exists as long as there is such a group.
+- `{prefix}:id:...`: the ids of messages, for the deduplication window.
 - `{prefix}:dead`: the stream of dead letters.
 
-Redis has no "deliver this again later". A message that waits for that is passed on to a consumer that nobody is, named
-by the delay, such as `later-1000`: whatever has been with that one for so long is claimed by whoever looks first.
+Redis cannot delay redelivery. A message that must be retried later is transferred to a placeholder consumer named after
+its delay, such as `later-1000`, and is claimed after that idle time by the first process that looks.
+
+A script claims messages, although Redis 8.4 has `XREADGROUP ... CLAIM min-idle-time`, which reads idle messages of
+other consumers together with new ones. That option has one idle time for all consumers, so the delays would be lost. It
+counts an attempt for each message of a batch, so that a message that kills its process would take the others of its
+batch to the dead letters: the script claims one at a time. The script also works with all versions from 6.2 on.
+
+Anyone who may publish can also add entries to the streams by hand, or replace a key by one of another type. Names are
+read as bytes, and any key may be missing or of a wrong type. If a task that reads ends, whatever the reason, this is
+logged, and the task starts again with a new connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import re
 import uuid
 from collections import deque
@@ -26,34 +36,33 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from .engine import Delivery, Engine, Publication, Rejected, Unavailable, cancel_all, is_untrusted, subject_of, subjects_of, logger
-
-try:
-    import redis.asyncio
-    from redis import exceptions
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-except ImportError as error:
-    raise ImportError('a bridge to Redis needs its client: pip install "cyevents-bridge[redis]"') from error
+from ._redis_client import FAILURES, Pipeline, check_options, exceptions, final_error, make_client
+from ._text import log_exception
+from .engine import Delivery, Engine, Publication, Rejected, Unavailable, cancel_all, logger, subject_of, subjects_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-_POLL = 1.0  # seconds after which a process looks for messages to be delivered again, at the latest
-_PAUSE = 0.1  # seconds between two attempts to connect
-_BATCH = 128  # commands that go out together
-_FAILURES = (exceptions.RedisError, OSError, TimeoutError)
-_PASSING = (exceptions.ClusterDownError, exceptions.NoScriptError, exceptions.ReadOnlyError, exceptions.TryAgainError)
-_PASSING_TEXT = re.compile("OOM |out of memory|maxmemory|READONLY|MISCONF|NOREPLICAS|MASTERDOWN|BUSY|TRYAGAIN")
+    from .engine import Address, DeliveryOptions
 
-# Publish: keys events, once, id; given the window, what is kept, the channel, the event, the body, and whether to keep.
+    Receive = Callable[[Delivery], Awaitable[None]]
+
+_CLAIM_INTERVAL = 1.0  # seconds between two searches for messages to be delivered again, at most
+_RETRY_PAUSE = 0.1  # seconds between two attempts to connect
+_READ_PAUSE = 0.2  # seconds after reading has failed
+_BATCH = 128  # commands that are sent together
+_TRANSIENT = (exceptions.ClusterDownError, exceptions.NoScriptError, exceptions.ReadOnlyError, exceptions.TryAgainError)
+_TRANSIENT_TEXT = re.compile("OOM |out of memory|maxmemory|READONLY|MISCONF|NOREPLICAS|MASTERDOWN|BUSY|TRYAGAIN")
+
+# Publish a message, unless its id is known. Keys: events, once, id. Arguments: the deduplication window, the retention,
+# the channel, the event, the body, and whether the message is kept.
 _PUBLISH = """
 if ARGV[6] == '1' and not redis.call('SET', KEYS[3], '', 'NX', 'PX', ARGV[1]) then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function add(key, keep, ...)
-    local least = string.format('%.0f', math.max(0, now - keep))
-    local command = {'XADD', key, 'MINID', '~', least, '*', 'event', ARGV[4], 'body', ARGV[5]}
+local function add(key, retention, ...)
+    local oldest = string.format('%.0f', math.max(0, now - retention))
+    local command = {'XADD', key, 'MINID', '~', oldest, '*', 'event', ARGV[4], 'body', ARGV[5]}
     if ... then table.insert(command, 3, ...) end
     redis.call(unpack(command))
 end
@@ -63,32 +72,34 @@ redis.call('PUBLISH', ARGV[3], ARGV[5])
 return 1
 """
 
-# Claim one message whose time has come, of whichever consumer, and forget consumers that are long gone: key events;
-# given the group, this consumer, ack_wait. One, so that being claimed with others does not count as an attempt.
+# Claim one message whose time has come, from any consumer, and remove consumers that are long gone. Key: events.
+# Arguments: the group, this consumer, ack_wait. It claims only one, because claiming counts as an attempt. A name with
+# more than 15 digits is not a placeholder's, and Redis would not take it as a time.
 _CLAIM = """
 for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-    local about = {}
-    for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
-    local delay = string.match(about.name, '^later%-(%d+)$')
-    if about.pending == 0 then
-        if about.name ~= ARGV[2] and not delay and about.idle > 3600000 then
-            redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], about.name)
+    local consumer = {}
+    for i = 1, #row, 2 do consumer[row[i]] = row[i + 1] end
+    local delay = string.match(consumer.name, '^later%-(%d+)$')
+    if delay and #delay > 15 then delay = nil end
+    if consumer.pending == 0 then
+        if consumer.name ~= ARGV[2] and not delay and consumer.idle > 3600000 then
+            redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], consumer.name)
         end
     else
         for _, found in ipairs(redis.call(
-            'XPENDING', KEYS[1], ARGV[1], 'IDLE', delay or ARGV[3], '-', '+', 100, about.name
+            'XPENDING', KEYS[1], ARGV[1], 'IDLE', delay or ARGV[3], '-', '+', 100, consumer.name
         )) do
             local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, found[1])
             if claimed[1] then return {found[1], claimed[1][2], found[4] + 1} end
-            redis.call('XACK', KEYS[1], ARGV[1], found[1])  -- it is kept no more
+            redis.call('XACK', KEYS[1], ARGV[1], found[1])  -- the stream has dropped it
         end
     end
 end
 return false
 """
 
-# Pass messages on that are still this consumer's, or have it keep them: key events; given the group, this consumer, to
-# whom, and the ids.
+# Transfer messages that are still this consumer's. To itself, this restarts their idle time. Key: events. Arguments:
+# the group, this consumer, the new one, and the ids.
 _TRANSFER = """
 for i = 4, #ARGV do
     if redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])[1] then
@@ -98,7 +109,8 @@ end
 return 1
 """
 
-# Leave a group: key a stream; given the group, this consumer. What it has not begun with is as if never delivered.
+# Leave a group. Key: a stream. Arguments: the group, this consumer. Messages that it has fetched and not begun with
+# count as never delivered.
 _LEAVE = """
 for _, found in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1000000, ARGV[2])) do
     redis.call('XCLAIM', KEYS[1], ARGV[1], 'later-0', 0, found[1], 'RETRYCOUNT', found[4] - 1, 'JUSTID')
@@ -106,38 +118,43 @@ end
 return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 """
 
-# Add a dead letter, once: keys dead, events; given the group or nothing, the id, what is kept, and the letter.
+# Add a dead letter, once. Keys: dead, events. Arguments: the group or nothing, the id, the retention, and the letter.
 _DEAD_LETTER = """
 local is_pending = ARGV[1] ~= ''
 if is_pending and not redis.call('XPENDING', KEYS[2], ARGV[1], ARGV[2], ARGV[2], 1)[1] then return 0 end
-local least = string.format('%.0f', math.max(0, redis.call('TIME')[1] * 1000 - ARGV[3]))
-redis.call('XADD', KEYS[1], 'MINID', '~', least, '*', unpack(ARGV, 4))
+local oldest = string.format('%.0f', math.max(0, redis.call('TIME')[1] * 1000 - ARGV[3]))
+redis.call('XADD', KEYS[1], 'MINID', '~', oldest, '*', unpack(ARGV, 4))
 if is_pending then redis.call('XACK', KEYS[2], ARGV[1], ARGV[2]) end
 return 1
 """
 
-# Join a group that gets messages at most once: key once; given the group, this consumer. What has come while nobody was
-# there is past. Messages are kept for a minute, the whole for five after the last process.
+# Join a group that gets messages at most once. Key: once. Arguments: the group, this consumer. If no other process is
+# there, messages from before are skipped. The stream expires five minutes after its last process has gone.
 _JOIN = """
 redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '$', 'MKSTREAM')
 local is_alone = true
 for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-    local about = {}
-    for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
-    is_alone = is_alone and about.idle > 5000
+    local consumer = {}
+    for i = 1, #row, 2 do consumer[row[i]] = row[i + 1] end
+    is_alone = is_alone and consumer.idle > 5000
 end
 if is_alone then redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '$') end
 redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], ARGV[1], ARGV[2])
 return redis.call('EXPIRE', KEYS[1], 300)
 """
 
+_SCRIPTS = {
+    text: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    for text in (_PUBLISH, _CLAIM, _TRANSFER, _LEAVE, _DEAD_LETTER, _JOIN)
+}
+
 
 class _Command(NamedTuple):
-    """A command that waits to be sent, and who waits for its answer."""
+    """A command in the queue, and the future of its reply."""
 
-    parts: tuple[Any, ...]
-    answer: asyncio.Future[Any]
-    is_lasting: bool  # whether it is sent again until it is answered
+    packed: list[bytes]
+    reply: asyncio.Future[Any]
+    is_lasting: bool  # whether it is sent again until there is a reply
 
 
 class _Entry(NamedTuple):
@@ -148,439 +165,470 @@ class _Entry(NamedTuple):
     attempt: int
 
 
+class _Lost(Unavailable):
+    """The connection broke after a command was sent, and before its reply."""
+
+
 class RedisEngine(Engine):
-    """Connections to Redis: one for all commands, and one on which is waited for messages."""
+    """Two connections to Redis: one for all commands, and one that waits for messages."""
 
     tls_schemes = frozenset({"rediss"})
-    tls_options = ("ssl", "ssl_*")
+    tls_options = ("ssl", "ssl_*", "connection_class")
+
+    def __init__(self, address: Address, options: DeliveryOptions, client_options: Mapping[str, Any]) -> None:
+        super().__init__(address, options, client_options)
+        check_options(address, client_options)
 
     async def connect(self) -> None:
-        """Connect."""
+        """Connect: see `Engine.connect`."""
         options = self.options
-        settings: dict[str, Any] = {
-            "socket_timeout": 5,
-            "socket_connect_timeout": 5,
-            "health_check_interval": 15,
-            "client_name": "cyevents",
-            **self.client_options,
-            "retry": Retry(NoBackoff(), 0),  # who publishes at most once must know of the first error
-        }
-        self._client = redis.asyncio.Redis.from_url(self.address.urls[0], **settings)
-        self._lines: list[_Pipeline] = []
-        self._subscription: Any = None
+        self._client = make_client(self.address, self.client_options)
         self._events = f"{{{options.prefix}}}:events"
         self._once = f"{{{options.prefix}}}:once"
         self._dead = f"{{{options.prefix}}}:dead"
-        self._me = uuid.uuid4().hex
-        self._keep = round(options.retention * 1000)
+        self._stream = self._events if options.at_least_once else self._once
+        self._consumer = uuid.uuid4().hex
+        self._retention = round(options.retention * 1000)
+        self._subscription: Any = None
+        self._reader: Pipeline | None = None
         self._queue: deque[_Command] = deque()
         self._filled = asyncio.Event()
-        self._is_up = asyncio.Event()
-        self._is_closing = self._is_over = False
+        self._is_connected = asyncio.Event()
+        self._is_closing = self._is_closed = False
         self._tasks = []
-        self._held: list[bytes] = []  # ids of messages that are delivered to this process, and not dealt with
-        self._later: list[tuple[float, int, _Entry]] = []  # what a process without a group is to get again, and when
+        self._entries: deque[_Entry] = deque()  # fetched, and not finished
+        self._delivery: _StreamDelivery | None = None  # of the first of them
+        self._retries: list[tuple[float, int, _Entry]] = []  # without a group: a heap of what is due when
         self._numbers = count()
-        self._look = 0.0  # when to look for messages of the group that are to be delivered again
-        self._last = b"0-0"  # the newest message that was here
-        self._line = _Pipeline(self._client.connection_pool)
-        self._lines.append(self._line)
+        self._next_claim = 0.0  # when to look for messages of the group that are to be delivered again
+        self._claim_error: Exception | None = None
+        self._last = b"0-0"  # the id of the newest message that was read
+        self._interrupted: set[str] = set()  # what does not work at the moment, and has been logged
+        self._sender = Pipeline(self._client.connection_pool, tuple(_SCRIPTS))
         while True:
             try:
-                await self._line.connect()
+                await self._sender.connect()
                 self.last_error = None
                 break
-            except (exceptions.AuthenticationError, exceptions.ResponseError) as error:
-                self.last_error = error
-                raise ConnectionError(f"{type(error).__name__}: {error}") from error
-            except _FAILURES as error:  # the bridge says for how long
-                self.last_error = error
-                if is_untrusted(error):
-                    raise ConnectionError(f"{type(error).__name__}: {error}") from error
-                if "certificate verify failed" in str(error):
-                    raise ConnectionError(f"{type(error).__name__}: {error}") from error
-                logger.debug("connecting to %s: %s: %s", self.safe_address, type(error).__name__, error)
-                await asyncio.sleep(0.1)
-        self._start(self._write_all())
+            except FAILURES as error:  # the bridge limits the time
+                final = final_error(error)
+                self.last_error = final or error
+                if final is not None:
+                    raise ConnectionError(self.error_text(final)) from final
+                logger.debug("connecting to %s: %s", self.safe_address, self.error_text(error))
+                await asyncio.sleep(_RETRY_PAUSE)
+        self._start(self._send_all())
+
+    async def _keep_running(self, what: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a coroutine function in a task of its own, and again whenever it ends, until this is cancelled."""
+        while True:
+            task = asyncio.create_task(run())
+            try:
+                await asyncio.wait([task])
+            finally:
+                await cancel_all([task])
+            if self._is_closing:
+                return
+            message = f"{what} {self.safe_address} has ended, and starts again"
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log_exception(logger, logging.ERROR, message, error)
+            else:
+                logger.error("%s", message)
+            await asyncio.sleep(_RETRY_PAUSE)
+
+    def _note_failure(self, what: str, error: Exception) -> None:
+        """Log once that something fails, until `_note_success`."""
+        level = logging.DEBUG if what in self._interrupted else logging.WARNING
+        self._interrupted.add(what)
+        logger.log(level, "%s %s fails, and is tried again: %s", what, self.safe_address, self.error_text(error))
+
+    def _note_success(self, what: str) -> None:
+        if what in self._interrupted:
+            self._interrupted.discard(what)
+            logger.info("%s %s works again", what, self.safe_address)
 
     # Commands
 
     def _send(self, *parts: Any, is_lasting: bool = False) -> asyncio.Future[Any]:
-        """Send a command, together with others; its answer. After all that were sent before it."""
-        answer = asyncio.get_running_loop().create_future()
-        self._queue.append(_Command(parts, answer, is_lasting))
+        """Queue a command, and return the future of its reply. Commands are sent in their order, many together."""
+        reply = asyncio.get_running_loop().create_future()
+        self._queue.append(_Command(self._sender.pack(*parts), reply, is_lasting))
         self._filled.set()
-        return answer
+        return reply
 
-    async def _write_all(self) -> None:
-        """Send commands, until the end."""
+    def _run_script(
+        self, script: str, keys: tuple[str, ...], *args: Any, is_lasting: bool = False
+    ) -> asyncio.Future[Any]:
+        return self._send("EVALSHA", _SCRIPTS[script], len(keys), *keys, *args, is_lasting=is_lasting)
+
+    async def _send_all(self) -> None:
+        """Send the commands of the queue, until the engine is closed."""
         while True:
             try:
-                await self._line.connect()
-            except _FAILURES as error:
-                self._is_up.clear()
-                self._give_back(Unavailable(f"{type(error).__name__}: {error}"), len(self._queue))
-                await asyncio.sleep(_PAUSE)
+                await self._sender.connect()
+            except Exception as error:
+                self._is_connected.clear()
+                self._note_unexpected(error)
+                self._fail_first(len(self._queue), Unavailable(self.error_text(error)))
+                await asyncio.sleep(_RETRY_PAUSE)
                 continue
-            self._is_up.set()
-            if self._is_over:  # the client has swallowed the cancellation
+            self._is_connected.set()
+            if self._is_closed:  # the client has swallowed the cancellation
                 return
             if not self._queue:
                 self._filled.clear()
                 await self._filled.wait()
                 continue
-            left = min(_BATCH, len(self._queue))
-            batch = list(islice(self._queue, left))
+            unanswered = min(_BATCH, len(self._queue))
+            batch = list(islice(self._queue, unanswered))
             try:
-                await self._line.send([command.parts for command in batch])
-                while left:
-                    reply = await self._line.read()
+                await self._sender.send([command.packed for command in batch])
+                while unanswered:
+                    reply = await self._sender.read()
                     command = self._queue.popleft()
-                    left -= 1
-                    if isinstance(reply, exceptions.NoScriptError):  # the broker has forgotten the scripts
-                        self._line.is_stale = True
+                    unanswered -= 1
+                    if isinstance(reply, exceptions.NoScriptError):
+                        self._sender.needs_scripts = True
                         if command.is_lasting:
                             self._queue.append(command)
                             continue
-                    elif command.is_lasting and isinstance(reply, Exception):  # which nobody waits for
-                        logger.error("%s does not take what became of a message: %s", self.safe_address, reply)
-                    _settle(command.answer, reply)
-            except _FAILURES as error:
-                self._is_up.clear()
-                await self._line.disconnect()
-                self._give_back(_Lost(f"{type(error).__name__}: {error}"), left)
-                # What was not sent, too: it is not to be published before what was.
-                self._give_back(Unavailable("the connection broke"), len(self._queue))
+                    elif command.is_lasting and isinstance(reply, Exception):  # nobody waits for it
+                        text = self.error_text(reply)
+                        logger.error("%s does not take what became of a message: %s", self.safe_address, text)
+                    _set_reply(command.reply, reply)
+            except Exception as error:
+                self._is_connected.clear()
+                self._note_unexpected(error)
+                await self._sender.disconnect()
+                self._fail_first(unanswered, _Lost(self.error_text(error)))
+                # Commands that were not sent fail too: they must not overtake those that are published again.
+                self._fail_first(len(self._queue), Unavailable("the connection broke"))
+
+    def _note_unexpected(self, error: Exception) -> None:
+        if not isinstance(error, FAILURES):
+            log_exception(logger, logging.ERROR, f"the connection to {self.safe_address} is made again", error)
 
     async def ready(self) -> None:
         """Wait until it is connected."""
-        await self._is_up.wait()
+        await self._is_connected.wait()
 
-    def _give_back(self, error: Exception, number: int) -> None:
-        """Have the first commands fail, except for those that are sent until they are answered."""
+    def _fail_first(self, number: int, error: Exception) -> None:
+        """Remove the first commands of the queue and set an error as their reply. Lasting commands stay."""
         first = [self._queue.popleft() for _ in range(number)]
         self._queue.extendleft(reversed([command for command in first if command.is_lasting]))
         for command in first:
             if not command.is_lasting:
-                _settle(command.answer, error)
+                _set_reply(command.reply, error)
 
     # Publishing
 
     async def publish(self, publication: Publication) -> None:
         """Publish a message: see `Engine.publish`."""
         options, event = self.options, publication.event
-        given = (max(1, round(options.dedup_window * 1000)), self._keep, f"{options.prefix}.{subject_of(event)}", event, publication.body)
+        window, channel = max(1, round(options.dedup_window * 1000)), f"{options.prefix}.{subject_of(event)}"
         keys = (self._events, self._once, f"{{{options.prefix}}}:id:{publication.id}")
-        if not self._is_up.is_set():
+        args = (window, self._retention, channel, event, publication.body, int(options.at_least_once))
+        if not self._is_connected.is_set():
             raise Unavailable("not connected")
         try:
-            await self._send(*_script(_PUBLISH), 3, *keys, *given, int(options.at_least_once))
+            is_new = await self._run_script(_PUBLISH, keys, *args)
         except _Lost as error:
-            if not options.at_least_once:  # a second time could be once too often
+            if not options.at_least_once:  # publishing it again could deliver it twice
                 raise Rejected(f"the connection broke before the answer: {error}") from error
             raise Unavailable(str(error)) from error
         except exceptions.ResponseError as error:
-            if isinstance(error, _PASSING) or _PASSING_TEXT.search(str(error)):
-                raise Unavailable(f"{type(error).__name__}: {error}") from error
-            raise Rejected(f"{type(error).__name__}: {error}") from error
+            if isinstance(error, _TRANSIENT) or _TRANSIENT_TEXT.search(str(error)):
+                raise Unavailable(self.error_text(error)) from error
+            raise Rejected(self.error_text(error)) from error
+        if not is_new and not publication.is_retry:
+            raise Rejected("the broker says that it has a message with this id already, which it has not from here")
 
     # Receiving
 
-    async def listen(self, receive: Callable[[Delivery], Awaitable[None]]) -> None:
-        """Receive messages from now on."""
+    async def listen(self, receive: Receive) -> None:
+        """Receive messages from now on: see `Engine.listen`."""
         options = self.options
         try:
             if options.at_least_once:
-                await self._find_place()
+                await self._start_at_end()
                 if options.group is not None:
                     await self._make_group(b"$")
-                    self._start(self._keep_held())
+                    self._start(self._keep_running("keeping messages at", self._keep_entries))
             elif options.group is not None:
-                await self._send(*_script(_JOIN), 1, self._once, options.group, self._me)
-                self._start(self._keep_once())
+                await self._run_script(_JOIN, (self._once,), options.group, self._consumer)
+                self._start(self._keep_running("staying in the group at", self._keep_membership))
             else:
                 await self._subscribe()
-                self._start(self._hear_all(receive))
-                return
-        except (*_FAILURES, Unavailable) as error:
-            raise ConnectionError(f"{type(error).__name__}: {error}") from error
-        line = _Pipeline(self._client.connection_pool)
-        self._lines.append(line)
-        self._start(self._read_all(line, receive))
+        except (*FAILURES, Unavailable) as error:
+            self.last_error = error
+            raise ConnectionError(self.error_text(error)) from error
+        if self._subscription is None:  # messages come from a stream
+            self._reader = Pipeline(self._client.connection_pool, ())
+        run = self._read_channels if self._reader is None else self._read_stream
+
+        async def receive_all() -> None:
+            try:
+                await run(receive)
+            except Exception:  # the state of the connection is unknown
+                await self._disconnect_reader()
+                raise
+
+        self._start(self._keep_running(_RECEIVING, receive_all))
+
+    async def _disconnect_reader(self) -> None:
+        if self._reader is not None:
+            await self._reader.disconnect()
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            with suppress(*FAILURES):
+                await subscription.aclose()
+
+    async def _deliver(self, receive: Receive, delivery: Delivery) -> None:
+        """Hand a message to the bridge. If that fails, which the bridge does not expect, it is a dead letter."""
+        try:
+            await receive(delivery)
+        except Exception as error:
+            text = self.error_text(error)
+            logger.error("a message from %s goes to the dead letters: %s", self.safe_address, text)
+            about = {"Error": text, "Attempts": str(delivery.attempt), "Group": self.options.group or ""}
+            await delivery.dead_letter(about)
 
     # - at most once, without a group
 
     async def _subscribe(self) -> None:
-        """Subscribe to what the options names."""
+        """Subscribe to the channels of the carried events, and wait until the broker has confirmed all."""
         names = subjects_of(self.options.patterns)
         prefix = self.options.prefix
         escaped = re.sub(r"([*?\[\]\\^])", r"\\\1", prefix)
-        self._subscription = self._client.pubsub()
         exact = [f"{prefix}.{name}" for name in names if not name.endswith(">")]
-        wide = [f"{escaped}.{name[:-1]}*" for name in names if name.endswith(">")]
-        if exact:
-            await self._subscription.subscribe(*exact)
-        if wide:
-            await self._subscription.psubscribe(*wide)
-        confirmed = 0
-        while confirmed < len(names):
-            message = await self._subscription.get_message(timeout=5)
-            confirmed += message is not None and message["type"] in ("subscribe", "psubscribe")
+        patterns = [f"{escaped}.{name[:-1]}*" for name in names if name.endswith(">")]
+        self._subscription = self._client.pubsub()
+        try:
+            if exact:
+                await self._subscription.subscribe(*exact)
+            if patterns:
+                await self._subscription.psubscribe(*patterns)
+            confirmed = 0
+            while confirmed < len(names):
+                message = await self._subscription.get_message(timeout=5)
+                confirmed += message is not None and message["type"] in ("subscribe", "psubscribe")
+        except BaseException:  # the client would go on with a part of the channels
+            await self._disconnect_reader()
+            raise
 
-    async def _hear_all(self, receive: Callable[[Delivery], Awaitable[None]]) -> None:
+    async def _read_channels(self, receive: Receive) -> None:
+        """Read messages of channels and deliver them, until the engine is closed."""
         while not self._is_closing:
             try:
-                message = await self._subscription.get_message(ignore_subscribe_messages=True, timeout=_POLL)
-            except _FAILURES as error:
-                logger.debug("listening at %s: %s: %s", self.safe_address, type(error).__name__, error)
-                await asyncio.sleep(0.2)
+                if self._subscription is None:
+                    await self._subscribe()
+                message = await self._subscription.get_message(ignore_subscribe_messages=True, timeout=1.0)
+            except FAILURES as error:
+                self._note_failure(_RECEIVING, error)
+                await asyncio.sleep(_READ_PAUSE)
                 continue
-            if message is not None:
-                await receive(_PubSubDelivery(self, message["channel"], message["data"]))
+            self._note_success(_RECEIVING)
+            if message is not None and message["type"] in ("message", "pmessage"):
+                await self._deliver(receive, _PubSubDelivery(self, message["channel"], message["data"]))
 
-    # - of a stream
+    # - from a stream
 
-    async def _find_place(self) -> None:
-        """Note what the newest message is; have the stream, or what is published at most once would not be in it."""
-        await self._send("XGROUP", "CREATE", self._events, self._me, "$", "MKSTREAM")
-        await self._send("XGROUP", "DESTROY", self._events, self._me)
+    async def _start_at_end(self) -> None:
+        """Note the id of the newest message. Create the stream, as messages sent at most once do not create it."""
+        await self._send("XGROUP", "CREATE", self._events, self._consumer, "$", "MKSTREAM")
+        await self._send("XGROUP", "DESTROY", self._events, self._consumer)
         newest = await self._send("XREVRANGE", self._events, "+", "-", "COUNT", 1)
         if newest:
             self._last = newest[0][0]
 
     async def _make_group(self, after: bytes) -> None:
-        stream = self._events if self.options.at_least_once else self._once
-        with suppress(exceptions.ResponseError):  # it is there
-            await self._send("XGROUP", "CREATE", stream, self.options.group, after, "MKSTREAM")
+        """Create the group, if it does not exist, to get the messages after an id."""
+        with suppress(exceptions.ResponseError):  # it exists
+            await self._send("XGROUP", "CREATE", self._stream, self.options.group, after, "MKSTREAM")
 
-    async def _read_all(self, line: _Pipeline, receive: Callable[[Delivery], Awaitable[None]]) -> None:
-        """Read messages, and hand them on one after the other, until the end."""
+    async def _read_stream(self, receive: Receive) -> None:
+        """Read messages and deliver them one after the other, until the engine is closed."""
+        assert self._reader is not None
+        interrupted, self._delivery = self._delivery, None
+        if interrupted is not None:  # the last run has ended before its outcome was known, or after
+            self._entries.popleft()
+            if not interrupted.has_outcome:
+                await interrupted.nack(0)
         while not self._is_closing:
-            try:
-                entries = await self._due() or await self._read_new(line)
-            except (*_FAILURES, Unavailable) as error:
-                logger.debug("reading at %s: %s: %s", self.safe_address, type(error).__name__, error)
-                if not isinstance(error, exceptions.ResponseError):
-                    await line.disconnect()
-                await asyncio.sleep(0.2)
-                if self.options.group is not None:
-                    with suppress(*_FAILURES, Unavailable):
-                        await self._make_group(self._last)  # the broker has forgotten it
-                continue
-            self._held = [entry.id for entry in entries]
-            try:
-                for entry in entries:
-                    await receive(_StreamDelivery(self, entry))
-                    del self._held[0]
-            finally:
-                self._held.clear()
+            if not self._entries:
+                try:
+                    self._entries.extend(await self._due_entries() or await self._new_entries(self._reader))
+                except (*FAILURES, Unavailable) as error:
+                    self._note_failure(_RECEIVING, error)
+                    self._claim_error = None  # it had the same cause
+                    if not isinstance(error, exceptions.ResponseError):
+                        await self._reader.disconnect()
+                    await asyncio.sleep(_READ_PAUSE)
+                    if self.options.group is not None:
+                        with suppress(*FAILURES, Unavailable):
+                            await self._make_group(self._last)  # the broker may have lost it
+                    continue
+                self._note_success(_RECEIVING)
+                if self._claim_error is not None and _CLAIMING not in self._interrupted:
+                    self._note_failure(_CLAIMING, self._claim_error)
+            while self._entries:
+                self._delivery = _StreamDelivery(self, self._entries[0])
+                await self._deliver(receive, self._delivery)
+                self._delivery = None
+                self._entries.popleft()
 
-    async def _due(self) -> list[_Entry]:
-        """What is to be delivered again now."""
+    async def _due_entries(self) -> list[_Entry]:
+        """Return messages that are to be delivered again now."""
         now = monotonic()
         if self.options.group is None:
-            return [heappop(self._later)[2]] if self._later and self._later[0][0] <= now else []
-        if not self.options.at_least_once or now < self._look:
+            return [heappop(self._retries)[2]] if self._retries and self._retries[0][0] <= now else []
+        if not self.options.at_least_once or now < self._next_claim:
             return []
-        wait = self.options.ack_wait
-        self._look = now + min(_POLL, wait / 3)
-        found = await self._send(*_script(_CLAIM), 1, self._events, self.options.group, self._me, round(wait * 1000))
+        ack_wait = self.options.ack_wait
+        self._next_claim = now + min(_CLAIM_INTERVAL, ack_wait / 3)
+        try:
+            found = await self._run_script(
+                _CLAIM, (self._events,), self.options.group, self._consumer, round(ack_wait * 1000)
+            )
+        except exceptions.NoScriptError:  # the next batch of commands loads it
+            return []
+        except exceptions.ResponseError as error:  # new messages may still be read
+            self._claim_error = error
+            return []
+        self._claim_error = None
+        self._note_success(_CLAIMING)
         if not found:
             return []
-        self._look = 0.0  # there may be more
+        self._next_claim = 0.0  # there may be more
         return [_Entry(found[0], _paired(found[1]), found[2])]
 
-    async def _read_new(self, line: _Pipeline) -> list[_Entry]:
-        """What is delivered for the first time, and comes before something is due."""
-        await line.connect()
+    async def _new_entries(self, reader: Pipeline) -> list[_Entry]:
+        """Return messages that were not delivered before. Wait for some until one is to be delivered again."""
+        await reader.connect()
         options = self.options
-        limits = [monotonic() + _POLL]
+        limits = [monotonic() + _CLAIM_INTERVAL]
         if options.group is None:
-            limits += [self._later[0][0]] if self._later else []
+            limits += [self._retries[0][0]] if self._retries else []
         elif options.at_least_once:
-            limits.append(self._look)
+            limits.append(self._next_claim)
         how = ("COUNT", options.batch, "BLOCK", max(1, int((min(limits) - monotonic()) * 1000) + 1))
         if options.group is None:
             command: tuple[Any, ...] = ("XREAD", *how, "STREAMS", self._events, self._last)
         elif options.at_least_once:
-            command = ("XREADGROUP", "GROUP", options.group, self._me, *how, "STREAMS", self._events, ">")
+            command = ("XREADGROUP", "GROUP", options.group, self._consumer, *how, "STREAMS", self._events, ">")
         else:
-            command = ("XREADGROUP", "GROUP", options.group, self._me, *how, "NOACK", "STREAMS", self._once, ">")
-        await line.send([command])
-        reply = await line.read()
+            command = ("XREADGROUP", "GROUP", options.group, self._consumer, *how, "NOACK", "STREAMS", self._once, ">")
+        await reader.send([reader.pack(*command)])
+        reply = await reader.read()
         if isinstance(reply, Exception):
             raise reply
         if not reply:
             return []
-        ((_, found),) = reply.items() if isinstance(reply, dict) else reply
-        self._last = found[-1][0]
-        return [_Entry(identity, _paired(fields), 1) for identity, fields in found]
+        ((_, found),) = reply
+        entries = [_Entry(identity, _paired(fields), 1) for identity, fields in found]
+        self._last = entries[-1].id
+        return entries
 
-    async def _keep_held(self) -> None:
-        """Tell the broker of messages that wait for their turn, or are dealt with: nobody is to claim them."""
+    async def _keep_entries(self) -> None:
+        """Restart the idle time of fetched messages from time to time, so that no other process claims them."""
         while True:
             await asyncio.sleep(self.options.ack_wait / 3)
-            if self._held:
-                with suppress(*_FAILURES, Unavailable):
-                    await self.pass_on(self._me, *self._held)
+            if self._entries:
+                with suppress(*FAILURES, Unavailable):
+                    await self._transfer(self._consumer, *[entry.id for entry in self._entries])
 
-    async def _keep_once(self) -> None:
-        """Tell the broker that this process is there, if busy, and that it is to keep the stream."""
+    async def _keep_membership(self) -> None:
+        """Report this process as alive from time to time, even while a handler is busy, and keep the stream."""
         while True:
             await asyncio.sleep(2)
-            self._send("XREADGROUP", "GROUP", self.options.group, self._me, "COUNT", 1, "STREAMS", self._once, "0")
-            with suppress(*_FAILURES, Unavailable):
+            who = (self.options.group, self._consumer)
+            self._send("XREADGROUP", "GROUP", *who, "COUNT", 1, "STREAMS", self._once, "0")
+            with suppress(*FAILURES, Unavailable):
                 await self._send("EXPIRE", self._once, 300)
 
-    # What becomes of a message
+    # The outcome of a message
 
     def acknowledge(self, entry: _Entry) -> None:
-        """It is not to be delivered again."""
+        """Have a message not delivered again."""
         if self.options.group is not None and self.options.at_least_once:
             self._send("XACK", self._events, self.options.group, entry.id, is_lasting=True)
 
     async def deliver_later(self, entry: _Entry, delay: float) -> None:
-        """It is to be delivered again, after some seconds."""
+        """Have a message delivered again after some seconds."""
         if not self.options.at_least_once:
             return
         if self.options.group is None:
             again = entry._replace(attempt=entry.attempt + 1)
-            heappush(self._later, (monotonic() + delay, next(self._numbers), again))
+            heappush(self._retries, (monotonic() + delay, next(self._numbers), again))
             return
         milliseconds = max(0, round(delay * 1000))
-        with suppress(*_FAILURES, Unavailable):  # then it is, after ack_wait
-            await self.pass_on(f"later-{milliseconds}", entry.id)
-        self._look = min(self._look, monotonic() + delay + 0.002)  # the broker counts whole milliseconds
+        with suppress(*FAILURES, Unavailable):  # then it is delivered after ack_wait
+            await self._transfer(f"later-{milliseconds}", entry.id)
+        self._next_claim = min(self._next_claim, monotonic() + delay + 0.002)  # the broker counts whole milliseconds
 
-    async def pass_on(self, to: str, *ids: bytes) -> None:
-        """Have messages be another consumer's, if they are still this one's."""
-        await self._send(*_script(_TRANSFER), 1, self._events, self.options.group, self._me, to, *ids)
+    async def _transfer(self, consumer: str, *ids: bytes) -> None:
+        """Transfer messages to a consumer, if they are still this one's."""
+        await self._run_script(_TRANSFER, (self._events,), self.options.group, self._consumer, consumer, *ids)
 
     def dead_letter(self, event: str, body: bytes, about: Mapping[str, str], entry: _Entry | None) -> None:
         """Put a message among the dead letters."""
-        letter = ["event", event, "body", body]
+        letter = [b"event", event.encode(errors="backslashreplace"), b"body", body]
         for name, value in about.items():
-            letter += [name.lower(), value]
-        is_kept = entry is not None and self.options.group is not None and self.options.at_least_once
-        group, identity = (self.options.group, entry.id) if is_kept and entry is not None else ("", "")
+            letter += [name.lower().encode(), value.encode(errors="backslashreplace")]
+        is_pending = entry is not None and self.options.group is not None and self.options.at_least_once
+        group, identity = (self.options.group, entry.id) if is_pending and entry is not None else ("", "")
         keys = (self._dead, self._events)
-        self._send(*_script(_DEAD_LETTER), 2, *keys, group, identity, self._keep, *letter, is_lasting=True)
+        self._run_script(_DEAD_LETTER, keys, group, identity, self._retention, *letter, is_lasting=True)
 
     async def close(self) -> None:
-        """Receive no more, and disconnect."""
+        """Receive nothing more, and disconnect."""
         if not hasattr(self, "_client"):
             return
         self._is_closing = True
         try:
             await cancel_all(self._tasks[1:])
-            for line in self._lines[1:]:
-                await line.disconnect()
+            await self._disconnect_reader()
             if self._tasks and not self._tasks[0].done():
-                await self._say_goodbye()
+                await self._leave_group()
         finally:
-            self._is_over = True
+            self._is_closed = True
             await cancel_all(self._tasks[:1])
-            self._give_back(Unavailable("the bridge was left"), len(self._queue))
-            for line in self._lines:
-                await line.disconnect()
-            if self._subscription is not None:
-                await self._subscription.aclose()
+            self._fail_first(len(self._queue), Unavailable("the bridge was left"))
+            await self._sender.disconnect()
+            await self._disconnect_reader()
             await self._client.aclose()
 
-    async def _say_goodbye(self) -> None:
-        """Leave the group, and have what is to be said sent, if the broker is there."""
-        with suppress(*_FAILURES, Unavailable):
+    async def _leave_group(self) -> None:
+        """Leave the group, and wait until all commands before are sent, if the broker answers."""
+        with suppress(*FAILURES, Unavailable):
             async with asyncio.timeout(2):
                 if self.options.group is not None and len(self._tasks) > 1:
-                    stream = self._events if self.options.at_least_once else self._once
-                    await self._send(*_script(_LEAVE), 1, stream, self.options.group, self._me)
+                    await self._run_script(_LEAVE, (self._stream,), self.options.group, self._consumer)
                 else:
                     await self._send("PING")
 
 
-class _Lost(Unavailable):
-    """The connection broke when a command was sent, and not answered."""
+_RECEIVING = "receiving from"
+_CLAIMING = "claiming messages at"
 
 
-class _Pipeline:
-    """A connection on which several commands go out together, and are answered in their order."""
-
-    def __init__(self, pool: Any) -> None:
-        self._connection = pool.make_connection()
-        self._writer: asyncio.StreamWriter | None = None
-        self.is_stale = False  # whether the broker may not know the scripts any more
-
-    async def connect(self) -> None:
-        """Connect, if that is not so, and see that the broker knows the scripts."""
-        if self._connection.is_connected and not self.is_stale:
-            return
-        if not self._connection.is_connected:
-            self._let_go()
-        try:
-            await self._connection.connect()
-            self._writer = self._connection._writer
-            await self.send([("SCRIPT", "LOAD", text) for text in _SCRIPTS])
-            for reply in [await self.read() for _ in _SCRIPTS]:
-                if isinstance(reply, Exception):
-                    raise reply
-            self.is_stale = False
-        except BaseException:
-            await self.disconnect()
-            raise
-
-    async def send(self, commands: Sequence[tuple[Any, ...]]) -> None:
-        await self._connection.send_packed_command(self._connection.pack_commands(commands))
-
-    async def read(self) -> Any:
-        """The next answer; an exception that the broker has answered with is returned."""
-        try:
-            return await self._connection.read_response()
-        except exceptions.ResponseError as error:
-            return error
-        except exceptions.BusyLoadingError as error:
-            await self.disconnect()
-            raise exceptions.ConnectionError(str(error)) from error
-
-    async def disconnect(self) -> None:
-        with suppress(*_FAILURES):
-            async with asyncio.timeout(2):
-                await self._connection.disconnect()
-        self._let_go()
-
-    def _let_go(self) -> None:
-        """End what the client has only begun to close, and would not end: a broker that reads no more, gets no more."""
-        if self._writer is not None:
-            self._writer.transport.abort()
-            self._writer = None
-
-
-_SCRIPTS = {
-    text: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-    for text in (_PUBLISH, _CLAIM, _TRANSFER, _LEAVE, _DEAD_LETTER, _JOIN)
-}
-
-
-def _script(text: str) -> tuple[str, str]:
-    """The beginning of the command that runs a script."""
-    return "EVALSHA", _SCRIPTS[text]
-
-
-def _settle(answer: asyncio.Future[Any], reply: Any) -> None:
-    if answer.done():  # who has waited for it was cancelled
+def _set_reply(future: asyncio.Future[Any], reply: Any) -> None:
+    if future.done():  # its task was cancelled
         return
     if isinstance(reply, Exception):
-        answer.set_exception(reply)
-        answer.exception()  # nobody may be waiting
+        future.set_exception(reply)
+        future.exception()  # nobody may wait for it: do not report it as never retrieved
     else:
-        answer.set_result(reply)
+        future.set_result(reply)
 
 
-def _paired(fields: Sequence[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(fields[::2], fields[1::2], strict=True))
+def _paired(fields: list[bytes] | None) -> dict[bytes, bytes]:
+    """Return the fields of an entry: names and values take turns. An entry that is gone has none."""
+    return dict(zip(fields[::2], fields[1::2], strict=False)) if fields else {}
 
 
 class _PubSubDelivery(Delivery):
-    """A message that was published to subscribers: it is delivered once, or not."""
+    """A message of a channel. It is delivered at most once."""
 
     def __init__(self, engine: RedisEngine, channel: bytes, body: bytes) -> None:
         self._engine = engine
@@ -589,31 +637,39 @@ class _PubSubDelivery(Delivery):
         self.attempt = 1
 
     async def ack(self) -> None:
-        """Nobody waits for that."""
+        """Do nothing: the broker has forgotten it."""
 
     async def nack(self, delay: float) -> None:
-        """It is not delivered again."""
+        """Do nothing: it is not delivered again."""
 
     async def dead_letter(self, about: Mapping[str, str]) -> None:
-        name = unquote(self._channel.decode()[len(self._engine.options.prefix) + 1 :])
-        self._engine.dead_letter(name, self.body, about, None)
+        subject = self._channel[len(self._engine.options.prefix.encode()) + 1 :]
+        self._engine.dead_letter(unquote(_decoded(subject)), self.body, about, None)
 
 
 class _StreamDelivery(Delivery):
-    """A message of a stream."""
+    """A message of a stream. `has_outcome` says whether it was acknowledged or anything else was decided."""
 
     def __init__(self, engine: RedisEngine, entry: _Entry) -> None:
         self._engine = engine
         self._entry = entry
         self.body = entry.fields.get(b"body", b"")
         self.attempt = entry.attempt
+        self.has_outcome = False
 
     async def ack(self) -> None:
+        self.has_outcome = True
         self._engine.acknowledge(self._entry)
 
     async def nack(self, delay: float) -> None:
+        self.has_outcome = True
         await self._engine.deliver_later(self._entry, delay)
 
     async def dead_letter(self, about: Mapping[str, str]) -> None:
-        event = self._entry.fields.get(b"event", b"").decode(errors="replace")
-        self._engine.dead_letter(event, self.body, about, self._entry)
+        self.has_outcome = True
+        self._engine.dead_letter(_decoded(self._entry.fields.get(b"event", b"")), self.body, about, self._entry)
+
+
+def _decoded(name: bytes) -> str:
+    """Return the text of a name from the broker. Bytes that are not UTF-8 are escaped."""
+    return name.decode(errors="backslashreplace")
