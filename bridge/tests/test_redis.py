@@ -7,8 +7,9 @@ import logging
 import subprocess
 import time
 
-import processes
 import pytest
+
+import processes
 from processes import silent, until
 
 pytest.importorskip("redis")

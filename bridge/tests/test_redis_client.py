@@ -8,8 +8,9 @@ import re
 import ssl
 from pathlib import Path
 
-import cyevents
 import pytest
+
+import cyevents
 
 redis = pytest.importorskip("redis")
 client = importlib.import_module("cyevents_bridge._redis_client")
