@@ -1,27 +1,39 @@
-"""The engine for NATS: by its own client, which costs a quarter or less of what a layer over it does.
+"""The engine for NATS, on top of the client nats-py.
 
-At most once is core NATS: subjects, queue groups. At least once is JetStream: a stream that keeps what is published, a
-consumer for each group, or for the process, and explicit acknowledgement.
+At most once is core NATS: subjects and queue groups. At least once is JetStream: a stream keeps what is published, and
+a consumer for each group, or for the process, delivers it until it is acknowledged.
+
+JetStream's messages are pulled: the engine asks for a batch, and they come to a subject of the engine's own, its inbox.
+Anyone that may publish to the inbox can send something else. So a message counts as JetStream's only if the server
+delivers it under the subject of its event, with a reply subject for JetStream's acknowledgement.
+
+The engine publishes to JetStream and reads the answers itself. The client's own method waits for an answer that a lost
+connection will not bring, and raises anything at an answer that is not the server's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import deque
 from contextlib import suppress
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlsplit
 
+import msgspec
+
+from ._text import quoted
 from .engine import (
-    Delivery,
     Address,
+    Delivery,
+    DeliveryOptions,
     Engine,
     Publication,
     Rejected,
     Unavailable,
     cancel_all,
-    check_cancelled,
     is_untrusted,
     logger,
     subject_of,
@@ -31,9 +43,10 @@ from .engine import (
 
 try:
     from nats import errors
-    from nats.aio.client import Client
     from nats.js import api
     from nats.js import errors as js_errors
+
+    from ._nats_client import Client, NoTLS
 except ImportError as error:
     raise ImportError('a bridge to NATS needs its client: pip install "cyevents-bridge[nats]"') from error
 
@@ -42,177 +55,340 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
     from nats.js import JetStreamContext
 
-_POLL = 5.0  # seconds for which the broker is asked for messages
-_GONE = 300.0  # seconds for which the broker keeps a process's own consumer when that is away
+_T = TypeVar("_T")
+
+_PULL_TIME = 5.0  # seconds for which one request asks for messages
+_CONSUMER_LIFE = 300.0  # seconds for which the broker keeps a process's own consumer after the process has gone
+_ANSWER_TIME = 5.0  # seconds after which an answer is not waited for any more
+_PAUSE = 0.2  # seconds until messages are asked for again after a refusal
+_LOST = "the connection is lost"
+_LONGEST_SUBJECTS = 4000  # bytes of a subject and a reply subject; a server allows 4096 for a whole line
+_SHORT_SUBJECT = 500  # characters of a subject that is never too long
+_HEADER_ROOM = 1000  # bytes; the headers of a message that is not a dead letter are shorter
+_LONGEST_TAIL = 1000  # characters of a subject of a dead letter
+_PLAIN_SUBJECT = re.compile(r"[\w%~-]+(\.[\w%~-]+)*", re.ASCII)
+_BAD_REQUEST = 400
+_NO_LIMIT = 1_000_000  # seconds
+_FAILURES = (errors.Error, OSError, TimeoutError)
+
+
+class _AnswerError(msgspec.Struct):
+    code: int = 0
+    description: str = ""
+
+
+class _Answer(msgspec.Struct):
+    """JetStream's answer to a message."""
+
+    stream: str = ""
+    duplicate: bool = False
+    error: _AnswerError | None = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
 class NatsEngine(Engine):
     """A connection to NATS.
 
-    Of the client_options it takes one itself: `max_ack_pending`, how many messages of a group, or of the process, JetStream
-    gives out before one of them is dealt with. With 1 they stay in order whatever breaks.
+    It takes one of the client's options itself: `max_ack_pending`, how many messages of a group, or of the process,
+    JetStream delivers before one of them is acknowledged. With 1 they stay in order whatever breaks.
     """
 
     tls_schemes = frozenset({"tls", "wss"})
     tls_options = ("tls", "tls_hostname", "tls_handshake_first")
 
-    def __init__(self, address: Address, options: Any, client_options: Mapping[str, Any]) -> None:
+    def __init__(self, address: Address, options: DeliveryOptions, client_options: Mapping[str, Any]) -> None:
         client_options = dict(client_options)
         self._max_ack_pending: int | None = client_options.pop("max_ack_pending", None)
         if self._max_ack_pending is not None and (type(self._max_ack_pending) is not int or self._max_ack_pending < 1):
             raise TypeError(f"max_ack_pending must be a whole number from 1 on, not {self._max_ack_pending!r}")
+        if not all(urlsplit(url).hostname for url in address.urls):
+            raise ValueError(f"a NATS address names a host, as nats://host:4222 does, not {quoted(address.safe)}")
         super().__init__(address, options, client_options)
-        self._client: Any = None
-        self._subscription: Any = None
-        self._waiting: deque[Msg] = deque()  # messages that are delivered and not dealt with
-        self._request = ""  # where the answers go to the newest request for messages
-        self._is_over = False  # whether there will be no more of them
-        self._is_refused = False  # whether the broker said something else than messages, and that its time is over
-        self._is_closing = False  # the client, and Python 3.11's wait_for, swallow a cancellation now and then
-        self._last = 0  # the place in the stream of the newest one that was dealt with, or was there before
-        self._open: set[int] = set()  # the places of those before that, that are to come again, and to this process
+        self._client: Client | None = None
         self._stream = options.prefix.replace(".", "-")
-        # As the name of a consumer or a queue may be.
+        # Names of consumers and queues have neither dots nor percent signs.
         self._group = None if options.group is None else subject_of(options.group).replace(".", "-").replace("%", "_")
+
+    # Connecting
 
     async def connect(self) -> None:
         """Connect, and make the streams if there are none."""
         try:
             await self._connect()
         except errors.Error as error:
-            raise ConnectionError(f"{type(error).__name__}: {error}") from error
+            raise ConnectionError(self.error_text(error)) from error
 
     async def _connect(self) -> None:
-        self._is_up = asyncio.Event()
-        self._filled = asyncio.Event()  # whether there is something new in `_waiting`, or about the request
-        self._waiting.clear()
-        self._subscription = None
-        self._is_closing = self._is_entered = False
-        self._cancelled = times_cancelled()
         self._tasks.clear()
+        self._is_entered = self._is_closing = False
+        self._cancelled_before = times_cancelled()
+        self.last_error = None
+        self._next_warning = 0.0  # the time from which a dropped message is logged again
+        self._is_up = asyncio.Event()
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # done while it is not connected
+        self._answers: dict[str, asyncio.Future[Msg]] = {}  # JetStream's, by the reply subject
+        self._flushing: asyncio.Task[None] | None = None
+        self._next_flush: asyncio.Task[None] | None = None
+        self._subscription: Subscription | None = None  # to messages of JetStream
+        self._waiting: deque[Msg] = deque()  # messages of JetStream that are not handled yet
+        self._changed = asyncio.Event()  # there is something new in `_waiting`, or about the request
+        self._request = ""  # the reply subject of the newest request for messages
+        self._is_over = False  # no more messages come for the request
+        self._is_refused = False  # the broker refused the request
+        self._last = 0  # the place in the stream of the newest message that was handled, or was there before
+        self._open: set[int] = set()  # the places of earlier messages that must come again, to this process
+        given = self.client_options
         settings: dict[str, Any] = {
             "name": f"cyevents {self.options.group or ''}".strip(),
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": 0.2,
             "connect_timeout": 2,
             "no_echo": not self.options.at_least_once,
-            **self.client_options,
-            "error_cb": _both(self._note, self.client_options.get("error_cb")),
-            "disconnected_cb": _both(self._note_lost, self.client_options.get("disconnected_cb")),
-            "reconnected_cb": _both(self._note_back, self.client_options.get("reconnected_cb")),
+            **given,
+            "error_cb": self._both(self._on_error, given.get("error_cb")),
+            "disconnected_cb": self._both(self._on_lost, given.get("disconnected_cb")),
+            "reconnected_cb": self._both(self._on_reconnected, given.get("reconnected_cb")),
+            "closed_cb": self._both(self._on_closed, given.get("closed_cb")),
         }
-        self.last_error = None
-        self._client = _Client()
-        self._client.wants_tls = self.address.scheme in self.tls_schemes
-        await self._client.connect(list(self.address.urls), **settings)
+        client = self._client = Client()
+        client.wants_tls = self.address.scheme in self.tls_schemes
+        client.report = self._set_last_error
+        await client.connect(list(self.address.urls), **settings)
         self._is_up.set()
         self._is_entered = True
-        self._jetstream: JetStreamContext = self._client.jetstream(timeout=5)
+        self._jetstream: JetStreamContext = client.jetstream(timeout=_ANSWER_TIME)
         if self.options.at_least_once:
+            self._answer_inbox = client.new_inbox()
+            await client.subscribe(f"{self._answer_inbox}.*", cb=self._take_answer)
             await self._make_streams()
 
-    async def _note(self, error: Exception) -> None:
-        logger.debug("NATS: %s: %s", type(error).__name__, error)
+    def _both(self, own: Callable[..., Awaitable[None]], given: Callable[..., Awaitable[None]] | None) -> Any:
+        """Return a function that calls a callback of the engine's, and then one of the user's, if there is one."""
+        if given is None:
+            return own
+
+        async def call(*args: Any) -> None:
+            await own(*args)
+            try:
+                await given(*args)
+            except Exception as error:  # the client would stop reading
+                logger.error("a callback of NATS's client raised: %s", self.error_text(error), exc_info=error)
+
+        return call
+
+    def _set_last_error(self, error: Exception) -> None:
+        self.last_error = error
+
+    async def _on_error(self, error: Exception) -> None:
+        if isinstance(error, errors.SlowConsumerError):
+            if (now := asyncio.get_running_loop().time()) >= self._next_warning:
+                self._next_warning = now + 1
+                logger.warning("messages of %s arrive faster than they are handled: dropped some", self.safe_address)
+            return
+        logger.debug("NATS: %s", self.error_text(error))
         self.last_error = error
         is_final = is_untrusted(error) or isinstance(error, NoTLS) or "Authorization Violation" in str(error)
-        if is_final and not self._is_entered:  # to try again would not help
-            raise ConnectionError(f"{type(error).__name__}: {error}") from error
-        if not self._is_entered and times_cancelled() > self._cancelled:  # of which the client has taken no notice
+        if is_final and not self._is_entered:  # another attempt would not help
+            raise ConnectionError(self.error_text(error)) from error
+        if not self._is_entered and times_cancelled() > self._cancelled_before:  # the client has swallowed it
             raise asyncio.CancelledError
 
-    async def _note_lost(self) -> None:
-        """Have all that was under way published again, in its turn."""
+    async def _on_lost(self) -> None:
+        """Have everything that is being published fail now, so that it is published again in its order."""
         self._is_up.clear()
-        self._client.fail()
-        if self.options.at_least_once:
-            # They would overtake those that were lost, and are to be given anew.
-            self._client.forget(f"HPUB {self.options.prefix}.".encode())
+        if not self._lost.done():
+            self._lost.set_result(None)
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ConnectionResetError(_LOST))
+        for flush in (self._flushing, self._next_flush):
+            if flush is not None:
+                flush.cancel()
+        self._flushing = self._next_flush = None
+        assert self._client is not None
+        if self.options.at_least_once:  # they would overtake the lost ones
+            self._client.drop_pending(f"HPUB {self.options.prefix}.".encode())
+        if self._is_entered and not self._is_closing:
+            why = "" if self.last_error is None else f": {self.error_text(self.last_error)}"
+            logger.warning("the connection to %s is lost, connecting again%s", self.safe_address, why)
 
-    async def _note_back(self) -> None:
+    async def _on_reconnected(self) -> None:
+        self.last_error = None
+        self._lost = asyncio.get_running_loop().create_future()
         self._is_up.set()
         self._is_over = True  # the broker has forgotten the request
-        self._filled.set()
+        self._changed.set()
+
+    async def _on_closed(self) -> None:
+        if self._is_entered and not self._is_closing:  # with `max_reconnect_attempts` or without `allow_reconnect`
+            logger.critical("the bridge to %s has ended: the client does not connect again", self.safe_address)
 
     async def ready(self) -> None:
         """Wait until it is connected, and the broker has the streams."""
         await self._is_up.wait()
         if self.options.at_least_once:
-            with suppress(errors.Error, OSError, TimeoutError):
+            with suppress(*_FAILURES):
                 await self._make_streams()
+
+    async def _ask(self, question: Coroutine[Any, Any, _T]) -> _T:
+        """Return the answer to a question about streams or consumers. Fail at once if the connection is lost.
+
+        Anyone who may publish to the client's inbox can answer anything, at which the client raises anything.
+        """
+        asked = asyncio.create_task(question)
+        try:
+            await asyncio.wait((asked, self._lost), return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                raise ConnectionResetError(_LOST)
+            return asked.result()
+        except _FAILURES:
+            raise
+        except Exception as error:
+            raise ConnectionError(f"not an answer of JetStream's: {self.error_text(error)}") from error
+        finally:
+            asked.cancel()
 
     async def _make_streams(self) -> datetime:
         """Make the streams, if there are none; return when that of the events was made."""
         await self._make_stream(f"{self._stream}-dead", f"{self.options.prefix}-dead.>")
         made = await self._make_stream(self._stream, f"{self.options.prefix}.>")
-        assert made.created is not None
+        if made.created is None:
+            raise ConnectionError("the broker does not say when the stream was made")
         return made.created
 
     async def _make_stream(self, name: str, subjects: str) -> api.StreamInfo:
-        try:
-            return await self._jetstream.stream_info(name)  # as whoever runs the broker has set it up
-        except js_errors.NotFoundError:
-            config = api.StreamConfig(
-                name=name, subjects=[subjects], duplicate_window=self.options.dedup_window, max_age=self.options.retention
-            )
-            try:
-                return await self._jetstream.add_stream(config)
-            except js_errors.BadRequestError:  # another process was faster
-                return await self._jetstream.stream_info(name)
+        with suppress(js_errors.NotFoundError):  # otherwise it stays as the operator of the broker has set it up
+            return await self._ask(self._jetstream.stream_info(name))
+        config = api.StreamConfig(
+            name=name, subjects=[subjects], duplicate_window=self.options.dedup_window, max_age=self.options.retention
+        )
+        with suppress(js_errors.BadRequestError):  # another process was faster
+            return await self._ask(self._jetstream.add_stream(config))
+        return await self._ask(self._jetstream.stream_info(name))
 
     # Publishing
 
     async def publish(self, publication: Publication) -> None:
         """Publish a message: see `Engine.publish`."""
-        name, body = f"{self.options.prefix}.{subject_of(publication.event)}", publication.body
+        assert self._client is not None
         if not self._client.is_connected:
             raise Unavailable("not connected")
+        subject = f"{self.options.prefix}.{subject_of(publication.event)}"
         try:
             if self.options.at_least_once:
-                await self._jetstream.publish(name, body, headers={api.Header.MSG_ID: publication.id})
+                answer = await self._store(subject, publication.body, {"Nats-Msg-Id": publication.id})
+                if answer.duplicate and not publication.is_retry:
+                    raise Rejected("the broker has a message with this id already, which is not from here")
             else:
-                await self._client.publish(name, body)
+                self._check_size(subject, publication.body)
+                await self._client.publish(subject, publication.body)
                 if publication.is_confirmed:
+                    if times_cancelled():  # the client has swallowed it, as it waited for room in its buffer
+                        raise asyncio.CancelledError
                     await self._confirm()
-        except js_errors.NoStreamResponseError as error:  # the broker has just begun, or has lost what it had
-            raise Unavailable("the broker has no stream yet") from error
-        except (errors.MaxPayloadError, js_errors.BadRequestError) as error:
-            raise Rejected(f"{type(error).__name__}: {error}") from error
-        except (errors.Error, OSError, TimeoutError) as error:
-            raise Unavailable(f"{type(error).__name__}: {error}") from error
+        except _FAILURES as error:
+            raise Unavailable(self.error_text(error)) from error
 
-    async def _flush(self) -> None:
-        """Wait until the broker has what was sent. The client's first PING overtakes what it has in its buffer."""
-        await self._client.flush(5)
-        await self._client.flush(5)
+    def _check_size(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None, reply: str = "") -> None:
+        """Raise if a message is too large. The broker would end the connection."""
+        assert self._client is not None
+        limit = self._client.max_payload
+        if len(subject) > _SHORT_SUBJECT and len(subject.encode()) + len(reply) > _LONGEST_SUBJECTS:
+            raise Rejected("its subject is too long")
+        if len(body) > limit - _HEADER_ROOM and (size := _size(body, headers)) > limit:
+            raise Rejected(f"it has {size} bytes; the broker takes {limit}")
+
+    async def _store(self, subject: str, body: bytes, headers: dict[str, str] | None) -> _Answer:
+        """Publish a message to a stream, and return the stream's answer."""
+        assert self._client is not None
+        reply = f"{self._answer_inbox}.{token_hex(8)}"  # unpredictable: nobody can answer before the broker does
+        self._check_size(subject, body, headers, reply)
+        arrival = self._answers[reply] = asyncio.get_running_loop().create_future()
+        try:
+            before = times_cancelled()
+            await self._client.publish(subject, body, reply, headers)
+            if times_cancelled() > before:  # the client has swallowed it, as it waited for room in its buffer
+                raise asyncio.CancelledError
+            async with asyncio.timeout(_ANSWER_TIME):
+                message = await arrival
+        finally:
+            del self._answers[reply]
+        if message.headers is not None and message.headers.get(api.Header.STATUS) == api.StatusCode.SERVICE_UNAVAILABLE:
+            raise Unavailable("the broker has no stream yet")  # it has just begun, or has lost what it had
+        try:
+            answer = _decode_answer(message.data)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise Unavailable(f"not an answer of JetStream's: {quoted(message.data)}") from None
+        if answer.error is not None:
+            kind = Rejected if answer.error.code == _BAD_REQUEST else Unavailable
+            raise kind(f"JetStream's error {answer.error.code}: {quoted(answer.error.description)}")
+        if not answer.stream:
+            raise Unavailable(f"not an answer of JetStream's: {quoted(message.data)}")
+        return answer
+
+    async def _take_answer(self, message: Msg) -> None:
+        answer = self._answers.get(message.subject)
+        if answer is not None and not answer.done():
+            answer.set_result(message)
 
     async def _confirm(self) -> None:
         """Wait until the broker has what was sent; give up if that cannot be known."""
         try:
             await self._flush()
-        except (errors.Error, OSError, TimeoutError) as error:  # a second time could be once too often
-            raise Rejected(f"it does not answer: {type(error).__name__}: {error}") from error
+        except _FAILURES as error:  # published again, it could arrive twice
+            raise Rejected(f"the broker does not answer: {self.error_text(error)}") from error
+
+    async def _flush(self) -> None:
+        """Wait until the broker has what was sent before. Callers that wait at the same time share a round trip.
+
+        The client's future for a PONG must not be cancelled: the client stops reading when the PONG comes. So the task
+        that waits for it is not cancelled by a time limit, only when the connection is lost.
+        """
+        if self._lost.done():
+            raise ConnectionResetError(_LOST)
+        if self._next_flush is None:
+            self._next_flush = asyncio.create_task(self._flush_after(self._flushing))
+        flush, before = self._next_flush, times_cancelled()
+        try:
+            async with asyncio.timeout(_ANSWER_TIME):
+                await asyncio.shield(flush)
+        except asyncio.CancelledError:
+            if flush.cancelled() and times_cancelled() == before:
+                raise ConnectionResetError(_LOST) from None
+            raise
+
+    async def _flush_after(self, before: asyncio.Task[None] | None) -> None:
+        assert self._client is not None
+        if before is not None:
+            await asyncio.wait((before,))
+        self._flushing, self._next_flush = self._next_flush, None
+        if self._client.pending_data_size:  # the PING overtakes what is in the client's buffer
+            await self._client.flush(_NO_LIMIT)
+        await self._client.flush(_NO_LIMIT)
 
     # Receiving
 
     async def listen(self, receive: Callable[[Delivery], Awaitable[None]]) -> None:
         """Receive messages from now on."""
+        assert self._client is not None
         names = [f"{self.options.prefix}.{each}" for each in subjects_of(self.options.patterns)]
         if not self.options.at_least_once:
+
+            async def take(message: Msg) -> None:
+                await receive(_CoreDelivery(self, message))
+
             for name in names:
-
-                async def arrived(message: Msg) -> None:
-                    await receive(_CoreDelivery(self, message))
-
-                await self._client.subscribe(name, queue=self._group or "", cb=arrived)
+                await self._client.subscribe(name, queue=self._group or "", cb=take)
             await self._flush()
             return
         self._born = await self._make_streams()
-        self._open.clear()
         made = await self._make_consumer(names, None)
-        assert made.delivered is not None
-        self._last = made.delivered.stream_seq
+        self._last = made.delivered.stream_seq if made.delivered is not None else 0
         self._start(self._fetch(names, made.name, receive))
         self._start(self._keep_waiting())
 
@@ -225,65 +401,92 @@ class NatsEngine(Engine):
             ack_wait=self.options.ack_wait,
             ack_policy=api.AckPolicy.EXPLICIT,
             max_ack_pending=self._max_ack_pending,
-            inactive_threshold=None if group is not None else _GONE,
+            inactive_threshold=None if group is not None else _CONSUMER_LIFE,
             deliver_policy=api.DeliverPolicy.NEW if after is None else api.DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=None if after is None else after + 1,
         )
         if group is not None:
             with suppress(js_errors.NotFoundError):
-                found: api.ConsumerInfo = await self._jetstream.consumer_info(self._stream, group)
-                is_named_so = set(found.config.filter_subjects or [found.config.filter_subject or ""]) == set(names)
-                if is_named_so and self._max_ack_pending in (None, found.config.max_ack_pending):
+                found: api.ConsumerInfo = await self._ask(self._jetstream.consumer_info(self._stream, group))
+                has_names = set(found.config.filter_subjects or [found.config.filter_subject or ""]) == set(names)
+                if has_names and self._max_ack_pending in (None, found.config.max_ack_pending):
                     return found
-                config.deliver_policy = found.config.deliver_policy  # which cannot be changed
+                config.deliver_policy = found.config.deliver_policy  # it cannot be changed
                 config.max_ack_pending = self._max_ack_pending or found.config.max_ack_pending
-        return await self._jetstream.add_consumer(self._stream, config)
+        return await self._ask(self._jetstream.add_consumer(self._stream, config))
 
     async def _fetch(self, names: list[str], consumer: str, receive: Callable[[Delivery], Awaitable[None]]) -> None:
-        """Ask for messages, and hand them on one after the other, until the end."""
-        inbox = self._client.new_inbox()
-        self._subscription = await self._client.subscribe(f"{inbox}.*", cb=self._take)
+        """Ask for messages and hand them on one after the other, until the engine is closed."""
+        assert self._client is not None
+        self._inbox = self._client.new_inbox()
+        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
         batch = 1
-        for number in count():
-            self._request = f"{inbox}.{number}"
+        while True:
+            self._request = f"{self._inbox}.{token_hex(8)}"
             self._is_over = False
-            with suppress(errors.Error, OSError):
-                await self._ask(consumer, batch)
+            with suppress(*_FAILURES):
+                await self._pull(consumer, batch)
             is_repeated = await self._hand_on(batch, receive)
             if self._is_closing:
                 return
             if self._is_refused:
                 self._is_refused = False
-                await asyncio.sleep(0.2)
-                with suppress(errors.Error, OSError, TimeoutError):
-                    if not await self._knows(consumer):
+                await asyncio.sleep(_PAUSE)
+                with suppress(*_FAILURES):
+                    if not await self._has_consumer(consumer):
                         consumer = (await self._make_consumer(names, await self._find_place())).name
-            # One that has been delivered before may have killed its process: it is not to take others along.
+            # A message that was delivered before may have killed its process. It must not take others along.
             batch = 1 if is_repeated else self.options.batch
 
-    async def _ask(self, consumer: str, batch: int) -> None:
-        """Ask for some messages, which come as they are published, for some time."""
-        wish = json.dumps({"batch": batch, "expires": int(_POLL * 1e9)}).encode()
-        await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{consumer}", wish, self._request)
+    async def _pull(self, consumer: str, batch: int) -> None:
+        """Ask for some messages. They come as they are published, for some time."""
+        assert self._client is not None
+        question = json.dumps({"batch": batch, "expires": int(_PULL_TIME * 1e9)}).encode()
+        await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{consumer}", question, self._request)
 
     async def _take(self, message: Msg) -> None:
-        """Take a message, or a word of the broker's about a request."""
-        status = message.headers.get(api.Header.STATUS) if message.headers else None
-        if status is None or message.reply:
+        """Take a message of JetStream's, or a status about a request."""
+        if message.subject.startswith(self._inbox):
+            status = None if message.headers is None else message.headers.get(api.Header.STATUS)
+            if status is None or message.reply or message.data:
+                self._drop(message)
+            elif message.subject == self._request:
+                self._is_over = True
+                self._is_refused = status != api.StatusCode.REQUEST_TIMEOUT  # as if the consumer is no more
+                self._changed.set()
+            return
+        try:
+            is_ours = message.metadata.stream == self._stream
+        except (errors.Error, ValueError, OverflowError, OSError):
+            is_ours = False
+        if is_ours:
             self._waiting.append(message)
-        elif message.subject == self._request:
-            self._is_over = True
-            self._is_refused = status != api.StatusCode.REQUEST_TIMEOUT  # as if there is no such consumer any more
-        self._filled.set()
+            self._changed.set()
+        else:
+            self._drop(message)
+
+    def _drop(self, message: Msg) -> None:
+        logger.warning(
+            "dropped a message of %s that JetStream has not delivered, to %s, with the reply subject %s and %s bytes",
+            self.safe_address,
+            quoted(message.subject),
+            quoted(message.reply),
+            len(message.data),
+        )
 
     async def _hand_on(self, batch: int, receive: Callable[[Delivery], Awaitable[None]]) -> bool:
-        """Hand on what comes for a request, until it is over; whether any of it had been delivered before."""
-        end = asyncio.get_running_loop().time() + _POLL + 1
+        """Hand on what comes for a request, until it is over. Return whether any of it had been delivered before."""
+        end = asyncio.get_running_loop().time() + _PULL_TIME + 1
         is_repeated = False
         while batch and not self._is_closing:
             if self._waiting:
                 message = self._waiting[0]
-                await receive(_StreamDelivery(self, message))
+                delivery = _StreamDelivery(self, message)
+                try:
+                    await receive(delivery)
+                except Exception as error:  # it must not end receiving
+                    logger.error("a message of %s was not handled", self.safe_address, exc_info=error)
+                    await delivery.nack(1.0)
                 self._last = max(self._last, message.metadata.sequence.stream)
                 self._waiting.popleft()
                 is_repeated = is_repeated or message.metadata.num_delivered > 1
@@ -291,24 +494,24 @@ class NatsEngine(Engine):
             elif self._is_over:
                 break
             else:
-                self._filled.clear()
+                self._changed.clear()
                 try:
                     async with asyncio.timeout_at(end):
-                        await self._filled.wait()
+                        await self._changed.wait()
                 except TimeoutError:  # the broker has not even said that there was nothing
                     break
         return is_repeated
 
-    async def _knows(self, consumer: str) -> bool:
-        """Whether the broker has not forgotten a consumer."""
+    async def _has_consumer(self, consumer: str) -> bool:
+        """Return whether the broker still has a consumer."""
         try:
-            await self._jetstream.consumer_info(self._stream, consumer)
+            await self._ask(self._jetstream.consumer_info(self._stream, consumer))
         except js_errors.NotFoundError:
             return False
         return True
 
     async def _find_place(self) -> int:
-        """After which message to go on: before the first of a stream that is made anew, as all of it is new."""
+        """Return the place after which to go on: 0 in a stream that was made anew, as all of it is new."""
         born = await self._make_streams()
         if born > self._born:
             self._born, self._last = born, 0
@@ -316,107 +519,79 @@ class NatsEngine(Engine):
         return min(self._open, default=self._last + 1) - 1
 
     async def _give_back(self) -> None:
-        """Let others have what is not dealt with: they would miss it until `ack_wait`."""
+        """Let others have what is not handled: they would get it only after `ack_wait`."""
         while self._waiting:
-            with suppress(errors.Error):
+            with suppress(*_FAILURES):
                 await self._waiting.popleft().nak()
 
     async def _keep_waiting(self) -> None:
-        """Tell the broker of messages that wait for their turn, or are dealt with: not to send them again."""
+        """Report messages that wait for their turn or are being handled, so that they are not delivered again."""
         while not self._is_closing:
             await asyncio.sleep(self.options.ack_wait / 3)
             for message in self._waiting.copy():
-                with suppress(errors.Error):
+                with suppress(*_FAILURES):
                     await message.in_progress()
 
-    async def dead_letter(self, body: bytes, name: str, about: Mapping[str, str]) -> None:
-        """Put a message among the dead letters."""
-        tail = name[len(self.options.prefix) + 1 :]
-        headers = {f"Cyevents-{key}": value.replace("\r", " ").replace("\n", " ") for key, value in about.items()}
+    async def dead_letter(self, body: bytes, subject: str, about: Mapping[str, str]) -> None:
+        """Move a message to the dead letters."""
+        assert self._client is not None
+        if not self._client.is_connected:
+            raise Unavailable("not connected")
+        subject = f"{self.options.prefix}-dead.{_plain_tail(subject.removeprefix(f'{self.options.prefix}.'))}"
+        headers: dict[str, str] | None = {f"Cyevents-{key}": value for key, value in about.items()}
+        if _size(body, headers) > self._client.max_payload:
+            headers = None  # rather than the message
         if self.options.at_least_once:
-            await self._jetstream.publish(f"{self.options.prefix}-dead.{tail}", body, headers=headers)
+            await self._store(subject, body, headers)
         else:
-            await self._client.publish(f"{self.options.prefix}-dead.{tail}", body, headers=headers)
+            self._check_size(subject, body, headers)
+            await self._client.publish(subject, body, headers=headers)
+
+    # Closing
 
     async def close(self) -> None:
-        """Receive no more, and disconnect."""
-        if self._client is None:
+        """Receive nothing more, and disconnect."""
+        client = self._client
+        if client is None:
             return
-        with suppress(errors.Error, OSError, TimeoutError):
-            if self._subscription is not None and self._client.is_connected:
-                async with asyncio.timeout(2):  # first: what is delivered to who has gone counts as an attempt
-                    # The client's `drain` takes a first PONG for the answer to this, and leaves out what comes then.
-                    await self._client._send_unsubscribe(self._subscription._id)
+        with suppress(*_FAILURES):
+            if self._subscription is not None and client.is_connected:
+                async with asyncio.timeout(2):  # first: what is delivered from now on counts as an attempt
+                    await client.unsubscribe_at_server(self._subscription)
                     await self._flush()
-                    await self._subscription.drain()
+                    await self._subscription.drain()  # type: ignore[no-untyped-call]
         self._is_closing = True
         await cancel_all(self._tasks)
-        with suppress(errors.Error, OSError, TimeoutError):
-            if self._client.is_connected:
+        with suppress(*_FAILURES):
+            if client.is_connected:
                 await self._give_back()
                 async with asyncio.timeout(2):
                     await self._flush()
-        self._client.forget(b"")  # what could not be sent until now: the client would write it to whatever is there
-        with suppress(errors.Error, OSError, TimeoutError):  # the broker has gone, or TLS was not agreed on
+        client.drop_pending(b"")  # what could not be sent until now
+        # AssertionError: the client refused an address or an option, and has not begun to connect.
+        with suppress(AssertionError, *_FAILURES):
             async with asyncio.timeout(1):
-                await self._client.close()
-        self._client.let_go()
+                await client.close()
+        client.abort()
+        for flush in (self._flushing, self._next_flush):
+            if flush is not None:
+                flush.cancel()
 
 
-def _both(first: Callable[..., Awaitable[None]], then: Callable[..., Awaitable[None]] | None) -> Any:
-    """What calls one, and then another one, if there is one."""
-    if then is None:
-        return first
-
-    async def call(*given: Any) -> None:
-        await first(*given)
-        await then(*given)
-
-    return call
+def _size(body: bytes, headers: Mapping[str, str] | None) -> int:
+    """Return how many bytes of the broker's limit a message takes."""
+    if headers is None:
+        return len(body)
+    lines = ["NATS/1.0\r\n", *(f"{key}: {value}\r\n" for key, value in headers.items()), "\r\n"]
+    return len(body) + len("".join(lines).encode())
 
 
-class NoTLS(errors.Error):
-    """The server would have it unencrypted."""
-
-
-class _Client(Client):
-    """The client, which otherwise gives its secrets away unencrypted to a server that does not ask for TLS.
-
-    And which sends what it had in hand when a connection broke as the first thing over the next one.
-    """
-
-    wants_tls = False
-
-    def fail(self) -> None:
-        """Let nobody wait for answers that will not come: the connection is lost."""
-        for answer in (*self._resp_map.values(), *self._pongs):
-            if not answer.done():
-                answer.set_exception(ConnectionResetError("the connection is lost"))
-                answer.exception()  # nobody need look at it
-        self._pongs = []
-
-    def forget(self, beginning: bytes) -> None:
-        """Not to send commands that begin so any more."""
-        self._pending = [command for command in self._pending if not command.startswith(beginning)]
-        self._pending_data_size = sum(map(len, self._pending))
-
-    def let_go(self) -> None:
-        """End what has only begun to be closed, and would not end: a broker that reads no more, gets no more."""
-        writer = getattr(self._transport, "_io_writer", None)  # a WebSocket has another one
-        if writer is not None:
-            writer.transport.abort()
-
-    def _flush_pending(self, force_flush: bool = False) -> Coroutine[Any, Any, Any]:
-        """Have what is pending sent. Where the client waits for room, it takes no notice of being cancelled."""
-        flushing: Coroutine[Any, Any, Any] = super()._flush_pending(force_flush)
-        has_room = self._flush_queue is not None and not self._flush_queue.full()
-        return flushing if has_room and not force_flush else check_cancelled(flushing)
-
-    def _connect_command(self) -> bytes:
-        if self.wants_tls and not self._server_info.get("tls_required") and not self.client_options["tls_handshake_first"]:
-            raise NoTLS("TLS is wanted, and the server does not offer it")
-        command: bytes = super()._connect_command()
-        return command
+def _plain_tail(subject: str) -> str:
+    """Return what a message's subject has after the prefix, changed and cut so that it can be published to."""
+    subject = subject[:_LONGEST_TAIL]
+    if _PLAIN_SUBJECT.fullmatch(subject):
+        return subject
+    return ".".join([quote(token, safe="%") or "%" for token in subject.split(".")])
 
 
 class _CoreDelivery(Delivery):
@@ -424,18 +599,21 @@ class _CoreDelivery(Delivery):
 
     def __init__(self, engine: NatsEngine, message: Msg) -> None:
         self._engine = engine
-        self._name = message.subject
+        self._subject = message.subject
         self.body = message.data
         self.attempt = 1
 
     async def ack(self) -> None:
-        """Nobody waits for that."""
+        """Core NATS has no acknowledgements."""
 
     async def nack(self, delay: float) -> None:
-        """It is not delivered again."""
+        """Core NATS does not deliver a message again."""
 
     async def dead_letter(self, about: Mapping[str, str]) -> None:
-        await self._engine.dead_letter(self.body, self._name, about)
+        try:
+            await self._engine.dead_letter(self.body, self._subject, about)
+        except (Rejected, Unavailable, *_FAILURES) as error:
+            logger.error("it is not among the dead letters: %s", self._engine.error_text(error))
 
 
 class _StreamDelivery(Delivery):
@@ -450,19 +628,21 @@ class _StreamDelivery(Delivery):
 
     async def ack(self) -> None:
         self._engine._open.discard(self._place)
-        with suppress(errors.Error):  # then it comes again
+        with suppress(*_FAILURES):  # then it comes again
             await self._message.ack()
 
     async def nack(self, delay: float) -> None:
-        if self._engine.options.group is None:  # or another process may get it, and be done with it
+        if self._engine.options.group is None:  # in a group, another process may get and handle it
             self._engine._open.add(self._place)
-        with suppress(errors.Error):
+        with suppress(*_FAILURES):
             await self._message.nak(delay)
 
     async def dead_letter(self, about: Mapping[str, str]) -> None:
         try:
             await self._engine.dead_letter(self.body, self._message.subject, about)
-        except (TimeoutError, errors.Error, OSError):
+        except (Unavailable, *_FAILURES):
             await self.nack(1.0)
             return
+        except Rejected as error:  # it would come again for ever
+            logger.error("it is dropped, not among the dead letters: %s", self._engine.error_text(error))
         await self.ack()
