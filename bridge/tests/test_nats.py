@@ -9,7 +9,6 @@ import shutil
 import signal
 import threading
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 
 import pytest
 
@@ -616,7 +615,7 @@ def test_a_question_fails_when_the_connection_is_lost(bridge_to, own_nats, run):
 
 def test_an_id_that_somebody_else_has_used(bridge_to, nats_server, prefix, run, monkeypatch):
     """The broker drops the emission as a duplicate, and the emitter is told."""
-    monkeypatch.setattr(_bridge, "secrets", SimpleNamespace(token_hex=lambda size: "f" * 32))
+    monkeypatch.setattr("cyevents_bridge._ids.RandomIds.next", lambda ids: "f" * 32)
 
     async def main():
         receiving, inner = bridge_to(nats_server.address, prefix)

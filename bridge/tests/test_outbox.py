@@ -15,8 +15,7 @@ def outbox(api):
 @pytest.fixture
 def item(outbox):
     """Makes an item: `item(id)`."""
-    publication = importlib.import_module("cyevents_bridge.engine").Publication
-    return lambda identity: outbox.Item(publication("x", b"", identity, False, False))
+    return lambda identity: outbox.Item("x", b"", identity, False, False)
 
 
 def test_the_loop_is_woken_once_for_many(outbox, item, run):
@@ -32,8 +31,8 @@ def test_the_loop_is_woken_once_for_many(outbox, item, run):
             for number in range(100):
                 box.put(item(str(number)))
             assert len(woken) == turn + 1
-            assert (await waiting).message.id == "0"
-            assert [(await box.get()).message.id for _ in range(99)] == [str(number) for number in range(1, 100)]
+            assert (await waiting).id == "0"
+            assert [(await box.get()).id for _ in range(99)] == [str(number) for number in range(1, 100)]
 
     run(main())
 
@@ -50,7 +49,7 @@ def test_none_is_left_lying_when_many_threads_put(outbox, item, run):
         threads = [threading.Thread(target=put, args=[number]) for number in range(4)]
         for thread in threads:
             thread.start()
-        got = {(await asyncio.wait_for(box.get(), 20)).message.id for _ in range(2000)}
+        got = {(await asyncio.wait_for(box.get(), 20)).id for _ in range(2000)}
         for thread in threads:
             thread.join()
         assert len(got) == 2000
@@ -67,7 +66,7 @@ def test_it_can_be_opened_in_a_loop_after_another_that_was_closed(outbox, item):
     async def emptied():
         box.open()
         box.put(item("2"))
-        return [(await asyncio.wait_for(box.get(), 20)).message.id for _ in range(2)]
+        return [(await asyncio.wait_for(box.get(), 20)).id for _ in range(2)]
 
     asyncio.run(opened())
     box.put(item("1"))  # which nobody can be told of

@@ -235,7 +235,7 @@ def test_known_id_is_not_a_confirmation(process, redis_server, prefix, run, monk
     async def main():
         one, two = process(), process()
         async with one.bridge, two.bridge, redis_server.client() as client:
-            monkeypatch.setattr("cyevents_bridge._bridge.secrets.token_hex", lambda size: "known")
+            monkeypatch.setattr("cyevents_bridge._ids.RandomIds.next", lambda ids: "known")
             await client.set(f"{{{prefix}}}:id:known", "")
             with pytest.raises(bridge.Dropped, match="has a message with this id already"):
                 await one.ns.emit_async("x", 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 import threading
 import uuid
 from concurrent.futures import Future
@@ -14,16 +13,16 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
-from cyevents.instrument import EmissionSpan, Instrument, observe, origin
-
 from cyevents import Namespace
+from cyevents.instrument import EmissionSpan, Instrument, observe, origin
 
 from ._codec import Codec, Malformed, Message
 from ._context import carried_context, restored_context
+from ._ids import RandomIds
 from ._loop_thread import LoopThread
 from ._outbox import Dropped, Item, Outbox
 from ._text import log_exception, quoted
-from .engine import Address, DeliveryOptions, Publication, Unavailable, engine_for, logger, times_cancelled
+from .engine import Address, DeliveryOptions, Unavailable, engine_for, logger, times_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -149,7 +148,7 @@ class Bridge:
         self._stats = Stats()
         self._given_up = 0
         self._namespace = namespace
-        self._matchers = [_matcher(name) for name in events]
+        self._carries = _any_of([_matcher(name) for name in events])
         self._group = group
         self._codec = Codec(encoding)
         self._max_size = max_size
@@ -161,6 +160,7 @@ class Bridge:
         self._is_entered = False
         self._process = 0  # the id of the process in which it is, or was last, entered
         self._publishing = _Publishing(self)
+        self._ids = RandomIds()
         self._scope: Scope | None = None
         at = Address.parse(address)
         kind = engine_for(at.scheme)
@@ -233,6 +233,7 @@ class Bridge:
                 self._outbox.close()
                 self._process = os.getpid()
                 self._id = uuid.uuid4().hex
+                self._ids.clear()
             self._is_entered = True
 
     def _stop_observing(self) -> None:
@@ -323,22 +324,19 @@ class Bridge:
 
     def _accept(self, start: EmissionStart) -> EmissionSpan | None:
         """Let an emission be published, unless it comes from a message. What this raises vetoes the emission."""
-        if isinstance(start.origin, Message) or self._process != os.getpid() or not self._carries(start.event.name):
+        if isinstance(start.origin, Message) or self._process != os.getpid():
             return None
-        event, identity = start.event.name, secrets.token_hex(16)
+        event, identity = start.event.name, self._ids.next()
         body = self._codec.pack(
             Message(event, identity, self._id, self._group, start.sender, start.args, start.kwargs, carried_context())
         )
         if len(body) > self._max_size:
             raise ValueError(f"{event!r} is emitted with {len(body)} bytes; max_size is {self._max_size}")
         confirmed: Future[None] | None = Future() if start.way == "emit_async" else None
-        item = Item(Publication(event, body, identity, confirmed is not None, False), confirmed)
+        item = Item(event, body, identity, confirmed is not None, False, confirmed)
         self._outbox.check(item)
         start.on_accepted(partial(self._outbox.put, item))  # not now: another bridge may refuse the emission
         return None if confirmed is None else _Confirmation(confirmed)
-
-    def _carries(self, name: str) -> bool:
-        return any(matches(name) for matches in self._matchers)
 
     async def _publish_all(self) -> None:
         """Publish items in their order, many at the same time. Those that are published again keep their place."""
@@ -362,9 +360,9 @@ class Bridge:
         if self._is_away:  # since this task was made
             raise Unavailable("what was emitted before is not published yet")
         try:
-            await self._engine.publish(item.message)
+            await self._engine.publish(item)
         except Unavailable:
-            item.message.is_retry = True
+            item.is_retry = True
             self._is_away = True
             raise
 
@@ -488,6 +486,11 @@ def _matcher(name: str) -> Callable[[str], object]:
     pattern: Any = Namespace().event(name)  # in a namespace of its own: it is not an event of the program
     matches: Callable[[str], object] = pattern.matches
     return matches
+
+
+def _any_of(matchers: list[Callable[[str], object]]) -> Callable[[str], object]:
+    """Return a function that says whether one of the matchers says yes."""
+    return matchers[0] if len(matchers) == 1 else lambda name: any(matches(name) for matches in matchers)
 
 
 __all__ = ["Bridge", "Stats"]

@@ -6,15 +6,15 @@ import asyncio
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
 
+from .engine import Publication
+
 if TYPE_CHECKING:
     from typing import Literal
-
-    from .engine import Publication
 
     Overflow = Literal["raise", "drop_oldest"]
 
@@ -28,17 +28,11 @@ class Dropped(RuntimeError):
 
 
 @dataclass(slots=True, eq=False)
-class Item:
+class Item(Publication):
     """A message in the outbox. `confirmed` is the future of whoever waits until the broker has it, if anybody does."""
 
-    message: Publication
-    confirmed: Future[None] | None = field(default=None)
-    position: int = field(default=0)  # set when it is first taken out
-
-    @property
-    def event(self) -> str:
-        """The event's name."""
-        return self.message.event
+    confirmed: Future[None] | None = None
+    position: int = 0  # set when it is first taken out
 
     def succeed(self) -> None:
         """The broker has the message."""

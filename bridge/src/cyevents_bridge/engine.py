@@ -74,7 +74,7 @@ class DeliveryOptions:
     max_size: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Publication:
     """A message to publish.
 
