@@ -1,4 +1,4 @@
-"""What is RabbitMQ's own in the bridge: its queues, what is left in them, and what it answers."""
+"""The engine for RabbitMQ: its queues, the broker's answers, lost connections, and options."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import signal
+import socket
+import ssl
 import time
 from pathlib import Path
 
@@ -29,12 +31,18 @@ class Process(processes.Process):
 
 
 async def exists(server, queue):
-    """How many messages a queue has that wait, if it is there."""
+    """Return how many messages wait in a queue, or `None` if there is no such queue."""
     async with server.client() as channel:
         try:
             return (await channel.queue_declare(queue, passive=True)).message_count
         except aiormq.exceptions.ChannelNotFoundEntity:
             return None
+
+
+def message_body(process, sender):
+    """A message as another process would publish it."""
+    codec = importlib.import_module("cyevents_bridge._codec")
+    return process.bridge._codec.pack(codec.Message("x", "a", "another", None, sender, (), {}, {}))
 
 
 @contextlib.contextmanager
@@ -48,11 +56,11 @@ def quiet():
 
 
 class Relay:
-    """Stands between a process and the server, and can hold back what that says, and break."""
+    """A relay between a process and the server that can hold back the server's answers, and break the connections."""
 
     def __init__(self, server):
         self.port = server.port
-        self.held = None  # by the writer that it is for
+        self.held = None  # the held back answers by writer
         self.is_deaf = False
         self.writers = set()
 
@@ -90,7 +98,7 @@ class Relay:
         return sum(map(len, self.held.values()))
 
     def release_and_close(self):
-        """Say all that is held back, and in the same breath that this was all."""
+        """Send the held back answers and close the connections at the same moment."""
         held, self.held, self.is_deaf = self.held, None, False
         for writer, parts in held.items():
             writer.write(b"".join(parts))
@@ -101,10 +109,8 @@ class Relay:
 
 
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
-def test_what_a_dead_process_had_goes_to_another_one_and_its_neighbours_are_not_blamed(
-    process, amqp_server, prefix, run, kind
-):
-    """One message kills whoever handles it: it ends among the dead letters, those fetched with it are handled."""
+def test_only_the_message_being_handled_is_blamed(process, amqp_server, prefix, run, kind):
+    """A message that kills its process becomes a dead letter; those fetched with it are handled."""
 
     async def main():
         one = process()
@@ -146,8 +152,8 @@ def test_what_a_dead_process_had_goes_to_another_one_and_its_neighbours_are_not_
     run(main())
 
 
-def test_a_process_that_is_left_takes_nothing_with_it(process, run):
-    """What it had only fetched comes next, in its order and as if it had never been delivered."""
+def test_leaving_gives_back_fetched_messages(process, run):
+    """In their order, and without counting an attempt."""
 
     async def main():
         one, two = process(), process(group="g")
@@ -166,7 +172,7 @@ def test_a_process_that_is_left_takes_nothing_with_it(process, run):
     run(main())
 
 
-def test_what_a_dead_process_had_comes_before_what_is_new(process, run):
+def test_redelivered_messages_come_before_new_ones(process, run):
     async def main():
         one, two, three = process(), process(group="g"), process(group="g")
         two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
@@ -184,8 +190,8 @@ def test_what_a_dead_process_had_comes_before_what_is_new(process, run):
 
 
 @pytest.mark.parametrize("end", ["is left", "dies"])
-def test_the_order_stays_when_what_was_given_back_is_given_back_again(process, run, end):
-    """By a process that has begun with the first, which alone is blamed, while the others wait to come first, too."""
+def test_order_survives_being_given_back_twice(process, run, end):
+    """The second process has begun with the first message: only that one is blamed."""
 
     async def main():
         one, two, three, four = process(), *(process(group="g") for _ in range(3))
@@ -207,9 +213,9 @@ def test_the_order_stays_when_what_was_given_back_is_given_back_again(process, r
 
 
 @pytest.mark.parametrize("error", [None, OSError()])
-def test_a_cancellation_of_which_the_client_takes_no_notice(api, run, error):
-    """As `asyncio.wait_for` of Python 3.11, if what it waits for ends just then: whoever leaves would wait for ever."""
-    engine = importlib.import_module("cyevents_bridge._rabbitmq")
+def test_a_cancellation_swallowed_by_the_client_is_raised(api, run, error):
+    """`asyncio.wait_for` of Python 3.11 does that if the awaited call ends just then. Leaving would hang."""
+    client_module = importlib.import_module("cyevents_bridge._rabbitmq_client")
 
     async def client():
         with contextlib.suppress(asyncio.CancelledError):
@@ -218,20 +224,20 @@ def test_a_cancellation_of_which_the_client_takes_no_notice(api, run, error):
             raise error
 
     async def main():
-        task = asyncio.create_task(engine.unless_lost(client()))
+        task = asyncio.create_task(client_module.unless_lost(client()))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
-                await engine.unless_lost(client())
+                await client_module.unless_lost(client())
 
     run(main())
 
 
-def test_who_waits_for_the_time_of_a_message_may_die(process, amqp_server, prefix, run):
-    """Another one waits then, and the message is not blamed."""
+def test_a_held_message_survives_its_process(process, amqp_server, prefix, run):
+    """Another process waits for the rest of the delay, and no attempt is counted."""
 
     async def main():
         one = process()
@@ -243,7 +249,7 @@ def test_who_waits_for_the_time_of_a_message_may_die(process, amqp_server, prefi
                     await one.ns.emit_async("x", 1)
                     await until(lambda: two.bridge.stats.failed)
                     await until(lambda: two.bridge._engine._session._holding)
-                    await until(lambda: not two.bridge._engine._session._beside)  # it is to forget the first copy
+                    await until(lambda: not two.bridge._engine._session._copying)  # the first copy is acknowledged
 
                 async def is_given_back():
                     return await exists(amqp_server, f"{prefix}.later.g")
@@ -260,10 +266,10 @@ def test_who_waits_for_the_time_of_a_message_may_die(process, amqp_server, prefi
 
 
 @pytest.mark.parametrize("cause", ["it was delivered before", "its time has come"])
-def test_who_leaves_while_a_message_is_put_back_has_it_put_back_once(process, prefix, run, cause):
-    """The broker has the copy already, and is still to hear that it may forget the original."""
+def test_leaving_during_a_copy_copies_only_once(process, prefix, run, cause):
+    """The broker has the copy, and the original is not acknowledged yet."""
 
-    async def main():  # without a window, by which a process of the group would know a second one
+    async def main():  # a deduplication window would hide a duplicate
         one, two, three, four = process(), *(process(group="g", dedup_window=0.0, backoff=[0.02] * 9) for _ in range(3))
         two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
         three.ns.event("x").connect(lambda sender: 1 / 0, weak=False, priority=-1)
@@ -292,7 +298,7 @@ def test_who_leaves_while_a_message_is_put_back_has_it_put_back_once(process, pr
         run(main())
 
 
-def test_a_group_that_was_away_misses_what_is_delivered_at_most_once(process, amqp_server, prefix, run):
+def test_an_absent_group_misses_messages_at_most_once(process, amqp_server, prefix, run):
     async def main():
         one = process(delivery="at_most_once")
         async with one.bridge:
@@ -326,21 +332,21 @@ def test_a_group_may_have_any_name(process, amqp_server, prefix, run, group, nam
     run(main())
 
 
-# What is kept
+# Retention and duplicates
 
 
-def test_what_a_process_without_a_group_leaves(process, amqp_server, prefix, run):
+def test_a_process_without_a_group_deletes_its_queues(process, amqp_server, prefix, run):
     async def main():
         one = process()
         async with one.bridge:
-            names = [f"{prefix}.{each}.{one.bridge._engine._me}" for each in ("process", "again", "later")]
+            names = [f"{prefix}.{each}.{one.bridge._engine.process_id}" for each in ("process", "again", "later")]
             assert [await exists(amqp_server, name) for name in names] == [0, 0, 0]
         assert [await exists(amqp_server, name) for name in names] == [None, None, None]
 
     run(main())
 
 
-def test_messages_are_kept_for_some_time(process, amqp_server, prefix, run):
+def test_messages_are_kept_for_the_retention(process, amqp_server, prefix, run):
     async def main():
         one = process(retention=0.1)
         async with one.bridge:
@@ -354,16 +360,16 @@ def test_messages_are_kept_for_some_time(process, amqp_server, prefix, run):
     run(main())
 
 
-def test_a_second_message_of_an_id_is_dropped_within_the_window(process, run):
+def test_duplicates_are_dropped_within_the_window(process, run):
+    Publication = importlib.import_module("cyevents_bridge.engine").Publication
+
     async def main():
         one, two, three = process(), process(dedup_window=60.0), process(dedup_window=0.05)
         with quiet():
             async with one.bridge, two.bridge, three.bridge:
-                body = one.bridge._codec.pack(
-                    importlib.import_module("cyevents_bridge._codec").Message("x", "a", "o", None, 7, (), {}, {})
-                )
+                body = message_body(one, 7)
                 for _ in range(2):
-                    await one.bridge._engine.publish("x", body, "a", True)
+                    await one.bridge._engine.publish(Publication("x", body, "a", True, False))
                     await until(lambda: three.got)
                     await asyncio.sleep(0.1)
                 await until(lambda: len(three.got) == 2)
@@ -372,21 +378,55 @@ def test_a_second_message_of_an_id_is_dropped_within_the_window(process, run):
     run(main())
 
 
-def test_ids_are_remembered_for_a_time_and_up_to_a_number(api, monkeypatch):
-    engine = importlib.import_module("cyevents_bridge._rabbitmq")
-    monkeypatch.setattr(engine, "_REMEMBERED", 3)
-    window = engine._Window(60.0)
+def test_a_second_message_of_an_id_is_not_a_duplicate(process, amqp_server, prefix, run):
+    """Someone has seen a message that will be delivered again, and publishes another one with its id meanwhile."""
+    properties = importlib.import_module("pamqp.commands").Basic.Properties
+
+    async def main():
+        one, two = process(), process(group="g", backoff=(0.3,))
+        two.ns.event("x").connect(lambda sender: 1 / (two.got.count(sender) - (sender == "real")), weak=False)
+        async with one.bridge, two.bridge, amqp_server.client() as channel:
+            seen = asyncio.Queue()
+            queue = (await channel.queue_declare(exclusive=True)).queue
+            await channel.queue_bind(queue, prefix, "x")
+            await channel.basic_consume(queue, seen.put, no_ack=True)
+            await one.ns.emit_async("x", "real")
+            identity = (await seen.get()).header.properties.message_id
+            await until(lambda: two.bridge.stats.failed)
+            forged = message_body(one, "forged")
+            await channel.basic_publish(
+                forged, exchange=prefix, routing_key="x", properties=properties(message_id=identity)
+            )
+            await until(lambda: two.got == ["real", "forged", "real"])
+
+    with quiet():
+        run(main())
+
+
+def test_handled_messages_are_remembered_within_limits(api, monkeypatch):
+    sessions = importlib.import_module("cyevents_bridge._rabbitmq_sessions")
+    monkeypatch.setattr(sessions, "_MAX_REMEMBERED", 3)
+    recent = sessions.RecentMessages(60.0)
     for number in range(5):
-        window.add(str(number))
-    assert [str(number) in window for number in range(5)] == [False, False, True, True, True]
-    assert None not in window
-    brief = engine._Window(0.0)
-    brief.add("a")
-    assert "a" not in brief
+        recent.add(str(number), b"")
+    assert [recent.has(str(number), b"") for number in range(5)] == [False, False, True, True, True]
+    assert len(recent._hashes) == len(recent._ends) == 3
+    assert not recent.has("4", b"another")
+    brief = sessions.RecentMessages(0.0)
+    brief.add("a", b"")
+    assert not brief.has("a", b"")
 
 
-def test_what_the_broker_does_not_take_back_is_not_forgotten_with_its_neighbours(process, run):
-    """What is handled together is acknowledged together: but not what has failed, and could not be put elsewhere."""
+@pytest.mark.parametrize("identity", [None, "", "x" * 129])
+def test_messages_without_a_usable_id_are_never_duplicates(api, identity):
+    recent = importlib.import_module("cyevents_bridge._rabbitmq_sessions").RecentMessages(60.0)
+    recent.add(identity, b"")
+    assert not recent.has(identity, b"")
+    assert not recent._hashes
+
+
+def test_bulk_acks_skip_a_message_without_a_copy(process, run):
+    """A message that has failed, and of which the broker has no copy, stays unacknowledged."""
 
     async def main():
         one, two, three = process(), process(group="g"), process(group="g")
@@ -411,11 +451,11 @@ def test_what_the_broker_does_not_take_back_is_not_forgotten_with_its_neighbours
     run(main())
 
 
-# What the broker has lost
+# Deleted queues and exchanges
 
 
 @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
-def test_queues_that_are_deleted_are_made_again(process, amqp_server, prefix, run, caplog, delivery):
+def test_deleted_queues_are_made_again(process, amqp_server, prefix, run, caplog, delivery):
     kind = "group" if delivery == "at_least_once" else "once"
 
     async def main():
@@ -440,7 +480,7 @@ def test_queues_that_are_deleted_are_made_again(process, amqp_server, prefix, ru
 
 
 @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
-def test_a_queue_that_is_deleted_during_a_handler_is_made_again(process, amqp_server, prefix, run, caplog, delivery):
+def test_a_queue_deleted_during_a_handler_is_made_again(process, amqp_server, prefix, run, caplog, delivery):
     kind = "group" if delivery == "at_least_once" else "once"
 
     async def main():
@@ -459,7 +499,7 @@ def test_a_queue_that_is_deleted_during_a_handler_is_made_again(process, amqp_se
     run(main())
 
 
-def test_an_exchange_that_is_deleted_is_made_again(process, amqp_server, prefix, run):
+def test_a_deleted_exchange_is_made_again(process, amqp_server, prefix, run):
     async def main():
         one, two = process(), process()
         async with one.bridge, amqp_server.client() as channel:
@@ -482,7 +522,7 @@ def test_an_exchange_that_is_deleted_is_made_again(process, amqp_server, prefix,
 
 
 @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
-def test_what_the_broker_refuses_is_dropped(process, amqp_server, prefix, run, caplog, delivery):
+def test_refused_messages_are_dropped(process, amqp_server, prefix, run, caplog, delivery):
     bridge = importlib.import_module("cyevents_bridge")
 
     async def main():
@@ -490,7 +530,7 @@ def test_what_the_broker_refuses_is_dropped(process, amqp_server, prefix, run, c
             await channel.exchange_declare(prefix, exchange_type="topic", durable=True, internal=True)
         one = process(delivery=delivery)
         async with one.bridge:
-            with pytest.raises(bridge.Dropped, match="the broker refuses it.*ACCESS_REFUSED"):
+            with pytest.raises(bridge.Dropped, match="the broker does not take it.*ACCESS_REFUSED"):
                 await one.ns.emit_async("x", 1)
             one.ns.event("x" * 300)
         long = "x" * 300
@@ -503,8 +543,8 @@ def test_what_the_broker_refuses_is_dropped(process, amqp_server, prefix, run, c
         run(main())
 
 
-def test_what_is_refused_takes_nothing_else_along(process, amqp_server, prefix, run):
-    """The broker closes a channel by which it gets what it refuses, with all that is on its way there."""
+def test_a_refused_message_does_not_affect_others(process, amqp_server, prefix, run):
+    """The broker closes the channel of a message that it refuses, and with it everything in flight there."""
     engines = importlib.import_module("cyevents_bridge.engine")
 
     async def main():
@@ -528,7 +568,7 @@ def test_what_is_refused_takes_nothing_else_along(process, amqp_server, prefix, 
     run(main())
 
 
-def test_a_full_queue_is_waited_for(process, amqp_server, prefix, run):
+def test_emissions_wait_for_a_full_queue(process, amqp_server, prefix, run):
     async def main():
         one = process()
         async with one.bridge, amqp_server.client() as channel:
@@ -547,7 +587,7 @@ def test_a_full_queue_is_waited_for(process, amqp_server, prefix, run):
 
 @contextlib.contextmanager
 def short_of_memory(server):
-    """The server blocks those who publish."""
+    """Have the server block connections that publish."""
     server.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
     try:
         yield
@@ -556,7 +596,7 @@ def short_of_memory(server):
 
 
 @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
-def test_emissions_wait_while_the_broker_is_short_of_memory(process, amqp_server, run, caplog, delivery):
+def test_emissions_wait_for_a_broker_short_of_memory(process, amqp_server, run, caplog, delivery):
     bridge = importlib.import_module("cyevents_bridge")
 
     async def main():
@@ -587,8 +627,8 @@ def test_emissions_wait_while_the_broker_is_short_of_memory(process, amqp_server
         run(main())
 
 
-def test_a_handler_that_fails_while_the_broker_is_short_of_memory_keeps_nobody_back(process, amqp_server, run, caplog):
-    """What is to come again cannot be put back then. What is there is handled, or it could last for ever."""
+def test_a_failure_without_a_copy_does_not_block_others(process, amqp_server, run, caplog):
+    """While the broker is short of memory, a failed message cannot be copied; the others are handled."""
 
     async def main():
         one, two = process(), process(group="g")
@@ -615,14 +655,13 @@ def test_a_handler_that_fails_while_the_broker_is_short_of_memory_keeps_nobody_b
 @pytest.mark.parametrize(
     "headers", [{"cyevents-attempt": -9}, {"cyevents-attempt": 0}, {"cyevents-subject": "x" * 300}]
 )
-def test_what_others_write_into_headers_ends_no_bridge(process, amqp_server, prefix, run, headers):
+def test_wrong_headers_are_ignored(process, amqp_server, prefix, run, headers):
     properties = importlib.import_module("pamqp.commands").Basic.Properties
 
     async def main():
         one, two = process(), process()
         two.ns.event("x").connect(lambda sender: 1 / sender, weak=False)
-        messages = importlib.import_module("cyevents_bridge._codec")
-        body = one.bridge._codec.pack(messages.Message("x", "a", "o", None, 0, (), {}, {}))
+        body = message_body(one, 0)
         async with one.bridge, two.bridge, amqp_server.client() as channel, amqp_server.letters(prefix) as letters:
             await channel.basic_publish(body, exchange=prefix, routing_key="x", properties=properties(headers=headers))
             event, _, about = await letters()
@@ -634,7 +673,7 @@ def test_what_others_write_into_headers_ends_no_bridge(process, amqp_server, pre
         run(main())
 
 
-def test_nor_does_one_that_had_been_given_back(process, amqp_server, run, caplog):
+def test_a_second_failure_without_a_copy_does_not_block(process, amqp_server, run, caplog):
     async def main():
         one, two, three = process(), process(group="g"), process(group="g")
         two.ns.event("x").connect(lambda sender: asyncio.Event().wait(), weak=False, priority=-1)
@@ -655,7 +694,7 @@ def test_nor_does_one_that_had_been_given_back(process, amqp_server, run, caplog
         run(main())
 
 
-def test_who_may_not_come_in_is_told_so_at_once(api, amqp_server, run):
+def test_a_refused_login_is_a_connection_error_at_once(api, amqp_server, run):
     async def main():
         for address, options in (
             (amqp_server.address.replace("//", "//guest:secret@"), {}),
@@ -672,7 +711,7 @@ def test_who_may_not_come_in_is_told_so_at_once(api, amqp_server, run):
     run(main())
 
 
-def test_who_may_make_no_queues_is_told_so_at_once(api, amqp_server, prefix, run):
+def test_missing_permissions_are_a_connection_error(api, amqp_server, prefix, run):
     name = f"poor-{prefix}"
     amqp_server.ctl("add_user", name, "secret")
     amqp_server.ctl("set_permissions", name, "", ".*", ".*")
@@ -699,8 +738,8 @@ def is_stopped(group):
     return True
 
 
-def test_a_broker_that_dies_before_its_answer(api, own_rabbitmq, run, caplog):
-    """At most once, what is on its way is given up; at least once, it is published again, in its order."""
+def test_unconfirmed_messages_of_a_dead_broker(api, own_rabbitmq, run, caplog):
+    """At most once, they are given up; at least once, they are published again in their order."""
     bridge = importlib.import_module("cyevents_bridge")
 
     async def main():
@@ -728,11 +767,11 @@ def test_a_broker_that_dies_before_its_answer(api, own_rabbitmq, run, caplog):
         run(main())
 
 
-# What breaks
+# Lost connections
 
 
-def test_a_line_that_the_broker_closes_with_its_last_answers(api, amqp_server, prefix, run):
-    """The client reads all of them before it sees that: then it tells nobody why."""
+def test_a_connection_closed_after_the_last_answers(api, amqp_server, prefix, run):
+    """The client reads all of them before it notices, and then raises nothing that says why."""
 
     async def main():
         async with Relay(amqp_server) as relay:
@@ -756,7 +795,7 @@ def test_a_line_that_the_broker_closes_with_its_last_answers(api, amqp_server, p
     run(main())
 
 
-def test_a_line_that_breaks_between_two_calls(api, amqp_server, prefix, run, monkeypatch):
+def test_a_connection_lost_between_two_calls(api, amqp_server, prefix, run, monkeypatch):
     engine = importlib.import_module("cyevents_bridge._rabbitmq")
     close = engine.close_channel
 
@@ -785,7 +824,7 @@ def test_a_line_that_breaks_between_two_calls(api, amqp_server, prefix, run, mon
     run(main())
 
 
-def test_leaving_that_is_cancelled_leaves_nothing_behind(process, run):
+def test_cancelled_leaving_leaves_no_tasks(process, run):
     async def main():
         one = process(group="g")
         before = asyncio.all_tasks()
@@ -808,7 +847,7 @@ def test_leaving_that_is_cancelled_leaves_nothing_behind(process, run):
     run(main())
 
 
-def test_what_did_not_connect_is_forgotten(api, amqp_server, prefix, run, monkeypatch):
+def test_failed_connections_are_not_kept(api, amqp_server, prefix, run, monkeypatch):
     engine = importlib.import_module("cyevents_bridge._rabbitmq")
     timeout = asyncio.timeout
 
@@ -834,7 +873,7 @@ def test_what_did_not_connect_is_forgotten(api, amqp_server, prefix, run, monkey
 
 
 @pytest.mark.parametrize("steps", range(5))
-def test_what_is_emitted_as_the_line_is_there_again_comes_behind_what_waits(api, amqp_server, prefix, run, steps):
+def test_new_messages_come_after_waiting_ones(api, amqp_server, prefix, run, steps):
     async def main():
         async with Relay(amqp_server) as relay:
             one, two = Process(api, relay.address, prefix), Process(api, amqp_server.address, prefix)
@@ -861,9 +900,9 @@ def test_what_is_emitted_as_the_line_is_there_again_comes_behind_what_waits(api,
     run(main())
 
 
-def test_a_line_that_breaks_on_entering(api, amqp_server, prefix, run, monkeypatch):
-    engine = importlib.import_module("cyevents_bridge._rabbitmq")
-    consume = engine.consume
+def test_a_connection_lost_on_entering(api, amqp_server, prefix, run, monkeypatch):
+    sessions = importlib.import_module("cyevents_bridge._rabbitmq_sessions")
+    consume = sessions.consume
 
     async def main():
         async with Relay(amqp_server) as relay:
@@ -873,9 +912,168 @@ def test_a_line_that_breaks_on_entering(api, amqp_server, prefix, run, monkeypat
                 await until(lambda: channel.is_closed)
                 await consume(channel, *args)
 
-            monkeypatch.setattr(engine, "consume", break_line)
+            monkeypatch.setattr(sessions, "consume", break_line)
             with pytest.raises(ConnectionError, match="no broker answers"):
                 async with Process(api, relay.address, prefix).bridge:
                     pass
+
+    run(main())
+
+
+# Options
+
+
+@pytest.fixture
+def listener():
+    """A server that notes whether anyone connects."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        yield server
+
+
+def make(api, address, **options):
+    return importlib.import_module("cyevents_bridge").Bridge(api.Namespace(), address, ["x"], **options)
+
+
+TLS_OPTIONS = {
+    "tls": ssl.create_default_context(),
+    "ssl": True,
+    "ssl_context": ssl.create_default_context(),
+    "ssl_options": {"cafile": "ca.pem"},
+    "context": ssl.create_default_context(),
+    "cafile": "ca.pem",
+    "capath": "folder",
+    "cadata": "AAAA",
+    "certfile": "cert.pem",
+    "keyfile": "key.pem",
+    "no_verify_ssl": True,
+    "verify_ssl": True,
+    "check_hostname": True,
+}
+
+
+@pytest.mark.parametrize("scheme", ["amqp", "AMQP"])
+@pytest.mark.parametrize("name", TLS_OPTIONS)
+def test_tls_options_need_a_tls_address(api, listener, scheme, name):
+    """The password would be sent in clear text."""
+    address = f"{scheme}://ada:secret@127.0.0.1:{listener.getsockname()[1]}"
+    with pytest.raises(ValueError, match=f"'{name}' is an option for TLS.*amqps://") as caught:
+        make(api, address, **{name: TLS_OPTIONS[name]})
+    assert "secret" not in str(caught.value)
+    with pytest.raises(ValueError, match=f"'{name}' is an option for TLS"):
+        make(api, f"{address}/?{name}=0")
+    with pytest.raises(BlockingIOError):  # nobody has connected
+        listener.accept()
+
+
+def test_a_tls_address_never_connects_in_clear_text(api, run):
+    """Whatever the case of the scheme: the first bytes are a TLS handshake."""
+
+    async def first_bytes(address, **options):
+        came = asyncio.get_running_loop().create_future()
+
+        async def serve(reader, writer):
+            if not came.done():
+                came.set_result(await reader.read(3))
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with quiet(), pytest.raises(ConnectionError):
+                async with make(api, address.replace("PORT", str(port)), connect_timeout=0.5, **options):
+                    pass
+        return await came
+
+    async def main():
+        for scheme in ("amqps", "AMQPS", "Amqps"):
+            address = f"{scheme}://ada:secret@127.0.0.1:PORT"
+            for options in ({}, {"tls": ssl.create_default_context()}, {"no_verify_ssl": True}):
+                assert await first_bytes(address, **options) == b"\x16\x03\x01"
+        assert await first_bytes("amqp://127.0.0.1:PORT") == b"AMQ"  # this test sees the difference
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "error", "text"),
+    [
+        ("", {"usr": "ada"}, TypeError, "'usr', which is not an option: there are auth, cadata,"),
+        ("", {"prefetch_count": 5}, TypeError, "'prefetch_count', which is not an option"),
+        ("", {"x" * 10_000: 5}, TypeError, "x.\\.\\.\\. \\(10000 characters\\), which is not an option"),
+        ("?usr=ada", {}, ValueError, "the query of RabbitMQ's address has 'usr', which is not an option"),
+        ("?tls=1", {}, ValueError, "the query of RabbitMQ's address has 'tls'"),
+        ("?CAFILE=ca.pem", {}, ValueError, "has 'CAFILE'"),
+        ("", {"tls": True}, TypeError, "tls must be an ssl.SSLContext, not bool"),
+        (
+            "?capath=x",
+            {"tls": ssl.create_default_context(), "cafile": "x"},
+            ValueError,
+            "cafile, capath would be ignored",
+        ),
+        ("?no_verify_ssl=maybe", {}, ValueError, "no_verify_ssl must be True or False, not 'maybe'"),
+        ("", {"no_verify_ssl": 2}, ValueError, "no_verify_ssl must be True or False, not '2'"),
+        ("", {"heartbeat": "often"}, ValueError, "heartbeat must be a whole number of seconds, not 'often'"),
+        ("?timeout=1.5", {}, ValueError, "timeout must be a whole number of seconds, not '1.5'"),
+        ("", {"user": 5}, TypeError, "user must be a str, not int"),
+        ("", {"password": b"secret"}, TypeError, "password must be a str, not bytes"),
+        ("", {"cafile": Path("ca.pem")}, TypeError, "cafile must be a str"),
+    ],
+)
+def test_wrong_options_are_refused_when_the_bridge_is_made(api, query, options, error, text):
+    with pytest.raises(error, match=text) as caught:
+        make(api, f"amqps://ada:hidden@127.0.0.1:1/{query}", **options)
+    assert "secret" not in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_wrong_addresses_are_refused_when_the_bridge_is_made(api):
+    for address, text in (
+        ("amqp://ada:secret@127.0.0.1:1,amqp://127.0.0.1:2", "RabbitMQ has one address, not 2"),
+        ("amqp:///host", "has no host"),
+    ):
+        with pytest.raises(ValueError, match=text) as caught:
+            make(api, address)
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "verifies"), [(True, False), ("true", False), (1, False), (False, True), ("False", True), ("0", True)]
+)
+@pytest.mark.parametrize("is_in_query", [True, False])
+def test_only_a_true_no_verify_ssl_turns_verification_off(api, run, given, verifies, is_in_query):
+    client = importlib.import_module("cyevents_bridge._rabbitmq_client")
+
+    async def main():
+        query, options = (f"?no_verify_ssl={given}", {}) if is_in_query else ("", {"no_verify_ssl": given})
+        engine = make(api, f"amqps://127.0.0.1:1/{query}", **options)._engine
+        connection = client.RabbitmqConnection(engine, engine._url.with_query(engine._url_options), None)
+        assert connection.ssl_certs.verify is verifies
+
+    run(main())
+
+
+def test_options_reach_the_client(api, run, monkeypatch):
+    client = importlib.import_module("cyevents_bridge._rabbitmq_client")
+    made = []
+
+    async def connect(self):
+        made.append(self)
+        raise client.exceptions.ProbableAuthenticationError("no")
+
+    monkeypatch.setattr(client.RabbitmqConnection, "connect", connect)
+
+    async def main():
+        query = "?heartbeat=7&name=a%26b&cafile=old&user=eve&auth=external"
+        bridge = make(api, f"amqps://bob:x@127.0.0.1:1/v%2Fw{query}", user="ada", password="p@/:ß", cafile="a b+c")
+        with pytest.raises(ConnectionError):
+            async with bridge:
+                pass
+        (connection,) = made
+        connection._writer_task = connection._reader_task = asyncio.get_running_loop().create_future()
+        connection._writer_task.set_result(None)
+        assert (connection.url.user, connection.url.password, connection.vhost) == ("ada", "p@/:ß", "v/w")
+        assert (connection.heartbeat_timeout, connection.connection_name) == (7, "a&b")
+        assert connection.ssl_certs.cafile == "a b+c"
+        assert connection.url.query["auth"] == "external"
 
     run(main())

@@ -1,28 +1,45 @@
-"""The client of RabbitMQ: what its errors mean, connections that come to an end, and calls that tell what broke."""
+"""The client of RabbitMQ, aiormq: its options, connections that can be ended, and calls that say what failed.
+
+Everything that goes beyond the client's documented calls is here:
+
+- `Connection` is a base class. Its attribute `FRAME_BUFFER_SIZE` is the room of the queue between those who publish
+  and the task that writes. With its default of 10, those who publish and the writer take turns every few frames, and
+  fewer frames leave with one system call. There is no argument for it.
+- The argument `transport_factory` is an object whose `create(url, ssl_context_provider=...)` returns a stream's reader
+  and writer. Without it, no frame could be looked at before the client decodes it (see `_rabbitmq_frames`), each frame
+  would be a system call, a connection that hangs could not be ended, and the client would log an error at each attempt
+  to connect.
+- `unless_lost` lists what the client raises when it gives up a connection. Otherwise that would look like a
+  cancellation of the caller, or like an unknown error.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .engine import check_cancelled, is_untrusted, times_cancelled, logger
+from ._text import quoted
+from .engine import check_cancelled, is_untrusted, logger, times_cancelled
 
 try:
-    from aiormq import exceptions
-    from aiormq.connection import Connection, TCPTransportFactory, TLSTransportFactory, TransportFactory
+    from aiormq import Connection, TransportFactory, exceptions
+    from yarl import URL
+
+    from ._rabbitmq_frames import FrameReader
 except ImportError as error:
     raise ImportError('a bridge to RabbitMQ needs its client: pip install "cyevents-bridge[rabbitmq]"') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from aiormq import SSLContextProvider
     from aiormq.abc import AbstractChannel, DeliveredMessage
-    from yarl import URL
 
-    from .engine import Engine
+    from .engine import Address, Engine
 
-_PARTING = 2.0  # seconds for which the broker may take to say goodbye
+_CLOSE_TIMEOUT = 2.0  # seconds for which the broker may take to answer that a connection or a channel is closed
 FAILURES = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError)
 FINAL = (  # of connecting: a wrong password; no such virtual host; an exchange that may not be made
     exceptions.ProbableAuthenticationError,
@@ -30,6 +47,64 @@ FINAL = (  # of connecting: a wrong password; no such virtual host; an exchange 
     exceptions.ConnectionClosed,
     exceptions.AMQPChannelError,
 )
+_CREDENTIALS = frozenset({"user", "password"})
+_TLS = frozenset({"cafile", "capath", "cadata", "certfile", "keyfile", "no_verify_ssl"})
+_NUMBERS = frozenset({"heartbeat", "timeout"})
+_OPTIONS = _CREDENTIALS | _TLS | _NUMBERS | {"auth", "name", "tls"}
+_BOOLEANS = {"true": "1", "1": "1", "false": "0", "0": "0"}
+
+
+def parse_options(
+    address: Address, client_options: Mapping[str, Any]
+) -> tuple[URL, dict[str, str], ssl.SSLContext | None]:
+    """Return the URL without a query, the client's options, which go into its query, and the `SSLContext` if given.
+
+    Raises:
+        TypeError: if there is no such option, or its value has a wrong type.
+        ValueError: if the address has no host or an unknown option, or an option has an impossible value.
+    """
+    for name in address.query:
+        if name not in _OPTIONS - {"tls"}:
+            raise ValueError(f"the query of RabbitMQ's address has {quoted(name)}, {_known_options()}")
+    for name in client_options:
+        if name not in _OPTIONS:
+            raise TypeError(f"a bridge to RabbitMQ is given {quoted(name)}, {_known_options()}")
+    options = {**address.query, **client_options}
+    context = options.pop("tls", None)
+    if context is not None and not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"tls must be an ssl.SSLContext, not {type(context).__name__}")
+    if context is not None and (others := sorted(_TLS & options.keys())):
+        raise ValueError(f"tls is all of the configuration of TLS: {', '.join(others)} would be ignored")
+    try:
+        url = URL(address.urls[0]).with_query(None)
+    except ValueError:
+        url = URL()
+    if not url.host:
+        raise ValueError(f"{address.safe} has no host: use amqp://host:port/virtual-host")
+    for name in sorted(_CREDENTIALS & options.keys(), reverse=True):  # the user first: setting one removes the password
+        value = options.pop(name)
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+        url = url.with_user(value) if name == "user" else url.with_password(value)
+    return url, {name: _option_text(name, value) for name, value in options.items()}, context
+
+
+def _known_options() -> str:
+    return f"which is not an option: there are {', '.join(sorted(_OPTIONS))}"
+
+
+def _option_text(name: str, value: object) -> str:
+    """Return the value as the client reads it from a query. It takes every number that it cannot read for 0."""
+    if name == "no_verify_ssl":  # the client takes everything but "0" for yes
+        text = _BOOLEANS.get(str(value).lower())
+        if text is None:
+            raise ValueError(f"no_verify_ssl must be True or False, not {quoted(value)}")
+        return text
+    if name in _NUMBERS and not (str(value).isascii() and str(value).isdigit()):
+        raise ValueError(f"{name} must be a whole number of seconds, not {quoted(value)}")
+    if name not in _NUMBERS and not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    return str(value)
 
 
 class _Lost(ConnectionError):
@@ -37,87 +112,95 @@ class _Lost(ConnectionError):
 
 
 class RabbitmqConnection(Connection):
-    """Lets all be written that there is to write, in each turn of the loop."""
+    """A connection that everything is written to in the turn of the loop in which it was published."""
 
     FRAME_BUFFER_SIZE = 1000
 
-    def __init__(self, engine: Engine, url: URL, context: Any) -> None:
+    def __init__(self, engine: Engine, url: URL, context: ssl.SSLContext | None) -> None:
         self._connector = _Connector(engine)
         super().__init__(url, context=context, transport_factory=self._connector)
 
     async def end(self) -> None:
-        """Close it: by force, where the broker reads no more, as the client would wait for that without an end."""
-        abort = asyncio.get_running_loop().call_later(_PARTING, self._connector.abort)
+        """Close it, by force if the broker does not answer: the client would wait without an end."""
+        abort = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self._connector.abort)
         with suppress(*FAILURES):
             await unless_lost(self.close())
         abort.cancel()
 
 
-class _Turns:
-    """A stream's writer that sends what is written in one turn of the loop as one."""
+class _BatchingWriter(asyncio.StreamWriter):
+    """A stream's writer that sends everything written in one turn of the loop with one system call."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self._parts: list[bytes] = []
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Any) -> None:
         if not self._parts:
             asyncio.get_running_loop().call_soon(self._flush)
         self._parts.append(data)
 
     def _flush(self) -> None:
         if self._parts:
-            self._writer.write(b"".join(self._parts))
+            super().write(b"".join(self._parts))
             self._parts = []
 
     async def drain(self) -> None:
         self._flush()
-        await self._writer.drain()
+        await super().drain()
 
     def write_eof(self) -> None:
         self._flush()
-        self._writer.write_eof()
+        super().write_eof()
 
     def close(self) -> None:
         self._flush()
-        self._writer.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._writer, name)
+        super().close()
 
 
 class _Connector(TransportFactory):
-    """Connects as soon as somebody answers: the client would write an error to the log each time that nobody does."""
+    """Connects, trying again until someone answers."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._writer: asyncio.StreamWriter | None = None
+        self._transport: asyncio.Transport | None = None
 
     def abort(self) -> None:
-        """Have the connection be lost."""
-        if self._writer is not None:
-            self._writer.transport.abort()
+        """Break the connection."""
+        if self._transport is not None:
+            self._transport.abort()
 
-    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, Any]:
-        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a stream to a server; TLS depends on nothing but the scheme."""
+        provider: SSLContextProvider = kwargs["ssl_context_provider"]
+        context = await provider.get_context() if url.scheme == "amqps" else None
         delay = 0.05
         while True:
             try:
-                reader, self._writer = await factory.create(url, **kwargs)
-                return reader, _Turns(self._writer)
+                return await self._open(url, context)
             except OSError as error:
                 self._engine.last_error = error
-                logger.debug("connecting to %s: %s: %s", self._engine.safe_address, type(error).__name__, error)
+                logger.debug("connecting to %s: %s", self._engine.safe_address, self._engine.error_text(error))
                 if is_untrusted(error):
                     raise
             await asyncio.sleep(delay)
             delay = min(delay * 2, 1.0)
 
+    async def _open(
+        self, url: URL, context: ssl.SSLContext | None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        loop = asyncio.get_running_loop()
+        reader = FrameReader(loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        self._transport, _ = await loop.create_connection(lambda: protocol, url.host or "", url.port or 0, ssl=context)
+        return reader, _BatchingWriter(self._transport, protocol, reader, loop)
+
 
 async def unless_lost(awaitable: Awaitable[Any]) -> Any:
-    """What the client returns. It has whoever waits for a connection that it gives up be cancelled.
+    """Return what a call of the client returns, or raise a `ConnectionError` if the connection was lost meanwhile.
 
-    Or it raises what says nothing, where the broker has closed the line between two frames, or before a call.
+    When the client gives up a connection, it cancels those who wait for an answer. If the broker has closed the line
+    between two frames, or before a call, it raises a bare `Exception`, `RuntimeError` or `StopAsyncIteration`.
     """
     try:
         return await check_cancelled(awaitable)
@@ -131,33 +214,33 @@ async def unless_lost(awaitable: Awaitable[Any]) -> Any:
         raise _Lost("the connection was given up") from error
 
 
-async def whole(awaitable: Awaitable[Any]) -> Any:
-    """What the client returns. It closes a channel on which a call is cancelled."""
+async def shielded(awaitable: Awaitable[Any]) -> Any:
+    """Do what `unless_lost` does, but shield the call from cancellation: the client would close its channel."""
     return await unless_lost(asyncio.shield(awaitable))
 
 
 async def consume(
     channel: AbstractChannel, queue: str, prefetch: int, arrived: Callable[[DeliveredMessage], Any]
 ) -> str:
-    """Have messages of a queue delivered, so many before one of them is acknowledged; return the consumer's tag."""
+    """Consume a queue, with at most so many unacknowledged messages; return the consumer's tag."""
     await unless_lost(channel.basic_qos(prefetch_count=prefetch))
     made = await unless_lost(channel.basic_consume(queue, arrived))
     return made.consumer_tag or ""
 
 
 async def acknowledge(channel: AbstractChannel, tag: int, multiple: bool = False) -> None:
-    """Let the broker forget a message, or all up to that."""
-    with suppress(*FAILURES):  # then it comes again
+    """Acknowledge a message, or all up to it. If the connection is lost, the broker delivers them again."""
+    with suppress(*FAILURES):
         await unless_lost(channel.basic_ack(tag, multiple=multiple, wait=False))
 
 
-async def barrier(channel: AbstractChannel) -> None:
-    """Wait until the broker has got all that was sent by a channel, and all has arrived that it had sent by then."""
-    await whole(channel.basic_qos(prefetch_count=1))  # which is for consumers to come
+async def round_trip(channel: AbstractChannel) -> None:
+    """Wait until the broker has read what was sent by a channel so far, and what it had sent by then has arrived."""
+    await shielded(channel.basic_qos(prefetch_count=1))  # this changes nothing: it holds for later consumers
 
 
 async def close_channel(channel: AbstractChannel) -> None:
-    """Close a channel, if that is not so: the client may wait for long."""
+    """Close a channel if it is open, waiting for the answer only for a short time."""
     with suppress(*FAILURES):
-        async with asyncio.timeout(_PARTING):
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
             await unless_lost(channel.close())
