@@ -12,8 +12,9 @@ import ssl
 import time
 from pathlib import Path
 
-import processes
 import pytest
+
+import processes
 from processes import silent, until
 
 aiormq = pytest.importorskip("aiormq")

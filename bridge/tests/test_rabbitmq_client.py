@@ -10,6 +10,7 @@ import struct
 import time
 
 import pytest
+
 from processes import Process, silent, until
 
 aiormq = pytest.importorskip("aiormq")

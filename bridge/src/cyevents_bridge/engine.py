@@ -160,7 +160,7 @@ class Engine(ABC):
         return error_text(error, self._secrets)
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine as a task that ends only when the engine is closed."""
+        """Run a coroutine as a task in `_tasks`, and log it if the task ends with an exception."""
         task = asyncio.create_task(coroutine)
         task.add_done_callback(self._report_end)
         self._tasks.append(task)
