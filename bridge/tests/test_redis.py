@@ -1,6 +1,8 @@
 """What is special about the bridge to Redis: its streams, its replies, and what others can write into its keys."""
 
 import asyncio
+import contextlib
+import functools
 import importlib
 import json
 import logging
@@ -112,6 +114,43 @@ def test_leaving_returns_fetched_messages(process, redis_server, prefix, run):
                 assert three.bridge.stats.redelivered == 1  # the one that was begun with
             names = {row["name"] for row in await client.xinfo_consumers(f"{{{prefix}}}:events", "g")}
         assert names == {b"later-0"}
+
+    run(main())
+
+
+async def serve_slowly(port, reader, writer):
+    """Pass bytes to a server and back, and commands that wait for messages half a second late."""
+    from_server, to_server = await asyncio.open_connection("127.0.0.1", port)
+
+    async def pass_on(source, sink, is_slow):
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                if is_slow and b"XREADGROUP" in data:
+                    await asyncio.sleep(0.5)
+                sink.write(data)
+        sink.close()
+        with contextlib.suppress(OSError):
+            await sink.wait_closed()
+
+    await asyncio.gather(pass_on(reader, to_server, True), pass_on(from_server, writer, False))
+
+
+def test_leaving_while_the_broker_is_late_takes_no_messages(api, process, redis_server, prefix, run):
+    """A command that waits for messages is not run after its process has left."""
+
+    async def main():
+        serve = functools.partial(serve_slowly, redis_server.port)
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+            address = f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+            one, stays, leaves = process(), process(group="g"), Process(api, address, prefix, group="g")
+            async with one.bridge:
+                async with leaves.bridge:
+                    await asyncio.sleep(0.1)  # its first command is on its way
+                for number in range(100):
+                    await one.ns.emit_async("x", number)
+                await asyncio.sleep(0.6)  # in which that command would arrive, and take them
+                async with stays.bridge:
+                    await until(lambda: len(stays.got) == 100, 10)  # and not after `ack_wait`
 
     run(main())
 

@@ -195,6 +195,7 @@ class RedisEngine(Engine):
         self._filled = asyncio.Event()
         self._is_connected = asyncio.Event()
         self._is_closing = self._is_closed = False
+        self._is_reading = False  # whether the broker has to answer a command that waits for messages
         self._tasks = []
         self._entries: deque[_Entry] = deque()  # fetched, and not finished
         self._delivery: _StreamDelivery | None = None  # of the first of them
@@ -471,7 +472,7 @@ class RedisEngine(Engine):
                 self._note_success(_RECEIVING)
                 if self._claim_error is not None and _CLAIMING not in self._interrupted:
                     self._note_failure(_CLAIMING, self._claim_error)
-            while self._entries:
+            while self._entries and not self._is_closing:  # otherwise the group gets them back
                 self._delivery = _StreamDelivery(self, self._entries[0])
                 await self._deliver(receive, self._delivery)
                 self._delivery = None
@@ -519,7 +520,11 @@ class RedisEngine(Engine):
         else:
             command = ("XREADGROUP", "GROUP", options.group, self._consumer, *how, "NOACK", "STREAMS", self._once, ">")
         await reader.send([reader.pack(*command)])
-        reply = await reader.read()
+        self._is_reading = True
+        try:
+            reply = await reader.read()
+        finally:
+            self._is_reading = False
         if isinstance(reply, Exception):
             raise reply
         if not reply:
@@ -586,6 +591,8 @@ class RedisEngine(Engine):
             return
         self._is_closing = True
         try:
+            if self.options.group is not None:
+                await self._finish_reading()
             await cancel_all(self._tasks[1:])
             await self._disconnect_reader()
             if self._tasks and not self._tasks[0].done():
@@ -597,6 +604,19 @@ class RedisEngine(Engine):
             await self._sender.disconnect()
             await self._disconnect_reader()
             await self._client.aclose()
+
+    async def _finish_reading(self) -> None:
+        """Wait until the broker has answered the command that waits for messages, if it answers at all.
+
+        A busy broker could otherwise run that command after the process has left its group, and deliver messages to
+        nobody: others would get them only after `ack_wait`.
+        """
+        with suppress(*FAILURES, Unavailable):
+            async with asyncio.timeout(_CLAIM_INTERVAL + 1):
+                while self._is_reading and self._reader is not None:
+                    if self._reader.id is not None:  # otherwise the command ends by itself, within _CLAIM_INTERVAL
+                        await self._send("CLIENT", "UNBLOCK", self._reader.id)
+                    await asyncio.sleep(0.01)
 
     async def _leave_group(self) -> None:
         """Leave the group, and wait until all commands before are sent, if the broker answers."""

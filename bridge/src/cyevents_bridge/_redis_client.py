@@ -109,6 +109,7 @@ class Pipeline:
         self._scripts = scripts
         self._writer: asyncio.StreamWriter | None = None
         self.needs_scripts = False  # whether the broker may have forgotten the scripts
+        self.id: int | None = None  # of the connection, at the broker; None if the user may not ask for it
 
     async def connect(self) -> None:
         """Connect and load the scripts, if that has not been done."""
@@ -119,6 +120,9 @@ class Pipeline:
         try:
             await self._connection.connect()
             self._writer = self._connection._writer
+            await self.send([self.pack("CLIENT", "ID")])
+            reply = await self.read()
+            self.id = reply if isinstance(reply, int) else None
             await self.send([self.pack("SCRIPT", "LOAD", script) for script in self._scripts])
             for reply in [await self.read() for _ in self._scripts]:
                 if isinstance(reply, Exception):
