@@ -157,9 +157,9 @@ def test_an_emission_of_what_cannot_travel_is_an_error_and_calls_nobody(process,
         one.ns.event("order.placed")
         async with one.bridge, two.bridge:
             for bad in (object(), one):
-                with pytest.raises(TypeError, match=r"cannot travel: register its type"):
+                with pytest.raises(TypeError, match=r"cannot travel: register the type"):
                     one.ns.emit("order.placed", bad)
-                with pytest.raises(TypeError, match=r"cannot travel: register its type"):
+                with pytest.raises(TypeError, match=r"cannot travel: register the type"):
                     await one.ns.emit_async("order.placed", "ada", bad)
             with pytest.raises(ValueError, match="max_size is 1000000"):
                 one.ns.emit("order.placed", "x" * 1_000_001)
@@ -812,11 +812,36 @@ def test_wrong_arguments(api, bridge):
         {"group": 1},
         {"outbox": 0},
         {"types": [object]},
+        {"types": dict},
+        {"types": 1},
+        {"backoff": "ab"},
+        {"backoff": 3},
+        {"backoff": ["1"]},
+        {"ack_wait": "30"},
+        {"retention": None},
+        {"prefix": 3},
+        {"max_size": 1.5},
+        {"nonsense": 1},
+        {"address": "redis://x", "nonsense": 1},
+        {"address": "amqp://x", "nonsense": 1},
     ):
         given = {"namespace": ns, "address": "nats://x", "events": ["x"], **wrong}
         with pytest.raises(TypeError):
             bridge.Bridge(**given)
-    for wrong in ({"address": "http://x"}, {"delivery": "exactly_once"}, {"encoding": "pickle"}, {"overflow": "wait"}):
+    for wrong in (
+        {"address": "http://x"},
+        {"delivery": "exactly_once"},
+        {"encoding": "pickle"},
+        {"overflow": "wait"},
+        {"backoff": [float("nan")]},
+        {"backoff": [-1]},
+        {"ack_wait": 0},
+        {"connect_timeout": float("inf")},
+        {"prefix": ""},
+        {"prefix": "a b"},
+        {"prefix": "*"},
+        {"prefix": "a..b"},
+    ):
         given = {"namespace": ns, "address": "nats://x", "events": ["x"], **wrong}
         with pytest.raises(ValueError):
             bridge.Bridge(**given)

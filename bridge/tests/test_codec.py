@@ -135,7 +135,7 @@ def test_what_cannot_travel(messages, codec):
         pass
 
     for bad in (object(), Order(1, None), Sub("x"), Color.RED, print, Exception(), [object()], {"a": object()}):
-        with pytest.raises(TypeError, match=r"cannot travel: register its type, as by bridge.register\("):
+        with pytest.raises(TypeError, match=r"cannot travel: register the type, as by bridge.register\("):
             codec.pack(message(messages, bad))
     deep = []
     deep.append(deep)
@@ -236,6 +236,20 @@ class Nested:
     sets: list[Sets | None]
 
 
+Ids = typing.NewType("Ids", set[int])
+BoundT = typing.TypeVar("BoundT", bound=frozenset)
+
+
+@dataclasses.dataclass
+class Renamed:
+    ids: Ids
+
+
+@dataclasses.dataclass
+class Bound(typing.Generic[BoundT]):
+    ids: BoundT
+
+
 @dataclasses.dataclass
 class Keyed:
     by_id: dict[uuid.UUID, int]
@@ -306,8 +320,50 @@ def test_lists_within_registered_types_may_be_large(messages, codec):
 
 
 def test_which_types_make_sets(messages):
-    makes = {cls: messages._makes_hashes(cls, {}) for cls in (Sets, Nested, Keyed, Pair, Listed, Order, Point)}
-    assert [cls for cls, has in makes.items() if has] == [Sets, Nested, Keyed, Pair]
+    makes = {
+        cls: messages._makes_hashes(cls, {})
+        for cls in (Sets, Nested, Renamed, Bound, Keyed, Pair, Listed, Order, Point)
+    }
+    assert [cls for cls, has in makes.items() if has] == [Sets, Nested, Renamed, Bound, Keyed, Pair]
+
+
+class Rights(enum.IntFlag):
+    READ = 1
+    WRITE = 2
+
+
+def test_flags_have_known_bits_only(messages, codec):
+    """Python keeps a member for every value that a flag is made of."""
+    codec.register(Rights)
+    for value in (Rights.READ, Rights.READ | Rights.WRITE, Rights(0)):
+        assert codec.unpack(codec.pack(message(messages, value))).sender == value
+    kept = len(Rights._value2member_map_)
+    for number in (4, 7, -1, 2**70, 1.0, "1", None):
+        body = codec._dump(
+            {**GOOD, "sender": {"$": "Rights", "of": number if number != 2**70 else {"$": "int", "of": "9" * 30}}}
+        )
+        with pytest.raises(messages.Malformed, match="not a value of Rights"):
+            codec.unpack(body)
+    assert len(Rights._value2member_map_) == kept
+
+
+@pytest.mark.parametrize("part", ["event", "id", "from"])
+def test_names_are_short(messages, part):
+    """Namespaces remember the names that have arrived, and engines the ids."""
+    body = json.dumps({**GOOD, part: "x" * 1000}).encode()
+    assert messages.Codec().unpack(body)
+    with pytest.raises(messages.Malformed, match="more than 1000 characters"):
+        messages.Codec().unpack(json.dumps({**GOOD, part: "x" * 1001}).encode())
+
+
+def test_a_long_name_cannot_be_emitted(messages, codec):
+    with pytest.raises(ValueError, match="cannot be published: a name has at most 1000 characters"):
+        codec.pack(messages.Message("x" * 1001, "1", "me", None, 1, (), {}, {}))
+
+
+def test_a_second_sender_is_malformed(messages):
+    with pytest.raises(messages.Malformed, match="a second sender"):
+        messages.Codec().unpack(json.dumps({**GOOD, "kwargs": {"sender": 1}}).encode())
 
 
 def nested(levels):

@@ -345,7 +345,7 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("no"), Stop(), asyncio.CancelledError(), BaseExceptionGroup("", [Stop()])]
+    "error", [ValueError("no"), Stop(), asyncio.CancelledError(), GeneratorExit(), BaseExceptionGroup("", [Stop()])]
 )
 def test_whatever_a_handler_raises_more_is_received(api, bridge, run, caplog, error):
     async def main():

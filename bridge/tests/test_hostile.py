@@ -127,6 +127,26 @@ def test_no_line_of_the_log_is_forged_and_none_is_long(listener, broker, prefix,
     assert "ERROR the database is gone" in caplog.text  # it is shown, but in a line of ours
 
 
+@pytest.mark.parametrize("delivery", DELIVERIES)
+def test_a_handler_that_raises_generator_exit_stops_nothing(listener, broker, prefix, run, caplog, delivery):
+    async def main():
+        one = listener(delivery=delivery)
+
+        @one.ns.on("order.*", weak=False, priority=1)
+        def fail(sender):
+            if sender == "evil":
+                raise GeneratorExit
+
+        async with one.bridge:
+            await broker.publish(prefix, "order.placed", body(sender="evil"))
+            await broker.publish(prefix, "order.placed", body(sender="good"))
+            await until(lambda: ("order.placed", "good") in one.got)
+            assert one.bridge.stats.failed >= 1
+
+    run(main())
+    assert "a handler of 'order.placed' raised" in caplog.text
+
+
 def test_ids_cannot_be_guessed(listener, broker, prefix, run):
     async def main():
         one, two, ids = listener(), listener(), []

@@ -38,10 +38,12 @@ def test_an_error_that_cannot_be_shown(text):
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
-@pytest.mark.parametrize("where", ["message", "note", "cause", "group"])
+@pytest.mark.parametrize("where", ["message", "note", "cause", "group", "source"])
 def test_a_logged_exception_forges_no_line(text, caplog, hostile, where):
     def fail():
         error = ValueError(hostile if where == "message" else "no")
+        if where == "source":
+            raise SyntaxError("invalid syntax", ("<unknown>", 1, 1, hostile))
         if where == "note":
             error.add_note(hostile)
         if where == "cause":

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
+import re
 import threading
 import uuid
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +28,7 @@ from ._text import log_exception, quoted
 from .engine import Address, DeliveryOptions, Unavailable, engine_for, logger, times_cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
     from types import TracebackType
 
     from cyevents.instrument import EmissionStart, Scope
@@ -145,6 +148,21 @@ class Bridge:
             raise ValueError(f'delivery must be "at_most_once" or "at_least_once", not {delivery!r}')
         if type(max_size) is not int or max_size < 1:
             raise TypeError(f"max_size must be a whole number from 1 on, not {max_size!r}")
+        if isinstance(backoff, str) or not isinstance(backoff, Sequence):
+            raise TypeError(f"backoff must be a list of seconds, not {backoff!r}")
+        if isinstance(types, type) or not isinstance(types, Iterable):
+            raise TypeError(f"types must be a list of types, not {types!r}")
+        if not isinstance(prefix, str):
+            raise TypeError(f"prefix must be a str, not {prefix!r}")
+        if not _PREFIX.fullmatch(prefix):
+            raise ValueError(f"prefix must have letters, digits, - and _, and dots between them, not {prefix!r}")
+        for delay in backoff:
+            _check_seconds("a delay in backoff", delay, 0.0)
+        _check_seconds("ack_wait", ack_wait, 0.1)
+        _check_seconds("dedup_window", dedup_window, 0.0)
+        _check_seconds("retention", retention, 0.01)
+        _check_seconds("flush_timeout", flush_timeout, 0.0)
+        _check_seconds("connect_timeout", connect_timeout, 0.001)
         self._stats = Stats()
         self._given_up = 0
         self._namespace = namespace
@@ -212,8 +230,10 @@ class Bridge:
                     await engine.listen(self._receive)
             except (TimeoutError, OSError) as error:
                 why = engine.error_text(engine.last_error or error)
+                at = engine.safe_address
+                what = f"no broker answers at {at}" if isinstance(error, TimeoutError) else f"{at} cannot be used"
                 # The error of the client is not shown as the cause: its text may have a password.
-                raise ConnectionError(f"no broker answers at {engine.safe_address}: {why}") from None
+                raise ConnectionError(f"{what}: {why}") from None
         except BaseException:
             self._is_entered = False
             await engine.close()
@@ -287,7 +307,9 @@ class Bridge:
             self._is_entered = False
 
     async def drain(self, timeout: float | None = None) -> bool:
-        """Wait until the broker has everything that was emitted.
+        """Wait until the broker has everything that was emitted, in the loop of the `async with`.
+
+        Programs with a plain `with` leave that instead, which waits for `flush_timeout`.
 
         Args:
             timeout: how long to wait at most, in seconds; `None` to wait without a limit.
@@ -396,6 +418,7 @@ class Bridge:
 
     async def _receive(self, delivery: Delivery) -> None:
         """Emit a message that has arrived, and answer the broker."""
+        task = asyncio.current_task()
         if len(delivery.body) > self._max_size:
             error: Exception = Malformed(f"{len(delivery.body)} bytes; max_size is {self._max_size}")
             await self._dead_letter(delivery, "a message", error)
@@ -418,9 +441,11 @@ class Bridge:
         try:
             with restored_context(message.context), origin(message):
                 await self._namespace.emit_async(message.event, message.sender, *message.args, **message.kwargs)
-        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as failure:  # a handler's error is no reason to stop receiving
+            if isinstance(failure, GeneratorExit) and _current_task() is not task:  # this coroutine is being closed
+                raise
             if isinstance(failure, asyncio.CancelledError) and times_cancelled():  # this task, not a handler's
                 await asyncio.shield(delivery.nack(0))
                 raise
@@ -452,6 +477,21 @@ class Bridge:
 
 
 _lock = threading.Lock()
+_PREFIX = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop is running
+        return None
+
+
+def _check_seconds(name: str, value: Any, least: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not least <= value < math.inf:
+        raise ValueError(f"{name} must be a number of seconds, {least:g} or more, not {value!r}")
 
 
 class _Publishing(Instrument):

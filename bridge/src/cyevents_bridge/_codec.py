@@ -20,6 +20,7 @@ import typing
 import uuid
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _INT_64 = range(-(2**63), 2**64)
+_MAX_NAME = 1000  # characters of an event's name: namespaces remember names that have arrived
 _MAX_DEPTH = 100  # levels of values within values
 _MAX_DIGITS = 4300  # of a number: Python's own limit for conversions between int and str
 _MAX_SAME_HASH = 64  # keys of a dict, or members of a set, that share a hash: each is compared with all the others
@@ -122,7 +124,10 @@ class Codec:
 
         Raises:
             TypeError: if a value in it cannot travel.
+            ValueError: if the event's name is too long.
         """
+        if len(message.event) > _MAX_NAME:
+            raise ValueError(f"{quoted(message.event)} cannot be published: a name has at most {_MAX_NAME} characters")
         try:
             return self._dump(self._envelope(message))
         except RecursionError:
@@ -167,6 +172,10 @@ class Codec:
             texts = [event, identity, origin, *kwargs, *context, *context.values(), "" if group is None else group]
             if not event or type(args) is not list or not all(type(text) is str for text in texts):
                 raise Malformed("its parts are of wrong types")
+            if max(map(len, texts[:3])) > _MAX_NAME:
+                raise Malformed(f"its event, id or origin has more than {_MAX_NAME} characters")
+            if "sender" in kwargs:
+                raise Malformed("its keywords have a second sender")
             if not wants(event, origin, group):
                 return None
             sender = self._rich(envelope["sender"], 0) if "sender" in envelope else ANY
@@ -200,7 +209,8 @@ class Codec:
         known = self._by_type.get(cls)
         if known is None:
             raise TypeError(
-                f"a {cls.__qualname__} cannot travel: register its type, as by bridge.register({cls.__qualname__}),"
+                f"a value of type {cls.__qualname__} cannot travel: register the type, as by"
+                f" bridge.register({cls.__qualname__}),"
                 " here and where it arrives"
             )
         return {"$": known.name, "of": self._plain(known.encode(value), depth + 1)}
@@ -332,6 +342,8 @@ def _natural(cls: type) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
         encode, decode = (lambda value: value.model_dump(mode="json")), cls.model_validate
     elif issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
         encode, decode = msgspec.to_builtins, (lambda data: msgspec.convert(data, cls))
+    elif issubclass(cls, enum.Flag):
+        return lambda value: value.value, partial(_flag, cls)
     elif issubclass(cls, enum.Enum):
         return lambda value: value.value, cls
     else:
@@ -349,6 +361,14 @@ def _makes_hashes(annotation: Any, seen: dict[int, Any]) -> bool:
     if id(annotation) in seen:
         return False
     seen[id(annotation)] = annotation  # kept, so that no other object gets its id
+    if isinstance(annotation, typing.NewType):
+        return _makes_hashes(annotation.__supertype__, seen)
+    if isinstance(annotation, typing.TypeVar):
+        return any(_makes_hashes(each, seen) for each in (annotation.__bound__, *annotation.__constraints__))
+    if hasattr(annotation, "__value__"):  # of a `type` statement
+        return _makes_hashes(annotation.__value__, seen)
+    if isinstance(annotation, str | typing.ForwardRef):  # which cannot be evaluated here
+        return True
     origin, parameters = typing.get_origin(annotation), typing.get_args(annotation)
     kind = origin if isinstance(origin, type) else annotation
     if isinstance(kind, type):
@@ -363,6 +383,16 @@ def _makes_hashes(annotation: Any, seen: dict[int, Any]) -> bool:
                 return True
             return any(_makes_hashes(field, seen) for field in fields.values())
     return any(_makes_hashes(each, seen) for each in parameters)
+
+
+def _flag(cls: type[enum.Flag], value: Any) -> enum.Flag:
+    """Return a flag, unless it has bits that no member has: Python would keep a member for each such value."""
+    known = 0
+    for member in cls.__members__.values():
+        known |= member.value
+    if type(value) is not int or value < 0 or value & ~known:
+        raise Malformed(f"not a value of {cls.__qualname__}")
+    return cls(value)
 
 
 def _isoformat(value: Any) -> str:

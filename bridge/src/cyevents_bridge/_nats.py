@@ -14,6 +14,7 @@ connection will not bring, and raises anything at an answer that is not the serv
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import re
 from collections import deque
@@ -109,6 +110,10 @@ class NatsEngine(Engine):
         if not all(urlsplit(url).hostname for url in address.urls):
             raise ValueError(f"a NATS address names a host, as nats://host:4222 does, not {quoted(address.safe)}")
         super().__init__(address, options, client_options)
+        known = inspect.signature(Client.connect).parameters
+        for name in client_options:
+            if name not in known or name in ("self", "servers"):
+                raise TypeError(f"{name!r} is not an option of nats-py's connect()")
         self._client: Client | None = None
         self._stream = options.prefix.replace(".", "-")
         # Names of consumers and queues have neither dots nor percent signs.

@@ -113,7 +113,9 @@ class RabbitmqEngine(Engine):
                 break
             except FINAL as error:
                 self.last_error = error
-                raise ConnectionError(self.error_text(error)) from None
+                if isinstance(error, exceptions.InvalidFrameError):  # the broker has closed instead of opening it
+                    self.last_error = ConnectionError("there is no such virtual host, or the user may not use it")
+                raise ConnectionError(self.error_text(self.last_error)) from None
             except FAILURES as error:
                 self.last_error = error
                 if is_untrusted(error):

@@ -587,7 +587,7 @@ class RedisEngine(Engine):
 
     async def close(self) -> None:
         """Receive nothing more, and disconnect."""
-        if not hasattr(self, "_client"):
+        if not hasattr(self, "_sender"):  # connecting has failed at once
             return
         self._is_closing = True
         try:

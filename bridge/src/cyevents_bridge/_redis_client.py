@@ -66,6 +66,10 @@ def check_options(address: Address, options: Mapping[str, Any]) -> None:
     for name in (*options, *address.query):
         if name in _FIXED_OPTIONS:
             raise ValueError(f"{name!r} is set by the bridge; TLS is asked for by an address with rediss://")
+    try:
+        make_client(address, options).connection_pool.make_connection()
+    except TypeError as error:
+        raise TypeError(f"an option that redis-py does not know, or takes otherwise: {error}") from None
 
 
 def make_client(address: Address, options: Mapping[str, Any]) -> Any:

@@ -70,8 +70,11 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _is_short_line(error: BaseException) -> bool:
+    """Return whether a traceback shows an exception itself, with notes and source text, in short printable lines."""
     try:
-        texts = (str(error), *map(str, getattr(error, "__notes__", ())))
+        texts = [str(error), *map(str, getattr(error, "__notes__", ()))]
+        if isinstance(error, SyntaxError):
+            texts += [str(error.filename), str(error.text or "").removesuffix("\n")]
     except Exception:
         return False
     return all(len(text) <= _LONGEST_ERROR and text.isprintable() for text in texts)
