@@ -431,10 +431,9 @@ class Bridge:
         if message is None:
             await delivery.ack()
             return
-        event = quoted(message.event)
         if delivery.attempt > len(self._backoff) + 1:  # the processes that had it died each time
             error = RuntimeError(f"not finished in {delivery.attempt - 1} attempts")
-            await self._dead_letter(delivery, event, error)
+            await self._dead_letter(delivery, quoted(message.event), error)
             return
         self._stats.received += 1
         self._stats.redelivered += delivery.attempt > 1
@@ -451,9 +450,10 @@ class Bridge:
                 raise
             self._stats.failed += 1
             if delivery.attempt > len(self._backoff):
-                await self._dead_letter(delivery, event, failure)
+                await self._dead_letter(delivery, quoted(message.event), failure)
                 return
-            log_exception(logger, logging.WARNING, f"a handler of {event} raised{self._consequence}", failure)
+            what = f"a handler of {quoted(message.event)} raised{self._consequence}"
+            log_exception(logger, logging.WARNING, what, failure)
             await delivery.nack(self._backoff[delivery.attempt - 1])
         else:
             await delivery.ack()

@@ -172,7 +172,7 @@ class Codec:
             texts = [event, identity, origin, *kwargs, *context, *context.values(), "" if group is None else group]
             if not event or type(args) is not list or not all(type(text) is str for text in texts):
                 raise Malformed("its parts are of wrong types")
-            if max(map(len, texts[:3])) > _MAX_NAME:
+            if len(event) > _MAX_NAME or len(identity) > _MAX_NAME or len(origin) > _MAX_NAME:
                 raise Malformed(f"its event, id or origin has more than {_MAX_NAME} characters")
             if "sender" in kwargs:
                 raise Malformed("its keywords have a second sender")
