@@ -628,11 +628,11 @@ async def emit_async(
     sender: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    observed: Callable[[tuple[Entry, ...]], tuple[Entry, ...]] | None = None,
+    plan: Callable[[tuple[Entry, ...]], object] | None = None,
 ) -> list[Any]:
     """Run an event's handlers, one priority after the other, and return their results.
 
-    In an observed emission, `observed` returns what takes the place of the entries of one priority.
+    In an observed emission, `plan` is called with the entries of each priority, and returns the core's `watch`.
     """
     loop = asyncio._get_running_loop()
     emission = _Emission(event, sender, loop) if loop is not None else _elsewhere()(event, sender, None)
@@ -641,12 +641,11 @@ async def emit_async(
     token = _innermost.set(emission)
     try:
         tiers = event._snapshot(sender).tiers()
-        if observed is not None:
-            tiers = [observed(tier) for tier in tiers]
-        for tier in tiers:
+        watches = [None] * len(tiers) if plan is None else [plan(tier) for tier in tiers]
+        for tier, watch in zip(tiers, watches, strict=True):
             emission.dispatching = True
             try:
-                canceller = event._dispatch(tier, sender, args, kwargs, results, emission.errors, emission)
+                canceller = event._dispatch(tier, sender, args, kwargs, results, emission.errors, emission, watch)
             except BaseException as error:
                 trace = error.__traceback__
                 raised = error.with_traceback(trace and trace.tb_next)  # it is raised again in this very frame

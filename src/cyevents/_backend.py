@@ -71,7 +71,6 @@ if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import expect_death as expect_death
     from ._core_py import handler_key as handler_key
     from ._core_py import install_methods as install_methods
-    from ._core_py import stand_in as stand_in
     from ._core_py import sweep as sweep
 else:
     CONDITION = core.CONDITION
@@ -89,7 +88,6 @@ else:
     expect_death = core.expect_death
     handler_key = core.handler_key
     install_methods = core.install_methods
-    stand_in = core.stand_in
     sweep = core.sweep
     # At exit the globals of a module are cleared if anything still refers to the module itself. Finalizers that run
     # later need those of the core: nothing of the package that they use refers to a module.

@@ -17,5 +17,4 @@ from ._core_py import consume as consume
 from ._core_py import expect_death as expect_death
 from ._core_py import handler_key as handler_key
 from ._core_py import install_methods as install_methods
-from ._core_py import stand_in as stand_in
 from ._core_py import sweep as sweep

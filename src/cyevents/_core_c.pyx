@@ -339,7 +339,6 @@ cdef enum:
     _BOUND = 64  # it is a method: the entry refers to its object, and has its function
     _HELD = 128  # it is held strongly
     _FOREIGN = 256  # no Python function or method: its recursion is counted here
-    _OBSERVED = 512  # it stands in for the entry that it holds, whose call its condition watches: see `stand_in`
     _OWN_CONDITION = 1024  # its condition is a method of its own object: the entry has only the function
     _SHAPE = _BOUND | _HELD
     _OPTIONS = _ONCE | _WITH_EVENT | _CONDITION | _THREAD  # what those who connect may ask for
@@ -792,23 +791,6 @@ cdef Entry _make_entry(handler, bint weak, condition, int flags, Place place):
     return entry
 
 
-def stand_in(Entry entry not None, watch):
-    """What an observed emission runs in an entry's place: it is called, or skipped, as the entry would be.
-
-    When it is called, that is done by what `watch.call(entry, handler)` returns, with the same arguments; when it is
-    skipped, `watch.skip(entry, handler)` is told, the handler being None if it is dead.
-    """
-    if CYE_LOAD(entry._flags) & _OBSERVED or entry.place is None:
-        raise TypeError("entry must be that of a connection, not one that stands in for it")
-    cdef Entry made = Entry.__new__(Entry, Entry)  # which does not die
-    made.held = entry
-    made._flags = _OBSERVED
-    made._condition = watch
-    made.priority = entry.priority
-    made.place = entry.place  # last: see `check_entries`
-    return made
-
-
 cdef int check_entries(tuple entries) except -1:
     """Raise a `TypeError` unless all of these are complete entries, which the loop takes for granted."""
     cdef PyObject *entry
@@ -1149,11 +1131,15 @@ cdef class EventCore:
         list results not None,
         list errors,
         Pending pending,
+        watch=None,
     ):
         """Call entries in order, filling `results` and, where errors are grouped, `errors`.
 
         What is awaited, or is to run in a thread, is started and added to `pending`; without that, the
         one is scheduled and the other runs in place.
+
+        A `watch` follows each entry. `watch.call(entry, handler)` returns what is called in place of the handler,
+        with the same arguments. `watch.skip(entry, handler)` is called if the handler is not; it is None if dead.
 
         Returns the handler that cancelled, or None.
         """
@@ -1167,7 +1153,7 @@ cdef class EventCore:
             check_entries(entries)
             run_on(
                 self, entries, 0, &turn, False, array, 1 + len(args), <PyObject *>names if names else NULL,
-                results, errors, pending, &canceller,
+                results, errors, pending, NULL if watch is None else <PyObject *>watch, &canceller,
             )
             if canceller is NULL:
                 return None
@@ -1178,8 +1164,8 @@ cdef class EventCore:
             if array is not room:
                 PyMem_Free(array)
 
-    def _pairs(self, tuple entries not None, sender, tuple args not None, dict kwargs not None):
-        """Call entries in order, and return pairs of each handler and what it returned."""
+    def _pairs(self, tuple entries not None, sender, tuple args not None, dict kwargs not None, watch=None):
+        """Call entries in order, and return pairs of each handler and what it returned. For `watch` see `_dispatch`."""
         cdef tuple names = tuple(kwargs)
         cdef tuple values = array_of(sender, args, kwargs, names)  # keeps alive what the array refers to
         cdef PyObject *room[ROOM]
@@ -1188,7 +1174,8 @@ cdef class EventCore:
         try:
             check_entries(entries)
             send_to(
-                self, <PyObject *>entries, array, 1 + len(args), <PyObject *>names if names else NULL, pairs
+                self, <PyObject *>entries, array, 1 + len(args), <PyObject *>names if names else NULL,
+                NULL if watch is None else <PyObject *>watch, pairs,
             )
         finally:
             if array is not room:
@@ -1742,7 +1729,7 @@ cdef class EventCore:
         """Have the emissions that begin from now on made by an observer, or, with None, by this event again.
 
         It is asked as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
-        of `_snapshot`, `stand_in`, and `_dispatch` or `_pairs`.
+        of `_snapshot`, and `_dispatch` or `_pairs` with a `watch`.
         """
         take_lock()
         try:
@@ -2059,11 +2046,13 @@ cdef int run_on(
     list results,
     list errors,
     Pending pending,
+    PyObject *watch,
     PyObject **canceller,
 ) except -1:
     """Call entries from the i-th on, whose turn `has_come` if something uncommon is known of it.
 
-    Without a list for them, grouped errors are raised at the end: see `EventCore._dispatch`.
+    Without a list for them, grouped errors are raised at the end. A `watch`, if there is one, follows each entry: see
+    `EventCore._dispatch`.
     """
     cdef Py_ssize_t count = size_of(<PyObject *>entries)
     cdef PyObject *room[ROOM]
@@ -2076,18 +2065,28 @@ cdef int run_on(
         already_raised()
     try:
         while True:
-            if not has_come:
-                i = _run_common(
-                    <PyObject *>entries, i, args, shifted, nargs, kwnames, <PyObject *>results, turn
-                )
+            if watch is not NULL:
                 if i == count:
                     break
-            has_come = False
-            i += 1
-            if turn.how == FLAGGED and not call_flagged(
-                self, item_of(<PyObject *>entries, i - 1), args, shifted, nargs, kwnames, pending, results, turn
-            ):
-                continue
+                turn.how = CALLED
+                i += 1
+                if not call_observed(
+                    self, <Entry>item_of(<PyObject *>entries, i - 1), watch, args, nargs, kwnames, pending, results, turn
+                ):
+                    continue
+            else:
+                if not has_come:
+                    i = _run_common(
+                        <PyObject *>entries, i, args, shifted, nargs, kwnames, <PyObject *>results, turn
+                    )
+                    if i == count:
+                        break
+                has_come = False
+                i += 1
+                if turn.how == FLAGGED and not call_flagged(
+                    self, item_of(<PyObject *>entries, i - 1), args, shifted, nargs, kwnames, pending, results, turn
+                ):
+                    continue
             try:
                 if turn.how == ASKED:
                     condition_raised(self, entries[i - 1], turn.function, turn.owner, <object>args[0], kwnames)
@@ -2156,8 +2155,6 @@ cdef bint call_flagged(
     """Call an entry that is not a common one, if it is to be called: tell whether it was, with what result in `turn`."""
     cdef int flags = turn.flags
     cdef bint called = False
-    if flags & _OBSERVED:
-        return call_observed(self, (<Entry>entry).held, (<Entry>entry)._condition, args, nargs, kwnames, pending, results, turn)
     if not (<Entry>entry)._take(flags, &turn.function, &turn.owner):
         return False
     if turn.owner is not NULL:
@@ -2198,7 +2195,7 @@ cdef bint call_flagged(
 cdef bint call_observed(
     EventCore self,
     Entry entry,
-    watch,
+    PyObject *watcher,
     PyObject *const *args,
     Py_ssize_t nargs,
     PyObject *kwnames,
@@ -2206,9 +2203,10 @@ cdef bint call_observed(
     list results,
     Turn *turn,
 ) except -1:
-    """`call_flagged` for an entry, whose stand-in's turn it is, with what watches its call: see `stand_in`."""
+    """`call_flagged` with a `watch`: see `EventCore._dispatch`."""
     cdef int flags = CYE_LOAD(entry._flags)
     cdef bint called = False
+    watch = <object>watcher
     if not entry._take(flags, &turn.function, &turn.owner):
         watch.skip(entry, None)
         return False
@@ -2268,13 +2266,10 @@ cdef PyObject **as_array(tuple values, PyObject **room) except NULL:
 cdef object whole(PyObject *entry, PyObject *function, PyObject *owner):
     """The handler, given as a function, or a function and the object whose method it is.
 
-    If its entry, or what stands in for that, is given and holds the handler strongly, it is that very object.
+    If its entry is given and holds the handler strongly, it is that very object.
     """
-    if entry is not NULL:
-        if CYE_LOAD((<Entry>entry)._flags) & _OBSERVED:
-            entry = <PyObject *>(<Entry>entry).held
-        if CYE_LOAD((<Entry>entry)._flags) & _HELD:
-            return (<Entry>entry).held
+    if entry is not NULL and CYE_LOAD((<Entry>entry)._flags) & _HELD:
+        return (<Entry>entry).held
     if owner is NULL:
         return <object>function
     if PyFunction_Check(function):
@@ -2285,7 +2280,7 @@ cdef object whole(PyObject *entry, PyObject *function, PyObject *owner):
 cdef inline PyObject *bound(PyObject *entry, int flags, PyObject *function, PyObject *owner) except NULL:
     """`whole` of a method, as a new reference."""
     cdef PyObject *method
-    if PyFunction_Check(function) and not flags & (_HELD | _OBSERVED):
+    if PyFunction_Check(function) and not flags & _HELD:
         method = PyMethod_New(function, owner)
         if method is NULL:
             already_raised()
@@ -2441,10 +2436,7 @@ cdef object note_call(
     bint is_consumed,
 ):
     """Return what the hook `_call_failed` returns for the `TypeError` that is set. If that is None, it is set again."""
-    cdef int flags
-    if CYE_LOAD((<Entry>entry)._flags) & _OBSERVED:
-        entry = <PyObject *>(<Entry>entry).held
-    flags = CYE_LOAD((<Entry>entry)._flags)
+    cdef int flags = CYE_LOAD((<Entry>entry)._flags)
     error = cye_take_raised()
     names = keywords(self, flags, args, nargs, kwnames)
     result = self._call_failed(error, whole(entry, turn.function, turn.owner), nargs - 1, names, is_consumed)
@@ -2503,8 +2495,6 @@ cdef int take_unusual(
     if kind == VALUE:
         results.append(given)
     elif pending is None:
-        if CYE_LOAD((<Entry>entry)._flags) & _OBSERVED:
-            entry = <PyObject *>(<Entry>entry).held
         self._schedule(given, kind, whole(entry, function, owner), sender, <object>entry)
     else:
         if pending.make is not None and PyCoro_CheckExact(result):
@@ -2555,9 +2545,15 @@ cdef int consume_into(PyObject *generator, PyObject *items) noexcept:
 
 
 cdef int send_to(
-    EventCore self, PyObject *entries, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, list pairs
+    EventCore self,
+    PyObject *entries,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    PyObject *watch,
+    list pairs,
 ) except -1:
-    """Call entries in order, and append pairs of each handler and what it returned: see `EventCore.send`."""
+    """Call entries in order, and append pairs of each handler and what it returned: see `EventCore._pairs`."""
     cdef PyObject *entry
     cdef PyObject *handler
     cdef PyObject *pair
@@ -2573,7 +2569,10 @@ cdef int send_to(
         for i in range(count):
             entry = item_of(entries, i)
             turn.flags = CYE_LOAD((<Entry>entry)._flags)
-            if turn.flags & ~_SHAPE:
+            if watch is not NULL:
+                if not call_observed(self, <Entry>entry, watch, args, nargs, kwnames, None, pairs, &turn):
+                    continue
+            elif turn.flags & ~_SHAPE:
                 if not call_flagged(self, entry, args, shifted, nargs, kwnames, None, pairs, &turn):
                     continue
             elif not (<Entry>entry)._take(turn.flags, &turn.function, &turn.owner):
@@ -2640,7 +2639,7 @@ cdef object emit(EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObje
             i = _run_common(entries, 0, args, NULL, nargs, kwnames, <PyObject *>results, &turn)
         if methods or i < size_of(entries):
             run_on(
-                self, <tuple>entries, i, &turn, not methods, args, nargs, kwnames, results, None, None, &canceller
+                self, <tuple>entries, i, &turn, not methods, args, nargs, kwnames, results, None, None, NULL, &canceller
             )
     finally:
         Py_DECREF(<object>found)
@@ -2669,7 +2668,7 @@ cdef object pairs_of(EventCore self, PyObject *const *args, Py_ssize_t nargs, Py
         found = snapshot_for(self, args[0])
     try:
         pairs = []
-        send_to(self, <PyObject *>(<Snapshot>found).entries, args, nargs, kwnames, pairs)
+        send_to(self, <PyObject *>(<Snapshot>found).entries, args, nargs, kwnames, NULL, pairs)
     finally:
         Py_DECREF(<object>found)
     return pairs

@@ -85,7 +85,6 @@ __all__ = [
     "expect_death",
     "handler_key",
     "install_methods",
-    "stand_in",
     "sweep",
 ]
 
@@ -98,7 +97,6 @@ CONDITION = 16
 THREAD = 32
 BOUND = 64  # it is a method: the entry refers to its object, and has its function
 HELD = 128  # it is held strongly
-OBSERVED = 512  # it stands in for the entry that it holds, whose call its condition watches: see `stand_in`
 OWN_CONDITION = 1024  # its condition is a method of its own object: the entry has only the function
 
 # What keeps an event's emissions from the short way.
@@ -392,18 +390,6 @@ def _make_entry(handler: Any, weak: bool, condition: Any, flags: int, place: Pla
     entry.handler_key = key
     entry.place = place
     return entry
-
-
-def stand_in(entry: Entry, watch: Any) -> Entry:
-    """What an observed emission runs in an entry's place: it is called, or skipped, as the entry would be.
-
-    When it is called, that is done by what `watch.call(entry, handler)` returns, with the same arguments; when it is
-    skipped, `watch.skip(entry, handler)` is told, the handler being None if it is dead.
-    """
-    made = Entry(Entry)  # which does not die
-    made.flags, made.held, made._condition = OBSERVED, entry, watch
-    made.priority = entry.priority
-    return made
 
 
 def _referred(function: Any, key: object, place: Place) -> Any:
@@ -705,17 +691,19 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         return self._pairs(self._snapshot(sender).entries, sender, args, kwargs)
 
     def _pairs(
-        self, entries: tuple[Entry, ...], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        entries: tuple[Entry, ...],
+        sender: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        watch: Any = None,
     ) -> list[tuple[Any, Any]]:
-        """Call entries in order, and return pairs of each handler and what it returned."""
+        """Call entries in order, and return pairs of each handler and what it returned. For `watch` see `_dispatch`."""
         pairs: list[tuple[Any, Any]] = []
         errors: list[Exception] = []
         try:
             for entry in entries:
-                if entry.flags:
-                    watch = None
-                    if entry.flags & OBSERVED:
-                        entry, watch = entry.held, entry._condition
+                if entry.flags or watch is not None:
                     handler = entry.get()
                     if handler is None or (entry.flags and not self._admit(entry, handler, sender, kwargs)):
                         if watch is not None:
@@ -750,19 +738,20 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         results: list[Any],
         errors: list[Exception],
         pending: Pending | None,
+        watch: Any = None,
     ) -> Any:
         """Call entries in order, filling `results` and, where errors are grouped, `errors`.
 
         What is awaited, or is to run in a thread, is started and added to `pending`; without that, the
         one is scheduled and the other runs in place.
 
+        A `watch` follows each entry. `watch.call(entry, handler)` returns what is called in place of the handler,
+        with the same arguments. `watch.skip(entry, handler)` is called if the handler is not; it is None if dead.
+
         Returns the handler that cancelled, or None.
         """
         for entry in entries:
-            if entry.flags:
-                watch = None
-                if entry.flags & OBSERVED:
-                    entry, watch = entry.held, entry._condition
+            if entry.flags or watch is not None:
                 handler = entry.get()
                 if handler is None or (entry.flags and not self._admit(entry, handler, sender, kwargs)):
                     if watch is not None:
@@ -1387,7 +1376,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
         """Have the emissions that begin from now on made by an observer, or, with None, by this event again.
 
         It is asked as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
-        of `_snapshot`, `stand_in`, and `_dispatch` or `_pairs`.
+        of `_snapshot`, and `_dispatch` or `_pairs` with a `watch`.
         """
         for _ in taking():  # the old one is let go of after it
             try:

@@ -225,10 +225,7 @@ class World:
             return [Pending(), HookedPending()]
         if cls is SignalCore:
             return [SignalCore(self.event), SignalCore(EventCore())]
-        found = self.found.get(cls.__name__, [])[:2]
-        if cls.__name__ == "Entry":
-            found = [*found, _core_c.stand_in(self.entry, Evil(False))]
-        return found
+        return self.found.get(cls.__name__, [])[:2]
 
     def hostile(self):
         """Values of which one is put in the place of each argument in turn."""
@@ -484,14 +481,15 @@ def use_everywhere(name, one):
     for entries in ((one,), (one, one), (world.entry, one)):
         attempt(event._dispatch, entries, None, (), {}, [], [], Pending())
         attempt(event._dispatch, entries, None, (), {}, [], None, None)
+        attempt(event._dispatch, entries, None, (), {}, [], [], None, Evil(False))
         attempt(event._pairs, entries, None, (), {})
+        attempt(event._pairs, entries, None, (), {}, Evil(False))
     for method in (event._disconnect_entry, event._has_entry, _core_c.expect_death, _core_c._died):
         attempt(method, one)
     for previous in (None, world.entry, one):
         attempt(event._restore, one, previous, None)
         attempt(event._restore, world.entry, one, previous)
         world.use()
-    attempt(_core_c.stand_in, one, one)
     attempt(event._observe, one)
     world.use()
     for container in (event._sources, event._mutes, world.namespace, world.namespace._cached):
@@ -694,12 +692,6 @@ def make_long_chains():
     event.connect(function)
     entry = event._snapshot(None).entries[0]
 
-    def watched_by(link):
-        return _core_c.stand_in(entry, link)
-
-    def standing_in(link):
-        return _core_c.stand_in(link, None)
-
     def condition(link):
         return event._connect(function, ANY, True, 0, link, _core_c.CONDITION, "f", None)[0]
 
@@ -745,8 +737,6 @@ def make_long_chains():
         return made
 
     for grow, start in [
-        (standing_in, entry),
-        (watched_by, entry),
         (condition, None),
         (priority, 0),
         (held, entry),
@@ -814,14 +804,13 @@ def runaway_recursion():
 
     event.clear()
     event.connect(raising)
-    (entry,) = event._snapshot(None).entries
+    entries = event._snapshot(None).entries
     for returned in (event.emit, event.send):
-        watched = types.SimpleNamespace(call=lambda *args, returned=returned: returned, skip=event.emit)
-        entries = (_core_c.stand_in(entry, watched),)
-        event._observe(types.SimpleNamespace(emit=lambda *args, entries=entries: event._pairs(entries, 1, (), {})))
+        watch = types.SimpleNamespace(call=lambda *args, returned=returned: returned, skip=event.emit)
+        event._observe(types.SimpleNamespace(emit=lambda *args, watch=watch: event._pairs(entries, 1, (), {}, watch)))
         attempt(event.emit)
         pending = type("Starting", (Pending,), {"start": event.emit, "start_thread": event.emit})()
-        attempt(event._dispatch, entries, None, (), {}, [], [], pending)
+        attempt(event._dispatch, entries, None, (), {}, [], [], pending, watch)
     event._observe(None)
     event.clear()
 
@@ -863,13 +852,12 @@ def keywords_that_are_no_strings():
         event._connect(handler, 1, False, 0, handler, _core_c.CONDITION, "f", None)
     for sender in (None, 1):
         entries = event._snapshot(sender).entries
-        watched = tuple(_core_c.stand_in(entry, Evil(False)) for entry in entries)
         for kwargs in ({1: 2}, {None: 1}, {(): 1}, {b"a": 1}, {"a": 1, 2: 3}, {Evil(False): 1}, {"": 1, Text("a"): 2}):
-            for each in [(entry,) for entry in (*entries, *watched)]:
-                attempt(event._dispatch, each, sender, (), kwargs, [], [], None)
-                attempt(event._dispatch, each, sender, (1,) * 20, kwargs, [], [], Pending())
-                attempt(event._pairs, each, sender, (), kwargs)
-                attempt(event._pairs, each, sender, (1,), kwargs)
+            for each, watch in itertools.product([(entry,) for entry in entries], [None, Evil(False)]):
+                attempt(event._dispatch, each, sender, (), kwargs, [], [], None, watch)
+                attempt(event._dispatch, each, sender, (1,) * 20, kwargs, [], [], Pending(), watch)
+                attempt(event._pairs, each, sender, (), kwargs, watch)
+                attempt(event._pairs, each, sender, (1,), kwargs, watch)
 
 
 @scenario
