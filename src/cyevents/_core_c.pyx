@@ -26,8 +26,6 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
-from types import GenericAlias
-
 # C variables, since at exit the module's own names may have been cleared.
 cdef object weakref, CodeType, MethodType, ANY, MISSING, Cancelled, drops_result_of, is_at_call, kind_of_result, typed_repr
 cdef object is_returning, not_an_event, bind, definition_of, may_be_method, method_parts, warn_vanished_sender, lock
@@ -1083,8 +1081,6 @@ cdef class EventCore:
     cdef bint _has_check
     cdef bint _was_used
     cdef object __weakref__
-
-    __class_getitem__ = classmethod(GenericAlias)
 
     def __cinit__(self):  # it takes any arguments
         PyObject_GC_UnTrack(<PyObject *>self)  # nobody must find it, or a reference to it, before it is complete

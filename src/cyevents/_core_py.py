@@ -27,7 +27,7 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 from _weakref import ref as weakref
-from types import CodeType, FunctionType, GenericAlias, MethodType
+from types import CodeType, FunctionType, MethodType
 
 from ._checks import warn_vanished_sender
 from ._common import (
@@ -36,7 +36,6 @@ from ._common import (
     GENERATOR,
     MISSING,
     VALUE,
-    AnySender,
     Cancelled,
     drops_result_of,
     is_at_call,
@@ -52,22 +51,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from types import FrameType
-    from typing import Any, Concatenate, Generic, Literal, Self, TypeVar, overload
-
-    from ._typing import ArgsP, Decorator, HandlerT, ResultT, SenderT, Undeclared
+    from typing import Any, Self, TypeVar
 
     ClassT = TypeVar("ClassT", bound=type)
-    EventT = TypeVar("EventT", bound="EventCore[Any]")
-
-    class _Parametrised(Generic[SenderT, ArgsP]):
-        pass
-else:
-    SenderT = ArgsP = EventT = None
-
-    class _Parametrised:
-        __slots__ = ()
-        __class_getitem__ = classmethod(GenericAlias)
-
 
 __all__ = [
     "CONDITION",
@@ -535,8 +521,8 @@ def _in_order(entries: Iterable[Entry]) -> list[Entry]:
     return ordered
 
 
-class EventCore(_Parametrised[SenderT, ArgsP]):
-    """An event's tables and its emission. `Event` adds what a user sees."""
+class EventCore:
+    """An event's tables and its emission. `Event` adds what a user sees, and the types."""
 
     __slots__ = (
         "__weakref__",
@@ -588,7 +574,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     # Emission
 
-    def emit(self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs) -> list[Any]:
+    def emit(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
         """Call the handlers now, in order of priority, and return what they returned.
 
         Positionals and keywords reach every handler unchanged, after the sender. Async handlers are
@@ -642,9 +628,7 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
                 errors.clear()  # or they would refer to themselves by their tracebacks
         return results if canceller is None else Cancelled(results, canceller, self)
 
-    def send(
-        self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs
-    ) -> list[tuple[Any, Any]]:
+    def send(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
         """Call the handlers now, and return pairs of each and what it returned, whatever that is.
 
         Unlike `emit`, it drops no `None`, consumes no generator, schedules and awaits nothing, and no handler
@@ -918,76 +902,10 @@ class EventCore(_Parametrised[SenderT, ArgsP]):
 
     # Changes: each under the lock, with a list for what is to be let go after it.
 
-    if TYPE_CHECKING:
-
-        @overload
-        def connect(
-            self: EventCore[SenderT, [Undeclared]],
-            receiver: HandlerT,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
-        ) -> HandlerT: ...
-        @overload
-        def connect(
-            self,
-            receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
-        ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
-        @overload
-        def connect(
-            self,
-            receiver: HandlerT,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
-        ) -> HandlerT: ...
-        @overload
-        def connect(
-            self,
-            *,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
-        ) -> Decorator[SenderT, ArgsP]: ...
-        @overload
-        def connect(
-            self,
-            *,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
-        ) -> Callable[[HandlerT], HandlerT]: ...
-
     def connect(
         self,
         receiver: Any = MISSING,
-        sender: SenderT | AnySender = ANY,
+        sender: Any = ANY,
         weak: bool = True,
         priority: int = 0,
         condition: Callable[..., object] | None = None,
@@ -1609,10 +1527,10 @@ class SignalCore:
 
     __slots__ = ("__core", "__uses_python_send", "__weakref__")
 
-    __core: EventCore[Any]  # the tables of the signal's connections
+    __core: EventCore  # the tables of the signal's connections
     __uses_python_send: bool  # whether `send` calls `_SignalCore__send_slow` for every send
 
-    def __new__(cls, core: EventCore[Any], /) -> Self:
+    def __new__(cls, core: EventCore, /) -> Self:
         if not isinstance(core, EventCore):
             raise TypeError(f"core must be an EventCore, not {typed_repr(core)}")
         self = super().__new__(cls)
@@ -1638,31 +1556,17 @@ class SignalCore:
         raise NotImplementedError
 
 
-class NamespaceCore(dict[str, EventT]):
-    """Events by name, and emission by name. `Namespace` adds what a user sees."""
+class NamespaceCore(dict):  # type: ignore[type-arg]
+    """Events by name, and emission by name. `Namespace` adds what a user sees, and the types."""
 
     __slots__ = ("_cached",)
 
-    _cached: dict[str, EventT]  # events of names that nobody made, which patterns or observers hear
+    _cached: dict[str, Any]  # events of names that nobody made, which patterns or observers hear
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self._cached = {}
         return self
-
-    if TYPE_CHECKING:
-
-        @overload
-        def emit(self, evt: str, /, sender: Any = ..., *args: Any, **kwargs: Any) -> list[Any]: ...
-        @overload
-        def emit(
-            self,
-            evt: EventCore[SenderT, ArgsP],
-            /,
-            sender: SenderT | AnySender = ...,
-            *args: ArgsP.args,
-            **kwargs: ArgsP.kwargs,
-        ) -> list[Any]: ...
 
     def emit(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
         """Emit an event, given by its name or as an `Event`: see `Event.emit`.
@@ -1700,8 +1604,10 @@ class NamespaceCore(dict[str, EventT]):
         event: Any = None
         if type(evt) is str:
             event = self.get(evt)
-            if event is None and self._cached and (event := self._cached.get(evt)) is not None:
-                event._is_used = True
+            if event is None and self._cached:
+                event = self._cached.get(evt)
+                if event is not None:
+                    event._is_used = True
         if event is None:
             event = self._find(evt)
             if event is None:

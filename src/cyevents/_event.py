@@ -25,19 +25,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from types import FrameType, TracebackType
-    from typing import Any, Concatenate, Literal, NoReturn, TypeVar, overload
+    from typing import Any, Concatenate, Generic, Literal, NoReturn, TypeVar, overload
 
     from ._emission import Emission
     from ._handlers import Kind
     from ._namespace import Namespace
     from ._signatures import Declared
     from ._streams import Overflow, Stream
-    from ._typing import ArgsP, EventScope, SenderT, Undeclared
+    from ._typing import ArgsP, EventScope, HandlerT, ResultT, SenderT, Undeclared
+    from ._typing import Decorator as TypedDecorator
 
     ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
     FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+    class _GenericCore(EventCore, Generic[SenderT, ArgsP]):
+        pass
 else:
     SenderT = ArgsP = None
+    _GenericCore = {(SenderT, ArgsP): EventCore}  # so that the class statement below finds the core itself
 
 _CO_COROUTINE = 0x80
 
@@ -61,7 +66,7 @@ def coroutine_function(function: FunctionT) -> FunctionT:
 
 
 @install_methods
-class Event(EventCore[SenderT, ArgsP]):
+class Event(_GenericCore[SenderT, ArgsP]):
     """Something that happens in a program, by name: handlers are connected to it, and it is emitted.
 
     Events are mostly made by `event(name)` or `namespace.event(name)`, which give the same one for the
@@ -169,7 +174,83 @@ class Event(EventCore[SenderT, ArgsP]):
         if self._is_hidden():  # the policy keeps it in the cache
             self._bring_back([])
 
-    # Connecting: `connect` itself is the core's
+    if TYPE_CHECKING:  # what the core does, with its types
+
+        @overload  # type: ignore[override] # the core's takes any types
+        def connect(
+            self: Event[SenderT, [Undeclared]],
+            receiver: HandlerT,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: bool = ...,
+            thread: bool = ...,
+        ) -> HandlerT: ...
+        @overload
+        def connect(
+            self,
+            receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[False] = ...,
+            thread: bool = ...,
+        ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
+        @overload
+        def connect(
+            self,
+            receiver: HandlerT,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[True],
+            thread: bool = ...,
+        ) -> HandlerT: ...
+        @overload
+        def connect(
+            self,
+            *,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            once: bool = ...,
+            with_event: Literal[False] = ...,
+            thread: bool = ...,
+        ) -> TypedDecorator[SenderT, ArgsP]: ...
+        @overload
+        def connect(
+            self,
+            *,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            once: bool = ...,
+            with_event: Literal[True],
+            thread: bool = ...,
+        ) -> Callable[[HandlerT], HandlerT]: ...
+        def connect(self, receiver: Any = ..., *args: Any, **options: Any) -> Any:
+            pass
+
+        def emit(self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs) -> list[Any]:
+            pass
+
+        def send(
+            self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs
+        ) -> list[tuple[Any, Any]]:
+            pass
+
+    # Connecting
 
     def _add(
         self,

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from ._typing import ArgsP, EventScope, HandlerT, SenderT
     from ._typing import Decorator as TypedDecorator
 
+    class _EventDict(dict[str, Event[Any]]):  # stands for the core, which does not know the type of its values
+        _cached: dict[str, Event[Any]]
+else:
+    _EventDict = NamespaceCore
+
 CACHE_LIMIT = 1024
 """How many events of names that nobody made a namespace keeps, beside those that have connections of their own."""
 
@@ -30,7 +35,7 @@ _EVICTED = 128  # how many leave a full cache at once
 
 
 @install_methods
-class Namespace(NamespaceCore["Event[Any]"]):
+class Namespace(_EventDict):
     """A set of events that are found by their names: a mapping of name to `Event`, for reading a `dict`.
 
     Events are made by `event` and `on` and stay until `del namespace[name]`. Two namespaces share nothing; a copy of
@@ -117,6 +122,22 @@ class Namespace(NamespaceCore["Event[Any]"]):
     @on_error.setter
     def on_error(self, policy: ErrorPolicy) -> None:
         self._on_error = checked_policy(policy)
+
+    if TYPE_CHECKING:  # what the core does, with its types
+
+        @overload
+        def emit(self, evt: str, /, sender: Any = ..., *args: Any, **kwargs: Any) -> list[Any]: ...
+        @overload
+        def emit(
+            self,
+            evt: Event[SenderT, ArgsP],
+            /,
+            sender: SenderT | AnySender = ...,
+            *args: ArgsP.args,
+            **kwargs: ArgsP.kwargs,
+        ) -> list[Any]: ...
+        def emit(self, evt: Any, /, sender: Any = ..., *args: Any, **kwargs: Any) -> list[Any]:
+            pass
 
     if TYPE_CHECKING:
 

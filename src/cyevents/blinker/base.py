@@ -44,7 +44,7 @@ _CO_COROUTINE = 0x80
 _NOTHING = object()
 
 
-class _Connections(EventCore["Any"]):
+class _Connections(EventCore):
     """The core of a signal: its connections, and the private state of the signal."""
 
     __slots__ = ("has_coroutines", "mutes", "removed", "signal")
