@@ -16,7 +16,7 @@ CLASSES = [
     "Line",
     "Entry",
     "Snapshot",
-    "Pending",
+    "TaskCollector",
     "Group",
     "EventCore",
     "SignalCore",

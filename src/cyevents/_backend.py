@@ -64,14 +64,14 @@ if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core_py import Entry as Entry
     from ._core_py import EventCore as EventCore
     from ._core_py import NamespaceCore as NamespaceCore
-    from ._core_py import Pending as Pending
     from ._core_py import SignalCore as SignalCore
+    from ._core_py import TaskCollector as TaskCollector
     from ._core_py import call_locked as call_locked
     from ._core_py import consume as consume
     from ._core_py import expect_death as expect_death
     from ._core_py import handler_key as handler_key
     from ._core_py import install_methods as install_methods
-    from ._core_py import sweep as sweep
+    from ._core_py import purge_dead as purge_dead
 else:
     CONDITION = core.CONDITION
     DEAD = core.DEAD
@@ -81,14 +81,14 @@ else:
     Entry = core.Entry
     EventCore = core.EventCore
     NamespaceCore = core.NamespaceCore
-    Pending = core.Pending
+    TaskCollector = core.TaskCollector
     SignalCore = core.SignalCore
     call_locked = core.call_locked
     consume = core.consume
     expect_death = core.expect_death
     handler_key = core.handler_key
     install_methods = core.install_methods
-    sweep = core.sweep
+    purge_dead = core.purge_dead
     # At exit the globals of a module are cleared if anything still refers to the module itself. Finalizers that run
     # later need those of the core: nothing of the package that they use refers to a module.
     del core

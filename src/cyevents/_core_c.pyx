@@ -345,7 +345,7 @@ cdef enum:
 cdef enum:
     _FILTERED = 1  # there have been groups for senders
     _WATCHED = 2  # there is an observer
-    _HIDDEN = 4  # patterns no longer notify it of changes: `_bring_back` must be called first
+    _HIDDEN = 4  # patterns no longer notify it of changes: `_attach_patterns` must be called first
 
 DEAD = _DEAD
 REPLACED = _REPLACED
@@ -434,7 +434,7 @@ cdef class Ref(ReferenceType):
 
 
 @cython.nonecheck(True)
-def _died(what):
+def _on_weakref_dead(what):
     """Called by the interpreter when a handler or a sender dies: in any thread, between any two instructions."""
     cdef Place place = place_of(what)
     cdef EventCore home
@@ -462,13 +462,13 @@ def _died(what):
             if frame is not None and not drops_result_of(frame, code, instruction):
                 frame = None
     note[2] = frame is None
-    sweep()
+    purge_dead()
     if frame is None:
         return
     if entry is None:
         warn_vanished_sender(name, frame)
     elif home is not None:
-        home._warn_vanished(entry.name, frame, entry.serial == CYE_LOAD(_newest.subscribed))
+        home._warn_discarded_handler(entry.name, frame, entry.serial == CYE_LOAD(_newest.subscribed))
 
 
 cdef int forget_newest_sender() except -1:
@@ -480,7 +480,7 @@ cdef int forget_newest_sender() except -1:
 
 
 cdef object user_frame():
-    """Return the frame of the user's code in which `_died` is called, which has no frame of its own; or None."""
+    """Return the frame of the user's code in which `_on_weakref_dead` is called, which has no frame of its own; or None."""
     frame = cye_frame()
     while frame is not None and frame.f_globals.get("__package__") == "cyevents":
         if not is_returning(frame):  # it drops no argument: the collector runs there, or another finalizer
@@ -489,7 +489,7 @@ cdef object user_frame():
     return frame
 
 
-cdef object _died_callback = _died
+cdef object _on_dead = _on_weakref_dead
 
 
 cdef inline Place place_of(what):
@@ -535,9 +535,9 @@ def call_locked(function, *args):
 
 
 @cython.nonecheck(True)
-cpdef sweep():
+cpdef purge_dead():
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
-    cdef list trash = []
+    cdef list to_release = []
     cdef list never_called = []
     cdef EventCore home
     cdef Entry entry
@@ -553,8 +553,8 @@ cpdef sweep():
                 except IndexError:  # a finalizer was faster
                     break
                 try:
-                    trash.append(note)
-                    home._take_out(what, lost, trash, never_called)
+                    to_release.append(note)
+                    home._take_out(what, lost, to_release, never_called)
                 except MemoryError:
                     _dead.append(note)  # for the next one
                     is_done = False
@@ -562,7 +562,7 @@ cpdef sweep():
         finally:
             _release()
         home = what = note = None
-        trash.clear()
+        to_release.clear()
         while never_called:
             home, entry = never_called.pop()
             home._log_never_called(entry)
@@ -707,7 +707,7 @@ cdef class Entry(ReferenceType):
         cdef int flags = CYE_LOAD(self._flags)
         return flags & _BOUND or (flags & _HELD and PyMethod_Check(<PyObject *>self.held))
 
-    cpdef bint is_off(self) noexcept:
+    cpdef bint is_inactive(self) noexcept:
         """Whether it is to be called no more: reconnecting is not disconnecting, but it may have been since."""
         cdef int flags = CYE_LOAD(self._flags)
         if flags & _REPLACED and not (self.line is not None and CYE_LOAD(self.line.stands)):
@@ -731,7 +731,7 @@ cdef class Entry(ReferenceType):
         return before
 
     @property
-    def spent(self):
+    def is_consumed(self):
         """Whether it was to be called once, and has been."""
         return bool(CYE_LOAD(self._flags) & _ONCE) and not CYE_LOAD(self.tickets)
 
@@ -765,7 +765,7 @@ cdef Entry _make_entry(handler, bint weak, condition, int flags, Place place):
         entry._flags = flags | _HELD
     else:
         try:
-            entry = Entry.__new__(Entry, target, _died_callback)
+            entry = Entry.__new__(Entry, target, _on_dead)
         except TypeError:
             raise TypeError(
                 f"{typed_repr(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
@@ -814,7 +814,7 @@ cdef object _referred(function, key, Place place):
     """A method's function, by a `Ref` where that is possible: a builtin's is not."""
     cdef Ref ref
     try:
-        ref = Ref.__new__(Ref, function, _died_callback)
+        ref = Ref.__new__(Ref, function, _on_dead)
     except TypeError:
         return function
     ref.handler_key = key
@@ -884,21 +884,21 @@ cdef learn(cls):
 @cython.binding(False)
 @cython.embedsignature(True)
 @cython.trashcan(True)
-cdef class Pending:
+cdef class TaskCollector:
     """What an emission that waits for its handlers has started: its tasks, whatever these are, and whose they are."""
 
     cdef public object make  # a type of tasks, made of a coroutine and `keywords`; None: they are started by `start`
     cdef public dict keywords
     cdef readonly list tasks
     cdef readonly list handlers
-    cdef readonly list places  # where among the results theirs belong
-    cdef readonly list marks  # how many results there were when errors were collected
+    cdef readonly list result_slots  # where among the results theirs belong
+    cdef readonly list error_positions  # how many results there were when errors were collected
 
     def __cinit__(self):  # it takes any arguments
         self.tasks = []
         self.handlers = []
-        self.places = []
-        self.marks = []
+        self.result_slots = []
+        self.error_positions = []
 
     def __init__(self):
         pass
@@ -930,12 +930,12 @@ cdef class Pending:
         count = len(self.tasks)
         try:
             self.handlers.append(whole(entry, function, owner))
-            self.places.append(len(results))
+            self.result_slots.append(len(results))
             results.append(None)
             self.tasks.append(task)
         except MemoryError:
             del self.handlers[count:]
-            del self.places[count:]
+            del self.result_slots[count:]
             task.cancel()
             raise
         return 0
@@ -982,7 +982,7 @@ cdef class Group:
         """Whether this is the very sender, and not an object that has got the id of a dead one."""
         return type(self.sender) is not Ref or self.sender() is sender
 
-    cdef object the_sender(self):
+    cdef object get_sender(self):
         """The sender, or None if it is dead."""
         return self.sender() if type(self.sender) is Ref else self.sender
 
@@ -1071,11 +1071,11 @@ cdef class EventCore:
     cdef int _detours  # _FILTERED and _WATCHED
     cdef dict _groups  # by sender key
     cdef dict _warm  # those of the groups that have a snapshot
-    cdef readonly dict _sources  # the patterns that match this event, by their id
-    cdef dict _dependents  # a pattern's events, by
+    cdef readonly dict _patterns  # the patterns that match this event, by their id
+    cdef dict _matched_events  # a pattern's events, by
     cdef object _key  # their id
     cdef readonly dict _mutes  # what is muted, as keys of handlers, None being the whole event; by whom
-    cdef readonly list _lost  # names of handlers that died, to be logged
+    cdef readonly list _dead_handler_names  # names of handlers that died, to be logged
     cdef object _watcher  # what makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
     cdef object _self
     cdef bint _has_check
@@ -1087,10 +1087,10 @@ cdef class EventCore:
         self._any = _make_group(_make_place(None, ANY), ANY)
         self._groups = {}
         self._warm = {}
-        self._sources = {}
-        self._dependents = {}
+        self._patterns = {}
+        self._matched_events = {}
         self._mutes = {}
-        self._lost = []
+        self._dead_handler_names = []
         self._key = PyLong_FromVoidPtr(<PyObject *>self)
         self._self = self._any.place.home = weakref(self)
         PyObject_GC_Track(<PyObject *>self)
@@ -1126,7 +1126,7 @@ cdef class EventCore:
         dict kwargs not None,
         list results not None,
         list errors,
-        Pending pending,
+        TaskCollector pending,
         watch=None,
     ):
         """Call entries in order, filling `results` and, where errors are grouped, `errors`.
@@ -1195,7 +1195,7 @@ cdef class EventCore:
                 group = cye_get(self._groups, sender_key(sender))
             if not CYE_LOAD(self._detours) & _HIDDEN:  # looked at after the groups, which `_hide` removes
                 break
-            self._bring_back([])
+            self._attach_patterns([])
         if group is not None and group.means(sender):
             snapshot = group.load()
             if snapshot is None or snapshot.base != self._any.load_epoch():
@@ -1213,15 +1213,15 @@ cdef class EventCore:
         cdef Entry entry
         cdef dict chosen = {}
         cdef long long epoch, base
-        if self._lost:
-            self._log_lost()
-        if self._sources:
-            for source in list(self._sources.values()):
-                if source._lost:
-                    source._log_lost()
+        if self._dead_handler_names:
+            self._log_dead_handlers()
+        if self._patterns:
+            for source in list(self._patterns.values()):
+                if source._dead_handler_names:
+                    source._log_dead_handlers()
         epoch, base = group.load_epoch(), self._any.load_epoch()
         for entry in self._candidates(group, sender):
-            if entry.get() is not None and not entry.spent:
+            if entry.get() is not None and not entry.is_consumed:
                 entry.may_vanish = True
                 chosen[entry.handler_key] = entry
             else:  # its callback had no stack left to run on, or has just begun to; or the emission that spent it
@@ -1241,7 +1241,7 @@ cdef class EventCore:
         if group.load_epoch() != epoch or self._any.load_epoch() != base or CYE_LOAD(self._detours) & _HIDDEN:
             group.store(None)  # not to keep alive what has just been disconnected, or will be without notice
         if _dead:
-            sweep()
+            purge_dead()
         return snapshot
 
     cdef list _candidates(self, Group group, sender):
@@ -1255,9 +1255,9 @@ cdef class EventCore:
             muted = self._muted_keys()
             if None in muted:
                 return []
-        if self._sources:
+        if self._patterns:
             general, special = [], []
-            for source in list(self._sources.values()):
+            for source in list(self._patterns.values()):
                 general += source._audible(source._any)
                 if group is not self._any:
                     other = cye_get(source._groups, group.place.key)
@@ -1411,7 +1411,7 @@ cdef class EventCore:
         if frame is not None:
             code = cye_frame_code(<PyObject *>frame)
             instruction = cye_frame_instruction(<PyObject *>frame)
-        cdef list trash = []
+        cdef list to_release = []
         take_lock()
         try:
             with cython.critical_section(_newest):
@@ -1421,7 +1421,7 @@ cdef class EventCore:
             entry.serial = _newest.serial
             if made is not None:
                 made.append(entry)
-            previous = self._put(entry, sender, trash, made)
+            previous = self._put(entry, sender, to_release, made)
             if place.key is not ANY:
                 group = cye_get(self._groups, place.key)
                 if group is not None and type(group.sender) is Ref:
@@ -1433,26 +1433,26 @@ cdef class EventCore:
         finally:
             _release()
         if _dead:
-            sweep()
+            purge_dead()
         if replaced is not NULL and previous is not None:
             Py_INCREF(previous)
             replaced[0] = <PyObject *>previous
         return entry
 
-    cdef Entry _put(self, Entry entry, sender, list trash, list made):
+    cdef Entry _put(self, Entry entry, sender, list to_release, list made):
         """Enter an entry in its group; return the one that it replaces."""
         key = entry.place.key
         cdef EventCore dependent
         cdef Group group
         cdef Entry previous
         if CYE_LOAD(self._detours) & _HIDDEN:
-            self._bring_back(trash)
+            self._attach_patterns(to_release)
         try:
-            if self._dependents:
-                for dependent in list(self._dependents.values()):
-                    dependent._follow(key, sender, trash)
+            if self._matched_events:
+                for dependent in list(self._matched_events.values()):
+                    dependent._follow(key, sender, to_release)
             while True:
-                group = self._any if key is ANY else self._group_for(entry.place, sender, trash)
+                group = self._any if key is ANY else self._group_for(entry.place, sender, to_release)
                 previous = cye_get(group.entries, entry.handler_key)
                 if previous is not None:
                     if previous.line is None:
@@ -1467,16 +1467,16 @@ cdef class EventCore:
                     break
         except BaseException:
             if key is not ANY:
-                self._tidy(key, trash)
+                self._tidy(key, to_release)
             raise
         if previous is not None:
             previous._set(_REPLACED)
         if entry.line is not None:
             CYE_STORE(entry.line.stands, True)
-        self._invalidate(group, trash)
-        if self._dependents:
-            for dependent in list(self._dependents.values()):  # those of a finalizer too
-                dependent._follow(key, sender, trash)
+        self._invalidate(group, to_release)
+        if self._matched_events:
+            for dependent in list(self._matched_events.values()):  # those of a finalizer too
+                dependent._follow(key, sender, to_release)
         return previous
 
     cdef Place _place(self, key):
@@ -1495,7 +1495,7 @@ cdef class EventCore:
         entry = cye_get(group.entries, (<Entry>what).handler_key if type(what) is Entry else (<Ref>what).handler_key)
         return entry if entry is not None and (entry is what or entry.held is what) else None
 
-    cdef Group _group_for(self, Place place, sender, list trash):
+    cdef Group _group_for(self, Place place, sender, list to_release):
         """The group of a sender, made if need be."""
         cdef Ref ref
         key = place.key
@@ -1503,11 +1503,11 @@ cdef class EventCore:
         if group is not None:
             if group.means(sender):
                 return group
-            self._discard_group(group, trash)  # a dead sender had this one's id
+            self._discard_group(group, to_release)  # a dead sender had this one's id
         group = _make_group(place, sender)
         if isinstance(key, int):  # by identity: held weakly if possible
             try:
-                ref = Ref.__new__(Ref, sender, _died_callback)
+                ref = Ref.__new__(Ref, sender, _on_dead)
             except TypeError:
                 pass
             else:
@@ -1516,11 +1516,11 @@ cdef class EventCore:
         CYE_STORE(self._detours, self._detours | _FILTERED)
         return self._groups.setdefault(key, group)
 
-    cdef _discard_group(self, Group group, list trash):
+    cdef _discard_group(self, Group group, list to_release):
         cdef Entry entry
         cdef list entries = list(group.entries.values())
-        trash.append(entries)
-        trash.append(None)
+        to_release.append(entries)
+        to_release.append(None)
         key = group.place.key
         if cye_get(self._groups, key) is group:
             del self._groups[key]
@@ -1528,98 +1528,98 @@ cdef class EventCore:
         for entry in entries:
             entry.die()
         group.entries.clear()
-        trash[-1] = group.store(None)
+        to_release[-1] = group.store(None)
 
-    cdef _tidy(self, key, list trash):
+    cdef _tidy(self, key, list to_release):
         """Forget the group of a sender for which nothing is connected any more, here or by a pattern."""
         cdef EventCore dependent
-        self._tidy_own(key, trash)
-        for dependent in list(self._dependents.values()):  # which have none themselves
-            dependent._tidy_own(key, trash)
+        self._tidy_own(key, to_release)
+        for dependent in list(self._matched_events.values()):  # which have none themselves
+            dependent._tidy_own(key, to_release)
 
-    cdef _tidy_own(self, key, list trash):
+    cdef _tidy_own(self, key, list to_release):
         cdef EventCore source
         cdef Group group = cye_get(self._groups, key)
         if group is not None and not group.entries:
-            for source in list(self._sources.values()):
+            for source in list(self._patterns.values()):
                 if key in source._groups:
                     break
             else:
-                self._discard_group(group, trash)
+                self._discard_group(group, to_release)
 
-    cdef _invalidate(self, Group group, list trash):
+    cdef _invalidate(self, Group group, list to_release):
         """Make the snapshots stale that have to do with a group, for which no memory is needed; and let go of them."""
         cdef EventCore dependent
         cdef Group other
         group.change()
-        if self._dependents:
-            for dependent in self._dependents.values():
+        if self._matched_events:
+            for dependent in self._matched_events.values():
                 other = dependent._any if group is self._any else cye_get(dependent._groups, group.place.key)
                 if other is not None:
                     other.change()
         try:
-            self._let_go(group, trash)
-            if self._dependents:
-                for dependent in list(self._dependents.values()):
+            self._let_go(group, to_release)
+            if self._matched_events:
+                for dependent in list(self._matched_events.values()):
                     other = dependent._any if group is self._any else cye_get(dependent._groups, group.place.key)
                     if other is not None:
-                        dependent._let_go(other, trash)
+                        dependent._let_go(other, to_release)
         except MemoryError:  # they are stale, and replaced when next needed
             pass
 
-    cdef _let_go(self, Group group, list trash):
+    cdef _let_go(self, Group group, list to_release):
         """Let go of the snapshots that have to do with a group."""
         cdef Group other
         if group.has_snapshot():
-            trash.append(None)
-            trash[-1] = group.store(None)
+            to_release.append(None)
+            to_release[-1] = group.store(None)
         if group is self._any and self._warm:
             for other in list(self._warm.values()):
-                trash.append(None)
-                trash[-1] = other.store(None)
+                to_release.append(None)
+                to_release[-1] = other.store(None)
             self._warm.clear()
 
-    cdef bint _remove(self, Entry entry, list trash):
+    cdef bint _remove(self, Entry entry, list to_release):
         """Disconnect an entry, if it still stands."""
         cdef Group group = self._group_of(entry.place.key)
         if group is None or cye_get(group.entries, entry.handler_key) is not entry:
             return False
-        trash.append(entry)
+        to_release.append(entry)
         del group.entries[entry.handler_key]
         entry.die()
-        self._invalidate(group, trash)
+        self._invalidate(group, to_release)
         if group is not self._any:
-            self._tidy(group.place.key, trash)
+            self._tidy(group.place.key, to_release)
         return True
 
-    cdef _take_out(self, what, bint lost, list trash, list never_called):
+    cdef _take_out(self, what, bint lost, list to_release, list never_called):
         """Remove what has died: a spent entry, that of a dead handler, or all those for a dead sender."""
         cdef Group group
         cdef Entry entry
         if is_sender(what):
             group = self._group_of((<Ref>what).place.key)
             if group is not None and group.sender is what:
-                self._discard_group(group, trash)
+                self._discard_group(group, to_release)
             return
         entry = self._entry_of(what)
-        if entry is None or not self._remove(entry, trash) or not lost:
+        if entry is None or not self._remove(entry, to_release) or not lost:
             return
         if type(entry.held) is CodeType and not entry.may_vanish:
             never_called.append((self, entry))
-        elif len(self._lost) < 100:
-            self._lost.append(entry.name)
+        elif len(self._dead_handler_names) < 100:
+            self._dead_handler_names.append(entry.name)
 
     def _disconnect_entry(self, Entry entry not None):
         """Remove this very connection; return whether it still stood."""
-        cdef list trash = []
+        cdef list to_release = []
         cdef bint removed = False
         take_lock()
         try:
-            removed = self._remove(entry, trash)
+            removed = self._remove(entry, to_release)
         finally:
             _release()
         if _dead:
-            sweep()
+            purge_dead()
         return removed
 
     def _disconnect(self, handler, sender):
@@ -1627,7 +1627,7 @@ cdef class EventCore:
         cdef Group group
         cdef Entry entry
         key = handler_key(handler)
-        cdef list trash = []
+        cdef list to_release = []
         cdef bint removed = False
         take_lock()
         try:
@@ -1638,86 +1638,86 @@ cdef class EventCore:
                 groups = [group] if group is not None and group.means(sender) else []
             for group in groups:
                 entry = cye_get(group.entries, key)
-                if entry is not None and _is_alive(entry, trash):
-                    removed |= self._remove(entry, trash)
+                if entry is not None and _is_alive(entry, to_release):
+                    removed |= self._remove(entry, to_release)
         finally:
             _release()
         if _dead:
-            sweep()
+            purge_dead()
         return removed
 
     def _clear(self):
         """Remove all connections."""
         cdef Group group
         cdef Entry entry
-        cdef list trash = []
+        cdef list to_release = []
         take_lock()
         try:
             for group in [self._any, *self._groups.values()]:
                 for entry in list(group.entries.values()):
-                    self._remove(entry, trash)
+                    self._remove(entry, to_release)
         finally:
             _release()
         if _dead:
-            sweep()
+            purge_dead()
 
     def _restore(self, Entry entry not None, Entry previous, sender):
         """Undo a `_connect`: put back the entry that it replaced, unless someone changed the connection since."""
         cdef Group group
         cdef Entry current
-        cdef list trash = []
+        cdef list to_release = []
         if entry.place is None or (previous is not None and previous.place is None):
             raise TypeError("entry and previous must be those of connections")
         take_lock()
         try:
             group = self._group_of(entry.place.key)
             current = None if group is None else cye_get(group.entries, entry.handler_key)
-            if current is entry or (current is None and entry.spent and not CYE_LOAD(entry._flags) & _REPLACED):
+            if current is entry or (current is None and entry.is_consumed and not CYE_LOAD(entry._flags) & _REPLACED):
                 previous = _still_meant(previous)
-                if previous is not None and not previous.spent and _is_alive(previous, trash):
-                    trash.append(entry)
-                    self._put(previous, sender, trash, None)  # a reconnection, for emissions that have begun
+                if previous is not None and not previous.is_consumed and _is_alive(previous, to_release):
+                    to_release.append(entry)
+                    self._put(previous, sender, to_release, None)  # a reconnection, for emissions that have begun
                     CYE_STORE(previous._flags, previous._flags & ~_REPLACED)
                 else:
-                    self._remove(entry, trash)
+                    self._remove(entry, to_release)
             else:
                 previous = _still_meant(previous)
                 entry.before = (None if previous is entry else previous,)  # in a circle there would be no last one
         finally:
             _release()
         if _dead:
-            sweep()
+            purge_dead()
 
     def _mute(self, by, list keys not None):
         """Mute handlers, or the whole event by the key None, until `_unmute` is called with the same object."""
-        cdef list trash = []
+        cdef list to_release = []
         take_lock()
         try:
             if CYE_LOAD(self._detours) & _HIDDEN:
-                self._bring_back(trash)
-            self._set_mute(by, keys, trash)
+                self._attach_patterns(to_release)
+            self._set_mute(by, keys, to_release)
         finally:
             _release()
         if _dead:
-            sweep()
+            purge_dead()
 
-    def _set_mute(self, by, list keys not None, list trash not None):
+    def _set_mute(self, by, list keys not None, list to_release not None):
         """Do what `_mute` does, under the lock, whether or not patterns are attached."""
         self._mutes[by] = keys
-        self._invalidate(self._any, trash)
+        self._invalidate(self._any, to_release)
 
     def _unmute(self, by):
         """Undo `_mute`, if it has been done."""
-        cdef list trash = []
+        cdef list to_release = []
         take_lock()
         try:
-            trash.append(None)
-            trash[-1] = self._mutes.pop(by, None)
-            self._invalidate(self._any, trash)
+            to_release.append(None)
+            to_release[-1] = self._mutes.pop(by, None)
+            self._invalidate(self._any, to_release)
         finally:
             _release()
         if _dead:
-            sweep()
+            purge_dead()
 
     # Observation
 
@@ -1751,27 +1751,27 @@ cdef class EventCore:
 
     # Patterns
 
-    def _attach(self, EventCore source not None, list trash not None):
+    def _attach(self, EventCore source not None, list to_release not None):
         """Let the handlers of a pattern hear this event too. Called under the lock."""
         cdef Group group
-        source._dependents[self._key] = self
-        self._sources[source._key] = source
-        self._invalidate(self._any, trash)
+        source._matched_events[self._key] = self
+        self._patterns[source._key] = source
+        self._invalidate(self._any, to_release)
         for group in list(source._groups.values()):
-            sender = group.the_sender()
-            trash.append(sender)
+            sender = group.get_sender()
+            to_release.append(sender)
             if sender is not None or group.place.key == id(None):
-                self._follow(group.place.key, sender, trash)
+                self._follow(group.place.key, sender, to_release)
 
-    def _detach(self, EventCore source not None, list trash not None):
+    def _detach(self, EventCore source not None, list to_release not None):
         """Undo `_attach`, half of one too. Called under the lock."""
-        trash.append(self._sources.pop(source._key, None))
-        trash.append(source._dependents.pop(self._key, None))
-        self._invalidate(self._any, trash)
+        to_release.append(self._patterns.pop(source._key, None))
+        to_release.append(source._matched_events.pop(self._key, None))
+        self._invalidate(self._any, to_release)
         for key in list(source._groups):
-            self._tidy(key, trash)
+            self._tidy(key, to_release)
 
-    def _hide(self, list trash not None):
+    def _hide(self, list to_release not None):
         """Let patterns notify this event of changes no more, until `_attach` is called for each. Under the lock.
 
         It goes on with its patterns: an emission that has begun still finds their handlers. But nothing of it holds a
@@ -1780,12 +1780,12 @@ cdef class EventCore:
         cdef EventCore source
         cdef Group group
         CYE_STORE(self._detours, self._detours | _HIDDEN)
-        for source in list(self._sources.values()):
-            trash.append(source._dependents.pop(self._key, None))
-        self._invalidate(self._any, trash)
+        for source in list(self._patterns.values()):
+            to_release.append(source._matched_events.pop(self._key, None))
+        self._invalidate(self._any, to_release)
         for group in list(self._groups.values()):
             if not group.entries:
-                self._discard_group(group, trash)
+                self._discard_group(group, to_release)
 
     def _show(self):
         """Undo `_hide`, once the patterns are attached again. Under the lock."""
@@ -1804,10 +1804,10 @@ cdef class EventCore:
                 return True
         return False
 
-    cdef _follow(self, key, sender, list trash):
+    cdef _follow(self, key, sender, list to_release):
         """Have a group for a sender that a pattern has one for, so that its emissions find it."""
         if key is not ANY:
-            self._invalidate(self._group_for(self._place(key), sender, trash), trash)
+            self._invalidate(self._group_for(self._place(key), sender, to_release), to_release)
 
     # Introspection
 
@@ -1820,10 +1820,10 @@ cdef class EventCore:
         cdef list ordered = []
         cdef dict rows = {}
         if CYE_LOAD(self._detours) & _HIDDEN:
-            self._bring_back([])
-        for source in [*list(self._sources.values()), self]:
+            self._attach_patterns([])
+        for source in [*list(self._patterns.values()), self]:
             for group in [source._any, *list(source._groups.values())]:
-                sender = group.the_sender()
+                sender = group.get_sender()
                 if sender is None and group.place.key != id(None):
                     continue  # it is dead, and there was no memory or no stack to note it
                 for entry in list(group.entries.values()):
@@ -1844,11 +1844,11 @@ cdef class EventCore:
                 return True
         return False
 
-    def _reaches(self, sender):
+    def _has_live_handlers(self, sender):
         """Whether an emission by this sender would find a handler."""
         cdef Entry entry
         for entry in self._snapshot_for(sender).entries:
-            if entry.get() is not None and not CYE_LOAD(entry._flags) & _DEAD and not entry.spent:
+            if entry.get() is not None and not CYE_LOAD(entry._flags) & _DEAD and not entry.is_consumed:
                 return True
         return False
 
@@ -1881,7 +1881,7 @@ cdef class EventCore:
         """Return a decorator that connects what it decorates."""
         raise NotImplementedError
 
-    def _bring_back(self, list trash):
+    def _attach_patterns(self, list to_release):
         """Attach the patterns that match, which may have changed, and call `_show`. Called under the lock or not."""
         raise NotImplementedError
 
@@ -1893,7 +1893,7 @@ cdef class EventCore:
         """What is done with an `Exception` of a handler: "raise", "group" or a callable."""
         return "raise"
 
-    def _grouped(self, errors):
+    def _make_exception_group(self, errors):
         """The one exception for several."""
         raise NotImplementedError
 
@@ -1906,14 +1906,14 @@ cdef class EventCore:
     def _condition_failed(self, error, entry, handler, sender, names):
         """A condition, called with these keywords, raised, and its handler is skipped."""
 
-    def _warn_vanished(self, name, frame, is_subscription):
+    def _warn_discarded_handler(self, name, frame, is_subscription):
         """A handler has died on the spot, or the subscription that held it was discarded there."""
 
     def _log_never_called(self, entry):
         """A function has died before any emission could have called it."""
 
-    def _log_lost(self):
-        """Handlers named in `_lost` have died since the last snapshot."""
+    def _log_dead_handlers(self):
+        """Handlers named in `_dead_handler_names` have died since the last snapshot."""
 
 
 @cython.nonecheck(True)
@@ -1925,10 +1925,10 @@ cdef Entry _still_meant(Entry entry):
 
 
 @cython.nonecheck(True)
-cdef bint _is_alive(Entry entry, list trash) except -1:
+cdef bint _is_alive(Entry entry, list to_release) except -1:
     """Whether an entry's handler is; asked under the lock, where the last reference to it must not be let go."""
     handler = entry.get()
-    trash.append(handler)
+    to_release.append(handler)
     return handler is not None
 
 
@@ -1942,9 +1942,9 @@ def expect_death(Entry entry not None):
 @cython.nonecheck(True)
 cdef bint _is_live(Group group, Entry entry) except -1:
     """Return whether an entry of a group can still be called: handler and sender alive, not spent. None cannot."""
-    if entry is None or entry.spent or entry.get() is None:
+    if entry is None or entry.is_consumed or entry.get() is None:
         return False
-    return group.the_sender() is not None or group.place.key == id(None)
+    return group.get_sender() is not None or group.place.key == id(None)
 
 
 # The loop
@@ -1996,7 +1996,7 @@ cdef Py_ssize_t run_common(
                     turn.owner = owner
                     return i
                 if truth == 0 or (
-                    CYE_LOAD((<Entry>entry)._flags) != flags and (<Entry>entry).is_off()  # by the condition
+                    CYE_LOAD((<Entry>entry)._flags) != flags and (<Entry>entry).is_inactive()  # by the condition
                 ):
                     release(function, owner)
                     i += 1
@@ -2041,7 +2041,7 @@ cdef int run_on(
     PyObject *kwnames,
     list results,
     list errors,
-    Pending pending,
+    TaskCollector pending,
     PyObject *watch,
     PyObject **canceller,
 ) except -1:
@@ -2120,7 +2120,7 @@ cdef int run_on(
             if canceller[0] is not NULL:
                 Py_DECREF(<object>canceller[0])
                 canceller[0] = NULL
-            raise self._grouped(failures)
+            raise self._make_exception_group(failures)
     finally:
         if shifted is not room:
             PyMem_Free(shifted)
@@ -2144,7 +2144,7 @@ cdef bint call_flagged(
     PyObject **shifted,
     Py_ssize_t nargs,
     PyObject *kwnames,
-    Pending pending,
+    TaskCollector pending,
     list results,
     Turn *turn,
 ) except -1:
@@ -2195,7 +2195,7 @@ cdef bint call_observed(
     PyObject *const *args,
     Py_ssize_t nargs,
     PyObject *kwnames,
-    Pending pending,
+    TaskCollector pending,
     list results,
     Turn *turn,
 ) except -1:
@@ -2309,7 +2309,7 @@ cdef bint admit(
 ) except -1:
     """Whether an entry with flags is to be called, its turn having come. Spends it if it is to be called once."""
     cdef int truth
-    if entry.is_off():
+    if entry.is_inactive():
         return False
     if flags & _CONDITION:
         condition = entry._condition
@@ -2320,13 +2320,13 @@ cdef bint admit(
             condition_raised(self, entry, function, owner, <object>args[0], kwnames)
         if truth <= 0:
             return False
-        if entry.is_off():  # the condition disconnected it
+        if entry.is_inactive():  # the condition disconnected it
             return False
     if flags & _ONCE:
         if not entry.claim():
             return False
         _bury(entry)
-        sweep()
+        purge_dead()
     return True
 
 
@@ -2450,7 +2450,7 @@ cdef int take_failed_call(
     PyObject *kwnames,
     list results,
     list failures,
-    Pending pending,
+    TaskCollector pending,
 ) except -1:
     """Take the exception of a handler's call: see `failed`. For an async handler it may become what is awaited."""
     if PyErr_ExceptionMatches(<object>PyExc_TypeError):
@@ -2469,7 +2469,7 @@ cdef int take_unusual(
     PyObject *emitter,
     list results,
     list failures,
-    Pending pending,
+    TaskCollector pending,
 ) except -1:
     """Take what a handler returned that may be more than a value; tell whether it cancels, or failed."""
     cdef int kind
@@ -2502,13 +2502,13 @@ cdef int take_unusual(
 
 
 cdef int take_failure(
-    EventCore self, PyObject *entry, Turn *turn, sender, list results, list failures, Pending pending
+    EventCore self, PyObject *entry, Turn *turn, sender, list results, list failures, TaskCollector pending
 ) except -1:
     """Take a handler's exception: see `failed`."""
     if not failed(self, entry, turn, sender, failures):
         return FAILED
-    if pending is not None and len(failures) > len(pending.marks):
-        pending.marks.append(len(results))
+    if pending is not None and len(failures) > len(pending.error_positions):
+        pending.error_positions.append(len(results))
     return False
 
 
@@ -2602,7 +2602,7 @@ cdef int send_to(
             if pair is NULL or cye_append(<PyObject *>pairs, pair, count - i):
                 already_raised()
         if failures:
-            raise self._grouped(failures)
+            raise self._make_exception_group(failures)
     finally:
         if shifted is not room:
             PyMem_Free(shifted)

@@ -4,14 +4,14 @@ A reader's map. An `EventCore` keeps one `Group` of `Entry` objects for the hand
 sender that handlers were connected for. What an emission runs is a `Snapshot`: an immutable tuple of entries in
 dispatch order, one per handler, built when first needed and used until the group, or the group of any sender, has
 changed (each has an `epoch`, a fresh object after every change). An event that patterns match has their cores among
-its `_sources`, whose entries are merged into its snapshots.
+its `_patterns`, whose entries are merged into its snapshots.
 
 Who owns what: the event owns groups, groups own entries; an entry is itself the weak reference to its handler, or
 holds it strongly if asked to, and a group holds its sender weakly where it can. A dying handler or sender only leaves a
-note in `_dead`, for `sweep` to act upon.
+note in `_dead`, for `purge_dead` to act upon.
 
 Threads: one lock (`lock`) makes changes of any tables one at a time. It is held for a few dict operations and never
-while user code runs: what a change throws away is collected in `trash` and let go after the lock. An emission takes
+while user code runs: what a change throws away is collected in `to_release` and let go after the lock. An emission takes
 no lock. The lock is re-entrant, and a change is a sequence of atomic steps each of which leaves the tables sound,
 because a signal handler, or a finalizer that the garbage collector runs, may come in between two of them with a change
 of its own. What may fail for want of memory comes before the step that counts: then nothing has changed.
@@ -64,14 +64,14 @@ __all__ = [
     "Entry",
     "EventCore",
     "NamespaceCore",
-    "Pending",
+    "TaskCollector",
     "SignalCore",
     "call_locked",
     "consume",
     "expect_death",
     "handler_key",
     "install_methods",
-    "sweep",
+    "purge_dead",
 ]
 
 # An entry's flags word. It is zero for the common handler, and looked at once per call.
@@ -88,7 +88,7 @@ OWN_CONDITION = 1024  # its condition is a method of its own object: the entry h
 # What keeps an event's emissions from the short way.
 FILTERED = 1  # there have been groups for senders
 WATCHED = 2  # there is an observer
-HIDDEN = 4  # patterns no longer notify it of changes: `_bring_back` must be called first
+HIDDEN = 4  # patterns no longer notify it of changes: `_attach_patterns` must be called first
 
 # Results of these very types are values: no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
@@ -122,7 +122,7 @@ class Ref(weakref["Any"]):
     handler_key: object  # None: it refers to a sender
 
 
-def _died(what: Entry | Ref) -> None:
+def _on_weakref_dead(what: Entry | Ref) -> None:
     """Called by the interpreter when a handler or a sender dies: in any thread, between any two instructions."""
     if _dead is None:  # the interpreter is exiting, and has cleared this module
         return
@@ -143,17 +143,17 @@ def _died(what: Entry | Ref) -> None:
             if frame is not None and not drops_result_of(frame, _last_code, _last_instruction):
                 frame = None
     note[2] = frame is None
-    sweep()
+    purge_dead()
     if frame is None:
         return
     if entry is None:
         warn_vanished_sender(_last_name, frame)
     elif home is not None:
-        home._warn_vanished(entry.name, frame, entry.serial == _last_subscribed)
+        home._warn_discarded_handler(entry.name, frame, entry.serial == _last_subscribed)
 
 
 def _frame() -> FrameType | None:
-    """Return the frame of the user's code in which the interpreter has called `_died`, if there is any."""
+    """Return the frame of the user's code in which the interpreter has called `_on_weakref_dead`, if there is any."""
     try:
         frame: FrameType | None = sys._getframe(2)
     except ValueError:
@@ -172,20 +172,20 @@ def _bury(entry: Entry) -> None:
         _dead.append([home, entry, False])
 
 
-def sweep() -> None:
+def purge_dead() -> None:
     """Take out of the tables what has died, unless another thread holds the lock: then it will, on letting go."""
-    trash: list[object] = []
+    to_release: list[object] = []
     never_called: list[tuple[EventCore, Entry]] = []
     while _dead:
         for _ in taking_at_once():
             try:
-                is_done = _sweep_locked(trash, never_called)
+                is_done = _sweep_locked(to_release, never_called)
             finally:
                 release()
             break
         else:  # another thread holds the lock
             return
-        trash.clear()
+        to_release.clear()
         while never_called:
             home, entry = never_called.pop()
             home._log_never_called(entry)
@@ -194,15 +194,15 @@ def sweep() -> None:
             return
 
 
-def _sweep_locked(trash: list[object], never_called: list[tuple[EventCore, Entry]]) -> bool:
+def _sweep_locked(to_release: list[object], never_called: list[tuple[EventCore, Entry]]) -> bool:
     while _dead:
         try:
             home, what, lost = note = _dead.pop()
         except IndexError:  # a finalizer was faster
             break
         try:
-            trash.append(note)
-            home._take_out(what, lost, trash, never_called)
+            to_release.append(note)
+            home._take_out(what, lost, to_release, never_called)
         except MemoryError:
             _dead.append(note)  # for the next one
             return False
@@ -317,10 +317,10 @@ class Entry(weakref["Any"]):
         if self.line is not None:
             self.line.stands = False
 
-    def is_off(self) -> bool:
+    def is_inactive(self) -> bool:
         """Whether it is to be called no more: reconnecting is not disconnecting, but it may have been since."""
         replaced = self.flags & REPLACED and not (self.line is not None and self.line.stands)
-        return bool(self.flags & DEAD or replaced or self.spent)
+        return bool(self.flags & DEAD or replaced or self.is_consumed)
 
     def claim(self) -> bool:
         """Spend a `once` entry: true for one caller alone, in whatever threads they are."""
@@ -336,7 +336,7 @@ class Entry(weakref["Any"]):
         return bool(before & of)
 
     @property
-    def spent(self) -> bool:
+    def is_consumed(self) -> bool:
         """Whether it was to be called once, and has been."""
         return bool(self.flags & ONCE) and not self.tickets
 
@@ -356,7 +356,7 @@ def _make_entry(handler: Any, weak: bool, condition: Any, flags: int, place: Pla
         parts = None if type(handler) is FunctionType else method_parts(handler)
         target, function = (handler, None) if parts is None else parts
         try:
-            entry = Entry(target, _died)
+            entry = Entry(target, _on_weakref_dead)
         except TypeError:
             raise TypeError(
                 f"{typed_repr(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
@@ -381,7 +381,7 @@ def _make_entry(handler: Any, weak: bool, condition: Any, flags: int, place: Pla
 def _referred(function: Any, key: object, place: Place) -> Any:
     """A method's function, by a `Ref` where that is possible: a builtin's is not."""
     try:
-        ref = Ref(function, _died)
+        ref = Ref(function, _on_weakref_dead)
     except TypeError:
         return function
     ref.handler_key = key
@@ -406,7 +406,7 @@ class Group:
         held = self.sender
         return type(held) is not Ref or held() is sender
 
-    def the_sender(self) -> object:
+    def get_sender(self) -> object:
         """The sender, or None if it is dead."""
         held = self.sender
         return held() if type(held) is Ref else held
@@ -435,25 +435,25 @@ class Snapshot:
         return self._tiers
 
 
-class Pending:
+class TaskCollector:
     """What an emission that waits for its handlers has started: its tasks, whatever these are, and whose they are."""
 
-    __slots__ = ("handlers", "keywords", "make", "marks", "places", "tasks")
+    __slots__ = ("handlers", "keywords", "make", "error_positions", "result_slots", "tasks")
 
     make: Any  # a type of tasks, made of a coroutine and `keywords`; None: they are started by `start`
     keywords: dict[str, Any]
     tasks: list[Any]
     handlers: list[Any]
-    places: list[int]  # where among the results theirs belong
-    marks: list[int]  # how many results there were when errors were collected
+    result_slots: list[int]  # where among the results theirs belong
+    error_positions: list[int]  # how many results there were when errors were collected
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self.make = None
         self.tasks = []
         self.handlers = []
-        self.places = []
-        self.marks = []
+        self.result_slots = []
+        self.error_positions = []
         return self
 
     def make_one(self, coroutine: Any) -> Any:
@@ -483,12 +483,12 @@ class Pending:
                 return
         try:
             self.handlers.append(handler)
-            self.places.append(len(results))
+            self.result_slots.append(len(results))
             results.append(None)
             self.tasks.append(task)
         except MemoryError:
             count = len(self.tasks)
-            del self.handlers[count:], self.places[count:]
+            del self.handlers[count:], self.result_slots[count:]
             task.cancel()
             raise
 
@@ -527,17 +527,17 @@ class EventCore:
     __slots__ = (
         "__weakref__",
         "_any",
-        "_dependents",
+        "_matched_events",
         "_detours",
         "_groups",
         "_is_checked",
         "_is_used",
         "_key",
-        "_lost",
+        "_dead_handler_names",
         "_mutes",
         "_observer",
         "_self",
-        "_sources",
+        "_patterns",
         "_warm",
     )
 
@@ -545,11 +545,11 @@ class EventCore:
     _detours: int  # FILTERED, WATCHED and HIDDEN
     _groups: dict[object, Group]  # by sender key
     _warm: dict[object, Group]  # those of the groups that have a snapshot
-    _sources: dict[int, EventCore]  # the patterns that match this event, by their id
-    _dependents: dict[int, EventCore]  # a pattern's events, by
+    _patterns: dict[int, EventCore]  # the patterns that match this event, by their id
+    _matched_events: dict[int, EventCore]  # a pattern's events, by
     _key: int  # their id
     _mutes: dict[object, list[Any]]  # what is muted, as keys of handlers, None being the whole event; by whom
-    _lost: list[str]  # names of handlers that died, to be logged
+    _dead_handler_names: list[str]  # names of handlers that died, to be logged
     _observer: Any  # what makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
     _self: weakref[EventCore]
     _is_checked: bool  # whether `_add` is to look at what a handler takes
@@ -563,10 +563,10 @@ class EventCore:
         self._observer = None
         self._groups = {}
         self._warm = {}
-        self._sources = {}
-        self._dependents = {}
+        self._patterns = {}
+        self._matched_events = {}
         self._mutes = {}
-        self._lost = []
+        self._dead_handler_names = []
         self._key = id(self)
         self._is_checked = False
         self._is_used = False
@@ -622,7 +622,7 @@ class EventCore:
         try:
             canceller = self._dispatch(snapshot.entries, sender, args, kwargs, results, errors, None)
             if errors:
-                raise self._grouped(errors)
+                raise self._make_exception_group(errors)
         finally:
             if errors:
                 errors.clear()  # or they would refer to themselves by their tracebacks
@@ -708,7 +708,7 @@ class EventCore:
                     if not self._dealt_with(error, handler, sender, errors):
                         raise
             if errors:
-                raise self._grouped(errors)
+                raise self._make_exception_group(errors)
         finally:
             errors.clear()  # or they would refer to themselves by their tracebacks
         return pairs
@@ -721,7 +721,7 @@ class EventCore:
         kwargs: dict[str, Any],
         results: list[Any],
         errors: list[Exception],
-        pending: Pending | None,
+        pending: TaskCollector | None,
         watch: Any = None,
     ) -> Any:
         """Call entries in order, filling `results` and, where errors are grouped, `errors`.
@@ -775,8 +775,8 @@ class EventCore:
                 if failing is None:
                     if not self._dealt_with(error, handler, sender, errors):
                         raise
-                    if pending is not None and len(errors) > len(pending.marks):
-                        pending.marks.append(len(results))
+                    if pending is not None and len(errors) > len(pending.error_positions):
+                        pending.error_positions.append(len(results))
                     continue
                 result, failing, kind = failing, None, AWAITABLE
             if kind == VALUE:
@@ -804,7 +804,7 @@ class EventCore:
 
     def _admit(self, entry: Entry, handler: Any, sender: Any, kwargs: dict[str, Any]) -> bool:
         """Whether an entry with flags is to be called, its turn having come. Spends it if it is to be called once."""
-        if entry.is_off():
+        if entry.is_inactive():
             return False
         if entry.flags & CONDITION:
             try:
@@ -813,13 +813,13 @@ class EventCore:
             except Exception as error:
                 self._condition_failed(error, entry, handler, sender, kwargs)
                 return False
-            if entry.is_off():  # the condition disconnected it
+            if entry.is_inactive():  # the condition disconnected it
                 return False
         if entry.flags & ONCE:
             if not entry.claim():
                 return False
             _bury(entry)
-            sweep()
+            purge_dead()
         return True
 
     # Snapshots
@@ -834,7 +834,7 @@ class EventCore:
                     group = special
             if not self._detours & HIDDEN:  # looked at after the groups, which `_hide` removes
                 break
-            self._bring_back([])
+            self._attach_patterns([])
         snapshot = group.snapshot
         if snapshot is None or snapshot.epoch is not group.epoch or snapshot.base is not self._any.epoch:
             snapshot = self._build(group, sender)
@@ -842,14 +842,14 @@ class EventCore:
 
     def _build(self, group: Group, sender: Any) -> Snapshot:
         """Make a group's snapshot, without a lock: a change that comes in between makes it stale at once."""
-        sources: list[EventCore] = [self, *list(self._sources.values())]
+        sources: list[EventCore] = [self, *list(self._patterns.values())]
         for source in sources:
-            if source._lost:
-                source._log_lost()
+            if source._dead_handler_names:
+                source._log_dead_handlers()
         epoch, base = group.epoch, self._any.epoch
         chosen: dict[object, Entry] = {}
         for entry in self._candidates(group, sender):
-            if entry.get() is not None and not entry.spent:
+            if entry.get() is not None and not entry.is_consumed:
                 entry.may_vanish = True
                 chosen[entry.handler_key] = entry
             else:  # its callback had no stack left to run on, or has just begun to; or the emission that spent it
@@ -864,7 +864,7 @@ class EventCore:
         if group.epoch is not epoch or self._any.epoch is not base or self._detours & HIDDEN:
             group.snapshot = None  # not to keep alive what has just been disconnected, or will be without notice
         if _dead:
-            sweep()
+            purge_dead()
         return snapshot
 
     def _candidates(self, group: Group, sender: Any) -> list[Entry]:
@@ -874,7 +874,7 @@ class EventCore:
             return []
         general: list[Entry] = []
         special: list[Entry] = []
-        for source in list(self._sources.values()):
+        for source in list(self._patterns.values()):
             general += source._audible(source._any)
             if group is not self._any:
                 other = source._groups.get(group.place.key)
@@ -981,38 +981,38 @@ class EventCore:
         entry.may_vanish = False
         entry.line = entry.before = None
         code, instruction = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
-        trash: list[object] = []
+        to_release: list[object] = []
         for _ in taking():
             try:
                 _last_code, _last_instruction, _last_name = code, instruction, name
                 entry.serial = _last_serial = _last_serial + 1
                 if made is not None:
                     made.append(entry)
-                previous = self._put(entry, sender, trash, made)
+                previous = self._put(entry, sender, to_release, made)
                 group = None if sender is ANY else self._group_of(place.key)
-                trash.append(_last_sender)
+                to_release.append(_last_sender)
                 _last_thread = get_ident()
                 _last_sender = group.sender if group is not None and type(group.sender) is Ref else None
             finally:
                 release()
         if _dead:
-            sweep()
+            purge_dead()
         return entry, previous
 
     def _put(
-        self, entry: Entry, sender: Any, trash: list[object], made: list[Entry | None] | None = None
+        self, entry: Entry, sender: Any, to_release: list[object], made: list[Entry | None] | None = None
     ) -> Entry | None:
         """Enter an entry in its group; return the one that it replaces."""
         if self._detours & HIDDEN:
-            self._bring_back(trash)
+            self._attach_patterns(to_release)
         key = entry.place.key
         epoch = object()
         group: Group | None = None
         try:
-            for dependent in list(self._dependents.values()):
-                dependent._follow(key, sender, trash)
+            for dependent in list(self._matched_events.values()):
+                dependent._follow(key, sender, to_release)
             while True:
-                group = self._any if key is ANY else self._group_for(entry.place, sender, trash)
+                group = self._any if key is ANY else self._group_for(entry.place, sender, to_release)
                 entries = group.entries
                 previous = entries.get(entry.handler_key)
                 line = None if previous is None else Line()
@@ -1035,15 +1035,15 @@ class EventCore:
                 group.epoch = epoch
                 if self._group_of(key) is group:  # and was not tidied away by a finalizer
                     break
-            self._invalidate(group, epoch, trash)
+            self._invalidate(group, epoch, to_release)
         except BaseException:  # no memory, or a signal handler has raised, perhaps after the step
             if group is not None:
-                self._invalidate(group, epoch, trash)
+                self._invalidate(group, epoch, to_release)
             if key is not ANY:
-                self._tidy(key, trash)
+                self._tidy(key, to_release)
             raise
-        for dependent in list(self._dependents.values()):  # those of a finalizer too
-            dependent._follow(key, sender, trash)
+        for dependent in list(self._matched_events.values()):  # those of a finalizer too
+            dependent._follow(key, sender, to_release)
         return previous
 
     def _place(self, key: object) -> Place:
@@ -1059,18 +1059,18 @@ class EventCore:
         entry = None if group is None else group.entries.get(what.handler_key)
         return entry if entry is not None and (entry is what or entry.held is what) else None
 
-    def _group_for(self, place: Place, sender: Any, trash: list[object]) -> Group:
+    def _group_for(self, place: Place, sender: Any, to_release: list[object]) -> Group:
         """The group of a sender, made if need be."""
         key = place.key
         group = self._groups.get(key)
         if group is not None:
             if group.means(sender):
                 return group
-            self._discard_group(group, trash)  # a dead sender had this one's id
+            self._discard_group(group, to_release)  # a dead sender had this one's id
         group = Group(place, sender)
         if isinstance(key, int):  # by identity: held weakly if possible
             try:
-                group.sender = ref = Ref(sender, _died)
+                group.sender = ref = Ref(sender, _on_weakref_dead)
             except TypeError:
                 pass
             else:
@@ -1079,62 +1079,62 @@ class EventCore:
         self._detours |= FILTERED
         return self._groups.setdefault(key, group)
 
-    def _discard_group(self, group: Group, trash: list[object]) -> None:
+    def _discard_group(self, group: Group, to_release: list[object]) -> None:
         groups = self._groups
         key = group.place.key
         # One step. First of all: what a signal handler connects from now on goes to another group.
         if key in groups and groups[key] is group:
             del groups[key]
-        self._empty_group(group, trash)
+        self._empty_group(group, to_release)
 
-    def _empty_group(self, group: Group, trash: list[object]) -> None:
+    def _empty_group(self, group: Group, to_release: list[object]) -> None:
         """Deactivate what is in a group that is no longer in the tables."""
         entries = list(group.entries.values())
-        trash += (entries, group.snapshot)
+        to_release += (entries, group.snapshot)
         self._warm.pop(group.place.key, None)
         for entry in entries:
             entry.die()
         group.entries.clear()
         group.snapshot = None
 
-    def _tidy(self, key: object, trash: list[object]) -> None:
+    def _tidy(self, key: object, to_release: list[object]) -> None:
         """Forget the group of a sender for which nothing is connected any more, here or by a pattern."""
         groups = self._groups
         group = groups.get(key)
-        is_matched = any(key in source._groups for source in list(self._sources.values()))
+        is_matched = any(key in source._groups for source in list(self._patterns.values()))
         # One step.
         if group is not None and not is_matched and key in groups and groups[key] is group and not group.entries:
             del groups[key]
-            self._empty_group(group, trash)
-        for dependent in list(self._dependents.values()):
-            dependent._tidy(key, trash)
+            self._empty_group(group, to_release)
+        for dependent in list(self._matched_events.values()):
+            dependent._tidy(key, to_release)
 
-    def _invalidate(self, group: Group, epoch: object, trash: list[object]) -> None:
+    def _invalidate(self, group: Group, epoch: object, to_release: list[object]) -> None:
         """Make the snapshots stale that have to do with a group, and let go of them."""
         group.epoch = epoch
         try:
-            self._invalidate_dependents(group, epoch, trash)
+            self._invalidate_dependents(group, epoch, to_release)
         except BaseException:  # no memory, or an interrupt; the tables have changed
-            self._invalidate_dependents(group, epoch, trash)
+            self._invalidate_dependents(group, epoch, to_release)
             raise
         try:
-            trash.append(group.snapshot)
+            to_release.append(group.snapshot)
             group.snapshot = None
             if group is self._any:
                 for other in list(self._warm.values()):
-                    trash.append(other.snapshot)
+                    to_release.append(other.snapshot)
                     other.snapshot = None
                 self._warm.clear()
         except MemoryError:  # they are stale, and replaced when next needed
             pass
 
-    def _invalidate_dependents(self, group: Group, epoch: object, trash: list[object]) -> None:
-        for dependent in list(self._dependents.values()):
+    def _invalidate_dependents(self, group: Group, epoch: object, to_release: list[object]) -> None:
+        for dependent in list(self._matched_events.values()):
             theirs = dependent._any if group is self._any else dependent._groups.get(group.place.key)
             if theirs is not None:
-                dependent._invalidate(theirs, epoch, trash)
+                dependent._invalidate(theirs, epoch, to_release)
 
-    def _remove(self, entry: Entry, trash: list[object]) -> bool:
+    def _remove(self, entry: Entry, to_release: list[object]) -> bool:
         """Disconnect an entry, if it still stands."""
         group = self._group_of(entry.place.key)
         if group is None:
@@ -1142,7 +1142,7 @@ class EventCore:
         entries = group.entries
         key = entry.handler_key
         epoch = object()
-        trash.append(entry)
+        to_release.append(entry)
         # One step.
         if key not in entries or entries[key] is not entry:
             return False
@@ -1152,52 +1152,52 @@ class EventCore:
             entry.line.stands = False
         group.epoch = epoch
         try:
-            self._invalidate(group, epoch, trash)
+            self._invalidate(group, epoch, to_release)
         except BaseException:  # a signal handler has raised: once more, for the entry is gone
-            self._invalidate(group, epoch, trash)
+            self._invalidate(group, epoch, to_release)
             raise
         if group is not self._any:
-            self._tidy(group.place.key, trash)
+            self._tidy(group.place.key, to_release)
         return True
 
     def _take_out(
-        self, what: Entry | Ref, lost: bool, trash: list[object], never_called: list[tuple[EventCore, Entry]]
+        self, what: Entry | Ref, lost: bool, to_release: list[object], never_called: list[tuple[EventCore, Entry]]
     ) -> None:
         """Remove what has died: a spent entry, that of a dead handler, or all those for a dead sender."""
         if what.handler_key is None:
             group = self._group_of(what.place.key)
             if group is not None and group.sender is what:
-                self._discard_group(group, trash)
+                self._discard_group(group, to_release)
             return
         entry = self._entry_of(what)
-        if entry is None or not self._remove(entry, trash) or not lost:
+        if entry is None or not self._remove(entry, to_release) or not lost:
             return
         if type(entry.held) is CodeType and not entry.may_vanish:
             never_called.append((self, entry))
-        elif len(self._lost) < 100:
-            self._lost.append(entry.name)
+        elif len(self._dead_handler_names) < 100:
+            self._dead_handler_names.append(entry.name)
 
     def _disconnect_entry(self, entry: Entry) -> bool:
         """Remove this very connection; return whether it still stood."""
-        trash: list[object] = []
+        to_release: list[object] = []
         for _ in taking():
             try:
-                removed = self._remove(entry, trash)
+                removed = self._remove(entry, to_release)
             finally:
                 release()
         if _dead:
-            sweep()
+            purge_dead()
         return removed
 
     def _disconnect(self, handler: Any, sender: Any) -> bool:
         """Remove a handler's connection for a sender, or all its connections if that is ANY."""
-        trash: list[object] = []
-        removed = call_locked(self._disconnect_locked, handler_key(handler), sender, trash)
+        to_release: list[object] = []
+        removed = call_locked(self._disconnect_locked, handler_key(handler), sender, to_release)
         if _dead:
-            sweep()
+            purge_dead()
         return removed
 
-    def _disconnect_locked(self, key: object, sender: Any, trash: list[object]) -> bool:
+    def _disconnect_locked(self, key: object, sender: Any, to_release: list[object]) -> bool:
         # In a `try` that releases the lock, CPython 3.13 and 3.14 would not cover the jumps to the next group.
         removed = False
         if sender is ANY:
@@ -1205,88 +1205,88 @@ class EventCore:
         else:
             group = self._groups.get(sender_key(sender))
             groups = [group] if group is not None and group.means(sender) else []
-        trash.append(groups)  # a group that is removed holds its sender
+        to_release.append(groups)  # a group that is removed holds its sender
         for group in groups:
             entry = group.entries.get(key)
-            if entry is not None and _is_alive(entry, trash):
-                removed |= self._remove(entry, trash)
+            if entry is not None and _is_alive(entry, to_release):
+                removed |= self._remove(entry, to_release)
         return removed
 
     def _clear(self) -> None:
         """Remove all connections."""
-        trash: list[object] = []
+        to_release: list[object] = []
         for _ in taking():
             try:
                 for group in [self._any, *self._groups.values()]:
                     for entry in list(group.entries.values()):
-                        self._remove(entry, trash)
+                        self._remove(entry, to_release)
             finally:
                 release()
         if _dead:
-            sweep()
+            purge_dead()
 
     def _restore(self, entry: Entry, previous: Entry | None, sender: Any) -> None:
         """Undo a `_connect`: put back the entry that it replaced, unless someone changed the connection since."""
-        trash: list[object] = []
+        to_release: list[object] = []
         for _ in taking():
             try:
                 group = self._group_of(entry.place.key)
                 current = None if group is None else group.entries.get(entry.handler_key)
-                if current is entry or (current is None and entry.spent and not entry.flags & REPLACED):
+                if current is entry or (current is None and entry.is_consumed and not entry.flags & REPLACED):
                     previous = _still_meant(previous)
-                    if previous is not None and not previous.spent and _is_alive(previous, trash):
-                        trash.append(entry)
-                        self._put(previous, sender, trash)  # a reconnection, for emissions that have begun
+                    if previous is not None and not previous.is_consumed and _is_alive(previous, to_release):
+                        to_release.append(entry)
+                        self._put(previous, sender, to_release)  # a reconnection, for emissions that have begun
                         previous.flags &= ~REPLACED
                     else:
-                        self._remove(entry, trash)
+                        self._remove(entry, to_release)
                 else:
                     entry.before = (_still_meant(previous),)
             finally:
                 release()
         if _dead:
-            sweep()
+            purge_dead()
 
     def _mute(self, by: object, keys: list[Any]) -> None:
         """Mute handlers, or the whole event by the key None, until `_unmute` is called with the same object."""
-        trash: list[object] = []
+        to_release: list[object] = []
         for _ in taking():
             try:
                 if self._detours & HIDDEN:
-                    self._bring_back(trash)
-                self._set_mute(by, keys, trash)
+                    self._attach_patterns(to_release)
+                self._set_mute(by, keys, to_release)
             finally:
                 release()
         if _dead:
-            sweep()
+            purge_dead()
 
-    def _set_mute(self, by: object, keys: list[Any], trash: list[object]) -> None:
+    def _set_mute(self, by: object, keys: list[Any], to_release: list[object]) -> None:
         """Do what `_mute` does, under the lock, whether or not patterns are attached."""
         epoch = object()
         try:
             self._mutes[by] = keys
-            self._invalidate(self._any, epoch, trash)
+            self._invalidate(self._any, epoch, to_release)
         except BaseException:
             self._mutes.pop(by, None)
-            self._invalidate(self._any, epoch, trash)
+            self._invalidate(self._any, epoch, to_release)
             raise
 
     def _unmute(self, by: object) -> None:
         """Undo `_mute`, if it has been done."""
-        trash: list[object] = []
+        to_release: list[object] = []
         epoch = object()
         for _ in taking():
             try:
-                trash.append(self._mutes.pop(by, None))
-                self._invalidate(self._any, epoch, trash)
+                to_release.append(self._mutes.pop(by, None))
+                self._invalidate(self._any, epoch, to_release)
             except BaseException:  # once more: who leaves a `with` does so once
                 self._mutes.pop(by, None)
-                self._invalidate(self._any, epoch, trash)
+                self._invalidate(self._any, epoch, to_release)
                 raise
             finally:
                 release()
         if _dead:
-            sweep()
+            purge_dead()
 
     # Observation
 
@@ -1309,43 +1309,43 @@ class EventCore:
 
     # Patterns
 
-    def _attach(self, source: EventCore, trash: list[object]) -> None:
+    def _attach(self, source: EventCore, to_release: list[object]) -> None:
         """Let the handlers of a pattern hear this event too. Called under the lock."""
         epoch = object()
-        source._dependents[self._key] = self
-        self._sources[source._key] = source
-        self._invalidate(self._any, epoch, trash)
+        source._matched_events[self._key] = self
+        self._patterns[source._key] = source
+        self._invalidate(self._any, epoch, to_release)
         for group in list(source._groups.values()):
-            sender = group.the_sender()
-            trash.append(sender)
+            sender = group.get_sender()
+            to_release.append(sender)
             if sender is not None or group.place.key == id(None):
-                self._follow(group.place.key, sender, trash)
+                self._follow(group.place.key, sender, to_release)
 
-    def _detach(self, source: EventCore, trash: list[object]) -> None:
+    def _detach(self, source: EventCore, to_release: list[object]) -> None:
         """Undo `_attach`, half of one too. Called under the lock."""
         epoch = object()
-        trash.append(self._sources.pop(source._key, None))
-        trash.append(source._dependents.pop(self._key, None))
-        self._invalidate(self._any, epoch, trash)
+        to_release.append(self._patterns.pop(source._key, None))
+        to_release.append(source._matched_events.pop(self._key, None))
+        self._invalidate(self._any, epoch, to_release)
         for key in list(source._groups):
-            self._tidy(key, trash)
+            self._tidy(key, to_release)
 
-    def _hide(self, trash: list[object]) -> None:
+    def _hide(self, to_release: list[object]) -> None:
         """Let patterns notify this event of changes no more, until `_attach` is called for each. Under the lock.
 
         It goes on with its patterns: an emission that has begun still finds their handlers. But nothing of it holds a
         handler or a sender of theirs, of whose removal it would not be notified.
         """
         self._detours |= HIDDEN
-        for source in list(self._sources.values()):
-            trash.append(source._dependents.pop(self._key, None))
-        self._invalidate(self._any, object(), trash)
+        for source in list(self._patterns.values()):
+            to_release.append(source._matched_events.pop(self._key, None))
+        self._invalidate(self._any, object(), to_release)
         groups = self._groups
         for key, group in list(groups.items()):
             # One step.
             if key in groups and groups[key] is group and not group.entries:
                 del groups[key]
-                self._empty_group(group, trash)
+                self._empty_group(group, to_release)
 
     def _show(self) -> None:
         """Undo `_hide`, once the patterns are attached again. Under the lock."""
@@ -1359,23 +1359,23 @@ class EventCore:
         """Whether there are connections, for any sender or for some, or it is muted by other than these."""
         return self._is_connected() or any(by not in mutes for by in list(self._mutes))
 
-    def _follow(self, key: object, sender: Any, trash: list[object]) -> None:
+    def _follow(self, key: object, sender: Any, to_release: list[object]) -> None:
         """Have a group for a sender that a pattern has one for, so that its emissions find it."""
         if key is not ANY:
             epoch = object()
-            self._invalidate(self._group_for(self._place(key), sender, trash), epoch, trash)
+            self._invalidate(self._group_for(self._place(key), sender, to_release), epoch, to_release)
 
     # Introspection
 
     def _connections(self) -> list[tuple[Entry, Any, EventCore]]:
         """All entries in dispatch order, each with its sender and the event, or pattern, that it is connected to."""
         if self._detours & HIDDEN:
-            self._bring_back([])
+            self._attach_patterns([])
         rows = {}
-        sources: list[EventCore] = [*list(self._sources.values()), self]
+        sources: list[EventCore] = [*list(self._patterns.values()), self]
         for source in sources:
             for group in [source._any, *list(source._groups.values())]:
-                sender = group.the_sender()
+                sender = group.get_sender()
                 if sender is None and group.place.key != id(None):
                     continue  # it is dead, and there was no memory or no stack to note it
                 for entry in list(group.entries.values()):
@@ -1386,10 +1386,10 @@ class EventCore:
         """Whether there are connections, for any sender or for some."""
         return bool(self._any.entries) or any(group.entries for group in list(self._groups.values()))
 
-    def _reaches(self, sender: Any) -> bool:
+    def _has_live_handlers(self, sender: Any) -> bool:
         """Whether an emission by this sender would find a handler."""
         return any(
-            entry.get() is not None and not entry.flags & DEAD and not entry.spent
+            entry.get() is not None and not entry.flags & DEAD and not entry.is_consumed
             for entry in self._snapshot(sender).entries
         )
 
@@ -1437,7 +1437,7 @@ class EventCore:
         """Return a decorator that connects what it decorates."""
         raise NotImplementedError
 
-    def _bring_back(self, trash: list[object]) -> None:
+    def _attach_patterns(self, to_release: list[object]) -> None:
         """Attach the patterns that match, which may have changed, and call `_show`. Called under the lock or not."""
         raise NotImplementedError
 
@@ -1455,7 +1455,7 @@ class EventCore:
         """What is done with an `Exception` of a handler: "raise", "group" or a callable."""
         return "raise"
 
-    def _grouped(self, errors: list[Exception]) -> Exception:
+    def _make_exception_group(self, errors: list[Exception]) -> Exception:
         """The one exception for several."""
         raise NotImplementedError
 
@@ -1464,14 +1464,14 @@ class EventCore:
     ) -> None:
         """A condition, called with these keywords, raised, and its handler is skipped."""
 
-    def _warn_vanished(self, name: str, frame: FrameType, is_subscription: bool) -> None:
+    def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
         """A handler has died on the spot, or the subscription that held it was discarded there."""
 
     def _log_never_called(self, entry: Entry) -> None:
         """A function has died before any emission could have called it."""
 
-    def _log_lost(self) -> None:
-        """Handlers named in `_lost` have died since the last snapshot."""
+    def _log_dead_handlers(self) -> None:
+        """Handlers named in `_dead_handler_names` have died since the last snapshot."""
 
 
 def _still_meant(entry: Entry | None) -> Entry | None:
@@ -1481,18 +1481,18 @@ def _still_meant(entry: Entry | None) -> Entry | None:
     return entry
 
 
-def _is_alive(entry: Entry, trash: list[object]) -> bool:
+def _is_alive(entry: Entry, to_release: list[object]) -> bool:
     """Whether an entry's handler is; asked under the lock, where the last reference to it must not be let go."""
     handler = entry.get()
-    trash.append(handler)
+    to_release.append(handler)
     return handler is not None
 
 
 def _is_live(group: Group, entry: Entry | None) -> bool:
     """Return whether an entry of a group can still be called: handler and sender alive, not spent. None cannot."""
-    if entry is None or entry.spent or entry.get() is None:
+    if entry is None or entry.is_consumed or entry.get() is None:
         return False
-    return group.the_sender() is not None or group.place.key == id(None)
+    return group.get_sender() is not None or group.place.key == id(None)
 
 
 _NO_TICKETS: list[None] = []

@@ -172,7 +172,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
     def on_error(self, policy: ErrorPolicy) -> None:
         self._on_error = checked_policy(policy)
         if self._is_hidden():  # the policy keeps it in the cache
-            self._bring_back([])
+            self._attach_patterns([])
 
     if TYPE_CHECKING:  # what the core does, with its types
 
@@ -711,7 +711,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
             >>> saved.has_handlers_for(), saved.has_handlers_for("draft")
             (True, True)
         """
-        return self._reaches(sender)
+        return self._has_live_handlers(sender)
 
     def is_connected(self, receiver: Callable[..., Any], sender: SenderT | AnySender = ANY) -> bool:
         """Return whether a handler is connected to this event: whether `disconnect` would now remove something.
@@ -817,7 +817,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
             policy = namespace.on_error
         return "raise" if policy is None else policy
 
-    def _grouped(self, errors: list[Exception]) -> Exception:
+    def _make_exception_group(self, errors: list[Exception]) -> Exception:
         return ExceptionGroup(f"{len(errors)} handlers of {self._name!r} failed", errors.copy())  # it keeps the list
 
     def _condition_failed(
@@ -850,7 +850,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
             who = f"condition {condition} of handler {entry.name} of event {self._name!r}"
             _binding.add_call_note(error, who, 0, names)
 
-    def _warn_vanished(self, name: str, frame: FrameType, is_subscription: bool) -> None:
+    def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
         text = f"handler {name} of event {self._name!r} has died on the spot and will never be called, since "
         if is_subscription:
             text += "the subscription that held it was discarded: keep what subscribe() returns"
@@ -877,20 +877,20 @@ class Event(_GenericCore[SenderT, ArgsP]):
             code.co_firstlineno,
         )
 
-    def _log_lost(self) -> None:
+    def _log_dead_handlers(self) -> None:
         is_logging = "logging" in sys.modules  # else nobody listens
-        while self._lost:
+        while self._dead_handler_names:
             try:
-                name = self._lost.pop(0)
+                name = self._dead_handler_names.pop(0)
             except IndexError:  # another thread was faster
                 return
             if is_logging:
                 log("DEBUG", "handler %s of event %r has died", name, self._name)
 
-    def _bring_back(self, trash: list[object]) -> None:
+    def _attach_patterns(self, to_release: list[object]) -> None:
         namespace = self._namespace
         assert namespace is not None  # it has been in its cache
-        namespace._bring_back(self, trash)
+        namespace._attach_patterns(self, to_release)
 
 
 class Pattern(Event):
@@ -1112,7 +1112,7 @@ class Connection:
 
 def _connection(entry: Entry, sender: Any, source: Any, event: Event[Any]) -> Connection | None:
     handler = entry.get()
-    if handler is None or entry.spent:
+    if handler is None or entry.is_consumed:
         return None
     connection = Connection()
     connection.handler = handler

@@ -24,7 +24,7 @@ import warnings
 import weakref
 
 from cyevents import ANY, Event, Namespace, _core_c
-from cyevents._core_c import EventCore, NamespaceCore, Pending, SignalCore
+from cyevents._core_c import EventCore, NamespaceCore, SignalCore, TaskCollector
 from cyevents._methods import method_parts
 
 RANDOM_CALLS = int(os.environ.get("CYEVENTS_FAULTS_CALLS", 200))  # of each method
@@ -88,11 +88,11 @@ class HookedEvent(Event):
         return HookedEvent.answer()
 
     answer = staticmethod(lambda: 5)
-    _add = _decorator = _bring_back = _schedule = _error_policy = _grouped = _call_failed = hook
-    _condition_failed = _warn_vanished = _log_never_called = _log_lost = hook
+    _add = _decorator = _attach_patterns = _schedule = _error_policy = _make_exception_group = _call_failed = hook
+    _condition_failed = _warn_discarded_handler = _log_never_called = _log_dead_handlers = hook
 
 
-class HookedPending(Pending):
+class HookedTaskCollector(TaskCollector):
     """Tasks that are none."""
 
     def hook(self, *args, **kwargs):
@@ -221,8 +221,8 @@ class World:
             return [self.event, EventCore(), self.hooked, self.pattern]
         if cls is NamespaceCore:
             return [self.namespace, NamespaceCore(), self.foreign_namespace]
-        if cls is Pending:
-            return [Pending(), HookedPending()]
+        if cls is TaskCollector:
+            return [TaskCollector(), HookedTaskCollector()]
         if cls is SignalCore:
             return [SignalCore(self.event), SignalCore(EventCore())]
         return self.found.get(cls.__name__, [])[:2]
@@ -254,7 +254,7 @@ class World:
             "kwargs": {"a": 1},
             "results": [],
             "errors": [],
-            "pending": HookedPending(),
+            "pending": HookedTaskCollector(),
             "receiver": function,
             "handler": self.thing.method,
             "weak": True,
@@ -270,7 +270,7 @@ class World:
             "keys": [],
             "observer": None,
             "source": self.pattern,
-            "trash": [],
+            "to_release": [],
             "mutes": (),
             "once": False,
             "with_event": False,
@@ -302,7 +302,7 @@ class World:
             lambda: self.foreign_namespace.emit("user.x", None),
             lambda: self.event.disconnect(self.thing.method),
             lambda: self.event.connect(self.thing.method, self.sender),
-            _core_c.sweep,
+            _core_c.purge_dead,
         ):
             attempt(call)
 
@@ -438,8 +438,8 @@ def fuzz_attribute(name, cls, descriptor):
             found = world.instances(cls)[owner]
             call(name, descriptor.__set__, found, value)
             call(name, descriptor.__get__, found)
-            if cls is Pending:
-                call(name, Pending.make_one, found, Task())
+            if cls is TaskCollector:
+                call(name, TaskCollector.make_one, found, Task())
         call(name, descriptor.__delete__, found)
         world.use()
 
@@ -479,12 +479,12 @@ def use_everywhere(name, one):
             if callable(value):
                 attempt(value)
     for entries in ((one,), (one, one), (world.entry, one)):
-        attempt(event._dispatch, entries, None, (), {}, [], [], Pending())
+        attempt(event._dispatch, entries, None, (), {}, [], [], TaskCollector())
         attempt(event._dispatch, entries, None, (), {}, [], None, None)
         attempt(event._dispatch, entries, None, (), {}, [], [], None, Evil(False))
         attempt(event._pairs, entries, None, (), {})
         attempt(event._pairs, entries, None, (), {}, Evil(False))
-    for method in (event._disconnect_entry, event._has_entry, _core_c.expect_death, _core_c._died):
+    for method in (event._disconnect_entry, event._has_entry, _core_c.expect_death, _core_c._on_weakref_dead):
         attempt(method, one)
     for previous in (None, world.entry, one):
         attempt(event._restore, one, previous, None)
@@ -492,7 +492,7 @@ def use_everywhere(name, one):
         world.use()
     attempt(event._observe, one)
     world.use()
-    for container in (event._sources, event._mutes, world.namespace, world.namespace._cached):
+    for container in (event._patterns, event._mutes, world.namespace, world.namespace._cached):
         container = attempt(dict.__setitem__, container, "user.x", one)
         world.use()
 
@@ -571,12 +571,12 @@ def foreign_objects_in_a_namespace():
 @scenario
 def tables_that_others_change():
     for junk in (None, 1, object(), (), [], {}, EventCore, Evil(False), Evil(True)):
-        for attribute in ("_sources", "_mutes"):
+        for attribute in ("_patterns", "_mutes"):
             world = World()
             getattr(world.event, attribute)["junk"] = junk
             world.use()
         world = World()
-        world.event._lost.append(junk)
+        world.event._dead_handler_names.append(junk)
         world.use()
         for owner in ("Group", "EventCore"):  # their dicts, which only the garbage collector finds
             world = World()
@@ -590,7 +590,7 @@ def tables_that_others_change():
             attempt(world.event._clear)
             attempt(world.event._has_connection, function, ANY)
             attempt(world.event._is_connected)
-            attempt(world.event._reaches, world.sender)
+            attempt(world.event._has_live_handlers, world.sender)
             attempt(world.event._detach, world.pattern, [])
             attempt(world.event._attach, world.pattern, [])
             attempt(world.event._hide, [])
@@ -603,19 +603,19 @@ def tables_that_others_change():
 def junk_in_the_queue_of_dead_handlers():
     world = World()
     with held_elsewhere():  # so that the queue is not empty
-        _core_c._died(world.entry)
+        _core_c._on_weakref_dead(world.entry)
         queues = [each for each in gc.get_objects() if type(each) is list and len(each) == 1 and type(each[0]) is list]
         queues = [each for each in queues if each[0][:2] == [world.event, world.entry]]
         assert queues, "the queue was not found"
         (queue,) = queues[:1]
     for junk in (None, 1, [], [1, 2, 3], [None, None, None], [None, world.entry, True], [world.event, None, True]):
         queue.append(junk)
-        attempt(_core_c.sweep)
+        attempt(_core_c.purge_dead)
     for what in world.hostile():
         queue.append([world.event, what, True])
-        attempt(_core_c.sweep)
+        attempt(_core_c.purge_dead)
         queue.append([what, world.entry, False])
-        attempt(_core_c.sweep)
+        attempt(_core_c.purge_dead)
 
 
 @contextlib.contextmanager
@@ -702,7 +702,7 @@ def make_long_chains():
         return EventCore()._connect(link, ANY, False, 0, None, 0, "f", None)[0]
 
     def pending(link):
-        made = Pending()
+        made = TaskCollector()
         made.make = link
         return made
 
@@ -790,7 +790,15 @@ def runaway_recursion():
     def binding(sender, /, *, missing):
         pass
 
-    hooks = ["_schedule", "_error_policy", "_grouped", "_call_failed", "_condition_failed", "_log_lost", "_bring_back"]
+    hooks = [
+        "_schedule",
+        "_error_policy",
+        "_make_exception_group",
+        "_call_failed",
+        "_condition_failed",
+        "_log_dead_handlers",
+        "_attach_patterns",
+    ]
     for hook in hooks:  # each is a C function, which counts as less of the stack than it takes
         for handler, condition in ((raising, None), (asynchronous, None), (binding, None), (function, raising)):
             recursing = Event("recursing")
@@ -809,7 +817,7 @@ def runaway_recursion():
         watch = types.SimpleNamespace(call=lambda *args, returned=returned: returned, skip=event.emit)
         event._observe(types.SimpleNamespace(emit=lambda *args, watch=watch: event._pairs(entries, 1, (), {}, watch)))
         attempt(event.emit)
-        pending = type("Starting", (Pending,), {"start": event.emit, "start_thread": event.emit})()
+        pending = type("Starting", (TaskCollector,), {"start": event.emit, "start_thread": event.emit})()
         attempt(event._dispatch, entries, None, (), {}, [], [], pending, watch)
     event._observe(None)
     event.clear()
@@ -837,10 +845,12 @@ def all_flags():
                     made = []
                     attempt(event._connect, handler, ANY, weak, 0, condition, flags, "f", None, made)
                 if flags % 16 and made and flags < 2048:
-                    attempt(lambda made=made: (made[0].get(), made[0].condition, made[0].spent, made[0].is_off()))
+                    attempt(
+                        lambda made=made: (made[0].get(), made[0].condition, made[0].is_consumed, made[0].is_inactive())
+                    )
                 attempt(event.emit, 1)
                 attempt(event.send, 1, a=1)
-                attempt(event._dispatch, tuple(made), None, (), {}, [], [], HookedPending())
+                attempt(event._dispatch, tuple(made), None, (), {}, [], [], HookedTaskCollector())
                 attempt(event._connections)
 
 
@@ -855,7 +865,7 @@ def keywords_that_are_no_strings():
         for kwargs in ({1: 2}, {None: 1}, {(): 1}, {b"a": 1}, {"a": 1, 2: 3}, {Evil(False): 1}, {"": 1, Text("a"): 2}):
             for each, watch in itertools.product([(entry,) for entry in entries], [None, Evil(False)]):
                 attempt(event._dispatch, each, sender, (), kwargs, [], [], None, watch)
-                attempt(event._dispatch, each, sender, (1,) * 20, kwargs, [], [], Pending(), watch)
+                attempt(event._dispatch, each, sender, (1,) * 20, kwargs, [], [], TaskCollector(), watch)
                 attempt(event._pairs, each, sender, (), kwargs, watch)
                 attempt(event._pairs, each, sender, (1,), kwargs, watch)
 
@@ -879,13 +889,13 @@ def lists_changed_during_an_emission():
     def add(sender, *args, **kwargs):
         pending.tasks.clear()
         pending.handlers.clear()
-        pending.places.extend([1, 2])
+        pending.result_slots.extend([1, 2])
         return marker
 
     gathered = [marker]
     event = Event("x")
     event.on_error = lambda *args: None
-    pending = HookedPending()
+    pending = HookedTaskCollector()
     for handler in (lambda sender, *args, **kwargs: marker, change, add):
         event.connect(handler, weak=False)
         entries = event._snapshot(None).entries
@@ -935,7 +945,7 @@ def tasks_of_any_type():
         Task,
         generator,
         Event,
-        Pending,
+        TaskCollector,
         Evil(False),
         Evil,
         Liar(),
@@ -948,7 +958,7 @@ def tasks_of_any_type():
     event.connect(thing.asynchronous)
     for cls in types_:
         for keywords in (None, {}, {1: 2}, {"a": 1}, {"loop": None}):
-            for made in (Pending(), HookedPending()):
+            for made in (TaskCollector(), HookedTaskCollector()):
                 attempt(setattr, made, "make", cls)
                 attempt(setattr, made, "keywords", keywords)
                 attempt(made.make_one, Task())
@@ -1051,7 +1061,7 @@ def anything_called_under_the_lock():
     for value in world.hostile():
         attempt(_core_c.call_locked, value)
         attempt(_core_c.call_locked, value, value)
-    for method in ("emit", "send", "_clear", "_show", "_connections", "_log_lost"):
+    for method in ("emit", "send", "_clear", "_show", "_connections", "_log_dead_handlers"):
         attempt(_core_c.call_locked, getattr(world.event, method))
     attempt(_core_c.call_locked, _core_c.call_locked, world.event.connect, function)
     for value in world.hostile():

@@ -114,7 +114,7 @@ class InstrumentedEmitter:
                 watch = emission.plan(entries)
                 canceller = event._dispatch(entries, sender, args, kwargs, results, errors, None, watch)
                 if errors:
-                    raise event._grouped(errors)
+                    raise event._make_exception_group(errors)
             finally:
                 errors.clear()  # or they would refer to themselves by their tracebacks
             emission.results = results = results if canceller is None else Cancelled(results, canceller, event)
@@ -371,9 +371,9 @@ def skip_reason(entry: Entry, handler: Any, error: Exception | None) -> str:
         return "its condition raised"
     if handler is None:
         return "it is dead"
-    if entry.spent:
+    if entry.is_consumed:
         return "it has been called once"
-    if entry.is_off():
+    if entry.is_inactive():
         return "it was disconnected meanwhile"
     return "its condition said no"
 
