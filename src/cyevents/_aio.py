@@ -641,8 +641,11 @@ async def emit_async(
     token = _innermost.set(emission)
     try:
         tiers = event._snapshot(sender).tiers()
-        watches = [None] * len(tiers) if plan is None else [plan(tier) for tier in tiers]
-        for tier, watch in zip(tiers, watches, strict=True):
+        watch = None
+        if plan is not None:
+            for tier in tiers:
+                watch = plan(tier)  # the same for all
+        for tier in tiers:
             emission.dispatching = True
             try:
                 canceller = event._dispatch(tier, sender, args, kwargs, results, emission.errors, emission, watch)

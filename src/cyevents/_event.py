@@ -176,7 +176,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
 
     if TYPE_CHECKING:  # what the core does, with its types
 
-        @overload  # type: ignore[override] # the core's takes any types
+        @overload
         def connect(
             self: Event[SenderT, [Undeclared]],
             receiver: HandlerT,
@@ -1005,7 +1005,7 @@ class ConnectedTo:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        made = self._connected.pop()
+        made = _take_last(self._connected)
         try:
             self._event._undo(made, self._sender)
         except BaseException:  # a signal handler has raised: once more, since a `with` is left only once
@@ -1038,12 +1038,20 @@ class Muted:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        by = self._entered.pop()
+        by = _take_last(self._entered)
         try:
             self._target._unmute(by)
         except BaseException:  # a signal handler has raised: once more, since a `with` is left only once
             self._target._unmute(by)
             raise
+
+
+def _take_last(entered: list[Any]) -> Any:
+    """Remove the last item of a list and return it."""
+    try:
+        return entered.pop()
+    except MemoryError:  # to make the list smaller needs memory
+        return entered.pop()
 
 
 def _drop(entered: list[Any], which: object) -> None:

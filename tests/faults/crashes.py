@@ -1,6 +1,6 @@
 """Call everything in the compiled core with wrong arguments: any exception is right, a crash of the interpreter is not.
 
-`python crashes.py TARGET...`, where a target is a class of `cyevents._core_c`, `functions`, or a scenario below;
+`python crashes.py TARGET...`, where a target is a class of the core, `functions`, or a scenario below;
 without one, all of them; `--list` lists them. Each call is written to the file that CYEVENTS_FAULTS_LOG names before it
 is made, so the last line there names the call that crashed.
 
@@ -23,10 +23,14 @@ import types
 import warnings
 import weakref
 
-from cyevents import ANY, Event, Namespace, _core_c
-from cyevents._core_c import EventCore, NamespaceCore, SignalCore, TaskCollector
+from cyevents._core._emit import EventCore, NamespaceCore, SignalCore, TaskCollector
+
+from cyevents import ANY, Event, Namespace
+from cyevents._core import _emit, _tables
 from cyevents._methods import method_parts
 
+MODULES = (_emit.__name__, _tables.__name__)
+core = types.SimpleNamespace(**vars(_tables) | vars(_emit))
 RANDOM_CALLS = int(os.environ.get("CYEVENTS_FAULTS_CALLS", 200))  # of each method
 CHAIN = 20_000  # objects that each hold the next one: far more than a small C stack has room for
 SCENARIOS = {}
@@ -176,9 +180,9 @@ def ordinary(*found):
         if id(thing) in seen or len(seen) > 3000:
             continue
         seen.add(id(thing))
-        if type(thing).__module__ == "cyevents._core_c":
+        if type(thing).__module__ in MODULES:
             objects.setdefault(type(thing).__name__, []).append(thing)
-        if type(thing).__module__ == "cyevents._core_c" or isinstance(thing, (dict, tuple, list, EventCore)):
+        if type(thing).__module__ in MODULES or isinstance(thing, (dict, tuple, list, EventCore)):
             queue += gc.get_referents(thing)
     return objects
 
@@ -243,7 +247,7 @@ class World:
         yield from [function, self.thing.method, self.thing.asynchronous, [].append, print, self.thing, len]
         yield from [sys._getframe(), function.__code__, (x for x in [1, False]), iter([1]), weakref.ref(self.thing)]
         yield from [self.namespace, self.event.emit, Event, Namespace, EventCore.emit, NotImplemented, ..., ANY]
-        yield from [_core_c, True, False, Task(), Task, Other, "\ud800", 512, 64, 128, 1024, 2047, types.CodeType]
+        yield from [_tables, True, False, Task(), Task, Other, "\ud800", 512, 64, 128, 1024, 2047, types.CodeType]
 
     def fitting(self):
         """A value for each parameter, by its name, with which the call succeeds or nearly so."""
@@ -302,7 +306,7 @@ class World:
             lambda: self.foreign_namespace.emit("user.x", None),
             lambda: self.event.disconnect(self.thing.method),
             lambda: self.event.connect(self.thing.method, self.sender),
-            _core_c.purge_dead,
+            core.purge_dead,
         ):
             attempt(call)
 
@@ -321,9 +325,7 @@ def attempt(function, /, *args, **kwargs):
 
 
 def classes():
-    return [
-        value for value in vars(_core_c).values() if isinstance(value, type) and value.__module__ == _core_c.__name__
-    ]
+    return [value for value in vars(core).values() if isinstance(value, type) and value.__module__ in MODULES]
 
 
 def targets():
@@ -405,12 +407,12 @@ def call_with_hostile_values(name, function, owners):
 
 
 def world_owner(world, name, number):
-    found = world.instances(getattr(_core_c, name.partition(".")[0]))
+    found = world.instances(getattr(core, name.partition(".")[0]))
     return found[number % len(found)] if found else None
 
 
 def fuzz_functions():
-    for name, value in list(vars(_core_c).items()):
+    for name, value in list(vars(core).items()):
         if callable(value) and not isinstance(value, type) and not name.startswith("__"):
             call_with_hostile_values(name, value, 1)
 
@@ -484,7 +486,7 @@ def use_everywhere(name, one):
         attempt(event._dispatch, entries, None, (), {}, [], [], None, Evil(False))
         attempt(event._pairs, entries, None, (), {})
         attempt(event._pairs, entries, None, (), {}, Evil(False))
-    for method in (event._disconnect_entry, event._has_entry, _core_c.expect_death, _core_c._on_weakref_dead):
+    for method in (event._disconnect_entry, event._has_entry, core.expect_death, core._on_weakref_dead):
         attempt(method, one)
     for previous in (None, world.entry, one):
         attempt(event._restore, one, previous, None)
@@ -603,19 +605,19 @@ def tables_that_others_change():
 def junk_in_the_queue_of_dead_handlers():
     world = World()
     with held_elsewhere():  # so that the queue is not empty
-        _core_c._on_weakref_dead(world.entry)
+        core._on_weakref_dead(world.entry)
         queues = [each for each in gc.get_objects() if type(each) is list and len(each) == 1 and type(each[0]) is list]
         queues = [each for each in queues if each[0][:2] == [world.event, world.entry]]
         assert queues, "the queue was not found"
         (queue,) = queues[:1]
     for junk in (None, 1, [], [1, 2, 3], [None, None, None], [None, world.entry, True], [world.event, None, True]):
         queue.append(junk)
-        attempt(_core_c.purge_dead)
+        attempt(core.purge_dead)
     for what in world.hostile():
         queue.append([world.event, what, True])
-        attempt(_core_c.purge_dead)
+        attempt(core.purge_dead)
         queue.append([what, world.entry, False])
-        attempt(_core_c.purge_dead)
+        attempt(core.purge_dead)
 
 
 @contextlib.contextmanager
@@ -626,7 +628,7 @@ def held_elsewhere():
         held.set()
         done.wait(30)
 
-    thread = threading.Thread(target=_core_c.call_locked, args=(hold,))
+    thread = threading.Thread(target=core.call_locked, args=(hold,))
     thread.start()
     held.wait(30)
     yield
@@ -693,7 +695,7 @@ def make_long_chains():
     entry = event._snapshot(None).entries[0]
 
     def condition(link):
-        return event._connect(function, ANY, True, 0, link, _core_c.CONDITION, "f", None)[0]
+        return event._connect(function, ANY, True, 0, link, core.CONDITION, "f", None)[0]
 
     def priority(link):
         return event._connect(function, ANY, True, link, None, 0, "f", None)[0]
@@ -805,7 +807,7 @@ def runaway_recursion():
             hooked = type("Hooked", (Event,), {hook: recursing.emit})("hooked")
             attempt(EventCore._connect, hooked, handler, ANY, True, 0, None, 0, "f", None)
             if condition is not None:
-                attempt(EventCore._connect, hooked, handler, ANY, True, 0, condition, _core_c.CONDITION, "f", None)
+                attempt(EventCore._connect, hooked, handler, ANY, True, 0, condition, core.CONDITION, "f", None)
             recursing.connect(hooked.emit, weak=False)
             attempt(hooked.emit)
             attempt(hooked.send)
@@ -859,7 +861,7 @@ def keywords_that_are_no_strings():
     event = Event("x")
     for handler in (print, dict, function, sorted, Thing().method, [].sort, Thing, max, int, "".encode, Event, open):
         event._connect(handler, ANY, False, 0, None, 0, "f", None)
-        event._connect(handler, 1, False, 0, handler, _core_c.CONDITION, "f", None)
+        event._connect(handler, 1, False, 0, handler, core.CONDITION, "f", None)
     for sender in (None, 1):
         entries = event._snapshot(sender).entries
         for kwargs in ({1: 2}, {None: 1}, {(): 1}, {b"a": 1}, {"a": 1, 2: 3}, {Evil(False): 1}, {"": 1, Text("a"): 2}):
@@ -952,7 +954,7 @@ def tasks_of_any_type():
         bool,
         str,
     ]
-    types_ += [getattr(_core_c, cls.__name__) for cls in classes()]
+    types_ += [getattr(core, cls.__name__) for cls in classes()]
     event = Event("x")
     thing = Thing()
     event.connect(thing.asynchronous)
@@ -1047,7 +1049,7 @@ def methods_installed_on_any_class():
         NamespaceCore,
         SignalCore,
     ):
-        attempt(_core_c.install_methods, cls)
+        attempt(core.install_methods, cls)
     for namespace in (Namespace(), NamespaceCore()):
         for event in (Sub("x"), EventCore(), Event("x")):
             dict.__setitem__(namespace, "x", event)
@@ -1059,14 +1061,14 @@ def methods_installed_on_any_class():
 def anything_called_under_the_lock():
     world = World()
     for value in world.hostile():
-        attempt(_core_c.call_locked, value)
-        attempt(_core_c.call_locked, value, value)
+        attempt(core.call_locked, value)
+        attempt(core.call_locked, value, value)
     for method in ("emit", "send", "_clear", "_show", "_connections", "_log_dead_handlers"):
-        attempt(_core_c.call_locked, getattr(world.event, method))
-    attempt(_core_c.call_locked, _core_c.call_locked, world.event.connect, function)
+        attempt(core.call_locked, getattr(world.event, method))
+    attempt(core.call_locked, core.call_locked, world.event.connect, function)
     for value in world.hostile():
         attempt(method_parts, value)
-        attempt(_core_c.handler_key, value)
+        attempt(core.handler_key, value)
 
 
 def main(names):
@@ -1077,7 +1079,7 @@ def main(names):
         elif name in SCENARIOS:
             SCENARIOS[name]()
         else:
-            fuzz_class(getattr(_core_c, name))
+            fuzz_class(getattr(core, name))
     gc.collect()
     faulthandler.cancel_dump_traceback_later()
 
