@@ -37,7 +37,7 @@ def extensions():
     elif DEBUG:
         options = {"extra_compile_args": ["/Od", "/Zi"] if os.name == "nt" else ["-g", "-O0"]}
     elif os.name != "nt":
-        options = {"extra_compile_args": ["-g0"]}
+        options = {"extra_compile_args": ["-O2", "-g0"]}  # -O3 makes the files larger, and nothing faster
         if sys.platform == "linux":
             options["extra_link_args"] = ["-Wl,--strip-all"]  # a tenth of the file is names of its inner functions
     if TRACE:

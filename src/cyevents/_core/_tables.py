@@ -939,7 +939,7 @@ class EventCore:
 
     def _emitted(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """Return what `emit` returns, by whatever way is needed."""
-        observer = self._load_observer()
+        observer = self._load_observer() if cython.compiled else self._observer
         if observer is not None:
             observed: list[Any] = observer.emit(self, sender, args, kwargs)
             return observed
@@ -994,7 +994,7 @@ class EventCore:
 
     def _sent(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, Any]]:
         """Return what `send` returns."""
-        observer = self._load_observer()
+        observer = self._load_observer() if cython.compiled else self._observer
         if observer is not None:
             observed: list[tuple[Any, Any]] = observer.send(self, sender, args, kwargs)
             return observed
@@ -1317,10 +1317,10 @@ class EventCore:
             snapshot = None
             if self._groups:
                 key = sender_key(sender)
-                cell = found(self._load_cache().by_sender, key)
+                cell = found(self._load_cache().by_sender, key) if cython.compiled else self._cache.by_sender.get(key)
                 if cell is not None and cell.group.is_for(sender):
                     group = cell.group
-                    snapshot = cell.load()
+                    snapshot = cell.load() if cython.compiled else cell.snapshot
                 else:
                     special = found(self._groups, key)
                     if special is not None and special.is_for(sender):
