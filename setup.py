@@ -9,6 +9,7 @@ CYEVENTS_TRACE: line tracing, for coverage; the C source is left beside the Cyth
 
 import os
 import sys
+from pathlib import Path
 from textwrap import shorten
 
 from setuptools import Extension, setup
@@ -30,31 +31,45 @@ def extensions():
         return []
     from Cython.Build import cythonize
 
-    core = Extension("cyevents._core_c", ["src/cyevents/_core_c.pyx"])
+    options = {}
     if SANITIZE:
-        core.extra_compile_args = ["-g", "-O1", *SANITIZERS]
-        core.extra_link_args = SANITIZERS
+        options = {"extra_compile_args": ["-g", "-O1", *SANITIZERS], "extra_link_args": SANITIZERS}
     elif DEBUG:
-        core.extra_compile_args = ["/Od", "/Zi"] if os.name == "nt" else ["-g", "-O0"]
+        options = {"extra_compile_args": ["/Od", "/Zi"] if os.name == "nt" else ["-g", "-O0"]}
     elif os.name != "nt":
-        core.extra_compile_args = ["-g0"]
+        options = {"extra_compile_args": ["-O2", "-g0"]}  # -O3 makes the files larger, and nothing faster
         if sys.platform == "linux":
-            core.extra_link_args = ["-Wl,--strip-all"]  # a tenth of the file is names of its inner functions
+            options["extra_link_args"] = ["-Wl,--strip-all"]  # a tenth of the file is names of its inner functions
     if TRACE:
-        core.define_macros = list(TRACING.items())
-    return cythonize([core], build_dir=None if TRACE else "build", compiler_directives={"linetrace": TRACE}, force=True)
+        options["define_macros"] = list(TRACING.items())
+    modules = [
+        Extension(f"cyevents._core.{Path(name).stem}", [f"src/cyevents/_core/{name}"], **options)
+        for name in ("_tables.py", "_emit.pyx")
+    ]
+    return cythonize(
+        modules,
+        include_path=["src"],
+        build_dir=None if TRACE else "build",
+        compiler_directives={"linetrace": TRACE},
+        force=True,
+    )
 
 
 class BuildCore(build_ext):
-    """Builds the extension if it can be built, or must be."""
+    """Builds the extensions if they can be built, or must be."""
+
+    has_failed = False
 
     def build_extension(self, ext):
         ext.optional = WISH != "yes"  # so that what is not there is not copied
+        if self.has_failed:  # one is of no use without the other
+            return
         try:
             super().build_extension(ext)
         except (BaseError, CCompilerError) as error:
             if WISH == "yes":
                 raise
+            self.has_failed = True
             reason = shorten(str(error), 100)
             print(
                 f"cyevents: the compiled core could not be built ({reason}): the pure-Python core will serve."

@@ -14,9 +14,17 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "cyevents"
 MODULES = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py")}
-DATA = {"py.typed", "_core_c.pyi", "_demo/sample_orders.jsonl"}
+DATA = {"py.typed", "_demo/sample_orders.jsonl"}
 WHEEL_LIMIT = 400 * 1024  # bytes
-IN_SDIST = ("src/cyevents/_core_c.pyx", "setup.py", "tests/conftest.py", "LICENSE", "README.md", "CHANGELOG.md")
+IN_SDIST = (
+    "src/cyevents/_core/_tables.pxd",
+    "src/cyevents/_core/_emit.pyx",
+    "setup.py",
+    "tests/conftest.py",
+    "LICENSE",
+    "README.md",
+    "CHANGELOG.md",
+)
 OURS_IN_C = "benchmarks/floor.c"
 MACHINES = [
     *(f"{libc}linux_.*_{machine}" for libc in ("many", "musl") for machine in ("x86_64", "aarch64")),
@@ -39,8 +47,8 @@ def check_wheel(wheel: Path) -> None:
     check(archive.testzip() is None, f"{wheel.name} is broken")
     names = [name for name in archive.namelist() if not name.endswith("/")]
     package = {name.removeprefix("cyevents/") for name in names if name.startswith("cyevents/")}
-    extensions = {name for name in package if re.fullmatch(r"_core_c\..*\.?(so|pyd)", name)}
-    wanted = 0 if wheel.name.endswith("-py3-none-any.whl") else 1
+    extensions = {name for name in package if re.fullmatch(r"_core/_(tables|emit)\..*\.?(so|pyd)", name)}
+    wanted = 0 if wheel.name.endswith("-py3-none-any.whl") else 2
     check(len(extensions) == wanted, f"{wheel.name} has {len(extensions)} extensions, not {wanted}")
     difference = package ^ (MODULES | DATA | extensions)
     check(not difference, f"{wheel.name}: too much or too little: {sorted(difference)}")

@@ -13,7 +13,6 @@ pytest_plugins = ["pytester"]
 
 ENVIRONMENT = "CYEVENTS_PURE_PYTHON"
 SWITCH = {"cython": "0", "python": "1"}
-COMPILED = "cyevents._core_c"  # can be loaded only once in a process
 packages = {}  # backend -> its modules by name
 
 
@@ -38,14 +37,17 @@ def must_be_compiled():
 def built():
     """The files of the compiled core: one for each Python for which an editable install has built it."""
     folders = importlib.util.find_spec("cyevents").submodule_search_locations
-    files = [path for folder in folders for path in Path(folder).glob("_core_c.*")]
+    files = [path for folder in folders for path in Path(folder, "_core").glob("_*.*")]
     return [path for path in files if path.suffix in (".so", ".pyd")]
 
 
 def is_stale():
     """Whether this is an editable install whose Cython source has changed since."""
-    pairs = [(path, path.with_name("_core_c.pyx")) for path in built()]
-    return any(source.exists() and source.stat().st_mtime > path.stat().st_mtime for path, source in pairs)
+    for path in built():
+        sources = [path.with_name(name) for name in ("_tables.py", "_tables.pxd", "_emit.pyx")]
+        if any(source.exists() and source.stat().st_mtime > path.stat().st_mtime for source in sources):
+            return True
+    return False
 
 
 def pytest_runtest_setup(item):
@@ -89,8 +91,6 @@ def load(backend):
     if backend in packages:
         sys.modules.update(packages[backend])
     else:
-        if COMPILED in current:
-            sys.modules[COMPILED] = current[COMPILED]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(ENVIRONMENT, SWITCH[backend])
             importlib.import_module("cyevents")

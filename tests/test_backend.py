@@ -41,7 +41,7 @@ def python():
 def copied(api, tmp_path):
     """A directory with a copy of the package that has no extension: a place to put a broken one."""
     package = tmp_path / "cyevents"
-    ignored = shutil.ignore_patterns("_core_c.*", "__pycache__")
+    ignored = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
     shutil.copytree(Path(api.__file__).parent, package, ignore=ignored)
     return tmp_path
 
@@ -56,7 +56,7 @@ def test_backend_tells_the_core_in_use(api, backend):
 
 def test_the_core_in_use_is_the_one_it_tells(api, backend):
     modules = {cls.__module__ for cls in api.Event.__mro__ if cls.__name__ == "EventCore"}
-    assert modules == {"cyevents._core_c" if backend == "cython" else "cyevents._core_py"}
+    assert modules == {"cyevents._core._tables", *(["cyevents._core._emit"] if backend == "cython" else [])}
 
 
 @pytest.mark.parametrize(("switch", "expected"), [(None, "cython"), ("", "cython"), ("0", "cython"), ("1", "python")])
@@ -92,11 +92,11 @@ def test_any_other_value_is_an_error_that_says_what_was_given(copied, python, sw
 
 
 def broken_source(text):
-    return lambda package: (package / "_core_c.py").write_text(text)
+    return lambda package: (package / "_core" / "_emit.py").write_text(text)
 
 
 def broken_binary(package):
-    (package / f"_core_c{importlib.machinery.EXTENSION_SUFFIXES[0]}").write_bytes(b"no machine code")
+    (package / "_core" / f"_emit{importlib.machinery.EXTENSION_SUFFIXES[0]}").write_bytes(b"no machine code")
 
 
 BROKEN = {

@@ -80,12 +80,13 @@ def build(project):
 
 
 def extensions(project):
-    return [path.name for path in (project / "built" / "cyevents").glob("_core_c.*") if path.suffix == ".so"]
+    return [path.name for path in (project / "built" / "cyevents" / "_core").glob("*.so")]
 
 
 def flags(project):
     """The options that the compiler got for compiling, and for linking."""
-    compiling, linking = (project / "calls").read_text().splitlines()
+    compiling, linking, *others = (project / "calls").read_text().splitlines()
+    assert [len(call.split()) for call in others] == [len(compiling.split()), len(linking.split())]
     return compiling.split(), linking.split()
 
 
@@ -93,7 +94,7 @@ def flags(project):
 def test_the_extension_is_built(project, build, wish):
     process = build(wish=wish)
     assert (process.returncode, FALLBACK in process.stderr) == (0, False), process.stderr
-    assert len(extensions(project)) == 1
+    assert len(extensions(project)) == 2
 
 
 @pytest.mark.parametrize("wish", [None, ""])
@@ -105,7 +106,7 @@ def test_without_a_compiler_the_pure_core_is_left_and_one_line_says_so(project, 
     assert "CYEVENTS_BUILD_EXTENSION=yes" in line
     assert len(line) < 300
     assert extensions(project) == []
-    assert (project / "built" / "cyevents" / "_core_py.py").exists()
+    assert (project / "built" / "cyevents" / "_core" / "_tables.py").exists()
 
 
 def test_without_a_compiler_an_editable_install_works_too(project, build):
@@ -171,3 +172,12 @@ def test_a_switch_is_on_at_1_alone(project, build, value):
     compiling, _ = flags(project)
     assert compiling[-1] == "-g0"
     assert "-DCYTHON_TRACE=1" not in compiling
+
+
+def test_the_compiled_core_has_no_untyped_locals():
+    pytest.importorskip("Cython", minversion="3.3")
+    program = ROOT / ".ci" / "untyped_locals"
+    if not program.exists():
+        pytest.skip("the checks are not here")
+    process = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=GUARD)
+    assert (process.stdout, process.returncode) == ("", 0), process.stderr

@@ -349,7 +349,7 @@ def test_info_json(cyevents, api, backend):
     assert info["version"] == api.__version__
     assert info["backend"] == backend
     assert info["python"] == platform.python_version()
-    assert ("_core_py" in info["core"]) is (backend == "python")
+    assert ("_tables" in info["core"]) is (backend == "python")
     assert isinstance(info["reason"], str)
     assert isinstance(info["gil_enabled"], bool)
     assert isinstance(info["free_threaded_build"], bool)

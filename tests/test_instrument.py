@@ -860,7 +860,7 @@ def test_what_enter_sets_in_the_context_the_handler_sees(ns, instrument, observe
     assert variable.get() == 0
 
 
-def test_entries_have_no_stand_ins_if_no_span_follows_them(ns, instrument, observe, emission_module, monkeypatch):
+def test_calls_are_watched_only_if_a_span_follows_them(ns, instrument, observe, emission_module, monkeypatch):
     class Ends(instrument.Instrument, instrument.EmissionSpan):
         def begin(self, start):
             return self
@@ -876,18 +876,18 @@ def test_entries_have_no_stand_ins_if_no_span_follows_them(ns, instrument, obser
         def skip(self, *args):
             pass
 
-    def stand_in(entry, emission, really=emission_module.stand_in):
-        made.append(entry.name)
-        return really(entry, emission)
+    def call(emission, entry, handler, really=emission_module.ObservedEmission.call):
+        watched.append(entry.name)
+        return really(emission, entry, handler)
 
-    ended, made = [], []
-    monkeypatch.setattr(emission_module, "stand_in", stand_in)
+    ended, watched = [], []
+    monkeypatch.setattr(emission_module.ObservedEmission, "call", call)
     ns.event("x").connect(lambda sender: 1, weak=False)
     for kind, count in ((Ends, 0), (Calls, 1), (Skips, 1)):
         with observe(kind(), ns):
             assert ns.emit("x") == [1]
-        assert (len(made), ended) == (count, [[1]])
-        made.clear()
+        assert (len(watched), ended) == (count, [[1]])
+        watched.clear()
         ended.clear()
 
 

@@ -431,7 +431,7 @@ def test_an_error_policy_brings_an_evicted_event_back(ns):
 def test_an_event_made_an_item_meanwhile_keeps_its_patterns(ns, evicted):
     """A thread that has found it evicted, and waits for the lock, finds that another one has made it an item."""
     assert ns.event("kept") is evicted
-    ns._bring_back(evicted, [])
+    ns._attach_patterns(evicted, [])
     assert ns.emit("kept", 1) == ["wild"]
     assert len(ns._cached) <= LIMIT
     assert "kept" not in ns._cached
@@ -440,7 +440,7 @@ def test_an_event_made_an_item_meanwhile_keeps_its_patterns(ns, evicted):
 def test_an_event_deleted_meanwhile_is_not_found_again(ns, evicted):
     assert ns.event("kept") is evicted
     del ns["kept"]
-    ns._bring_back(evicted, [])
+    ns._attach_patterns(evicted, [])
     assert event_of(ns, "kept") is not evicted
     assert evicted.emit(1) == []
 
@@ -516,10 +516,10 @@ def test_a_finalizer_may_make_an_event_an_item_while_it_is_evicted(ns, monkeypat
     cls = type(event)
     hide = cls._hide
 
-    def hide_late(self, trash):
+    def hide_late(self, to_release):
         if self is event:
             assert ns.event("kept") is event
-        hide(self, trash)
+        hide(self, to_release)
 
     class Late(cls):
         __slots__ = ()

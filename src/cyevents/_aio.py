@@ -18,7 +18,7 @@ from time import monotonic
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from ._backend import Pending, consume
+from ._backend import TaskCollector, consume
 from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, handler_name, kind_of_result, shown
 from ._event import Loaded, coroutine_function, set_aio
 from ._loops import checked_timeout, no_loop, running_trio
@@ -628,11 +628,11 @@ async def emit_async(
     sender: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    observed: Callable[[tuple[Entry, ...]], tuple[Entry, ...]] | None = None,
+    plan: Callable[[tuple[Entry, ...]], object] | None = None,
 ) -> list[Any]:
     """Run an event's handlers, one priority after the other, and return their results.
 
-    In an observed emission, `observed` returns what takes the place of the entries of one priority.
+    In an observed emission, `plan` is called with the entries of each priority, and returns the core's `watch`.
     """
     loop = asyncio._get_running_loop()
     emission = _Emission(event, sender, loop) if loop is not None else _elsewhere()(event, sender, None)
@@ -641,12 +641,14 @@ async def emit_async(
     token = _innermost.set(emission)
     try:
         tiers = event._snapshot(sender).tiers()
-        if observed is not None:
-            tiers = [observed(tier) for tier in tiers]
+        watch = None
+        if plan is not None:
+            for tier in tiers:
+                watch = plan(tier)  # the same for all
         for tier in tiers:
             emission.dispatching = True
             try:
-                canceller = event._dispatch(tier, sender, args, kwargs, results, emission.errors, emission)
+                canceller = event._dispatch(tier, sender, args, kwargs, results, emission.errors, emission, watch)
             except BaseException as error:
                 trace = error.__traceback__
                 raised = error.with_traceback(trace and trace.tb_next)  # it is raised again in this very frame
@@ -659,7 +661,7 @@ async def emit_async(
             if canceller is not None:
                 break
         if emission.errors:
-            raise event._grouped(emission.errors)
+            raise event._make_exception_group(emission.errors)
     finally:
         raised = None  # or it would refer to itself by its traceback,
         if emission.errors:
@@ -709,7 +711,7 @@ class _Consumed:
         self.cancels = cancels
 
 
-class _Emission(Pending):
+class _Emission(TaskCollector):
     """One running `emit_async`: what it has got, and the tasks of the priority that it is at."""
 
     __slots__ = (
@@ -803,7 +805,7 @@ class _Emission(Pending):
                     return False
         except (Exception, asyncio.CancelledError):  # it is not done, or was cancelled. In a subinterpreter of
             return False  # Python 3.11 it is the main one's InvalidStateError
-        for place, task in zip(self.places, self.tasks, strict=True):
+        for place, task in zip(self.result_slots, self.tasks, strict=True):
             value = task.result()
             if value is False or type(value) is _Consumed:
                 self._take_unusual(place, value)
@@ -819,13 +821,13 @@ class _Emission(Pending):
             self.results[place] = value.items
             cancels = value.cancels
         if cancels and self.canceller is None:
-            self.canceller = self.handlers[self.places.index(place)]
+            self.canceller = self.handlers[self.result_slots.index(place)]
 
     def _forget(self) -> None:
         self.sparse = True
         self.tasks.clear()
         self.handlers.clear()
-        self.places.clear()
+        self.result_slots.clear()
 
     async def finish(self, raised: BaseException | None) -> None:
         """Wait for the tasks and take what they have returned and raised."""
@@ -899,7 +901,7 @@ class _Emission(Pending):
         """
         failed: list[_Failed] = []
         to_raise: list[BaseException] = [] if fatal is None else [fatal]
-        for task, handler, place in zip(self.tasks, self.handlers, self.places, strict=True):
+        for task, handler, place in zip(self.tasks, self.handlers, self.result_slots, strict=True):
             if task.cancelled():
                 try:
                     task.result()  # takes the exception out of it, whose traceback may lead to the task
@@ -941,11 +943,11 @@ class _Emission(Pending):
 
     def _collect(self, failed: list[_Failed]) -> None:
         """Put the tasks' errors among those of the sync handlers, in dispatch order."""
-        ordered = [(place, 0, error) for place, error in zip(self.marks, self.errors, strict=True)]
+        ordered = [(place, 0, error) for place, error in zip(self.error_positions, self.errors, strict=True)]
         ordered += [(each.place, 1, each.error) for each in failed]
         ordered.sort(key=lambda row: row[:2])
         self.errors[:] = [error for _, _, error in ordered]
-        self.marks[:] = [place for place, _, _ in ordered]
+        self.error_positions[:] = [place for place, _, _ in ordered]
 
     def _raise_first(self, errors: list[BaseException], failed: list[_Failed]) -> NoReturn:
         """Raise the first of some errors and report the others, with those that were to be grouped."""

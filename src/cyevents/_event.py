@@ -25,19 +25,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from types import FrameType, TracebackType
-    from typing import Any, Concatenate, Literal, NoReturn, TypeVar, overload
+    from typing import Any, Concatenate, Generic, Literal, NoReturn, TypeVar, overload
 
     from ._emission import Emission
     from ._handlers import Kind
     from ._namespace import Namespace
     from ._signatures import Declared
     from ._streams import Overflow, Stream
-    from ._typing import ArgsP, EventScope, SenderT, Undeclared
+    from ._typing import ArgsP, EventScope, HandlerT, ResultT, SenderT, Undeclared
+    from ._typing import Decorator as TypedDecorator
 
     ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
     FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+    class _GenericCore(EventCore, Generic[SenderT, ArgsP]):
+        pass
 else:
     SenderT = ArgsP = None
+    _GenericCore = {(SenderT, ArgsP): EventCore}  # so that the class statement below finds the core itself
 
 _CO_COROUTINE = 0x80
 
@@ -61,7 +66,7 @@ def coroutine_function(function: FunctionT) -> FunctionT:
 
 
 @install_methods
-class Event(EventCore[SenderT, ArgsP]):
+class Event(_GenericCore[SenderT, ArgsP]):
     """Something that happens in a program, by name: handlers are connected to it, and it is emitted.
 
     Events are mostly made by `event(name)` or `namespace.event(name)`, which give the same one for the
@@ -167,9 +172,85 @@ class Event(EventCore[SenderT, ArgsP]):
     def on_error(self, policy: ErrorPolicy) -> None:
         self._on_error = checked_policy(policy)
         if self._is_hidden():  # the policy keeps it in the cache
-            self._bring_back([])
+            self._attach_patterns([])
 
-    # Connecting: `connect` itself is the core's
+    if TYPE_CHECKING:  # what the core does, with its types
+
+        @overload
+        def connect(
+            self: Event[SenderT, [Undeclared]],
+            receiver: HandlerT,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: bool = ...,
+            thread: bool = ...,
+        ) -> HandlerT: ...
+        @overload
+        def connect(
+            self,
+            receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[False] = ...,
+            thread: bool = ...,
+        ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
+        @overload
+        def connect(
+            self,
+            receiver: HandlerT,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            once: bool = ...,
+            with_event: Literal[True],
+            thread: bool = ...,
+        ) -> HandlerT: ...
+        @overload
+        def connect(
+            self,
+            *,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            once: bool = ...,
+            with_event: Literal[False] = ...,
+            thread: bool = ...,
+        ) -> TypedDecorator[SenderT, ArgsP]: ...
+        @overload
+        def connect(
+            self,
+            *,
+            sender: SenderT | AnySender = ...,
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            once: bool = ...,
+            with_event: Literal[True],
+            thread: bool = ...,
+        ) -> Callable[[HandlerT], HandlerT]: ...
+        def connect(self, receiver: Any = ..., *args: Any, **options: Any) -> Any:
+            pass
+
+        def emit(self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs) -> list[Any]:
+            pass
+
+        def send(
+            self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs
+        ) -> list[tuple[Any, Any]]:
+            pass
+
+    # Connecting
 
     def _add(
         self,
@@ -630,7 +711,7 @@ class Event(EventCore[SenderT, ArgsP]):
             >>> saved.has_handlers_for(), saved.has_handlers_for("draft")
             (True, True)
         """
-        return self._reaches(sender)
+        return self._has_live_handlers(sender)
 
     def is_connected(self, receiver: Callable[..., Any], sender: SenderT | AnySender = ANY) -> bool:
         """Return whether a handler is connected to this event: whether `disconnect` would now remove something.
@@ -736,7 +817,7 @@ class Event(EventCore[SenderT, ArgsP]):
             policy = namespace.on_error
         return "raise" if policy is None else policy
 
-    def _grouped(self, errors: list[Exception]) -> Exception:
+    def _make_exception_group(self, errors: list[Exception]) -> Exception:
         return ExceptionGroup(f"{len(errors)} handlers of {self._name!r} failed", errors.copy())  # it keeps the list
 
     def _condition_failed(
@@ -769,7 +850,7 @@ class Event(EventCore[SenderT, ArgsP]):
             who = f"condition {condition} of handler {entry.name} of event {self._name!r}"
             _binding.add_call_note(error, who, 0, names)
 
-    def _warn_vanished(self, name: str, frame: FrameType, is_subscription: bool) -> None:
+    def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
         text = f"handler {name} of event {self._name!r} has died on the spot and will never be called, since "
         if is_subscription:
             text += "the subscription that held it was discarded: keep what subscribe() returns"
@@ -796,20 +877,20 @@ class Event(EventCore[SenderT, ArgsP]):
             code.co_firstlineno,
         )
 
-    def _log_lost(self) -> None:
+    def _log_dead_handlers(self) -> None:
         is_logging = "logging" in sys.modules  # else nobody listens
-        while self._lost:
+        while self._dead_handler_names:
             try:
-                name = self._lost.pop(0)
+                name = self._dead_handler_names.pop(0)
             except IndexError:  # another thread was faster
                 return
             if is_logging:
                 log("DEBUG", "handler %s of event %r has died", name, self._name)
 
-    def _bring_back(self, trash: list[object]) -> None:
+    def _attach_patterns(self, to_release: list[object]) -> None:
         namespace = self._namespace
         assert namespace is not None  # it has been in its cache
-        namespace._bring_back(self, trash)
+        namespace._attach_patterns(self, to_release)
 
 
 class Pattern(Event):
@@ -924,7 +1005,7 @@ class ConnectedTo:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        made = self._connected.pop()
+        made = _take_last(self._connected)
         try:
             self._event._undo(made, self._sender)
         except BaseException:  # a signal handler has raised: once more, since a `with` is left only once
@@ -957,12 +1038,20 @@ class Muted:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        by = self._entered.pop()
+        by = _take_last(self._entered)
         try:
             self._target._unmute(by)
         except BaseException:  # a signal handler has raised: once more, since a `with` is left only once
             self._target._unmute(by)
             raise
+
+
+def _take_last(entered: list[Any]) -> Any:
+    """Remove the last item of a list and return it."""
+    try:
+        return entered.pop()
+    except MemoryError:  # to make the list smaller needs memory
+        return entered.pop()
 
 
 def _drop(entered: list[Any], which: object) -> None:
@@ -1031,7 +1120,7 @@ class Connection:
 
 def _connection(entry: Entry, sender: Any, source: Any, event: Event[Any]) -> Connection | None:
     handler = entry.get()
-    if handler is None or entry.spent:
+    if handler is None or entry.is_consumed:
         return None
     connection = Connection()
     connection.handler = handler

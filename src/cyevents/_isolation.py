@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, call_locked, sweep
+from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, call_locked, purge_dead
 from ._namespace import Namespace, default_namespace
 
 TYPE_CHECKING = False
@@ -97,9 +97,9 @@ class Isolation:
                 self._delete(name)
         lost_events = {name: event for name, event in self._events.items() if name not in namespace}
         lost_patterns = {name: each for name, each in self._patterns.items() if name not in namespace._patterns}
-        trash: list[object] = []  # let go after the lock
-        call_locked(self._put_back, lost_events, lost_patterns, trash)
-        sweep()
+        to_release: list[object] = []  # let go after the lock
+        call_locked(self._put_back, lost_events, lost_patterns, to_release)
+        purge_dead()
 
     def _delete(self, name: str) -> None:
         try:
@@ -108,18 +108,18 @@ class Isolation:
             pass
 
     def _put_back(
-        self, lost_events: dict[str, Event[Any]], lost_patterns: dict[str, Pattern], trash: list[object]
+        self, lost_events: dict[str, Event[Any]], lost_patterns: dict[str, Pattern], to_release: list[object]
     ) -> None:
         namespace = self._namespace
         for name, pattern in self._patterns.items():
             for event in (self._events if name in lost_patterns else lost_events).values():
                 if pattern.matches(event._name):
-                    event._attach(pattern, trash)
+                    event._attach(pattern, to_release)
         namespace._patterns.update(lost_patterns)
         for name, event in lost_events.items():
             dict.__setitem__(namespace, name, event)
         namespace._unmatched = set()
-        namespace._set_cached(self._cached, trash)
+        namespace._set_cached(self._cached, to_release)
 
     def _restore_connections(self) -> None:
         known = {id(row.entry) for row in self._rows}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from _weakref import ref as weakref
 
-from ._backend import NamespaceCore, call_locked, install_methods, sweep
+from ._backend import NamespaceCore, call_locked, install_methods, purge_dead
 from ._checks import check_bool, check_flags, checked_options, checked_policy, is_pattern, pattern_error
 from ._common import ANY, is_a, plain, shown
 from ._decorator import Decorator
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from ._typing import ArgsP, EventScope, HandlerT, SenderT
     from ._typing import Decorator as TypedDecorator
 
+    class _EventDict(dict[str, Event[Any]]):  # stands for the core, which does not know the type of its values
+        _cached: dict[str, Event[Any]]
+else:
+    _EventDict = NamespaceCore
+
 CACHE_LIMIT = 1024
 """How many events of names that nobody made a namespace keeps, beside those that have connections of their own."""
 
@@ -30,7 +35,7 @@ _EVICTED = 128  # how many leave a full cache at once
 
 
 @install_methods
-class Namespace(NamespaceCore["Event[Any]"]):
+class Namespace(_EventDict):
     """A set of events that are found by their names: a mapping of name to `Event`, for reading a `dict`.
 
     Events are made by `event` and `on` and stay until `del namespace[name]`. Two namespaces share nothing; a copy of
@@ -117,6 +122,22 @@ class Namespace(NamespaceCore["Event[Any]"]):
     @on_error.setter
     def on_error(self, policy: ErrorPolicy) -> None:
         self._on_error = checked_policy(policy)
+
+    if TYPE_CHECKING:  # what the core does, with its types
+
+        @overload
+        def emit(self, evt: str, /, sender: Any = ..., *args: Any, **kwargs: Any) -> list[Any]: ...
+        @overload
+        def emit(
+            self,
+            evt: Event[SenderT, ArgsP],
+            /,
+            sender: SenderT | AnySender = ...,
+            *args: ArgsP.args,
+            **kwargs: ArgsP.kwargs,
+        ) -> list[Any]: ...
+        def emit(self, evt: Any, /, sender: Any = ..., *args: Any, **kwargs: Any) -> list[Any]:
+            pass
 
     if TYPE_CHECKING:
 
@@ -376,39 +397,39 @@ class Namespace(NamespaceCore["Event[Any]"]):
         name = plain(name)
         if type(name) is not str:
             raise KeyError(name)  # found without asking it for its hash under the lock
-        trash: list[object] = []  # let go after the lock
-        call_locked(self._delete, name, trash)
-        sweep()
+        to_release: list[object] = []  # let go after the lock
+        call_locked(self._delete, name, to_release)
+        purge_dead()
 
-    def _delete(self, name: str, trash: list[object]) -> None:
+    def _delete(self, name: str, to_release: list[object]) -> None:
         pattern = self._patterns.get(name)
         if pattern is not None:
-            trash.append(pattern)
+            to_release.append(pattern)
             try:
                 self._patterns.pop(name, None)
-                self._part_all(pattern, trash)
+                self._part_all(pattern, to_release)
             except BaseException:  # a signal handler has raised: once more, unless nothing was done yet
                 if self._patterns.get(name) is not pattern:
-                    self._part_all(pattern, trash)
+                    self._part_all(pattern, to_release)
                 raise
         else:
             event = self[name]
-            trash.append(event)
+            to_release.append(event)
             try:
                 dict.pop(self, name, None)
-                self._disown(event, trash)
+                self._disown(event, to_release)
             except BaseException:
                 if self.get(name) is not event:
-                    self._disown(event, trash)
+                    self._disown(event, to_release)
                 raise
 
-    def _part_all(self, pattern: Pattern, trash: list[object]) -> None:
+    def _part_all(self, pattern: Pattern, to_release: list[object]) -> None:
         """Let no event hear a pattern any more. Called under the lock."""
         events = self._all_events()
-        trash.append(events)
+        to_release.append(events)
         if self._evicted:
             events += self._evicted_events()
-        _part(events, [pattern], trash)
+        _part(events, [pattern], to_release)
 
     def clear(self) -> None:
         """Remove all events and patterns, cached events too."""
@@ -417,10 +438,10 @@ class Namespace(NamespaceCore["Event[Any]"]):
                 del self[name]
             except KeyError:  # another thread was faster
                 pass
-        trash: list[object] = []  # let go after the lock
-        call_locked(self._set_cached, {}, trash)
+        to_release: list[object] = []  # let go after the lock
+        call_locked(self._set_cached, {}, to_release)
         self._evicted = {}
-        sweep()
+        purge_dead()
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise `TypeError`: only `event`, `on` and `del` change a namespace."""
@@ -510,38 +531,40 @@ class Namespace(NamespaceCore["Event[Any]"]):
     def _enter(self, event: Event[Any], is_item: bool) -> Event[Any]:
         """Put a new event into the mapping, or into the cache. Return it, or what has that name already."""
         event._namespace = self
-        trash: list[object] = []  # let go after the lock
-        found = call_locked(self._enter_locked, event, is_item, trash)
-        sweep()
+        to_release: list[object] = []  # let go after the lock
+        found = call_locked(self._enter_locked, event, is_item, to_release)
+        purge_dead()
         return found
 
-    def _enter_locked(self, event: Event[Any], is_item: bool, trash: list[object]) -> Event[Any]:
+    def _enter_locked(self, event: Event[Any], is_item: bool, to_release: list[object]) -> Event[Any]:
         name = event._name
         found: Event[Any] | None = None
         try:
-            found = self._known(name, trash)
+            found = self._known(name, to_release)
             if found is None:
                 others = self._others()
-                self._connect_to_others(event, trash)
+                self._connect_to_others(event, to_release)
                 found = dict.setdefault(self, name, event) if is_item else self._cached.setdefault(name, event)
         finally:
             if self.get(name) is not event and self._cached.get(name) is not event:
-                self._disown(event, trash)  # a finalizer was faster, memory has run out, or a signal handler has raised
+                self._disown(
+                    event, to_release
+                )  # a finalizer was faster, memory has run out, or a signal handler has raised
         if found is event and self._others() != others:  # a finalizer has changed them, which did not know this event
-            self._reconnect_to_others(event, trash)
+            self._reconnect_to_others(event, to_release)
         if is_item:
             try:
                 found = dict.setdefault(self, name, found)
             finally:
                 if name in self:
-                    trash.append(self._cached.pop(name, None))  # it is the same: found in one place at any time
+                    to_release.append(self._cached.pop(name, None))  # it is the same: found in one place at any time
         elif name in self:  # a finalizer has made it an item
-            trash.append(self._cached.pop(name, None))
+            to_release.append(self._cached.pop(name, None))
             found = self[name]
             if found is not event:
-                self._disown(event, trash)
+                self._disown(event, to_release)
         elif len(self._cached) > self._evict_at:
-            self._evict(trash)
+            self._evict(to_release)
         return found
 
     def _is_found(self, event: Event[Any]) -> bool:
@@ -549,32 +572,32 @@ class Namespace(NamespaceCore["Event[Any]"]):
         name = event._name
         return self.get(name) is event or self._cached.get(name) is event or event._is_hidden()
 
-    def _known(self, name: str, trash: list[object]) -> Event[Any] | None:
+    def _known(self, name: str, to_release: list[object]) -> Event[Any] | None:
         """Return the event that has this name already, wherever it is. Called under the lock."""
         event = self.get(name) or self._cached.get(name)
         if event is None:
             ref = self._evicted.get(name)
             event = None if ref is None else ref()
             if event is not None:
-                trash.append(event)
-                self._bring_back_locked(event, trash)
+                to_release.append(event)
+                self._attach_patterns_locked(event, to_release)
         return event
 
-    def _connect_to_others(self, event: Event[Any], trash: list[object]) -> None:
+    def _connect_to_others(self, event: Event[Any], to_release: list[object]) -> None:
         """Let an event be observed, muted, and heard by patterns, as those in this namespace are. Under the lock."""
         for scope in self._scopes:
             scope.attach(event)
         for by in list(self._mutes):  # not items(): where there is no memory to iterate over them, CPython 3.11 crashes
-            event._set_mute(by, self._mutes.get(by, []), trash)
+            event._set_mute(by, self._mutes.get(by, []), to_release)
         for pattern in list(self._patterns.values()):
             if pattern.matches(event._name):
-                event._attach(pattern, trash)
+                event._attach(pattern, to_release)
 
-    def _evict(self, trash: list[object]) -> None:
+    def _evict(self, to_release: list[object]) -> None:
         """Let go of cached events that were not emitted since the last time. Called under the lock.
 
         What has connections of its own, is muted, or has an error policy stays. What anything else refers to is still
-        found by its name, and comes back when it is used: see `_bring_back`.
+        found by its name, and comes back when it is used: see `_attach_patterns`.
         """
         cached = self._cached
         kept = [event for event in list(cached.values()) if self._has_state(event)]
@@ -583,42 +606,42 @@ class Namespace(NamespaceCore["Event[Any]"]):
             for name, event in list(cached.items()):
                 if len(cached) <= self._evict_at - _EVICTED:
                     break
-                trash.append(event)
+                to_release.append(event)
                 if event._is_used:
                     event._is_used = False
                 elif not self._has_state(event):
-                    event._hide(trash)
+                    event._hide(to_release)
                     self._evicted[name] = weakref(event)
                     # One step, with no call in between: a signal handler may have made it an item.
                     if name in cached and cached[name] is event:
                         del cached[name]
-                    self._check_evicted(event, trash)
+                    self._check_evicted(event, to_release)
         if len(self._evicted) > CACHE_LIMIT:
             for name, ref in list(self._evicted.items()):
                 if ref() is None:
                     self._evicted.pop(name, None)
 
-    def _check_evicted(self, event: Event[Any], trash: list[object]) -> None:
+    def _check_evicted(self, event: Event[Any], to_release: list[object]) -> None:
         """Undo an eviction if a finalizer or a signal handler has used the event meanwhile. Called under the lock."""
         name = event._name
         if self._has_state(event):
-            self._bring_back_locked(event, trash)
+            self._attach_patterns_locked(event, to_release)
         if name in self:
             self._evicted.pop(name, None)
         elif not event._is_hidden():
             self._evicted.pop(name, None)
             self._cached.setdefault(name, event)
         if not event._is_hidden():
-            self._reconnect_to_others(event, trash)
+            self._reconnect_to_others(event, to_release)
 
     def _has_state(self, event: Event[Any]) -> bool:
         return event._on_error is not None or event._has_state(self._mutes)
 
-    def _bring_back(self, event: Event[Any], trash: list[object]) -> None:
+    def _attach_patterns(self, event: Event[Any], to_release: list[object]) -> None:
         """Put an event that has left the cache back there: it is about to be emitted, connected to or looked at."""
-        call_locked(self._bring_back_locked, event, trash)
+        call_locked(self._attach_patterns_locked, event, to_release)
 
-    def _bring_back_locked(self, event: Event[Any], trash: list[object]) -> None:
+    def _attach_patterns_locked(self, event: Event[Any], to_release: list[object]) -> None:
         if not event._is_hidden():  # another thread was faster: it may be an item by now, or be deleted
             return
         name = event._name
@@ -628,26 +651,26 @@ class Namespace(NamespaceCore["Event[Any]"]):
             if found is None:
                 found = self._cached.setdefault(name, event)
             if found is event:
-                self._reconnect_to_others(event, trash)
+                self._reconnect_to_others(event, to_release)
             else:  # after `clear` or `del`, another one has its name
-                self._disown(event, trash)
+                self._disown(event, to_release)
             event._show()
             if found is not event or self._is_found(event):
                 break
-            event._hide(trash)  # a finalizer has emitted so many names that it was evicted again
+            event._hide(to_release)  # a finalizer has emitted so many names that it was evicted again
         self._evicted.pop(name, None)
         if len(self._cached) > self._evict_at:
-            self._evict(trash)
+            self._evict(to_release)
 
-    def _reconnect_to_others(self, event: Event[Any], trash: list[object]) -> None:
+    def _reconnect_to_others(self, event: Event[Any], to_release: list[object]) -> None:
         """Do what `_connect_to_others` does, for an event that was connected to them before. Under the lock."""
         others = None
         while others != self._others():  # a finalizer has changed them meanwhile
             others = self._others()
-            self._connect_to_others(event, trash)
-            for source in list(event._sources.values()):
+            self._connect_to_others(event, to_release)
+            for source in list(event._patterns.values()):
                 if self._patterns.get(source._name) is not source:  # type: ignore[attr-defined]
-                    event._detach(source, trash)
+                    event._detach(source, to_release)
             for by in list(event._mutes):
                 if by not in self._mutes and event._is_hidden():  # it has no mutes of its own
                     event._unmute(by)
@@ -656,28 +679,28 @@ class Namespace(NamespaceCore["Event[Any]"]):
         """Return what `_connect_to_others` connects an event to, for comparison."""
         return self._scopes, self._patterns.copy(), list(self._mutes)
 
-    def _disown(self, event: Event[Any], trash: list[object]) -> None:
+    def _disown(self, event: Event[Any], to_release: list[object]) -> None:
         """Undo `_connect_to_others`, except for scopes, which go on. Called under the lock."""
-        _part([event], self._patterns.values(), trash)
+        _part([event], self._patterns.values(), to_release)
         for by in list(self._mutes):
             event._unmute(by)
 
-    def _set_cached(self, events: dict[str, Event[Any]], trash: list[object]) -> None:
+    def _set_cached(self, events: dict[str, Event[Any]], to_release: list[object]) -> None:
         """Have these events in the cache, but for those that are items, and no others. Called under the lock."""
         for name, event in list(self._cached.items()):
             if events.get(name) is not event:
-                trash.append(event)
+                to_release.append(event)
                 try:
                     self._cached.pop(name, None)
-                    self._disown(event, trash)
+                    self._disown(event, to_release)
                 except BaseException:
                     if self._cached.get(name) is not event:
-                        self._disown(event, trash)
+                        self._disown(event, to_release)
                     raise
         for name, event in events.items():
             if name not in self:
                 self._cached[name] = event
-                self._reconnect_to_others(event, trash)
+                self._reconnect_to_others(event, to_release)
                 self._evicted.pop(name, None)
                 event._show()
 
@@ -691,12 +714,12 @@ class Namespace(NamespaceCore["Event[Any]"]):
         pattern._on_error = None
         pattern.matches = matcher(name)
         super(Event, pattern).__init__()
-        trash: list[object] = []  # let go after the lock
-        found = call_locked(self._enter_pattern, pattern, trash)
-        sweep()
+        to_release: list[object] = []  # let go after the lock
+        found = call_locked(self._enter_pattern, pattern, to_release)
+        purge_dead()
         return found
 
-    def _enter_pattern(self, pattern: Pattern, trash: list[object]) -> Pattern:
+    def _enter_pattern(self, pattern: Pattern, to_release: list[object]) -> Pattern:
         name = pattern._name
         found = self._patterns.setdefault(name, pattern)
         if found is pattern:
@@ -704,16 +727,16 @@ class Namespace(NamespaceCore["Event[Any]"]):
                 events = self._all_events()
                 for event in events:
                     if pattern.matches(event._name):
-                        event._attach(pattern, trash)
+                        event._attach(pattern, to_release)
                 self._unmatched = set()
                 if self._patterns.get(name) is not pattern:  # a finalizer has deleted it, or
-                    _part(events, [pattern], trash)
+                    _part(events, [pattern], to_release)
                 gone = [event for event in events if not self._is_found(event)]  # some of the events
-                trash += gone
-                _part(gone, [pattern], trash)
+                to_release += gone
+                _part(gone, [pattern], to_release)
             except BaseException:  # memory has run out, or a signal handler has raised
                 self._patterns.pop(name, None)
-                _part(self._all_events(), [pattern], trash)
+                _part(self._all_events(), [pattern], to_release)
                 raise
         return found
 
@@ -734,19 +757,19 @@ class Namespace(NamespaceCore["Event[Any]"]):
         self._scopes = tuple([other for other in self._scopes if other is not scope])
 
 
-def _part(events: Iterable[Event[Any]], patterns: Collection[Pattern], trash: list[object]) -> None:
+def _part(events: Iterable[Event[Any]], patterns: Collection[Pattern], to_release: list[object]) -> None:
     """Let events hear patterns no more. Called under the lock."""
     try:
-        _try_to_part(events, patterns, trash)
+        _try_to_part(events, patterns, to_release)
     except BaseException:  # memory has run out: once more, for what cannot be found must not be heard
-        _try_to_part(events, patterns, trash)
+        _try_to_part(events, patterns, to_release)
         raise
 
 
-def _try_to_part(events: Iterable[Event[Any]], patterns: Collection[Pattern], trash: list[object]) -> None:
+def _try_to_part(events: Iterable[Event[Any]], patterns: Collection[Pattern], to_release: list[object]) -> None:
     for event in list(events):
         for pattern in list(patterns):
-            event._detach(pattern, trash)
+            event._detach(pattern, to_release)
 
 
 async def _nothing() -> list[Any]:

@@ -1,6 +1,6 @@
 """Call everything in the compiled core with wrong arguments: any exception is right, a crash of the interpreter is not.
 
-`python crashes.py TARGET...`, where a target is a class of `cyevents._core_c`, `functions`, or a scenario below;
+`python crashes.py TARGET...`, where a target is a class of the core, `functions`, or a scenario below;
 without one, all of them; `--list` lists them. Each call is written to the file that CYEVENTS_FAULTS_LOG names before it
 is made, so the last line there names the call that crashed.
 
@@ -23,10 +23,14 @@ import types
 import warnings
 import weakref
 
-from cyevents import ANY, Event, Namespace, _core_c
-from cyevents._core_c import EventCore, NamespaceCore, Pending, SignalCore
+from cyevents._core._emit import EventCore, NamespaceCore, SignalCore, TaskCollector
+
+from cyevents import ANY, Event, Namespace
+from cyevents._core import _emit, _tables
 from cyevents._methods import method_parts
 
+MODULES = (_emit.__name__, _tables.__name__)
+core = types.SimpleNamespace(**vars(_tables) | vars(_emit))
 RANDOM_CALLS = int(os.environ.get("CYEVENTS_FAULTS_CALLS", 200))  # of each method
 CHAIN = 20_000  # objects that each hold the next one: far more than a small C stack has room for
 SCENARIOS = {}
@@ -88,11 +92,11 @@ class HookedEvent(Event):
         return HookedEvent.answer()
 
     answer = staticmethod(lambda: 5)
-    _add = _decorator = _bring_back = _schedule = _error_policy = _grouped = _call_failed = hook
-    _condition_failed = _warn_vanished = _log_never_called = _log_lost = hook
+    _add = _decorator = _attach_patterns = _schedule = _error_policy = _make_exception_group = _call_failed = hook
+    _condition_failed = _warn_discarded_handler = _log_never_called = _log_dead_handlers = hook
 
 
-class HookedPending(Pending):
+class HookedTaskCollector(TaskCollector):
     """Tasks that are none."""
 
     def hook(self, *args, **kwargs):
@@ -176,9 +180,9 @@ def ordinary(*found):
         if id(thing) in seen or len(seen) > 3000:
             continue
         seen.add(id(thing))
-        if type(thing).__module__ == "cyevents._core_c":
+        if type(thing).__module__ in MODULES:
             objects.setdefault(type(thing).__name__, []).append(thing)
-        if type(thing).__module__ == "cyevents._core_c" or isinstance(thing, (dict, tuple, list, EventCore)):
+        if type(thing).__module__ in MODULES or isinstance(thing, (dict, tuple, list, EventCore)):
             queue += gc.get_referents(thing)
     return objects
 
@@ -221,14 +225,11 @@ class World:
             return [self.event, EventCore(), self.hooked, self.pattern]
         if cls is NamespaceCore:
             return [self.namespace, NamespaceCore(), self.foreign_namespace]
-        if cls is Pending:
-            return [Pending(), HookedPending()]
+        if cls is TaskCollector:
+            return [TaskCollector(), HookedTaskCollector()]
         if cls is SignalCore:
             return [SignalCore(self.event), SignalCore(EventCore())]
-        found = self.found.get(cls.__name__, [])[:2]
-        if cls.__name__ == "Entry":
-            found = [*found, _core_c.stand_in(self.entry, Evil(False))]
-        return found
+        return self.found.get(cls.__name__, [])[:2]
 
     def hostile(self):
         """Values of which one is put in the place of each argument in turn."""
@@ -246,7 +247,7 @@ class World:
         yield from [function, self.thing.method, self.thing.asynchronous, [].append, print, self.thing, len]
         yield from [sys._getframe(), function.__code__, (x for x in [1, False]), iter([1]), weakref.ref(self.thing)]
         yield from [self.namespace, self.event.emit, Event, Namespace, EventCore.emit, NotImplemented, ..., ANY]
-        yield from [_core_c, True, False, Task(), Task, Other, "\ud800", 512, 64, 128, 1024, 2047, types.CodeType]
+        yield from [_tables, True, False, Task(), Task, Other, "\ud800", 512, 64, 128, 1024, 2047, types.CodeType]
 
     def fitting(self):
         """A value for each parameter, by its name, with which the call succeeds or nearly so."""
@@ -257,7 +258,7 @@ class World:
             "kwargs": {"a": 1},
             "results": [],
             "errors": [],
-            "pending": HookedPending(),
+            "pending": HookedTaskCollector(),
             "receiver": function,
             "handler": self.thing.method,
             "weak": True,
@@ -273,7 +274,7 @@ class World:
             "keys": [],
             "observer": None,
             "source": self.pattern,
-            "trash": [],
+            "to_release": [],
             "mutes": (),
             "once": False,
             "with_event": False,
@@ -305,7 +306,7 @@ class World:
             lambda: self.foreign_namespace.emit("user.x", None),
             lambda: self.event.disconnect(self.thing.method),
             lambda: self.event.connect(self.thing.method, self.sender),
-            _core_c.sweep,
+            core.purge_dead,
         ):
             attempt(call)
 
@@ -324,9 +325,7 @@ def attempt(function, /, *args, **kwargs):
 
 
 def classes():
-    return [
-        value for value in vars(_core_c).values() if isinstance(value, type) and value.__module__ == _core_c.__name__
-    ]
+    return [value for value in vars(core).values() if isinstance(value, type) and value.__module__ in MODULES]
 
 
 def targets():
@@ -408,12 +407,12 @@ def call_with_hostile_values(name, function, owners):
 
 
 def world_owner(world, name, number):
-    found = world.instances(getattr(_core_c, name.partition(".")[0]))
+    found = world.instances(getattr(core, name.partition(".")[0]))
     return found[number % len(found)] if found else None
 
 
 def fuzz_functions():
-    for name, value in list(vars(_core_c).items()):
+    for name, value in list(vars(core).items()):
         if callable(value) and not isinstance(value, type) and not name.startswith("__"):
             call_with_hostile_values(name, value, 1)
 
@@ -441,8 +440,8 @@ def fuzz_attribute(name, cls, descriptor):
             found = world.instances(cls)[owner]
             call(name, descriptor.__set__, found, value)
             call(name, descriptor.__get__, found)
-            if cls is Pending:
-                call(name, Pending.make_one, found, Task())
+            if cls is TaskCollector:
+                call(name, TaskCollector.make_one, found, Task())
         call(name, descriptor.__delete__, found)
         world.use()
 
@@ -482,19 +481,20 @@ def use_everywhere(name, one):
             if callable(value):
                 attempt(value)
     for entries in ((one,), (one, one), (world.entry, one)):
-        attempt(event._dispatch, entries, None, (), {}, [], [], Pending())
+        attempt(event._dispatch, entries, None, (), {}, [], [], TaskCollector())
         attempt(event._dispatch, entries, None, (), {}, [], None, None)
+        attempt(event._dispatch, entries, None, (), {}, [], [], None, Evil(False))
         attempt(event._pairs, entries, None, (), {})
-    for method in (event._disconnect_entry, event._has_entry, _core_c.expect_death, _core_c._died):
+        attempt(event._pairs, entries, None, (), {}, Evil(False))
+    for method in (event._disconnect_entry, event._has_entry, core.expect_death, core._on_weakref_dead):
         attempt(method, one)
     for previous in (None, world.entry, one):
         attempt(event._restore, one, previous, None)
         attempt(event._restore, world.entry, one, previous)
         world.use()
-    attempt(_core_c.stand_in, one, one)
     attempt(event._observe, one)
     world.use()
-    for container in (event._sources, event._mutes, world.namespace, world.namespace._cached):
+    for container in (event._patterns, event._mutes, world.namespace, world.namespace._cached):
         container = attempt(dict.__setitem__, container, "user.x", one)
         world.use()
 
@@ -573,12 +573,12 @@ def foreign_objects_in_a_namespace():
 @scenario
 def tables_that_others_change():
     for junk in (None, 1, object(), (), [], {}, EventCore, Evil(False), Evil(True)):
-        for attribute in ("_sources", "_mutes"):
+        for attribute in ("_patterns", "_mutes"):
             world = World()
             getattr(world.event, attribute)["junk"] = junk
             world.use()
         world = World()
-        world.event._lost.append(junk)
+        world.event._dead_handler_names.append(junk)
         world.use()
         for owner in ("Group", "EventCore"):  # their dicts, which only the garbage collector finds
             world = World()
@@ -592,7 +592,7 @@ def tables_that_others_change():
             attempt(world.event._clear)
             attempt(world.event._has_connection, function, ANY)
             attempt(world.event._is_connected)
-            attempt(world.event._reaches, world.sender)
+            attempt(world.event._has_live_handlers, world.sender)
             attempt(world.event._detach, world.pattern, [])
             attempt(world.event._attach, world.pattern, [])
             attempt(world.event._hide, [])
@@ -605,19 +605,19 @@ def tables_that_others_change():
 def junk_in_the_queue_of_dead_handlers():
     world = World()
     with held_elsewhere():  # so that the queue is not empty
-        _core_c._died(world.entry)
+        core._on_weakref_dead(world.entry)
         queues = [each for each in gc.get_objects() if type(each) is list and len(each) == 1 and type(each[0]) is list]
         queues = [each for each in queues if each[0][:2] == [world.event, world.entry]]
         assert queues, "the queue was not found"
         (queue,) = queues[:1]
     for junk in (None, 1, [], [1, 2, 3], [None, None, None], [None, world.entry, True], [world.event, None, True]):
         queue.append(junk)
-        attempt(_core_c.sweep)
+        attempt(core.purge_dead)
     for what in world.hostile():
         queue.append([world.event, what, True])
-        attempt(_core_c.sweep)
+        attempt(core.purge_dead)
         queue.append([what, world.entry, False])
-        attempt(_core_c.sweep)
+        attempt(core.purge_dead)
 
 
 @contextlib.contextmanager
@@ -628,7 +628,7 @@ def held_elsewhere():
         held.set()
         done.wait(30)
 
-    thread = threading.Thread(target=_core_c.call_locked, args=(hold,))
+    thread = threading.Thread(target=core.call_locked, args=(hold,))
     thread.start()
     held.wait(30)
     yield
@@ -694,14 +694,8 @@ def make_long_chains():
     event.connect(function)
     entry = event._snapshot(None).entries[0]
 
-    def watched_by(link):
-        return _core_c.stand_in(entry, link)
-
-    def standing_in(link):
-        return _core_c.stand_in(link, None)
-
     def condition(link):
-        return event._connect(function, ANY, True, 0, link, _core_c.CONDITION, "f", None)[0]
+        return event._connect(function, ANY, True, 0, link, core.CONDITION, "f", None)[0]
 
     def priority(link):
         return event._connect(function, ANY, True, link, None, 0, "f", None)[0]
@@ -710,7 +704,7 @@ def make_long_chains():
         return EventCore()._connect(link, ANY, False, 0, None, 0, "f", None)[0]
 
     def pending(link):
-        made = Pending()
+        made = TaskCollector()
         made.make = link
         return made
 
@@ -745,8 +739,6 @@ def make_long_chains():
         return made
 
     for grow, start in [
-        (standing_in, entry),
-        (watched_by, entry),
         (condition, None),
         (priority, 0),
         (held, entry),
@@ -800,28 +792,35 @@ def runaway_recursion():
     def binding(sender, /, *, missing):
         pass
 
-    hooks = ["_schedule", "_error_policy", "_grouped", "_call_failed", "_condition_failed", "_log_lost", "_bring_back"]
+    hooks = [
+        "_schedule",
+        "_error_policy",
+        "_make_exception_group",
+        "_call_failed",
+        "_condition_failed",
+        "_log_dead_handlers",
+        "_attach_patterns",
+    ]
     for hook in hooks:  # each is a C function, which counts as less of the stack than it takes
         for handler, condition in ((raising, None), (asynchronous, None), (binding, None), (function, raising)):
             recursing = Event("recursing")
             hooked = type("Hooked", (Event,), {hook: recursing.emit})("hooked")
             attempt(EventCore._connect, hooked, handler, ANY, True, 0, None, 0, "f", None)
             if condition is not None:
-                attempt(EventCore._connect, hooked, handler, ANY, True, 0, condition, _core_c.CONDITION, "f", None)
+                attempt(EventCore._connect, hooked, handler, ANY, True, 0, condition, core.CONDITION, "f", None)
             recursing.connect(hooked.emit, weak=False)
             attempt(hooked.emit)
             attempt(hooked.send)
 
     event.clear()
     event.connect(raising)
-    (entry,) = event._snapshot(None).entries
+    entries = event._snapshot(None).entries
     for returned in (event.emit, event.send):
-        watched = types.SimpleNamespace(call=lambda *args, returned=returned: returned, skip=event.emit)
-        entries = (_core_c.stand_in(entry, watched),)
-        event._observe(types.SimpleNamespace(emit=lambda *args, entries=entries: event._pairs(entries, 1, (), {})))
+        watch = types.SimpleNamespace(call=lambda *args, returned=returned: returned, skip=event.emit)
+        event._observe(types.SimpleNamespace(emit=lambda *args, watch=watch: event._pairs(entries, 1, (), {}, watch)))
         attempt(event.emit)
-        pending = type("Starting", (Pending,), {"start": event.emit, "start_thread": event.emit})()
-        attempt(event._dispatch, entries, None, (), {}, [], [], pending)
+        pending = type("Starting", (TaskCollector,), {"start": event.emit, "start_thread": event.emit})()
+        attempt(event._dispatch, entries, None, (), {}, [], [], pending, watch)
     event._observe(None)
     event.clear()
 
@@ -848,10 +847,12 @@ def all_flags():
                     made = []
                     attempt(event._connect, handler, ANY, weak, 0, condition, flags, "f", None, made)
                 if flags % 16 and made and flags < 2048:
-                    attempt(lambda made=made: (made[0].get(), made[0].condition, made[0].spent, made[0].is_off()))
+                    attempt(
+                        lambda made=made: (made[0].get(), made[0].condition, made[0].is_consumed, made[0].is_inactive())
+                    )
                 attempt(event.emit, 1)
                 attempt(event.send, 1, a=1)
-                attempt(event._dispatch, tuple(made), None, (), {}, [], [], HookedPending())
+                attempt(event._dispatch, tuple(made), None, (), {}, [], [], HookedTaskCollector())
                 attempt(event._connections)
 
 
@@ -860,16 +861,15 @@ def keywords_that_are_no_strings():
     event = Event("x")
     for handler in (print, dict, function, sorted, Thing().method, [].sort, Thing, max, int, "".encode, Event, open):
         event._connect(handler, ANY, False, 0, None, 0, "f", None)
-        event._connect(handler, 1, False, 0, handler, _core_c.CONDITION, "f", None)
+        event._connect(handler, 1, False, 0, handler, core.CONDITION, "f", None)
     for sender in (None, 1):
         entries = event._snapshot(sender).entries
-        watched = tuple(_core_c.stand_in(entry, Evil(False)) for entry in entries)
         for kwargs in ({1: 2}, {None: 1}, {(): 1}, {b"a": 1}, {"a": 1, 2: 3}, {Evil(False): 1}, {"": 1, Text("a"): 2}):
-            for each in [(entry,) for entry in (*entries, *watched)]:
-                attempt(event._dispatch, each, sender, (), kwargs, [], [], None)
-                attempt(event._dispatch, each, sender, (1,) * 20, kwargs, [], [], Pending())
-                attempt(event._pairs, each, sender, (), kwargs)
-                attempt(event._pairs, each, sender, (1,), kwargs)
+            for each, watch in itertools.product([(entry,) for entry in entries], [None, Evil(False)]):
+                attempt(event._dispatch, each, sender, (), kwargs, [], [], None, watch)
+                attempt(event._dispatch, each, sender, (1,) * 20, kwargs, [], [], TaskCollector(), watch)
+                attempt(event._pairs, each, sender, (), kwargs, watch)
+                attempt(event._pairs, each, sender, (1,), kwargs, watch)
 
 
 @scenario
@@ -891,13 +891,13 @@ def lists_changed_during_an_emission():
     def add(sender, *args, **kwargs):
         pending.tasks.clear()
         pending.handlers.clear()
-        pending.places.extend([1, 2])
+        pending.result_slots.extend([1, 2])
         return marker
 
     gathered = [marker]
     event = Event("x")
     event.on_error = lambda *args: None
-    pending = HookedPending()
+    pending = HookedTaskCollector()
     for handler in (lambda sender, *args, **kwargs: marker, change, add):
         event.connect(handler, weak=False)
         entries = event._snapshot(None).entries
@@ -947,20 +947,20 @@ def tasks_of_any_type():
         Task,
         generator,
         Event,
-        Pending,
+        TaskCollector,
         Evil(False),
         Evil,
         Liar(),
         bool,
         str,
     ]
-    types_ += [getattr(_core_c, cls.__name__) for cls in classes()]
+    types_ += [getattr(core, cls.__name__) for cls in classes()]
     event = Event("x")
     thing = Thing()
     event.connect(thing.asynchronous)
     for cls in types_:
         for keywords in (None, {}, {1: 2}, {"a": 1}, {"loop": None}):
-            for made in (Pending(), HookedPending()):
+            for made in (TaskCollector(), HookedTaskCollector()):
                 attempt(setattr, made, "make", cls)
                 attempt(setattr, made, "keywords", keywords)
                 attempt(made.make_one, Task())
@@ -1049,7 +1049,7 @@ def methods_installed_on_any_class():
         NamespaceCore,
         SignalCore,
     ):
-        attempt(_core_c.install_methods, cls)
+        attempt(core.install_methods, cls)
     for namespace in (Namespace(), NamespaceCore()):
         for event in (Sub("x"), EventCore(), Event("x")):
             dict.__setitem__(namespace, "x", event)
@@ -1061,14 +1061,14 @@ def methods_installed_on_any_class():
 def anything_called_under_the_lock():
     world = World()
     for value in world.hostile():
-        attempt(_core_c.call_locked, value)
-        attempt(_core_c.call_locked, value, value)
-    for method in ("emit", "send", "_clear", "_show", "_connections", "_log_lost"):
-        attempt(_core_c.call_locked, getattr(world.event, method))
-    attempt(_core_c.call_locked, _core_c.call_locked, world.event.connect, function)
+        attempt(core.call_locked, value)
+        attempt(core.call_locked, value, value)
+    for method in ("emit", "send", "_clear", "_show", "_connections", "_log_dead_handlers"):
+        attempt(core.call_locked, getattr(world.event, method))
+    attempt(core.call_locked, core.call_locked, world.event.connect, function)
     for value in world.hostile():
         attempt(method_parts, value)
-        attempt(_core_c.handler_key, value)
+        attempt(core.handler_key, value)
 
 
 def main(names):
@@ -1079,7 +1079,7 @@ def main(names):
         elif name in SCENARIOS:
             SCENARIOS[name]()
         else:
-            fuzz_class(getattr(_core_c, name))
+            fuzz_class(getattr(core, name))
     gc.collect()
     faulthandler.cancel_dump_traceback_later()
 

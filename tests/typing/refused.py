@@ -91,7 +91,7 @@ shipped.emit(Order(), "by ship", 1)
 # mypy [arg-type] incompatible type "str"; expected "int"
 # pyright [reportArgumentType] cannot be assigned to parameter of type "int"
 shipped.emit(Order(), 1)
-# mypy [call-arg] Too few arguments for "emit" of "EventCore"
+# mypy [call-arg] Too few arguments for "emit" of "Event"
 # pyright [reportCallIssue] Argument missing for parameter "__p1"
 other: Event[Order, [str]] = shipped
 # mypy [assignment] Incompatible types in assignment (expression has type "Event[Order, [i
@@ -106,13 +106,13 @@ def order_paid(sender: Order, amount: int, *, currency: str = "EUR") -> None:
 
 paid = event("order.paid", signature=order_paid, check=True)
 paid.emit(Order())
-# mypy [call-arg] Too few arguments for "emit" of "EventCore"
+# mypy [call-arg] Too few arguments for "emit" of "Event"
 # pyright [reportCallIssue] Argument missing for parameter "amount"
 paid.emit(Order(), "much")
 # mypy [arg-type] incompatible type "str"; expected "int"
 # pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
 paid.emit(Order(), 1, currencies="EUR")
-# mypy [call-arg] Unexpected keyword argument "currencies" for "emit" of "EventCore"; di
+# mypy [call-arg] Unexpected keyword argument "currencies" for "emit" of "Event"; di
 # pyright [reportCallIssue] No parameter named "currencies"
 paid.send(Order(), "much")
 # mypy [arg-type] incompatible type "str"; expected "int"

@@ -44,7 +44,7 @@ _CO_COROUTINE = 0x80
 _NOTHING = object()
 
 
-class _Connections(EventCore["Any"]):
+class _Connections(EventCore):
     """The core of a signal: its connections, and the private state of the signal."""
 
     __slots__ = ("has_coroutines", "mutes", "removed", "signal")
@@ -62,7 +62,7 @@ class _Connections(EventCore["Any"]):
 
     # Hooks of the core
 
-    def _warn_vanished(self, name: str, frame: FrameType, is_subscription: bool) -> None:
+    def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
         signal = None if self.signal is None else self.signal()
         warn(
             f"receiver {name} of {shown(signal)} has died on the spot and will never be called, since nothing else"
@@ -70,8 +70,8 @@ class _Connections(EventCore["Any"]):
             frame,
         )
 
-    def _log_lost(self) -> None:
-        self._lost.clear()
+    def _log_dead_handlers(self) -> None:
+        self._dead_handler_names.clear()
 
 
 class _LazySignal:
@@ -300,7 +300,7 @@ class Signal(SignalCore):
 
     def has_receivers_for(self, sender: Any) -> bool:
         """Whether something is connected for this sender, or for `ANY`."""
-        return _core(self)._reaches(sender)
+        return _core(self)._has_live_handlers(sender)
 
     # What blinker has for tests and long-lived programs
 

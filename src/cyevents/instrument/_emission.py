@@ -2,7 +2,7 @@
 
 Each observed event has an `InstrumentedEmitter`. The core passes the emissions of that event to it. It makes an
 `ObservedEmission`, which calls the instruments before and after, and lets the core dispatch the handlers. If an
-instrument also follows single handlers, the core gets stand-ins for the entries. For a stand-in it does not call the
+instrument also follows single handlers, the core gets the `ObservedEmission` as a `watch`. It then does not call the
 handler but what `ObservedEmission.call` returns: the handler inside an `ObservedCall`.
 """
 
@@ -13,7 +13,6 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._backend import stand_in
 from .._common import GENERATOR, VALUE, Cancelled, handler_name, kind_of_result
 from .._event import get_aio
 from .._log import log
@@ -111,10 +110,11 @@ class InstrumentedEmitter:
         errors: list[Exception] = []
         with ObservedEmission(self.scopes, event, "emit", sender, args, kwargs) as emission:
             try:
-                entries = emission.observed(event._snapshot(sender).entries)
-                canceller = event._dispatch(entries, sender, args, kwargs, results, errors, None)
+                entries = event._snapshot(sender).entries
+                watch = emission.plan(entries)
+                canceller = event._dispatch(entries, sender, args, kwargs, results, errors, None, watch)
                 if errors:
-                    raise event._grouped(errors)
+                    raise event._make_exception_group(errors)
             finally:
                 errors.clear()  # or they would refer to themselves by their tracebacks
             emission.results = results = results if canceller is None else Cancelled(results, canceller, event)
@@ -125,8 +125,8 @@ class InstrumentedEmitter:
     ) -> list[tuple[Any, Any]]:
         """Send: see `Event.send`."""
         with ObservedEmission(self.scopes, event, "send", sender, args, kwargs) as emission:
-            entries = emission.observed(event._snapshot(sender).entries)
-            pairs = emission.results = event._pairs(entries, sender, args, kwargs)
+            entries = event._snapshot(sender).entries
+            pairs = emission.results = event._pairs(entries, sender, args, kwargs, emission.plan(entries))
         return pairs
 
     async def emit_async(
@@ -135,7 +135,7 @@ class InstrumentedEmitter:
         """Emit and await: see `Event.emit_async`."""
         aio = get_aio()
         with ObservedEmission(self.scopes, event, "emit_async", sender, args, kwargs) as emission:
-            results: list[Any] = await aio.emit_async(event, sender, args, kwargs, emission.observed)
+            results: list[Any] = await aio.emit_async(event, sender, args, kwargs, emission.plan)
             await emission.wait_done()
             emission.results = results
         return results
@@ -233,15 +233,11 @@ class ObservedEmission:
         for _, _, span in self._spans:
             await span.wait_done()
 
-    def observed(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-        """Return stand-ins for entries; the entries themselves if no instrument follows single handlers."""
+    def plan(self, entries: tuple[Entry, ...]) -> ObservedEmission | None:
+        """Report which entries come next; return the core's `watch`, None if no instrument follows single handlers."""
         spans = self._spans
-        if not spans:
-            return entries
         _notify(spans, "plan", entries)
-        if not any(_overrides(span, "call") or _overrides(span, "skip") for _, _, span in spans):
-            return entries
-        return tuple([stand_in(entry, self) for entry in entries])
+        return self if any(_overrides(span, "call") or _overrides(span, "skip") for _, _, span in spans) else None
 
     # Called by the core
 
@@ -375,9 +371,9 @@ def skip_reason(entry: Entry, handler: Any, error: Exception | None) -> str:
         return "its condition raised"
     if handler is None:
         return "it is dead"
-    if entry.spent:
+    if entry.is_consumed:
         return "it has been called once"
-    if entry.is_off():
+    if entry.is_inactive():
         return "it was disconnected meanwhile"
     return "its condition said no"
 

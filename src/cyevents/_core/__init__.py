@@ -1,0 +1,1 @@
+"""The core: the tables of connections, and the emission."""

@@ -1,0 +1,1109 @@
+# cython: language_level=3, freethreading_compatible=True, auto_pickle=False, embedsignature=True
+# cython: embedsignature.format=clinic
+"""The kernel: the fast path of an emission, over the tables of `_tables.py`, which does everything uncommon.
+
+The caller's arguments reach each handler as the very array in which they came (vectorcall), so an emission allocates
+nothing but its list of results. `emit` and `send` are therefore C functions with the vectorcall signature that are put
+on the classes by hand, below.
+
+`run_common` is the loop. It stops at an entry that needs more than a call, and says why in a `CallState`. `run_rest`
+does what is needed and lets the loop go on.
+
+With a GIL a snapshot is read as a plain field; on free-threaded builds it is read in a critical section.
+
+No call from Python may crash the interpreter, whatever its arguments: the classes have `binding(False)`, so that the
+interpreter checks the type of `self`, which Cython's own method objects do not.
+"""
+
+cimport cython
+from cpython.dict cimport PyDict_SetItem
+from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject, PyTypeObject
+
+from cyevents._core cimport _tables
+from cyevents._core._tables cimport (
+    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, WATCHED, Cell, Entry, Group, Snapshot, TaskCollector,
+    cye_deref, cye_enter, cye_leave, found, sender_key,
+)
+
+# C variables, since at exit the module's own names may have been cleared.
+cdef object MethodType, ANY, Cancelled, bind, typed_repr
+from types import MethodType
+
+from cyevents._common import ANY, Cancelled, typed_repr
+from cyevents._core import _tables as tables
+from cyevents._methods import bind
+
+cdef extern from *:
+    """
+    #define CYE_OFFSET PY_VECTORCALL_ARGUMENTS_OFFSET
+    #ifdef Py_GIL_DISABLED
+    #define CYE_GIL 0
+    #else
+    #define CYE_GIL 1
+    #endif
+
+    /* Call a Python function. What PyObject_Vectorcall does around it is not needed: it is known to be one, and
+       always either returns or raises. */
+    static inline PyObject *cye_call_function(
+        PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
+    ) {
+        return ((PyFunctionObject *)function)->vectorcall(function, args, nargsf, kwnames);
+    }
+
+    /* Append an item, whose reference is taken over, to a list of results to which so many more may come: PyList_Append,
+       but that there is room for them at once where lists are as in CPython with its GIL. */
+    static inline int cye_append(PyObject *results, PyObject *item, Py_ssize_t more) {
+        int failed;
+    #ifndef Py_GIL_DISABLED
+        PyListObject *list = (PyListObject *)results;
+        Py_ssize_t size = PyList_GET_SIZE(results);
+        if (list->ob_item == NULL && (list->ob_item = PyMem_New(PyObject *, more < 64 ? more : 64)) != NULL) {
+            list->allocated = more < 64 ? more : 64;
+        }
+        if (size < list->allocated) {
+            PyList_SET_ITEM(results, size, item);
+            Py_SET_SIZE(list, size + 1);
+            return 0;
+        }
+    #endif
+        failed = PyList_Append(results, item);
+        Py_DECREF(item);
+        return failed;
+    }
+
+    /* A pair of objects whose references are taken over; NULL, and no reference is left, if there is no memory. */
+    static inline PyObject *cye_pair(PyObject *first, PyObject *second) {
+        PyObject *pair = PyTuple_New(2);
+        if (pair == NULL) {
+            Py_DECREF(first);
+            Py_DECREF(second);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(pair, 0, first);
+        PyTuple_SET_ITEM(pair, 1, second);
+        return pair;
+    }
+
+    /* Whether a result is a value by its type's slots: neither awaitable nor an iterator of any kind. */
+    static inline int cye_is_value(PyObject *result) {
+        PyTypeObject *type = Py_TYPE(result);
+        PyAsyncMethods *async = type->tp_as_async;
+        return type->tp_iternext == NULL && (async == NULL || (async->am_await == NULL && async->am_anext == NULL));
+    }
+
+    /* Whether a keyword's name is `name`, which is interned; as nearly all names are. */
+    static inline int cye_is_name(PyObject *keyword, PyObject *name) {
+        if (keyword == name) return 1;
+        if (PyUnicode_CHECK_INTERNED(keyword)) return 0;
+        return PyUnicode_Compare(keyword, name) == 0;
+    }
+
+    /* Take the exception that is set, and set one again, with its traceback as it is. */
+    static inline PyObject *cye_take_raised(void) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        return PyErr_GetRaisedException();
+    #else
+        PyObject *type, *error, *trace;
+        PyErr_Fetch(&type, &error, &trace);
+        PyErr_NormalizeException(&type, &error, &trace);
+        if (trace != NULL) PyException_SetTraceback(error, trace);
+        Py_XDECREF(trace);
+        Py_DECREF(type);
+        return error;
+    #endif
+    }
+    static inline void cye_raise(PyObject *error) {
+        PyErr_Restore(Py_NewRef(Py_TYPE(error)), Py_NewRef(error), PyException_GetTraceback(error));
+    }
+
+    /* A type's version, which another thread may set between two reads. */
+    #if defined(Py_GIL_DISABLED) && (defined(__GNUC__) || defined(__clang__))
+    #define CYE_LOAD(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
+    #define CYE_STORE(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
+    #else
+    #define CYE_LOAD(place) (place)
+    #define CYE_STORE(place, value) ((void)((place) = (value)))
+    #endif
+    static inline unsigned int cye_version(PyObject *type) { return CYE_LOAD(((PyTypeObject *)type)->tp_version_tag); }
+    static inline PyObject *cye_dict(PyObject *type) { return Py_XNewRef(((PyTypeObject *)type)->tp_dict); }
+    static inline PyObject *cye_none(void) { return Py_None; }
+    static inline PyObject *cye_false(void) { return Py_False; }
+    """
+    size_t CYE_OFFSET
+    bint CYE_GIL
+    unsigned int CYE_LOAD(unsigned int place) noexcept
+    void CYE_STORE(unsigned int place, unsigned int value) noexcept
+    PyObject *cye_call_function(
+        PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
+    ) noexcept
+    PyObject *cye_pair(PyObject *first, PyObject *second) noexcept
+    int cye_append(PyObject *results, PyObject *item, Py_ssize_t more) noexcept
+    bint cye_is_value(PyObject *result) noexcept
+    bint cye_is_name(PyObject *keyword, PyObject *name) noexcept
+    object cye_take_raised()
+    void cye_raise(object error) noexcept
+    unsigned int cye_version(PyObject *type) noexcept
+    dict cye_dict(PyObject *type)
+    PyObject *cye_none() noexcept
+    PyObject *cye_false() noexcept
+
+cdef extern from "Python.h":
+    bint PyMethod_Check(PyObject *) noexcept
+    PyObject *PyMethod_New(PyObject *function, PyObject *owner) noexcept
+    PyObject *PyMethod_GET_FUNCTION(PyObject *) noexcept
+    PyObject *PyMethod_GET_SELF(PyObject *) noexcept
+    PyObject *PyObject_Vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
+    PyObject *PyObject_VectorcallMethod(
+        PyObject *name, PyObject *const *args, size_t nargsf, PyObject *kwnames
+    ) noexcept
+    int PyObject_IsTrue(PyObject *) noexcept
+    PyObject *PyErr_NoMemory() noexcept
+    bint PyFunction_Check(PyObject *) noexcept
+    bint PyUnicode_Check(object)
+    bint PyUnicode_CheckExact(object)
+    PyObject *item_of "PyTuple_GET_ITEM"(PyObject *tuple, Py_ssize_t i) noexcept
+    Py_ssize_t size_of "PyTuple_GET_SIZE"(PyObject *tuple) noexcept
+    void *PyExc_Exception
+    void *PyExc_TypeError
+    int METH_FASTCALL
+    int METH_KEYWORDS
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        void *ml_meth
+        int ml_flags
+        const char *ml_doc
+    object PyDescr_NewMethod(PyTypeObject *, PyMethodDef *)
+    void PyType_Modified(PyTypeObject *)
+    void INCREF "Py_INCREF"(PyObject *)
+    void DECREF "Py_DECREF"(PyObject *)
+
+
+cdef enum:
+    SHAPE = BOUND | HELD
+    COMMON = SHAPE | CONDITION | FOREIGN  # the flags of entries that the loop calls
+    STACK_BUFFER = 12  # arguments for which there is room on the C stack
+
+cdef enum StopReason:
+    UNUSUAL_RESULT  # it was called, and returned something unusual or raised
+    CONDITION_RAISED
+    NEEDS_SLOW_PATH  # nothing has been done
+
+cdef struct CallState:  # of the entry at which the loop has stopped
+    PyObject *function  # owned, and so is the owner if the handler is a method
+    PyObject *owner
+    PyObject *result  # owned; NULL if it has raised
+    StopReason reason
+
+cdef enum:
+    FAILED = 2  # a handler has raised, and that is set, and goes to the emitter
+
+cdef object _SENDER = "sender"
+cdef object _ASYNC_WRAPPER = "_async_wrapper"
+cdef object _SEND_SLOW = "_SignalCore__send_slow"
+
+
+@cython.binding(False)
+@cython.trashcan(True)
+cdef class EventCore(_tables.EventCore):
+    """An event's tables and its emission. `Event` adds what a user sees, and the types."""
+
+    def __init__(self):
+        pass
+
+    def _dispatch(
+        self,
+        tuple entries not None,
+        sender,
+        tuple args not None,
+        dict kwargs not None,
+        list results not None,
+        list errors,
+        TaskCollector collector,
+        watch=None,
+    ):
+        """Call entries in order, filling `results` and, where errors are grouped, `errors`.
+
+        What is awaited, or must run in a thread, is started and added to `collector`; without one, awaitables are
+        scheduled, and the rest runs in place.
+
+        A `watch` follows each entry. `watch.call(entry, handler)` returns what is called in place of the handler,
+        with the same arguments. `watch.skip(entry, handler)` is called if the handler is not; it is None if dead.
+
+        Returns the handler that cancelled, or None.
+        """
+        cdef tuple names, values
+        cdef PyObject *stack_buffer[STACK_BUFFER]
+        cdef PyObject **array
+        cdef PyObject *canceller = NULL
+        cdef CallState state
+        cdef Py_ssize_t i
+        if watch is not None:
+            return self._call_entries(entries, sender, args, kwargs, results, errors, collector, watch)
+        for i in range(len(entries)):
+            if type(entries[i]) is not Entry:
+                raise TypeError(f"entries must be those of connections, not {typed_repr(entries[i])}")
+        names = tuple(kwargs)
+        values = array_of(sender, args, kwargs, names)  # keeps alive what the array refers to
+        array = copy_args(NULL, 0, stack_buffer)
+        if len(values) + 2 > STACK_BUFFER:
+            array = <PyObject **>PyMem_Malloc((len(values) + 2) * sizeof(PyObject *))
+            if array is NULL:
+                raise MemoryError
+        try:
+            for i in range(len(values)):
+                array[i] = item_of(<PyObject *>values, i)
+            state.reason = NEEDS_SLOW_PATH
+            run_rest(
+                self, entries, 0, &state, array, 1 + len(args), <PyObject *>names if names else NULL, results, errors,
+                collector, &canceller,
+            )
+        finally:
+            if array is not stack_buffer:
+                PyMem_Free(array)
+        if canceller is NULL:
+            return None
+        handler = <object>canceller
+        DECREF(canceller)
+        return handler
+
+
+cdef tuple array_of(sender, tuple args, dict kwargs, tuple names):
+    """Return the sender, the positionals and the values of the keywords with these names, which are checked."""
+    cdef list values = [sender, *args]
+    for name in names:
+        if not PyUnicode_Check(name):
+            raise TypeError("keywords must be strings")
+        values.append(found(kwargs, name))
+    return tuple(values)  # which no other code can change
+
+
+# The loop
+
+cdef inline bint take(PyObject *entry, int flags, PyObject **function, PyObject **owner) noexcept:
+    """Take references to an entry's function, and the owner if the handler is a method; false if it is dead."""
+    cdef PyObject *held = <PyObject *>(<Entry>entry).held
+    owner[0] = NULL
+    if not flags & SHAPE:
+        function[0] = cye_deref(entry)
+        return function[0] is not NULL
+    if flags & BOUND:
+        owner[0] = cye_deref(entry)
+        if owner[0] is NULL:
+            return False
+        if type(<object>held) is _tables.Ref:
+            function[0] = cye_deref(held)
+            if function[0] is NULL:
+                DECREF(owner[0])
+                return False
+            return True
+    elif PyMethod_Check(held):
+        owner[0] = PyMethod_GET_SELF(held)
+        INCREF(owner[0])
+        held = PyMethod_GET_FUNCTION(held)
+    function[0] = held
+    INCREF(held)
+    return True
+
+
+cdef inline void release(PyObject *function, PyObject *owner) noexcept:
+    DECREF(function)
+    if owner is not NULL:
+        DECREF(owner)
+
+
+cdef PyObject *call_foreign(PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
+    """Call what is not a Python function, and count the recursion, which that does not."""
+    cdef PyObject *result
+    if cye_enter(b" in an emission"):
+        return NULL
+    result = PyObject_Vectorcall(function, args, nargsf, kwnames)
+    cye_leave()
+    return result
+
+
+cdef Py_ssize_t run_common(
+    PyObject *entries,
+    Py_ssize_t i,
+    PyObject *const *args,
+    PyObject **copied,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    PyObject *results,
+    CallState *state,
+) noexcept:
+    """Call entries from the i-th on, while they have no uncommon flags and return values or None.
+
+    Returns the index of the first that is uncommon, with what is known of it in `state`; the number of entries if none.
+    Without room for the arguments and an object in `copied`, methods are uncommon.
+    """
+    cdef PyObject *entry
+    cdef PyObject *function
+    cdef PyObject *owner
+    cdef PyObject *result
+    cdef int flags
+    cdef int truth
+    cdef Py_ssize_t count = size_of(entries)
+    state.reason = UNUSUAL_RESULT
+    while i < count:
+        entry = item_of(entries, i)  # the tuple keeps it alive
+        flags = (<Entry>entry).flags
+        if flags == 0:
+            owner = NULL
+            function = cye_deref(entry)
+            if function is NULL:
+                i += 1
+                continue
+        elif flags & ~COMMON:
+            state.reason = NEEDS_SLOW_PATH
+            return i
+        else:
+            if not take(entry, flags, &function, &owner):
+                i += 1
+                continue
+            if owner is not NULL and copied is NULL:
+                release(function, owner)
+                state.reason = NEEDS_SLOW_PATH
+                return i
+            if flags & CONDITION:
+                truth = ask(<PyObject *>(<Entry>entry)._condition, args, nargs, kwnames)
+                if truth < 0:
+                    state.reason = CONDITION_RAISED
+                    state.function = function
+                    state.owner = owner
+                    return i
+                if truth == 0 or (
+                    (<Entry>entry).flags != flags and (<Entry>entry).is_inactive()  # by the condition
+                ):
+                    release(function, owner)
+                    i += 1
+                    continue
+        if owner is NULL:
+            if not flags & FOREIGN:
+                result = cye_call_function(function, args, nargs, kwnames)
+            else:
+                result = call_foreign(function, args, nargs, kwnames)
+        else:
+            copied[1] = owner
+            if not flags & FOREIGN:
+                result = cye_call_function(function, copied + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+            else:
+                result = call_foreign(function, copied + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+        if result is cye_none():
+            DECREF(result)
+        elif result is NULL or result is cye_false() or not cye_is_value(result):
+            state.function = function
+            state.owner = owner
+            state.result = result
+            return i
+        elif cye_append(results, result, count - i):
+            state.function = function
+            state.owner = owner
+            state.result = NULL
+            return i
+        release(function, owner)
+        i += 1
+    return count
+
+
+# By a pointer, so that the compiler does not merge it with what follows: its loop is short of registers as it is.
+cdef Py_ssize_t (*_run_common)(
+    PyObject *, Py_ssize_t, PyObject *const *, PyObject **, Py_ssize_t, PyObject *, PyObject *, CallState *
+) noexcept
+_run_common = run_common
+
+
+
+cdef int run_rest(
+    _tables.EventCore self,
+    tuple entries,
+    Py_ssize_t i,
+    CallState *state,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    list results,
+    list errors,
+    TaskCollector collector,
+    PyObject **canceller,
+) except -1:
+    """Go on with an emission at the i-th entry, of which something uncommon is known: see `EventCore._dispatch`.
+
+    Without a list for them, grouped errors are raised at the end.
+    """
+    cdef Py_ssize_t count = size_of(<PyObject *>entries)
+    cdef PyObject *stack_buffer[STACK_BUFFER]
+    cdef PyObject **copied = copy_args(args, nargs + names_in(kwnames), stack_buffer)
+    cdef Entry entry
+    cdef list failures = errors
+    cdef tuple positionals = None
+    cdef dict keywords = None
+    cdef int cancels
+    if copied is NULL:
+        if state.reason != NEEDS_SLOW_PATH:
+            release(state.function, state.owner)
+        already_raised()
+    try:
+        while i < count:
+            entry = <Entry>item_of(<PyObject *>entries, i)
+            if state.reason == NEEDS_SLOW_PATH:
+                if entry.flags & ~COMMON:
+                    if failures is None:
+                        failures = []
+                    if positionals is None:
+                        positionals = as_tuple(args, 1, nargs)
+                        keywords = as_dict(args + nargs, kwnames)
+                    handler = self._turn(
+                        entry, <object>args[0], positionals, keywords, results, failures, collector, None
+                    )
+                    if handler is not None:
+                        INCREF(<PyObject *>handler)
+                        canceller[0] = <PyObject *>handler
+                        break
+                    i += 1
+            else:
+                i += 1
+                try:
+                    cancels = False
+                    if state.reason == CONDITION_RAISED:
+                        condition_raised(self, entry, state.function, state.owner, <object>args[0], kwnames)
+                    else:
+                        if failures is None:
+                            failures = []
+                        cancels = take_unusual(self, entry, state, args, nargs, kwnames, results, failures, collector)
+                        if cancels == FAILED:
+                            return -1
+                    if cancels:
+                        handler = make_handler(entry, state.function, state.owner)
+                        INCREF(<PyObject *>handler)
+                        canceller[0] = <PyObject *>handler
+                        break
+                finally:
+                    release(state.function, state.owner)
+            i = _run_common(<PyObject *>entries, i, args, copied, nargs, kwnames, <PyObject *>results, state)
+        if errors is None and failures:
+            if canceller[0] is not NULL:
+                DECREF(canceller[0])
+                canceller[0] = NULL
+            raise self._make_exception_group(failures)
+    finally:
+        if errors is None and failures:
+            failures.clear()  # or they would refer to themselves by their tracebacks
+        if copied is not stack_buffer:
+            PyMem_Free(copied)
+    return 0
+
+
+cdef inline Py_ssize_t names_in(PyObject *kwnames) noexcept:
+    return 0 if kwnames is NULL else size_of(kwnames)
+
+
+cdef inline PyObject **copy_args(PyObject *const *args, Py_ssize_t size, PyObject **stack_buffer) noexcept:
+    """Return the arguments with two free places before them: in the buffer, or in memory to be freed. NULL: an error."""
+    cdef PyObject **copied = stack_buffer
+    cdef Py_ssize_t i
+    if size + 2 > STACK_BUFFER:
+        copied = <PyObject **>PyMem_Malloc((size + 2) * sizeof(PyObject *))
+        if copied is NULL:
+            PyErr_NoMemory()
+            return NULL
+    for i in range(size):
+        copied[i + 2] = args[i]
+    return copied
+
+
+cdef object make_handler(Entry entry, PyObject *function, PyObject *owner):
+    """Return the handler, given as a function, or a function and the object whose method it is."""
+    if entry.flags & HELD:
+        return entry.held
+    if owner is NULL:
+        return <object>function
+    if PyFunction_Check(function):
+        return MethodType(<object>function, <object>owner)
+    return bind(<object>function, <object>owner)
+
+
+cdef tuple as_tuple(PyObject *const *args, Py_ssize_t first, Py_ssize_t end):
+    return tuple([<object>args[i] for i in range(first, end)])
+
+
+cdef dict as_dict(PyObject *const *values, PyObject *kwnames):
+    """Return the keywords as a dict."""
+    cdef Py_ssize_t i
+    cdef dict given = {}
+    for i in range(names_in(kwnames)):
+        given[<object>item_of(kwnames, i)] = <object>values[i]
+    return given
+
+
+cdef inline int ask(
+    PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
+) noexcept:
+    """Return what a condition says of the sender and the keywords: positionals are not passed. -1: it has raised."""
+    cdef PyObject *answer
+    cdef int truth
+    if not PyFunction_Check(condition) or (nargs > 1 and kwnames is not NULL):
+        return ask_foreign(condition, args, nargs, kwnames)
+    answer = cye_call_function(condition, args, 1, kwnames)
+    if answer is NULL:
+        return -1
+    truth = PyObject_IsTrue(answer)
+    DECREF(answer)
+    return truth
+
+
+cdef int ask_foreign(
+    PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
+) noexcept:
+    """`ask` what is not a Python function, and counts no recursion, or where positionals must be left out."""
+    cdef PyObject *stack_buffer[STACK_BUFFER]
+    cdef PyObject **array = stack_buffer
+    cdef PyObject *answer
+    cdef int truth = -1
+    if nargs > 1 and kwnames is not NULL:
+        array = copy_args(args + nargs - 1, names_in(kwnames) + 1, stack_buffer)  # the sender's place, then the values
+        if array is NULL:
+            return -1
+        array[2] = args[0]
+        args = array + 2
+    if not cye_enter(b" in a condition"):
+        answer = PyObject_Vectorcall(condition, args, 1, kwnames)
+        if answer is not NULL:
+            truth = PyObject_IsTrue(answer)
+            DECREF(answer)
+        cye_leave()
+    if array is not stack_buffer:
+        PyMem_Free(array)
+    return truth
+
+
+cdef int condition_raised(
+    _tables.EventCore self, Entry entry, PyObject *function, PyObject *owner, sender, PyObject *kwnames
+) except -1:
+    """A condition has raised: its handler is skipped, and that is reported, unless it is not an `Exception`."""
+    if not PyErr_ExceptionMatches(<object>PyExc_Exception):
+        return -1
+    try:
+        already_raised()
+    except Exception as error:
+        names = () if kwnames is NULL else <object>kwnames
+        self._condition_failed(error, entry, make_handler(entry, function, owner), sender, names)
+    return 0
+
+
+cdef int already_raised() except -1:
+    """Make an exception that is set one that Cython handles."""
+    return -1
+
+
+cdef bint failed(
+    _tables.EventCore self, Entry entry, CallState *state, sender, list failures
+) except -1:
+    """A handler has raised: collect or report that; false if it must be raised, and is set as it was.
+
+    Callers that get false return -1, so that the traceback leads from the emission to the handler's line, and not
+    through here.
+    """
+    if not PyErr_ExceptionMatches(<object>PyExc_Exception):
+        return False
+    cdef bint is_reported, is_raised
+    error = cye_take_raised()
+    if cye_enter(b" in an error policy"):  # it may be another event's `emit`, whose handler raises too, and so on
+        PyErr_Clear()
+        cye_raise(error)
+        return False
+    try:
+        policy = self._error_policy()
+        is_reported = callable(policy)
+        is_raised = not is_reported and policy == "raise"
+        cye_raise(error)
+        if is_raised:
+            return False
+        try:
+            already_raised()
+        except Exception as error:
+            if is_reported:
+                policy(error, make_handler(entry, state.function, state.owner), self, sender)
+            else:
+                failures.append(error)
+    finally:
+        cye_leave()
+    return True
+
+
+cdef object note_call(
+    _tables.EventCore self,
+    Entry entry,
+    CallState *state,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    bint is_consumed,
+):
+    """Return what the hook `_call_failed` returns for the `TypeError` that is set. If that is None, it is set again."""
+    error = cye_take_raised()
+    handler = make_handler(entry, state.function, state.owner)
+    result = self._call_failed(error, handler, nargs - 1, as_dict(args + nargs, kwnames), is_consumed)
+    if result is None or not is_consumed:  # then nobody takes the result
+        cye_raise(error)
+    return result
+
+
+cdef int take_unusual(
+    _tables.EventCore self,
+    Entry entry,
+    CallState *state,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    list results,
+    list failures,
+    TaskCollector collector,
+) except -1:
+    """Take what a handler returned that may be more than a value, or its exception; return if it cancels, or failed."""
+    sender = <object>args[0]
+    if state.result is NULL:
+        result = None
+        if PyErr_ExceptionMatches(<object>PyExc_TypeError):
+            result = note_call(self, entry, state, args, nargs, kwnames, True)
+        if result is None:
+            if not failed(self, entry, state, sender, failures):
+                return FAILED
+            if collector is not None and len(failures) > len(collector.error_positions):
+                collector.error_positions.append(len(results))
+            return False
+    else:
+        result = <object>state.result
+        DECREF(state.result)
+        if result is None:
+            return False
+        if result is False:
+            return True
+    handler = make_handler(entry, state.function, state.owner)
+    return self._take_result(result, entry, handler, sender, results, failures, collector)
+
+
+cdef int send_to(
+    _tables.EventCore self, PyObject *entries, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, list pairs
+) except -1:
+    """Call entries in order, and append pairs of each handler and what it returned: see `EventCore.send`."""
+    cdef PyObject *entry
+    cdef PyObject *handler
+    cdef PyObject *pair
+    cdef PyObject *stack_buffer[STACK_BUFFER]
+    cdef PyObject **copied = copy_args(args, nargs + names_in(kwnames), stack_buffer)
+    cdef Py_ssize_t i
+    cdef Py_ssize_t count = size_of(entries)
+    cdef int flags
+    cdef CallState state
+    cdef list failures = None
+    if copied is NULL:
+        already_raised()
+    try:
+        for i in range(count):
+            entry = item_of(entries, i)
+            flags = (<Entry>entry).flags
+            if flags & ~(SHAPE | FOREIGN):
+                if failures is None:
+                    failures = []
+                self._send_to_one(
+                    <Entry>entry, <object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames), pairs,
+                    failures, None,
+                )
+                continue
+            if not take(entry, flags, &state.function, &state.owner):
+                continue
+            if state.owner is NULL:
+                if flags & FOREIGN:
+                    state.result = call_foreign(state.function, args, nargs, kwnames)
+                else:
+                    state.result = cye_call_function(state.function, args, nargs, kwnames)
+            else:
+                copied[1] = state.owner
+                if flags & FOREIGN:
+                    state.result = call_foreign(state.function, copied + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+                else:
+                    state.result = cye_call_function(state.function, copied + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+            if state.result is NULL:
+                if failures is None:
+                    failures = []
+                try:
+                    if PyErr_ExceptionMatches(<object>PyExc_TypeError):
+                        note_call(self, <Entry>entry, &state, args, nargs, kwnames, False)
+                    if not failed(self, <Entry>entry, &state, <object>args[0], failures):
+                        return -1
+                finally:
+                    release(state.function, state.owner)
+                continue
+            handler = state.function
+            if state.owner is not NULL:
+                try:
+                    handler = bound(<Entry>entry, flags, state.function, state.owner)
+                except BaseException:
+                    DECREF(state.result)
+                    raise
+                finally:
+                    release(state.function, state.owner)
+            pair = cye_pair(handler, state.result)
+            if pair is NULL or cye_append(<PyObject *>pairs, pair, count - i):
+                already_raised()
+        if failures:
+            raise self._make_exception_group(failures)
+    finally:
+        if failures:
+            failures.clear()  # or they would refer to themselves by their tracebacks
+        if copied is not stack_buffer:
+            PyMem_Free(copied)
+    return 0
+
+
+cdef inline PyObject *bound(Entry entry, int flags, PyObject *function, PyObject *owner) except NULL:
+    """`make_handler` of a method, as a new reference."""
+    cdef PyObject *method
+    if PyFunction_Check(function) and not flags & HELD:
+        method = PyMethod_New(function, owner)
+        if method is NULL:
+            already_raised()
+        return method
+    handler = make_handler(entry, function, owner)
+    INCREF(<PyObject *>handler)
+    return <PyObject *>handler
+
+
+# `emit` and `send` of `EventCore`, `send` of `SignalCore`, `emit` of `NamespaceCore`: with the vectorcall signature
+
+cdef inline PyObject *load_general(_tables.EventCore self) noexcept:
+    """Return the snapshot for no particular sender as a new reference; NULL if it must be built."""
+    cdef PyObject *snapshot
+    if CYE_GIL:
+        snapshot = <PyObject *>self._cache.general
+        if snapshot is cye_none():
+            return NULL
+        INCREF(snapshot)
+        return snapshot
+    loaded = self._load_general()
+    if loaded is None:
+        return NULL
+    INCREF(<PyObject *>loaded)
+    return <PyObject *>loaded
+
+
+cdef PyObject *find_snapshot(_tables.EventCore self, PyObject *sender) except NULL:
+    """Return what an emission by this sender runs, as a new reference."""
+    cdef Cell cell
+    cdef Snapshot snapshot = None
+    if self._slow_path_flags & (FILTERED | HIDDEN) == FILTERED:
+        cell = found((self._cache if CYE_GIL else self._load_cache()).by_sender, sender_key(<object>sender))
+        if cell is not None and cell.group.is_for(<object>sender):
+            snapshot = cell.snapshot if CYE_GIL else cell.load()
+    if snapshot is None:
+        snapshot = self._find_snapshot(<object>sender)
+    INCREF(<PyObject *>snapshot)
+    return <PyObject *>snapshot
+
+
+cdef object emit(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    cdef PyObject *canceller = NULL
+    cdef PyObject *snapshot = NULL
+    cdef PyObject *entries
+    cdef CallState state
+    cdef Py_ssize_t i = 0
+    cdef list results
+    if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
+        return with_sender(emit, b"emit", self, args, nargs, kwnames)
+    if not self._slow_path_flags:
+        snapshot = load_general(self)
+    elif self._slow_path_flags & WATCHED:
+        return self._emitted(<object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames))
+    if snapshot is NULL:
+        snapshot = find_snapshot(self, args[0])
+    try:
+        results = []
+        entries = <PyObject *>(<Snapshot>snapshot).entries
+        if size_of(entries) and (<Entry>item_of(entries, 0)).flags & BOUND:
+            state.reason = NEEDS_SLOW_PATH  # it is called with its object in a copy of the array, and so are others
+        else:
+            i = _run_common(entries, 0, args, NULL, nargs, kwnames, <PyObject *>results, &state)
+        if i < size_of(entries):
+            run_rest(self, <tuple>entries, i, &state, args, nargs, kwnames, results, None, None, &canceller)
+    finally:
+        DECREF(snapshot)
+    if canceller is NULL:
+        return results
+    handler = <object>canceller
+    DECREF(canceller)
+    return Cancelled(results, handler, self)
+
+
+cdef object send(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
+        return with_sender(send, b"send", self, args, nargs, kwnames)
+    return pairs_of(self, args, nargs, kwnames)
+
+
+cdef object pairs_of(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    """Return what `send` returns: `EventCore._sent`."""
+    cdef PyObject *snapshot = NULL
+    cdef list pairs
+    if not self._slow_path_flags:
+        snapshot = load_general(self)
+    elif self._slow_path_flags & WATCHED:
+        return self._sent(<object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames))
+    if snapshot is NULL:
+        snapshot = find_snapshot(self, args[0])
+    try:
+        pairs = []
+        send_to(self, <PyObject *>(<Snapshot>snapshot).entries, args, nargs, kwnames, pairs)
+    finally:
+        DECREF(snapshot)
+    return pairs
+
+
+cdef inline Py_ssize_t find_keyword(PyObject *kwnames, PyObject *name) noexcept:
+    """Return the index of a keyword; -1 if it is not given."""
+    cdef Py_ssize_t i
+    for i in range(size_of(kwnames)):
+        if cye_is_name(item_of(kwnames, i), name):
+            return i
+    return -1
+
+
+cdef inline Py_ssize_t named_sender(PyObject *kwnames) noexcept:
+    return find_keyword(kwnames, <PyObject *>_SENDER)
+
+
+cdef object with_sender(
+    object (*call)(_tables.EventCore, PyObject *const *, Py_ssize_t, PyObject *),
+    const char *name,
+    _tables.EventCore self,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+):
+    """Call `emit` or `send` with the sender given by keyword, or not at all: put it where they expect it."""
+    cdef Py_ssize_t at = -1 if kwnames is NULL else named_sender(kwnames)
+    if nargs and at >= 0:
+        raise TypeError(f"EventCore.{name.decode()}() got multiple values for argument 'sender'")
+    return call_with_sender(call, self, <PyObject *>ANY if at < 0 else args[at], args, nargs, kwnames, at)
+
+
+cdef object call_with_sender(
+    object (*call)(_tables.EventCore, PyObject *const *, Py_ssize_t, PyObject *),
+    _tables.EventCore self,
+    PyObject *first,
+    PyObject *const *args,
+    Py_ssize_t nargs,
+    PyObject *kwnames,
+    Py_ssize_t at,
+):
+    """Call with another first positional, if not NULL, before the others, and without the keyword `at`, if not -1."""
+    cdef Py_ssize_t names = names_in(kwnames)
+    cdef PyObject *stack_buffer[STACK_BUFFER]
+    cdef PyObject **array = copy_args(args, nargs + names, stack_buffer)
+    cdef PyObject **given = array + 2
+    cdef tuple others = () if kwnames is NULL else <tuple>kwnames
+    cdef Py_ssize_t i
+    if array is NULL:
+        already_raised()
+    try:
+        if at >= 0:
+            for i in range(nargs + at, nargs + names - 1):
+                given[i] = given[i + 1]
+            others = others[:at] + others[at + 1:]
+        if first is not NULL:
+            given -= 1
+            given[0] = first
+            nargs += 1
+        return call(self, given, nargs, <PyObject *>others if others else NULL)
+    finally:
+        if array is not stack_buffer:
+            PyMem_Free(array)
+
+
+@cython.no_gc_clear  # `send` relies on the core; clearing the core breaks the cycles that a signal is part of
+@cython.binding(False)
+@cython.embedsignature(True)
+@cython.trashcan(True)
+cdef class SignalCore:
+    """A blinker signal's `send`, over the `EventCore` that it holds. `Signal` adds what a user sees.
+
+    A signal has a core instead of being one, so that its subclasses may use any names that a core uses for themselves.
+    What `Signal` needs of this class has the names that a class `SignalCore` written in Python gives to `__names`.
+    """
+
+    cdef _tables.EventCore core
+    cdef _tables.cye_bool is_fast_send_used  # false without a core: an object is found by the garbage collector while it is made
+    cdef object __weakref__
+
+    def __cinit__(self, core, /):
+        if not isinstance(core, _tables.EventCore):
+            raise TypeError(f"core must be an EventCore, not {typed_repr(core)}")
+        self.core = core
+        self.is_fast_send_used = True
+
+    @property
+    def _SignalCore__core(self):
+        """The tables of the signal's connections."""
+        return self.core
+
+    @property
+    def _SignalCore__uses_python_send(self):
+        """Whether `send` calls `_SignalCore__send_slow` for every send."""
+        return not self.is_fast_send_used
+
+    @_SignalCore__uses_python_send.setter
+    def _SignalCore__uses_python_send(self, bint uses_python_send):
+        self.is_fast_send_used = not uses_python_send and self.core is not None
+
+    def _SignalCore__send_slow(self, /, *args, **kwargs):
+        """Hook: send what `send` leaves to Python code."""
+        raise NotImplementedError
+
+
+cdef object send_signal(SignalCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    cdef PyObject *core = <PyObject *>self.core  # held by the signal: no need to count references
+    cdef Py_ssize_t at
+    if nargs > 1 or not self.is_fast_send_used:
+        return send_slow(self, args, nargs, kwnames)
+    at = -1 if kwnames is NULL else find_keyword(kwnames, <PyObject *>_ASYNC_WRAPPER)
+    if nargs == 0 or at >= 0:
+        return call_with_sender(pairs_of, <_tables.EventCore>core, cye_none() if nargs == 0 else NULL, args, nargs, kwnames, at)
+    return pairs_of(<_tables.EventCore>core, args, nargs, kwnames)
+
+
+cdef object send_slow(SignalCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    """Call the signal's `_SignalCore__send_slow` with the same arguments."""
+    cdef PyObject *stack_buffer[STACK_BUFFER]
+    cdef PyObject **array = copy_args(args, nargs + names_in(kwnames), stack_buffer)
+    cdef PyObject *returned
+    if array is NULL:
+        already_raised()
+    array[1] = <PyObject *>self
+    returned = PyObject_VectorcallMethod(<PyObject *>_SEND_SLOW, array + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+    if array is not stack_buffer:
+        PyMem_Free(array)
+    if returned is NULL:
+        already_raised()
+    pairs = <object>returned
+    DECREF(returned)
+    return pairs
+
+
+@cython.binding(False)
+@cython.embedsignature(True)
+cdef class NamespaceCore(_tables.NamespaceCore):
+    """Events by name, and emission by name. `Namespace` adds what a user sees, and the types."""
+
+
+# The version, which no two types share, of the type of event that was last emitted by name, which is `Event`, if its
+# `emit` is the one above.
+cdef unsigned int _plain_version = 0
+
+
+cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    cdef unsigned int version
+    if nargs == 0:
+        raise TypeError("NamespaceCore.emit() missing 1 required positional argument: 'evt'")
+    if nargs > 1 and kwnames is not NULL and named_sender(kwnames) >= 0:
+        raise TypeError("NamespaceCore.emit() got multiple values for argument 'sender'")
+    evt = <object>args[0]
+    event = found(<dict>self, evt) if PyUnicode_CheckExact(evt) else None
+    if event is None and self._cached and PyUnicode_CheckExact(evt):
+        event = found(self._cached, evt)
+        if isinstance(event, _tables.EventCore):
+            (<_tables.EventCore>event)._is_used = True
+    if event is None:
+        event = self._find(evt)
+        if event is None:
+            return []
+    cls = type(event)
+    version = cye_version(<PyObject *>cls)  # 0: it has changed too often to tell
+    if version != CYE_LOAD(_plain_version) or version == 0:
+        is_event = issubclass(cls, _tables.EventCore)  # else it is a mock, say
+        method = cls.emit if is_event else event.emit
+        if method is not _emit or not is_event:  # overridden, or replaced by a test
+            given = as_dict(args + nargs, kwnames)
+            positionals = as_tuple(args, 1, nargs) or (given.pop(_SENDER, ANY),)
+            return method(event, *positionals, **given) if is_event else method(*positionals, **given)
+        CYE_STORE(_plain_version, version)
+    return emit(<_tables.EventCore>event, args + 1, nargs - 1, kwnames)
+
+
+cdef str _ANY_SENDER = "sender=cyevents._common.SHOWN_ANY, *args, **kwargs)"
+cdef list _docs = []  # keeps alive what the definitions refer to
+cdef PyMethodDef _definitions[4]
+_definitions[0] = define(b"emit", <void *>emit, f"($self, /, {_ANY_SENDER}", tables.EventCore.emit.__doc__)
+_definitions[1] = define(b"send", <void *>send, f"($self, /, {_ANY_SENDER}", tables.EventCore.send.__doc__)
+_definitions[2] = define(b"emit", <void *>emit_named, f"($self, evt, /, {_ANY_SENDER}", tables.NamespaceCore.emit.__doc__)
+_definitions[3] = define(b"send", <void *>send_signal, "($self, /, *args, **kwargs)", """\
+Call the receivers for a sender, in order of connection, and return pairs of each and what it returned.
+
+The sender is the one positional, None if it is missing. The keyword `_async_wrapper` is dropped, since no receiver is a
+coroutine function. With more positionals, or while `_SignalCore__uses_python_send` is set, the call is passed
+on to `_SignalCore__send_slow`.
+""")
+
+
+cdef PyMethodDef define(bytes name, void *function, str signature, str doc):
+    """Return the definition of a C function, with a docstring that has its signature."""
+    cdef PyMethodDef definition
+    text = f"{name.decode()}{signature}\n--\n\n{plain_doc(doc)}".encode()
+    _docs.append((name, text))
+    definition.ml_name = name
+    definition.ml_meth = function
+    definition.ml_flags = METH_FASTCALL | METH_KEYWORDS
+    definition.ml_doc = text
+    return definition
+
+
+cdef str plain_doc(str doc):
+    """Return a docstring without its signature and its indentation."""
+    head, mark, rest = doc.partition("\n--\n\n")
+    lines = (rest if mark else doc).split("\n")
+    return "\n".join([line[8:] if line.startswith("        ") else line for line in lines])
+
+
+cdef object install(cls, PyMethodDef *definition):
+    """Put a method on a type, as if it had been written in it."""
+    method = PyDescr_NewMethod(<PyTypeObject *>cls, definition)
+    PyDict_SetItem(cye_dict(<PyObject *>cls), definition.ml_name.decode(), method)
+    PyType_Modified(<PyTypeObject *>cls)
+    return method
+
+
+cdef object _emit = install(EventCore, &_definitions[0])
+install(EventCore, &_definitions[1])
+install(NamespaceCore, &_definitions[2])
+install(SignalCore, &_definitions[3])
+
+
+def install_methods(cls):
+    """Give `Event` or `Namespace` its own descriptors of the C functions that it inherits.
+
+    The interpreter takes its fast path for a call of a C method only if the object's type is exactly that of the
+    descriptor: `event.emit(sender)` then costs some 12 % less. Subclasses inherit the methods as before.
+    """
+    global _emit
+    if not isinstance(cls, type) or not issubclass(cls, (EventCore, NamespaceCore)):
+        raise TypeError(f"cls must be a class of events or of namespaces, not {typed_repr(cls)}")
+    if issubclass(cls, EventCore):
+        _emit = install(cls, &_definitions[0])
+        install(cls, &_definitions[1])
+    else:
+        install(cls, &_definitions[2])
+    return cls
+
+
+# What the package takes from here, some of which are C names in this module
+globals().update(
+    {
+        name: getattr(tables, name)
+        for name in ("Entry", "TaskCollector", "call_locked", "consume", "expect_death", "handler_key", "purge_dead")
+    },
+    CONDITION=_tables.CONDITION,
+    DEAD=_tables.DEAD,
+    ONCE=_tables.ONCE,
+    THREAD=_tables.THREAD,
+    WITH_EVENT=_tables.WITH_EVENT,
+)

@@ -1,0 +1,556 @@
+# The C types of `_tables.py`, for itself and for the kernel, and the C functions that it has where it is compiled.
+
+cimport cython
+from cpython.object cimport PyObject, PyTypeObject
+
+cdef extern from *:
+    """
+    /* A number that another thread may set between two reads; nothing more is needed of it. */
+    #if defined(Py_GIL_DISABLED) && !defined(_MSC_VER)
+    #define CYE_INT _Atomic int
+    #define CYE_BOOL _Atomic unsigned char
+    #elif defined(Py_GIL_DISABLED)
+    #define CYE_INT volatile int
+    #define CYE_BOOL volatile unsigned char
+    #else
+    #define CYE_INT int
+    #define CYE_BOOL unsigned char
+    #endif
+
+    static inline PyObject *cye_id(PyObject *object) { return PyLong_FromVoidPtr(object); }
+
+    /* A dict's value for a key, or None. On free-threaded builds the value that `dict.get` finds, as Cython compiles
+       it, may be freed by another thread before a reference to it is taken. */
+    static inline PyObject *cye_get(PyObject *dict, PyObject *key) {
+        PyObject *value;
+    #if PY_VERSION_HEX >= 0x030D0000
+        if (PyDict_GetItemRef(dict, key, &value) < 0) return NULL;
+    #else
+        value = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+        if (value == NULL && PyErr_Occurred()) return NULL;
+    #endif
+        return value ? value : Py_NewRef(Py_None);
+    }
+
+    /* The object of a weak reference as a new reference, or NULL if it is dead. No error is ever set. */
+    static inline PyObject *cye_deref(PyObject *ref) {
+        PyObject *object;
+    #ifdef Py_GIL_DISABLED
+        if (PyWeakref_GetRef(ref, &object) < 0) PyErr_Clear();
+    #else
+        object = ((PyWeakReference *)ref)->wr_object;
+        if (object == Py_None || Py_REFCNT(object) <= 0) return NULL;
+        Py_INCREF(object);
+    #endif
+        return object;
+    }
+
+    static inline int cye_is_gone(PyObject *ref) {
+        PyObject *object = cye_deref(ref);
+        if (object == NULL) return 1;
+        Py_DECREF(object);
+        return 0;
+    }
+
+    /* Whether the objects of a class may be bound methods, as far as that can be told at once: they can be called, and
+       are neither functions nor types. */
+    static inline int cye_can_be_method(PyObject *object) {
+        PyTypeObject *type = Py_TYPE(object);
+        return type->tp_call != NULL && type != &PyFunction_Type && !PyType_Check(object);
+    }
+
+    /* The two steps of calling a type. Like a call, they refuse what cannot be called so. */
+    static inline PyObject *cye_make(PyObject *type) {
+        PyObject *none, *made;
+        if (!PyType_Check(type) || ((PyTypeObject *)type)->tp_new == NULL) {
+            PyErr_SetString(PyExc_TypeError, "make must be a class of tasks");
+            return NULL;
+        }
+        none = PyTuple_New(0);
+        made = none ? ((PyTypeObject *)type)->tp_new((PyTypeObject *)type, none, NULL) : NULL;
+        Py_XDECREF(none);
+        return made;
+    }
+    static inline int cye_initialise(PyObject *type, PyObject *made, PyObject *args, PyObject *keywords) {
+        if (!PyObject_TypeCheck(made, (PyTypeObject *)type)) return 0;
+        return Py_TYPE(made)->tp_init(made, args, keywords == Py_None ? NULL : keywords);
+    }
+
+    /* Whether the first parameter of a Python function is named `self`. */
+    static inline int cye_takes_self(PyObject *function) {
+        PyCodeObject *code = (PyCodeObject *)((PyFunctionObject *)function)->func_code;
+        PyObject *name = code->co_argcount > 0 ? PyTuple_GET_ITEM(code->co_localsplusnames, 0) : NULL;
+        return name != NULL && PyUnicode_GET_LENGTH(name) == 4 && PyUnicode_IS_ASCII(name)
+            && memcmp(PyUnicode_DATA(name), "self", 4) == 0;
+    }
+
+    static inline PyObject *cye_qualname(PyObject *function) {
+        return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
+    }
+
+    static inline PyObject *cye_frame_code(PyObject *frame) {
+        if (!PyFrame_Check(frame)) {
+            PyErr_SetString(PyExc_TypeError, "frame must be a frame or None");
+            return NULL;
+        }
+        return (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
+    }
+    static inline int cye_frame_instruction(PyObject *frame) { return PyFrame_GetLasti((PyFrameObject *)frame); }
+
+    static inline int cye_is_finalizing(void) {
+    #if PY_VERSION_HEX >= 0x030D0000
+        return Py_IsFinalizing();
+    #else
+        return _Py_IsFinalizing();
+    #endif
+    }
+
+    /* The frame of the Python code that runs, or None. (sys._getframe, called from C, may find half a frame.) */
+    static inline PyObject *cye_frame(void) {
+        PyObject *frame = (PyObject *)PyEval_GetFrame();
+        return Py_NewRef(frame ? frame : Py_None);
+    }
+
+    /* Count a call in C as recursion. 3.12 and 3.13 allow a fixed number of them, for which a stack of the usual size
+       has room if each takes no more of it than their own do: one of ours takes more, and counts as two. */
+    #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+    static inline int cye_enter(const char *where) {
+        if (Py_EnterRecursiveCall(where)) return -1;
+        if (!Py_EnterRecursiveCall(where)) return 0;
+        Py_LeaveRecursiveCall();
+        return -1;
+    }
+    static inline void cye_leave(void) {
+        Py_LeaveRecursiveCall();
+        Py_LeaveRecursiveCall();
+    }
+    #else
+    #define cye_enter Py_EnterRecursiveCall
+    #define cye_leave Py_LeaveRecursiveCall
+    #endif
+
+    /* `callable(sender, *args, **kwargs)`, for which nothing is allocated if there are few arguments. */
+    #define CYE_STACK_BUFFER 12
+    static inline PyObject *cye_call_with(PyObject *callable, PyObject *sender, PyObject *args, PyObject *kwargs) {
+        PyObject *buffer[CYE_STACK_BUFFER];
+        PyObject **array = buffer;
+        PyObject *result = NULL;
+        PyObject *own = NULL;
+        Py_ssize_t count, i;
+        if (args == Py_None || kwargs == Py_None) {
+            PyErr_SetString(PyExc_TypeError, "args and kwargs must not be None");
+            return NULL;
+        }
+        count = PyTuple_GET_SIZE(args);
+        if (count + 2 > CYE_STACK_BUFFER && (array = PyMem_New(PyObject *, count + 2)) == NULL) return PyErr_NoMemory();
+        array[1] = sender;
+        for (i = 0; i < count; i++) array[i + 2] = PyTuple_GET_ITEM(args, i);
+        if (PyDict_GET_SIZE(kwargs) == 0) kwargs = NULL;
+        else if (PyVectorcall_Function(callable) == NULL && (kwargs = own = PyDict_Copy(kwargs)) == NULL) goto done;
+        if (!cye_enter(" in an emission")) {
+            result = PyObject_VectorcallDict(callable, array + 1, (count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, kwargs);
+            cye_leave();
+        }
+    done:
+        Py_XDECREF(own);
+        if (array != buffer) PyMem_Free(array);
+        return result;
+    }
+
+    /* Put what a generator yields into a list, without None; return whether it returned `False`, or -1 for an error. */
+    static inline int cye_run_generator(PyObject *generator, PyObject *items) {
+        PyObject *item;
+        int status = 0;
+        while (status == 0) {
+            PySendResult outcome = PyIter_Send(generator, Py_None, &item);
+            if (outcome == PYGEN_ERROR) return -1;
+            if (outcome == PYGEN_RETURN) {
+                status = item == Py_False;
+                Py_DECREF(item);
+                return status;
+            }
+            if (item != Py_None) status = PyList_Append(items, item);
+            Py_DECREF(item);
+        }
+        return status;
+    }
+
+    /* Raise an error again in the function that has caught it, without the entry in its traceback that it has got there:
+       it gets one when the function is left. */
+    static inline int cye_reraise(PyObject *error) {
+        PyObject *trace = PyException_GetTraceback(error);
+        PyObject *next = trace != NULL ? (PyObject *)((PyTracebackObject *)trace)->tb_next : NULL;
+        PyErr_Restore(Py_NewRef(Py_TYPE(error)), Py_NewRef(error), Py_XNewRef(next));
+        Py_XDECREF(trace);
+        return -1;
+    }
+
+    /* Keep Python code from making instances of a type: the core would trust them, and they would have no contents. */
+    static inline int cye_forbid_new(PyObject *cls) {
+        PyTypeObject *type = (PyTypeObject *)cls;
+        type->tp_new = NULL;
+        type->tp_vectorcall = NULL;  /* Cython's goes to its own function for making instances */
+        type->tp_flags |= Py_TPFLAGS_DISALLOW_INSTANTIATION;
+        if (PyDict_DelItemString(type->tp_dict, "__new__") < 0) return -1;
+        PyType_Modified(type);
+        return 0;
+    }
+    """
+    ctypedef class _weakref.ReferenceType [object PyWeakReference, check_size ignore]:
+        pass
+    ctypedef int cye_int "CYE_INT"
+    ctypedef bint cye_bool "CYE_BOOL"
+    object id "cye_id"(object)
+    object found "cye_get"(dict, object key)
+    bint _is_gone "cye_is_gone"(object ref) noexcept
+    bint _can_be_method "cye_can_be_method"(object) noexcept
+    bint _is_str "PyUnicode_Check"(object) noexcept
+    bint _is_int "PyLong_Check"(object) noexcept
+    bint _is_bytes "PyBytes_Check"(object) noexcept
+    object _make_instance "cye_make"(object cls)
+    int _initialise "cye_initialise"(object cls, object made, tuple args, dict keywords) except -1
+    bint _takes_self "cye_takes_self"(object function) noexcept
+    str _qualname "cye_qualname"(object function)
+    object _code_of "cye_frame_code"(object frame)
+    int _instruction_of "cye_frame_instruction"(object frame) noexcept
+    object _current_frame "cye_frame"()
+    object _caller "cye_frame"()
+    bint _is_finalizing "cye_is_finalizing"() noexcept
+    object call_with "cye_call_with"(object callable, object sender, tuple args, dict kwargs)
+    void _untrack "PyObject_GC_UnTrack"(object) noexcept
+    void _track "PyObject_GC_Track"(object) noexcept
+    bint _run_generator "cye_run_generator"(object generator, list items) except -1
+    int _reraise "cye_reraise"(object error) except -1
+    int _forbid_new "cye_forbid_new"(object cls) except -1
+    unsigned long get_ident "PyThread_get_thread_ident"() noexcept
+    PyObject *cye_deref(PyObject *ref) noexcept
+    int cye_enter(const char *where) noexcept
+    void cye_leave() noexcept
+
+# C variables, since at exit the module's own names may have been cleared.
+cdef object weakref, CodeType, CoroutineType, FunctionType, MethodType
+cdef object ANY, MISSING, Cancelled, drops_result_of, is_at_call, is_returning, kind_of_result, not_an_event, typed_repr
+cdef object bind, definition_of, may_be_method, method_parts, warn_vanished_sender
+cdef object _acquire, _release, _is_owned, _reset_lock, _on_dead
+cdef int AWAITABLE, GENERATOR, VALUE
+cdef list _pending_removals
+cdef LastConnection _last
+cdef Cache _EMPTY
+cdef tuple _PACKAGES
+cdef frozenset _PLAIN
+
+cdef enum:
+    DEAD = 1
+    REPLACED = 2
+    ONCE = 4
+    WITH_EVENT = 8
+    CONDITION = 16
+    THREAD = 32
+    BOUND = 64
+    HELD = 128
+    FOREIGN = 256
+    OWN_CONDITION = 1024
+    FILTERED = 1
+    WATCHED = 2
+    HIDDEN = 4
+
+
+cdef class EventCore
+
+
+@cython.final
+cdef class LastConnection:
+    cdef readonly long long serial
+    cdef long long subscribed
+    cdef str name
+    cdef Ref sender
+    cdef object code
+    cdef unsigned long thread
+    cdef int instruction
+    cdef object begin(self, object code, int instruction, str name)
+    cdef Ref replace_sender(self, Ref sender, unsigned long thread)
+    cdef tuple get(self)
+
+
+@cython.final
+cdef class Place:
+    cdef object home
+    cdef object key
+
+
+cdef class Ref(ReferenceType):
+    cdef Place place
+    cdef readonly object handler_key
+
+
+@cython.final
+cdef class Entry(Ref):
+    cdef readonly cye_int flags
+    cdef cye_bool claims
+    cdef cye_bool may_vanish
+    cdef unsigned char _warned
+    cdef readonly object held
+    cdef readonly object priority
+    cdef readonly long long serial
+    cdef object _condition
+    cdef readonly str name
+    cdef long long chain
+    cdef tuple superseded
+    @cython.locals(flags=int)
+    cpdef object get(self)
+    @cython.locals(flags=int)
+    cdef bint is_alive(self) except -1
+    @cython.locals(flags=int)
+    cpdef bint is_inactive(self) except -1
+    @cython.locals(home=EventCore, entry=Entry)
+    cdef bint _is_chain_connected(self) except -1
+    @cython.locals(is_claimed=bint)
+    cdef bint claim(self) except -1
+    @cython.locals(before=int)
+    cpdef bint warned(self, int of=*) except -1
+    cdef bint is_used_up(self) except -1
+
+
+@cython.final
+cdef class Group:
+    cdef Place place
+    cdef object sender
+    cdef dict entries
+    cdef bint is_for(self, object sender) except -1
+    cdef object get_sender(self)
+
+
+@cython.final
+cdef class Snapshot:
+    cdef readonly tuple entries
+    cdef list _tiers
+    @cython.locals(tiers=list, tier=list, first=Entry, entry=Entry)
+    cpdef list tiers(self)
+    cdef list _load_tiers(self)
+    cdef object _store_tiers(self, list tiers)
+
+
+@cython.final
+cdef class Cell:
+    cdef Group group
+    cdef Snapshot snapshot
+    cdef Snapshot load(self)
+    cdef object store(self, Snapshot snapshot)
+
+
+@cython.final
+cdef class Cache:
+    cdef Snapshot general
+    cdef dict by_sender
+
+
+cdef class TaskCollector:
+    cdef public object make
+    cdef public dict keywords
+    cdef readonly list tasks
+    cdef readonly list handlers
+    cdef readonly list result_slots
+    cdef readonly list error_positions
+    cdef object _make_one(self, object coroutine)
+    @cython.locals(count=Py_ssize_t)
+    cdef object _add(self, object task, object handler, list results)
+
+
+@cython.trashcan(True)  # as in the source, where the kernel's class does not see it
+cdef class EventCore:
+    cdef Group _any
+    cdef cye_int _slow_path_flags
+    cdef public cye_bool _is_checked
+    cdef public cye_bool _is_used
+    cdef dict _groups
+    cdef Cache _cache
+    cdef readonly dict _patterns
+    cdef dict _matched_events
+    cdef object _key
+    cdef readonly dict _mutes
+    cdef readonly list _dead_handler_names
+    cdef readonly object _observer
+    cdef object _self
+    cdef object __weakref__
+
+    cdef Snapshot _load_general(self)
+    cdef Cache _load_cache(self)
+    cdef object _store_cache(self, Cache cache)
+    cdef object _store_general(self, Cache cache, Snapshot snapshot)
+    cdef object _load_observer(self)
+    cdef object _replace_observer(self, object observer)
+
+    @cython.locals(results=list, errors=list)
+    cdef object _run(self, tuple entries, object sender, tuple args, dict kwargs)
+    cdef object _emitted(self, object sender, tuple args, dict kwargs)
+    cdef object _sent(self, object sender, tuple args, dict kwargs)
+    @cython.locals(entry=Entry, pairs=list, errors=list)
+    cdef list _send_entries(self, tuple entries, object sender, tuple args, dict kwargs, object watch)
+    @cython.locals(given=dict)
+    cdef object _send_to_one(
+        self, Entry entry, object sender, tuple args, dict kwargs, list pairs, list errors, object watch
+    )
+    cdef bint _take_send_error(
+        self, object error, object handler, object sender, tuple args, dict given, list errors
+    ) except -1
+    @cython.locals(entry=Entry, is_plain=bint)
+    cdef object _call_entries(
+        self, tuple entries, object sender, tuple args, dict kwargs, list results, list errors, TaskCollector collector,
+        object watch
+    )
+    @cython.locals(given=dict)
+    cdef object _turn(
+        self, Entry entry, object sender, tuple args, dict kwargs, list results, list errors, TaskCollector collector,
+        object watch
+    )
+    @cython.locals(kind=int)
+    cdef bint _take_result(
+        self, object result, Entry entry, object handler, object sender, list results, list errors,
+        TaskCollector collector
+    ) except -1
+    cdef bint _take_error(
+        self, object error, Entry entry, object handler, object sender, tuple args, dict given, list results,
+        list errors, TaskCollector collector
+    ) except -1
+    cdef bint _take_plain_error(
+        self, object error, object handler, object sender, list results, list errors, TaskCollector collector
+    ) except -1
+    cdef bint _apply_error_policy(self, object error, object handler, object sender, list errors) except -1
+    @cython.locals(is_met=bint)
+    cdef bint _should_call(self, Entry entry, object handler, object sender, dict kwargs) except -1
+
+    @cython.locals(group=Group, special=Group, cell=Cell, snapshot=Snapshot)
+    cdef Snapshot _find_snapshot(self, object sender)
+    @cython.locals(source=EventCore, cache=Cache, cell=Cell, snapshot=Snapshot)
+    cdef Snapshot _build(self, Group group, object sender)
+    @cython.locals(entry=Entry, chosen=dict)
+    cdef list _chosen(self, Group group, object sender)
+    @cython.locals(entry=Entry, is_complete=bint, living=list)
+    cdef list _living(self, list entries)
+    @cython.locals(source=EventCore, other=Group, entry=Entry, general=list, special=list, candidates=list, muted=set)
+    cdef list _candidates(self, Group group, object sender)
+    @cython.locals(entry=Entry, entries=list, muted=set)
+    cdef list _unmuted_entries(self, Group group)
+    @cython.locals(muted=set)
+    cdef set _muted_keys(self)
+
+    @cython.locals(entry=Entry)
+    cpdef tuple _connect(
+        self, object handler, object sender, bint weak, object priority, object condition, int flags, str name,
+        object frame, list made=*
+    )
+    @cython.locals(entry=Entry, instruction=int, to_release=list)
+    cdef Entry _enter(
+        self, object handler, object sender, bint weak, object priority, object condition, int flags, str name,
+        object frame, list made
+    )
+    @cython.locals(group=Group, ref=Ref, last_sender=Ref)
+    cdef object _enter_locked(
+        self, Entry entry, object sender, object code, int instruction, list made, list to_release
+    )
+    @cython.locals(group=Group, previous=Entry, entries=dict)
+    cdef object _put(self, Entry entry, object sender, list to_release, list made=*)
+    @cython.locals(group=Group, place=Place)
+    cdef Place _place(self, object key)
+    cdef Group _group_at(self, object key)
+    @cython.locals(group=Group)
+    cdef Entry _entry_at(self, object key, object handler)
+    @cython.locals(entry=Entry)
+    cdef Entry _entry_of(self, Ref dead)
+    @cython.locals(group=Group, ref=Ref)
+    cdef Group _group_for(self, Place place, object sender, list to_release)
+    @cython.locals(groups=dict)
+    cdef object _drop_group(self, Group group, list to_release)
+    @cython.locals(entry=Entry, entries=list, cell=Cell)
+    cdef object _empty_group(self, Group group, list to_release)
+    @cython.locals(event=EventCore)
+    cdef object _prune_empty_group(self, object key, list to_release)
+    @cython.locals(group=Group, source=EventCore, groups=dict)
+    cdef object _prune_own_group(self, object key, list to_release)
+    cdef object _invalidate(self, object key, list to_release)
+    @cython.locals(event=EventCore, events=dict)
+    cdef object _discard_matched(self, object key, list to_release)
+    @cython.locals(cache=Cache)
+    cdef object _discard_snapshots(self, object key, list to_release)
+    @cython.locals(group=Group, place=Place, entries=dict)
+    cdef bint _remove(self, Entry entry, list to_release) except -1
+    @cython.locals(group=Group, entry=Entry)
+    cdef object _remove_dead(self, Ref dead, bint is_logged, list to_release, list never_called)
+    @cython.locals(to_release=list, is_removed=bint)
+    cpdef bint _disconnect_entry(self, Entry entry) except -1
+    @cython.locals(to_release=list, is_removed=bint)
+    cpdef bint _disconnect(self, object handler, object sender) except -1
+    @cython.locals(group=Group, entry=Entry, groups=list, is_removed=bint)
+    cdef bint _disconnect_locked(self, object key, object sender, list to_release) except -1
+    cpdef object _clear(self)
+    @cython.locals(group=Group, entry=Entry)
+    cpdef object _clear_locked(self, list to_release)
+    cpdef object _restore(self, Entry entry, Entry previous, object sender)
+    @cython.locals(current=Entry)
+    cpdef object _restore_locked(self, Entry entry, Entry previous, object sender, list to_release)
+    cpdef object _mute(self, object by, list keys)
+    cpdef object _mute_locked(self, object by, list keys, list to_release)
+    cpdef object _set_mute(self, object by, list keys, list to_release)
+    cpdef object _unmute(self, object by)
+    cpdef object _unmute_locked(self, object by, list to_release)
+    cpdef object _observe(self, object observer)
+    cpdef object _observe_locked(self, object observer, list to_release)
+    @cython.locals(group=Group)
+    cpdef object _attach(self, EventCore source, list to_release)
+    cpdef object _detach(self, EventCore source, list to_release)
+    @cython.locals(group=Group, source=EventCore, groups=dict)
+    cpdef object _hide(self, list to_release)
+    cpdef object _show(self)
+    @cython.locals(event=EventCore)
+    cdef object _ensure_sender_groups(self, object key, object sender, list to_release)
+    cdef object _ensure_sender_group(self, object key, object sender, list to_release)
+    @cython.locals(source=EventCore, group=Group, entry=Entry, rows=dict, entries=list, ordered=list)
+    cpdef list _connections(self)
+    @cython.locals(group=Group)
+    cpdef bint _is_connected(self) except -1
+    @cython.locals(entry=Entry)
+    cpdef bint _has_live_handlers(self, object sender) except -1
+    @cython.locals(group=Group, groups=list)
+    cpdef bint _has_connection(self, object handler, object sender) except -1
+    @cython.locals(group=Group)
+    cpdef bint _has_entry(self, Entry entry) except -1
+
+
+cdef class NamespaceCore(dict):
+    cdef readonly dict _cached
+
+
+@cython.locals(home=EventCore, entry=Entry, sender=Ref, thread="unsigned long", instruction=int)
+cpdef object _on_weakref_dead(Ref dead)
+cdef object _user_frame()
+@cython.locals(home=EventCore)
+cdef object _queue_removal(Entry entry)
+@cython.locals(home=EventCore, entry=Entry, to_release=list, never_called=list, is_done=bint)
+cpdef object purge_dead()
+@cython.locals(home=EventCore, dead=Ref)
+cdef bint _purge_locked(list to_release, list never_called) except -1
+cdef object _change(object step, tuple args)
+cdef int _free_lock_at_exit() except -1
+cdef int _take_lock() except -1
+cpdef object handler_key(object handler)
+cdef object sender_key(object sender)
+@cython.locals(entry=Entry)
+cdef Entry _make_entry(object handler, bint weak, object condition, int flags, Place place)
+@cython.locals(ref=Ref)
+cdef object _make_function_ref(object function, object key, Place place)
+@cython.locals(group=Group)
+cdef Group _make_group(Place place, object sender)
+@cython.locals(cell=Cell)
+cdef Cell _make_cell(Group group)
+@cython.locals(cache=Cache)
+cdef Cache _make_cache()
+cpdef object _by_serial(Entry entry)
+cpdef object _by_priority(Entry entry)
+@cython.locals(entry=Entry, previous=Entry, is_ordered=bint, is_uniform=bint)
+cdef tuple _in_order(list entries)
+cdef Entry _latest_valid(Entry entry)
+cdef bint _is_alive(Entry entry, list to_release) except -1
+cdef bint _is_live(Group group, Entry entry) except -1
+@cython.locals(values=list)
+cdef tuple _consume(object generator)
+cpdef object expect_death(Entry entry)

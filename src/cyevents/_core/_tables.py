@@ -1,0 +1,2327 @@
+# cython: freethreading_compatible=True, auto_pickle=False, annotation_typing=False, binding=False, nonecheck=True
+# cython: embedsignature=True, embedsignature.format=clinic
+"""The tables of an event's connections, and the slow path of an emission: one source, compiled or run as it is.
+
+How it works
+------------
+An `EventCore` has one `Group` of `Entry` objects for the handlers of any sender, and one for each sender that handlers
+were connected for. A group maps handler keys to entries. An emission runs a `Snapshot`: an
+immutable tuple of entries in dispatch order, one per handler. Snapshots are built when first needed and kept in the
+event's `Cache`. A change discards those that it makes stale: for handlers of any sender the whole cache, for those of
+one sender the `Cell` of that sender. The patterns that match an event are its `_patterns`: their entries are merged
+into its snapshots, and their changes discard snapshots of their `_matched_events`.
+
+Who owns what
+-------------
+The event owns its groups, and groups own their entries. An entry is itself the weak reference to its handler (for a
+method, to the object), or holds the handler strongly if asked to. A group holds its sender weakly if that is possible.
+Entries and references know their event and sender by a `Place` instead of the group: a reference to the group would be
+a reference cycle, and two fields instead of one would make each entry larger.
+
+How a dead handler leaves the tables
+------------------------------------
+The interpreter calls `_on_weakref_dead` in any thread, between any two instructions. It queues the entry in
+`_pending_removals`. `purge_dead` removes what is queued, unless another thread holds the lock: that thread calls it
+when it releases the lock.
+
+Threads and interruptions
+-------------------------
+One lock makes changes of any tables one at a time. It is held for a few dict operations, and never while user code
+runs: what a change discards is collected in `to_release` and released after the lock. An emission takes no lock. It
+gets the cache before it reads the tables: a change replaces the cache after it has changed the tables, so a snapshot
+of the old tables is stored where nothing looks for it.
+
+The lock is re-entrant, and a change is a sequence of atomic steps, each of which leaves the tables consistent: a signal
+handler, or a finalizer that the garbage collector runs, may make a change of its own between two of them. What can fail
+for lack of memory comes before the step that counts. Uncompiled, a signal handler runs after a call or at the start of
+a function. A step that looks at a table and then changes it therefore calls nothing in between: it uses `in`, `[]` and
+`del`, not `get` and `pop`. Such places say "One step".
+
+Compiled and uncompiled
+-----------------------
+`_tables.pxd` declares the C types. With them, Cython compiles this file, and `_emit.pyx` adds the fast path of
+emissions. Uncompiled, this file is the whole core. Where the two must differ, `cython.compiled` tells them apart.
+
+The core knows nothing of names, patterns of names or asyncio: it calls the methods under "Hooks" for those.
+"""
+
+from __future__ import annotations
+
+import sys
+from _weakref import ReferenceType
+from _weakref import ref as weakref
+from types import CodeType, CoroutineType, FunctionType, MethodType
+
+from .._checks import warn_vanished_sender
+from .._common import (
+    ANY,
+    AWAITABLE,
+    GENERATOR,
+    MISSING,
+    VALUE,
+    Cancelled,
+    drops_result_of,
+    is_at_call,
+    is_returning,
+    kind_of_result,
+    not_an_event,
+    typed_repr,
+)
+from .._lock import call_locked, lock, release, taking_at_once
+from .._methods import bind, definition_of, may_be_method, method_parts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+    from types import FrameType
+    from typing import Any, Self, TypeVar
+
+    import cython  # type: ignore[import-untyped]
+
+    ClassT = TypeVar("ClassT", bound=type)
+else:
+    from ._shadow import cython
+
+__all__ = [
+    "CONDITION",
+    "DEAD",
+    "ONCE",
+    "THREAD",
+    "WITH_EVENT",
+    "Entry",
+    "EventCore",
+    "NamespaceCore",
+    "SignalCore",
+    "TaskCollector",
+    "call_locked",
+    "consume",
+    "expect_death",
+    "handler_key",
+    "install_methods",
+    "purge_dead",
+]
+
+if not cython.compiled:  # compiled: in the .pxd
+    from _thread import get_ident
+
+    # An entry's flags word. It is zero for the common handler, and checked once per call.
+    DEAD = 1  # disconnected, or used up
+    REPLACED = 2  # connected again since: called by emissions that have begun, unless disconnected meanwhile
+    ONCE = 4
+    WITH_EVENT = 8
+    CONDITION = 16
+    THREAD = 32
+    BOUND = 64  # it is a method: the entry refers to its object, and has its function
+    HELD = 128  # it is held strongly
+    FOREIGN = 256  # not a Python function or method: the compiled core counts its recursion
+    OWN_CONDITION = 1024  # its condition is a method of its own object: the entry has only the function
+
+    # What keeps an event's emissions off the fast path.
+    FILTERED = 1  # there have been groups for senders
+    WATCHED = 2  # there is an observer
+    HIDDEN = 4  # patterns no longer notify it of changes: `_attach_patterns` must be called first
+
+# Results of these very types are values: there is no need to ask whether they can be awaited.
+_PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
+
+_PACKAGES = ("cyevents", "cyevents._core")  # whose frames are not the user's code
+_acquire = lock.acquire
+_release = release
+_is_owned = lock._is_owned
+_reset_lock = lock._at_fork_reinit
+_pending_removals: list[list[Any]] = []  # [event, entry or reference, whether to log it]
+
+
+class LastConnection:
+    """The newest connection of all: what is needed to warn at the line that made it if its handler dies at once."""
+
+    __slots__ = ("code", "instruction", "name", "sender", "serial", "subscribed", "thread")
+
+    serial: int  # its number
+    name: str  # its handler's name
+    sender: Ref | None  # the reference to its sender: kept, since the event itself may die before the sender
+    thread: int  # in which thread it was made
+    subscribed: int  # the serial of the newest entry that a subscription holds
+    code: object  # the caller's code, and the instruction in it
+    instruction: int
+
+    def __init__(self) -> None:
+        self.serial = self.thread = self.subscribed = self.instruction = 0
+        self.name = ""
+        self.sender = None
+        self.code = None
+
+    @cython.critical_section
+    def begin(self, code: object, instruction: int, name: str) -> None:
+        """Note and number a new connection: under the lock."""
+        self.code = code
+        self.instruction = instruction
+        self.name = name
+        self.serial += 1
+
+    @cython.critical_section
+    def replace_sender(self, sender: Ref | None, thread: int) -> Ref | None:
+        """Note the sender, and return the old one."""
+        previous = self.sender
+        self.thread = thread
+        self.sender = sender
+        return previous
+
+    @cython.critical_section
+    def get(self) -> tuple[object, int, str, Ref | None, int]:
+        """Return code, instruction, name, sender and thread."""
+        return self.code, self.instruction, self.name, self.sender, self.thread
+
+
+_last = LastConnection()
+
+
+class Place:
+    """Where connections belong: to which event, and for which sender. See "Who owns what"."""
+
+    __slots__ = ("home", "key")
+
+    home: weakref[EventCore]
+    key: object  # the sender's
+
+
+class Ref(ReferenceType):  # type: ignore[type-arg]
+    """A weak reference to a sender, a handler or the function of a method, that knows its `Place`."""
+
+    __slots__ = ("handler_key", "place")
+
+    place: Place
+    handler_key: object  # None: it refers to a sender
+
+
+def _on_weakref_dead(dead: Ref) -> None:
+    """Called by the interpreter when a handler or a sender dies: see "How a dead handler leaves the tables"."""
+    if _pending_removals is None:  # the interpreter is exiting, and has cleared this module
+        return
+    home = dead.place.home()
+    note: list[Any] = [home, dead, True]
+    if home is not None:
+        _pending_removals.append(note)  # first: a signal handler that raises may come in between
+    frame = None
+    entry = None
+    code, instruction, name, sender, thread = _last.get()
+    if dead is sender:
+        frame = _user_frame() if get_ident() == thread else None  # another thread may be at the same call
+        if frame is not None and not is_at_call(frame, code, instruction):
+            frame = None
+    elif home is not None and dead.handler_key is not None:
+        entry = home._entry_of(dead)
+        if entry is not None and entry.serial == _last.serial:  # the newest handler of all: has it died at once?
+            frame = _user_frame()
+            if frame is not None and not drops_result_of(frame, code, instruction):
+                frame = None
+    note[2] = frame is None
+    purge_dead()
+    if frame is None:
+        return
+    if entry is None:
+        warn_vanished_sender(name, frame)
+    elif home is not None:
+        home._warn_discarded_handler(entry.name, frame, entry.serial == _last.subscribed)
+
+
+_on_dead = _on_weakref_dead
+
+
+def _user_frame() -> FrameType | None:
+    """Return the frame of the user's code in which the interpreter has called `_on_weakref_dead`, if there is any."""
+    frame: FrameType | None
+    if cython.compiled:  # functions of this module have no frames
+        frame = _current_frame()
+    else:
+        try:
+            frame = sys._getframe(2)
+        except ValueError:
+            return None
+    while frame is not None and frame.f_globals.get("__package__") in _PACKAGES:
+        if not is_returning(frame):  # it drops no argument: the collector runs there, or another finalizer
+            return None
+        frame = frame.f_back
+    return frame
+
+
+def _queue_removal(entry: Entry) -> None:
+    """Queue an entry for removal from its event's tables."""
+    home = entry.place.home()
+    if home is not None:
+        _pending_removals.append([home, entry, False])
+
+
+def purge_dead() -> None:
+    """Remove queued dead entries. If another thread holds the lock, that thread removes them when it releases it."""
+    to_release: list[object] = []
+    never_called: list[tuple[EventCore, Entry]] = []
+    is_done = True
+    while _pending_removals and is_done:
+        if cython.compiled:
+            _free_lock_at_exit()
+            if not _acquire(False):
+                return
+            try:
+                is_done = _purge_locked(to_release, never_called)
+            finally:
+                _release()
+        else:
+            for _ in taking_at_once():
+                try:
+                    is_done = _purge_locked(to_release, never_called)
+                finally:
+                    release()
+                break
+            else:
+                return
+        to_release.clear()
+        while never_called:
+            home, entry = never_called.pop()
+            home._log_never_called(entry)
+            home = entry = None  # type: ignore[assignment]
+
+
+def _purge_locked(to_release: list[object], never_called: list[tuple[EventCore, Entry]]) -> bool:
+    """Remove queued dead entries; return whether there was memory for all."""
+    while _pending_removals:
+        try:
+            note = _pending_removals.pop()
+        except IndexError:  # a finalizer was faster
+            break
+        try:
+            to_release.append(note)
+            home, dead, is_logged = note
+            home._remove_dead(dead, is_logged, to_release, never_called)
+        except MemoryError:
+            _pending_removals.append(note)  # for the next call
+            return False
+        except BaseException:
+            if not cython.compiled:  # a signal handler has raised
+                _pending_removals.append(note)
+            raise
+    return True
+
+
+def _change(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Take a step under the lock, and release what it discards after that. The step gets a list for it as well."""
+    to_release: list[object] = []
+    if cython.compiled:
+        args = (*args, to_release)
+        _take_lock()
+        try:
+            result = step(*args)
+        finally:
+            _release()
+    else:
+        result = call_locked(step, *args, to_release)
+    if _pending_removals:
+        purge_dead()
+    return result
+
+
+if cython.compiled:
+
+    def _free_lock_at_exit() -> None:
+        """Take the lock away from a daemon thread that will never run again, if the interpreter is exiting."""
+        if _is_finalizing() and not _is_owned():
+            _reset_lock()
+
+    def _take_lock() -> None:
+        """Take the lock. No signal handler runs between this and the `try` that follows: this is C."""
+        _free_lock_at_exit()
+        _acquire()
+
+else:  # compiled: in the .pxd
+    if TYPE_CHECKING:  # compiled only
+        _can_be_method: Any = None
+        _code_of: Any = None
+        _current_frame: Any = None
+        _forbid_new: Any = None
+        _instruction_of: Any = None
+        _is_finalizing: Any = None
+        _reraise: Any = None
+        _run_generator: Any = None
+        call_with: Any = None
+
+    def found(mapping: Any, key: object) -> Any:
+        """Return a dict's value for a key, or None, also while another thread changes the dict."""
+        return mapping.get(key)
+
+    def _is_gone(ref: Any) -> bool:
+        return ref() is None
+
+    def _make_instance(cls: Any) -> Any:
+        return cls.__new__(cls)
+
+    def _initialise(cls: Any, made: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        cls.__init__(made, *args, **keywords)
+
+    def _untrack(made: Any) -> None:
+        """Hide an object from the garbage collector: compiled only."""
+
+    def _track(made: Any) -> None:
+        """Show an object to the garbage collector again: compiled only."""
+
+    def _caller() -> FrameType | None:
+        """Return the frame of the code that has called a method of this module."""
+        return sys._getframe(2)
+
+    def _takes_self(function: FunctionType) -> bool:
+        """Return whether the first parameter of a function is named `self`."""
+        code = function.__code__
+        return code.co_argcount > 0 and code.co_varnames[0] == "self"
+
+    def _qualname(function: FunctionType) -> str:
+        return function.__qualname__
+
+    def _is_str(value: object) -> bool:
+        return issubclass(type(value), str)  # `isinstance` would ask the value
+
+    def _is_int(value: object) -> bool:
+        return issubclass(type(value), int)
+
+    def _is_bytes(value: object) -> bool:
+        return issubclass(type(value), bytes)
+
+
+def handler_key(handler: Any) -> object:
+    """Return what makes two handlers the same: identity, for bound methods that of object and function."""
+    cls = type(handler)
+    if cls is FunctionType:
+        return id(handler)
+    if cls is MethodType:
+        return id(handler.__self__), id(handler.__func__)
+    parts = method_parts(handler)
+    return id(handler) if parts is None else (id(parts[0]), id(parts[1]))
+
+
+def sender_key(sender: Any) -> object:
+    """Return what makes two senders the same: the value of str, bytes and int (not bool), else identity.
+
+    For a bound method it is the identity of its object and function. The types keep values apart from each other and
+    from identities, which are bare integers.
+    """
+    cls = type(sender)
+    if cls is str:
+        return sender
+    if _is_str(sender):
+        return str.__str__(sender)
+    if cls is not bool and _is_int(sender):
+        return int, int.__index__(sender)
+    if _is_bytes(sender):
+        return bytes, bytes.__bytes__(sender)
+    if (not cython.compiled or _can_be_method(sender)) and may_be_method(cls):  # a temporary, held strongly
+        return handler_key(sender)
+    return id(sender)
+
+
+@cython.trashcan(True)  # entries may hold each other: as conditions, say
+@cython.cclass
+class Entry(Ref):
+    """One connection: a handler, and how and in what order it is called. Only its flags ever change.
+
+    It is itself the weak reference to the handler or, methods being temporaries, to the method's object.
+    """
+
+    __slots__ = (
+        "_condition",
+        "_warned",
+        "chain",
+        "claims",
+        "flags",
+        "held",
+        "may_vanish",
+        "name",
+        "priority",
+        "serial",
+        "superseded",
+    )
+
+    flags: int
+    held: Any
+    """The handler, if it is held strongly; a method's function, by a `Ref` where that is possible; of a function that
+    is held weakly, or a partial of one, the code, which tells where it was defined; else None."""
+    priority: int
+    serial: int  # when it was registered, over all events
+    _condition: Any  # see `condition`
+    may_vanish: bool  # its death surprises nobody: an emission has found it, or a subscription holds the handler
+    name: str
+    chain: int  # the same for the entries of one handler and sender that have replaced each other
+    superseded: tuple[Entry | None] | None  # what it had replaced, once what connected it is over
+    claims: Any  # a list, with one item if it is to be called once; compiled: a flag
+    _warned: int
+
+    def get(self) -> Any:
+        """Return the handler, or None once it is dead."""
+        flags = self.flags
+        if flags & HELD:
+            return self.held
+        target = self()
+        if not flags & BOUND or target is None:
+            return target
+        function = self.held
+        if type(function) is Ref:
+            function = function()
+        return None if function is None else bind(function, target)
+
+    def is_alive(self) -> bool:
+        """Return whether the handler is alive."""
+        flags = self.flags
+        if flags & HELD:
+            return True
+        if _is_gone(self):
+            return False
+        return not flags & BOUND or type(self.held) is not Ref or not _is_gone(self.held)
+
+    @property
+    def condition(self) -> Any:
+        """The condition, or None; if it is a method of the handler's own object, None once that is dead."""
+        if not self.flags & OWN_CONDITION:
+            return self._condition
+        target = self()
+        return None if target is None else bind(self._condition, target)
+
+    def is_inactive(self) -> bool:
+        """Return whether it must not be called any more. Reconnecting is not disconnecting, but that may follow."""
+        flags = self.flags
+        if flags & REPLACED and not self._is_chain_connected():
+            return True
+        return bool(flags & DEAD) or self.is_used_up()
+
+    def _is_chain_connected(self) -> bool:
+        """Return whether the newest entry of those that have replaced each other is still in the tables."""
+        home = self.place.home()
+        if home is None:
+            return True
+        entry = home._entry_at(self.place.key, self.handler_key)
+        return entry is not None and entry.chain == self.chain
+
+    @cython.critical_section
+    def claim(self) -> bool:
+        """Use up a `once` entry: true for one caller only, in whatever threads they are."""
+        if cython.compiled:
+            is_claimed: bool = self.claims
+            self.claims = False
+            return is_claimed
+        else:
+            try:
+                self.claims.pop()
+            except IndexError:
+                return False
+            return True
+
+    @cython.critical_section
+    def warned(self, of: int = 1) -> bool:
+        """Return whether this was called before with the same bit. Bit 1: its condition raised."""
+        before = self._warned
+        self._warned = before | of
+        return bool(before & of)
+
+    def is_used_up(self) -> bool:
+        """Return whether it was to be called once, and has been."""
+        return bool(self.flags & ONCE) and not self.claims
+
+    @property
+    def is_consumed(self) -> bool:
+        """Whether it was to be called once, and has been."""
+        return self.is_used_up()
+
+    @property
+    def weak(self) -> bool:
+        """Whether the handler is held weakly."""
+        return not self.flags & HELD
+
+
+def _make_entry(handler: Any, weak: bool, condition: Any, flags: int, place: Place) -> Entry:
+    """Make an entry that refers to a handler or holds it."""
+    key = handler_key(handler)
+    target = handler
+    function = None
+    cls = type(handler)
+    if cls is MethodType:
+        target = handler.__self__
+        function = handler.__func__
+    elif cls is not FunctionType and weak:
+        parts = method_parts(handler)
+        if parts is not None:
+            target, function = parts
+    if cython.compiled and type(handler if function is None else function) is not FunctionType:
+        flags |= FOREIGN
+    if not weak:
+        entry = Entry.__new__(Entry, Entry)  # which does not die
+        entry.held = handler
+        entry.flags = flags | HELD
+    else:
+        try:
+            entry = Entry.__new__(Entry, target, _on_dead)
+        except TypeError:
+            raise TypeError(
+                f"{typed_repr(handler)} cannot be held weakly: connect it with weak=False, and disconnect it when done"
+            ) from None
+        if function is not None:
+            flags |= BOUND
+            entry.held = _make_function_ref(function, key, place)
+        else:
+            entry.held = handler.__code__ if cls is FunctionType else definition_of(handler)
+        if condition is not None:  # it must not keep alive what is held weakly
+            parts = method_parts(condition)
+            if parts is not None and parts[0] is target:
+                flags |= OWN_CONDITION
+                condition = parts[1]
+        entry.flags = flags
+    entry._condition = condition
+    entry.handler_key = key
+    entry.place = place
+    return entry
+
+
+def _make_function_ref(function: Any, key: object, place: Place) -> Any:
+    """Return a `Ref` to a method's function; the function itself if it cannot be referred to, as a builtin's."""
+    try:
+        ref = Ref.__new__(Ref, function, _on_dead)
+    except TypeError:
+        return function
+    ref.handler_key = key
+    ref.place = place
+    return ref
+
+
+class Group:
+    """The connections of one event for one sender, or for any."""
+
+    __slots__ = ("entries", "place", "sender")
+
+    place: Place
+    sender: object  # a Ref where it can be weakly referenced
+    entries: dict[object, Entry]  # by handler key, in order of registration but for those that replaced others
+
+    def is_for(self, sender: object) -> bool:
+        """Return whether `sender` is this group's sender, not a new object that reuses its id."""
+        held = self.sender
+        return type(held) is not Ref or held() is sender
+
+    def get_sender(self) -> object:
+        """Return the sender, or None if it is dead."""
+        held = self.sender
+        return held() if type(held) is Ref else held
+
+
+def _make_group(place: Place, sender: object) -> Group:
+    group = Group.__new__(Group)
+    group.place = place
+    group.sender = sender
+    group.entries = {}
+    return group
+
+
+class Snapshot:
+    """The entries that an emission runs, in order. It never changes."""
+
+    __slots__ = ("_tiers", "entries")
+
+    entries: tuple[Entry, ...]
+    _tiers: list[tuple[Entry, ...]] | None
+
+    def tiers(self) -> list[tuple[Entry, ...]]:
+        """Return the entries of each priority."""
+        tiers: list[tuple[Entry, ...]] | None = self._load_tiers()
+        if tiers is None:
+            tiers = []
+            tier: list[Entry] = []
+            first = None
+            for entry in self.entries:
+                if first is None:
+                    first = entry
+                elif first.priority != entry.priority:
+                    tiers.append(tuple(tier))
+                    tier = []
+                    first = entry
+                tier.append(entry)
+            if tier:
+                tiers.append(tuple(tier))
+            self._store_tiers(tiers)
+        return tiers
+
+    @cython.critical_section
+    def _load_tiers(self) -> list[tuple[Entry, ...]] | None:
+        return self._tiers
+
+    @cython.critical_section
+    def _store_tiers(self, tiers: list[tuple[Entry, ...]]) -> None:
+        self._tiers = tiers
+
+
+class Cell:
+    """Where the snapshot for one sender is kept. A change for that sender discards the cell."""
+
+    __slots__ = ("group", "snapshot")
+
+    group: Group
+    snapshot: Snapshot | None
+
+    @cython.critical_section
+    def load(self) -> Snapshot | None:
+        """Return the snapshot, if it has been built."""
+        return self.snapshot
+
+    @cython.critical_section
+    def store(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot."""
+        self.snapshot = snapshot
+
+
+def _make_cell(group: Group) -> Cell:
+    cell = Cell.__new__(Cell)
+    cell.group = group
+    cell.snapshot = None
+    return cell
+
+
+class Cache:
+    """An event's snapshots. A change discards what it makes stale, so that what is being built is stored for nobody."""
+
+    __slots__ = ("by_sender", "general")
+
+    general: Snapshot | None  # for emissions by no particular sender
+    by_sender: dict[object, Cell]
+
+
+def _make_cache() -> Cache:
+    cache = Cache.__new__(Cache)
+    cache.general = None
+    cache.by_sender = {}
+    return cache
+
+
+_EMPTY = _make_cache()  # nothing is ever stored in it: to discard a cache needs no memory
+
+
+@cython.trashcan(True)
+@cython.cclass
+class TaskCollector:
+    """What an emission that waits for its handlers has started: its tasks, whatever these are, and whose they are."""
+
+    __slots__ = ("error_positions", "handlers", "keywords", "make", "result_slots", "tasks")
+
+    make: Any  # a type of tasks, made of a coroutine and `keywords`; None: they are started by `start`
+    keywords: dict[str, Any]
+    tasks: list[Any]
+    handlers: list[Any]
+    result_slots: list[int]  # where among the results theirs belong
+    error_positions: list[int]  # how many results there were when errors were collected
+
+    def __cinit__(self) -> None:
+        self.make = None
+        self.tasks = []
+        self.handlers = []
+        self.result_slots = []
+        self.error_positions = []
+
+    def __init__(self) -> None:
+        pass
+
+    def make_one(self, coroutine: Any) -> Any:
+        """Make a task, in two steps: one that raises while it is made must be cleaned up."""
+        return self._make_one(coroutine)
+
+    def _make_one(self, coroutine: Any) -> Any:
+        cls = self.make
+        task = _make_instance(cls)
+        try:
+            _initialise(cls, task, (coroutine,), self.keywords)
+        except BaseException:
+            self.not_started(task, coroutine)
+            raise
+        try:
+            return task
+        finally:
+            del task  # what an eager start raises refers to this frame
+
+    def add(self, task: Any, handler: Any, results: list[Any]) -> None:
+        """Take the value of a task that is done; else note it, and keep a slot for its result.
+
+        What it has raised, and whether it cancels, counts only when all are done.
+        """
+        self._add(task, handler, results)
+
+    def _add(self, task: Any, handler: Any, results: list[Any]) -> None:
+        if task.done() and not task.cancelled() and task.exception() is None:
+            value = task.result()
+            if value is None:
+                return
+            if value is not False:
+                results.append(value)
+                return
+        try:
+            self.handlers.append(handler)
+            self.result_slots.append(len(results))
+            results.append(None)
+            self.tasks.append(task)
+        except MemoryError:
+            count = len(self.tasks)
+            del self.handlers[count:]
+            del self.result_slots[count:]
+            task.cancel()
+            raise
+
+    # Hooks: what the package adds.
+
+    def start(self, result: Any, kind: int) -> Any:
+        """Start a task for what an async handler returned."""
+        raise NotImplementedError
+
+    def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Start a task that calls a handler in a thread."""
+        raise NotImplementedError
+
+    def not_started(self, task: Any, coroutine: Any) -> None:
+        """Clean up after a task that could not be made: an exception will report it."""
+
+
+def _by_serial(entry: Entry) -> int:
+    return entry.serial
+
+
+def _by_priority(entry: Entry) -> int:
+    return entry.priority
+
+
+def _in_order(entries: list[Entry]) -> tuple[Entry, ...]:
+    """Return entries in dispatch order: higher priority first, equal priorities in order of registration.
+
+    Those of a group are mostly in order of registration already, and of one priority.
+    """
+    is_ordered = is_uniform = True
+    previous = None
+    for entry in entries:
+        if previous is not None:
+            if entry.serial < previous.serial:
+                is_ordered = False
+            if entry.priority is not previous.priority:
+                is_uniform = False
+        previous = entry
+    if not is_ordered:
+        entries.sort(key=_by_serial)
+    if not is_uniform:
+        entries.sort(key=_by_priority, reverse=True)  # a reversed sort is stable too
+    return tuple(entries)
+
+
+@cython.trashcan(True)
+@cython.cclass
+class EventCore:
+    """An event's tables and its emission. `Event` adds what a user sees, and the types."""
+
+    __slots__ = (
+        "__weakref__",
+        "_any",
+        "_cache",
+        "_dead_handler_names",
+        "_groups",
+        "_is_checked",
+        "_is_used",
+        "_key",
+        "_matched_events",
+        "_mutes",
+        "_observer",
+        "_patterns",
+        "_self",
+        "_slow_path_flags",
+    )
+
+    _any: Group
+    _slow_path_flags: int  # FILTERED, WATCHED and HIDDEN
+    _groups: dict[object, Group]  # by sender key
+    _cache: Cache
+    _patterns: dict[int, EventCore]  # the patterns that match this event, by their id
+    _matched_events: dict[int, EventCore]  # a pattern's events, by
+    _key: int  # their id
+    _mutes: dict[object, list[Any]]  # what is muted, as keys of handlers, None being the whole event; by whom
+    _dead_handler_names: list[str]  # of handlers that died, to be logged
+    _observer: Any  # makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
+    _self: weakref[EventCore]
+    _is_checked: bool  # whether `_add` must check what a handler takes
+    _is_used: bool  # emitted by name since its namespace's cache was last cleaned: set by `NamespaceCore.emit`
+
+    def __cinit__(self) -> None:
+        _untrack(self)  # nobody must find it, or a reference to it, before it is complete
+        self._slow_path_flags = 0
+        self._cache = _EMPTY
+        self._groups = {}
+        self._patterns = {}
+        self._matched_events = {}
+        self._mutes = {}
+        self._dead_handler_names = []
+        self._observer = None
+        self._key = id(self)
+        self._is_checked = False
+        self._is_used = False
+        self._any = _make_group(Place.__new__(Place), ANY)
+        self._any.place.key = ANY
+        self._self = self._any.place.home = weakref(self)
+        _track(self)
+
+    def __init__(self) -> None:
+        pass
+
+    # What another thread may replace while an emission looks at it
+
+    @cython.critical_section
+    def _load_general(self) -> Snapshot | None:
+        """Return the snapshot for emissions by no particular sender, if it has been built."""
+        return self._cache.general
+
+    @cython.critical_section
+    def _load_cache(self) -> Cache:
+        return self._cache
+
+    @cython.critical_section
+    def _store_cache(self, cache: Cache) -> None:
+        self._cache = cache
+
+    @cython.critical_section
+    def _store_general(self, cache: Cache, snapshot: Snapshot) -> None:
+        cache.general = snapshot
+
+    @cython.critical_section
+    def _load_observer(self) -> Any:
+        return self._observer
+
+    @cython.critical_section
+    def _replace_observer(self, observer: Any) -> Any:
+        previous = self._observer
+        self._observer = observer
+        return previous
+
+    # Emission
+
+    def emit(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
+        """Call the handlers now, in order of priority, and return what they returned.
+
+        Positionals and keywords reach every handler unchanged, after the sender. Async handlers are
+        scheduled and contribute nothing; a generator contributes one list of what it yielded; `None`
+        is dropped. A handler that returns `False` cancels: the rest is not called, and the list is
+        then a `Cancelled`.
+
+        Args:
+            sender: who emits; handlers connected for another sender are not called.
+            *args: positionals for the handlers.
+            **kwargs: keywords for the handlers, of any names.
+
+        Returns:
+            A new list of results, in the order in which the handlers ran.
+
+        Raises:
+            Exception: what a handler raised, as it is, where `on_error` says no other.
+            ExceptionGroup: of all that handlers raised, with `on_error="group"`.
+            ValueError: for a pattern, which cannot be emitted.
+
+        Thread-safe, and takes no lock. Handlers may emit, connect and disconnect; an emission calls
+        the handlers that were connected when it began, less those disconnected or dead by their turn.
+
+        Example:
+            >>> from cyevents import Event
+            >>> saved = Event("saved")
+            >>> @saved.connect
+            ... def report(sender, **kwargs):
+            ...     return f"{sender} saved"
+            >>> saved.emit("draft")
+            ['draft saved']
+        """
+        try:
+            snapshot = self._cache.general
+        except AttributeError:
+            raise not_an_event(self, "emit") from None
+        if self._slow_path_flags or snapshot is None:
+            return self._emitted(sender, args, kwargs)
+        return self._run(snapshot.entries, sender, args, kwargs)
+
+    def _emitted(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Return what `emit` returns, by whatever way is needed."""
+        observer = self._load_observer() if cython.compiled else self._observer
+        if observer is not None:
+            observed: list[Any] = observer.emit(self, sender, args, kwargs)
+            return observed
+        return self._run(self._find_snapshot(sender).entries, sender, args, kwargs)
+
+    def _run(self, entries: tuple[Entry, ...], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        results: list[Any] = []
+        errors: list[Exception] = []
+        try:
+            canceller = self._call_entries(entries, sender, args, kwargs, results, errors, None, None)
+            if errors:
+                raise self._make_exception_group(errors)
+        finally:
+            if errors:
+                errors.clear()  # or they would refer to themselves by their tracebacks
+        return results if canceller is None else Cancelled(results, canceller, self)
+
+    def send(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
+        """Call the handlers now, and return pairs of each and what it returned, whatever that is.
+
+        Unlike `emit`, it drops no `None`, consumes no generator, schedules and awaits nothing, and no handler
+        cancels: the values are just as the calls returned them. Order, senders, conditions and `on_error` hold
+        as in `emit`.
+
+        Args:
+            sender: who emits; handlers connected for another sender are not called.
+            *args: positionals for the handlers.
+            **kwargs: keywords for the handlers, of any names.
+
+        Returns:
+            A new list of pairs `(handler, value)`, in the order in which the handlers ran.
+
+        Raises:
+            Exception: what a handler raised, as it is, where `on_error` says no other.
+            ExceptionGroup: of all that handlers raised, with `on_error="group"`.
+            ValueError: for a pattern, which cannot be emitted.
+
+        Thread-safe and re-entrant, as `emit` is.
+
+        Example:
+            >>> from cyevents import Event
+            >>> saved = Event("saved")
+            >>> @saved.connect
+            ... def report(sender, **kwargs):
+            ...     return None
+            >>> saved.send("draft") == [(report, None)]
+            True
+        """
+        if not isinstance(self, EventCore):
+            raise not_an_event(self, "send")
+        return self._sent(sender, args, kwargs)
+
+    def _sent(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, Any]]:
+        """Return what `send` returns."""
+        observer = self._load_observer() if cython.compiled else self._observer
+        if observer is not None:
+            observed: list[tuple[Any, Any]] = observer.send(self, sender, args, kwargs)
+            return observed
+        return self._send_entries(self._find_snapshot(sender).entries, sender, args, kwargs, None)
+
+    def _pairs(
+        self,
+        entries: tuple[Entry, ...],
+        sender: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        watch: Any = None,
+    ) -> list[tuple[Any, Any]]:
+        """Call entries in order, and return pairs of each handler and what it returned. For `watch` see `_dispatch`."""
+        return self._send_entries(entries, sender, args, kwargs, watch)
+
+    def _send_entries(
+        self,
+        entries: tuple[Entry, ...],
+        sender: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        watch: Any,
+    ) -> list[tuple[Any, Any]]:
+        pairs: list[tuple[Any, Any]] = []
+        errors: list[Exception] = []
+        try:
+            for entry in entries:
+                if entry.flags or watch is not None:
+                    self._send_to_one(entry, sender, args, kwargs, pairs, errors, watch)
+                    continue
+                handler = entry()
+                if handler is None:
+                    continue
+                try:
+                    pairs.append((handler, handler(sender, *args, **kwargs)))
+                except Exception as error:
+                    if not self._take_send_error(error, handler, sender, args, kwargs, errors):
+                        if cython.compiled:
+                            _reraise(error)
+                        else:
+                            raise
+            if errors:
+                raise self._make_exception_group(errors)
+        finally:
+            if errors:
+                errors.clear()  # or they would refer to themselves by their tracebacks
+        return pairs
+
+    def _send_to_one(
+        self,
+        entry: Entry,
+        sender: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        pairs: list[tuple[Any, Any]],
+        errors: list[Exception],
+        watch: Any,
+    ) -> None:
+        """Do one entry's turn in `send`, whatever its flags."""
+        handler = entry.get()
+        if handler is None or (entry.flags and not self._should_call(entry, handler, sender, kwargs)):
+            if watch is not None:
+                watch.skip(entry, handler)
+            return
+        given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
+        call = handler if watch is None else watch.call(entry, handler)
+        try:
+            if cython.compiled:
+                pairs.append((handler, call_with(call, sender, args, given)))
+            else:
+                pairs.append((handler, call(sender, *args, **given)))
+        except Exception as error:
+            if not self._take_send_error(error, handler, sender, args, given, errors):
+                if cython.compiled:
+                    _reraise(error)
+                else:
+                    raise
+
+    def _take_send_error(
+        self,
+        error: Exception,
+        handler: Any,
+        sender: Any,
+        args: tuple[Any, ...],
+        given: dict[str, Any],
+        errors: list[Exception],
+    ) -> bool:
+        """Take a handler's exception in `send`; return False if it must be raised."""
+        if isinstance(error, TypeError):
+            self._call_failed(error, handler, len(args), given, False)
+        return self._apply_error_policy(error, handler, sender, errors)
+
+    def _dispatch(
+        self,
+        entries: tuple[Entry, ...],
+        sender: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        results: list[Any],
+        errors: list[Exception],
+        collector: TaskCollector | None,
+        watch: Any = None,
+    ) -> Any:
+        """Call entries in order, filling `results` and, where errors are grouped, `errors`.
+
+        What is awaited, or must run in a thread, is started and added to `collector`; without one, awaitables are
+        scheduled, and the rest runs in place.
+
+        A `watch` follows each entry. `watch.call(entry, handler)` returns what is called in place of the handler,
+        with the same arguments. `watch.skip(entry, handler)` is called if the handler is not; it is None if dead.
+
+        Returns the handler that cancelled, or None.
+        """
+        if results is None:
+            raise TypeError("results must be a list")
+        return self._call_entries(entries, sender, args, kwargs, results, errors, collector, watch)
+
+    def _call_entries(
+        self,
+        entries: tuple[Entry, ...],
+        sender: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        results: list[Any],
+        errors: list[Exception],
+        collector: TaskCollector | None,
+        watch: Any,
+    ) -> Any:
+        for entry in entries:
+            if entry.flags or watch is not None:
+                canceller = self._turn(entry, sender, args, kwargs, results, errors, collector, watch)
+                if canceller is not None:
+                    return canceller
+                continue
+            handler = entry()
+            if handler is None:
+                continue
+            try:
+                # The second form is the faster one by far.
+                result = handler(sender, *args, **kwargs) if args or kwargs else handler(sender)
+            except Exception as error:
+                if not self._take_error(error, entry, handler, sender, args, kwargs, results, errors, collector):
+                    if cython.compiled:
+                        _reraise(error)
+                    else:
+                        raise
+                continue
+            if result is None:
+                continue
+            if result is False:
+                return handler
+            try:
+                is_plain = type(result) in _PLAIN
+            except Exception:  # classes of its class have no hash
+                is_plain = False
+            if is_plain:
+                results.append(result)
+            elif self._take_result(result, entry, handler, sender, results, errors, collector):
+                return handler
+        return None
+
+    def _turn(
+        self,
+        entry: Entry,
+        sender: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        results: list[Any],
+        errors: list[Exception],
+        collector: TaskCollector | None,
+        watch: Any,
+    ) -> Any:
+        """Do one entry's turn, whatever its flags: see `_dispatch`. Return the handler if it cancelled, else None."""
+        handler = entry.get()
+        if handler is None or (entry.flags and not self._should_call(entry, handler, sender, kwargs)):
+            if watch is not None:
+                watch.skip(entry, handler)
+            return None
+        given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
+        call = handler if watch is None else watch.call(entry, handler)
+        if entry.flags & THREAD and collector is not None:
+            collector._add(collector.start_thread(call, (sender, *args), given), handler, results)
+            return None
+        try:
+            if cython.compiled:
+                result = call_with(call, sender, args, given)
+            else:
+                result = call(sender, *args, **given)
+        except Exception as error:
+            if not self._take_error(error, entry, handler, sender, args, given, results, errors, collector):
+                if cython.compiled:
+                    _reraise(error)
+                else:
+                    raise
+            return None
+        if result is None:
+            return None
+        if result is False or self._take_result(result, entry, handler, sender, results, errors, collector):
+            return handler
+        return None
+
+    def _take_result(
+        self,
+        result: Any,
+        entry: Entry,
+        handler: Any,
+        sender: Any,
+        results: list[Any],
+        errors: list[Exception],
+        collector: TaskCollector | None,
+    ) -> bool:
+        """Take what a handler returned that may be more than a value; return whether the handler cancels."""
+        kind = AWAITABLE if type(result) is CoroutineType else kind_of_result(result)
+        if kind == VALUE:
+            results.append(result)
+            return False
+        if kind == GENERATOR:
+            try:
+                items, cancels = _consume(result)
+            except Exception as error:
+                if not self._take_plain_error(error, handler, sender, results, errors, collector):
+                    if cython.compiled:
+                        _reraise(error)
+                    else:
+                        raise
+                return False
+            results.append(items)
+            return cancels
+        if collector is None:
+            self._schedule(result, kind, handler, sender, entry)
+        else:
+            if collector.make is not None and type(result) is CoroutineType:
+                task = collector._make_one(result)
+            else:
+                task = collector.start(result, kind)
+            collector._add(task, handler, results)
+        return False
+
+    def _take_error(
+        self,
+        error: Exception,
+        entry: Entry,
+        handler: Any,
+        sender: Any,
+        args: tuple[Any, ...],
+        given: dict[str, Any],
+        results: list[Any],
+        errors: list[Exception],
+        collector: TaskCollector | None,
+    ) -> bool:
+        """Take the exception of a handler's call; return False if it must be raised.
+
+        For an async handler whose arguments did not fit, it becomes what is awaited.
+        """
+        if isinstance(error, TypeError):
+            failing = self._call_failed(error, handler, len(args), given, True)
+            if failing is not None:
+                self._take_result(failing, entry, handler, sender, results, errors, collector)
+                return True
+        return self._take_plain_error(error, handler, sender, results, errors, collector)
+
+    def _take_plain_error(
+        self,
+        error: Exception,
+        handler: Any,
+        sender: Any,
+        results: list[Any],
+        errors: list[Exception],
+        collector: TaskCollector | None,
+    ) -> bool:
+        if not self._apply_error_policy(error, handler, sender, errors):
+            return False
+        if collector is not None and len(errors) > len(collector.error_positions):
+            collector.error_positions.append(len(results))
+        return True
+
+    def _apply_error_policy(self, error: Exception, handler: Any, sender: Any, errors: list[Exception]) -> bool:
+        """Do with an error what the event's policy says; return False if it must be raised."""
+        policy = self._error_policy()
+        if callable(policy):
+            policy(error, handler, self, sender)
+        elif policy == "raise":
+            return False
+        else:
+            errors.append(error)
+        return True
+
+    def _should_call(self, entry: Entry, handler: Any, sender: Any, kwargs: dict[str, Any]) -> bool:
+        """Return whether an entry with flags must be called now. A `once` entry is used up by that."""
+        if entry.is_inactive():
+            return False
+        if entry.flags & CONDITION:
+            try:
+                if cython.compiled:
+                    is_met = bool(call_with(entry.condition, sender, (), kwargs))
+                else:
+                    is_met = bool(entry.condition(sender, **kwargs))
+            except Exception as error:
+                self._condition_failed(error, entry, handler, sender, kwargs)
+                return False
+            if not is_met or entry.is_inactive():  # the condition may have disconnected it
+                return False
+        if entry.flags & ONCE:
+            if not entry.claim():
+                return False
+            _queue_removal(entry)
+            purge_dead()
+        return True
+
+    # Snapshots
+
+    def _snapshot(self, sender: Any) -> Snapshot:
+        """Return what an emission by this sender runs."""
+        return self._find_snapshot(sender)
+
+    def _find_snapshot(self, sender: Any) -> Snapshot:
+        for _ in range(100):  # other threads may evict it again; it is endless only if its hook does nothing
+            group = self._any
+            snapshot = None
+            if self._groups:
+                key = sender_key(sender)
+                cell = found(self._load_cache().by_sender, key) if cython.compiled else self._cache.by_sender.get(key)
+                if cell is not None and cell.group.is_for(sender):
+                    group = cell.group
+                    snapshot = cell.load() if cython.compiled else cell.snapshot
+                else:
+                    special = found(self._groups, key)
+                    if special is not None and special.is_for(sender):
+                        group = special
+            if not self._slow_path_flags & HIDDEN:  # looked at after the groups, which `_hide` removes
+                break
+            self._attach_patterns([])
+        if snapshot is None and group is self._any:
+            snapshot = self._load_general()
+        return self._build(group, sender) if snapshot is None else snapshot
+
+    def _build(self, group: Group, sender: Any) -> Snapshot:
+        """Build a group's snapshot, without a lock. It gets the cache first: a change in between discards that."""
+        if self._dead_handler_names:
+            self._log_dead_handlers()
+        if self._patterns:
+            for source in list(self._patterns.values()):
+                if source._dead_handler_names:
+                    source._log_dead_handlers()
+        cache = self._load_cache()
+        if cache is _EMPTY:
+            cache = _make_cache()
+            self._store_cache(cache)
+        cell = None
+        key = group.place.key
+        if group is not self._any:
+            cell = cache.by_sender.setdefault(key, _make_cell(group))
+            if cell.group is not group:  # of an object that had the sender's id before
+                cell = _make_cell(group)
+                cache.by_sender[key] = cell
+        snapshot = Snapshot.__new__(Snapshot)
+        snapshot.entries = _in_order(self._living(self._chosen(group, sender)))
+        snapshot._tiers = None
+        if cell is None:
+            self._store_general(cache, snapshot)
+        else:
+            cell.store(snapshot)
+            if found(self._groups, key) is not group:  # discarded meanwhile
+                cache.by_sender.pop(key, None)
+        if self._slow_path_flags & HIDDEN:  # it would keep alive what will be disconnected without notice
+            self._store_cache(_EMPTY)
+        if _pending_removals:
+            purge_dead()
+        return snapshot
+
+    def _chosen(self, group: Group, sender: Any) -> list[Entry]:
+        """Return the entries for a sender that are not muted: of each handler the most specific one."""
+        if group is self._any and not self._patterns and not self._mutes:
+            return list(group.entries.values())
+        chosen = {}
+        for entry in self._candidates(group, sender):
+            if entry.is_alive() and not entry.is_used_up():  # else it must not win
+                chosen[entry.handler_key] = entry
+            else:
+                _queue_removal(entry)
+        return list(chosen.values())
+
+    def _living(self, entries: list[Entry]) -> list[Entry]:
+        """Return the entries that can be called, and note that an emission has found them."""
+        is_complete = True
+        for entry in entries:
+            if entry.is_alive() and not entry.is_used_up():
+                entry.may_vanish = True
+            else:
+                is_complete = False
+        if is_complete:
+            return entries
+        living = []
+        for entry in entries:
+            if entry.is_alive() and not entry.is_used_up():
+                entry.may_vanish = True
+                living.append(entry)
+            else:  # its callback had no stack left to run on, or is about to run; or so is the emission that used it
+                _queue_removal(entry)
+        return living
+
+    def _candidates(self, group: Group, sender: Any) -> list[Entry]:
+        """Return all entries for a sender that are not muted, the most specific last, so that it wins."""
+        muted = self._muted_keys()
+        if None in muted:
+            return []
+        general: list[Entry] = []
+        special: list[Entry] = []
+        for source in list(self._patterns.values()):
+            general += source._unmuted_entries(source._any)
+            if group is not self._any:
+                other = found(source._groups, group.place.key)
+                if other is not None and other.is_for(sender):
+                    special += source._unmuted_entries(other)
+        general.sort(key=_by_serial)
+        special.sort(key=_by_serial)
+        candidates = general + special
+        candidates += list(self._any.entries.values())
+        if group is not self._any:
+            candidates += list(group.entries.values())
+        if muted:
+            candidates = [entry for entry in candidates if entry.handler_key not in muted]
+        return candidates
+
+    def _unmuted_entries(self, group: Group) -> list[Entry]:
+        """Return a group's entries, without what this pattern has muted."""
+        entries = list(group.entries.values())
+        muted = self._muted_keys()
+        if not muted:
+            return entries
+        return [] if None in muted else [entry for entry in entries if entry.handler_key not in muted]
+
+    def _muted_keys(self) -> set[Any]:
+        """Return the keys of the handlers that are muted; None among them stands for the whole event."""
+        muted = set()
+        for keys in list(self._mutes.values()):
+            muted.update(keys)
+        return muted
+
+    # Changes: each under the lock, with a list for what is released after it.
+
+    @cython.binding(True)  # a method of its type has a signature with its defaults, and is one to other dispatchers
+    def connect(
+        self,
+        receiver: Any = MISSING,
+        sender: Any = ANY,
+        weak: bool = True,
+        priority: int = 0,
+        condition: Callable[..., object] | None = None,
+        *,
+        once: bool = False,
+        with_event: bool = False,
+        thread: bool = False,
+    ) -> Any:
+        """Connect a handler, to be called as `receiver(sender, *args, **kwargs)` when the event is emitted.
+
+        A handler is connected at most once for a sender: connecting it again replaces the options and
+        counts as a new registration.
+
+        Args:
+            receiver: the handler: a function, method or other callable, sync, async or a generator. Without
+                it, `connect` returns a decorator: `@event.connect(priority=5)`.
+            sender: only this sender's emissions; `ANY` for all. Senders are compared by identity
+                (two equal tuples are two senders), except `str`, `bytes` and `int`, which are compared by
+                value. They are held weakly where that is possible.
+            weak: do not keep the handler alive; for a method, its object.
+            priority: higher is called earlier; equal ones in order of registration.
+            condition: called as `condition(sender, **kwargs)` when the handler's turn comes; a false answer
+                or an exception skips the handler. Exceptions are logged, or go to a callable `on_error`.
+            once: disconnect when about to be called the first time.
+            with_event: pass the event that fired as the keyword `event`.
+            thread: in `emit_async`, run a sync handler in a thread. `emit` runs it in place.
+
+        Returns:
+            The receiver, so that `connect` serves as a decorator.
+
+        Raises:
+            TypeError: if the receiver or the condition is not callable, the condition is a coroutine
+                function, the priority not an int, a flag not a bool, or the receiver cannot be held weakly;
+                with `check=True` of the event, if the receiver or the condition cannot take what it declares.
+
+        Warns:
+            RuntimeWarning: if the receiver or the sender dies at once, as a lambda does that nothing else
+                holds, the receiver is a function with a first parameter `self`, or the decorator is discarded.
+
+        Thread-safe. A running emission does not see the change.
+        """
+        if not isinstance(self, EventCore):  # a method with `binding(True)` may be called with anything
+            raise not_an_event(self, "connect")
+        if cython.compiled:
+            # What the collector frees in this call, at the very instruction of the last one, is not its own.
+            _last.replace_sender(None, 0)
+        function = receiver
+        if type(receiver) is MethodType:
+            function = receiver.__func__
+        if (
+            type(function) is FunctionType
+            and condition is None
+            and type(priority) is int
+            and type(weak) is bool
+            and type(once) is bool
+            and type(with_event) is bool
+            and thread is False
+            and not self._is_checked
+            and (function is not receiver or not _takes_self(function))
+        ):
+            flags = (ONCE if once else 0) | (WITH_EVENT if with_event else 0)
+            self._enter(receiver, sender, weak, priority, None, flags, _qualname(function), _caller(), None)
+        elif receiver is MISSING:
+            return self._decorator(sender, weak, priority, condition, once, with_event, thread, _caller())
+        else:
+            self._add(receiver, sender, weak, priority, condition, once, with_event, thread, _caller())
+        return receiver
+
+    def _connect(
+        self,
+        handler: Any,
+        sender: Any,
+        weak: bool,
+        priority: int,
+        condition: Any,
+        flags: int,
+        name: str,
+        frame: FrameType | None,
+        made: list[Entry | None] | None = None,
+    ) -> tuple[Entry, Entry | None]:
+        """Connect, in place of the handler's connection for the same sender if there is one; return both entries.
+
+        Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
+        """
+        if flags & ~(ONCE | WITH_EVENT | CONDITION | THREAD):
+            raise TypeError(f"flags must be made up of ONCE, WITH_EVENT, CONDITION and THREAD, not {flags}")
+        if made is None:
+            made = []
+        entry = self._enter(handler, sender, weak, priority, condition, flags, name, frame, made)
+        return entry, made[1]
+
+    def _enter(
+        self,
+        handler: Any,
+        sender: Any,
+        weak: bool,
+        priority: int,
+        condition: Any,
+        flags: int,
+        name: str,
+        frame: FrameType | None,
+        made: list[Entry | None] | None,
+    ) -> Entry:
+        """Do what `_connect` does, and return the new entry."""
+        key = ANY if sender is ANY else sender_key(sender)
+        entry = _make_entry(handler, weak, condition, flags, self._place(key))
+        entry.priority = priority
+        entry.name = name
+        entry._warned = 0
+        entry.may_vanish = False
+        entry.superseded = None
+        code = None
+        instruction = 0
+        if frame is not None:
+            if cython.compiled:
+                code = _code_of(frame)
+                instruction = _instruction_of(frame)
+            else:
+                code = frame.f_code
+                instruction = frame.f_lasti
+        if cython.compiled:  # `_change`, without its calls
+            entry.claims = flags & ONCE != 0
+            to_release: list[object] = []
+            _take_lock()
+            try:
+                self._enter_locked(entry, sender, code, instruction, made, to_release)
+            finally:
+                _release()
+            if _pending_removals:
+                purge_dead()
+        else:
+            entry.claims = [None] if flags & ONCE else _NO_CLAIMS
+            _change(self._enter_locked, (entry, sender, code, instruction, made))
+        return entry
+
+    def _enter_locked(
+        self,
+        entry: Entry,
+        sender: Any,
+        code: object,
+        instruction: int,
+        made: list[Entry | None] | None,
+        to_release: list[object],
+    ) -> None:
+        _last.begin(code, instruction, entry.name)
+        entry.serial = entry.chain = _last.serial
+        if made is not None:
+            made.append(entry)
+        self._put(entry, sender, to_release, made)
+        ref = None
+        if sender is not ANY:
+            group = self._group_at(entry.place.key)
+            if group is not None and type(group.sender) is Ref:
+                ref = group.sender
+        last_sender = _last.sender
+        if last_sender is not None:
+            to_release.append(last_sender)
+        _last.replace_sender(ref, get_ident())
+
+    def _put(self, entry: Entry, sender: Any, to_release: list[object], made: list[Entry | None] | None = None) -> None:
+        """Enter an entry in its group, in place of the handler's one there."""
+        if self._slow_path_flags & HIDDEN:
+            self._attach_patterns(to_release)
+        key = entry.place.key
+        group: Group | None = None
+        try:
+            self._ensure_sender_groups(key, sender, to_release)
+            while True:
+                group = self._any if key is ANY else self._group_for(entry.place, sender, to_release)
+                entries = group.entries
+                previous = found(entries, entry.handler_key)
+                if previous is not None:
+                    to_release.append(previous)
+                if made is not None:
+                    made[1:] = [previous]
+                # One step: an emission that begins now finds one of the two entries.
+                if entry.handler_key in entries:
+                    if entries[entry.handler_key] is not previous:
+                        continue  # a signal handler has connected it
+                    entry.chain = previous.chain
+                    entry.may_vanish = entry.may_vanish or previous.may_vanish
+                    previous.flags |= REPLACED
+                elif previous is not None:
+                    continue
+                entries[entry.handler_key] = entry
+                if self._group_at(key) is group:  # and was not removed by a finalizer
+                    break
+            self._invalidate(key, to_release)
+        except BaseException:  # no memory, or a signal handler has raised, perhaps after the step
+            if group is not None:
+                self._invalidate(key, to_release)
+            if key is not ANY:
+                self._prune_empty_group(key, to_release)
+            raise
+        self._ensure_sender_groups(key, sender, to_release)  # in the events of a finalizer too
+
+    def _place(self, key: object) -> Place:
+        """Return the place of a sender's connections."""
+        group = self._group_at(key)
+        if group is not None:
+            return group.place
+        place = Place.__new__(Place)
+        place.home = self._self
+        place.key = key
+        return place
+
+    def _group_at(self, key: object) -> Group | None:
+        return self._any if key is ANY else found(self._groups, key)
+
+    def _entry_at(self, key: object, handler: object) -> Entry | None:
+        """Return the entry for keys of a sender and a handler."""
+        group = self._group_at(key)
+        return None if group is None else found(group.entries, handler)
+
+    def _entry_of(self, dead: Ref) -> Entry | None:
+        """Return the entry in the tables that is this reference, or has it for its function."""
+        entry = self._entry_at(dead.place.key, dead.handler_key)
+        return entry if entry is not None and (entry is dead or entry.held is dead) else None
+
+    def _group_for(self, place: Place, sender: Any, to_release: list[object]) -> Group:
+        """Return the group of a sender, creating it if needed."""
+        key = place.key
+        group: Group | None = found(self._groups, key)
+        if group is not None:
+            to_release.append(group)
+            if group.is_for(sender):
+                return group
+            self._drop_group(group, to_release)  # a dead sender had this one's id
+        group = _make_group(place, sender)
+        if isinstance(key, int):  # by identity: held weakly if possible
+            try:
+                ref = Ref.__new__(Ref, sender, _on_dead)
+            except TypeError:
+                pass
+            else:
+                ref.place = place
+                ref.handler_key = None
+                group.sender = ref
+        self._slow_path_flags |= FILTERED
+        return self._groups.setdefault(key, group)
+
+    def _drop_group(self, group: Group, to_release: list[object]) -> None:
+        """Remove a group with all its connections."""
+        groups = self._groups
+        key = group.place.key
+        to_release.append(group)
+        # One step. First of all: what a signal handler connects from now on goes to another group.
+        if key in groups and groups[key] is group:
+            del groups[key]
+        self._empty_group(group, to_release)
+
+    def _empty_group(self, group: Group, to_release: list[object]) -> None:
+        """Deactivate what is in a group that is no longer in the tables."""
+        key = group.place.key
+        entries = list(group.entries.values())
+        to_release.append(entries)
+        cell = found(self._cache.by_sender, key)
+        if cell is not None and cell.group is group:
+            to_release.append(cell)
+            self._cache.by_sender.pop(key, None)
+        for entry in entries:
+            entry.flags |= DEAD
+        group.entries.clear()
+
+    def _prune_empty_group(self, key: object, to_release: list[object]) -> None:
+        """Remove the group of a sender for which nothing is connected any more, here or by a pattern."""
+        self._prune_own_group(key, to_release)
+        if self._matched_events:
+            for event in list(self._matched_events.values()):
+                event._prune_own_group(key, to_release)
+
+    def _prune_own_group(self, key: object, to_release: list[object]) -> None:
+        groups = self._groups
+        group = found(groups, key)
+        if group is None:
+            return
+        to_release.append(group)
+        for source in list(self._patterns.values()):
+            if key in source._groups:
+                return
+        # One step.
+        if key in groups and groups[key] is group and not group.entries:
+            del groups[key]
+            self._empty_group(group, to_release)
+
+    def _invalidate(self, key: object, to_release: list[object]) -> None:
+        """Discard the snapshots that a change for a sender makes stale, here and in a pattern's events."""
+        try:
+            self._discard_snapshots(key, to_release)
+            if self._matched_events:
+                self._discard_matched(key, to_release)
+        except BaseException:  # no memory, or a signal handler has raised; the tables have changed
+            self._discard_snapshots(key, to_release)
+            if self._matched_events:
+                self._discard_matched(key, to_release)
+            raise
+
+    def _discard_matched(self, key: object, to_release: list[object]) -> None:
+        if cython.compiled:  # which needs no memory, and nothing is released meanwhile
+            events = self._matched_events
+        else:
+            events = self._matched_events.copy()
+        for event in events.values():
+            event._discard_snapshots(key, to_release)
+
+    def _discard_snapshots(self, key: object, to_release: list[object]) -> None:
+        cache = self._load_cache()
+        if cache is _EMPTY:
+            return
+        try:
+            if key is ANY:
+                to_release.append(cache)
+            else:
+                to_release.append(found(cache.by_sender, key))
+        except MemoryError:  # then it is released under the lock
+            pass
+        if key is ANY:
+            self._store_cache(_EMPTY)
+        else:
+            cache.by_sender.pop(key, None)
+
+    def _remove(self, entry: Entry, to_release: list[object]) -> bool:
+        """Disconnect an entry; return whether it was connected."""
+        place = entry.place
+        group = self._group_at(place.key)
+        if group is None:
+            return False
+        if group is not self._any:
+            to_release.append(group)
+        to_release.append(entry)
+        entries = group.entries
+        key = entry.handler_key
+        # One step.
+        if key not in entries or entries[key] is not entry:
+            return False
+        del entries[key]
+        try:
+            entry.flags |= DEAD
+            self._invalidate(place.key, to_release)
+        except BaseException:  # a signal handler has raised: once more, for the entry is gone
+            entry.flags |= DEAD
+            self._invalidate(place.key, to_release)
+            raise
+        if group is not self._any:
+            self._prune_empty_group(place.key, to_release)
+        return True
+
+    def _remove_dead(
+        self,
+        dead: Ref,
+        is_logged: bool,
+        to_release: list[object],
+        never_called: list[tuple[EventCore, Entry]],
+    ) -> None:
+        """Remove a used-up entry, that of a dead handler, or all those for a dead sender."""
+        if dead.handler_key is None:
+            group = self._group_at(dead.place.key)
+            if group is not None and group.sender is dead:
+                self._drop_group(group, to_release)
+            return
+        entry = self._entry_of(dead)
+        if entry is None or not self._remove(entry, to_release) or not is_logged:
+            return
+        if type(entry.held) is CodeType and not entry.may_vanish:
+            never_called.append((self, entry))
+        elif len(self._dead_handler_names) < 100:
+            self._dead_handler_names.append(entry.name)
+
+    def _disconnect_entry(self, entry: Entry) -> bool:
+        """Remove this very connection; return whether it still existed."""
+        if cython.compiled:  # `_change`, without its calls
+            to_release: list[object] = []
+            is_removed = False
+            _take_lock()
+            try:
+                is_removed = self._remove(entry, to_release)
+            finally:
+                _release()
+            if _pending_removals:
+                purge_dead()
+            return is_removed
+        else:
+            removed: bool = _change(self._remove, (entry,))
+            return removed
+
+    def _disconnect(self, handler: Any, sender: Any) -> bool:
+        """Remove a handler's connection for a sender, or all its connections if that is ANY."""
+        key = handler_key(handler)
+        if cython.compiled:  # `_change`, without its calls
+            to_release: list[object] = []
+            is_removed = False
+            _take_lock()
+            try:
+                is_removed = self._disconnect_locked(key, sender, to_release)
+            finally:
+                _release()
+            if _pending_removals:
+                purge_dead()
+            return is_removed
+        else:
+            removed: bool = _change(self._disconnect_locked, (key, sender))
+            return removed
+
+    def _disconnect_locked(self, key: object, sender: Any, to_release: list[object]) -> bool:
+        is_removed = False
+        groups: list[Group] = [self._any]
+        if sender is not ANY:
+            group = found(self._groups, sender_key(sender))
+            groups = [group] if group is not None and group.is_for(sender) else []
+        elif self._groups:
+            groups += list(self._groups.values())
+        if self._groups:
+            to_release.append(groups)  # a group that is removed holds its sender
+        for group in groups:
+            entry = found(group.entries, key)
+            if entry is not None and _is_alive(entry, to_release) and self._remove(entry, to_release):
+                is_removed = True
+        return is_removed
+
+    def _clear(self) -> None:
+        """Remove all connections."""
+        _change(self._clear_locked, ())
+
+    def _clear_locked(self, to_release: list[object]) -> None:
+        for group in [self._any, *list(self._groups.values())]:
+            to_release.append(group)
+            for entry in list(group.entries.values()):
+                self._remove(entry, to_release)
+
+    def _restore(self, entry: Entry, previous: Entry | None, sender: Any) -> None:
+        """Undo a `_connect`: put back the entry that it replaced, unless someone changed the connection since."""
+        if entry.place is None or (previous is not None and previous.place is None):
+            raise TypeError("entry and previous must be those of connections")
+        _change(self._restore_locked, (entry, previous, sender))
+
+    def _restore_locked(self, entry: Entry, previous: Entry | None, sender: Any, to_release: list[object]) -> None:
+        current = self._entry_at(entry.place.key, entry.handler_key)
+        to_release.append(current)
+        previous = _latest_valid(previous)
+        if current is entry or (current is None and entry.is_used_up() and not entry.flags & REPLACED):
+            if previous is not None and not previous.is_used_up() and _is_alive(previous, to_release):
+                to_release.append(entry)
+                self._put(previous, sender, to_release)  # a reconnection, for emissions that have begun
+                previous.flags &= ~REPLACED
+            else:
+                self._remove(entry, to_release)
+        else:
+            # In a circle there would be no last one.
+            entry.superseded = (None if previous is entry else previous,)
+
+    def _mute(self, by: object, keys: list[Any]) -> None:
+        """Mute handlers, or the whole event by the key None, until `_unmute` is called with the same object."""
+        _change(self._mute_locked, (by, keys))
+
+    def _mute_locked(self, by: object, keys: list[Any], to_release: list[object]) -> None:
+        if self._slow_path_flags & HIDDEN:
+            self._attach_patterns(to_release)
+        self._set_mute(by, keys, to_release)
+
+    def _set_mute(self, by: object, keys: list[Any], to_release: list[object]) -> None:
+        """Do what `_mute` does, under the lock, whether or not patterns are attached."""
+        if keys is None:
+            raise TypeError("keys must be a list")
+        try:
+            self._mutes[by] = keys
+            self._invalidate(ANY, to_release)
+        except BaseException:
+            self._mutes.pop(by, None)
+            self._invalidate(ANY, to_release)
+            raise
+
+    def _unmute(self, by: object) -> None:
+        """Undo `_mute`, if it has been done."""
+        _change(self._unmute_locked, (by,))
+
+    def _unmute_locked(self, by: object, to_release: list[object]) -> None:
+        try:
+            to_release.append(self._mutes.get(by))
+            self._mutes.pop(by, None)
+            self._invalidate(ANY, to_release)
+        except BaseException:  # once more: a `with` is left only once
+            self._mutes.pop(by, None)
+            self._invalidate(ANY, to_release)
+            raise
+
+    # Observation
+
+    def _observe(self, observer: Any) -> None:
+        """Let an observer make the emissions that begin from now on; with None, the event makes them again.
+
+        It is called as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
+        of `_snapshot`, and `_dispatch` or `_pairs` with a `watch`.
+        """
+        _change(self._observe_locked, (observer,))
+
+    def _observe_locked(self, observer: Any, to_release: list[object]) -> None:
+        to_release.append(self._load_observer())
+        if observer is None:
+            self._slow_path_flags &= ~WATCHED
+        self._replace_observer(observer)
+        if observer is not None:
+            self._slow_path_flags |= WATCHED
+
+    # Patterns
+
+    def _attach(self, source: EventCore, to_release: list[object]) -> None:
+        """Add a pattern that matches this event. Called under the lock."""
+        source._matched_events[self._key] = self
+        self._patterns[source._key] = source
+        self._invalidate(ANY, to_release)
+        for group in list(source._groups.values()):
+            sender = group.get_sender()
+            to_release.append(sender)
+            if sender is not None or group.place.key == id(None):
+                self._ensure_sender_group(group.place.key, sender, to_release)
+
+    def _detach(self, source: EventCore, to_release: list[object]) -> None:
+        """Undo `_attach`, half of one too. Called under the lock."""
+        to_release.append(self._patterns.get(source._key))
+        to_release.append(source._matched_events.get(self._key))
+        self._patterns.pop(source._key, None)
+        source._matched_events.pop(self._key, None)
+        self._invalidate(ANY, to_release)
+        for key in list(source._groups):
+            self._prune_empty_group(key, to_release)
+
+    def _hide(self, to_release: list[object]) -> None:
+        """Stop patterns from notifying this event of changes, until `_attach` is called for each. Under the lock.
+
+        It keeps its patterns: an emission that has begun still finds their handlers. But nothing of it holds a handler
+        or a sender of theirs, of whose removal it would not be notified.
+        """
+        self._slow_path_flags |= HIDDEN
+        for source in list(self._patterns.values()):
+            to_release.append(source._matched_events.get(self._key))
+            source._matched_events.pop(self._key, None)
+        self._invalidate(ANY, to_release)
+        groups = self._groups
+        for key, group in list(groups.items()):
+            to_release.append(group)
+            # One step.
+            if key in groups and groups[key] is group and not group.entries:
+                del groups[key]
+                self._empty_group(group, to_release)
+
+    def _show(self) -> None:
+        """Undo `_hide`, once the patterns are attached again. Under the lock."""
+        self._slow_path_flags &= ~HIDDEN
+
+    def _is_hidden(self) -> bool:
+        """Return whether `_hide` was called, and not `_show` since."""
+        return bool(self._slow_path_flags & HIDDEN)
+
+    def _has_state(self, mutes: Collection[object]) -> bool:
+        """Return whether there are connections, for any sender or for some, or it is muted by other than these."""
+        if self._is_connected():
+            return True
+        for by in list(self._mutes):
+            if by not in mutes:
+                return True
+        return False
+
+    def _ensure_sender_groups(self, key: object, sender: Any, to_release: list[object]) -> None:
+        """Give a pattern's events a group for a sender that the pattern is about to have one for."""
+        if self._matched_events and key is not ANY:
+            for event in list(self._matched_events.values()):
+                event._ensure_sender_group(key, sender, to_release)
+
+    def _ensure_sender_group(self, key: object, sender: Any, to_release: list[object]) -> None:
+        """Give this event a group for a sender that a matching pattern has one for."""
+        self._group_for(self._place(key), sender, to_release)
+        self._discard_snapshots(key, to_release)
+
+    # Introspection
+
+    def _connections(self) -> list[tuple[Entry, Any, EventCore]]:
+        """Return all entries in dispatch order, each with its sender and the event, or pattern, that it belongs to."""
+        rows = {}
+        entries: list[Entry] = []
+        ordered = []
+        if self._slow_path_flags & HIDDEN:
+            self._attach_patterns([])
+        for source in [*list(self._patterns.values()), self]:
+            for group in [source._any, *list(source._groups.values())]:
+                sender = group.get_sender()
+                if sender is None and group.place.key != id(None):
+                    continue  # it is dead, and there was no memory or no stack to note it
+                for entry in list(group.entries.values()):
+                    rows[entry.serial] = (entry, sender, source)
+        for row in rows.values():  # no comprehension: compiled, it releases an object twice where it cannot grow
+            entries.append(row[0])
+        for entry in _in_order(entries):
+            ordered.append(rows[entry.serial])
+        return ordered
+
+    def _is_connected(self) -> bool:
+        """Return whether there are connections, for any sender or for some."""
+        if self._any.entries:
+            return True
+        for group in list(self._groups.values()):
+            if group.entries:
+                return True
+        return False
+
+    def _has_live_handlers(self, sender: Any) -> bool:
+        """Return whether an emission by this sender would find a handler."""
+        for entry in self._find_snapshot(sender).entries:
+            if entry.is_alive() and not entry.flags & DEAD and not entry.is_used_up():
+                return True
+        return False
+
+    def _has_connection(self, handler: Any, sender: Any) -> bool:
+        """Return whether a handler is connected for a sender, or, if that is ANY, at all. Patterns do not count."""
+        key = handler_key(handler)
+        groups: list[Group] = [self._any]
+        if sender is ANY:
+            groups += list(self._groups.values())
+        else:
+            group = found(self._groups, sender_key(sender))
+            groups = [group] if group is not None and group.is_for(sender) else []
+        for group in groups:
+            if _is_live(group, found(group.entries, key)):
+                return True
+        return False
+
+    def _has_entry(self, entry: Entry) -> bool:
+        """Return whether this very connection exists, its handler and sender are alive, and it is not used up."""
+        group = None if entry.place is None else self._group_at(entry.place.key)
+        if group is None or found(group.entries, entry.handler_key) is not entry:
+            return False
+        return _is_live(group, entry)
+
+    # Hooks: what the package adds.
+
+    def _add(
+        self,
+        receiver: Any,
+        sender: Any,
+        weak: bool,
+        priority: int,
+        condition: Any,
+        once: bool,
+        with_event: bool,
+        thread: bool,
+        frame: FrameType | None,
+    ) -> Any:
+        """Check what is connected, and `_connect` it on behalf of the caller whose frame that is."""
+        raise NotImplementedError
+
+    def _decorator(
+        self,
+        sender: Any,
+        weak: bool,
+        priority: int,
+        condition: Any,
+        once: bool,
+        with_event: bool,
+        thread: bool,
+        frame: FrameType | None,
+    ) -> Any:
+        """Return a decorator that connects what it decorates."""
+        raise NotImplementedError
+
+    def _attach_patterns(self, to_release: list[object]) -> None:
+        """Attach the patterns that match, which may have changed, and call `_show`. Called under the lock or not."""
+        raise NotImplementedError
+
+    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry) -> None:
+        """Schedule what an async handler returned."""
+        raise NotImplementedError
+
+    def _call_failed(self, error: TypeError, handler: Any, count: int, names: Iterable[str], is_consumed: bool) -> Any:
+        """Add a note to the error of a handler's call, if the arguments (a count and keywords) did not fit.
+
+        Returns a coroutine that raises the error if the handler is async and the result would be awaited, else None.
+        """
+
+    def _error_policy(self) -> Any:
+        """Return what is done with an `Exception` of a handler: "raise", "group" or a callable."""
+        return "raise"
+
+    def _make_exception_group(self, errors: list[Exception]) -> Exception:
+        """Return one exception for several."""
+        raise NotImplementedError
+
+    def _condition_failed(
+        self, error: Exception, entry: Entry, handler: Any, sender: Any, names: Iterable[str]
+    ) -> None:
+        """A condition, called with these keywords, has raised, and its handler is skipped."""
+
+    def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
+        """A handler has died at once, or the subscription that held it was discarded at once."""
+
+    def _log_never_called(self, entry: Entry) -> None:
+        """A function has died before any emission could have called it."""
+
+    def _log_dead_handlers(self) -> None:
+        """Handlers named in `_dead_handler_names` have died since the last snapshot."""
+
+
+def _latest_valid(entry: Entry | None) -> Entry | None:
+    """Return an entry that was replaced for a time, or the one that it had replaced, if it has been restored since."""
+    while entry is not None and entry.superseded is not None:
+        entry = entry.superseded[0]
+    return entry
+
+
+def _is_alive(entry: Entry, to_release: list[object]) -> bool:
+    """Return whether an entry's handler is alive. The last reference to it must not be released under the lock."""
+    handler = entry.get()
+    to_release.append(handler)
+    return handler is not None
+
+
+def _is_live(group: Group, entry: Entry | None) -> bool:
+    """Return whether an entry of a group can still be called: handler and sender alive, not used up. None cannot."""
+    if entry is None or entry.is_used_up() or not entry.is_alive():
+        return False
+    return group.get_sender() is not None or group.place.key == id(None)
+
+
+_NO_CLAIMS: list[None] = []
+
+
+def consume(generator: Any) -> tuple[list[Any], bool]:
+    """Run a generator to its end: return what it yielded, without None, and whether it returned `False`."""
+    return _consume(generator)
+
+
+def _consume(generator: Any) -> tuple[list[Any], bool]:
+    if cython.compiled:
+        values: list[Any] = []
+        return values, _run_generator(generator, values)
+    items: list[Any] = []
+    while True:
+        try:
+            item = next(generator)
+        except StopIteration as stop:
+            return items, stop.value is False
+        if item is not None:
+            items.append(item)
+
+
+def expect_death(entry: Entry) -> None:
+    """Note that a subscription holds an entry's handler: when it is discarded, the handler dies."""
+    entry.may_vanish = True
+    if entry.serial == _last.serial:
+        _last.subscribed = entry.serial
+
+
+if not cython.compiled:  # compiled: the kernel's
+
+    class SignalCore:
+        """A blinker signal's `send`, over the `EventCore` that it holds. `Signal` adds what a user sees.
+
+        A signal has a core instead of being one, so that its subclasses may use any names that a core uses for
+        themselves. What `Signal` needs of this class has mangled names, such as `_SignalCore__core`, which the
+        compiled core has too.
+        """
+
+        __slots__ = ("__core", "__uses_python_send", "__weakref__")
+
+        __core: EventCore  # the tables of the signal's connections
+        __uses_python_send: bool  # whether `send` calls `_SignalCore__send_slow` for every send
+
+        def __new__(cls, core: EventCore, /) -> Self:
+            if not isinstance(core, EventCore):
+                raise TypeError(f"core must be an EventCore, not {typed_repr(core)}")
+            self = super().__new__(cls)
+            self.__core = core
+            self.__uses_python_send = False
+            return self
+
+        def send(self, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
+            """Call the receivers for a sender, in order of connection, and return pairs of each and what it returned.
+
+            The sender is the one positional, None if it is missing. The keyword `_async_wrapper` is dropped, since no
+            receiver is a coroutine function. With more positionals, or while `_SignalCore__uses_python_send` is set,
+            the call is passed on to `_SignalCore__send_slow`.
+            """
+            if len(args) > 1 or self.__uses_python_send:
+                pairs: list[tuple[Any, Any]] = self.__send_slow(*args, **kwargs)
+                return pairs
+            kwargs.pop("_async_wrapper", None)
+            return self.__core._sent(args[0] if args else None, (), kwargs)
+
+        def __send_slow(self, /, *args: Any, **kwargs: Any) -> Any:
+            """Hook: send what `send` leaves to Python code."""
+            raise NotImplementedError
+
+
+class NamespaceCore(dict):  # type: ignore[type-arg]
+    """Events by name, and emission by name. `Namespace` adds what a user sees, and the types."""
+
+    __slots__ = ("_cached",)
+
+    _cached: dict[str, Any]  # events of names that nobody made, which patterns or observers hear
+
+    def __cinit__(self) -> None:
+        self._cached = {}
+
+    def emit(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
+        """Emit an event, given by its name or as an `Event`: see `Event.emit`.
+
+        A name without an event adds nothing to the namespace. The handlers of patterns that match it are called;
+        if no pattern matches, the list is empty.
+
+        Args:
+            evt: the event's name, or the `Event`.
+            sender: who emits.
+            *args: positionals for the handlers.
+            **kwargs: keywords for the handlers, of any names.
+
+        Returns:
+            A new list of the handlers' results, in the order in which they ran.
+
+        Raises:
+            TypeError: if `evt` is neither a non-empty string nor an `Event`.
+            ValueError: if it is a pattern, which cannot be emitted.
+            LookupError: if the namespace is strict and `event` has not declared the name.
+
+        Thread-safe and re-entrant, as `Event.emit` is.
+
+        Example:
+            >>> from cyevents import Namespace
+            >>> shop = Namespace()
+            >>> @shop.on("order.placed")
+            ... def confirm(sender, *, total):
+            ...     return f"{sender}: {total}"
+            >>> shop.emit("order.placed", "ada", total=12)
+            ['ada: 12']
+        """
+        if not isinstance(self, NamespaceCore):
+            raise not_an_event(self, "emit", "Namespace")
+        event: Any = None
+        if type(evt) is str:
+            event = self.get(evt)
+            if event is None and self._cached:
+                event = self._cached.get(evt)
+                if event is not None:
+                    event._is_used = True
+        if event is None:
+            event = self._find(evt)
+            if event is None:
+                return []
+        results: list[Any]
+        try:
+            results = type(event).emit(event, sender, *args, **kwargs)
+        except AttributeError:
+            if hasattr(type(event), "emit"):  # a handler has raised it
+                raise
+        else:
+            return results
+        results = event.emit(sender, *args, **kwargs)  # it is a mock
+        return results
+
+    def _find(self, evt: Any) -> Any:
+        """The event meant by what is not a name in here; None for an unknown name."""
+        raise NotImplementedError
+
+
+def install_methods(cls: ClassT) -> ClassT:
+    """Return the class as it is: only the compiled core puts methods on `Event` and `Namespace`."""
+    return cls
+
+
+if cython.compiled:
+    for _class in (LastConnection, Place, Ref, Entry, Group, Snapshot, Cell, Cache):
+        _forbid_new(_class)
+    del _class
+    EventCore.connect.__annotations__ = {}
+else:  # compiled: `__cinit__` is called by the interpreter, and no annotations are kept
+
+    def _new(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        self = (dict if issubclass(cls, dict) else object).__new__(cls)
+        self.__cinit__()
+        return self
+
+    EventCore.__new__ = TaskCollector.__new__ = NamespaceCore.__new__ = _new  # type: ignore[method-assign]
+
+    if not TYPE_CHECKING:  # so that help() shows what it can show for the compiled core: signatures without types
+        for _method in (EventCore.connect, EventCore.emit, EventCore.send, NamespaceCore.emit):
+            _method.__annotations__ = {}
