@@ -241,8 +241,8 @@ cdef class EventCore(_tables.EventCore):
         cdef Py_ssize_t i
         if watch is not None:
             return self._call_entries(entries, sender, args, kwargs, results, errors, collector, watch)
-        for i in range(len(entries)):
-            if type(entries[i]) is not Entry:
+        for i in range(len(entries)):  # an entry without a place is not complete: the garbage collector has found it
+            if type(entries[i]) is not Entry or (<Entry>entries[i]).place is None:
                 raise TypeError(f"entries must be those of connections, not {typed_repr(entries[i])}")
         names = tuple(kwargs)
         values = array_of(sender, args, kwargs, names)  # keeps alive what the array refers to

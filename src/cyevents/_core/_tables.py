@@ -572,7 +572,7 @@ def _make_entry(handler: Any, weak: bool, condition: Any, flags: int, place: Pla
         entry.flags = flags
     entry._condition = condition
     entry.handler_key = key
-    entry.place = place
+    entry.place = place  # last: without it the kernel does not call the entry, whose flags may not be set yet
     return entry
 
 
