@@ -149,7 +149,7 @@ def kind_of_handler(handler):
 
 
 class Event:
-    is_pattern = False
+    is_pattern = is_unmade = False
 
     def __init__(self, name, namespace=None):
         self.name = name
@@ -535,7 +535,13 @@ class Namespace(dict):
     def meant(self, event):
         if isinstance(event, str) and (any(mark in event for mark in "*?") or event[:1] == "!"):
             return Pattern(event)
-        return (self.get(event) or Event(event)) if isinstance(event, str) else event
+        if not isinstance(event, str):
+            return event
+        if event in self:
+            return self[event]
+        unmade = Event(event, self)  # a name that nobody made, or that was deleted: patterns hear it
+        unmade.is_unmade = True
+        return unmade
 
     def emit(self, event, /, sender=ANY, *args, **kwargs):
         return self.meant(event).emit(sender, *args, **kwargs)
@@ -544,7 +550,7 @@ class Namespace(dict):
         return self.meant(event).emit_async(sender, *args, **kwargs)
 
     def patterns_of(self, event):
-        if self.get(event.name) is not event:
+        if self.get(event.name) is not event and not event.is_unmade:
             return []
         return [pattern for pattern in self.patterns.values() if matches(pattern.name, event.name)]
 
