@@ -34,7 +34,7 @@ import uuid
 from collections import deque
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from ._rabbitmq_client import acknowledge, consume, round_trip, shielded, unless_lost
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     from aiormq.abc import AbstractChannel, DeliveredMessage
 
-    from ._rabbitmq import RabbitmqEngine
     from ._rabbitmq_client import RabbitmqConnection
+    from .engine import DeliveryOptions
 
     _Receive = Callable[[Delivery], Awaitable[None]]
 
@@ -67,13 +67,39 @@ _LONGEST_ID = 128  # characters of an id that is remembered: the bridge's own ha
 _MAX_REMEMBERED = 50_000  # ids that are remembered
 
 
+class SessionOwner(Protocol):
+    """What a session needs from the engine that opens it."""
+
+    options: DeliveryOptions
+    process_id: str
+    handled: RecentMessages
+
+    def error_text(self, error: BaseException) -> str:
+        """See `Engine.error_text`."""
+
+    def retention_arguments(self) -> dict[str, Any]:
+        """Return the arguments of a queue that keeps messages for the bridge's `retention`."""
+
+    async def declare(self, connection: RabbitmqConnection, what: str, name: str, **options: Any) -> None:
+        """Make an exchange or a queue, or use the one that exists."""
+
+    async def bind(self, connection: RabbitmqConnection, queue: str, exchange: str, keys: list[str]) -> None:
+        """Have an exchange put messages with these routing keys into a queue."""
+
+    async def put(self, exchange: str, key: str, body: bytes, message_id: str | None, headers: dict[str, Any]) -> bool:
+        """Publish a copy of a message that has arrived; return whether the broker has it."""
+
+    async def dead_letter(self, key: str, body: bytes, message_id: str | None, about: Mapping[str, str]) -> bool:
+        """Move a message to the dead letters; return whether the broker has confirmed it."""
+
+
 class Session:
     """A connection that receives messages, until it is lost."""
 
     ack_delay: float  # seconds for which acknowledgements are gathered
     channel: AbstractChannel  # the one that is acknowledged in bulk
 
-    def __init__(self, engine: RabbitmqEngine, connection: RabbitmqConnection) -> None:
+    def __init__(self, engine: SessionOwner, connection: RabbitmqConnection) -> None:
         self.engine = engine
         self.reason = ""  # why the session has ended
         self._connection = connection
@@ -206,7 +232,7 @@ class AtLeastOnceSession(Session):
 
     ack_delay = 0.0  # what is handled in one turn of the loop is acknowledged together
 
-    def __init__(self, engine: RabbitmqEngine, connection: RabbitmqConnection) -> None:
+    def __init__(self, engine: SessionOwner, connection: RabbitmqConnection) -> None:
         super().__init__(engine, connection)
         self._has_gap = False  # a message of the main queue stays unacknowledged
         self._new: deque[AtLeastOnceDelivery] = deque()
