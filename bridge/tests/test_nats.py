@@ -668,7 +668,7 @@ def test_a_lost_answer_is_made_good_by_a_duplicate(bridge_to, nats_server, prefi
 @pytest.mark.parametrize("delivery", DELIVERIES)
 @pytest.mark.parametrize(
     ("event", "size", "why"),
-    [("x", 1_048_500, "bytes; the broker takes 1048576"), ("x" * 4000, 1, "its subject is too long")],
+    [("x", 1_048_500, "bytes; the broker takes 1048576"), ("x" + "ü" * 700, 1, "its subject is too long")],
 )
 def test_what_the_broker_does_not_take_is_dropped(bridge_to, nats_server, prefix, run, delivery, event, size, why):
     """The broker would end the connection."""
@@ -689,9 +689,10 @@ def test_the_longest_subject_is_taken(bridge_to, nats_server, prefix, run):
         shop, bridge = bridge_to(nats_server.address, prefix, ["x*"])
         async with bridge:
             room = _nats._LONGEST_SUBJECTS - len(f"{prefix}.") - len(bridge._engine._answer_inbox) - 17
-            await shop.event("x" * room).emit_async("ada")
+            name = "x" * (room % 6) + "ü" * (room // 6)  # of which each takes six characters
+            await shop.event(name).emit_async("ada")
             with pytest.raises(_bridge.Dropped, match="its subject is too long"):
-                await shop.event("x" * (room + 1)).emit_async("ada")
+                await shop.event(name + "x").emit_async("ada")
             assert bridge._engine._client.stats["reconnects"] == 0
 
     run(main())
@@ -768,21 +769,16 @@ def test_an_address_that_the_client_refuses(bridge_to, run):
     async def main():
         _, bridge = bridge_to("nats://ada:secret@none", connect_timeout=0.3)  # nats-py 2.15 takes it for a host's name
         for _ in range(2):
-            with pytest.raises(ConnectionError, match="no broker answers at nats://none: ") as caught:
+            with pytest.raises(ConnectionError, match="nats://none( cannot be used)?: ") as caught:
                 await bridge.__aenter__()
             assert "secret" not in str(caught.value)
 
     run(main())
 
 
-def test_an_option_that_the_client_does_not_know(bridge_to, run):
-    async def main():
-        _, bridge = bridge_to("nats://127.0.0.1:1", colour="red")
-        for _ in range(2):
-            with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
-                await bridge.__aenter__()
-
-    run(main())
+def test_an_option_that_the_client_does_not_know(bridge_to):
+    with pytest.raises(TypeError, match="'colour' is not an option of nats-py's connect"):
+        bridge_to("nats://127.0.0.1:1", colour="red")
 
 
 def test_a_bridge_that_was_not_entered_can_be_entered_later(bridge_to, own_nats, run):

@@ -702,7 +702,7 @@ def test_a_refused_login_is_a_connection_error_at_once(api, amqp_server, run):
             (amqp_server.address, {"user": "guest", "password": "secret"}),
             (f"{amqp_server.address}/nowhere", {}),
         ):
-            with pytest.raises(ConnectionError, match="ACCESS_REFUSED|Connection.OpenOk") as caught:
+            with pytest.raises(ConnectionError, match="ACCESS_REFUSED|there is no such virtual host") as caught:
                 async with Process(api, address, "p", connect_timeout=60, **options).bridge:
                     pass
             assert "secret" not in str(caught.value)
@@ -914,7 +914,7 @@ def test_a_connection_lost_on_entering(api, amqp_server, prefix, run, monkeypatc
                 await consume(channel, *args)
 
             monkeypatch.setattr(sessions, "consume", break_line)
-            with pytest.raises(ConnectionError, match="no broker answers"):
+            with pytest.raises(ConnectionError, match=f"{relay.address} cannot be used"):
                 async with Process(api, relay.address, prefix).bridge:
                     pass
 
