@@ -100,7 +100,7 @@ def _left(before: set[Any], grace: float) -> list[Any]:
 
 
 def _told(left: list[Any], grace: float) -> str:
-    from ._common import handler_name
+    from ._core._safe import handler_name
 
     lines = [f"this test leaves {len(left)} scheduled async handler{'s' * (len(left) != 1)} behind:"]
     for job in left:
