@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from ._event import Connection, Event
+    from ._connection import Connection
+    from ._event import Event
 
 
 @dataclass(frozen=True, slots=True)
