@@ -52,23 +52,11 @@ from _weakref import ReferenceType
 from _weakref import ref as weakref
 from types import CodeType, CoroutineType, FunctionType, MethodType
 
-from .._checks import warn_vanished_sender
-from .._common import (
-    ANY,
-    AWAITABLE,
-    GENERATOR,
-    MISSING,
-    VALUE,
-    Cancelled,
-    drops_result_of,
-    is_at_call,
-    is_returning,
-    kind_of_result,
-    not_an_event,
-    typed_repr,
-)
-from .._lock import call_locked, lock, release, taking_at_once
 from .._methods import bind, definition_of, may_be_method, method_parts
+from ._frames import is_at_call, is_discarding_call_result, is_returning, warn_vanished_sender
+from ._lock import call_locked, lock, release, taking_at_once
+from ._safe import not_an_event, typed_repr
+from ._values import ANY, AWAITABLE, GENERATOR, MISSING, VALUE, Cancelled, kind_of_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -213,7 +201,7 @@ def _on_weakref_dead(dead: Ref) -> None:
         entry = home._entry_of(dead)
         if entry is not None and entry.serial == _last.serial:  # the newest handler of all: has it died at once?
             frame = _user_frame()
-            if frame is not None and not drops_result_of(frame, code, instruction):
+            if frame is not None and not is_discarding_call_result(frame, code, instruction):
                 frame = None
     note[2] = frame is None
     purge_dead()
