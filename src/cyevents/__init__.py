@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from ._aio import drain, drain_async, use_loop
-    from ._describe import Wiring, describe
+    from ._describe import NamespaceGraph, describe
     from ._emission import Emission
     from ._streams import Stream, StreamOverflow
     from ._trace import Trace, trace
@@ -30,11 +30,11 @@ __all__ = [
     "Emission",
     "Event",
     "Namespace",
+    "NamespaceGraph",
     "Stream",
     "StreamOverflow",
     "Subscription",
     "Trace",
-    "Wiring",
     "backend",
     "default_namespace",
     "describe",
@@ -60,7 +60,7 @@ def __getattr__(name: str) -> object:
         from . import _emission as module
     elif name in ("Stream", "StreamOverflow"):
         from . import _streams as module
-    elif name in ("Wiring", "describe"):
+    elif name in ("NamespaceGraph", "describe"):
         from . import _describe as module
     elif name in ("Trace", "trace"):
         from . import _trace as module

@@ -343,7 +343,10 @@ else:  # compiled: in the .pxd
         return cls.__new__(cls)
 
     def _initialise(cls: Any, made: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        cls.__init__(made, *args, **keywords)
+        try:
+            cls.__init__(made, *args, **keywords)
+        finally:
+            del made, args  # a task that is started at once keeps what its coroutine raises, which refers to this frame
 
     def _untrack(made: Any) -> None:
         """Hide an object from the garbage collector: compiled only."""
@@ -1214,12 +1217,11 @@ class EventCore:
             return cancels
         if collector is None:
             self._schedule(result, kind, handler, sender, entry)
+        elif collector.make is not None and type(result) is CoroutineType:
+            # In no variable: what a task that starts at once raises refers to this frame.
+            collector._add(collector._make_one(result), handler, results)
         else:
-            if collector.make is not None and type(result) is CoroutineType:
-                task = collector._make_one(result)
-            else:
-                task = collector.start(result, kind)
-            collector._add(task, handler, results)
+            collector._add(collector.start(result, kind), handler, results)
         return False
 
     def _take_error(

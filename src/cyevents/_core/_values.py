@@ -108,5 +108,14 @@ def kind_of_result(result: object) -> int:
 
 
 def _has(cls: type, *names: str) -> bool:
-    """Return whether instances of a class have these attributes. Those of its metaclass do not count."""
-    return all(any(name in base.__dict__ for base in cls.__mro__) for name in names)
+    """Return whether instances of a class have these attributes. Those of its metaclass do not count.
+
+    Written as loops: a generator expression is a function, and CPython 3.12 crashes if it has no memory to make one.
+    """
+    for name in names:
+        for base in cls.__mro__:
+            if name in base.__dict__:
+                break
+        else:
+            return False
+    return True

@@ -1,9 +1,9 @@
-"""Fail every allocation of one operation in turn, and look after each at what is left of the events.
+"""Fail every allocation of one operation in turn, and check the events after each failure.
 
-`python no_memory.py [OPERATION...]`: for n = 0, 1, 2 ... a fresh world is made, and the operation done in it with the
-n-th allocation failing (`once`), and, in the compiled core, with all from the n-th on failing (`on`), until it succeeds
-in spite of that. It must have been done or not done, nothing in between; emissions must find what the tables say; and
-nothing may leak. Prints what is wrong, and how many allocations there were. Exit status 0, 1, or that of a crash.
+`python out_of_memory.py [OPERATION...]` runs the operation in a fresh world for n = 0, 1, 2 ... With `once`, only the
+n-th allocation fails; with `on` (compiled core), all allocations from the n-th on fail. It stops when the operation
+succeeds in spite of that. The operation must be done completely or not at all, emissions must agree with the tables,
+and nothing may leak. Prints what is wrong, and how many allocations there were. Exit status 0, 1, or that of a crash.
 """
 
 import _testcapi
