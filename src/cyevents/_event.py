@@ -27,13 +27,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from types import FrameType
-    from typing import Any, Concatenate, Generic, Literal, NoReturn, overload
+    from typing import Any, Concatenate, Generic, Literal, NoReturn, Unpack, overload
 
     from ._emission import Emission
     from ._public import Namespace
     from ._signatures import Declared
     from ._streams import Overflow, Stream
-    from ._typing import ArgsP, EventScope, HandlerT, ResultT, SenderT, Undeclared
+    from ._typing import (
+        AnyOptions,
+        ArgsP,
+        EventOptions,
+        EventScope,
+        Flags,
+        HandlerT,
+        Options,
+        ResultT,
+        SenderT,
+        Undeclared,
+    )
     from ._typing import Decorator as TypedDecorator
 
     ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
@@ -180,63 +191,39 @@ class Event(_GenericCore[SenderT, ArgsP]):
             self: Event[SenderT, [Undeclared]],
             receiver: HandlerT,
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            **options: Unpack[AnyOptions],
         ) -> HandlerT: ...
         @overload
         def connect(
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            **options: Unpack[Options],
         ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
         @overload
         def connect(
-            self,
-            receiver: HandlerT,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            self, receiver: HandlerT, sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> HandlerT: ...
         @overload
         def connect(
             self,
-            *,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
+            sender: SenderT | AnySender,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            /,
+            *,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
+        ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
+        @overload
+        def connect(
+            self, *, sender: SenderT | AnySender = ..., **options: Unpack[Options]
         ) -> TypedDecorator[SenderT, ArgsP]: ...
         @overload
         def connect(
-            self,
-            *,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            self, *, sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> Callable[[HandlerT], HandlerT]: ...
         def connect(self, receiver: Any = ..., *args: Any, **options: Any) -> Any:
             pass
@@ -348,39 +335,31 @@ class Event(_GenericCore[SenderT, ArgsP]):
             self: Event[SenderT, [Undeclared]],
             receiver: Callable[..., Any],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            **options: Unpack[AnyOptions],
         ) -> Subscription: ...
         @overload
         def subscribe(
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], object],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            **options: Unpack[Options],
+        ) -> Subscription: ...
+        @overload
+        def subscribe(
+            self, receiver: Callable[..., Any], sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> Subscription: ...
         @overload
         def subscribe(
             self,
-            receiver: Callable[..., Any],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            receiver: Callable[Concatenate[SenderT, ArgsP], object],
+            sender: SenderT | AnySender,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
+            /,
             *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
         ) -> Subscription: ...
 
     def subscribe(
@@ -428,39 +407,31 @@ class Event(_GenericCore[SenderT, ArgsP]):
             self: Event[SenderT, [Undeclared]],
             receiver: Callable[..., Any],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            **options: Unpack[AnyOptions],
         ) -> ConnectedTo: ...
         @overload
         def connected_to(
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], object],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            **options: Unpack[Options],
+        ) -> ConnectedTo: ...
+        @overload
+        def connected_to(
+            self, receiver: Callable[..., Any], sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> ConnectedTo: ...
         @overload
         def connected_to(
             self,
-            receiver: Callable[..., Any],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            receiver: Callable[Concatenate[SenderT, ArgsP], object],
+            sender: SenderT | AnySender,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
+            /,
             *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
         ) -> ConnectedTo: ...
 
     def connected_to(
