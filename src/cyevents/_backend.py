@@ -93,6 +93,7 @@ if TYPE_CHECKING:  # the pure core is what type checkers see, whichever runs
     from ._core._tables import handler_key as handler_key
     from ._core._tables import install_methods as install_methods
     from ._core._tables import purge_dead as purge_dead
+    from ._core._tables import sender_key as sender_key
 else:
     CONDITION = core.CONDITION
     DEAD = core.DEAD
@@ -110,6 +111,7 @@ else:
     handler_key = core.handler_key
     install_methods = core.install_methods
     purge_dead = core.purge_dead
+    sender_key = core.sender_key
     # At exit the globals of a module are cleared if anything still refers to the module itself. Finalizers that run
     # later need those of the core: nothing of the package that they use refers to a module.
     del core
