@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from . import __version__, _backend
+from . import __version__, _core
 
 if TYPE_CHECKING:
     from ._describe import NamespaceGraph
@@ -264,9 +264,9 @@ def _info(options: argparse.Namespace) -> int:
     gil_enabled = getattr(sys, "_is_gil_enabled", lambda: True)
     info: dict[str, str | bool] = {
         "version": __version__,
-        "backend": _backend.backend,
-        "reason": _backend.reason,
-        "core": _backend.core_file,
+        "backend": _core.backend,
+        "reason": _core.reason,
+        "core": _core.core_file,
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "executable": sys.executable or "",

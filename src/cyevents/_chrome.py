@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ._code import last_part
-from ._common import plain_fields
+from ._text import plain_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

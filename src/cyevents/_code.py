@@ -9,7 +9,7 @@ from inspect import unwrap
 from types import MethodType
 from typing import Any
 
-from ._common import attribute, handler_name, is_a
+from ._core._safe import handler_name, safe_getattr, safe_isinstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +43,22 @@ class Code:
 def code_of(function: Any) -> Code:
     """Return the `Code` of a callable: a function, partial, method, callable object or wrapper by `functools.wraps`."""
     inner = function
-    while is_a(inner, partial):
-        inner = attribute(inner, "func")
-    if is_a(inner, MethodType):
-        inner = attribute(inner, "__func__")
+    while safe_isinstance(inner, partial):
+        inner = safe_getattr(inner, "func")
+    if safe_isinstance(inner, MethodType):
+        inner = safe_getattr(inner, "__func__")
     try:
         inner = unwrap(inner)
     except Exception:  # it wraps itself, or its attributes raise
         pass
-    code = attribute(inner, "__code__")
-    if code is None and not is_a(inner, type):
-        code = attribute(attribute(type(inner), "__call__"), "__code__")
-    file, line = attribute(code, "co_filename"), attribute(code, "co_firstlineno")
+    code = safe_getattr(inner, "__code__")
+    if code is None and not safe_isinstance(inner, type):
+        code = safe_getattr(safe_getattr(type(inner), "__call__"), "__code__")
+    file, line = safe_getattr(code, "co_filename"), safe_getattr(code, "co_firstlineno")
     if type(file) is not str or type(line) is not int:
         file = line = None
-    module = attribute(inner, "__module__")
-    name = handler_name(function) if is_a(function, partial) else attribute(function, "__qualname__")
+    module = safe_getattr(inner, "__module__")
+    name = handler_name(function) if safe_isinstance(function, partial) else safe_getattr(function, "__qualname__")
     if type(name) is not str:
         name = f"{type(function).__qualname__} object"
     return Code(name, module if type(module) is str else None, file, line)

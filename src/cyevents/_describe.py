@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._code import Code, code_of, last_part
-from ._common import ANY, handler_name, int_text, plain_fields, short_repr, shown
+from ._core._safe import handler_name, int_text, safe_repr
+from ._core._values import ANY
 from ._namespace import Namespace, default_namespace
+from ._text import plain_fields, short_repr
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -249,7 +251,7 @@ def describe(namespace: Namespace = default_namespace, *, cached: bool = False) 
         ('confirm', 5, "'ada'")
     """
     if not isinstance(namespace, Namespace):
-        raise TypeError(f"describe takes a Namespace, not {shown(namespace)}")
+        raise TypeError(f"describe takes a Namespace, not {safe_repr(namespace)}")
     events = sorted((dict.copy(namespace) | namespace._cached if cached else dict.copy(namespace)).items())
     patterns = []
     for name, pattern in sorted(namespace._patterns.copy().items()):

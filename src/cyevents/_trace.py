@@ -9,10 +9,12 @@ from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ._backend import handler_key
 from ._chrome import chrome_trace
 from ._code import Code, code_of, last_part
-from ._common import ANY, Cancelled, error_line, plain_fields, short_repr, shown
+from ._core import handler_key
+from ._core._safe import safe_repr
+from ._core._values import ANY, Cancelled
+from ._text import error_line, plain_fields, short_repr
 from ._traced import TracedCall, TracedEmission
 from .instrument import CallSpan, EmissionSpan, Instrument, Scope
 
@@ -45,7 +47,7 @@ class Trace(Instrument):
 
     def __init__(self, sources: tuple[Any, ...], limit: int, everywhere: bool = False) -> None:
         if type(limit) is not int or limit < 1:
-            raise TypeError(f"limit must be a whole number from 1 on, not {shown(limit)}")
+            raise TypeError(f"limit must be a whole number from 1 on, not {safe_repr(limit)}")
         self.emissions: list[TracedEmission] = []
         self.dropped = 0
         self._left = limit

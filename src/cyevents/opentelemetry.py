@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from ._code import code_of, last_part
-from ._common import Cancelled, error_line, int_text
+from ._core._safe import int_text
+from ._core._values import Cancelled
+from ._text import error_line
 from .instrument import CallSpan, EmissionSpan, Instrument, observe
 
 try:

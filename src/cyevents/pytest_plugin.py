@@ -101,7 +101,7 @@ def _wait_for_jobs(before: set[Any], grace: float) -> list[Any]:
 
 
 def _failure(left: list[Any], grace: float) -> str:
-    from ._common import handler_name
+    from ._core._safe import handler_name
 
     lines = [f"this test leaves {len(left)} scheduled async handler{'s' * (len(left) != 1)} behind:"]
     for job in left:

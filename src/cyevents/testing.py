@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ._checks import is_pattern
-from ._common import ANY, int_text, is_a, plain, shown
+from ._core._safe import exact_str, int_text, safe_isinstance, safe_repr
+from ._core._values import ANY
 from ._emission import Emission, brief, call_text
 from ._event import Event, Pattern
 from ._isolation import Isolation
@@ -159,7 +160,7 @@ class Recorder:
         """
         __tracebackhide__ = True
         if times is not None and (type(times) is not int or times < 0):
-            raise TypeError(f"times must be a whole number from 0 on, or None, not {shown(times)}")
+            raise TypeError(f"times must be a whole number from 0 on, or None, not {safe_repr(times)}")
         expected = _Expected(event, sender, args, kwargs, where)
         recorded = list(self)
         found = expected.matches_in(recorded)
@@ -197,9 +198,11 @@ class _Expected:
         kwargs: dict[str, Any],
         where: Callable[..., object] | None,
     ) -> None:
-        event = plain(event)
-        if not is_a(event, Event) and (type(event) is not str or not event):
-            raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {shown(event)}")
+        event = exact_str(event)
+        if not safe_isinstance(event, Event) and (type(event) is not str or not event):
+            raise TypeError(
+                f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(event)}"
+            )
         self.name: str = event if type(event) is str else event.name
         self.event = None if type(event) is str else event
         self.sender = sender
@@ -284,4 +287,4 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _check_source(source: Any) -> None:
     if not isinstance(source, (Namespace, Event)) or isinstance(source, Pattern):
-        raise TypeError(f"a Namespace or an Event can be recorded, not {shown(source)}")
+        raise TypeError(f"a Namespace or an Event can be recorded, not {safe_repr(source)}")

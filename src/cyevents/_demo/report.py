@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .. import Cancelled, _backend, drain
+from .. import Cancelled, _core, drain
 from .measure import Durations
 from .orders import Order
 from .shop import Journal, Shop
@@ -107,7 +107,7 @@ def summarize(way: str, shop: Shop, durations: Durations, page: Page) -> None:
     seconds = emitting + draining
     rate = page.paint("bold", f"{shop.emissions / seconds:,.0f} events/s" if seconds else "too fast to measure")
     page.fact("speed", f"{rate}: {counted(shop.emissions, 'event')} of both names, handlers included")
-    page.fact("backend", page.text(f"{_backend.backend} ({_backend.reason})"))
+    page.fact("backend", page.text(f"{_core.backend} ({_core.reason})"))
 
 
 def _money(cents: int) -> str:

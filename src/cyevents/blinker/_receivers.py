@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 from types import MethodType
 
-from .._backend import call_locked, handler_key
-from .._common import ANY, shown
+from .._core import call_locked, handler_key
+from .._core._safe import safe_repr
+from .._core._values import ANY
 from ._state import RemovedReceiver, connect, state_of
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
     from weakref import ref
 
-    from .._backend import Entry, SignalCore
+    from .._core import Entry, SignalCore
     from ._state import SignalState
 else:
     from _collections_abc import MutableMapping  # collections itself is slow to import
@@ -167,7 +168,7 @@ class Receivers(MutableMapping["Any", "Any"]):
                 continue
             if key != (value._entry.handler_key if type(value) is _MethodReference else handler_key(receiver)):
                 raise ValueError(
-                    f"{shown(key)} is not the key of {shown(receiver)} in receivers: connect it by connect()"
+                    f"{safe_repr(key)} is not the key of {safe_repr(receiver)} in receivers: connect it by connect()"
                 )
             given[key] = receiver, weak
         _restore(self._signal, given)

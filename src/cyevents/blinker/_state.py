@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from types import BuiltinFunctionType, FunctionType, MethodType
 
-from .._backend import EventCore, SignalCore, call_locked, sender_key
-from .._checks import warn
-from .._common import handler_name, shown
+from .._core import EventCore, SignalCore, call_locked, sender_key
+from .._core._frames import warn
+from .._core._safe import handler_name, safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
     from weakref import ref
 
-    from .._backend import Entry
+    from .._core import Entry
 else:
     from _weakref import ref
 
@@ -48,7 +48,7 @@ class SignalState(EventCore):
     def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
         signal = None if self.signal is None else self.signal()
         warn(
-            f"receiver {name} of {shown(signal)} has died on the spot and will never be called, since nothing else"
+            f"receiver {name} of {safe_repr(signal)} has died on the spot and will never be called, since nothing else"
             " holds it: keep a reference, or connect it with weak=False",
             frame,
         )

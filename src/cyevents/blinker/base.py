@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 
-from .._backend import DEAD, SignalCore
-from .._common import ANY
+from .._core import DEAD, SignalCore
+from .._core._values import ANY
 from ._receivers import Receivers
 from ._state import (
     SignalState,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any, ClassVar, Self, TypeVar
 
-    from .._backend import Entry
+    from .._core import Entry
 
     ReceiverT = TypeVar("ReceiverT", bound=Callable[..., Any])
     FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
