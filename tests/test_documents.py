@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MODULES = ["_common", "_event", "_namespace", "_aio", "_backend", "_streams", "_signatures"]
+MODULES = ["_common", "_event", "_namespace", "_async.scheduling", "_backend", "_async.streams", "_signatures"]
 MODULES += ["_describe", "_isolation", "testing", "_emission", "_trace", "opentelemetry"]
 MODULES += ["instrument", "instrument._emission", "instrument._scope"]
 

@@ -269,8 +269,8 @@ def _trace(program: list[str], as_module: bool, names: list[str] | None, output:
                 report(error)
                 code = 1
             finally:
-                if "cyevents._aio" in sys.modules:
-                    sys.modules["cyevents._aio"].drain(10)  # what was scheduled belongs to it
+                if "cyevents._async.scheduling" in sys.modules:
+                    sys.modules["cyevents._async.scheduling"].drain(10)  # what was scheduled belongs to it
     finally:
         if output is not None:
             seen.write(output)

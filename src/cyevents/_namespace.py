@@ -9,7 +9,8 @@ from ._backend import NamespaceCore, call_locked, install_methods, purge_dead
 from ._checks import check_bool, check_flags, checked_options, checked_policy, is_pattern, pattern_error
 from ._common import ANY, is_a, plain, shown
 from ._decorator import Decorator
-from ._event import Event, Muted, Pattern, coroutine_function, global_scopes
+from ._event import Event, Muted, Pattern, global_scopes
+from ._handlers import coroutine_function
 from ._patterns import matcher
 
 TYPE_CHECKING = False

@@ -77,8 +77,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 def _jobs() -> Any:
     """What `emit` has scheduled and is not done; nothing of asyncio is imported to see that there is none."""
-    aio = sys.modules.get(f"{__package__}._aio")
-    return () if aio is None else aio._jobs
+    scheduling = sys.modules.get(f"{__package__}._async.scheduling")
+    return () if scheduling is None else scheduling.jobs
 
 
 def _left(before: set[Any], grace: float) -> list[Any]:

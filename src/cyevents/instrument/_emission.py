@@ -13,8 +13,8 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._async.awaitables import as_coroutine
 from .._common import GENERATOR, VALUE, Cancelled, handler_name, kind_of_result
-from .._event import get_aio
 from .._log import log
 from ._api import EmissionSpan, EmissionStart
 
@@ -133,9 +133,10 @@ class InstrumentedEmitter:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
         """Emit and await: see `Event.emit_async`."""
-        aio = get_aio()
+        from .._async.gather import emit_async  # imports asyncio
+
         with ObservedEmission(self.scopes, event, "emit_async", sender, args, kwargs) as emission:
-            results: list[Any] = await aio.emit_async(event, sender, args, kwargs, emission.plan)
+            results = await emit_async(event, sender, args, kwargs, emission.plan)
             await emission.wait_done()
             emission.results = results
         return results
@@ -389,8 +390,7 @@ def call_observed(call: ObservedCall, handler: Any, is_consumed: bool, /, *args:
     if kind == GENERATOR:
         return _observed_generator(call, result)
     call.scheduled()
-    aio = get_aio()
-    return ObservedCoroutine(call, aio.as_coroutine(result, kind))
+    return ObservedCoroutine(call, as_coroutine(result, kind))
 
 
 def _observed_generator(call: ObservedCall, generator: Any) -> Generator[Any, Any, Any]:

@@ -1,7 +1,7 @@
-"""`emit_async` on other loops than asyncio's, by anyio: imported when it is awaited where trio runs.
+"""`emit_async` under trio, by anyio: imported when it is first awaited there.
 
-The tiers, and what is done with results, cancellers and errors, are those of `_aio`. What differs is the end of a
-tier: its handlers are started together in a task group, when the core has called all of them, and those are waited for.
+Tiers, results, cancellers and errors are as under asyncio. What differs is the end of a tier: its handlers have not
+begun yet, and now start together in a task group, which is awaited. Cancelling the emission cancels that group.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from ._aio import _as_coroutine, _Consumed, _Emission, _logger, call_in_thread
-from ._backend import consume
-from ._common import GENERATOR, VALUE, kind_of_result, shown
+from .._log import log
+from .awaitables import as_coroutine, call_in_thread, failure_text, outcome_of
+from .dispatch import AsyncDispatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
     from anyio.abc import TaskGroup
 
 
 class _Task:
-    """An async handler, and once it is done what it returned or raised: asked as an asyncio task is."""
+    """An async handler, and its outcome when it is done, with the methods of an asyncio task that are needed."""
 
     __slots__ = ("_context", "_coroutine", "_error", "_is_cancelled", "_is_done", "_value")
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine = coroutine
-        self._context = copy_context()  # that of the handler's turn
+        self._context = copy_context()  # as it is when the handler is called
         self._value: Any = None
         self._error: BaseException | None = None
         self._is_done = self._is_cancelled = False
 
     def start(self, group: TaskGroup) -> None:
-        """Have it run in a task group."""
+        """Start it in a task group."""
         self._context.run(group.start_soon, self._run, group)
 
     async def _run(self, group: TaskGroup) -> None:
         try:
-            await checkpoint_if_cancelled()  # what is cancelled before it begins, does not
+            await checkpoint_if_cancelled()  # cancelled before it begins, it does not begin
             self._value = await self._coroutine
         except BaseException as error:
             if _is_cancellation(error):
@@ -58,7 +58,7 @@ class _Task:
         """Count it as cancelled; if it has not begun, it never will."""
         self._is_done = self._is_cancelled = True
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """Cancel it before it was started."""
         self.cancel()
         self._coroutine.close()
@@ -76,41 +76,42 @@ class _Task:
         return self._value
 
 
-class AnyioEmission(_Emission):
-    """One running `emit_async`, whose handlers run in task groups of anyio's."""
+class TrioDispatch(AsyncDispatch):
+    """One running `emit_async` whose handlers run in anyio's task groups."""
 
     __slots__ = ()
 
-    def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Start a handler that is to run in a thread."""
-        return self._start(_in_thread(partial(call_in_thread, self.event, handler, args, kwargs)))
+    def start(self, result: Any, kind: int) -> _Task:
+        """Make a task of what an async handler returned."""
+        return _Task(as_coroutine(result, kind))
 
-    def _start(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return _Task(coroutine)
+    def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Task:
+        """Make a task that calls a handler in a thread."""
+        return _Task(_in_thread(partial(call_in_thread, self.event, handler, args, kwargs)))
 
     def take_results(self) -> bool:
-        """Take what the tasks have returned, if all are done and none has raised."""
-        if any(not task.done() or task.cancelled() or task.exception() is not None for task in self.tasks):
+        """Take the results of the tasks if all are done and none has raised; return whether that is so."""
+        if any(not task.done() or task.cancelled() for task in self.tasks):
             return False
         return super().take_results()
 
-    async def _wait(self, fatal: BaseException | None) -> BaseException | None:
-        """Run the tasks. What is no `Exception` cancels them; the first such is returned."""
+    async def wait(self, fatal: BaseException | None) -> BaseException | None:
+        """Run all tasks: see `AsyncDispatch.wait`."""
         if fatal is not None:
             for task in self.tasks:
-                task.drop()
+                task.discard()
             return fatal
         cancellation = None
         try:
             async with anyio.create_task_group() as group:
                 for task in self.tasks:
                     task.start(group)
-            await checkpoint_if_cancelled()  # from outside; a handler may have made something else of that
+            await checkpoint_if_cancelled()  # cancelled from outside, which a handler may have caught
         except BaseException as error:  # from outside: the tasks keep what they raise
             cancellation = error
             for task in self.tasks:
                 if not task.done():  # the group could not start it
-                    task.drop()
+                    task.discard()
         errors = [task.exception() for task in self.tasks]
         errors = [error for error in errors if error is not None and not isinstance(error, Exception)]
         try:
@@ -120,33 +121,18 @@ class AnyioEmission(_Emission):
             errors.clear()
 
     def report(self, error: BaseException, handler: Any, task: Any) -> None:
-        """Tell of an exception that is not raised, since another was before it: there is no loop to hand it to."""
-        who = "a handler" if handler is None else f"handler {shown(handler)}"
-        _logger.error("%s of event %r failed", who, self.event.name, exc_info=error)
+        """Log an exception that is not raised: there is no loop that would handle it."""
+        log("ERROR", failure_text(handler, self.event), exc_info=error)
 
 
 def _is_cancellation(error: BaseException) -> bool:
-    """Whether this is what a cancelled task raises, or a group of nothing else."""
+    """Return whether this is what a cancelled task raises, or a group of nothing else."""
     cancelled = anyio.get_cancelled_exc_class()
     if isinstance(error, BaseExceptionGroup):
         return error.split(cancelled)[1] is None
     return isinstance(error, cancelled)
 
 
-async def _in_thread(call: Callable[[], Any]) -> Any:
-    """Run a sync handler in a thread, a generator whole. Once begun it is waited for, cancelled or not."""
-
-    def run() -> tuple[Any, BaseException | None]:
-        try:
-            value = call()
-            if kind_of_result(value) == GENERATOR:
-                value = _Consumed(*consume(value))
-        except BaseException as error:
-            return None, error
-        return value, None
-
-    value, raised = await anyio.to_thread.run_sync(run)
-    if raised is not None:
-        raise raised
-    kind = kind_of_result(value)
-    return value if kind == VALUE else await _as_coroutine(value, kind)
+async def _in_thread(call: Any) -> Any:
+    """Run a `call_in_thread` in a thread. Once the thread has begun it is waited for, cancelled or not."""
+    return await outcome_of(*await anyio.to_thread.run_sync(call))
