@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from . import __version__, _backend
+from . import __version__, _core
 
 if TYPE_CHECKING:
-    from ._describe import Wiring
+    from ._describe import NamespaceGraph
     from ._trace import Trace
 
 
@@ -216,30 +216,30 @@ def _describe(target: str, form: str | None, cached: bool) -> int:
     except (ImportError, ValueError, AttributeError) as error:
         return _fail(f"{target}: {error}")
     if not isinstance(namespace, Namespace):
-        return _fail(f"{target}: {path} is no Namespace, but {namespace!r}")
-    wiring = describe(namespace, cached=cached)
+        return _fail(f"{target}: {path} is not a Namespace, but {namespace!r}")
+    graph = describe(namespace, cached=cached)
     try:
-        shown = _shown(wiring, form or ("table" if importlib.util.find_spec("rich") else "text"))
+        shown = _shown(graph, form or ("table" if importlib.util.find_spec("rich") else "text"))
     except (ImportError, RuntimeError) as error:
         return _fail(str(error))
     print(shown.encode(_encoding(), "backslashreplace").decode(_encoding()))
     return 0
 
 
-def _shown(wiring: Wiring, form: str) -> str:
+def _shown(graph: NamespaceGraph, form: str) -> str:
     if form == "json":
         import json
 
-        return json.dumps(wiring.to_dict(), indent=2)
+        return json.dumps(graph.to_dict(), indent=2)
     if form == "table":
-        table = wiring.table()
+        table = graph.table()
         from rich.console import Console
 
         console = Console()
         with console.capture() as capture:
             console.print(table)
         return capture.get().rstrip("\n")
-    text: str = {"text": wiring.__str__, "mermaid": wiring.mermaid, "svg": wiring.svg}[form]()
+    text: str = {"text": graph.__str__, "mermaid": graph.mermaid, "svg": graph.svg}[form]()
     return text.rstrip("\n")
 
 
@@ -306,9 +306,9 @@ def _info() -> dict[str, str | bool]:
     gil_enabled = getattr(sys, "_is_gil_enabled", lambda: True)
     return {
         "version": __version__,
-        "backend": _backend.backend,
-        "reason": _backend.reason,
-        "core": _backend.core_file,
+        "backend": _core.backend,
+        "reason": _core.reason,
+        "core": _core.core_file,
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "executable": sys.executable or "",

@@ -9,7 +9,7 @@ import time
 from functools import partial
 from itertools import repeat
 
-from . import Event, __version__, _backend
+from . import Event, __version__, _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def run(seconds: float = 1.0) -> int:
     Returns:
         0 when all went well; 1 if a contestant did not call all its handlers.
     """
-    print(f"cyevents {__version__} ({_backend.backend}), Python {sys.version.split()[0]}")
+    print(f"cyevents {__version__} ({_core.backend}), Python {sys.version.split()[0]}")
     print("One emission to handlers (sender, **kwargs); in brackets, as a multiple of cyevents' time.")
     absent: dict[str, str] = {}
     table: dict[str, list[str]] = {name: [] for name in CONTESTANTS}

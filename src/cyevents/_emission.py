@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from types import GenericAlias
 
-from ._common import ANY, short_repr
+from ._core._values import ANY
+from ._text import short_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

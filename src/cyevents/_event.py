@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from types import FunctionType, GenericAlias
 
-from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, expect_death, handler_key, install_methods
 from ._checks import (
     check_bool,
     check_flags,
@@ -14,9 +13,11 @@ from ._checks import (
     checked_options,
     checked_policy,
     pattern_error,
-    warn,
 )
-from ._common import ANY, AnySender, handler_name, int_text, not_an_event, shown
+from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, expect_death, handler_key, install_methods
+from ._core._frames import warn
+from ._core._safe import handler_name, int_text, not_an_event, safe_repr
+from ._core._values import ANY, AnySender
 from ._decorator import Decorator
 from ._handlers import coroutine_function, kind_of, takes_sender_as_self
 from ._log import log
@@ -112,7 +113,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
         check_bool("check", check)
         if signature is not None and not callable(signature):
             raise TypeError(
-                f"signature must be a function that takes what the event is emitted with, not {shown(signature)}"
+                f"signature must be a function that takes what the event is emitted with, not {safe_repr(signature)}"
             )
         if check:
             from . import _signatures
@@ -771,7 +772,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
                 close()
             stderr = getattr(sys, "stderr", None)
             if stderr is not None:
-                what = f"async handler {shown(handler)} of {self._name!r}"
+                what = f"async handler {safe_repr(handler)} of {self._name!r}"
                 stderr.write(f"cyevents: {what} is not run: the interpreter is exiting\n")
 
     def _call_failed(
@@ -1084,7 +1085,7 @@ class Connection:
     def __repr__(self) -> str:
         said = [handler_name(self.handler), self.kind]
         if self.sender is not ANY:
-            said.append(f"sender={shown(self.sender)}")
+            said.append(f"sender={safe_repr(self.sender)}")
         if self.priority:
             said.append(f"priority={int_text(self.priority)}")
         if self.condition is not None:
@@ -1120,7 +1121,7 @@ global_scopes: list[EventScope] = []
 
 
 # What is taken from `_async`, whose modules import asyncio and so are imported when first needed. Not the modules
-# themselves, since finalizers may still use these at exit: see the end of `_backend`.
+# themselves, since finalizers may still use these at exit: see the end of `_core/__init__.py`.
 _schedule: Any = None
 _emit_async: Any = None
 _Stream: Any = None

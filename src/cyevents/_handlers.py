@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import FunctionType, MethodType
 
-from ._common import attribute, is_a
+from ._core._safe import safe_getattr, safe_isinstance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ def kind_of(handler: Any) -> Kind:
 
     At an emission what counts is what the call returned: this is for introspection, and for what must be known before.
     """
-    while is_a(handler, partial):
-        handler = attribute(handler, "func")
-    if is_a(handler, MethodType):
-        handler = attribute(handler, "__func__")
-    code = attribute(handler, "__code__")
-    if code is None and not is_a(handler, type):
-        handler = attribute(type(handler), "__call__")
-        code = attribute(handler, "__code__")
-    flags = 0 if code is None else attribute(code, "co_flags")
+    while safe_isinstance(handler, partial):
+        handler = safe_getattr(handler, "func")
+    if safe_isinstance(handler, MethodType):
+        handler = safe_getattr(handler, "__func__")
+    code = safe_getattr(handler, "__code__")
+    if code is None and not safe_isinstance(handler, type):
+        handler = safe_getattr(type(handler), "__call__")
+        code = safe_getattr(handler, "__code__")
+    flags = 0 if code is None else safe_getattr(code, "co_flags")
     if type(flags) is not int:  # of something that has every attribute one asks it for
         return "sync"
     if flags & (_CO_COROUTINE | _CO_ITERABLE_COROUTINE) or _is_marked(handler):
@@ -49,7 +49,7 @@ def kind_of(handler: Any) -> Kind:
 
 def _is_marked(handler: Any) -> bool:
     """Whether `inspect.markcoroutinefunction` was here."""
-    names = attribute(handler, "__dict__")
+    names = safe_getattr(handler, "__dict__")
     return type(names) is dict and "_is_coroutine_marker" in names
 
 

@@ -6,13 +6,14 @@ from collections.abc import Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from .._backend import consume
-from .._common import ASYNC_GENERATOR, GENERATOR, VALUE, kind_of_result, shown
+from .._core import consume
+from .._core._safe import safe_repr
+from .._core._values import ASYNC_GENERATOR, GENERATOR, VALUE, kind_of_result
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
 
-    from .._backend import EventCore
+    from .._core import EventCore
 
 
 def as_coroutine(result: Any, kind: int) -> Coroutine[Any, Any, Any]:
@@ -81,4 +82,4 @@ def report_to_loop(
 
 def failure_text(handler: Any, event: EventCore) -> str:
     """Return the text that reports an exception of a handler, which may be None."""
-    return f"{'a handler' if handler is None else f'handler {shown(handler)}'} of event {event.name!r} failed"
+    return f"{'a handler' if handler is None else f'handler {safe_repr(handler)}'} of event {event.name!r} failed"

@@ -27,11 +27,11 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._backend import TaskCollector
+from .._core import TaskCollector
 from .awaitables import Consumed
 
 if TYPE_CHECKING:
-    from .._backend import EventCore
+    from .._core import EventCore
 
 innermost: ContextVar[AsyncDispatch | None] = ContextVar("cyevents_emission", default=None)
 

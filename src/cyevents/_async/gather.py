@@ -25,7 +25,7 @@ from functools import partial
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
-from .._common import Cancelled
+from .._core._values import Cancelled
 from .awaitables import as_coroutine, call_in_thread, outcome_of, report_to_loop
 from .dispatch import AsyncDispatch, innermost
 from .loops import no_loop_error, running_trio
@@ -33,7 +33,7 @@ from .loops import no_loop_error, running_trio
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable
 
-    from .._backend import Entry, EventCore
+    from .._core import Entry, EventCore
 
 _EAGER = sys.version_info >= (3, 12)
 

@@ -44,7 +44,8 @@ from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .._common import MISSING, handler_name, shown
+from .._core._safe import handler_name, safe_repr
+from .._core._values import MISSING
 from .._handlers import coroutine_function
 from .awaitables import as_coroutine, report_to_loop
 from .loops import checked_timeout
@@ -52,7 +53,7 @@ from .loops import checked_timeout
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from .._backend import Entry, EventCore
+    from .._core import Entry, EventCore
 
     Loop = asyncio.AbstractEventLoop
 
@@ -214,7 +215,7 @@ class Job:
         _logger.log(
             logging.WARNING if is_ending else logging.DEBUG,
             "async handler %s of event %r was cancelled before it was done%s",
-            shown(self.handler),
+            safe_repr(self.handler),
             self.event.name,
             ": await drain_async() before its loop ends" if is_ending else "",
         )
@@ -223,7 +224,7 @@ class Job:
         """Log that the handler returned `False`, which cancels nothing here."""
         _logger.warning(
             "async handler %s of event %r returned False, which cancels in emit_async only: emit does not wait for it",
-            shown(self.handler),
+            safe_repr(self.handler),
             self.event.name,
         )
 
@@ -236,7 +237,7 @@ class Job:
     def give_up(self, reason: object) -> None:
         """Drop the job, and log that the handler is not run."""
         self.drop()
-        _logger.error("async handler %s of event %r is not run: %s", shown(self.handler), self.event.name, reason)
+        _logger.error("async handler %s of event %r is not run: %s", safe_repr(self.handler), self.event.name, reason)
 
 
 async def _after_yield(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -262,7 +263,7 @@ def _drop_lost() -> None:
         job.drop()
         _logger.error(
             "async handler %s of event %r %s: its event loop was closed",
-            shown(job.handler),
+            safe_repr(job.handler),
             job.event.name,
             what,
         )
@@ -324,7 +325,7 @@ def use_loop(loop: Loop | None = _RUNNING) -> None:
         if loop is None:
             raise RuntimeError("no running event loop: call use_loop() in a coroutine, or give it a loop")
     if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
-        raise TypeError(f"use_loop takes an asyncio event loop or None, not {shown(loop)}")
+        raise TypeError(f"use_loop takes an asyncio event loop or None, not {safe_repr(loop)}")
     _named_loop = loop
 
 
@@ -364,7 +365,7 @@ def _run_background(loop: Loop) -> None:
         try:
             loop.run_forever()
         except BaseException as error:  # a handler raised SystemExit, which must not end the loop of the others
-            _logger.error("handler in the background loop raised %s", shown(error), exc_info=error)
+            _logger.error("handler in the background loop raised %s", safe_repr(error), exc_info=error)
 
 
 def _log_exception(loop: Loop, context: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from .._common import plain, shown
+from .._core._safe import exact_str, safe_repr
 from .._emission import Emission, SenderT, _Parametrised
 from .loops import checked_timeout, no_loop_error, running_trio
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal, Self
 
-    from .._backend import EventCore
+    from .._core import EventCore
 
     Overflow = Literal["raise", "drop_oldest", "drop_newest"]
 
@@ -79,12 +79,12 @@ class Stream(_Parametrised[SenderT]):
         once: bool = False,
     ) -> None:
         if not isinstance(buffer, int):
-            raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {shown(buffer)}")
+            raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {safe_repr(buffer)}")
         if buffer < 1:
-            raise ValueError(f"buffer must hold at least one emission, not {shown(buffer)}")
-        overflow = plain(overflow)
+            raise ValueError(f"buffer must hold at least one emission, not {safe_repr(buffer)}")
+        overflow = exact_str(overflow)
         if type(overflow) is not str or overflow not in ("raise", "drop_oldest", "drop_newest"):
-            raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {shown(overflow)}')
+            raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {safe_repr(overflow)}')
         self._event = event
         self._sender = sender  # held: its death would end the connection, and a wait would never end
         self._limit = buffer

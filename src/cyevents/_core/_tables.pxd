@@ -229,7 +229,7 @@ cdef extern from *:
 
 # C variables, since at exit the module's own names may have been cleared.
 cdef object weakref, CodeType, CoroutineType, FunctionType, MethodType
-cdef object ANY, MISSING, Cancelled, drops_result_of, is_at_call, is_returning, kind_of_result, not_an_event, typed_repr
+cdef object ANY, MISSING, Cancelled, is_discarding_call_result, is_at_call, is_returning, kind_of_result, not_an_event, typed_repr
 cdef object bind, definition_of, may_be_method, method_parts, warn_vanished_sender
 cdef object _acquire, _release, _is_owned, _reset_lock, _on_dead
 cdef int AWAITABLE, GENERATOR, VALUE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from .. import __version__, _backend
+from .. import __version__, _core
 from .measure import measure
 from .orders import SAMPLE, Order, read_orders
 from .shop import Shop
@@ -47,7 +47,7 @@ def run(file: str | None, *, ways: Sequence[str], quiet: bool, limit: int | None
     if orders:
         page = Page()
         python = ".".join(map(str, sys.version_info[:3]))
-        page.line(page.paint("bold", f"cyevents {__version__}"), f"on Python {python}, backend {_backend.backend}")
+        page.line(page.paint("bold", f"cyevents {__version__}"), f"on Python {python}, backend {_core.backend}")
         times = f", {repeat} times" if repeat > 1 else ""
         page.line(f"{counted(len(orders), 'order')} from {page.text(name)}{times}")
         for way in ways:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import _backend
+from .. import _core
 from .measure import Spent
 from .shop import Shop
 from .terminal import Page
@@ -36,4 +36,4 @@ def sum_up(way: str, shop: Shop, spent: Spent, page: Page) -> None:
     page.fact("time", f"{duration(seconds)}{parts}")
     rate = page.paint("bold", f"{shop.emissions / seconds:,.0f} events/s" if seconds else "too fast to measure")
     page.fact("speed", f"{rate}: {counted(shop.emissions, 'event')} of both names, handlers included")
-    page.fact("backend", page.text(f"{_backend.backend} ({_backend.reason})"))
+    page.fact("backend", page.text(f"{_core.backend} ({_core.reason})"))

@@ -15,9 +15,10 @@ import sys
 from _weakref import ref
 from types import BuiltinFunctionType, FunctionType, MethodType
 
-from .._backend import DEAD, EventCore, SignalCore, call_locked, handler_key
-from .._checks import warn
-from .._common import ANY, handler_name, shown
+from .._core import DEAD, EventCore, SignalCore, call_locked, handler_key
+from .._core._frames import warn
+from .._core._safe import handler_name, safe_repr
+from .._core._values import ANY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any, ClassVar, Self, TypeVar
 
-    from .._backend import Entry
+    from .._core import Entry
 
     ReceiverT = TypeVar("ReceiverT", bound=Callable[..., Any])
     FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -65,7 +66,7 @@ class _Connections(EventCore):
     def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
         signal = None if self.signal is None else self.signal()
         warn(
-            f"receiver {name} of {shown(signal)} has died on the spot and will never be called, since nothing else"
+            f"receiver {name} of {safe_repr(signal)} has died on the spot and will never be called, since nothing else"
             " holds it: keep a reference, or connect it with weak=False",
             frame,
         )
@@ -554,7 +555,7 @@ class Receivers(MutableMapping["Any", "Any"]):
                 continue
             if key != (value._entry.handler_key if type(value) is _MethodReference else handler_key(receiver)):
                 raise ValueError(
-                    f"{shown(key)} is not the key of {shown(receiver)} in receivers: connect it by connect()"
+                    f"{safe_repr(key)} is not the key of {safe_repr(receiver)} in receivers: connect it by connect()"
                 )
             given[key] = receiver, weak
         _restore(self._signal, given)

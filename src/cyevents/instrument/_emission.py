@@ -14,7 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._async.awaitables import as_coroutine
-from .._common import GENERATOR, VALUE, Cancelled, handler_name, kind_of_result
+from .._core._safe import handler_name
+from .._core._values import GENERATOR, VALUE, Cancelled, kind_of_result
 from .._log import log
 from ._api import EmissionSpan, EmissionStart
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
 
-    from .._backend import Entry
+    from .._core import Entry
     from .._event import Event
     from ._api import CallSpan, Instrument, Way
     from ._scope import Scope
