@@ -138,8 +138,8 @@ class _ScheduledGauge:
     def __call__(self, options: CallbackOptions) -> Iterable[Observation]:
         if not self.is_on:
             return []
-        aio = sys.modules.get("cyevents._aio")
-        return [metrics.Observation(0 if aio is None else len(aio._jobs))]
+        scheduling = sys.modules.get("cyevents._async.scheduling")
+        return [metrics.Observation(0 if scheduling is None else len(scheduling.jobs))]
 
 
 class _EmissionSpan(EmissionSpan):

@@ -13,9 +13,9 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._async.awaitables import as_coroutine
 from .._core._safe import handler_name
 from .._core._values import GENERATOR, VALUE, Cancelled, kind_of_result
-from .._event import get_aio
 from .._log import log
 from ._api import EmissionSpan, EmissionStart
 
@@ -134,9 +134,10 @@ class InstrumentedEmitter:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
         """Emit and await: see `Event.emit_async`."""
-        aio = get_aio()
+        from .._async.gather import emit_async  # imports asyncio
+
         with ObservedEmission(self.scopes, event, "emit_async", sender, args, kwargs) as emission:
-            results: list[Any] = await aio.emit_async(event, sender, args, kwargs, emission.plan)
+            results = await emit_async(event, sender, args, kwargs, emission.plan)
             await emission.wait_done()
             emission.results = results
         return results
@@ -390,8 +391,7 @@ def call_observed(call: ObservedCall, handler: Any, is_consumed: bool, /, *args:
     if kind == GENERATOR:
         return _observed_generator(call, result)
     call.scheduled()
-    aio = get_aio()
-    return ObservedCoroutine(call, aio.as_coroutine(result, kind))
+    return ObservedCoroutine(call, as_coroutine(result, kind))
 
 
 call_observed.calls_observed_handler = True  # type: ignore[attr-defined] # for notes on errors, which name the handler
