@@ -20,7 +20,6 @@ from .instrument import CallSpan, EmissionSpan, Instrument, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from rich.tree import Tree
 
@@ -64,9 +63,7 @@ class Trace(Instrument):
         self._scope._start(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._scope.stop()
         self._took = self.now()
 

@@ -15,7 +15,6 @@ from .instrument import Instrument, observe
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
     from typing import Any
 
     from .instrument import EmissionStart, Scope
@@ -74,9 +73,7 @@ class Recorder:
         self.record(*self._sources)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
     def record(self, *sources: Namespace | Event[Any]) -> None:

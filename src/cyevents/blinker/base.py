@@ -24,7 +24,7 @@ from ._state import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from types import FrameType, TracebackType
+    from types import FrameType
     from typing import Any, ClassVar, Self, TypeVar
 
     from .._core import Entry
@@ -343,9 +343,7 @@ class MutedSignal:
     def __enter__(self) -> None:
         change_mutes(self._signal, 1)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         change_mutes(self._signal, -1)
 
     __call__ = _run_inside
@@ -370,9 +368,7 @@ class TemporaryConnection:
             signal.connect(self._receiver, sender=self._sender, weak=False)
             self._connected.append(None)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         signal, connected = self._signal, self._connected.pop()
         if connected is not None:
             state_of(signal)._restore(*connected, self._sender)

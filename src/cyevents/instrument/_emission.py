@@ -1,9 +1,9 @@
 """How an observed emission runs: the core dispatches it as usual, and its instruments are called on the way.
 
-Each observed event has an `InstrumentedEmitter`. The core passes the emissions of that event to it. It makes an
+Each observed event has an `InstrumentedEmitter`, to which the core passes the emissions of that event. It creates an
 `ObservedEmission`, which calls the instruments before and after, and lets the core dispatch the handlers. If an
-instrument also follows single handlers, the core gets the `ObservedEmission` as a `watch`. It then does not call the
-handler but what `ObservedEmission.call` returns: the handler inside an `ObservedCall`.
+instrument also follows single handlers, the core gets the `ObservedEmission` as a `watch`. Instead of a handler, it
+then calls the result of `ObservedEmission.call`, which calls the handler inside an `ObservedCall`.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def reset_in_context(variable: ContextVar[Any], token: Token[Any]) -> None:
 class origin:
     """Context manager that gives the next observed emission in this context an origin, such as a message.
 
-    Instruments get the value as `EmissionStart.origin`: one that forwards emissions can recognise by it those that it
-    has made itself. Emissions made inside that emission have no origin again. The value is not kept alive after the
-    `with` block, not even by contexts that were copied in it. Each object is for one `with` statement.
+    Instruments get the value as `EmissionStart.origin`, so one that forwards emissions can recognise those that it has
+    made itself. Emissions nested in that emission have no origin. The value is not kept alive after the `with` block,
+    not even by copies of the context. Use each object for one `with` statement.
 
     Args:
-        value: the origin, anything.
+        value: the origin, any object.
 
     Example:
         >>> from cyevents import Namespace
@@ -88,9 +88,7 @@ class origin:
     def __enter__(self) -> None:
         self._token = set_in_context(_origin, self)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         token = self._token
         self._value = None
         del self._token
@@ -117,7 +115,7 @@ class InstrumentedEmitter:
                 if errors:
                     raise event._make_exception_group(errors)
             finally:
-                errors.clear()  # or they would refer to themselves by their tracebacks
+                errors.clear()  # their tracebacks refer to this frame: a reference cycle
             emission.results = results = results if canceller is None else Cancelled(results, canceller, event)
         return results
 
@@ -214,17 +212,17 @@ class ObservedEmission:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        token, self._token = self._token, None  # or a chain of handlers, each in a copied context, would keep them all
+        token, self._token = self._token, None  # the token refers to the outer emission: do not keep a chain of them
         assert token is not None
         try:
-            # Whichever is innermost now: inner emissions may have had no stack left to do the same.
+            # This also replaces an inner emission that could not reset the variable, for lack of stack.
             reset_in_context(_innermost, token)
-        except ValueError:  # the coroutine is closed from another context, as when its loop is gone
+        except ValueError:  # the coroutine is closed from another context, for example after its loop was closed
             pass
         self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
-        # Copied contexts may still refer to this emission, for the parents of their emissions: keep `parents` alone.
+        # Copied contexts may still refer to this emission, for the parents of their emissions: keep only `parents`.
         spans, self._spans = self._spans, []
         results, self.results, self.condition_error = self.results, None, None
         _end_all(spans, results, error)
@@ -235,7 +233,7 @@ class ObservedEmission:
             await span.wait_done()
 
     def plan(self, entries: tuple[Entry, ...]) -> ObservedEmission | None:
-        """Report which entries come next; return the core's `watch`, None if no instrument follows single handlers."""
+        """Report the next entries; return the `watch` for the core, None if no instrument follows single handlers."""
         spans = self._spans
         _notify(spans, "plan", entries)
         return self if any(_overrides(span, "call") or _overrides(span, "skip") for _, _, span in spans) else None
@@ -248,7 +246,7 @@ class ObservedEmission:
         _notify(self._spans, "skip", entry, handler, skip_reason(entry, handler, error), error)
 
     def call(self, entry: Entry, handler: Any) -> Callable[..., Any]:
-        """Return what the core calls instead of the handler: the handler itself if no instrument follows this call."""
+        """Return the callable for the core to call: the handler itself if no instrument follows this call."""
         calls: list[Target[CallSpan]] = []
         for scope, instrument, span in self._spans:
             try:
@@ -283,18 +281,18 @@ class ObservedCall:
         same_context = True
         try:
             reset_in_context(_innermost, self._tokens.pop())
-        except ValueError:  # such as when a task is destroyed
+        except ValueError:  # another context, such as when a task is destroyed
             same_context = False
         _notify(reversed(self._spans), "exit", same_context)
         if error is not None:
             self.end(None, error)
 
     def scheduled(self) -> None:
-        """Report that what the handler has returned will be awaited."""
+        """Report that the handler has returned an awaitable, which will be awaited."""
         _notify(self._spans, "scheduled")
 
     def started(self) -> None:
-        """Report that this starts to run."""
+        """Report that the awaitable starts to run."""
         _notify(self._spans, "started")
 
     def end(self, value: Any, error: BaseException | None) -> None:
@@ -316,7 +314,7 @@ def _overrides(span: EmissionSpan, method: str) -> bool:
 
 
 def _notify(targets: Iterable[Target[Any]], method: str, *args: Any) -> None:
-    """Call a method of all spans. An exception of one is logged, and the others are called nevertheless."""
+    """Call a method of all spans, and log exceptions."""
     for scope, _, span in targets:
         try:
             getattr(span, method)(*args)
@@ -325,7 +323,7 @@ def _notify(targets: Iterable[Target[Any]], method: str, *args: Any) -> None:
 
 
 def _run_callbacks(scopes: list[Scope], callbacks: list[Callable[[], object]]) -> None:
-    """Run the callbacks of `on_accepted`, which instruments in these scopes have added."""
+    """Run callbacks of `on_accepted`, each added by an instrument in the scope at the same index."""
     for scope, callback in zip(scopes, callbacks, strict=True):
         try:
             callback()
@@ -341,7 +339,7 @@ def _end_all(targets: list[Target[Any]], result: Any, error: BaseException | Non
             span.end(result, error)
         except Exception as failure:
             _report(scope, _method_name(span, "end"), failure)
-        except BaseException:  # such as a KeyboardInterrupt: end the others before it propagates
+        except BaseException:  # such as a KeyboardInterrupt: end the other spans first
             _end_all(targets, result, error)
             raise
 
@@ -362,7 +360,7 @@ def _report(scope: Scope, method: str, failure: Exception) -> None:
             method,
             exc_info=failure,
         )
-    except Exception:  # there is no stack left, say
+    except Exception:  # no stack is left, say
         pass
 
 
@@ -380,7 +378,7 @@ def skip_reason(entry: Entry, handler: Any, error: Exception | None) -> str:
 
 
 def call_observed(call: ObservedCall, handler: Any, is_consumed: bool, /, *args: Any, **kwargs: Any) -> Any:
-    """Call a handler. If the emission will run what it returned, return what follows that to its end."""
+    """Call a handler. Wrap a coroutine or a generator that it returns, if the emission runs it, to report its end."""
     with call:
         result = handler(*args, **kwargs)
     kind = kind_of_result(result) if is_consumed else VALUE
@@ -408,12 +406,12 @@ def _observed_generator(call: ObservedCall, generator: Any) -> Generator[Any, An
 
 
 class ObservedCoroutine(Coroutine[Any, Any, Any]):
-    """A coroutine that is followed from its first step to its end. It is closed, shown and named as the one it runs.
+    """Runs a coroutine, and reports its start and its end. Other attributes are those of that coroutine.
 
-    A coroutine function could not do that: if it is closed before it starts, it does not close what it would await.
+    This is not a coroutine function, since one that is closed before it starts would not close the inner coroutine.
     """
 
-    _state: Literal["new", "begun", "over"] = "over"  # for `__del__`, if there was no memory to make it
+    _state: Literal["new", "begun", "over"] = "over"  # for `__del__`, if there was no memory to create it
 
     def __init__(self, call: ObservedCall, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._call = call
@@ -421,18 +419,18 @@ class ObservedCoroutine(Coroutine[Any, Any, Any]):
         self._state = "new"
 
     def send(self, value: Any) -> Any:
-        """Run to the next step."""
+        """Resume the coroutine with a value."""
         return self._step(self._coroutine.send, value)
 
     def throw(self, *error: Any) -> Any:
-        """Run to the next step, from an exception."""
+        """Resume the coroutine with an exception."""
         try:
             return self._step(self._coroutine.throw, *error)
         finally:
-            del error  # or it would refer to itself by its traceback
+            del error  # its traceback refers to this frame: a reference cycle
 
     def close(self) -> None:
-        """End it."""
+        """Close the coroutine."""
         try:
             self._coroutine.close()
         finally:
