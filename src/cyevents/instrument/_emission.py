@@ -177,8 +177,7 @@ class ObservedEmission:
         came_from = None if source is None else source._value
         if source is not None:
             set_in_context(_origin, None)
-        callbacks: list[Callable[[], object]] = []
-        sources: list[Scope] = []  # the scope of each callback
+        callbacks: list[tuple[Scope, Callable[[], object]]] = []
         try:
             for scope in scopes:
                 instrument = scope.instrument
@@ -188,19 +187,21 @@ class ObservedEmission:
                 start = EmissionStart(
                     event, way, sender, args, kwargs, None if parent is None else parent[1], came_from
                 )
-                start._callbacks = callbacks
                 try:
                     span = instrument.begin(start)
                 finally:
-                    start._callbacks = None
-                if len(callbacks) > len(sources):
-                    sources += [scope] * (len(callbacks) - len(sources))
+                    added, start._callbacks = start._callbacks, None
+                if added:
+                    callbacks += [(scope, callback) for callback in added]
                 if span is not None:
                     self._spans.append((scope, instrument, span))
             if self._spans:
                 self.parents = inherited | {id(instrument): (instrument, span) for _, instrument, span in self._spans}
-            if callbacks:
-                _run_callbacks(sources, callbacks)
+            for scope, callback in callbacks:
+                try:
+                    callback()
+                except Exception as failure:
+                    _log_failure(scope, handler_name(callback), failure)
         except BaseException as error:
             self._end(error)
             raise
@@ -249,13 +250,9 @@ class ObservedEmission:
         """Return the callable for the core to call: the handler itself if no instrument follows this call."""
         calls: list[Target[CallSpan]] = []
         for scope, instrument, span in self._spans:
-            try:
-                call = span.call(entry, handler)
-            except Exception as failure:
-                _report(scope, _method_name(span, "call"), failure)
-            else:
-                if call is not None:
-                    calls.append((scope, instrument, call))
+            call = _call_safely(scope, span, "call", entry, handler)
+            if call is not None:
+                calls.append((scope, instrument, call))
         if not calls:
             return handler  # type: ignore[no-any-return]
         return partial(call_observed, ObservedCall(self.parents, calls), handler, self.way != "send")
@@ -313,22 +310,19 @@ def _overrides(span: EmissionSpan, method: str) -> bool:
     return getattr(type(span), method, None) is not getattr(EmissionSpan, method)
 
 
+def _call_safely(scope: Scope, span: Any, method: str, *args: Any) -> Any:
+    """Call a method of a span and return its result. If it raises, log the exception and return None."""
+    try:
+        return getattr(span, method)(*args)
+    except Exception as failure:
+        _log_failure(scope, f"{type(span).__qualname__}.{method}", failure)
+        return None
+
+
 def _notify(targets: Iterable[Target[Any]], method: str, *args: Any) -> None:
     """Call a method of all spans, and log exceptions."""
     for scope, _, span in targets:
-        try:
-            getattr(span, method)(*args)
-        except Exception as failure:
-            _report(scope, _method_name(span, method), failure)
-
-
-def _run_callbacks(scopes: list[Scope], callbacks: list[Callable[[], object]]) -> None:
-    """Run callbacks of `on_accepted`, each added by an instrument in the scope at the same index."""
-    for scope, callback in zip(scopes, callbacks, strict=True):
-        try:
-            callback()
-        except Exception as failure:
-            _report(scope, handler_name(callback), failure)
+        _call_safely(scope, span, method, *args)
 
 
 def _end_all(targets: list[Target[Any]], result: Any, error: BaseException | None) -> None:
@@ -336,19 +330,13 @@ def _end_all(targets: list[Target[Any]], result: Any, error: BaseException | Non
     while targets:
         scope, _, span = targets.pop()
         try:
-            span.end(result, error)
-        except Exception as failure:
-            _report(scope, _method_name(span, "end"), failure)
+            _call_safely(scope, span, "end", result, error)
         except BaseException:  # such as a KeyboardInterrupt: end the other spans first
             _end_all(targets, result, error)
             raise
 
 
-def _method_name(span: Any, method: str) -> str:
-    return f"{type(span).__qualname__}.{method}"
-
-
-def _report(scope: Scope, method: str, failure: Exception) -> None:
+def _log_failure(scope: Scope, function: str, failure: Exception) -> None:
     """Log the first exception that an instrument in this scope raises where it must not."""
     if scope._has_failed:
         return
@@ -357,7 +345,7 @@ def _report(scope: Scope, method: str, failure: Exception) -> None:
         log(
             "ERROR",
             "the instrument's %s raised: the emission goes on; further exceptions in this scope are not logged",
-            method,
+            function,
             exc_info=failure,
         )
     except Exception:  # no stack is left, say
