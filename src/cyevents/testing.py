@@ -232,7 +232,7 @@ class _Expected:
             elif not _equal(emission.kwargs[name], value):
                 texts.append(f"{name} is {brief(emission.kwargs[name])}, not {brief(value)}")
         if not texts and self.where is not None and not self.where(emission):
-            texts.append("where says no")
+            texts.append("where is false")
         return texts
 
     def _is_event(self, event: Event[Any]) -> bool:

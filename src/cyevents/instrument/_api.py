@@ -131,7 +131,7 @@ class EmissionSpan:
         Args:
             entry: the handler's connection.
             handler: the handler; `None` if it is dead.
-            reason: `"its condition said no"`, `"its condition raised"`, `"it is dead"`, `"it was disconnected
+            reason: `"its condition is false"`, `"its condition raised"`, `"it is dead"`, `"it was disconnected
                 meanwhile"` or `"it has been called once"`.
             error: the exception that its condition raised, else `None`.
         """

@@ -362,7 +362,7 @@ def skip_reason(entry: Entry, handler: Any, error: Exception | None) -> str:
         return "it has been called once"
     if entry.is_inactive():
         return "it was disconnected meanwhile"
-    return "its condition said no"
+    return "its condition is false"
 
 
 def call_observed(call: ObservedCall, handler: Any, is_consumed: bool, /, *args: Any, **kwargs: Any) -> Any:
