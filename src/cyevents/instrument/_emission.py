@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .._core import Entry
     from .._event import Event
     from ._api import CallSpan, Instrument, Way
-    from ._scope import Scope
 
 _innermost: ContextVar[ObservedEmission | ObservedCall | None] = ContextVar("cyevents_observed", default=None)
 _origin: ContextVar[origin | None] = ContextVar("cyevents_origin", default=None)
@@ -95,12 +94,34 @@ class origin:
         reset_in_context(_origin, token)
 
 
+class ActiveInstrument:
+    """An instrument that observes emissions, and whether it has failed. `Scope` adds which emissions these are."""
+
+    instrument: Instrument | None  # None: it has stopped
+    _has_failed = False
+
+    def _log_failure(self, function: str, failure: Exception) -> None:
+        """Log the first exception that the instrument raises where it must not."""
+        if self._has_failed:
+            return
+        self._has_failed = True
+        try:
+            log(
+                "ERROR",
+                "the instrument's %s raised: the emission goes on; further exceptions in this scope are not logged",
+                function,
+                exc_info=failure,
+            )
+        except Exception:  # no stack is left, say
+            pass
+
+
 class InstrumentedEmitter:
     """Makes the emissions of an observed event, and calls the instruments of the scopes that observe it."""
 
     __slots__ = ("scopes",)
 
-    def __init__(self, scopes: tuple[Scope, ...]) -> None:
+    def __init__(self, scopes: tuple[ActiveInstrument, ...]) -> None:
         self.scopes = scopes
 
     def emit(self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -157,7 +178,7 @@ class ObservedEmission:
 
     def __init__(
         self,
-        scopes: tuple[Scope, ...],
+        scopes: tuple[ActiveInstrument, ...],
         event: Event[Any],
         way: Way,
         sender: Any,
@@ -177,7 +198,7 @@ class ObservedEmission:
         came_from = None if source is None else source._value
         if source is not None:
             set_in_context(_origin, None)
-        callbacks: list[tuple[Scope, Callable[[], object]]] = []
+        callbacks: list[tuple[ActiveInstrument, Callable[[], object]]] = []
         try:
             for scope in scopes:
                 instrument = scope.instrument
@@ -201,7 +222,7 @@ class ObservedEmission:
                 try:
                     callback()
                 except Exception as failure:
-                    _log_failure(scope, handler_name(callback), failure)
+                    scope._log_failure(handler_name(callback), failure)
         except BaseException as error:
             self._end(error)
             raise
@@ -301,7 +322,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     SpanT = TypeVar("SpanT")
-    Target = tuple[Scope, Instrument, SpanT]
+    Target = tuple[ActiveInstrument, Instrument, SpanT]
     Parent = tuple[Instrument, EmissionSpan | CallSpan]
 
 
@@ -310,12 +331,12 @@ def _overrides(span: EmissionSpan, method: str) -> bool:
     return getattr(type(span), method, None) is not getattr(EmissionSpan, method)
 
 
-def _call_safely(scope: Scope, span: Any, method: str, *args: Any) -> Any:
+def _call_safely(scope: ActiveInstrument, span: Any, method: str, *args: Any) -> Any:
     """Call a method of a span and return its result. If it raises, log the exception and return None."""
     try:
         return getattr(span, method)(*args)
     except Exception as failure:
-        _log_failure(scope, f"{type(span).__qualname__}.{method}", failure)
+        scope._log_failure(f"{type(span).__qualname__}.{method}", failure)
         return None
 
 
@@ -334,22 +355,6 @@ def _end_all(targets: list[Target[Any]], result: Any, error: BaseException | Non
         except BaseException:  # such as a KeyboardInterrupt: end the other spans first
             _end_all(targets, result, error)
             raise
-
-
-def _log_failure(scope: Scope, function: str, failure: Exception) -> None:
-    """Log the first exception that an instrument in this scope raises where it must not."""
-    if scope._has_failed:
-        return
-    scope._has_failed = True
-    try:
-        log(
-            "ERROR",
-            "the instrument's %s raised: the emission goes on; further exceptions in this scope are not logged",
-            function,
-            exc_info=failure,
-        )
-    except Exception:  # no stack is left, say
-        pass
 
 
 def skip_reason(entry: Entry, handler: Any, error: Exception | None) -> str:

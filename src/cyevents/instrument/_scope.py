@@ -11,7 +11,7 @@ from .._event import Event, Pattern, global_scopes
 from .._namespace import Namespace, default_namespace
 from .._patterns import matcher
 from ._api import Instrument
-from ._emission import InstrumentedEmitter
+from ._emission import ActiveInstrument, InstrumentedEmitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -65,7 +65,7 @@ def observe(
     return scope
 
 
-class Scope:
+class Scope(ActiveInstrument):
     """What an instrument observes, until `stop` or the end of its `with` block. Made by `observe`.
 
     Attributes:
@@ -86,7 +86,6 @@ class Scope:
         if matches is not None and not callable(matches):
             raise TypeError(f"matches must be a function that takes a name, or None, not {safe_repr(matches)}")
         self.instrument: Instrument | None = None
-        self._has_failed = False  # an exception of the instrument has been logged
         self._everywhere = everywhere
         self._lone_events: list[Event[Any]] = []
         self._namespaces: list[tuple[Namespace, Callable[[str], object] | None]] = []
