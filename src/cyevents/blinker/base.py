@@ -160,7 +160,11 @@ class Signal(SignalCore):
 
     @is_muted.setter
     def is_muted(self, muted: bool) -> None:
-        state_of(self).change_mutes(self, not self.is_muted if muted else -sys.maxsize)
+        state = state_of(self)
+        if not muted:
+            state.change_mutes(self, -sys.maxsize)  # stops at zero
+        elif state.mutes == 0:
+            state.change_mutes(self, 1)
 
     def muted(self) -> MutedSignal:
         """Mute the signal inside a `with` block or a decorated function. Mutes may be nested."""
