@@ -144,23 +144,25 @@ def test_drain_async_covers_a_background_loop_that_starts_meanwhile(child):
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "use"),
+    ("module", "user", "name", "use"),
     [
-        ("scheduling", "_schedule", "event.emit()"),
-        ("gather", "_emit_async", "event.emit_async().close()"),
-        ("streams", "_Stream", "event.stream()"),
+        ("scheduling", "_hooks", "_schedule", "event.emit()"),
+        ("gather", "_event", "_emit_async", "event.emit_async().close()"),
+        ("streams", "_event", "_Stream", "event.stream()"),
     ],
 )
-def test_what_is_imported_when_first_needed_is_found_by_other_threads_only_when_it_is_whole(child, module, name, use):
+def test_what_is_imported_when_first_needed_is_found_by_other_threads_only_when_it_is_whole(
+    child, module, user, name, use
+):
     script = """
         import sys
-        from cyevents import Event, _event
+        from cyevents import Event, USER
         lines, early = [], []
 
         def trace(frame, what, arg):
             if frame.f_globals["__name__"] == "cyevents._async.MODULE" and frame.f_code.co_name == "<module>":
                 if what == "line":
-                    (early if _event.NAME else lines).append(frame.f_lineno)
+                    (early if USER.NAME else lines).append(frame.f_lineno)
                 return trace
 
         event = Event("x")
@@ -172,9 +174,9 @@ def test_what_is_imported_when_first_needed_is_found_by_other_threads_only_when_
         sys.settrace(trace)
         USE
         sys.settrace(None)
-        print(bool(lines), early, _event.NAME is not None)
+        print(bool(lines), early, USER.NAME is not None)
     """
-    script = script.replace("MODULE", module).replace("NAME", name).replace("USE", use)
+    script = script.replace("MODULE", module).replace("USER", user).replace("NAME", name).replace("USE", use)
     assert child(script, prelude="").out == ["True [] True"]
 
 
