@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from ._core import TaskCollector, consume
 from ._core._safe import handler_name, safe_repr
 from ._core._values import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result
-from ._event import Loaded, coroutine_function, set_aio
+from ._event import Loaded, set_aio
+from ._handlers import coroutine_function
 from ._loops import checked_timeout, no_loop, running_trio
 
 if TYPE_CHECKING:

@@ -6,11 +6,13 @@ import sys
 from _weakref import ref as weakref
 
 from ._checks import check_bool, check_flags, checked_options, checked_policy, is_pattern, pattern_error
+from ._connection import Muted
 from ._core import NamespaceCore, call_locked, install_methods, purge_dead
 from ._core._safe import exact_str, safe_isinstance, safe_repr
 from ._core._values import ANY
 from ._decorator import Decorator
-from ._event import Event, Muted, Pattern, coroutine_function, global_scopes
+from ._event import Event, Pattern, global_scopes
+from ._handlers import coroutine_function
 from ._patterns import matcher
 
 TYPE_CHECKING = False

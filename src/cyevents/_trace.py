@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ._traced import Outcome
     from .instrument import EmissionStart, HandlerEntry
 
-    Item = TracedEmission | TracedCall | str  # a line of the tree; a text has no children
+    _Item = TracedEmission | TracedCall | str  # a line of the tree; a text has no children
 
 _REPR_LIMIT = 60  # characters
 _MAX_DEPTH = 50  # emissions that are nested deeper start again at the top level
@@ -150,7 +150,7 @@ class Trace(Instrument):
         except ImportError as error:
             raise ImportError("this tree needs rich: python -m pip install 'cyevents[rich]'") from error
 
-        def grow(tree: Tree, item: Item) -> None:
+        def grow(tree: Tree, item: _Item) -> None:
             if isinstance(item, TracedCall):
                 style = _STYLES.get(item.outcome, "green")
                 label = Text.assemble(
@@ -315,7 +315,7 @@ class _TracedCallSpan(CallSpan):
 # The tree: emissions have calls as children, and these the emissions that the handlers made.
 
 
-def _children(item: Item) -> Sequence[Item]:
+def _children(item: _Item) -> Sequence[_Item]:
     if isinstance(item, TracedCall):
         return item.emissions
     if isinstance(item, TracedEmission):
@@ -324,7 +324,7 @@ def _children(item: Item) -> Sequence[Item]:
     return ()
 
 
-def _draw(item: Item, first: str, rest: str, lines: list[tuple[str, str]]) -> None:
+def _draw(item: _Item, first: str, rest: str, lines: list[tuple[str, str]]) -> None:
     """Add the lines of an item, each as its tree and heading, and its facts.
 
     `first` is the tree's part in front of the item's own line, `rest` that in front of the lines of its children.
@@ -341,7 +341,7 @@ def _draw(item: Item, first: str, rest: str, lines: list[tuple[str, str]]) -> No
         _draw(child, rest + ("└─ " if is_last else "├─ "), rest + ("   " if is_last else "│  "), lines)
 
 
-def _heading(item: Item) -> str:
+def _heading(item: _Item) -> str:
     if isinstance(item, TracedCall):
         return last_part(item.handler.name)
     if isinstance(item, TracedEmission):

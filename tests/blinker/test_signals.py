@@ -1024,7 +1024,11 @@ def test_emit_can_be_set(blinker, signal, log):
 def private_names(blinker):
     """The names that the library has for private attributes, now and formerly, but for those that blinker has too."""
     backend = importlib.import_module("cyevents._core")
-    names = {*dir(backend.EventCore), *dir(blinker.base._Connections), *vars(blinker.base)}
+    names = {
+        *dir(backend.EventCore),
+        *dir(importlib.import_module("cyevents.blinker._state").SignalState),
+        *vars(blinker.base),
+    }
     names |= {"_any", "_groups", "_muted", "_send_plain", "_send_otherwise", "_by_hand", "_settle", "_mutes", "_join"}
     names |= {"_told_off", "_mute_by", "_by_receiver", "_by_sender", "_Signal__core", "_Signal__send_slow"}
     names -= {"connect", "send", *blinker.base.__all__}

@@ -1100,7 +1100,10 @@ def install_methods(cls):
 globals().update(
     {
         name: getattr(tables, name)
-        for name in ("Entry", "TaskCollector", "call_locked", "consume", "expect_death", "handler_key", "purge_dead")
+        for name in (
+            "Entry", "TaskCollector", "call_locked", "consume", "expect_death", "handler_key", "purge_dead",
+            "sender_key",
+        )
     },
     CONDITION=_tables.CONDITION,
     DEAD=_tables.DEAD,

@@ -533,7 +533,7 @@ cdef object _change(object step, tuple args)
 cdef int _free_lock_at_exit() except -1
 cdef int _take_lock() except -1
 cpdef object handler_key(object handler)
-cdef object sender_key(object sender)
+cpdef object sender_key(object sender)
 @cython.locals(entry=Entry)
 cdef Entry _make_entry(object handler, bint weak, object condition, int flags, Place place)
 @cython.locals(ref=Ref)

@@ -87,6 +87,7 @@ __all__ = [
     "handler_key",
     "install_methods",
     "purge_dead",
+    "sender_key",
 ]
 
 if not cython.compiled:  # compiled: in the .pxd

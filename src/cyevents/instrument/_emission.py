@@ -394,6 +394,9 @@ def call_observed(call: ObservedCall, handler: Any, is_consumed: bool, /, *args:
     return ObservedCoroutine(call, aio.as_coroutine(result, kind))
 
 
+call_observed.calls_observed_handler = True  # type: ignore[attr-defined] # for notes on errors, which name the handler
+
+
 def _observed_generator(call: ObservedCall, generator: Any) -> Generator[Any, Any, Any]:
     with call:
         while True:
