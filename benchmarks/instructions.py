@@ -84,7 +84,7 @@ def main(renew=False):
         print("SKIPPED: instruction counts: valgrind is not installed")
         return 0
     if cyevents.backend != "cython":
-        print(f"SKIPPED: instruction counts: {cyevents._backend.reason}")
+        print(f"SKIPPED: instruction counts: {cyevents._core.reason}")
         return 0
     saved = json.loads(SAVED.read_text(encoding="utf-8")) if SAVED.exists() else {}
     if build_key() not in saved and not renew:

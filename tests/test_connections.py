@@ -1199,7 +1199,7 @@ class Thing:
 @contextlib.contextmanager
 def blocked_sweep(event):
     """What dies meanwhile stays in the tables: another thread holds the lock."""
-    lock = importlib.import_module("cyevents._backend").lock
+    lock = importlib.import_module("cyevents._core").lock
     held, done = threading.Event(), threading.Event()
 
     def hold():

@@ -1,4 +1,4 @@
-"""No call from Python crashes the interpreter, whatever its arguments: see the program `faults/crashes.py`."""
+"""No call from Python crashes the interpreter, whatever its arguments: see the program `faults/wrong_arguments.py`."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parent / "faults" / "crashes.py"
+PROGRAM = Path(__file__).parent / "faults" / "wrong_arguments.py"
 CLASSES = [
     "EventCore",
     "LastConnection",

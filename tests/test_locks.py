@@ -462,7 +462,7 @@ class InAChange:
     """A thread stands still with the lock that makes changes of connections one at a time."""
 
     def __init__(self):
-        self.lock = sys.modules["cyevents._backend"].lock
+        self.lock = sys.modules["cyevents._core"].lock
         self.go = threading.Event()
 
     def __enter__(self):

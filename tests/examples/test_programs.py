@@ -209,7 +209,7 @@ def test_tests_of_fastapi(needs, start):
 
 def test_every_program_is_run_here():
     here = Path(__file__).read_text("utf-8")
-    others = {"orders.py", "async_pages.py"}  # those that run without arguments: see test_documents.py
+    others = {"orders.py", "async_pages.py"}  # those that run without arguments: see test_documentation.py
     for path in (ROOT / "examples").rglob("*.py"):
         name = path.parent.name if path.parent.name in ("django_shop", "testing") else path.stem.removeprefix("test_")
         assert name in here or path.name in others, path

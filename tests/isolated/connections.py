@@ -7,7 +7,7 @@ import types
 import warnings
 from contextlib import suppress
 
-from leaks import main, scenario
+from leak_check import main, scenario
 
 from cyevents import Event
 

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import weakref
 
-from leaks import main, scenario
+from leak_check import main, scenario
 
 from cyevents import Event, Namespace
 

@@ -4,7 +4,7 @@ import logging
 import sys
 from contextlib import suppress
 
-from leaks import main, scenario
+from leak_check import main, scenario
 
 from cyevents import ANY, Event, Namespace
 

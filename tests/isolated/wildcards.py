@@ -3,7 +3,7 @@
 import sys
 from contextlib import suppress
 
-from leaks import main, scenario
+from leak_check import main, scenario
 
 from cyevents import Namespace, filter_signals, match
 

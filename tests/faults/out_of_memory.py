@@ -1,9 +1,9 @@
-"""Fail every allocation of one operation in turn, and look after each at what is left of the events.
+"""Fail every allocation of one operation in turn, and check the events after each failure.
 
-`python no_memory.py [OPERATION...]`: for n = 0, 1, 2 ... a fresh world is made, and the operation done in it with the
-n-th allocation failing (`once`), and, in the compiled core, with all from the n-th on failing (`on`), until it succeeds
-in spite of that. It must have been done or not done, nothing in between; emissions must find what the tables say; and
-nothing may leak. Prints what is wrong, and how many allocations there were. Exit status 0, 1, or that of a crash.
+`python out_of_memory.py [OPERATION...]` runs the operation in a fresh world for n = 0, 1, 2 ... With `once`, only the
+n-th allocation fails; with `on` (compiled core), all allocations from the n-th on fail. It stops when the operation
+succeeds in spite of that. The operation must be done completely or not at all, emissions must agree with the tables,
+and nothing may leak. Prints what is wrong, and how many allocations there were. Exit status 0, 1, or that of a crash.
 """
 
 import _testcapi
@@ -17,7 +17,7 @@ import traceback
 import types
 import weakref
 
-from cyevents import ANY, Event, Namespace, _backend, backend
+from cyevents import ANY, Event, Namespace, _core, backend
 
 faulthandler.enable()
 sys.unraisablehook = lambda report: None  # callbacks without memory
@@ -615,10 +615,10 @@ def with_fault(name, n, mode, states):
         error = error.__cause__  # CPython went on after the MemoryError: there is no C of ours here
     if error is not None and not isinstance(error, MemoryError):
         wrong += traceback.format_exception(error)
-    if _backend.lock._is_owned():
+    if _core.lock._is_owned():
         if error is None or not fails_at_the_end_of_a_with(error):
             wrong.append("the lock is held")
-        _backend.lock.release()
+        _core.lock.release()
     failed, error = error is not None, None
     try:
         wrong += what_is_wrong(world, name, failed, states)

@@ -3,7 +3,7 @@
 import ctypes
 import sys
 
-from leaks import FREE_THREADED, main, scenario
+from leak_check import FREE_THREADED, main, scenario
 
 from cyevents import Event
 

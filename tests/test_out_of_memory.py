@@ -1,4 +1,4 @@
-"""Memory that runs out at any allocation of any operation: see the program `faults/no_memory.py`."""
+"""Memory that runs out at any allocation of any operation: see the program `faults/out_of_memory.py`."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parent / "faults" / "no_memory.py"
+PROGRAM = Path(__file__).parent / "faults" / "out_of_memory.py"
 
 pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which makes allocations fail")
 pytestmark = pytest.mark.skipif(

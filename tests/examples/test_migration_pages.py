@@ -592,7 +592,7 @@ def test_django_functions_in_functions(api, dispatch, caplog):
     [record] = caplog.records
     assert record.name == "cyevents"
     assert "ours" in record.getMessage()
-    assert "test_migrating.py" in record.getMessage()
+    assert "test_migration_pages.py" in record.getMessage()
 
 
 def test_django_connects_emit(api, dispatch):
@@ -1299,7 +1299,7 @@ def test_nitro_s_binding_errors_here(ns):
     with pytest.raises(TypeError) as caught_async:
         asyncio.run(ns.emit_async("sync", "ada", total=12))
     for error in (caught.value, caught_async.value):
-        for part in ("too_few", "test_migrating.py", "sync", "total"):
+        for part in ("too_few", "test_migration_pages.py", "sync", "total"):
             assert part in notes_of(error)
     errors = []
     ns["sync"].on_error = lambda error, *about: errors.append(error)

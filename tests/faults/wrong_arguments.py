@@ -1,6 +1,6 @@
 """Call everything in the compiled core with wrong arguments: any exception is right, a crash of the interpreter is not.
 
-`python crashes.py TARGET...`, where a target is a class of the core, `functions`, or a scenario below;
+`python wrong_arguments.py TARGET...`, where a target is a class of the core, `functions`, or a scenario below;
 without one, all of them; `--list` lists them. Each call is written to the file that CYEVENTS_FAULTS_LOG names before it
 is made, so the last line there names the call that crashed.
 

@@ -7,7 +7,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from leaks import main, scenario
+from leak_check import main, scenario
 
 from cyevents import Event, Namespace, drain, drain_async, use_loop
 

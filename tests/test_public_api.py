@@ -15,7 +15,7 @@ PUBLIC = [  # `test_all_that_is_public_is_listed` keeps it whole
     "Stream",
     "StreamOverflow",
     "Subscription",
-    "Wiring",
+    "NamespaceGraph",
     "describe",
     "trace",
     "Trace",

@@ -5,7 +5,7 @@ import logging
 import sys
 from contextlib import suppress
 
-from leaks import main, scenario
+from leak_check import main, scenario
 
 from cyevents import Event, Namespace, drain_async, trace
 from cyevents.instrument import CallSpan, EmissionSpan, Instrument, observe
