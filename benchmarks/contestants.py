@@ -145,7 +145,7 @@ def pure_cyevents():
     os.environ[switch] = "1"
     try:
         package = importlib.import_module("cyevents")
-        importlib.import_module("cyevents._aio")  # now, so that it imports this package
+        importlib.import_module("cyevents._async.gather")  # now, so that it imports this package
         return package
     finally:
         if setting is None:

@@ -30,10 +30,10 @@ def test_it_is_found_where_the_package_is_installed_and_costs_no_asyncio(run, py
 
         def test_before():
             assert "cyevents.pytest_plugin" in sys.modules
-            assert {"cyevents.testing", "cyevents._aio", "cyevents._describe"}.isdisjoint(sys.modules)
+            assert {"cyevents.testing", "cyevents._async.scheduling", "cyevents._describe"}.isdisjoint(sys.modules)
 
         def test_with_it(events):
-            assert "cyevents._aio" not in sys.modules
+            assert "cyevents._async.scheduling" not in sys.modules
         """
     )
     pytester.runpytest_subprocess().assert_outcomes(passed=2)

@@ -272,7 +272,7 @@ def test_a_loop_closed_on_a_stream_leaves_nothing_connected(event):
 
 
 def test_a_run_of_trios_that_is_over_leaves_nothing_connected(event):
-    waiters = importlib.import_module("cyevents._streams")
+    waiters = importlib.import_module("cyevents._async.streams")
     emissions = event.stream()
 
     async def wait():
@@ -520,7 +520,7 @@ def test_a_stream_that_is_full_raises_after_what_it_has(api, event, run):
             event.emit(number)
         assert event.handlers == []
         assert (await anext(emissions)).sender == 0
-        emissions._hear("of an emission that had begun in another thread")  # behind one that was lost
+        emissions._on_emit("of an emission that had begun in another thread")  # behind one that was lost
         assert (await anext(emissions)).sender == 1
         with pytest.raises(api.StreamOverflow) as caught:
             await anext(emissions)
@@ -559,7 +559,7 @@ def test_an_emission_that_began_before_a_stream_was_closed_neither_hangs_nor_is_
             event.emit(number)
         emissions.close()
         for number in range(3):
-            emissions._hear(number)  # of emissions that had begun in other threads
+            emissions._on_emit(number)  # of emissions that had begun in other threads
         assert [emission async for emission in emissions] == []
 
     run(main)
@@ -622,7 +622,7 @@ def test_a_sender_lives_as_long_as_it_is_waited_for(event, run):
 
 
 def test_nothing_is_lost_between_the_look_into_the_buffer_and_the_wait(event, run, monkeypatch):
-    waiters = importlib.import_module("cyevents._streams")
+    waiters = importlib.import_module("cyevents._async.streams")
 
     def late(kind):
         class Late(kind):
