@@ -1,4 +1,4 @@
-"""Finalizers that call back into the library: `__del__` and `weakref.finalize`, of handlers, senders and garbage."""
+"""Finalizers call back into the library: `__del__` and `weakref.finalize` of handlers, senders and garbage."""
 
 import gc
 import itertools
