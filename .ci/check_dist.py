@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "cyevents"
 MODULES = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py")}
-DATA = {"py.typed", "_demo/sample_orders.jsonl"}
+DATA = {"py.typed", "_public.pyi", "_demo/sample_orders.jsonl"}
 WHEEL_LIMIT = 400 * 1024  # bytes
 IN_SDIST = (
     "src/cyevents/_core/_tables.pxd",

@@ -109,7 +109,7 @@ class Cyevents(Contestant):
     def load(self):
         super().load()
         if self.library.backend != "cython":
-            raise ImportError(f"the compiled core is not in use: {self.library._backend.reason}")
+            raise ImportError(f"the compiled core is not in use: {self.library._core.reason}")
 
     def make(self):
         return self.library.Event("benchmark")
@@ -221,7 +221,7 @@ class CyeventsBlinker(Blinker):
         import cyevents
 
         if cyevents.backend != "cython":
-            raise ImportError(f"the compiled core is not in use: {cyevents._backend.reason}")
+            raise ImportError(f"the compiled core is not in use: {cyevents._core.reason}")
 
 
 class Psygnal(Contestant):

@@ -84,7 +84,7 @@ def main(renew=False):
         print("SKIPPED: instruction counts: there is no valgrind here")
         return 0
     if cyevents.backend != "cython":
-        print(f"SKIPPED: instruction counts: {cyevents._backend.reason}")
+        print(f"SKIPPED: instruction counts: {cyevents._core.reason}")
         return 0
     kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
     if key() not in kept and not renew:

@@ -227,8 +227,8 @@ def test_subinterpreter_reports_its_core_and_why(backend, python):
     inner = """
         import warnings
         warnings.simplefilter("ignore")
-        from cyevents import _backend
-        print(_backend.reason, flush=True)
+        from cyevents import _core
+        print(_core.reason, flush=True)
     """
     script = f"""
         import cyevents  # one interpreter may have the extension

@@ -204,7 +204,7 @@ BAD_LINES = [
     (order(customer_email=None), "'customer_email' must be a string, not null", '{"id": "o1"'),
     (order(total="10"), "'total' must be a number, not a string", '{"id": "o1"'),
     (order(total=True), "'total' must be a number, not true", '{"id": "o1"'),
-    (order(total=float("nan")), "not usable JSON: NaN is no number", '{"id": "o1"'),
+    (order(total=float("nan")), "not usable JSON: NaN is not a number", '{"id": "o1"'),
     (order(total=10**400), "'total' must be at most a billion, either way", '{"id": "o1"'),
     (order().replace(b"10", b"9" * 8000), "not usable JSON: Exceeds the limit", '{"id": "o1"'),
     (order(items={}), "'items' must be an array, not an object", '{"id": "o1"'),

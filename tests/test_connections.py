@@ -1184,7 +1184,7 @@ class Thing:
 @contextlib.contextmanager
 def blocked_purge(event):
     """Keep dead entries in the tables by holding the lock in another thread."""
-    lock = importlib.import_module("cyevents._backend").lock
+    lock = importlib.import_module("cyevents._core").lock
     held, done = threading.Event(), threading.Event()
 
     def hold():

@@ -208,7 +208,7 @@ def test_text(api, shop, monkeypatch):
         f"  -5  log  generator  by order.*, with event  test_describe.py:{line_of(log)}",
         "user.created",
         "  no handlers",
-        "order.*  hears order.placed, order.shipped",
+        "order.*  matches order.placed, order.shipped",
         f"  -5  log  generator  with event  test_describe.py:{line_of(log)}",
     ]
     assert len({line.index("test_describe") for line in lines if "test_describe" in line}) == 1, "columns are aligned"
@@ -357,7 +357,7 @@ def test_command_lists_cached_events_on_request(command, tmp_path):
     [
         ("app_none", "app_none: No module named 'app_none'"),
         ("app_shop:events.none", "app_shop:events.none: .* has no attribute 'none'"),
-        ("app_shop:validate", "app_shop:validate: validate is no Namespace, but <function validate"),
+        ("app_shop:validate", "app_shop:validate: validate is not a Namespace, but <function validate"),
         ("", "Empty module name"),
     ],
 )

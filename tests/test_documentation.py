@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MODULES = ["_common", "_event", "_namespace", "_aio", "_backend", "_streams", "_signatures"]
-MODULES += ["_describe", "_isolation", "testing", "_emission", "_trace", "opentelemetry"]
+MODULES = ["_core._values", "_event", "_connection", "_namespace", "_aio", "_core._tables", "_streams", "_signatures"]
+MODULES += ["_describe", "_isolation", "testing", "_emission", "_trace", "_traced", "opentelemetry"]
 MODULES += ["instrument", "instrument._emission", "instrument._scope"]
 
 
@@ -152,7 +152,7 @@ def test_docstrings(api, name):
 
 @pytest.mark.parametrize(("cls", "count"), [("EventCore", 3), ("NamespaceCore", 3)])
 def test_docstrings_of_the_core(api, cls, count):
-    core = sys.modules[importlib.import_module("cyevents._backend").EventCore.__module__]
+    core = sys.modules[importlib.import_module("cyevents._core").EventCore.__module__]
     emit = getattr(core, cls).emit
     test = doctest.DocTestParser().get_doctest(emit.__doc__, {}, cls, None, None)
     assert len(test.examples) >= count

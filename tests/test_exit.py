@@ -531,7 +531,7 @@ def test_finalizer_does_not_wait_for_a_dead_thread(child):
         """
         import time, types
         from cyevents import Event
-        from cyevents._backend import lock
+        from cyevents._core import lock
 
         def change():
             with lock:  # as in the middle of a change

@@ -241,8 +241,8 @@ def test_dead_handlers_and_senders_are_purged_completely(child):
 
 
 def test_lock_is_released_by_the_thread_that_took_it(api):
-    lock = sys.modules["cyevents._backend"].lock
-    call = sys.modules["cyevents._backend"].call_locked
+    lock = sys.modules["cyevents._core"].lock
+    call = sys.modules["cyevents._core"].call_locked
     inside = []
 
     def look():

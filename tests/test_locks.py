@@ -462,7 +462,7 @@ class ChangeInProgress:
     """A thread that stops while it holds the lock for changes of connections."""
 
     def __init__(self):
-        self.lock = sys.modules["cyevents._backend"].lock
+        self.lock = sys.modules["cyevents._core"].lock
         self.go = threading.Event()
 
     def __enter__(self):

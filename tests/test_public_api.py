@@ -15,7 +15,7 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "Stream",
     "StreamOverflow",
     "Subscription",
-    "Wiring",
+    "NamespaceGraph",
     "describe",
     "trace",
     "Trace",

@@ -160,13 +160,13 @@ def test_method_of_a_temporary_function_warns(api):
 
 
 def test_finalizers_do_not_run_under_the_lock(api, ns, collect):
-    from cyevents import _backend
+    from cyevents import _core
 
     owned = []
 
     class Finalized(Condition):
         def __del__(self):
-            owned.append(_backend.lock._is_owned())
+            owned.append(_core.lock._is_owned())
 
     def fill():
         for event in (ns.event("user.x"), ns.event("user.*")):

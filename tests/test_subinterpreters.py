@@ -37,7 +37,7 @@ import gc, warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import cyevents
-from cyevents import _backend
+from cyevents import _core
 print(cyevents.backend, *[warning.category.__name__ for warning in caught], flush=True)
 """
 

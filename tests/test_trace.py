@@ -181,15 +181,15 @@ def test_tree(api, shop, run):
         "├─ pay  T  async  returned 'paid'",
         "│  └─ paid by 'order 7'  emit_async  T",
         "│     └─ mail  T",
-        "│        └─ mail.sent by 'order 7'  emit  T  nobody heard it",
+        "│        └─ mail.sent by 'order 7'  emit  T  no handlers",
         "└─ stock  T",
-        "   └─ stock.low by 'order 7'  emit  T  nobody heard it",
+        "   └─ stock.low by 'order 7'  emit  T  no handlers",
         "order.placed by 'bad'  emit  T  cancelled by validate",
         "├─ validate  T  returned False: cancelled the rest",
         "└─ not called: alert, watch, pay, stock",
         "failed  emit  T  raised ValueError: no such order",
         "└─ fail  T  raised ValueError: no such order",
-        "undeclared by None (1, a=2)  emit  T  nobody heard it",
+        "undeclared by None (1, a=2)  emit  T  no handlers",
     ]
 
 

@@ -18,15 +18,17 @@ from time import monotonic
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from ._backend import TaskCollector, consume
-from ._common import ASYNC_GENERATOR, GENERATOR, Cancelled, handler_name, kind_of_result, shown
-from ._event import Loaded, coroutine_function, set_aio
+from ._core import TaskCollector, consume
+from ._core._safe import handler_name, safe_repr
+from ._core._values import ASYNC_GENERATOR, GENERATOR, Cancelled, kind_of_result
+from ._event import Loaded, set_aio
+from ._handlers import coroutine_function
 from ._loops import checked_timeout, no_loop, running_trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ._backend import Entry
+    from ._core import Entry
     from ._event import Event
 
     Loop = asyncio.AbstractEventLoop
@@ -170,7 +172,7 @@ class _Job:
                 _logger.log(
                     level,
                     "async handler %s of event %r was cancelled before it was done%s",
-                    shown(self.handler),
+                    safe_repr(self.handler),
                     self.event.name,
                     advice,
                 )
@@ -180,7 +182,7 @@ class _Job:
                 _logger.warning(
                     "async handler %s of event %r returned False, which cancels in emit_async only: emit does not wait"
                     " for it",
-                    shown(self.handler),
+                    safe_repr(self.handler),
                     self.event.name,
                 )
             if error is None or isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop has raised those itself
@@ -207,7 +209,7 @@ class _Job:
     def give_up(self, why: object) -> None:
         """Say that it will not be run."""
         self.drop()
-        _logger.error("async handler %s of event %r is not run: %s", shown(self.handler), self.event.name, why)
+        _logger.error("async handler %s of event %r is not run: %s", safe_repr(self.handler), self.event.name, why)
 
 
 def _jobs_where(holds: Callable[[_Job], bool]) -> list[_Job]:
@@ -227,7 +229,7 @@ def _forget_lost() -> None:
         what = "is not run" if job.task is None else "is not finished"
         job.drop()
         _logger.error(
-            "async handler %s of event %r %s: its event loop was closed", shown(job.handler), job.event.name, what
+            "async handler %s of event %r %s: its event loop was closed", safe_repr(job.handler), job.event.name, what
         )
 
 
@@ -295,7 +297,7 @@ def _report(
     loop: Loop, error: BaseException, handler: Any, event: Event[Any], task: asyncio.Future[Any] | None
 ) -> None:
     """Hand an exception that nobody awaits to the loop's exception handler."""
-    who = "a handler" if handler is None else f"handler {shown(handler)}"
+    who = "a handler" if handler is None else f"handler {safe_repr(handler)}"
     context: dict[str, Any] = {"message": f"{who} of event {event.name!r} failed", "exception": error}
     if task is not None:
         context["task"] = task
@@ -342,7 +344,7 @@ def use_loop(loop: Loop | None = _RUNNING) -> None:
         if loop is None:
             raise RuntimeError("no running event loop: call use_loop() in a coroutine, or give it a loop")
     if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
-        raise TypeError(f"use_loop takes an asyncio event loop or None, not {shown(loop)}")
+        raise TypeError(f"use_loop takes an asyncio event loop or None, not {safe_repr(loop)}")
     _named_loop = loop
 
 
@@ -386,7 +388,7 @@ def _run_background(loop: Loop) -> None:
         try:
             loop.run_forever()
         except BaseException as error:  # a handler raised SystemExit: the other handlers' loop goes on
-            _logger.error("handler in the background loop raised %s", shown(error), exc_info=error)
+            _logger.error("handler in the background loop raised %s", safe_repr(error), exc_info=error)
 
 
 def _log_exception(loop: Loop, context: dict[str, Any]) -> None:

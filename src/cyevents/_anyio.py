@@ -14,8 +14,9 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._aio import _as_coroutine, _Consumed, _Emission, _logger, call_in_thread
-from ._backend import consume
-from ._common import GENERATOR, VALUE, kind_of_result, shown
+from ._core import consume
+from ._core._safe import safe_repr
+from ._core._values import GENERATOR, VALUE, kind_of_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -121,7 +122,7 @@ class AnyioEmission(_Emission):
 
     def report(self, error: BaseException, handler: Any, task: Any) -> None:
         """Tell of an exception that is not raised, since another was before it: there is no loop to hand it to."""
-        who = "a handler" if handler is None else f"handler {shown(handler)}"
+        who = "a handler" if handler is None else f"handler {safe_repr(handler)}"
         _logger.error("%s of event %r failed", who, self.event.name, exc_info=error)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from _thread import TIMEOUT_MAX
 
-from ._common import shown
+from ._core._safe import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def checked_timeout(timeout: Any) -> float | None:
     if timeout is None:
         return None
     if not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout must be a number of seconds or None, not {shown(timeout)}")
+        raise TypeError(f"timeout must be a number of seconds or None, not {safe_repr(timeout)}")
     if timeout != timeout:
         raise ValueError("timeout must be a number of seconds or None, not nan")
     return None if timeout > TIMEOUT_MAX else max(timeout, -TIMEOUT_MAX)

@@ -18,7 +18,7 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from ._common import plain, shown
+from ._core._safe import exact_str, safe_repr
 from ._emission import Emission, SenderT, _Parametrised
 from ._event import Loaded, Pattern, set_streams
 from ._loops import checked_timeout, no_loop, running_trio
@@ -299,12 +299,12 @@ def stream(
 ) -> Stream[SenderT]:
     """What `Event.stream` returns."""
     if not isinstance(buffer, int):
-        raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {shown(buffer)}")
+        raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {safe_repr(buffer)}")
     if buffer < 1:
-        raise ValueError(f"buffer must hold at least one emission, not {shown(buffer)}")
-    overflow = plain(overflow)
+        raise ValueError(f"buffer must hold at least one emission, not {safe_repr(buffer)}")
+    overflow = exact_str(overflow)
     if type(overflow) is not str or overflow not in ("raise", "drop_oldest", "drop_newest"):
-        raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {shown(overflow)}')
+        raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {safe_repr(overflow)}')
     return Stream(event, sender, condition, priority, buffer, overflow)
 
 

@@ -9,12 +9,9 @@ its own, that fits this one". The overloads tell the two by `[Undeclared]`, whic
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Protocol, overload
+from typing import Any, Concatenate, Generic, Protocol, overload
 
 from typing_extensions import ParamSpec, TypeVar
-
-if TYPE_CHECKING:
-    from ._event import Event
 
 SenderT = TypeVar("SenderT", default=Any)
 ArgsP = ParamSpec("ArgsP", default=...)
@@ -43,7 +40,7 @@ class Decorator(Generic[SenderT, ArgsP]):
 class EventScope(Protocol):
     """What namespaces and events know of a scope of `cyevents.instrument`."""
 
-    def attach(self, event: Event[Any]) -> None:
+    def attach(self, event: Any) -> None:
         """Observe a new event, if its name matches. Called under the lock, or while nothing else knows the event."""
 
     def covers(self, name: str) -> bool:

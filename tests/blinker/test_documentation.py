@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["cyevents.blinker", "cyevents.blinker.base"])
+@pytest.mark.parametrize("name", ["cyevents.blinker", "cyevents.blinker.base", "cyevents.blinker._receivers"])
 def test_docstrings(blinker, restored, name):
     failed, attempted = doctest.testmod(importlib.import_module(name))
     assert failed == 0

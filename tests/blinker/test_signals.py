@@ -53,7 +53,7 @@ def test_send_returns_pairs_in_order_of_connection(signal):
 
 
 def test_send_is_the_method_of_the_core(blinker, signal, backend):
-    assert type(signal).send is importlib.import_module("cyevents._backend").SignalCore.send
+    assert type(signal).send is importlib.import_module("cyevents._core").SignalCore.send
     assert inspect.isfunction(type(signal).send) is (backend == "python")
     signal.connect(print)
     assert signal._SignalCore__uses_python_send is False
@@ -1023,8 +1023,12 @@ def test_emit_can_be_set(blinker, signal, log):
 
 def private_names(blinker):
     """Return the library's current and former private attribute names, except those that blinker also has."""
-    backend = importlib.import_module("cyevents._backend")
-    names = {*dir(backend.EventCore), *dir(blinker.base._Connections), *vars(blinker.base)}
+    backend = importlib.import_module("cyevents._core")
+    names = {
+        *dir(backend.EventCore),
+        *dir(importlib.import_module("cyevents.blinker._state").SignalState),
+        *vars(blinker.base),
+    }
     names |= {"_any", "_groups", "_muted", "_send_plain", "_send_otherwise", "_by_hand", "_settle", "_mutes", "_join"}
     names |= {"_told_off", "_mute_by", "_by_receiver", "_by_sender", "_Signal__core", "_Signal__send_slow"}
     names -= {"connect", "send", *blinker.base.__all__}
@@ -1130,7 +1134,7 @@ def test_signal_is_in_no_reference_cycle(blinker, log, no_garbage):
 
 
 def test_signal_core_accepts_only_an_event_core(api, backend):
-    module = importlib.import_module("cyevents._backend")
+    module = importlib.import_module("cyevents._core")
     for wrong in (None, 5, object(), module.EventCore):
         with pytest.raises(TypeError, match="^core must be an EventCore, not "):
             module.SignalCore(wrong)

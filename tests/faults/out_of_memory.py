@@ -17,7 +17,7 @@ import traceback
 import types
 import weakref
 
-from cyevents import ANY, Event, Namespace, _backend, backend
+from cyevents import ANY, Event, Namespace, _core, backend
 
 faulthandler.enable()
 sys.unraisablehook = lambda report: None  # callbacks without memory
@@ -615,10 +615,10 @@ def with_fault(name, n, mode, states):
         error = error.__cause__  # CPython continued after the MemoryError: none of this package's C code is here
     if error is not None and not isinstance(error, MemoryError):
         wrong += traceback.format_exception(error)
-    if _backend.lock._is_owned():
+    if _core.lock._is_owned():
         if error is None or not fails_at_the_end_of_a_with(error):
             wrong.append("the lock is held")
-        _backend.lock.release()
+        _core.lock.release()
     failed, error = error is not None, None
     try:
         wrong += find_errors(world, name, failed, states)

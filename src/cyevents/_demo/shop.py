@@ -1,4 +1,4 @@
-"""The shop: the complete example of the reference, which counts what its handlers do."""
+"""The complete example of the reference, with handlers that count their calls."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ HIGH_VALUE = 1000
 
 
 class Shop:
-    """The example's events and handlers, in a namespace of its own.
+    """The example's events and handlers, in their own namespace.
 
     Args:
-        delay: how many seconds a payment takes.
-        journal: if given, handlers enter their name and the order there when they run.
+        delay: the duration of a payment in seconds.
+        journal: if given, handlers add their name and the order when they run.
     """
 
     def __init__(self, delay: float = 0.0, journal: Journal | None = None) -> None:
@@ -29,14 +29,14 @@ class Shop:
         self.events = events = Namespace()
         self.order_placed = events.event("order-placed", doc="Order successfully placed")
         self.payment_processed = events.event("payment-processed")
-        # These are methods of an object that lives as long as the events: it is enough to hold it weakly.
+        # The events hold these methods weakly. The shop lives as long as the events, so they stay connected.
         events.on("order-placed", priority=10)(self.validate_order)
         events.on("order-placed", priority=5, condition=self.is_high_value)(self.high_value_alert)
         events.on("order-placed")(self.send_confirmation)
         events.on("order-placed")(self.process_payment)
         events.on("order-placed")(self.update_inventory)
         events.on("payment-processed")(self.record_payment)
-        # In the sync way payments are counted in the background loop's thread: no number is of two threads.
+        # In the sync way, the background loop's thread counts payments. No counter is changed by two threads.
         self.ran: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self.cancelled_by: Counter[str] = Counter()
@@ -47,13 +47,11 @@ class Shop:
     # Emitting
 
     def place_order(self, order: Order) -> list[Any]:
-        """Run the sync handlers, and schedule the payment."""
-        order.status = "placed"
+        """Emit: run the sync handlers, and schedule the payment."""
         return self._counted(self.events.emit(self.order_placed, order))
 
     async def place_order_async(self, order: Order) -> list[Any]:
-        """Run all handlers to their end."""
-        order.status = "placed"
+        """Emit, and await all handlers."""
         return self._counted(await self.events.emit_async(self.order_placed, order))
 
     def _counted(self, results: list[Any]) -> list[Any]:
@@ -64,7 +62,7 @@ class Shop:
 
     @property
     def emissions(self) -> int:
-        """How many events have been emitted: by orders placed, and by payments processed."""
+        """The number of emissions: one for each order placed, one for each payment processed."""
         return self.placed + self.ran["process_payment"]
 
     # Handlers
@@ -75,14 +73,14 @@ class Shop:
         return sender.total > 0
 
     def is_high_value(self, sender: Order, **kwargs: object) -> bool:
-        """Decide, as its condition, whether `high_value_alert` is called."""
+        """Return whether to call `high_value_alert`, as its condition."""
         if sender.total > HIGH_VALUE:
             return True
         self.skipped["high_value_alert"] += 1
         return False
 
     def high_value_alert(self, sender: Order, **kwargs: object) -> None:
-        """Notice large orders."""
+        """Add up large orders."""
         self._runs("high_value_alert", sender)
         self.high_value_cents += sender.cents
 
@@ -92,21 +90,21 @@ class Shop:
         self.confirmed_cents += sender.cents
 
     async def process_payment(self, sender: Order, **kwargs: object) -> str:
-        """Take the money, and emit `payment-processed`."""
+        """Wait for the payment, and emit `payment-processed`."""
         self._runs("process_payment", sender)
         await asyncio.sleep(self.delay)
         self.events.emit(self.payment_processed, sender)
         return "payment complete"
 
     def update_inventory(self, sender: Order, **kwargs: object) -> Iterator[str]:
-        """Reduce the stock of what was ordered."""
+        """Take the ordered products out of the stock."""
         self._runs("update_inventory", sender)
         for item in sender.items:
             self.sold[item.product_name] += item.quantity
         yield "inventory updated"
 
     def record_payment(self, sender: Order, **kwargs: object) -> None:
-        """Enter a payment in the books."""
+        """Add up payments."""
         self._runs("record_payment", sender)
         self.paid_cents += sender.cents
 

@@ -13,7 +13,8 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._common import GENERATOR, VALUE, Cancelled, handler_name, kind_of_result
+from .._core._safe import handler_name
+from .._core._values import GENERATOR, VALUE, Cancelled, kind_of_result
 from .._event import get_aio
 from .._log import log
 from ._api import EmissionSpan, EmissionStart
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
 
-    from .._backend import Entry
+    from .._core import Entry
     from .._event import Event
     from ._api import CallSpan, Instrument, Way
     from ._scope import Scope
@@ -391,6 +392,9 @@ def call_observed(call: ObservedCall, handler: Any, is_consumed: bool, /, *args:
     call.scheduled()
     aio = get_aio()
     return ObservedCoroutine(call, aio.as_coroutine(result, kind))
+
+
+call_observed.calls_observed_handler = True  # type: ignore[attr-defined] # for notes on errors, which name the handler
 
 
 def _observed_generator(call: ObservedCall, generator: Any) -> Generator[Any, Any, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from .._backend import call_locked
-from .._common import shown
+from .._core import call_locked
+from .._core._safe import safe_repr
 from .._event import Event, Pattern, global_scopes
 from .._namespace import Namespace, default_namespace
 from .._patterns import matcher
@@ -60,7 +60,7 @@ def observe(
     """
     if not isinstance(instrument, Instrument):
         hint = ": give it an instance" if isinstance(instrument, type) else ""
-        raise TypeError(f"an instance of Instrument can observe, not {shown(instrument)}{hint}")
+        raise TypeError(f"an instance of Instrument can observe, not {safe_repr(instrument)}{hint}")
     scope = Scope(sources, matches=matches)
     scope._start(instrument)
     return scope
@@ -85,7 +85,7 @@ class Scope:
         With `everywhere`, names stand for events in all namespaces, and in none, that are made after the start, too.
         """
         if matches is not None and not callable(matches):
-            raise TypeError(f"matches must be a function that takes a name, or None, not {shown(matches)}")
+            raise TypeError(f"matches must be a function that takes a name, or None, not {safe_repr(matches)}")
         self.instrument: Instrument | None = None
         self._has_failed = False  # an exception of the instrument has been logged
         self._everywhere = everywhere
@@ -104,7 +104,7 @@ class Scope:
             elif isinstance(source, str) and source:
                 self._namespaces.append((default_namespace, matcher(source)))
             else:
-                raise TypeError(f"a Namespace, an Event or a name can be observed, not {shown(source)}")
+                raise TypeError(f"a Namespace, an Event or a name can be observed, not {safe_repr(source)}")
 
     def __enter__(self) -> Scope:
         return self
