@@ -40,15 +40,15 @@ def failing(sender, **kwargs):
 
 
 def test_positionals_are_not_passed_to_conditions(event, target, fire):
-    asked = []
+    checked = []
 
     def condition(*args, **kwargs):
-        asked.append((args, kwargs))
+        checked.append((args, kwargs))
         return True
 
     target.connect(handler, condition=condition)
     assert fire(event, "s", 1, 2, a=3, event=4, condition=5, self=6) == ["handled"]
-    assert asked == [(("s",), {"a": 3, "event": 4, "condition": 5, "self": 6})]
+    assert checked == [(("s",), {"a": 3, "event": 4, "condition": 5, "self": 6})]
 
 
 def test_condition_cannot_change_the_handlers_keywords(event, fire):
@@ -161,24 +161,24 @@ def test_no_condition_is_checked_after_cancellation(event, fire):
     def refuse(sender):
         return False
 
-    asked = []
+    checked = []
     event.connect(refuse)
-    event.connect(handler, condition=lambda sender: asked.append(sender))
+    event.connect(handler, condition=lambda sender: checked.append(sender))
     fire(event, 1)
-    assert asked == []
+    assert checked == []
 
 
 @pytest.mark.parametrize("gone", ["disconnected", "another sender"])
 def test_no_condition_is_checked_for_a_skipped_handler(event, fire, gone):
-    asked = []
+    checked = []
 
     def disconnect(sender):
         event.disconnect(handler)
 
     event.connect(disconnect, sender="s" if gone == "disconnected" else "t")
-    event.connect(handler, "s" if gone == "disconnected" else "t", condition=asked.append)
+    event.connect(handler, "s" if gone == "disconnected" else "t", condition=checked.append)
     assert fire(event, "s") == []
-    assert asked == []
+    assert checked == []
 
 
 def test_condition_may_disconnect_its_handler(event, target, fire):

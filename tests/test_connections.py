@@ -50,12 +50,12 @@ def list_options(event):
 
 def in_thread(function):
     """Run a function in another thread and return its result."""
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(function()), daemon=True)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
     thread.start()
     thread.join(TIMEOUT)
-    assert answers, "the thread is blocked"
-    return answers[0]
+    assert results, "the thread is blocked"
+    return results[0]
 
 
 # Snapshots

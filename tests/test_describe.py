@@ -77,15 +77,15 @@ def shop(api):
 
 
 def test_data(api, shop):
-    told = api.describe(shop).to_dict()
-    assert json.loads(json.dumps(told)) == told
-    assert told["on_error"] == "group"
-    assert [event["name"] for event in told["events"]] == ["order.placed", "order.shipped", "user.created"]
-    placed, shipped, created = told["events"]
+    data = api.describe(shop).to_dict()
+    assert json.loads(json.dumps(data)) == data
+    assert data["on_error"] == "group"
+    assert [event["name"] for event in data["events"]] == ["order.placed", "order.shipped", "user.created"]
+    placed, shipped, created = data["events"]
     assert placed["doc"] == "An order has been placed.\nSee the manual."
     assert (placed["on_error"], shipped["on_error"]) == ("print", None)
     assert created == {"name": "user.created", "doc": None, "on_error": None, "handlers": [], "matches": []}
-    assert [wire["handler"]["name"] for wire in placed["handlers"]] == ["validate", "charge", "log"]
+    assert [edge["handler"]["name"] for edge in placed["handlers"]] == ["validate", "charge", "log"]
     file, module = str(HERE), validate.__module__
     assert placed["handlers"][0]["handler"] == {
         "name": "validate",
@@ -105,7 +105,7 @@ def test_data(api, shop):
         "with_event": False,
         "thread": False,
     }
-    (pattern,) = told["patterns"]
+    (pattern,) = data["patterns"]
     assert (pattern["name"], pattern["matches"]) == ("order.*", ["order.placed", "order.shipped"])
     assert pattern["handlers"] == [placed["handlers"][2]] == [shipped["handlers"][-1]]
     assert pattern["handlers"][0]["pattern"] == "order.*"
@@ -116,19 +116,19 @@ def test_data(api, shop):
 def test_long_priority_is_abbreviated(api, ns, priority):
     ns.on("order.placed", priority=priority, sender=priority)(validate)
     ns.on("order.*", priority=priority)(log)
-    wiring = api.describe(ns)
+    graph = api.describe(ns)
     brief = "about " + ("-" if priority < 0 else "") + f"10**{200 if priority == 10**200 else 5000}"
-    assert wiring.events[0].handlers[0].priority == priority
-    told = json.loads(json.dumps(wiring.to_dict()))
-    assert told["events"][0]["handlers"][0]["priority"] == told["patterns"][0]["handlers"][0]["priority"] == brief
-    assert told["events"][0]["handlers"][0]["sender"] == brief
-    assert f"from {brief}" in str(wiring)
-    for text in (str(wiring), wiring.dot(), wiring.mermaid().replace("#42;", "*")):
+    assert graph.events[0].handlers[0].priority == priority
+    data = json.loads(json.dumps(graph.to_dict()))
+    assert data["events"][0]["handlers"][0]["priority"] == data["patterns"][0]["handlers"][0]["priority"] == brief
+    assert data["events"][0]["handlers"][0]["sender"] == brief
+    assert f"from {brief}" in str(graph)
+    for text in (str(graph), graph.dot(), graph.mermaid().replace("#42;", "*")):
         assert text.count(brief) >= 3
         assert "0" * 100 not in text
     rich = pytest.importorskip("rich.console")
     console = rich.Console(record=True, width=200, file=io.StringIO())
-    console.print(wiring.table())
+    console.print(graph.table())
     assert brief in console.export_text()
 
 
@@ -143,11 +143,11 @@ def test_source_of_every_kind_of_handler(api, shop):
 
 
 def test_place_is_relative_to_the_working_directory(api, shop, monkeypatch, tmp_path):
-    wire = api.describe(shop).events[0].handlers[0]
+    edge = api.describe(shop).events[0].handlers[0]
     monkeypatch.chdir(HERE.parent)
-    assert wire.handler.place == f"test_describe.py:{line_of(validate)}"
+    assert edge.handler.place == f"test_describe.py:{line_of(validate)}"
     monkeypatch.chdir(tmp_path)
-    assert wire.handler.place == f"{HERE}:{line_of(validate)}"
+    assert edge.handler.place == f"{HERE}:{line_of(validate)}"
 
 
 def test_default_namespace_is_described_by_default(api):
@@ -162,11 +162,11 @@ def test_description_is_a_copy_that_holds_no_handler(api, ns, collect):
         pass
 
     ns.on("x")(hear)
-    wiring = api.describe(ns)
-    assert wiring == api.describe(ns)
+    graph = api.describe(ns)
+    assert graph == api.describe(ns)
     del hear
     collect()
-    assert len(wiring.events[0].handlers) == 1
+    assert len(graph.events[0].handlers) == 1
     assert ns["x"].handlers == []
 
 
@@ -184,10 +184,10 @@ def test_odd_senders_conditions_and_attributes(api, ns):
 
     odd, broken = Odd(), Broken()
     ns.event("x").connect(odd, sender=broken, condition=odd)
-    (wire,) = api.describe(ns).events[0].handlers
-    assert wire.handler.name == wire.condition.name == f"{Odd.__qualname__} object"
-    assert wire.handler.module is None or wire.handler.module == __name__
-    assert wire.sender.startswith("<Broken instance at 0x")
+    (edge,) = api.describe(ns).events[0].handlers
+    assert edge.handler.name == edge.condition.name == f"{Odd.__qualname__} object"
+    assert edge.handler.module is None or edge.handler.module == __name__
+    assert edge.sender.startswith("<Broken instance at 0x")
     assert json.loads(json.dumps(api.describe(ns).to_dict()))["events"][0]["name"] == "x"
     assert "Odd object" in str(api.describe(ns))
 

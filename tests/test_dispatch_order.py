@@ -271,12 +271,12 @@ SUBSETS = [subset for size in range(1, 5) for subset in itertools.combinations(L
 @pytest.mark.parametrize("turned", [False, True], ids=["in order", "reversed"])
 @pytest.mark.parametrize("subset", SUBSETS, ids=" + ".join)
 def test_most_specific_connection_calls_once(api, ns, fire, subset, turned):
-    asked = []
+    checked = []
     handler = Named("a")
 
     def connect(level):
         def condition(sender, **kwargs):
-            asked.append(level)
+            checked.append(level)
             return True
 
         place, special = LEVELS[level]
@@ -285,7 +285,7 @@ def test_most_specific_connection_calls_once(api, ns, fire, subset, turned):
     for level in reversed(subset) if turned else subset:
         connect(level)
     assert fire(ns.event("user.created"), "ada") == ["a"]
-    assert asked == [subset[0]]
+    assert checked == [subset[0]]
 
 
 def test_handler_runs_at_its_winning_connection(ns, fire):
@@ -305,11 +305,11 @@ def test_handler_runs_at_its_winning_connection(ns, fire):
 def test_latest_of_two_patterns_wins(api, ns, fire, patterns, special):
     handler = Named("a")
     sender = "ada" if special else api.ANY
-    asked = []
+    checked = []
 
     def connect(pattern):
         def condition(sender, **kwargs):
-            asked.append(pattern)
+            checked.append(pattern)
             return True
 
         ns.event(pattern).connect(handler, sender=sender, condition=condition)
@@ -320,7 +320,7 @@ def test_latest_of_two_patterns_wins(api, ns, fire, patterns, special):
     assert fire(event, "ada") == ["a"]
     connect(patterns[0])
     assert fire(event, "ada") == ["a"]
-    assert asked == [patterns[1], patterns[0]]
+    assert checked == [patterns[1], patterns[0]]
 
 
 def test_false_condition_does_not_fall_back(ns, fire):

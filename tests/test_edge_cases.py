@@ -54,15 +54,15 @@ def test_many_keywords_including_the_sender(event):
 
 @pytest.mark.parametrize("answer", [True, False])
 def test_condition_gets_many_keywords_and_no_positionals(event, answer):
-    asked = []
+    checked = []
 
     def condition(*args, **kwargs):
-        asked.append((args, kwargs))
+        checked.append((args, kwargs))
         return answer
 
     event.connect(all_of, condition=condition)
     assert event.emit("s", *POSITIONALS, **KEYWORDS) == [("s", POSITIONALS, KEYWORDS)] * answer
-    assert asked == [(("s",), KEYWORDS)]
+    assert checked == [(("s",), KEYWORDS)]
 
 
 def test_sender_given_twice_is_an_error(api, ns, event):

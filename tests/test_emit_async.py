@@ -750,7 +750,7 @@ def test_cancelled_handler_raises_cancelled_error(ns, run, how):
     log = []
 
     @ns.on("x")
-    async def victim(sender):
+    async def handler(sender):
         log.append(asyncio.current_task())
         await ticks()
         if how == "raises":
@@ -1414,13 +1414,13 @@ def test_conditions_are_checked_right_before_the_handler(ns, run, connect, kind)
     log = []
 
     def condition(sender, **kwargs):
-        log.append(("asked", kwargs, threading.get_ident()))
+        log.append(("checked", kwargs, threading.get_ident()))
         return True
 
     connect("suspending", lambda sender, **kwargs: log.append("high"), priority=1)
     connect(kind, lambda sender, **kwargs: log.append("ran"), condition=condition)
     run(ns.emit_async("x", "sender", key=1))
-    assert log == ["high", ("asked", {"key": 1}, threading.get_ident()), "ran"]
+    assert log == ["high", ("checked", {"key": 1}, threading.get_ident()), "ran"]
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)

@@ -254,10 +254,10 @@ def test_keywords_of_any_name_reach_conditions_and_methods(ns, keyword):
             return kwargs
 
     service = Service()
-    asked = []
-    ns.on("x", condition=lambda sender, **kwargs: asked.append(kwargs) or True)(service.handler)
+    checked = []
+    ns.on("x", condition=lambda sender, **kwargs: checked.append(kwargs) or True)(service.handler)
     assert ns.emit("x", None, **{keyword: 1}) == [{keyword: 1}]
-    assert asked == [{keyword: 1}]
+    assert checked == [{keyword: 1}]
 
 
 def test_evt_is_positional_only(ns):

@@ -896,10 +896,10 @@ LATE_ACTIONS = {
 }
 
 
-@pytest.mark.parametrize("deed", list(LATE_ACTIONS))
+@pytest.mark.parametrize("action", list(LATE_ACTIONS))
 @pytest.mark.parametrize("loaded", [False, True], ids=["", "loaded"])
 @pytest.mark.parametrize("module", ["os", "codecs", "threading"])
-def test_last_finalizers_may_use_events(child, deed, loaded, module):
+def test_last_finalizers_may_use_events(child, action, loaded, module):
     """They run after builtins, sys and all modules that anything refers to have been cleared."""
     ended = child(f"""
         import codecs, cyevents
@@ -909,7 +909,7 @@ def test_last_finalizers_may_use_events(child, deed, loaded, module):
         def handler(sender): pass
 
         def do(event=event, aevent=aevent, handler=handler):
-            {LATE_ACTIONS[deed]}
+            {LATE_ACTIONS[action]}
 
         class Last:
             def __del__(self, do=do):
@@ -920,7 +920,7 @@ def test_last_finalizers_may_use_events(child, deed, loaded, module):
         {module}.kept = Last()
     """)
     assert ended.out == (["done 1"] if loaded else []), ended
-    if deed != "emit":
+    if action != "emit":
         assert ended.stderr == "", ended
     else:
         text = "cyevents: async handler .* of 'slow' is not run: the interpreter is exiting\n"

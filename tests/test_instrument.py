@@ -413,8 +413,8 @@ def test_nesting_of_spans(ns, seen, run):
     def emits_in_a_thread(sender):
         ns.emit("inner", 3)
 
-    @ns.on("asked", condition=lambda sender: ns.emit("inner", 4))
-    def asked(sender):
+    @ns.on("conditional", condition=lambda sender: ns.emit("inner", 4))
+    def conditional(sender):
         pass
 
     @ns.on("generated")
@@ -426,7 +426,7 @@ def test_nesting_of_spans(ns, seen, run):
     async def main():
         ns.emit("outer")
         await asyncio.gather(ns.emit_async("later"), ns.emit_async("threaded"))
-        ns.emit("asked")
+        ns.emit("conditional")
         ns.emit("generated")
         ns.emit("inner", 6)
 

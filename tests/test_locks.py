@@ -21,12 +21,12 @@ TIMEOUT = 30
 
 def in_thread(function):
     """Run a function in another thread and return its result."""
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(function()), daemon=True)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
     thread.start()
     thread.join(TIMEOUT)
-    assert answers, "the thread is blocked, or has raised"
-    return answers[0]
+    assert results, "the thread is blocked, or has raised"
+    return results[0]
 
 
 def returning(name):

@@ -280,19 +280,19 @@ def test_skip_reasons(api, ns, seen):
         raise ValueError("secret")
 
     @ns.on("x", condition=fails)
-    def unasked(sender):
+    def unchecked(sender):
         pass
 
     with seen(ns):
         ns.emit("x")
     (event,) = seen.spans()["emit x"].events
     assert event.attributes == {
-        "cyevents.handler": "unasked",
+        "cyevents.handler": "unchecked",
         "cyevents.reason": "its condition raised",
         "error.type": "ValueError",
     }
     assert seen.spans()["emit x"].status.status_code.name == "UNSET"  # it was handled
-    assert seen.metrics()["cyevents.handler.skips", "x", "unasked", "its condition raised", "ValueError"] == 1
+    assert seen.metrics()["cyevents.handler.skips", "x", "unchecked", "its condition raised", "ValueError"] == 1
 
 
 def test_histogram_buckets_fit_handlers(api, ns, seen):

@@ -24,12 +24,12 @@ def returning(name):
 
 def in_thread(function):
     """Run a function in another thread and return its result."""
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(function()), daemon=True)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
     thread.start()
     thread.join(TIMEOUT)
-    assert answers, "the thread is blocked, or has raised"
-    return answers[0]
+    assert results, "the thread is blocked, or has raised"
+    return results[0]
 
 
 # Handlers that emit

@@ -462,10 +462,10 @@ def test_negative_priorities_are_allowed(api):
 
 
 def test_condition_gets_sender_and_kwargs_and_decides(api):
-    asked = []
+    checked = []
 
     def condition(sender, **kwargs):
-        asked.append((sender, kwargs))
+        checked.append((sender, kwargs))
         return kwargs["go"]
 
     @api.on("x", condition=condition)
@@ -474,7 +474,7 @@ def test_condition_gets_sender_and_kwargs_and_decides(api):
 
     assert api.emit("x", 1, go=True) == ["called"]
     assert api.emit("x", 2, go=False) == []
-    assert asked == [(1, {"go": True}), (2, {"go": False})]
+    assert checked == [(1, {"go": True}), (2, {"go": False})]
 
 
 def test_exception_in_a_condition_skips_the_handler(api, caplog):

@@ -111,12 +111,12 @@ BAD = {  # a job's code, and the expected report
 
 @pytest.mark.parametrize("what", BAD)
 def test_harness_reports_errors(program, what):
-    deed, said = BAD[what]
-    text = "def job(number):\n" + textwrap.indent(textwrap.dedent(deed).strip(), "    ")
+    code, expected = BAD[what]
+    text = "def job(number):\n" + textwrap.indent(textwrap.dedent(code).strip(), "    ")
     process = program(f"{text}\n    while True:\n        yield 1\nrace(job)")
     assert process.returncode == 1, process
     assert process.stdout.endswith(", FAILED\n")
-    assert said in process.stderr
+    assert expected in process.stderr
 
 
 def test_harness_reports_that_nothing_was_emitted(program):

@@ -166,7 +166,7 @@ def test_interpreters_share_nothing(child, kind):
 
 def test_required_extension_fails_with_the_reason(child, backend, kind):
     if backend == "python":
-        pytest.skip("the extension is not asked for")
+        pytest.skip("the extension is not required")
     lines = child(
         """
         import cyevents

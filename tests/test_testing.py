@@ -371,7 +371,7 @@ def test_additions_are_removed(api, testing, shop):
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda ns, *handlers: ns.clear(),
         lambda ns, *handlers: [event.clear() for event in [*ns.values(), ns.event("order.*")]],
@@ -384,11 +384,11 @@ def test_additions_are_removed(api, testing, shop):
         lambda ns, *handlers: (ns.__delitem__("order.*"), ns.event("order.*")),
     ],
 )
-def test_removed_connections_are_restored_in_order(api, testing, shop, spoil):
+def test_removed_connections_are_restored_in_order(api, testing, shop, damage):
     ns, *handlers = shop
     placed, before = ns["order.placed"], state_of(api, ns)
     with testing.Isolation(ns):
-        spoil(ns, *handlers)
+        damage(ns, *handlers)
         assert state_of(api, ns) != before
     assert state_of(api, ns) == before
     assert ns["order.placed"] is placed

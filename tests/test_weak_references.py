@@ -245,7 +245,7 @@ def strong_handler_and_condition():
     """Return a handler, a condition, and weak references that show whether they were released."""
 
     def handler(sender, **kwargs):
-        return "heard"
+        return "called"
 
     def condition(sender, **kwargs):
         return True
@@ -281,7 +281,7 @@ def test_disconnect_releases_at_once(api, ns, collect, way, place, warm, special
     sender = "ada" if special else api.ANY
     target.connect(handler, sender, weak=False, condition=condition)
     if warm:
-        assert event.emit("ada") == ["heard"]
+        assert event.emit("ada") == ["called"]
     way(ns, target, handler, sender)
     del handler, condition
     collect()
@@ -293,7 +293,7 @@ def test_deleted_pattern_releases_its_handlers(ns, collect):
     handler, condition, handler_gone, condition_gone = strong_handler_and_condition()
     pattern.connect(handler, weak=False, condition=condition)
     pattern.connect(handler, "ada", weak=False, condition=condition)
-    assert event.emit("ada") == ["heard"]
+    assert event.emit("ada") == ["called"]
     del ns["user.*"], pattern, handler, condition
     collect()
     assert handler_gone() is condition_gone() is None
@@ -305,7 +305,7 @@ def test_freed_event_releases_its_handlers(ns, collect):
     event.connect(handler, weak=False, condition=condition)
     event.connect(handler, "ada", weak=False, condition=condition)
     ns.event("*").connect(handler)
-    assert event.emit("ada") == ["heard"]
+    assert event.emit("ada") == ["called"]
     event_gone = weakref.ref(event)
     del ns["x"], event, handler, condition
     collect()
@@ -334,7 +334,7 @@ def test_dead_handler_releases_condition_and_sender(ns, collect, place):
     inside = Thing()
     sender, sender_gone = (inside,), weakref.ref(inside)
     target.connect(handler, sender, condition=condition)
-    assert event.emit(sender) == ["heard"]
+    assert event.emit(sender) == ["called"]
     del handler, condition, inside, sender
     collect()
     assert handler_gone() is condition_gone() is sender_gone() is None
@@ -348,7 +348,7 @@ def test_dead_sender_releases_handler_and_condition(ns, collect, place, warm):
     sender = Thing()
     target.connect(handler, sender, weak=False, condition=condition)
     if warm:
-        assert event.emit(sender) == ["heard"]
+        assert event.emit(sender) == ["called"]
     del handler, condition, sender
     collect()
     assert handler_gone() is condition_gone() is None
@@ -360,7 +360,7 @@ def test_consumed_handler_is_released_at_once(ns, collect, place):
     event, target = ns.event("user.created"), ns.event(place)
     handler, condition, handler_gone, condition_gone = strong_handler_and_condition()
     target.connect(handler, weak=False, condition=condition, once=True)
-    assert event.emit(1) == ["heard"]
+    assert event.emit(1) == ["called"]
     del handler, condition
     collect()
     assert handler_gone() is condition_gone() is None

@@ -312,17 +312,17 @@ def test_with_event_affects_only_its_handler(ns, fire):
 
 
 def test_conditions_do_not_get_the_event(ns, fire):
-    asked = []
+    checked = []
 
     def condition(sender, **kwargs):
-        asked.append(kwargs)
+        checked.append(kwargs)
         return True
 
     event = ns.event("x")
     ns.event("x*").connect(keywords, with_event=True, condition=condition)
     assert fire(event, 1) == [{"event": event}]
     assert fire(event, 1, event="the emitter's") == [{"event": event}]
-    assert asked == [{}, {"event": "the emitter's"}]
+    assert checked == [{}, {"event": "the emitter's"}]
 
 
 # filter_signals

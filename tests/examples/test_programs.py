@@ -55,8 +55,8 @@ def test_fastapi_finishes_scheduled_handlers_at_its_end(fastapi_shop):
     assert fastapi_shop.output.index("ConnectionError") < fastapi_shop.output.index("Application shutdown complete")
 
 
-@pytest.mark.parametrize("while_somebody_listens", [True, False])
-def test_starlette_streams_emissions_to_listeners(needs, start, while_somebody_listens):
+@pytest.mark.parametrize("has_listener", [True, False])
+def test_starlette_streams_emissions_to_listeners(needs, start, has_listener):
     needs("starlette", "uvicorn")
     command = "uvicorn --app-dir examples/web --timeout-graceful-shutdown 1 starlette_feed:app"
     feed = start(command, "--port", 0)
@@ -68,16 +68,16 @@ def test_starlette_streams_emissions_to_listeners(needs, start, while_somebody_l
             assert feed.ask("POST", f"/{topic}", text) == (202, '{"listening":1}')
         lines = [answer.readline() for _ in range(4)]
         assert lines == [b"\n", b'data: {"text": "rain"}\n', b"\n", b'data: {"text": "sun"}\n']
-        if while_somebody_listens:
+        if has_listener:
             feed.end()
     browser.close()
-    if not while_somebody_listens:
+    if not has_listener:
         while feed.ask("POST", "/sports", "goal") != (202, '{"listening":0}'):  # until the server notices
             pass
         feed.ask("POST", "/weather", "storm")
         feed.end()
     archived = {line.removeprefix("archived ") for line in feed.output.splitlines() if line.startswith("archived ")}
-    assert archived == {"goal", "rain", "sun"} | ({"storm"} if not while_somebody_listens else set())
+    assert archived == {"goal", "rain", "sun"} | ({"storm"} if not has_listener else set())
     assert "Application shutdown complete" in feed.output
 
 

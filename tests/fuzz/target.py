@@ -102,14 +102,14 @@ class Side:
             return "strict"
 
         def condition(sender, /, **kwargs):
-            self.asked.append((label(sender), label(kwargs)))
+            self.checked.append((label(sender), label(kwargs)))
             return True
 
         def on_error(error, handler, event, sender):
-            self.asked.append(described(error))
+            self.checked.append(described(error))
 
         self.api = api
-        self.asked = []
+        self.checked = []
         self.owner = Method()
         self.seen = []
         self.on_error = on_error
@@ -178,10 +178,10 @@ class Side:
             came = described(error)
         if wrong and came[0] in ("TypeError", "AttributeError"):  # see `check`
             came = "wrong self"
-        observed = [came, label(self.asked), label(self.seen)]
+        observed = [came, label(self.checked), label(self.seen)]
         if twice:  # such a caller breaks a rule: only require that nothing crashes
             observed = []
-        self.asked.clear()
+        self.checked.clear()
         self.seen.clear()
         return story, [re.sub("0x[0-9a-f]+", "0x", str(each)) for each in observed]
 

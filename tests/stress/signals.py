@@ -67,18 +67,18 @@ def connect(number):
     def mine(sender, **kwargs):
         return "mine"
 
-    heard = []
+    reported = []
 
     def receive(where, receiver, **kwargs):
-        heard.append(receiver)
+        reported.append(receiver)
 
     told.receiver_connected.connect(receive)
     while True:
         told.connect(mine, number)
         assert told.send(number) == [(witness, number), (mine, "mine")]
         told.disconnect(mine)
-        assert heard.count(mine) == 1
-        heard.clear()
+        assert reported.count(mine) == 1
+        reported.clear()
         yield 1
 
 

@@ -226,8 +226,8 @@ async def waiting() -> None:
         async for each in emissions:
             assert_type(each, Emission[Order])
     assert_type(emissions.dropped, int)
-    async for anyones in anything.stream():
-        assert_type(anyones, Emission[Any])
+    async for any_emission in anything.stream():
+        assert_type(any_emission, Emission[Any])
 
 
 # An instrument overrides the methods it needs
