@@ -462,18 +462,17 @@ class InAChange:
     """A thread stands still with the lock that makes changes of connections one at a time."""
 
     def __init__(self):
-        self.lock = sys.modules["cyevents._backend"].lock
+        self.call_locked = sys.modules["cyevents._backend"].call_locked
         self.go = threading.Event()
 
     def __enter__(self):
         ready = threading.Event()
 
         def hold():
-            with self.lock:
-                ready.set()
-                self.go.wait()
+            ready.set()
+            self.go.wait()
 
-        self.thread = threading.Thread(target=hold, daemon=True)
+        self.thread = threading.Thread(target=self.call_locked, args=(hold,), daemon=True)
         self.thread.start()
         assert ready.wait(TIMEOUT)
 
