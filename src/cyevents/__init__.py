@@ -4,9 +4,10 @@ It may be imported before pytest loads its plugins: PYTEST_DONT_REWRITE tells py
 which this module has none, are not rewritten then.
 """
 
-from ._backend import backend
-from ._common import ANY, Cancelled
-from ._event import Connection, Event, Subscription
+from ._connection import Connection, Subscription
+from ._core import backend
+from ._core._values import ANY, Cancelled
+from ._event import Event
 from ._namespace import Namespace, default_namespace, emit, emit_async, event, filter_signals, on
 from ._patterns import match
 
@@ -16,10 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from ._aio import drain, drain_async, use_loop
-    from ._describe import Wiring, describe
+    from ._async.scheduling import drain, drain_async, use_loop
+    from ._async.streams import Stream, StreamOverflow
+    from ._describe import NamespaceGraph, describe
     from ._emission import Emission
-    from ._streams import Stream, StreamOverflow
     from ._trace import Trace, trace
 
 __all__ = [
@@ -29,11 +30,11 @@ __all__ = [
     "Emission",
     "Event",
     "Namespace",
+    "NamespaceGraph",
     "Stream",
     "StreamOverflow",
     "Subscription",
     "Trace",
-    "Wiring",
     "backend",
     "default_namespace",
     "describe",
@@ -54,12 +55,12 @@ def __getattr__(name: str) -> object:
     """Import what costs an import when it is asked for."""
     module: ModuleType
     if name in ("drain", "drain_async", "use_loop"):
-        from . import _aio as module
+        from ._async import scheduling as module
     elif name == "Emission":
         from . import _emission as module
     elif name in ("Stream", "StreamOverflow"):
-        from . import _streams as module
-    elif name in ("Wiring", "describe"):
+        from ._async import streams as module
+    elif name in ("NamespaceGraph", "describe"):
         from . import _describe as module
     elif name in ("Trace", "trace"):
         from . import _trace as module

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ._backend import consume
 from ._code import code_of
-from ._common import attribute, handler_name
+from ._core import consume
+from ._core._safe import handler_name, safe_getattr
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -36,7 +36,7 @@ def add_call_note(error: TypeError, who: str, count: int, names: Iterable[str]) 
     if count > 0:
         given.append(f"{count} positional{'s' * (count != 1)}")
     given += [f"{name}=..." for name in names]
-    notes = attribute(error, "__notes__")
+    notes = safe_getattr(error, "__notes__")
     if type(notes) is list and any(type(note) is _CallNote for note in notes):
         return
     try:
@@ -62,11 +62,8 @@ def handler_text(handler: Any) -> str:
 
 def unwrapped(handler: Any) -> Any:
     """Return the handler, also if this is the partial that an observed emission calls in its place."""
-    if type(handler) is partial:
-        from .instrument._emission import call_observed
-
-        if handler.func is call_observed:
-            return handler.args[1]
+    if type(handler) is partial and safe_getattr(handler.func, "calls_observed_handler") is True:
+        return handler.args[1]
     return handler
 
 

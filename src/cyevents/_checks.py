@@ -1,27 +1,27 @@
-"""What is checked when events are made and handlers are connected, and how a user is warned at the right line."""
+"""Checks of arguments: when events are made and handlers are connected."""
 
 from __future__ import annotations
 
-from ._common import ANY, handler_name, plain, shown
+from ._core._safe import exact_str, handler_name, safe_repr
+from ._core._values import ANY
 from ._handlers import kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType
     from typing import Any
 
 
 def check_handler(handler: object) -> None:
     """Raise unless this can be called."""
     if not callable(handler):
-        raise TypeError(f"a handler must be callable, not {shown(handler)}")
+        raise TypeError(f"a handler must be callable, not {safe_repr(handler)}")
 
 
 def checked_name(name: object) -> str:
     """Raise unless this is the name of one event; return it as a plain str."""
-    name = plain(name)
+    name = exact_str(name)
     if type(name) is not str or not name:
-        raise TypeError(f"an event's name must be a non-empty str, not {shown(name)}")
+        raise TypeError(f"an event's name must be a non-empty str, not {safe_repr(name)}")
     if is_pattern(name):
         raise ValueError(f"{name!r} is a pattern, which belongs to a namespace: use namespace.event({name!r})")
     return name
@@ -40,10 +40,10 @@ def pattern_error(name: str) -> ValueError:
 def checked_options(priority: Any, condition: Any) -> int:
     """Raise unless these can be a handler's; return the priority as a plain int."""
     if not issubclass(type(priority), int):
-        raise TypeError(f"priority must be an int, not {shown(priority)}")
+        raise TypeError(f"priority must be an int, not {safe_repr(priority)}")
     if condition is not None:
         if not callable(condition):
-            raise TypeError(f"condition must be callable or None, not {shown(condition)}")
+            raise TypeError(f"condition must be callable or None, not {safe_repr(condition)}")
         if kind_of(condition) in ("async", "async_generator"):
             raise TypeError(
                 f"condition {handler_name(condition)} is a coroutine function: a condition must answer at once"
@@ -55,7 +55,7 @@ def check_flags(sender: Any, weak: Any, once: Any, with_event: Any, thread: Any)
     """Raise unless these are what they must be: `True` or `False`."""
     hint = ""
     if type(weak) is not bool and sender is not ANY:  # both were given by position, it seems
-        hint = f": the arguments are (receiver, sender, weak, priority, condition), and {shown(sender)} is"
+        hint = f": the arguments are (receiver, sender, weak, priority, condition), and {safe_repr(sender)} is"
         hint += " taken for the sender"
     check_bool("weak", weak, hint)
     check_bool("once", once)
@@ -66,52 +66,18 @@ def check_flags(sender: Any, weak: Any, once: Any, with_event: Any, thread: Any)
 def check_bool(name: str, value: Any, hint: str = "") -> None:
     """Raise unless the value of this argument is `True` or `False`."""
     if type(value) is not bool:
-        raise TypeError(f"{name} must be True or False, not {shown(value)}{hint}")
+        raise TypeError(f"{name} must be True or False, not {safe_repr(value)}{hint}")
 
 
 def checked_policy(policy: Any) -> Any:
     """Raise unless this is one for `on_error`; return it."""
-    policy = plain(policy)
+    policy = exact_str(policy)
     if type(policy) is str:
         if policy not in ("raise", "group"):
             raise ValueError(f'on_error must be None, "raise", "group" or a callable, not {policy!r}')
     elif policy is not None:
         if not callable(policy):
-            raise TypeError(f'on_error must be None, "raise", "group" or a callable, not {shown(policy)}')
+            raise TypeError(f'on_error must be None, "raise", "group" or a callable, not {safe_repr(policy)}')
         if kind_of(policy) in ("async", "async_generator"):
             raise TypeError(f"on_error {handler_name(policy)} is a coroutine function: it must act at once")
     return policy
-
-
-def warn(message: str, frame: FrameType | None) -> None:
-    """Give a RuntimeWarning at a frame's line."""
-    if frame is None:  # it is a thread of C code's
-        import warnings
-
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
-    else:
-        warn_at(message, frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
-
-
-def warn_at(message: str, file: str, line: int, names: dict[str, Any]) -> None:
-    """Give a RuntimeWarning at a line of a module, whose globals are given."""
-    import warnings
-
-    warnings.warn_explicit(
-        message,
-        RuntimeWarning,
-        file,
-        line,
-        module=names.get("__name__", "<unknown>"),
-        registry=names.setdefault("__warningregistry__", {}),
-        source=None,
-    )
-
-
-def warn_vanished_sender(name: str, frame: FrameType) -> None:
-    """Warn that the sender which a handler of this name was connected for has died in that very statement."""
-    warn(
-        f"the sender that {name} is connected for has died on the spot, since nothing else holds it: {name} will never"
-        " be called. Keep a reference to the sender",
-        frame,
-    )

@@ -1,4 +1,4 @@
-"""Where code is written: the name, file and line of a handler, a condition or an error policy, for who shows them."""
+"""Names and source locations of handlers, conditions and error policies, for tools that show them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from inspect import unwrap
 from types import MethodType
 from typing import Any
 
-from ._common import attribute, handler_name, is_a
+from ._core._safe import handler_name, safe_getattr, safe_isinstance
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A handler, a condition or an error policy, by name, and where it is written.
+    """The name and the source location of a handler, a condition or an error policy.
 
     Attributes:
         name: its qualified name.
-        module: the module that defines it, or `None` if it does not say.
-        file: the source file, or `None`: builtins have none.
-        line: the number of its first line there, or `None`.
+        module: the module that defines it, or `None` if unknown.
+        file: the source file, or `None`, as for builtins.
+        line: the number of its first line in the file, or `None`.
     """
 
     name: str
@@ -30,46 +30,40 @@ class Code:
 
     @property
     def place(self) -> str:
-        """File and line as one text, the file from the working directory on if it is under that; may be empty."""
-        return "" if self.file is None else f"{_near(self.file)}:{self.line}"
+        """File and line as one text, empty if unknown. A file in the working directory is given relative to that."""
+        if self.file is None:
+            return ""
+        try:
+            near = os.path.relpath(self.file)
+        except (OSError, ValueError):  # the working directory is gone, or on another drive
+            near = os.pardir
+        return f"{self.file if near.startswith(os.pardir) else near}:{self.line}"
 
 
 def code_of(function: Any) -> Code:
-    """Name and place of what is called: through partials, methods, callable objects and `functools.wraps`."""
+    """Return the `Code` of a callable: a function, partial, method, callable object or wrapper by `functools.wraps`."""
     inner = function
-    while is_a(inner, partial):
-        inner = attribute(inner, "func")
-    if is_a(inner, MethodType):
-        inner = attribute(inner, "__func__")
+    while safe_isinstance(inner, partial):
+        inner = safe_getattr(inner, "func")
+    if safe_isinstance(inner, MethodType):
+        inner = safe_getattr(inner, "__func__")
     try:
         inner = unwrap(inner)
-    except Exception:  # it wraps itself, or fails to say
+    except Exception:  # it wraps itself, or its attributes raise
         pass
-    code = attribute(inner, "__code__")
-    if code is None and not is_a(inner, type):
-        code = attribute(attribute(type(inner), "__call__"), "__code__")
-    file, line = attribute(code, "co_filename"), attribute(code, "co_firstlineno")
+    code = safe_getattr(inner, "__code__")
+    if code is None and not safe_isinstance(inner, type):
+        code = safe_getattr(safe_getattr(type(inner), "__call__"), "__code__")
+    file, line = safe_getattr(code, "co_filename"), safe_getattr(code, "co_firstlineno")
     if type(file) is not str or type(line) is not int:
         file = line = None
-    module = attribute(inner, "__module__")
-    return Code(_named(function), module if type(module) is str else None, file, line)
-
-
-def _named(function: Any) -> str:
-    """Its qualified name; an object that has none is called by its class."""
-    name = handler_name(function) if is_a(function, partial) else attribute(function, "__qualname__")
-    return name if type(name) is str else f"{type(function).__qualname__} object"
+    module = safe_getattr(inner, "__module__")
+    name = handler_name(function) if safe_isinstance(function, partial) else safe_getattr(function, "__qualname__")
+    if type(name) is not str:
+        name = f"{type(function).__qualname__} object"
+    return Code(name, module if type(module) is str else None, file, line)
 
 
 def last_part(name: str) -> str:
-    """A qualified name without the functions around it."""
+    """Return a qualified name without the functions that enclose it."""
     return name.rpartition("<locals>.")[2]
-
-
-def _near(file: str) -> str:
-    """A file's path from the working directory on, if it is under that."""
-    try:
-        near = os.path.relpath(file)
-    except (OSError, ValueError):  # there is none, or it is on another drive
-        return file
-    return file if near.startswith(os.pardir) else near

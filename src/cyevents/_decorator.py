@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import check_handler, warn_at
-from ._common import ANY, shown
+from ._checks import check_handler
+from ._core._frames import warn_at
+from ._core._safe import safe_repr
+from ._core._values import ANY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Decorator:
         text += ", or give connect() the handler"
         sender = self._sender
         if sender is not ANY and callable(sender):
-            text += f" ({shown(sender)} was taken for the sender)"
+            text += f" ({safe_repr(sender)} was taken for the sender)"
         warn_at(text, *self._line)
 
     def __repr__(self) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from types import GenericAlias
 
-from ._common import ANY, short_repr
+from ._core._values import ANY
+from ._text import short_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from ._event import Event
+    from ._public import Event
 
     SenderT = TypeVar("SenderT", default=Any)
 

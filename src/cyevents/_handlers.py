@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from types import FunctionType, MethodType
 
-from ._common import attribute, is_a
+from ._core._safe import safe_getattr, safe_isinstance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from functools import partial
-    from typing import Any, Literal
+    from typing import Any, Literal, TypeVar
 
+    FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
     Kind = Literal["sync", "async", "generator", "async_generator"]
 else:
     from _functools import partial  # functools itself is slow to import
@@ -26,15 +29,15 @@ def kind_of(handler: Any) -> Kind:
 
     At an emission what counts is what the call returned: this is for introspection, and for what must be known before.
     """
-    while is_a(handler, partial):
-        handler = attribute(handler, "func")
-    if is_a(handler, MethodType):
-        handler = attribute(handler, "__func__")
-    code = attribute(handler, "__code__")
-    if code is None and not is_a(handler, type):
-        handler = attribute(type(handler), "__call__")
-        code = attribute(handler, "__code__")
-    flags = 0 if code is None else attribute(code, "co_flags")
+    while safe_isinstance(handler, partial):
+        handler = safe_getattr(handler, "func")
+    if safe_isinstance(handler, MethodType):
+        handler = safe_getattr(handler, "__func__")
+    code = safe_getattr(handler, "__code__")
+    if code is None and not safe_isinstance(handler, type):
+        handler = safe_getattr(type(handler), "__call__")
+        code = safe_getattr(handler, "__code__")
+    flags = 0 if code is None else safe_getattr(code, "co_flags")
     if type(flags) is not int:  # of something that has every attribute one asks it for
         return "sync"
     if flags & (_CO_COROUTINE | _CO_ITERABLE_COROUTINE) or _is_marked(handler):
@@ -46,7 +49,7 @@ def kind_of(handler: Any) -> Kind:
 
 def _is_marked(handler: Any) -> bool:
     """Whether `inspect.markcoroutinefunction` was here."""
-    names = attribute(handler, "__dict__")
+    names = safe_getattr(handler, "__dict__")
     return type(names) is dict and "_is_coroutine_marker" in names
 
 
@@ -60,3 +63,21 @@ def takes_sender_as_self(function: FunctionType, sender: Any) -> bool:
     if not code.co_argcount or code.co_varnames[0] != "self":
         return False
     return all(cls.__dict__.get(function.__name__) is not function for cls in type(sender).__mro__)
+
+
+def coroutine_function(function: FunctionT) -> FunctionT:
+    """Mark a plain function that returns a coroutine, so that `inspect.iscoroutinefunction` is true for it.
+
+    A plain function can check its arguments at the call. The mark is the flag of `async def` functions. In CPython it
+    changes nothing that runs, since an instruction of the bytecode makes the coroutine; elsewhere it might.
+    """
+    if sys.implementation.name != "cpython":
+        return function
+    plain_function: Any = function
+    code = plain_function.__code__
+    code = code.replace(co_flags=code.co_flags | _CO_COROUTINE)
+    # A new function: assigning this code to `__code__` gives a DeprecationWarning from Python 3.13 on.
+    made: Any = FunctionType(code, plain_function.__globals__, code.co_name, plain_function.__defaults__)
+    made.__kwdefaults__ = plain_function.__kwdefaults__
+    made.__annotations__ = plain_function.__annotations__
+    return made  # type: ignore[no-any-return]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._backend import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, call_locked, purge_dead
+from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, call_locked, purge_dead
 from ._namespace import Namespace, default_namespace
 
 TYPE_CHECKING = False

@@ -5,22 +5,25 @@ from __future__ import annotations
 import sys
 from _weakref import ref as weakref
 
-from ._backend import NamespaceCore, call_locked, install_methods, purge_dead
 from ._checks import check_bool, check_flags, checked_options, checked_policy, is_pattern, pattern_error
-from ._common import ANY, is_a, plain, shown
+from ._connection import Muted
+from ._core import NamespaceCore, call_locked, install_methods, purge_dead
+from ._core._safe import exact_str, safe_isinstance, safe_repr
+from ._core._values import ANY
 from ._decorator import Decorator
-from ._event import Event, Muted, Pattern, coroutine_function, global_scopes
+from ._event import Event, Pattern, global_scopes
+from ._handlers import coroutine_function
 from ._patterns import matcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
     from types import FrameType
-    from typing import Any, Concatenate, Literal, NoReturn, overload
+    from typing import Any, Concatenate, NoReturn, Unpack, overload
 
-    from ._common import AnySender
+    from ._core._values import AnySender
     from ._event import ErrorPolicy
-    from ._typing import ArgsP, EventScope, HandlerT, SenderT
+    from ._typing import AnyOptions, ArgsP, EventOptions, EventScope, Flags, HandlerT, Options, SenderT
     from ._typing import Decorator as TypedDecorator
 
     class _EventDict(dict[str, Event[Any]]):  # stands for the core, which does not know the type of its values
@@ -90,9 +93,9 @@ class Namespace(_EventDict):
 
     def __init__(self, *, on_error: ErrorPolicy = None, name: str | None = None, strict: bool = False) -> None:
         super().__init__()
-        name = plain(name)
+        name = exact_str(name)
         if name is not None and type(name) is not str:
-            raise TypeError(f"a namespace's name must be a str or None, not {shown(name)}")
+            raise TypeError(f"a namespace's name must be a str or None, not {safe_repr(name)}")
         check_bool("strict", strict)
         self._name = name
         self._strict = strict
@@ -191,43 +194,27 @@ class Namespace(_EventDict):
     if TYPE_CHECKING:
 
         @overload
+        def on(self, evt: str, sender: Any = ..., **options: Unpack[AnyOptions]) -> Callable[[HandlerT], HandlerT]: ...
+        @overload
         def on(
-            self,
-            evt: str,
-            sender: Any = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            self, evt: Event[SenderT, ArgsP], sender: SenderT | AnySender = ..., **options: Unpack[Options]
+        ) -> TypedDecorator[SenderT, ArgsP]: ...
+        @overload
+        def on(
+            self, evt: Event[SenderT, ArgsP], sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> Callable[[HandlerT], HandlerT]: ...
         @overload
         def on(
             self,
-            evt: Event[SenderT, ArgsP],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            evt: str | Event[Any, ...],
+            sender: Any,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
+            /,
             *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
-        ) -> TypedDecorator[SenderT, ArgsP]: ...
-        @overload
-        def on(
-            self,
-            evt: Event[SenderT, ArgsP],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
         ) -> Callable[[HandlerT], HandlerT]: ...
 
     def on(
@@ -274,7 +261,7 @@ class Namespace(_EventDict):
             >>> shop.emit("order.placed", "order 7")
             [True]
         """
-        evt = plain(evt)
+        evt = exact_str(evt)
         event = self._meant(evt)
         if event is None and self._strict and not is_pattern(evt):
             raise self._undeclared(evt)
@@ -394,7 +381,7 @@ class Namespace(_EventDict):
 
         Its name no longer finds it, and handlers of patterns are no longer called for it.
         """
-        name = plain(name)
+        name = exact_str(name)
         if type(name) is not str:
             raise KeyError(name)  # found without asking it for its hash under the lock
         to_release: list[object] = []  # let go after the lock
@@ -470,7 +457,7 @@ class Namespace(_EventDict):
         A plain `str` is known not to be the name of an item: the caller has looked.
         """
         if type(evt) is not str or not evt:
-            evt = plain(evt)
+            evt = exact_str(evt)
             event = self._meant(evt)
             if event is not None:
                 return event
@@ -517,13 +504,13 @@ class Namespace(_EventDict):
         """The event given as such or by its name, if that is known."""
         if type(evt) is str and evt:
             return self.get(evt)
-        if is_a(evt, Event):
+        if safe_isinstance(evt, Event):
             return evt  # type: ignore[no-any-return]
-        raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {shown(evt)}")
+        raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(evt)}")
 
     def _make(self, name: str) -> Event[Any]:
         """Make an event, or a pattern, complete with what it has to do with the others, before it can be found."""
-        name = plain(name)
+        name = exact_str(name)
         if type(name) is str and is_pattern(name):
             return self._make_pattern(name)
         return self._enter(Event(name), is_item=True)

@@ -11,7 +11,7 @@ most proportional to the length of the name times that of the pattern.
 
 from __future__ import annotations
 
-from ._common import plain, shown
+from ._core._safe import exact_str, safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def matcher(pattern: str) -> Callable[[str], bool]:
 
     The name must be an exact `str`.
     """
-    pattern = plain(pattern)
+    pattern = exact_str(pattern)
     if type(pattern) is not str:
-        raise TypeError(f"a pattern must be a str, not {shown(pattern)}")
+        raise TypeError(f"a pattern must be a str, not {safe_repr(pattern)}")
     inverted = pattern[:1] == "!"
     parts = _split(pattern[inverted:])
     first, last = parts[0], parts[-1]
@@ -76,9 +76,9 @@ def match(pattern: str, name: str) -> bool:
         >>> match("user.*", "user.created"), match("!user.*", "user.created")
         (True, False)
     """
-    name = plain(name)
+    name = exact_str(name)
     if type(name) is not str:
-        raise TypeError(f"a name must be a str, not {shown(name)}")
+        raise TypeError(f"a name must be a str, not {safe_repr(name)}")
     return matcher(pattern)(name)
 
 

@@ -14,13 +14,10 @@ from inspect import Parameter, Signature
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._backend import WITH_EVENT
-from ._common import attribute, handler_name, is_a, shown
+from ._core._safe import handler_name, safe_getattr, safe_isinstance, safe_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from ._event import Event
 
 _MANY = 100  # positionals, where a signature allows any number
 _ANOTHER = "any_other_keyword"  # where it allows any
@@ -34,7 +31,9 @@ if sys.version_info >= (3, 14):
 # a class of its own, before that a function whose code is a constant of this one.
 _DISPATCHED: Any = getattr(functools, "_singledispatchmethod_get", None)
 _DISPATCHING = [
-    constant for constant in functools.singledispatchmethod.__get__.__code__.co_consts if is_a(constant, CodeType)
+    constant
+    for constant in functools.singledispatchmethod.__get__.__code__.co_consts
+    if safe_isinstance(constant, CodeType)
 ]
 
 
@@ -59,7 +58,7 @@ class Declared:
         try:
             self._signature = _signature_of(function)
         except ValueError as error:
-            raise TypeError(f"signature {shown(function)} cannot be read: {error}") from None
+            raise TypeError(f"signature {safe_repr(function)} cannot be read: {error}") from None
         self._calls = list(dict.fromkeys(_calls(self._signature)))
 
     def check(self, handler: Any, condition: Any, with_event: bool) -> None:
@@ -84,29 +83,6 @@ class Declared:
                 ) from None
 
 
-def declare(event: Event[Any], function: Any) -> None:
-    """Have an event's handlers checked against a function's signature: those that are connected, and all to come."""
-    if function is None:
-        raise TypeError(
-            "check=True needs a signature to check handlers against: give signature=, a function that takes what"
-            f" {event.name!r} is emitted with, the sender first"
-        )
-    declared = Declared(event.name, function)
-    before = event._signature if event._is_checked else None
-    event._signature = declared
-    event._is_checked = True  # before the look at those connected: none comes in between
-    try:
-        for entry, _, source in event._connections():
-            handler = entry.get()
-            if source is event and handler is not None:
-                declared.check(handler, entry.condition, bool(entry.flags & WITH_EVENT))
-    except TypeError:
-        event._is_checked = before is not None
-        if before is not None:
-            event._signature = before
-        raise
-
-
 def _signature_of(function: Any) -> Signature:
     """A function's signature, without annotations."""
     signature = inspect.signature(_bound(function), **_OPTIONS)
@@ -126,7 +102,7 @@ def _bound(function: Any) -> Any:
     if _DISPATCHED is not None:
         if type(function) is not _DISPATCHED:
             return function
-        names = {"obj": attribute(function, "_obj"), "cls": attribute(function, "_cls")}
+        names = {"obj": safe_getattr(function, "_obj"), "cls": safe_getattr(function, "_cls")}
     else:
         if type(function) is not FunctionType or function.__code__ not in _DISPATCHING:
             return function
@@ -134,8 +110,8 @@ def _bound(function: Any) -> Any:
             name: cell.cell_contents
             for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         }
-    wrapped = attribute(function, "__wrapped__")
-    bind = attribute(type(wrapped), "__get__")
+    wrapped = safe_getattr(function, "__wrapped__")
+    bind = safe_getattr(type(wrapped), "__get__")
     return function if bind is None else bind(wrapped, names.get("obj"), names.get("cls"))
 
 

@@ -1,185 +1,118 @@
-"""`trace`: what was emitted, which handlers ran, within what, how long and with what outcome. Imported when used."""
+"""`trace`: records emissions and their handlers, with times, outcomes and nesting. Imported when used."""
 
 from __future__ import annotations
 
 import json
 import os
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ._backend import handler_key
+from ._chrome import chrome_trace
 from ._code import Code, code_of, last_part
-from ._common import ANY, Cancelled, error_line, plain_fields, short_repr, shown
+from ._core import handler_key
+from ._core._safe import safe_repr
+from ._core._values import ANY, Cancelled
+from ._text import error_line, plain_fields, short_repr
+from ._traced import TracedCall, TracedEmission
 from .instrument import CallSpan, EmissionSpan, Instrument, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Literal
+    from collections.abc import Iterator, Sequence
 
     from rich.tree import Tree
 
     from ._event import Event
     from ._namespace import Namespace
+    from ._traced import Outcome
     from .instrument import EmissionStart, HandlerEntry
-    from .instrument._api import Way
 
-    Outcome = Literal["running", "returned", "cancelled the rest", "skipped", "raised", "stopped"]
+    _Item = TracedEmission | TracedCall | str  # a line of the tree; a text has no children
 
-_SHOWN = 60  # of a value's repr
-_DEEPEST = 50  # how many emissions are shown within each other
-
-
-@dataclass(slots=True)
-class TracedEmission:
-    """One emission that a `Trace` has seen.
-
-    Attributes:
-        event: the event's name.
-        way: `"emit"`, `"emit_async"` or `"send"`.
-        sender: the `repr` of the sender, shortened; `None` for `ANY`.
-        arguments: the other arguments as they were written, shortened: `"1, total=12"`.
-        start: when it began, in seconds from the beginning of the trace.
-        duration: how long it took, in seconds; `None` while it runs.
-        thread: the name of the thread.
-        thread_id: its identifier, an int.
-        within: how many emissions it was made within, an int.
-        calls: its handlers' calls and skips, in order.
-        cancelled_by: the name of the handler that cancelled the rest, or `None`.
-        not_called: the names of the handlers whose turn did not come, since the emission was cancelled or failed.
-        error: what it raised, as one line, or `None`.
-    """
-
-    event: str
-    way: Way
-    sender: str | None
-    arguments: str
-    start: float
-    thread: str
-    thread_id: int
-    duration: float | None = None
-    within: int = 0
-    calls: list[TracedCall] = field(default_factory=list)
-    cancelled_by: str | None = None
-    not_called: list[str] = field(default_factory=list)
-    error: str | None = None
-
-
-@dataclass(slots=True)
-class TracedCall:
-    """One handler of an emission, called or skipped.
-
-    Attributes:
-        handler: the handler, by name, and where it is written.
-        priority: its priority, an int.
-        outcome: `"returned"`, `"cancelled the rest"` (it returned `False`), `"skipped"`, `"raised"`, `"stopped"` (as
-            an async handler that is cancelled), or `"running"`.
-        reason: why it was skipped, or what it raised, as one line; else `None`.
-        value: the `repr` of what it returned, shortened, or `None` for `None`; of a generator, what it returned; of an
-            async generator, what it yielded, as a list.
-        start: when it was called, in seconds from the beginning of the trace; an async handler: when it began.
-        duration: how long it took, in seconds, waiting included; `None` while it runs.
-        thread: the name of the thread.
-        thread_id: its identifier, an int.
-        is_async: whether what it returned was awaited.
-        emissions: those that it has made.
-    """
-
-    handler: Code
-    priority: int
-    outcome: Outcome
-    start: float
-    thread: str
-    thread_id: int
-    reason: str | None = None
-    value: str | None = None
-    duration: float | None = None
-    is_async: bool = False
-    emissions: list[TracedEmission] = field(default_factory=list)
+_REPR_LIMIT = 60  # characters
+_MAX_DEPTH = 50  # emissions that are nested deeper start again at the top level
+_STYLES = {"skipped": "dim", "raised": "red", "stopped": "yellow", "cancelled the rest": "yellow"}
 
 
 class Trace(Instrument):
-    """Emissions as they ran, from the beginning of its `with` to the end. Made by `trace`; `str` of it is a tree.
+    """The emissions that ran inside its `with` block. Made by `trace`; `str` returns them as a tree.
 
     Attributes:
-        emissions: those that no handler of another has made, as `TracedEmission`, in the order in which they began. So
-            that what goes on and on can be shown, every 50th of those within each other is among these too.
-        dropped: how many emissions were not kept, since there were too many.
+        emissions: the emissions that no handler of another one made, as `TracedEmission`, in the order in which they
+            began. Every 50th of nested emissions is listed here too, so that the tree stays readable.
+        dropped: how many emissions were counted only, since the limit was reached.
     """
 
     def __init__(self, sources: tuple[Any, ...], limit: int, everywhere: bool = False) -> None:
         if type(limit) is not int or limit < 1:
-            raise TypeError(f"limit must be a whole number from 1 on, not {shown(limit)}")
+            raise TypeError(f"limit must be a whole number from 1 on, not {safe_repr(limit)}")
         self.emissions: list[TracedEmission] = []
         self.dropped = 0
         self._left = limit
-        self._lock = threading.RLock()  # for the two
-        self._showing: set[int] = set()  # the threads in which a repr is taken
+        self._lock = threading.RLock()  # protects the two counters
+        self._threads_in_repr: set[int] = set()
         self._scope = Scope(sources, everywhere=everywhere)
         self._began = perf_counter()
         self._took: float | None = None
 
     def __enter__(self) -> Trace:
-        if self._took is None:  # else it goes on
+        if self._took is None:  # else the trace continues
             self._began = perf_counter()
         self._took = None
         self._scope._start(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._scope.stop()
-        self._took = self.now()
+        self._took = self._now()
 
-    def now(self) -> float:
-        """Seconds from the beginning of the trace."""
+    def _now(self) -> float:
+        """Return the seconds since the trace began."""
         return perf_counter() - self._began
 
     def begin(self, start: EmissionStart, /) -> EmissionSpan | None:
-        """Record that an emission begins, and the handler that makes it."""
+        """Record the start of an emission, under the handler that makes it."""
         sender, parent = start.sender, start.parent
-        if threading.get_ident() in self._showing:  # the emission is made by a `__repr__` that only the trace calls
+        if threading.get_ident() in self._threads_in_repr:  # a `__repr__` emits, which only the trace calls
             return None
         with self._lock:
             if self._left <= 0:
                 self.dropped += 1
                 return None
             self._left -= 1
+        arguments = [self._short_repr(value) for value in start.args]
+        arguments += [f"{name}={self._short_repr(value)}" for name, value in start.kwargs.items()]
         emission = TracedEmission(
             start.event.name,
             start.way,
-            None if sender is ANY else self.shown(sender),
-            ", ".join(
-                [self.shown(value) for value in start.args]
-                + [f"{name}={self.shown(value)}" for name, value in start.kwargs.items()]
-            ),
-            self.now(),
+            None if sender is ANY else self._short_repr(sender),
+            ", ".join(arguments),
+            self._now(),
             threading.current_thread().name,
             threading.get_ident(),
         )
+        siblings = self.emissions
         if isinstance(parent, _TracedCallSpan):
             emission.within = parent.within + 1
-            (self.emissions if emission.within % _DEEPEST == 0 else parent.traced.emissions).append(emission)
-        else:
-            self.emissions.append(emission)
+            if emission.within % _MAX_DEPTH:
+                siblings = parent.traced.emissions
+        siblings.append(emission)
         return _TracedEmissionSpan(self, emission)
 
-    def shown(self, value: object) -> str:
-        """The `repr` of a value, shortened."""
+    def _short_repr(self, value: object) -> str:
+        """Return the `repr` of a value, shortened. Emissions that it makes are not recorded."""
         thread = threading.get_ident()
-        self._showing.add(thread)
+        self._threads_in_repr.add(thread)
         try:
-            return short_repr(value, _SHOWN)
+            return short_repr(value, _REPR_LIMIT)
         finally:
-            self._showing.discard(thread)
+            self._threads_in_repr.discard(thread)
 
-    # How it is shown
+    # Output
 
     def walk(self) -> Iterator[TracedEmission]:
-        """All emissions, those within others too, each before what was made within it."""
+        """Iterate over all emissions, also nested ones, each before those that are nested in it."""
         pending = self.emissions[::-1]
         while pending:
             emission = pending.pop()
@@ -187,7 +120,7 @@ class Trace(Instrument):
             pending += [inner for call in reversed(emission.calls) for inner in reversed(call.emissions)]
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole of it as plain data: dicts, lists, strings, numbers and `None`, fit for JSON.
+        """Return everything as plain data for JSON: dicts, lists, strings, numbers and `None`.
 
         A priority of more than about 154 digits is given as text, since `json` may refuse it.
         """
@@ -195,20 +128,18 @@ class Trace(Instrument):
         return {"emissions": emissions, "dropped": self.dropped}
 
     def __str__(self) -> str:
-        lines: list[tuple[str, str, str]] = []
+        lines: list[tuple[str, str]] = []
         for emission in self.emissions:
             _draw(emission, "", "", lines)
-        width = max((len(branch + text) for branch, text, _ in lines), default=0)
-        text = "\n".join([f"{branch + text:{width}}  {facts}".rstrip() for branch, text, facts in lines])
-        if self.dropped:
-            text += "\n" + _dropped(self.dropped)
-        return text or "no emissions"
+        width = max((len(text) for text, _ in lines), default=0)
+        rows = [f"{text:{width}}  {facts}".rstrip() for text, facts in lines]
+        return "\n".join(rows + _dropped(self.dropped)) or "no emissions"
 
     def tree(self) -> Tree:
-        """The emissions as a `rich` tree, to be printed by `rich.print` or a `Console`.
+        """Return the emissions as a `rich` tree, for `rich.print` or a `Console`.
 
         Raises:
-            ImportError: if rich is not installed; it says how to.
+            ImportError: if rich is not installed; the message says how to install it.
         """
         try:
             from rich.text import Text
@@ -216,40 +147,40 @@ class Trace(Instrument):
         except ImportError as error:
             raise ImportError("this tree needs rich: python -m pip install 'cyevents[rich]'") from error
 
-        def grow(tree: Tree, emission: TracedEmission) -> None:
-            label = Text.assemble((_head(emission), "bold cyan"), "  ", (_emission_facts(emission), "dim"))
+        def grow(tree: Tree, item: _Item) -> None:
+            if isinstance(item, TracedCall):
+                style = _STYLES.get(item.outcome, "green")
+                label = Text.assemble(
+                    (_heading(item), style), "  ", (_call_facts(item), "" if style == "green" else style)
+                )
+                label.append(f"  {item.handler.place}", "dim")
+            elif isinstance(item, TracedEmission):
+                label = Text.assemble((_heading(item), "bold cyan"), "  ", (_emission_facts(item), "dim"))
+            else:
+                label = Text(item, "dim")
             branch = tree.add(label)
-            for call in emission.calls:
-                style = {"skipped": "dim", "raised": "red", "stopped": "yellow", "cancelled the rest": "yellow"}
-                look = style.get(call.outcome, "green")
-                parts = (last_part(call.handler.name), look), "  ", (_call_facts(call), "" if look == "green" else look)
-                twig = branch.add(Text.assemble(*parts, "  ", (call.handler.place, "dim")))
-                for inner in call.emissions:
-                    grow(twig, inner)
-            if emission.not_called:
-                branch.add(Text(_not_called(emission), "dim"))
+            for child in _children(item):
+                grow(branch, child)
 
         root = Tree("no emissions" if not self.emissions else "", hide_root=bool(self.emissions))
         for emission in self.emissions:
             grow(root, emission)
-        if self.dropped:
-            root.add(Text(_dropped(self.dropped), "dim"))
+        for text in _dropped(self.dropped):
+            grow(root, text)
         return root
 
     def chrome(self) -> dict[str, Any]:
-        """The trace in Chrome's format, as plain data: see `write`."""
-        from ._chrome import chrome_trace
-
-        return chrome_trace(self.emissions, self.now() if self._took is None else self._took)
+        """Return the trace in Chrome's format, as plain data: see `write`."""
+        return chrome_trace(self.emissions, self._now() if self._took is None else self._took)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write a file that Perfetto (ui.perfetto.dev) and Chrome (`chrome://tracing`) open as a picture in time.
+        """Write a file that Perfetto (ui.perfetto.dev) and Chrome (`chrome://tracing`) show as a timeline.
 
-        It is JSON in the Trace Event Format of Chrome: what runs in one go is shown in its thread, what is awaited on
-        tracks of its own.
+        It is JSON in the Trace Event Format of Chrome: calls that run without awaiting are shown in their thread,
+        awaited ones on tracks of their own.
 
         Args:
-            path: the file, such as `"trace.json"`; what is there is replaced.
+            path: the file, such as `"trace.json"`; an existing file is replaced.
 
         Raises:
             OSError: if it cannot be written.
@@ -259,26 +190,27 @@ class Trace(Instrument):
 
 
 def trace(*sources: Namespace | Event[Any] | str, limit: int = 100_000) -> Trace:
-    """Take down what is emitted, for as long as the `with` statement that it is for.
+    """Record the emissions that run inside a `with` block, with the handlers that were called or skipped.
 
-    Each emission is noted with its handlers: which were called, for how long, with what outcome; which were skipped,
-    and why; and what they emitted in turn. What async handlers do is seen until they end, or the trace does.
+    Each call has its duration, its outcome and the emissions that the handler made. Async handlers are followed until
+    they end, or the trace does.
 
     Args:
         *sources: what to trace: namespaces; events; names, or patterns of names, in the default namespace; events of
             patterns. The default namespace if not given.
-        limit: how many emissions are kept; those that come after are only counted.
+        limit: how many emissions are kept; later ones are only counted.
 
     Returns:
-        A context manager, which gives the `Trace`: data (`emissions`), a tree as text (`str`) or for a terminal
-        (`tree`, with rich), plain data for JSON (`to_dict`), a picture in time for Perfetto (`write`).
+        A context manager, which is the `Trace`: data (`emissions`), and methods that return it as a tree of text
+        (`str`) or for a terminal (`tree`, needs rich), as plain data for JSON (`to_dict`), or write a timeline for
+        Perfetto (`write`).
 
     Raises:
-        TypeError: if a source is none of these, or the limit no whole number from 1 on.
+        TypeError: if a source is none of these, or the limit is not a whole number from 1 on.
 
-    Thread-safe: emissions in all threads are seen. It keeps no sender, argument or handler alive, and takes their
-    `repr`. Traces may overlap. What is not traced, also before and after, runs as fast as ever; an emission that is
-    takes some microseconds more for each handler.
+    Thread-safe: emissions in all threads are recorded. The trace takes the `repr` of senders and arguments, and keeps
+    no sender, argument or handler alive. Traces may overlap. An emission that is traced takes some microseconds more
+    for each handler; other emissions run as fast as without a trace.
 
     Example:
         >>> from cyevents import Namespace, trace
@@ -312,9 +244,7 @@ class _TracedEmissionSpan(EmissionSpan):
 
     def skip(self, entry: HandlerEntry, handler: Any, reason: str, error: Exception | None, /) -> None:
         call = self._record(entry, handler, "skipped")
-        call.reason = reason
-        if error is not None:
-            call.reason += f" {error_line(error)}"
+        call.reason = reason if error is None else f"{reason} {error_line(error)}"
         call.duration = 0.0
 
     def call(self, entry: HandlerEntry, handler: Any, /) -> CallSpan:
@@ -323,14 +253,14 @@ class _TracedEmissionSpan(EmissionSpan):
     def _record(self, entry: HandlerEntry, handler: Any, outcome: Outcome) -> TracedCall:
         code = Code(entry.name, None, None, None) if handler is None else code_of(handler)
         thread = threading.current_thread().name, threading.get_ident()
-        traced = TracedCall(code, entry.priority, outcome, self._trace.now(), *thread)
+        traced = TracedCall(code, entry.priority, outcome, self._trace._now(), *thread)
         self._emission.calls.append(traced)
         self._calls.append((None if handler is None else handler_key(handler), traced))
         return traced
 
     def end(self, results: list[Any] | None, error: BaseException | None, /) -> None:
         emission = self._emission
-        emission.duration = self._trace.now() - emission.start
+        emission.duration = self._trace._now() - emission.start
         if error is not None:
             emission.error = error_line(error)
         if isinstance(results, Cancelled):
@@ -359,75 +289,85 @@ class _TracedCallSpan(CallSpan):
         traced = self.traced
         if not self._has_begun:
             self._has_begun = True
-            traced.start = self._trace.now()
+            traced.start = self._trace._now()
         traced.thread, traced.thread_id = threading.current_thread().name, threading.get_ident()
 
     def scheduled(self) -> None:
         self.traced.is_async = True
 
     def started(self) -> None:
-        self.traced.start = self._trace.now()
+        self.traced.start = self._trace._now()
 
     def end(self, value: Any, error: BaseException | None, /) -> None:
         traced = self.traced
-        traced.duration = self._trace.now() - traced.start
+        traced.duration = self._trace._now() - traced.start
         if error is None:
             traced.outcome = "returned"
-            traced.value = None if value is None else self._trace.shown(value)
-        elif isinstance(error, Exception):
-            traced.outcome, traced.reason = "raised", error_line(error)
+            traced.value = None if value is None else self._trace._short_repr(value)
         else:
-            traced.outcome, traced.reason = "stopped", error_line(error)
+            traced.outcome = "raised" if isinstance(error, Exception) else "stopped"
+            traced.reason = error_line(error)
 
 
-# The tree
+# The tree: emissions have calls as children, and these the emissions that the handlers made.
 
 
-def _draw(emission: TracedEmission, first: str, rest: str, lines: list[tuple[str, str, str]]) -> None:
-    """The lines of an emission: `first` is what stands before its own, `rest` before those of its handlers."""
-    lines.append((first, _head(emission), _emission_facts(emission)))
-    twigs: list[TracedCall | str] = [*emission.calls]
-    if emission.not_called:
-        twigs.append(_not_called(emission))
-    for number, twig in enumerate(twigs, 1):
-        is_last = number == len(twigs)
-        branch, below = rest + ("└─ " if is_last else "├─ "), rest + ("   " if is_last else "│  ")
-        if isinstance(twig, str):
-            lines.append((branch, twig, ""))
-            continue
-        lines.append((branch, last_part(twig.handler.name), f"{_call_facts(twig)}  {twig.handler.place}"))
-        for count, inner in enumerate(twig.emissions, 1):
-            ends = count == len(twig.emissions)
-            _draw(inner, below + ("└─ " if ends else "├─ "), below + ("   " if ends else "│  "), lines)
+def _children(item: _Item) -> Sequence[_Item]:
+    if isinstance(item, TracedCall):
+        return item.emissions
+    if isinstance(item, TracedEmission):
+        names = ", ".join([last_part(name) for name in item.not_called])
+        return [*item.calls, f"not called: {names}"] if names else item.calls
+    return ()
 
 
-def _head(emission: TracedEmission) -> str:
-    sender = "" if emission.sender is None else f" by {emission.sender}"
-    given = f" ({emission.arguments})" if emission.arguments else ""
-    return f"{emission.event}{sender}{given}"
+def _draw(item: _Item, first: str, rest: str, lines: list[tuple[str, str]]) -> None:
+    """Add the lines of an item, each as its tree and heading, and its facts.
+
+    `first` is the tree's part in front of the item's own line, `rest` that in front of the lines of its children.
+    """
+    facts = ""
+    if isinstance(item, TracedCall):
+        facts = f"{_call_facts(item)}  {item.handler.place}"
+    elif isinstance(item, TracedEmission):
+        facts = _emission_facts(item)
+    lines.append((first + _heading(item), facts))
+    children = _children(item)
+    for number, child in enumerate(children, 1):
+        is_last = number == len(children)
+        _draw(child, rest + ("└─ " if is_last else "├─ "), rest + ("   " if is_last else "│  "), lines)
+
+
+def _heading(item: _Item) -> str:
+    if isinstance(item, TracedCall):
+        return last_part(item.handler.name)
+    if isinstance(item, TracedEmission):
+        sender = "" if item.sender is None else f" by {item.sender}"
+        return f"{item.event}{sender}" + (f" ({item.arguments})" if item.arguments else "")
+    return item
 
 
 def _emission_facts(emission: TracedEmission) -> str:
     facts = [emission.way, _time(emission.duration)]
-    if emission.within and emission.within % _DEEPEST == 0:
+    if emission.within and emission.within % _MAX_DEPTH == 0:
         facts.append(f"within {emission.within} others")
     if emission.error is not None:
         facts.append(f"raised {emission.error}")
     elif emission.cancelled_by is not None:
         facts.append(f"cancelled by {last_part(emission.cancelled_by)}")
     elif not emission.calls:
-        facts.append("nobody heard it")
+        facts.append("no handlers")
     return "  ".join(facts)
 
 
 def _call_facts(call: TracedCall) -> str:
     if call.outcome == "skipped":
         return f"skipped: {call.reason}"
-    facts = [_time(call.duration)]
-    if call.is_async:
-        facts.append("async")
-    if call.outcome in ("raised", "stopped"):
-        facts.append(f"{call.outcome} {call.reason}" if call.outcome == "raised" else f"stopped by {call.reason}")
+    facts = [_time(call.duration)] + ["async"] * call.is_async
+    if call.outcome == "raised":
+        facts.append(f"raised {call.reason}")
+    elif call.outcome == "stopped":
+        facts.append(f"stopped by {call.reason}")
     elif call.outcome == "cancelled the rest":
         facts.append("returned False: cancelled the rest")
     elif call.value is not None:
@@ -435,14 +375,12 @@ def _call_facts(call: TracedCall) -> str:
     return "  ".join(facts)
 
 
-def _not_called(emission: TracedEmission) -> str:
-    return f"not called: {', '.join([last_part(name) for name in emission.not_called])}"
-
-
-def _dropped(count: int) -> str:
-    return (
-        "and 1 emission more, which was not kept" if count == 1 else f"and {count} emissions more, which were not kept"
-    )
+def _dropped(count: int) -> list[str]:
+    """Return a line about the emissions that were not kept, if there are any."""
+    if not count:
+        return []
+    text = "1 emission more, which was" if count == 1 else f"{count} emissions more, which were"
+    return [f"and {text} not kept"]
 
 
 def _time(seconds: float | None) -> str:

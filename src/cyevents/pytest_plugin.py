@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixtures `events` and `isolated_events`, and a look at async handlers left behind."""
+"""The pytest plugin: the fixtures `events` and `isolated_events`, and a check for async handlers left behind."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _used = pytest.StashKey[bool]()  # whether a test uses one of the fixtures
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the ini file."""
+    """Add the ini options."""
     parser.addini(
         "cyevents_scheduled",
-        "which tests fail that leave async handlers scheduled behind: those that use the plugin's `fixtures`,"
+        "which tests fail if they leave scheduled async handlers behind: those that use the plugin's `fixtures`,"
         " `all` or `none` (default: fixtures)",
         default="fixtures",
     )
     parser.addini(
         "cyevents_grace",
-        "how many seconds scheduled async handlers have after their test to finish (default: 1)",
+        "how many seconds scheduled async handlers have to finish after their test (default: 1)",
         default="1",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Add the marker, and check the options."""
-    config.addinivalue_line("markers", f"{MARK}: the async handlers that this test leaves scheduled are meant to stay.")
+    config.addinivalue_line("markers", f"{MARK}: this test may leave scheduled async handlers behind.")
     scope = config.getini("cyevents_scheduled")
     if scope not in ("fixtures", "all", "none"):
         raise pytest.UsageError(f"cyevents_scheduled must be fixtures, all or none, not {scope!r}")
@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def isolated_events(request: pytest.FixtureRequest) -> Iterator[Isolation]:
-    """What the test does to `default_namespace` is undone: see `cyevents.testing.Isolation`."""
+    """Undo the changes that the test makes to `default_namespace`: see `cyevents.testing.Isolation`."""
     from .testing import Isolation
 
     request.node.stash[_used] = True
@@ -53,7 +53,7 @@ def isolated_events(request: pytest.FixtureRequest) -> Iterator[Isolation]:
 
 @pytest.fixture
 def events(request: pytest.FixtureRequest) -> Iterator[Recorder]:
-    """What is emitted in `default_namespace` meanwhile: see `cyevents.testing.Recorder`."""
+    """Record the emissions in `default_namespace` during the test: see `cyevents.testing.Recorder`."""
     from .testing import Recorder
 
     request.node.stash[_used] = True
@@ -63,26 +63,27 @@ def events(request: pytest.FixtureRequest) -> Iterator[Recorder]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Fail a test that has gone well, but has left async handlers scheduled behind."""
+    """Fail a test that has passed, but has left scheduled async handlers behind."""
     before = set(_jobs())
     result = yield
     scope = item.config.getini("cyevents_scheduled")
-    concerned = scope == "all" or (scope == "fixtures" and item.stash.get(_used, False))
-    if concerned and item.get_closest_marker(MARK) is None and _jobs():
-        left = _left(before, _grace(item.config))
+    is_checked = scope == "all" or (scope == "fixtures" and item.stash.get(_used, False))
+    if is_checked and item.get_closest_marker(MARK) is None and _jobs():
+        grace = _grace(item.config)
+        left = _wait_for_jobs(before, grace)
         if left:
-            pytest.fail(_told(left, _grace(item.config)), pytrace=False)
+            pytest.fail(_failure(left, grace), pytrace=False)
     return result
 
 
 def _jobs() -> Any:
-    """What `emit` has scheduled and is not done; nothing of asyncio is imported to see that there is none."""
-    aio = sys.modules.get(f"{__package__}._aio")
-    return () if aio is None else aio._jobs
+    """Return the scheduled jobs. If asyncio support was never imported, there are none, and this does not import it."""
+    scheduling = sys.modules.get(f"{__package__}._async.scheduling")
+    return () if scheduling is None else scheduling.jobs
 
 
-def _left(before: set[Any], grace: float) -> list[Any]:
-    """Wait for what other threads' loops may finish yet; return the jobs left then, the running ones cancelled."""
+def _wait_for_jobs(before: set[Any], grace: float) -> list[Any]:
+    """Wait until the new jobs in running loops are done; return those that are not, and cancel the running ones."""
     deadline = time.monotonic() + grace
     while True:
         left = [job for job in list(_jobs()) if job not in before]
@@ -94,13 +95,13 @@ def _left(before: set[Any], grace: float) -> list[Any]:
         if job.task is not None:
             try:
                 job.loop.call_soon_threadsafe(job.task.cancel)
-            except RuntimeError:  # it has just been closed
+            except RuntimeError:  # the loop has just been closed
                 pass
     return left
 
 
-def _told(left: list[Any], grace: float) -> str:
-    from ._common import handler_name
+def _failure(left: list[Any], grace: float) -> str:
+    from ._core._safe import handler_name
 
     lines = [f"this test leaves {len(left)} scheduled async handler{'s' * (len(left) != 1)} behind:"]
     for job in left:

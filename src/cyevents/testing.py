@@ -1,9 +1,10 @@
-"""For tests, under any runner: `Recorder` notes what is emitted and asserts it, `Isolation` undoes a test's changes."""
+"""For tests with any runner: `Recorder` records emissions and checks them, `Isolation` undoes a test's changes."""
 
 from __future__ import annotations
 
 from ._checks import is_pattern
-from ._common import ANY, int_text, is_a, plain, shown
+from ._core._safe import exact_str, int_text, safe_isinstance, safe_repr
+from ._core._values import ANY
 from ._emission import Emission, brief, call_text
 from ._event import Event, Pattern
 from ._isolation import Isolation
@@ -14,18 +15,17 @@ from .instrument import Instrument, observe
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
     from typing import Any
 
     from .instrument import EmissionStart, Scope
 
 __all__ = ["Emission", "Isolation", "Recorder"]
 
-_SHOWN = 10  # how many emissions a failure shows
+_MAX_SHOWN = 10  # emissions in the message of a failed assertion
 
 
-class _EmissionRecorder(Instrument):
-    """Records emissions when they begin."""
+class _RecordingInstrument(Instrument):
+    """Appends emissions to a list when they begin."""
 
     def __init__(self, emissions: list[Emission]) -> None:
         self._emissions = emissions
@@ -35,18 +35,17 @@ class _EmissionRecorder(Instrument):
 
 
 class Recorder:
-    """Notes the emissions of namespaces, and of events that are in none, in the order in which they began.
+    """Records the emissions of namespaces and events, in the order in which they begin.
 
-    It is a sequence of `Emission`, and a context manager; under pytest, the fixture `events` is one. It
-    notes an emission when it begins, whether or not it is then cancelled or fails, whichever way it is
-    made (`emit`, `emit_async`, when that is awaited, or `send`), in any thread, and whether or not the
-    name has an event. An emission within another comes after it.
+    It is a context manager, and a sequence of `Emission`. Under pytest, the fixture `events` is one.
 
-    It is not a handler: it does not change which handlers are called or cancelled, and muted events are
-    noted too. Senders and arguments are held until `clear` or the end, and are noted as they are, not copied.
+    It records every emission by `emit`, `send` and `emit_async` (when that is awaited), in any thread, also if the
+    emission is cancelled or fails, if the event is muted, or if the name has no event. A nested emission comes after
+    the one that encloses it. Recording does not change which handlers are called. The recorder holds senders and
+    arguments, uncopied, until `clear`.
 
     Args:
-        *sources: namespaces and events to record; the default namespace if none is given.
+        *sources: the namespaces and events to record; the default namespace if none is given.
 
     Raises:
         TypeError: if a source is neither, or is a pattern.
@@ -74,13 +73,11 @@ class Recorder:
         self.record(*self._sources)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
     def record(self, *sources: Namespace | Event[Any]) -> None:
-        """Record these too: namespaces, and events that are in none.
+        """Also record these namespaces and events.
 
         Raises:
             TypeError: if a source is neither, or is a pattern.
@@ -88,18 +85,16 @@ class Recorder:
         for source in sources:
             _check_source(source)
         if sources:
-            self._scopes.append(observe(_EmissionRecorder(self._emissions), *sources))
+            self._scopes.append(observe(_RecordingInstrument(self._emissions), *sources))
 
     def stop(self) -> None:
-        """Record no more. What has been recorded stays."""
+        """Stop recording. The recorded emissions stay."""
         while self._scopes:
             self._scopes.pop().stop()
 
     def clear(self) -> None:
-        """Forget what has been recorded so far, and go on."""
+        """Remove the emissions recorded so far, and go on recording."""
         self._emissions.clear()
-
-    # As a sequence
 
     def __len__(self) -> int:
         return len(self._emissions)
@@ -129,9 +124,8 @@ class Recorder:
         where: Callable[[Emission], object] | None = None,
         **kwargs: Any,
     ) -> list[Emission]:
-        """The emissions that match, in order: see `assert_emitted`."""
-        wanted = _Wanted(event, sender, args, kwargs, where)
-        return [emission for emission in self if not wanted.lacks(emission)]
+        """Return the emissions that match, in order. The arguments are those of `assert_emitted`."""
+        return _Expected(event, sender, args, kwargs, where).matches_in(list(self))
 
     def assert_emitted(
         self,
@@ -143,33 +137,33 @@ class Recorder:
         where: Callable[[Emission], object] | None = None,
         **kwargs: Any,
     ) -> list[Emission]:
-        """Fail unless something was emitted, given as it is to `emit`.
+        """Fail unless there was such an emission. The arguments are those of `emit`.
 
         Args:
             event: the event's name, a pattern of names, or the `Event`.
-            sender: the sender, or what is equal to it; `ANY` for any.
-            *args: the positionals, if given all of them.
+            sender: the sender, or an equal object; `ANY` for any.
+            *args: all the other positional arguments; not compared if none are given.
             times: how many such emissions there must be; `None` for one or more.
-            where: called with each `Emission` that matches otherwise; a true answer makes it one that counts.
-            **kwargs: keywords that must be among the emission's, with equal values. For those named `times`
-                and `where`, use `where`.
+            where: called with each `Emission` that matches otherwise; it matches if a true value is returned.
+            **kwargs: keyword arguments that the emission must have, with equal values, possibly among others. For
+                keywords named `times` and `where`, use `where`.
 
         Returns:
             The emissions that match.
 
         Raises:
-            AssertionError: if there are none, or not so many. It tells what was emitted instead.
-            TypeError: if the event is neither a non-empty string nor an `Event`, or `times` no whole number.
+            AssertionError: if there are none, or not that many. The message shows what was emitted instead.
+            TypeError: if the event is neither a non-empty string nor an `Event`, or `times` is not a whole number.
         """
         __tracebackhide__ = True
         if times is not None and (type(times) is not int or times < 0):
-            raise TypeError(f"times must be a whole number from 0 on, or None, not {shown(times)}")
-        wanted = _Wanted(event, sender, args, kwargs, where)
+            raise TypeError(f"times must be a whole number from 0 on, or None, not {safe_repr(times)}")
+        expected = _Expected(event, sender, args, kwargs, where)
         recorded = list(self)
-        found = [emission for emission in recorded if not wanted.lacks(emission)]
+        found = expected.matches_in(recorded)
         if len(found) != times if times is not None else not found:
             count = "once or more" if times is None else _times(times)
-            raise AssertionError(_told(wanted, count, recorded, found))
+            raise AssertionError(_failure(expected, count, recorded, found))
         return found
 
     def assert_not_emitted(
@@ -181,17 +175,17 @@ class Recorder:
         where: Callable[[Emission], object] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Fail if something was emitted; the arguments are those of `assert_emitted`."""
+        """Fail if there was such an emission. The arguments are those of `assert_emitted`."""
         __tracebackhide__ = True
-        wanted = _Wanted(event, sender, args, kwargs, where)
+        expected = _Expected(event, sender, args, kwargs, where)
         recorded = list(self)
-        found = [emission for emission in recorded if not wanted.lacks(emission)]
+        found = expected.matches_in(recorded)
         if found:
-            raise AssertionError(_told(wanted, "not at all", recorded, found))
+            raise AssertionError(_failure(expected, "not at all", recorded, found))
 
 
-class _Wanted:
-    """What an assertion asks for."""
+class _Expected:
+    """The emission that an assertion describes."""
 
     def __init__(
         self,
@@ -201,80 +195,77 @@ class _Wanted:
         kwargs: dict[str, Any],
         where: Callable[..., object] | None,
     ) -> None:
-        event = plain(event)
-        if not is_a(event, Event) and (type(event) is not str or not event):
-            raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {shown(event)}")
+        event = exact_str(event)
+        if not safe_isinstance(event, Event) and (type(event) is not str or not event):
+            raise TypeError(
+                f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(event)}"
+            )
         self.name: str = event if type(event) is str else event.name
         self.event = None if type(event) is str else event
         self.sender = sender
         self.args = args
         self.kwargs = kwargs
         self.where = where
-        self.matches = matcher(self.name) if is_pattern(self.name) else self.name.__eq__
+        self.matches_name = matcher(self.name) if is_pattern(self.name) else self.name.__eq__
 
     def __repr__(self) -> str:
-        return call_text(self.name, self.sender, self.args, self.kwargs) + (
-            " where ..." if self.where is not None else ""
-        )
+        return call_text(self.name, self.sender, self.args, self.kwargs) + " where ..." * (self.where is not None)
 
-    def lacks(self, emission: Emission) -> list[str]:
-        """What about an emission is not as it is wanted; empty if it is the one."""
-        lacks = []
-        if not self.matches(emission.name):
-            lacks.append(f"the event is {emission.name!r}")
+    def matches_in(self, emissions: list[Emission]) -> list[Emission]:
+        """Return the emissions that match."""
+        return [emission for emission in emissions if not self.differences(emission)]
+
+    def differences(self, emission: Emission) -> list[str]:
+        """Return how an emission differs from the expected one, as texts; none if it matches."""
+        texts = []
+        if not self.matches_name(emission.name):
+            texts.append(f"the event is {emission.name!r}")
         elif self.event is not None and not self._is_event(emission.event):
-            lacks.append("the event is another one of that name")
+            texts.append("the event is another one of that name")
         if self.sender is not ANY and not _equal(emission.sender, self.sender):
-            lacks.append(f"the sender is {brief(emission.sender)}, not {brief(self.sender)}")
+            texts.append(f"the sender is {brief(emission.sender)}, not {brief(self.sender)}")
         if self.args and not _equal(emission.args, self.args):
-            lacks.append(f"the positionals are {brief(emission.args)}, not {brief(self.args)}")
+            texts.append(f"the positionals are {brief(emission.args)}, not {brief(self.args)}")
         for name, value in self.kwargs.items():
             if name not in emission.kwargs:
-                lacks.append(f"there is no {name}")
+                texts.append(f"there is no {name}")
             elif not _equal(emission.kwargs[name], value):
-                lacks.append(f"{name} is {brief(emission.kwargs[name])}, not {brief(value)}")
-        if not lacks and self.where is not None and not self.where(emission):
-            lacks.append("where says no")
-        return lacks
+                texts.append(f"{name} is {brief(emission.kwargs[name])}, not {brief(value)}")
+        if not texts and self.where is not None and not self.where(emission):
+            texts.append("where is false")
+        return texts
 
     def _is_event(self, event: Event[Any]) -> bool:
-        wanted = self.event
-        assert wanted is not None
-        among = wanted._namespace is not None and event._namespace is wanted._namespace  # by name: it may have been
-        return event is wanted or among  # unknown when it was emitted, or be a pattern
+        # In one namespace the name decides: the expected event may be a pattern, or made after the emission.
+        expected = self.event
+        assert expected is not None
+        return event is expected or (expected.namespace is not None and event.namespace is expected.namespace)
 
     def distance(self, emission: Emission) -> float:
-        """How far an emission is from what is wanted."""
+        """Return how far an emission is from the expected one, to sort by."""
         from difflib import SequenceMatcher
 
-        distance = float(len(self.lacks(emission)))
-        if not self.matches(emission.name):
+        distance = float(len(self.differences(emission)))
+        if not self.matches_name(emission.name):
             distance += 2 - SequenceMatcher(None, self.name, emission.name).ratio()
         return distance
 
 
-def _told(wanted: _Wanted, count: str, recorded: list[Emission], found: list[Emission]) -> str:
-    """What a failed assertion says: what was wanted, what matches, and what else there is, nearest first."""
-    lines = [f"expected {count}: {wanted!r}"]
-    numbers = {id(emission): number for number, emission in enumerate(recorded)}
-    if found:
-        lines.append(f"emitted {_times(len(found))}:")
-        lines += [f"  [{numbers[id(emission)]}] {emission!r}" for emission in found[:_SHOWN]]
-        lines += _rest(found)
-        return "\n".join(lines)
+def _failure(expected: _Expected, count: str, recorded: list[Emission], found: list[Emission]) -> str:
+    """Return the message of a failed assertion: what matched, else the nearest emissions and how they differ."""
+    lines = [f"expected {count}: {expected!r}"]
     if not recorded:
-        lines.append("nothing was emitted")
-        return "\n".join(lines)
-    lines.append("emitted instead, nearest first:")
-    for emission in sorted(recorded, key=wanted.distance)[:_SHOWN]:
+        return f"{lines[0]}\nnothing was emitted"
+    numbers = {id(emission): number for number, emission in enumerate(recorded)}
+    listed = found or sorted(recorded, key=expected.distance)
+    lines.append(f"emitted {_times(len(found))}:" if found else "emitted instead, nearest first:")
+    for emission in listed[:_MAX_SHOWN]:
         lines.append(f"  [{numbers[id(emission)]}] {emission!r}")
-        lines += [f"        {lack}" for lack in wanted.lacks(emission)]
-    lines += _rest(recorded)
+        if not found:
+            lines += [f"        {text}" for text in expected.differences(emission)]
+    if len(listed) > _MAX_SHOWN:
+        lines.append(f"  ... and {len(listed) - _MAX_SHOWN} more")
     return "\n".join(lines)
-
-
-def _rest(emissions: list[Emission]) -> list[str]:
-    return [f"  ... and {len(emissions) - _SHOWN} more"] if len(emissions) > _SHOWN else []
 
 
 def _times(count: int) -> str:
@@ -282,7 +273,7 @@ def _times(count: int) -> str:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two values are the same or equal; those that cannot tell, as arrays, are not."""
+    """Return whether two values are identical or equal; False if comparing them raises, as for arrays."""
     if one is other:
         return True
     try:
@@ -291,9 +282,6 @@ def _equal(one: Any, other: Any) -> bool:
         return False
 
 
-# What is recorded
-
-
 def _check_source(source: Any) -> None:
     if not isinstance(source, (Namespace, Event)) or isinstance(source, Pattern):
-        raise TypeError(f"a Namespace or an Event can be recorded, not {shown(source)}")
+        raise TypeError(f"a Namespace or an Event can be recorded, not {safe_repr(source)}")

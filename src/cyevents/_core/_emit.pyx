@@ -31,8 +31,9 @@ from cyevents._core._tables cimport (
 cdef object MethodType, ANY, Cancelled, bind, typed_repr
 from types import MethodType
 
-from cyevents._common import ANY, Cancelled, typed_repr
 from cyevents._core import _tables as tables
+from cyevents._core._safe import typed_repr
+from cyevents._core._values import ANY, Cancelled
 from cyevents._methods import bind
 
 cdef extern from *:
@@ -849,7 +850,7 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
     return emit(<_tables.EventCore>event, args + 1, nargs - 1, kwnames)
 
 
-cdef str _ANY_SENDER = "sender=cyevents._common.SHOWN_ANY, *args, **kwargs)"
+cdef str _ANY_SENDER = "sender=cyevents._core._values.ANY_DEFAULT_TEXT, *args, **kwargs)"
 cdef list _docs = []  # keeps alive what the definitions refer to
 cdef PyMethodDef _definitions[4]
 _definitions[0] = define(b"emit", <void *>emit, f"($self, /, {_ANY_SENDER}", tables.EventCore.emit.__doc__)
@@ -918,7 +919,10 @@ def install_methods(cls):
 globals().update(
     {
         name: getattr(tables, name)
-        for name in ("Entry", "TaskCollector", "call_locked", "consume", "expect_death", "handler_key", "purge_dead")
+        for name in (
+            "Entry", "TaskCollector", "call_locked", "consume", "expect_death", "handler_key", "purge_dead",
+            "sender_key",
+        )
     },
     CONDITION=_tables.CONDITION,
     DEAD=_tables.DEAD,

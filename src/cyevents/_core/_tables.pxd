@@ -256,7 +256,7 @@ cdef extern from *:
 
 # C variables, since at exit the module's own names may have been cleared.
 cdef object weakref, CodeType, CoroutineType, FunctionType, MethodType
-cdef object ANY, MISSING, Cancelled, drops_result_of, is_at_call, is_returning, kind_of_result, not_an_event, typed_repr
+cdef object ANY, MISSING, Cancelled, is_discarding_call_result, is_at_call, is_returning, kind_of_result, not_an_event, typed_repr
 cdef object bind, definition_of, may_be_method, method_parts, warn_vanished_sender
 cdef object _acquire, _release, _is_owned, _reset_lock, _on_dead
 cdef int AWAITABLE, GENERATOR, VALUE
@@ -551,7 +551,7 @@ cdef int _free_lock_at_exit() except -1
 cdef int _take_lock() except -1
 cdef int _drop_lock() except -1
 cpdef object handler_key(object handler)
-cdef object sender_key(object sender)
+cpdef object sender_key(object sender)
 @cython.locals(entry=Entry)
 cdef Entry _make_entry(
     object handler, bint weak, object priority, object condition, int flags, str name, Place place

@@ -59,23 +59,11 @@ from _weakref import ReferenceType
 from _weakref import ref as weakref
 from types import CodeType, CoroutineType, FunctionType, MethodType
 
-from .._checks import warn_vanished_sender
-from .._common import (
-    ANY,
-    AWAITABLE,
-    GENERATOR,
-    MISSING,
-    VALUE,
-    Cancelled,
-    drops_result_of,
-    is_at_call,
-    is_returning,
-    kind_of_result,
-    not_an_event,
-    typed_repr,
-)
-from .._lock import lock, release, taking_at_once
 from .._methods import bind, definition_of, may_be_method, method_parts
+from ._frames import is_at_call, is_discarding_call_result, is_returning, warn_vanished_sender
+from ._lock import lock, release, taking_at_once
+from ._safe import not_an_event, typed_repr
+from ._values import ANY, AWAITABLE, GENERATOR, MISSING, VALUE, Cancelled, kind_of_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,6 +95,7 @@ __all__ = [
     "handler_key",
     "install_methods",
     "purge_dead",
+    "sender_key",
 ]
 
 if not cython.compiled:  # compiled: in the .pxd
@@ -221,7 +210,7 @@ def _on_weakref_dead(dead: Ref) -> None:
         entry = home._entry_of(dead)
         if entry is not None and entry.serial == _last.serial:  # the newest handler of all: has it died at once?
             frame = _user_frame()
-            if frame is not None and not drops_result_of(frame, code, instruction):
+            if frame is not None and not is_discarding_call_result(frame, code, instruction):
                 frame = None
     note[2] = frame is None
     purge_dead()
@@ -372,7 +361,7 @@ else:  # compiled: in the .pxd
         """Return a dict's value for a key, or None, also while another thread changes the dict."""
         return mapping.get(key)
 
-    from .._lock import call_locked
+    from ._lock import call_locked
 
     def values_of(mapping: Any) -> list[Any]:
         """Return a dict's values, also while another thread changes the dict."""
@@ -388,7 +377,10 @@ else:  # compiled: in the .pxd
         return cls.__new__(cls)
 
     def _initialise(cls: Any, made: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        cls.__init__(made, *args, **keywords)
+        try:
+            cls.__init__(made, *args, **keywords)
+        finally:
+            del made, args  # a task that is started at once keeps what its coroutine raises, which refers to this frame
 
     def _untrack(made: Any) -> None:
         """Hide an object from the garbage collector: compiled only."""
@@ -893,12 +885,11 @@ class Dispatch:
         collector = self.collector
         if collector is None:
             self.event._schedule(result, kind, handler, self.sender, entry)
+        elif collector.make is not None and type(result) is CoroutineType:
+            # In no variable: what a task that starts at once raises refers to this frame.
+            collector._add(collector._make_one(result), handler, self.results)
         else:
-            if collector.make is not None and type(result) is CoroutineType:
-                task = collector._make_one(result)
-            else:
-                task = collector.start(result, kind)
-            collector._add(task, handler, self.results)
+            collector._add(collector.start(result, kind), handler, self.results)
         return False
 
     def take_error(
@@ -2070,6 +2061,11 @@ class EventCore:
         return _is_live(group, entry)
 
     # Hooks: what the package adds.
+
+    @property
+    def name(self) -> str:
+        """The event's name."""
+        raise NotImplementedError
 
     def _add(self, *args: Any, **kwargs: Any) -> Any:
         """Check the arguments of `connect`, and `_connect` on behalf of the caller whose frame is the last one."""

@@ -1,0 +1,373 @@
+"""`Event.wait` and `Event.stream`, under asyncio and trio.
+
+How it works
+------------
+A `Stream` is a handler with a buffer. An emission, in any thread, appends to the buffer and then wakes the waiter if
+there is one. The task that waits sets the waiter first and then looks into the buffer again, so nothing is lost in
+between. There is no lock, since an emission must never wait for another thread: the buffer's methods are atomic, and
+what only one may have, a place in the buffer or the turn to wait, is claimed by taking an item from a list.
+
+Who keeps a stream connected
+----------------------------
+The event holds a stream weakly: one that nothing else refers to, as after a `break`, is disconnected when it dies. A
+stream disconnects itself when it is closed, when it overflows, and when the loop of its waiter turns out to be closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from itertools import count
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from .._core._safe import exact_str, safe_repr
+from .._emission import Emission, SenderT, _Parametrised
+from .loops import checked_timeout, no_loop_error, running_trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import TracebackType
+    from typing import Literal, Self
+
+    from .._core import EventCore
+
+    Overflow = Literal["raise", "drop_oldest", "drop_newest"]
+
+
+class StreamOverflow(RuntimeError):
+    """A stream with `overflow="raise"` has fallen further behind the emissions than its buffer reaches."""
+
+
+class Stream(_Parametrised[SenderT]):
+    """The emissions of an event, for an `async for`; made by `Event.stream`.
+
+    It receives emissions until it is closed: by `close`, by leaving its `async with`, or when nothing holds it any
+    more, as after a `break` out of `async for emission in event.stream()`. One task at a time may wait for the next
+    emission, under asyncio or trio. Emissions may come from any thread, and `close` may be called in any.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_connections",
+        "_event",
+        "_free_places",
+        "_is_open",
+        "_is_overflown",
+        "_limit",
+        "_numbers",
+        "_overflow",
+        "_seen",
+        "_sender",
+        "_taken",
+        "_turn",
+        "_waiter",
+        "_with_event",
+    )
+
+    def __init__(
+        self,
+        event: EventCore,
+        is_pattern: bool,
+        sender: Any,
+        condition: Callable[..., object] | None,
+        priority: int,
+        buffer: int,
+        overflow: str,
+        once: bool = False,
+    ) -> None:
+        if not isinstance(buffer, int):
+            raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {safe_repr(buffer)}")
+        if buffer < 1:
+            raise ValueError(f"buffer must hold at least one emission, not {safe_repr(buffer)}")
+        overflow = exact_str(overflow)
+        if type(overflow) is not str or overflow not in ("raise", "drop_oldest", "drop_newest"):
+            raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {safe_repr(overflow)}')
+        self._event = event
+        self._sender = sender  # held: its death would end the connection, and a wait would never end
+        self._limit = buffer
+        self._overflow = overflow
+        self._buffer: deque[tuple[int, Emission[Any]]]
+        if overflow == "drop_oldest":
+            self._buffer, self._free_places = deque(maxlen=buffer), []
+        else:
+            self._buffer, self._free_places = deque(), [None] * buffer
+        self._numbers = count()  # of the emissions, dropped ones too
+        self._seen = self._taken = 0
+        self._turn = [None]  # claimed by the one task that may wait
+        self._waiter: _AsyncioWaiter | _TrioWaiter | None = None
+        self._is_open = True
+        self._is_overflown = False
+        self._with_event = is_pattern
+        made: list[Any] = []
+        self._connections = made  # filled before anything else can find the stream
+        event._add(self._on_emit, sender, True, priority, condition, once, is_pattern, False, None, made)
+        if not self._is_open:  # it was closed before it was connected
+            self._disconnect()
+
+    @classmethod
+    def _wait(
+        cls,
+        event: EventCore,
+        is_pattern: bool,
+        sender: Any,
+        condition: Callable[..., object] | None,
+        timeout: float | None,
+        priority: int,
+    ) -> WaitCoroutine[Any]:
+        """Return what `Event.wait` returns."""
+        timeout = checked_timeout(timeout)
+        return WaitCoroutine(cls(event, is_pattern, sender, condition, priority, 1, "drop_newest", once=True), timeout)
+
+    @classmethod
+    def _connected_to(cls, event: EventCore) -> list[Stream[Any]]:
+        """Return the streams that are connected to an event, or a pattern, itself."""
+        handlers = [entry.get() for entry, _, source in event._connections() if source is event]
+        owners = [getattr(handler, "__self__", None) for handler in handlers]
+        return [owner for owner in owners if isinstance(owner, cls)]
+
+    # In the thread of the emission
+
+    def _on_emit(self, sender: Any, /, *args: Any, **kwargs: Any) -> None:
+        event: Any = kwargs.pop("event") if self._with_event else self._event
+        if self._is_overflown:
+            return
+        emission = next(self._numbers), Emission(event, sender, args, kwargs)
+        if self._overflow == "drop_oldest" or self._try_reserve():
+            self._buffer.append(emission)
+        elif self._overflow == "raise":
+            self._is_overflown = True
+            self._disconnect()
+        waiter = self._waiter
+        if waiter is not None and not waiter.wake():  # its loop is closed: it will never run again
+            self.close()
+
+    def _disconnect(self) -> None:
+        for entry in self._connections[:1]:  # the second is the one that it has replaced: None
+            self._event._disconnect_entry(entry)
+
+    def _try_reserve(self) -> bool:
+        """Claim a free place in the buffer; return False if there is none."""
+        try:
+            self._free_places.pop()
+        except IndexError:
+            return False
+        return True
+
+    # In the task that waits
+
+    def _pop(self) -> Emission[SenderT] | None:
+        """Take the next emission from the buffer, if there is one."""
+        try:
+            number, emission = self._buffer.popleft()
+        except IndexError:
+            return None
+        if self._overflow != "drop_oldest":
+            self._free_places.append(None)
+        self._taken += 1
+        self._seen = max(self._seen, number + 1)
+        return emission
+
+    async def _next_emission(self, timeout: float | None) -> Emission[SenderT] | None:
+        """Wait for the next emission. Return None if the stream is closed."""
+        loop = asyncio._get_running_loop()
+        trio: Any = None
+        if loop is None:
+            trio = running_trio()
+            if trio is None:
+                raise no_loop_error()
+            await trio.lowlevel.checkpoint()  # as every call in trio is one
+        try:
+            self._turn.pop()  # atomic: tasks in two threads may try at the same time
+        except IndexError:
+            text = f"a stream serves one task at a time, and another waits for {self._event.name!r} by it"
+            raise RuntimeError(text) from None
+        try:
+            emission = self._pop() if self._is_open else None
+            if emission is not None:
+                return emission
+            clock = trio.current_time if loop is None else loop.time
+            deadline = None if timeout is None else clock() + timeout
+            has_slept = False
+            while self._is_open:
+                waiter = self._waiter = _TrioWaiter(trio) if loop is None else _AsyncioWaiter(loop)
+                emission = self._pop()  # again: an emission before this found no waiter
+                if emission is not None:
+                    return emission
+                if self._is_overflown:
+                    self.close()
+                    raise StreamOverflow(
+                        f"a stream of {self._event.name!r} is more than {self._limit} emissions behind: take them"
+                        ' faster, give it a larger buffer, or say what to drop: overflow="drop_oldest" or "drop_newest"'
+                    )
+                if has_slept and deadline is not None and clock() >= deadline:
+                    raise TimeoutError(f"{self._event.name!r} was not emitted within {timeout} seconds")
+                if not self._is_open:
+                    break
+                await waiter.sleep(deadline)
+                has_slept = True
+        finally:
+            self._waiter = None
+            self._turn.append(None)
+            del self  # or the traceback of what is raised would hold it, and so its connection
+        return None
+
+    # What a user sees
+
+    @property
+    def dropped(self) -> int:
+        """How many emissions had been dropped, for want of a place, when the last one was taken."""
+        return self._seen - self._taken
+
+    def close(self) -> None:
+        """Disconnect, and drop what is in the buffer. A task that waits for the next emission gets none."""
+        self._is_open = False
+        self._disconnect()
+        self._buffer.clear()
+        waiter = self._waiter
+        if waiter is not None:
+            waiter.wake()
+
+    async def aclose(self) -> None:
+        """Close it, as `close` does: for `contextlib.aclosing` and other code that closes async generators."""
+        self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Emission[SenderT]:
+        try:
+            emission = await self._next_emission(None)
+        finally:
+            del self  # as in `_next_emission`
+        if emission is None:
+            raise StopAsyncIteration
+        return emission
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = f"{len(self._buffer)} waiting" if self._is_open else "closed"
+        return f"<Stream of {self._event.name!r}: {state}>"
+
+
+class WaitCoroutine(Coroutine[Any, Any, Emission[SenderT]]):
+    """The coroutine that `Event.wait` returns. It is connected from the call on, before anything awaits it.
+
+    A plain coroutine that is cancelled or closed before it begins runs none of its own code; this one disconnects.
+    """
+
+    __slots__ = ("_coroutine", "_stream")
+
+    def __init__(self, stream: Stream[SenderT], timeout: float | None) -> None:
+        self._stream: Stream[SenderT] | None = stream  # None: the code of the coroutine will close it
+        self._coroutine = _first(stream, timeout)
+
+    def __await__(self) -> Generator[Any, Any, Emission[SenderT]]:
+        self._stream = None
+        return self._coroutine.__await__()
+
+    def send(self, value: Any) -> Any:
+        """Run to the next step."""
+        self._stream = None
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Run to the next step, from an exception."""
+        self._close_stream()
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        """End it."""
+        self._close_stream()
+        self._coroutine.close()
+
+    def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+
+async def _first(stream: Stream[SenderT], timeout: float | None) -> Emission[SenderT]:
+    try:
+        emission = await stream._next_emission(timeout)
+    finally:
+        stream.close()
+    if emission is None:
+        raise RuntimeError(f"{stream._event.name!r} was cleared while it was waited for")
+    return emission
+
+
+_first.__qualname__ = "Event.wait"  # the name in the warning about a coroutine that was never awaited
+
+
+class _AsyncioWaiter:
+    """A task of an asyncio loop that sleeps until it is woken, once."""
+
+    __slots__ = ("_future", "_is_woken", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] = loop.create_future()
+        self._is_woken = False
+
+    def wake(self) -> bool:
+        """Wake it, from any thread; return False if its loop is closed."""
+        if self._is_woken:  # or another thread is about to wake it
+            return True
+        self._is_woken = True
+        if asyncio._get_running_loop() is self._loop:
+            self._resolve()
+            return True
+        try:
+            self._loop.call_soon_threadsafe(self._resolve)
+        except RuntimeError:
+            return False
+        return True
+
+    def _resolve(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def sleep(self, deadline: float | None) -> None:
+        """Sleep until it is woken, or to the deadline."""
+        if deadline is None:
+            await self._future
+            return
+        timer = self._loop.call_at(deadline, self._resolve)
+        try:
+            await self._future
+        finally:
+            timer.cancel()
+
+
+class _TrioWaiter:
+    """A trio task that sleeps until it is woken, once."""
+
+    __slots__ = ("_is_set", "_token", "_trio")
+
+    def __init__(self, trio: Any) -> None:
+        self._trio = trio
+        self._token = trio.lowlevel.current_trio_token()
+        self._is_set = trio.Event()
+
+    def wake(self) -> bool:
+        """Wake it, from any thread; return False if its loop is closed."""
+        try:
+            self._token.run_sync_soon(self._is_set.set, idempotent=True)
+        except self._trio.RunFinishedError:
+            return False
+        return True
+
+    async def sleep(self, deadline: float | None) -> None:
+        """Sleep until it is woken, or to the deadline."""
+        with self._trio.CancelScope(deadline=inf if deadline is None else deadline):
+            await self._is_set.wait()

@@ -1,0 +1,73 @@
+"""Look at objects of any class without failing: their own `__repr__`, `__getattr__` or `__class__` may raise."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def safe_getattr(value: Any, name: str) -> Any:
+    """`getattr` that returns None if the attribute is missing or raises."""
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None
+
+
+def safe_isinstance(value: object, cls: type) -> bool:
+    """`isinstance` that returns False if the object's own `__class__` raises."""
+    try:
+        return isinstance(value, cls)
+    except Exception:
+        return False
+
+
+def exact_str(value: Any) -> Any:
+    """Return an instance of a subclass of `str` as a `str` with the same text; anything else as it is."""
+    return str.__str__(value) if issubclass(type(value), str) else value
+
+
+def safe_repr(value: object) -> str:
+    """`repr` that returns the `repr` of `object` if the value's own fails."""
+    if type(value) is int:
+        return int_text(value)
+    try:
+        return str.__str__(repr(value))
+    except Exception:
+        return object.__repr__(value)
+
+
+def typed_repr(value: object) -> str:
+    """Return the `repr` of a value; for a proxy that imitates another object, also name the proxy's own type."""
+    cls = safe_getattr(value, "__class__")
+    if cls is None or cls is type(value):
+        return safe_repr(value)
+    return f"{object.__repr__(value)}, a proxy of {safe_repr(value)},"
+
+
+def handler_name(handler: object) -> str:
+    """Return the name of a handler for messages: its qualified name, or its `repr` if it has none."""
+    name = exact_str(safe_getattr(handler, "__qualname__"))
+    if type(name) is str:
+        return name
+    name = exact_str(safe_getattr(safe_getattr(handler, "func"), "__qualname__"))
+    return f"partial of {name}" if type(name) is str else safe_repr(handler)
+
+
+def is_long(number: int) -> bool:
+    """Return whether an int has more than about 154 digits. `str` of an int may refuse more than 640."""
+    return number.bit_length() > 512
+
+
+def int_text(number: int) -> str:
+    """Return an int as text; a very long one as its sign and the nearest power of ten."""
+    if not is_long(number):
+        return str(number)
+    exponent = ((number.bit_length() * 2 - 1) * 30103 + 100000) // 200000  # rounded; the logarithm of 2 is 0.30103
+    return f"about {'-' * (number < 0)}10**{exponent}"
+
+
+def not_an_event(found: object, name: str, kind: str = "Event") -> TypeError:
+    """Return the error of a method called on an object of another type, worded as CPython words it for C methods."""
+    return TypeError(f"descriptor {name!r} for {kind!r} objects doesn't apply to a {type(found).__name__!r} object")

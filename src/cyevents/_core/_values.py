@@ -1,0 +1,121 @@
+"""Values that the core and the rest of the package share: `ANY`, `Cancelled`, and the kinds of results."""
+
+from __future__ import annotations
+
+from ._safe import handler_name, safe_getattr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+
+class AnySender:
+    """The type of `ANY`, which is its only instance."""
+
+    __slots__ = ()
+    _only: AnySender | None = None
+
+    def __new__(cls) -> AnySender:
+        if cls._only is None:
+            cls._only = super().__new__(cls)
+        return cls._only
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+    def __reduce__(self) -> str:
+        return "ANY"  # a copy or a pickle of it is ANY itself
+
+
+ANY: Final = AnySender()
+
+
+class _ReprStr(str):
+    """A string whose `repr` is its text: `inspect` accepts only plain values as defaults of a C function."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+ANY_DEFAULT_TEXT: Final = _ReprStr("ANY")  # in the signatures of the compiled `emit` and `send`
+
+
+class _Missing:
+    """The type of `MISSING`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+"""The default of an argument for which `None` is a value like any other."""
+
+
+class Cancelled(list["Any"]):
+    """The results of an emission that a handler cancelled by returning `False`.
+
+    It is a list of the results of the handlers that ran before, as any emission returns it.
+
+    Attributes:
+        handler: the handler that returned `False`.
+        event: the `Event` that was emitted.
+
+    Example:
+        >>> from cyevents import Cancelled, Event
+        >>> saving = Event("saving")
+        >>> @saving.connect
+        ... def refuse(sender, **kwargs):
+        ...     return False
+        >>> results = saving.emit("a document")
+        >>> isinstance(results, Cancelled), list(results), results.handler is refuse
+        (True, [], True)
+    """
+
+    __slots__ = ("event", "handler")
+
+    def __init__(self, results: list[Any], handler: Any, event: Any) -> None:
+        super().__init__(results)
+        self.handler = handler
+        self.event = event
+
+    def __repr__(self) -> str:
+        return f"Cancelled({super().__repr__()}, by {handler_name(self.handler)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (list(self), self.handler, self.event)
+
+
+VALUE, GENERATOR, AWAITABLE, ASYNC_GENERATOR = range(4)
+"""The kinds of results. The result decides, not the handler: a decorated coroutine function is async too."""
+
+_CO_ITERABLE_COROUTINE = 0x100  # set by types.coroutine
+
+
+def kind_of_result(result: object) -> int:
+    """Return the kind of a result, by its type alone: a mock has every attribute that is looked up on it.
+
+    Only a generator's code is looked at too, since `types.coroutine` marks that.
+    """
+    cls = type(result)
+    if _has(cls, "__await__"):
+        return AWAITABLE
+    if _has(cls, "send", "throw", "__next__"):
+        flags = safe_getattr(safe_getattr(result, "gi_code"), "co_flags")
+        return AWAITABLE if type(flags) is int and flags & _CO_ITERABLE_COROUTINE else GENERATOR
+    return ASYNC_GENERATOR if _has(cls, "asend", "athrow", "__anext__") else VALUE
+
+
+def _has(cls: type, *names: str) -> bool:
+    """Return whether instances of a class have these attributes. Those of its metaclass do not count.
+
+    Written as loops: a generator expression is a function, and CPython 3.12 crashes if it has no memory to make one.
+    """
+    for name in names:
+        for base in cls.__mro__:
+            if name in base.__dict__:
+                break
+        else:
+            return False
+    return True

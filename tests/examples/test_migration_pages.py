@@ -1,0 +1,1338 @@
+"""The migration pages are right about the peers and about cyevents: each comparing row of their tables."""
+
+import asyncio
+import contextvars
+import gc
+import inspect
+import logging
+import subprocess
+import sys
+import threading
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+
+# blinker
+
+
+@pytest.fixture
+def blinker():
+    return pytest.importorskip("blinker", reason="blinker is not installed")
+
+
+def test_blinker_results(api, blinker):
+    def nothing(sender): ...
+
+    def refuse(sender):
+        return False
+
+    signal, event = blinker.Signal(), api.Event("x")
+    for receiver in (nothing, refuse):
+        assert signal.connect(receiver) is receiver
+        assert event.connect(receiver) is receiver
+    assert sorted(signal.send("ada"), key=str) == sorted([(nothing, None), (refuse, False)], key=str)
+    assert event.send("ada") == [(nothing, None), (refuse, False)]
+    assert event.emit("ada") == []
+    assert isinstance(event.emit("ada"), api.Cancelled)
+
+
+def test_blinker_without_a_sender(api, blinker):
+    def tell(sender):
+        return sender
+
+    signal, event = blinker.Signal(), api.Event("x")
+    signal.connect(tell)
+    event.connect(tell)
+    assert signal.send() == [(tell, None)]
+    assert event.emit() == [api.ANY]
+    with pytest.raises(TypeError):
+        signal.send("ada", 1)
+
+
+def test_blinker_connect_via_holds_the_receiver(api, blinker, ns):
+    signal, event = blinker.Signal(), ns.event("x")
+
+    def connect():
+        signal.connect_via("ada")(lambda sender: 1)
+        local = lambda sender: 1  # noqa: E731
+        ns.on("x", sender="ada")(local)
+
+    connect()
+    gc.collect()
+    assert [value for _, value in signal.send("ada")] == [1]
+    assert event.emit("ada") == []
+    ns.on("x", sender="ada", weak=False)(lambda sender: 1)
+    assert event.emit("ada") == [1]
+
+
+def test_blinker_for_a_sender_and_for_any(api, blinker):
+    def handler(sender):
+        return 1
+
+    signal, event = blinker.Signal(), api.Event("x")
+    for it in (signal, event):
+        it.connect(handler)
+        it.connect(handler, sender="ada")
+    assert len(signal.send("ada")) == len(event.emit("ada")) == 1
+    assert signal.disconnect(handler) is None
+    assert event.disconnect(handler) is True
+    assert signal.send("ada") == event.emit("ada") == []
+
+
+def test_blinker_async(api, blinker):
+    order = []
+
+    async def one(sender):
+        order.append(1)
+        await asyncio.sleep(0)
+        order.append(2)
+
+    async def two(sender):
+        order.append(1)
+        await asyncio.sleep(0)
+        order.append(2)
+
+    signal, event = blinker.Signal(), api.Event("x")
+    for it in (signal, event):
+        it.connect(one)
+        it.connect(two)
+    with pytest.raises(RuntimeError, match="coroutine function"):
+        signal.send("ada")
+    asyncio.run(signal.send_async("ada"))
+    assert order == [1, 2, 1, 2]
+    order.clear()
+    asyncio.run(event.emit_async("ada"))
+    assert order == [1, 1, 2, 2]
+    order.clear()
+    assert event.emit("ada") == []
+    assert api.drain(timeout=10)
+    assert sorted(order) == [1, 1, 2, 2]
+
+
+# Django
+
+
+@pytest.fixture
+def dispatch():
+    return pytest.importorskip("django.dispatch", reason="Django is not installed")
+
+
+def is_django_6_1():
+    """Return whether `asend` runs all receivers in one context and one task group (since Django 6.1)."""
+    return sys.modules["django"].VERSION >= (6, 1)
+
+
+def test_django_results(api, dispatch):
+    def refuse(sender, **kwargs):
+        return False
+
+    def tell(sender, **kwargs):
+        return sorted(kwargs)
+
+    signal, event = dispatch.Signal(), api.Event("x")
+    for it in (signal, event):
+        it.connect(refuse)
+        it.connect(tell)
+    assert signal.send("ada", total=1) == [(refuse, False), (tell, ["signal", "total"])]
+    assert event.send("ada", total=1) == [(refuse, False), (tell, ["total"])]
+    assert isinstance(event.emit("ada", total=1), api.Cancelled)
+    with pytest.raises(TypeError):
+        signal.send("ada", 1)
+
+
+def test_django_connect_is_not_a_decorator(api, dispatch):
+    assert dispatch.Signal().connect(test_django_results) is None
+    assert api.Event("x").connect(test_django_results) is test_django_results
+
+
+def test_django_for_a_sender_and_for_any(api, dispatch):
+    def handler(sender, **kwargs):
+        return 1
+
+    class Model: ...
+
+    signal, event = dispatch.Signal(), api.Event("x")
+    for it in (signal, event):
+        it.connect(handler)
+        it.connect(handler)
+        it.connect(handler, sender=Model)
+    assert len(signal.send(Model)) == 2
+    assert event.emit(Model) == [1]
+    assert signal.disconnect(handler) is event.disconnect(handler) is True
+    assert len(signal.send(Model)) == 1
+    assert event.emit(Model) == []
+
+
+def test_django_senders(api, dispatch):
+    def handler(sender, **kwargs):
+        return 1
+
+    signal, event = dispatch.Signal(), api.Event("x")
+    word, same = "ab" * 50, "".join(["a", "b"] * 50)
+    for it in (signal, event):
+        it.connect(handler, sender=word)
+    assert signal.send(same) == []
+    assert event.emit(same) == [1]
+    event.connect(handler, sender=None)
+    assert event.emit(None) == [1]
+    assert event.emit("another") == []
+    signal.connect(handler, sender=None)
+    assert len(signal.send("another")) == 1
+
+
+def test_django_errors(api, dispatch, caplog):
+    def bad(sender, **kwargs):
+        raise ValueError("bad")
+
+    def good(sender, **kwargs):
+        return "good"
+
+    signal, event = dispatch.Signal(), api.Event("x")
+    for it in (signal, event):
+        it.connect(bad)
+        it.connect(good)
+        with pytest.raises(ValueError, match="bad"):
+            it.send("ada")
+    assert [str(value) for _, value in signal.send_robust("ada")] == ["bad", "good"]
+    event.on_error = "group"
+    with pytest.raises(ExceptionGroup):
+        event.emit("ada")
+    errors = []
+    event.on_error = lambda error, handler, event, sender: errors.append(str(error))
+    assert (event.emit("ada"), errors) == (["good"], ["bad"])
+
+
+def test_django_async(api, dispatch):
+    order = []
+
+    async def one(sender, **kwargs):
+        order.append(1)
+        await asyncio.sleep(0.01)
+        order.append(2)
+        return "async"
+
+    async def two(sender, **kwargs):
+        order.append(1)
+        await asyncio.sleep(0.01)
+        order.append(2)
+
+    signal, event = dispatch.Signal(), api.Event("x")
+    for it in (signal, event):
+        it.connect(one)
+        it.connect(two)
+    assert [value for _, value in signal.send("ada")] == ["async", None]
+    assert event.emit("ada") == []
+    assert api.drain(timeout=10)
+    order.clear()
+
+    async def main():
+        with pytest.raises(RuntimeError):
+            signal.send("ada")
+        await signal.asend("ada")
+        assert order == [1, 1, 2, 2]
+        order.clear()
+        assert await event.emit_async("ada") == ["async"]
+        assert order == [1, 1, 2, 2]
+
+    asyncio.run(main())
+
+
+def test_django_receiver_shapes(api, dispatch):
+    def only_keywords(**kwargs):
+        return kwargs["sender"]
+
+    def keyword_only(*, sender, **kwargs):
+        return sender
+
+    def instance_first(instance, **kwargs):
+        return kwargs["sender"]
+
+    def sender_second(instance, sender, **kwargs):
+        return sender
+
+    def signal_first(signal, sender, **kwargs):
+        return sender
+
+    def page_saved(sender, *, instance): ...
+
+    for receiver in (only_keywords, keyword_only, instance_first, sender_second, signal_first):
+        signal, event = dispatch.Signal(), api.Event("page.saved")
+        checked = api.Event("page.saved", signature=page_saved, check=True)
+        for it in (signal, event):
+            it.connect(receiver)
+        assert signal.send("ada", instance="page 7") == [(receiver, "ada")]
+        with pytest.raises(TypeError) as caught:
+            event.emit("ada", instance="page 7")
+        assert ("multiple values" in str(caught.value)) is (receiver in (instance_first, sender_second))
+        with pytest.raises(TypeError, match="cannot take"):
+            checked.connect(receiver)
+
+        def around(sender, receiver=receiver, **kwargs):
+            return receiver(sender=sender, signal=None, **kwargs)
+
+        event.clear()
+        event.connect(around)
+        assert event.emit("ada", instance="page 7") == ["ada"]
+
+
+def test_django_receiver_of_anything(api, dispatch):
+    def anything(*args, **kwargs):
+        return args, kwargs.get("sender")
+
+    def page_saved(sender, *, instance): ...
+
+    signal, event = dispatch.Signal(), api.Event("page.saved", signature=page_saved, check=True)
+    for it in (signal, event):
+        it.connect(anything)
+    assert signal.send("ada", instance="page 7") == [(anything, ((), "ada"))]
+    assert event.emit("ada", instance="page 7") == [(("ada",), None)]
+
+
+def test_django_send_with_async_receivers(api, dispatch, caplog):
+    calls = []
+
+    async def mail(sender, **kwargs):
+        calls.append("mail")
+        return False
+
+    def log(sender, **kwargs):
+        calls.append("log")
+        return "logged"
+
+    signal, event = dispatch.Signal(), api.Event("x")
+    for it in (signal, event):
+        it.connect(mail)
+        it.connect(log)
+    assert signal.send("ada") == [(log, "logged"), (mail, False)]
+    with caplog.at_level(logging.WARNING, "cyevents"):
+        for _ in range(2):
+            assert event.emit("ada") == ["logged"]
+            assert api.drain(timeout=10)
+    assert len(caplog.records) == 1
+    (first, coroutine), (second, value) = event.send("ada")
+    assert (first, second, value) == (mail, log, "logged")
+    assert asyncio.run(coroutine) is False
+    calls.clear()
+
+    async def main():
+        with pytest.raises(RuntimeError):
+            signal.send("ada")
+        assert calls == ["log"]
+        assert event.emit("ada") == ["logged"]
+        assert calls == ["log", "log"]
+        assert await api.drain_async(timeout=10)
+        assert calls == ["log", "log", "mail"]
+
+    asyncio.run(main())
+
+
+def test_django_errors_of_async_receivers(api, dispatch):
+    async def bad(sender, **kwargs):
+        raise ValueError("bad")
+
+    signal, event, errors = dispatch.Signal(), api.Event("x"), []
+    for it in (signal, event):
+        it.connect(bad)
+    with pytest.raises(ValueError, match="bad"):
+        signal.send("ada")
+    [(_, coroutine)] = event.send("ada")
+    with pytest.raises(ValueError, match="bad"):
+        asyncio.run(coroutine)
+    event.on_error = lambda error, *about: errors.append(str(error))
+    assert event.emit("ada") == []
+    assert api.drain(timeout=10)
+    assert errors == ["bad"]
+
+
+def test_django_async_to_sync(api, dispatch):
+    from asgiref.sync import async_to_sync
+
+    async def mail(sender, **kwargs):
+        return f"mail to {sender}"
+
+    event = api.Event("x")
+    event.connect(mail)
+    assert async_to_sync(event.emit_async)("ada") == ["mail to ada"]
+
+
+def test_django_asend_pairs(api, dispatch):
+    async def mail(sender, **kwargs):
+        return "mailed"
+
+    async def nothing(sender, **kwargs): ...
+
+    def log(sender, **kwargs):
+        return "logged"
+
+    signal, event = dispatch.Signal(), api.Event("x")
+    for it in (signal, event):
+        for handler in (mail, nothing, log):
+            it.connect(handler)
+
+    async def main():
+        assert await signal.asend("ada") == [(log, "logged"), (mail, "mailed"), (nothing, None)]
+        assert await event.emit_async("ada") == ["mailed", "logged"]
+        pairs = [(handler, await it if inspect.isawaitable(it) else it) for handler, it in event.send("ada")]
+        assert pairs == [(mail, "mailed"), (nothing, None), (log, "logged")]
+
+    asyncio.run(main())
+
+
+def test_django_asend_runs_sync_receivers_in_a_thread(api, dispatch):
+    def where(sender, **kwargs):
+        return threading.current_thread() is threading.main_thread()
+
+    signal, event = dispatch.Signal(), api.Event("x")
+    for it in (signal, event):
+        it.connect(where)
+
+    async def main():
+        assert await signal.asend("ada") == [(where, False)]
+        assert await event.emit_async("ada") == [True]
+
+    asyncio.run(main())
+    go_on, runs_sync_ones_first = threading.Event(), is_django_6_1()
+
+    def wait(sender, **kwargs):
+        return go_on.wait(0.1 if runs_sync_ones_first else 30)
+
+    async def end_waiting(sender, **kwargs):
+        go_on.set()
+
+    for receiver in (wait, end_waiting):
+        signal.connect(receiver)
+    assert (wait, not runs_sync_ones_first) in asyncio.run(signal.asend("ada"))
+
+
+def test_django_orm_in_sync_receivers(environment, dispatch):
+    program = """
+import asyncio
+import django
+from django.conf import settings
+settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
+django.setup()
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connection
+from django.dispatch import Signal
+from cyevents import Event
+
+def ask(sender, **kwargs):
+    with connection.cursor() as cursor:
+        return cursor.execute("SELECT 7").fetchone()
+
+signal, event = Signal(), Event("x")
+for it in (signal, event):
+    it.connect(ask)
+assert asyncio.run(signal.asend("ada")) == [(ask, (7,))]
+try:
+    asyncio.run(event.emit_async("ada"))
+except SynchronousOnlyOperation:
+    print("refused")
+"""
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, "refused\n"), run.stderr
+
+
+def test_django_asend_with_an_exception(api, dispatch):
+    done, cancels_the_others = [], is_django_6_1()
+
+    async def bad(sender, **kwargs):
+        raise ValueError("bad")
+
+    async def good(sender, **kwargs):
+        await asyncio.sleep(0.01)
+        done.append(sender)
+
+    signal, event = dispatch.Signal(), api.Event("x")
+    for it in (signal, event):
+        it.connect(bad)
+        it.connect(good)
+
+    async def main():
+        with pytest.raises(ValueError, match="bad"):
+            await signal.asend("theirs")
+        assert done == []
+        await asyncio.sleep(0.1)
+        assert done == ([] if cancels_the_others else ["theirs"])
+        with pytest.raises(ValueError, match="bad"):
+            await event.emit_async("ours")
+        assert done[-1:] == ["ours"]
+
+    asyncio.run(main())
+
+
+def test_django_asend_robust(api, dispatch):
+    async def bad(sender, **kwargs):
+        raise ValueError("bad")
+
+    def good(sender, **kwargs):
+        return "good"
+
+    signal, event = dispatch.Signal(), api.Event("x", on_error="group")
+    for it in (signal, event):
+        it.connect(bad)
+        it.connect(good)
+
+    async def main():
+        assert [str(value) for _, value in await signal.asend_robust("ada")] == ["good", "bad"]
+        with pytest.raises(ExceptionGroup):
+            await event.emit_async("ada")
+
+    asyncio.run(main())
+
+
+def test_django_context_variables(api, dispatch):
+    variable = contextvars.ContextVar("variable")
+
+    def set_it(sender, **kwargs):
+        seen = variable.get()
+        variable.set("a handler")
+        return seen
+
+    async def set_it_async(sender, **kwargs):
+        return set_it(sender)
+
+    def see_it(sender, **kwargs):
+        return variable.get()
+
+    async def see_it_later(sender, **kwargs):
+        await asyncio.sleep(0)
+        return variable.get()
+
+    def in_a_context(call):
+        def run():
+            variable.set("the emitter")
+            return [value for _, value in call()], variable.get()
+
+        return contextvars.copy_context().run(run)
+
+    async def awaited(call):
+        variable.set("the emitter")
+        results = await call("ada")
+        return [value[1] if isinstance(value, tuple) else value for value in results], variable.get()
+
+    def both(*handlers):
+        signal, event = dispatch.Signal(), api.Event("x")
+        for it in (signal, event):
+            for handler in handlers:
+                it.connect(handler)
+        return signal, event
+
+    unchanged = ["the emitter", "the emitter"], "the emitter"
+    expected = ["the emitter", "a handler"], "a handler"
+    signal, event = both(set_it, see_it)
+    assert in_a_context(lambda: signal.send("ada")) == expected
+    assert in_a_context(lambda: zip([1, 2], event.emit("ada"), strict=True)) == expected
+    results, after = asyncio.run(awaited(signal.asend))
+    assert results == ["the emitter", "a handler"]
+    assert after == ("a handler" if is_django_6_1() else "the emitter")
+    assert asyncio.run(awaited(event.emit_async)) == expected
+    signal, event = both(set_it, see_it_later)
+    assert asyncio.run(awaited(signal.asend)) == (expected if is_django_6_1() else unchanged)
+    assert asyncio.run(awaited(event.emit_async)) == expected
+    event.connect(set_it, thread=True, priority=5)
+    assert asyncio.run(awaited(event.emit_async)) == unchanged
+    signal, event = both(set_it_async, see_it_later)
+    assert in_a_context(lambda: signal.send("ada")) == (expected if is_django_6_1() else unchanged)
+    assert asyncio.run(awaited(signal.asend)) == (expected if is_django_6_1() else unchanged)
+    assert asyncio.run(awaited(event.emit_async)) == unchanged
+
+
+def test_django_dispatch_uid(api, dispatch):
+    def make(value):
+        def handler(sender, **kwargs):
+            return value
+
+        return handler
+
+    signal, event = dispatch.Signal(), api.Event("x")
+    first, second = make(1), make(2)
+    for handler in (first, second):
+        signal.connect(handler, dispatch_uid="handler")
+        event.connect(handler)
+    assert [value for _, value in signal.send("ada")] == [1]
+    assert event.emit("ada") == [1, 2]
+    for it in (signal, event):
+        it.disconnect(second)
+    for _ in range(2):
+        event.connect(first)
+    assert event.emit("ada") == [1]
+    del first, handler
+    gc.collect()
+    assert signal.send("ada") == []
+    signal.connect(second, dispatch_uid="handler")
+    assert [value for _, value in signal.send("ada")] == [2]
+    assert signal.disconnect(dispatch_uid="handler") is True
+    assert signal.send("ada") == []
+
+
+def test_django_does_not_warn_about_dead_receivers(api, dispatch):
+    signal, event = dispatch.Signal(), api.Event("x")
+    signal.connect(lambda sender, **kwargs: 1)
+    assert signal.send("ada") == []
+    with pytest.warns(RuntimeWarning):
+        event.connect(lambda sender, **kwargs: 1)
+
+
+def test_django_nested_functions(api, dispatch, caplog):
+    signal, event = dispatch.Signal(), api.Event("x")
+
+    def ready():
+        def theirs(sender, **kwargs): ...
+
+        def ours(sender, **kwargs): ...
+
+        signal.connect(theirs)
+        event.connect(ours)
+
+    with caplog.at_level(logging.WARNING):
+        ready()
+        gc.collect()
+        assert (signal.send("ada"), event.send("ada")) == ([], [])
+    [record] = caplog.records
+    assert record.name == "cyevents"
+    assert "ours" in record.getMessage()
+    assert "test_migration_pages.py" in record.getMessage()
+
+
+def test_django_connects_emit(api, dispatch):
+    def handler(sender, **kwargs):
+        return sorted(kwargs)
+
+    def forward(sender, signal, **kwargs):
+        return event.emit(sender, **kwargs)
+
+    signal, event = dispatch.Signal(), api.Event("x")
+    event.connect(handler)
+    signal.connect(event.emit)
+    assert bool(signal.send("ada")) is (api.backend == "python")
+    signal = dispatch.Signal()
+    signal.connect(event.emit, weak=False, dispatch_uid="emit")
+    assert [value for _, value in signal.send("ada", total=1)] == [[["signal", "total"]]]
+    assert signal.disconnect(event.emit) is False
+    assert signal.disconnect(dispatch_uid="emit") is True
+    signal.connect(event.emit, weak=False)
+    assert signal.disconnect(event.emit) is (api.backend == "python")
+    signal = dispatch.Signal()
+    signal.connect(forward)
+    assert [value for _, value in signal.send("ada", total=1)] == [[["total"]]]
+
+
+def test_django_has_listeners(api, dispatch):
+    signal, event = dispatch.Signal(), api.Event("x")
+    assert (signal.has_listeners("ada"), event.has_handlers_for("ada")) == (False, False)
+    for it in (signal, event):
+        it.connect(test_django_results)
+    assert (signal.has_listeners("ada"), event.has_handlers_for("ada")) == (True, True)
+
+
+# pyee
+
+
+@pytest.fixture
+def pyee():
+    return pytest.importorskip("pyee", reason="pyee is not installed")
+
+
+def test_pyee_emitting(pyee, ns):
+    emitter, calls = pyee.EventEmitter(), []
+
+    def refuse(*args):
+        calls.append(args)
+        return False
+
+    def tell(*args):
+        calls.append(args)
+        return "noted"
+
+    for it in (emitter, ns):
+        for handler in (refuse, tell):
+            it.on("x")(handler)
+    assert emitter.emit("x", 1, 2) is True
+    assert emitter.emit("unknown") is False
+    assert calls == [(1, 2), (1, 2)]
+    calls.clear()
+    assert ns.emit("x", 1, 2) == []
+    assert calls == [(1, 2)]
+    ns["x"].disconnect(refuse)
+    assert ns.emit("x", 1, 2) == ["noted"]
+
+
+def test_pyee_without_arguments(api, pyee, ns):
+    calls = []
+
+    def handler(*args):
+        calls.append(args)
+
+    for it in (pyee.EventEmitter(), ns):
+        it.on("x")(handler)
+        it.emit("x")
+    assert calls == [(), (api.ANY,)]
+
+
+def test_pyee_holds_its_handlers(pyee, ns):
+    emitter, calls = pyee.EventEmitter(), []
+
+    def connect():
+        def local(sender):
+            calls.append(sender)
+
+        def another(sender):
+            calls.append(sender)
+
+        emitter.on("x", local)
+        emitter.once("y", local)
+        ns.on("x")(another)
+
+    connect()
+    gc.collect()
+    ns.emit("x", "ours")
+    emitter.emit("x", "theirs")
+    assert (emitter.emit("y", "once"), emitter.emit("y", "once")) == (True, False)
+    assert calls == ["theirs", "once"]
+
+
+def test_pyee_removing(pyee, ns):
+    emitter = pyee.EventEmitter()
+
+    def handler(*args): ...
+
+    def unknown(*args): ...
+
+    emitter.on("x", handler)
+    ns.on("x")(handler)
+    try:
+        assert emitter.remove_listener("x", unknown) is None
+    except KeyError:  # pyee 13
+        pass
+    assert ns.event("x").disconnect(unknown) is False
+    assert emitter.listeners("x") == [connection.handler for connection in ns.event("x").handlers] == [handler]
+    assert emitter.event_names() == set(ns) == {"x"}
+    assert emitter.remove_listener("x", handler) is None
+    assert ns.event("x").disconnect(handler) is True
+    assert (emitter.event_names(), set(ns)) == (set(), {"x"})
+    emitter.on("x", handler)
+    emitter.remove_all_listeners("x")
+    ns["x"].connect(handler)
+    ns["x"].clear()
+    assert emitter.listeners("x") == ns.event("x").handlers == []
+    emitter.remove_all_listeners()
+    ns.clear()
+    assert emitter.event_names() == set(ns) == set()
+
+
+def test_pyee_removal_during_an_emission(pyee, ns):
+    calls = []
+
+    def second(sender):
+        calls.append(sender)
+
+    emitter = pyee.EventEmitter()
+    emitter.on("x", lambda sender: emitter.remove_listener("x", second))
+    ns.on("x", weak=False)(lambda sender: ns["x"].disconnect(second) and None)
+    for it, name in ((emitter, "theirs"), (ns, "ours")):
+        it.on("x")(second)
+        it.emit("x", name)
+    assert calls == ["theirs"]
+
+
+def test_pyee_errors(pyee, ns):
+    from pyee.asyncio import AsyncIOEventEmitter
+
+    noted = []
+
+    def bad(sender):
+        raise ValueError("bad")
+
+    def good(sender):
+        noted.append("good")
+
+    emitter = pyee.EventEmitter()
+    emitter.on("error", lambda error: noted.append(str(error)))
+    for it in (emitter, ns):
+        it.on("x")(bad)
+        it.on("x")(good)
+        with pytest.raises(ValueError, match="bad"):
+            it.emit("x", 1)
+    assert noted == []
+
+    async def main():
+        emitter = AsyncIOEventEmitter()
+        emitter.on("error", lambda error: noted.append(str(error)))
+        emitter.on("x", bad)
+        emitter.on("x", good)
+        emitter.emit("x", 1)
+
+    asyncio.run(main())
+    assert noted == ["bad", "good"]
+    noted.clear()
+    ns.on_error = lambda error, handler, event, sender: noted.append(str(error))
+    assert ns.emit("x", 1) == []
+    assert noted == ["bad", "good"]
+
+
+def test_pyee_without_a_loop(api, pyee, ns):
+    program = """
+from pyee.asyncio import AsyncIOEventEmitter
+
+async def handler():
+    print("called")
+
+emitter = AsyncIOEventEmitter()
+emitter.on("x", handler)
+emitter.emit("x")
+"""
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
+    assert run.stdout == ""
+    noted = []
+
+    @ns.on("x")
+    async def handler(sender):
+        noted.append(sender)
+
+    ns.emit("x", 1)
+    assert api.drain(timeout=10)
+    assert noted == [1]
+
+
+# Nitro: the page describes nitro-boost 0.3.0. Its namespace is global, so each program has its own process.
+
+NITRO_VALUES = """
+import asyncio, gc, threading
+from importlib.util import find_spec
+from nitro.events import *
+from nitro.events import default_namespace, emit, emit_async, event, on
+from nitro.utils import match
+
+assert find_spec("nitro.infrastructure") is None
+
+def handlers(name, *values, **options):
+    for value in values:
+        on(name, **options)(lambda sender, value=value, **kwargs: value)
+    return name
+
+assert match("user.*", "user.created") and match("!user.*", "order.placed")
+assert emit(handlers("values", 1, None), "ada") == [[1], []]
+assert asyncio.run(emit_async(handlers("async", 1, 2), "ada")) == [[2], [2]]
+assert asyncio.run(emit_async(handlers("refused", False, 2), "ada")) == [[2], [2]]
+assert asyncio.run(emit_async(handlers("not asked", 1, condition=lambda sender, **kwargs: False))) == [[1]]
+assert emit("not asked") == []
+assert emit(handlers("zero", 0, 1)) == []
+
+@on("yields")
+def yields(sender):
+    yield False
+on("yields")(lambda sender: 1)
+assert emit("yields") == []
+
+for broken, error in ((lambda: emit("values", "ada", 1), TypeError), (lambda: on(event("x")), AttributeError)):
+    try:
+        broken()
+    except error:
+        pass
+    else:
+        raise AssertionError
+
+emit("unknown")
+assert "unknown" in default_namespace
+
+gc.collect()
+assert emit("values", "ada") == [[1], []]  # held only by Nitro
+
+threads = set()
+@on("threads")
+async def note(sender):
+    threads.add(threading.current_thread())
+    await asyncio.sleep(0.2)
+for _ in range(2):
+    emit("threads")
+while len(threads) < 2:
+    pass
+assert all(thread.daemon for thread in threads)
+
+ended = []
+@on("waits")
+async def wait(sender):
+    try:
+        await asyncio.get_running_loop().create_future()
+    finally:
+        ended.append(sender)
+async def collect():
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    emit("waits", "ada")
+    await asyncio.sleep(0)
+    gc.collect()
+    assert ended == ["ada"]
+asyncio.run(collect())
+
+@on("one priority")
+def first(sender): return "first"
+event("one priority").connect(lambda sender: "second", "ada", False)
+event("one priority").connect(first, "bob", priority=-1)
+assert emit("one priority", "ada") == [["second"], ["first"]]
+"""
+
+NITRO_WILDCARDS = """
+from nitro.events.events import *
+from nitro.events.events import default_namespace, filter_signals
+
+def pattern(sender, **kwargs): return "pattern"
+def another(sender, **kwargs): return "another"
+def own(sender, **kwargs): return "own"
+
+# Without a match, an event is created, and later ones copy its handlers without priority and condition.
+on("new.*", priority=10, condition=lambda sender, **kwargs: False)(pattern)
+assert "new.*" in default_namespace
+assert emit("new.one") == [["pattern"]]
+on("new.one", priority=5)(own)
+assert emit("new.one") == [["own"], ["pattern"]]
+
+# Only matching handlers are connected, and none later.
+event("old.one")
+on("old.*")(pattern)
+assert "old.*" not in default_namespace
+assert (emit("old.one"), emit("old.two")) == ([["pattern"]], [])
+
+# A handler of the pattern's event reaches other events if something is connected to them.
+on("late.*")(pattern)
+assert emit("late.one") == [["pattern"]]
+event("late.*").connect(another)
+assert emit("late.one") == [["pattern"]]
+on("late.one")(own)
+assert sorted(emit("late.one")) == [["another"], ["own"], ["pattern"]]
+
+# An event created before its pattern loses its own handlers.
+on("mine.one")(own)
+event("mine.*").connect(pattern)
+assert emit("mine.one") == [["own"]]
+on("mine.one")(another)
+assert emit("mine.one") == [["pattern"]]
+on("hers.one")(own)
+event("hers.*").connect(pattern)
+event("hers.one").connect_filtered()
+assert emit("hers.one") == [["pattern"]]
+
+# The last of two patterns is called.
+on("two.*")(pattern)
+on("*.patterns")(another)
+assert "two.*" in default_namespace and "*.patterns" in default_namespace
+assert (emit("two.x"), emit("two.patterns")) == ([["pattern"]], [["another"]])
+"""
+
+NITRO_STAR = """
+from nitro.events import *
+
+def handler(sender, **kwargs): return 1
+
+assert list(default_namespace) == ["client_lifecycle"]
+for name in ("*", "!order.*"):
+    on(name)(handler)
+assert list(default_namespace) == ["client_lifecycle"]
+assert emit("later") == []
+"""
+
+NITRO_CLIENTS = """
+import asyncio, gc, weakref
+from nitro.events import *
+
+errors = []
+
+async def count(client):
+    await asyncio.sleep(0.01)
+    return client.queue.qsize()
+
+async def main():
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context["exception"]))
+    client = Client(topics=["order.*"])
+    emit("order.placed", "ada", result="<li>tea</li>")
+    assert await client.queue.get() == "<li>tea</li>"
+    emit("order.paid", "ada", result=None)
+    assert await count(client) == 0 and not errors
+    emit("order.paid", "ada", total=12)
+    assert await count(client) == 0
+    gc.collect()
+    assert "'result'" in str(errors[0]) or "'total'" in str(errors[0])
+    for number in range(3000):
+        emit("order.paid", "ada", result=number)
+    assert await count(client) == 3000
+
+    event("old.one")
+    client = Client(topics=["old.*"])
+    emit("old.one", "ada", result=1)
+    emit("old.two", "ada", result=2)
+    assert await count(client) == 1
+
+    client = Client(topics={"sent.*": ["ada"]})
+    for sender in ("ada", "".join(["a", "da"]), "bob"):
+        emit("sent.one", sender, result=1)
+    assert await count(client) == 2
+
+    event("known.muted")
+    event("known.other")
+    for topic, expected in (("known", 1), ("fresh", 2), ("fresh", 0)):  # the second creates those of the third
+        client = Client(topics=[f"{topic}.*"], muted_topics=[f"{topic}.muted"])
+        for name in ("muted", "other"):
+            emit(f"{topic}.{name}", "ada", result=1)
+        assert await count(client) == expected
+
+    client = Client()
+    assert list(client.subscriptions) == ["ANY"]
+    try:
+        Client(topics=ANY)
+    except AttributeError:
+        pass
+    else:
+        raise AssertionError
+
+    with Client(topics=["left.*"]) as client:
+        pass
+    emit("left.one", "ada", result=1)
+    assert await count(client) == 1
+    client = weakref.ref(client)
+    gc.collect()
+    assert client() is not None
+
+asyncio.run(main())
+"""
+
+NITRO_GENERATORS = """
+import asyncio, contextvars, sys, threading, time
+from nitro.events import *
+
+variable = contextvars.ContextVar("variable", default="not set")
+raised, steps = [], []
+threading.excepthook = lambda about: raised.append(about.exc_value)
+
+@on("rows")
+def rows(sender):
+    yield threading.current_thread() is threading.main_thread()
+    yield threading.current_thread().daemon
+    yield variable.get()
+
+@on("fails")
+def fails(sender):
+    yield 1
+    raise ValueError("bad")
+
+@on("slow")
+def slow(sender):
+    for step in range(4):
+        time.sleep(0.02)
+        steps.append(step)
+        yield step
+
+async def main():
+    variable.set("set")
+    inherited = "set" if getattr(sys.flags, "thread_inherit_context", False) else "not set"
+    assert await emit_async("rows") == [[False, True, inherited]]
+    assert emit("rows") == [[True, False, "set"]] or emit("rows") == []
+    assert await emit_async("fails") == [[1]]
+    while not raised:
+        time.sleep(0.01)
+    assert str(raised[0]) == "bad"
+    task = asyncio.create_task(emit_async("slow"))
+    while not steps:
+        await asyncio.sleep(0)  # the loop is not blocked
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass
+    assert len(steps) < 4
+    while len(steps) < 4:
+        time.sleep(0.01)
+
+asyncio.run(main())
+"""
+
+NITRO_BINDING = """
+import asyncio, gc, threading, time
+from nitro.events import *
+
+raised, reported = [], []
+threading.excepthook = lambda about: raised.append(about.exc_value)
+
+@on("sync")
+def too_few(sender): return 1
+@on("sync")
+def never_called(sender, **kwargs): raised.append("called")
+@on("async")
+async def too_few_async(sender): return 1
+@on("async")
+def called(sender, **kwargs): return 2
+
+try:
+    emit("sync", "ada", total=12)
+except TypeError as error:
+    assert not hasattr(error, "__notes__")
+else:
+    raise AssertionError
+assert raised == []
+
+async def main():
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+    assert emit("async", "ada", total=12) == [[2]]
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert reported[0]["message"] == "Task exception was never retrieved"
+    on("awaited")(too_few_async)
+    try:
+        await emit_async("awaited", "ada", total=12)
+    except TypeError:
+        pass
+    else:
+        raise AssertionError
+asyncio.run(main())
+
+assert emit("async", "ada", total=12) == [[2]]
+while not raised:
+    time.sleep(0.01)
+assert isinstance(raised[0], TypeError)
+"""
+
+NITRO_PROGRAMS = {
+    "values": NITRO_VALUES,
+    "wildcards": NITRO_WILDCARDS,
+    "star": NITRO_STAR,
+    "clients": NITRO_CLIENTS,
+    "generators": NITRO_GENERATORS,
+    "binding": NITRO_BINDING,
+}
+
+
+def nitro_version():
+    try:
+        return version("nitro-boost")
+    except PackageNotFoundError:
+        return None
+
+
+@pytest.mark.parametrize("program", NITRO_PROGRAMS.values(), ids=NITRO_PROGRAMS)
+def test_nitro(program):
+    if nitro_version() != "0.3.0":
+        pytest.skip("nitro-boost 0.3.0 is not installed")
+    program += 'print("all true")\n'
+    run = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", program], capture_output=True, text=True, encoding="utf-8", timeout=60
+    )
+    assert (run.returncode, run.stdout[-9:]) == (0, "all true\n"), run.stderr
+
+
+def test_nitro_calls_in_cyevents(api, ns):
+    def handlers(name, *values, **options):
+        for value in values:
+            ns.on(name, weak=False, **options)(lambda sender, *args, value=value, **kwargs: value)
+        return name
+
+    assert api.match("user.*", "user.created")
+    assert api.match("!user.*", "order.placed")
+    assert ns.emit(handlers("values", 1, None), "ada") == [1]
+    assert ns.emit("values", "ada", 1) == [1]
+    assert asyncio.run(ns.emit_async(handlers("async", 1, 2), "ada")) == [1, 2]
+    assert isinstance(asyncio.run(ns.emit_async(handlers("refused", False, 2), "ada")), api.Cancelled)
+    assert asyncio.run(ns.emit_async(handlers("asked", 1, condition=lambda sender, **kwargs: False))) == []
+    assert ns.emit(handlers("zero", 0, 1)) == [0, 1]
+
+    @ns.on("yields")
+    def yields(sender):
+        yield False
+
+    assert ns.emit(handlers("yields", 1)) == [[False], 1]
+    assert ns.emit(handlers(ns.event("x"), 1)) == [1]
+    assert ns.emit("unknown") == []
+    assert "unknown" not in ns
+
+
+def test_nitro_tasks_in_cyevents(api, ns):
+    ended = []
+
+    @ns.on("waits")
+    async def wait(sender):
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.append(sender)
+
+    async def main():
+        ns.emit("waits", "ada")
+        await asyncio.sleep(0)
+        gc.collect()
+        assert ended == []
+        assert not await api.drain_async(timeout=0)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await api.drain_async(timeout=10)
+
+    asyncio.run(main())
+    assert ended == ["ada"]
+
+
+def test_nitro_wildcards_in_cyevents(ns):
+    def pattern(sender, **kwargs):
+        return "pattern"
+
+    def another(sender, **kwargs):
+        return "another"
+
+    def own(sender, **kwargs):
+        return "own"
+
+    ns.on("new.*", priority=10)(pattern)
+    ns.on("never.*", condition=lambda sender, **kwargs: False)(another)
+    assert ns.emit("new.one") == ["pattern"]
+    assert ns.emit("never.one") == []
+    ns.on("new.one", priority=5)(own)
+    assert ns.emit("new.one") == ["pattern", "own"]
+    assert set(ns) == {"new.one"}
+    ns.on("mine.one")(own)
+    ns.event("mine.*").connect(pattern)
+    ns.on("mine.one")(another)
+    assert ns.emit("mine.one") == ["own", "pattern", "another"]
+    ns.on("two.*")(pattern)
+    ns.on("*.patterns")(another)
+    assert (ns.emit("two.x"), ns.emit("two.patterns")) == (["pattern"], ["pattern", "another"])
+    assert not hasattr(ns.event("mine.one"), "connect_filtered")
+
+
+@pytest.mark.parametrize("name", ["*", "!order.*"])
+def test_nitro_star_pattern_in_cyevents(ns, name):
+    def handler(sender, **kwargs):
+        return 1
+
+    ns.event("client_lifecycle")
+    ns.on(name)(handler)
+    assert ns.emit("later") == [1]
+
+
+def test_nitro_clients_in_cyevents(ns):
+    async def main():
+        ns.event("order.placed")
+        everything = ns.event("*").stream()
+        async with ns.event("order.*").stream() as updates, ns.event("order.*").stream("ada") as hers:
+            ns.emit("order.placed", "ada", result="<li>tea</li>")
+            ns.emit("order.paid", "".join(["a", "da"]), result=None)
+            ns.emit("order.sent", "bob", total=12)
+            seen = [await anext(updates) for _ in range(3)]
+            assert [update.event.name for update in seen] == ["order.placed", "order.paid", "order.sent"]
+            assert [update.kwargs for update in seen] == [{"result": "<li>tea</li>"}, {"result": None}, {"total": 12}]
+            assert [(await anext(hers)).event.name for _ in range(2)] == ["order.placed", "order.paid"]
+        assert (await anext(everything)).event.name == "order.placed"
+        everything.close()
+        assert ns.event("order.*").handlers == []
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_nitro_slow_clients_in_cyevents(api, ns):
+    async def main():
+        async with ns.event("order.*").stream() as updates:
+            for number in range(1001):
+                ns.emit("order.paid", "ada", result=number)
+            for _ in range(1000):
+                await anext(updates)
+            with pytest.raises(api.StreamOverflow):
+                await anext(updates)
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_nitro_generators_in_cyevents(ns):
+    variable = contextvars.ContextVar("variable")
+    steps, go_on = [], threading.Event()
+
+    def rows(sender):
+        yield threading.current_thread() is threading.main_thread()
+        yield variable.get()
+
+    def fails(sender):
+        yield 1
+        raise ValueError("bad")
+
+    def slow(sender):
+        steps.append("begun")
+        yield go_on.wait(60)
+        steps.append("done")
+
+    for name, handler in (("rows", rows), ("fails", fails)):
+        ns.on(name)(handler)
+        ns.on(f"{name} in a thread", thread=True)(handler)
+    ns.on("slow", thread=True)(slow)
+
+    async def main():
+        variable.set("set")
+        assert await ns.emit_async("rows") == ns.emit("rows") == [[True, "set"]]
+        assert await ns.emit_async("rows in a thread") == [[False, "set"]]
+        for name in ("fails", "fails in a thread"):
+            with pytest.raises(ValueError, match="bad"):
+                await ns.emit_async(name)
+        task = asyncio.create_task(ns.emit_async("slow"))
+        while not steps:
+            await asyncio.sleep(0)  # the loop is not blocked
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert steps == ["begun", "done"]
+
+    asyncio.run(main())
+
+
+def notes_of(error):
+    return "".join(getattr(error, "__notes__", []))
+
+
+def test_nitro_binding_errors_in_cyevents(ns):
+    calls = []
+
+    @ns.on("sync")
+    def too_few(sender): ...
+
+    @ns.on("sync")
+    def never_called(sender, **kwargs):
+        calls.append(sender)
+
+    with pytest.raises(TypeError) as caught:
+        ns.emit("sync", "ada", total=12)
+    assert calls == []
+    with pytest.raises(TypeError) as caught_async:
+        asyncio.run(ns.emit_async("sync", "ada", total=12))
+    for error in (caught.value, caught_async.value):
+        for part in ("too_few", "test_migration_pages.py", "sync", "total"):
+            assert part in notes_of(error)
+    errors = []
+    ns["sync"].on_error = lambda error, *about: errors.append(error)
+    ns.emit("sync", "ada", total=12)
+    assert (len(errors), calls) == (1, ["ada"])
+
+
+def test_nitro_async_binding_errors_in_cyevents(api, ns, caplog):
+    reported = []
+
+    @ns.on("async")
+    async def too_few(sender): ...
+
+    @ns.on("async")
+    def called(sender, **kwargs):
+        return 2
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context["exception"]))
+        assert ns.emit("async", "ada", total=12) == [2]
+        assert reported == []
+        await asyncio.sleep(0.01)
+        assert "too_few" in notes_of(reported[0])
+        with pytest.raises(TypeError):
+            await ns.emit_async("async", "ada", total=12)
+
+    asyncio.run(main())
+    with caplog.at_level(logging.ERROR, "cyevents"):
+        assert ns.emit("async", "ada", total=12) == [2]
+        assert api.drain(timeout=10)
+    assert [(record.name, record.levelname) for record in caplog.records] == [("cyevents", "ERROR")]
+    errors = []
+    ns["async"].on_error = lambda error, *about: errors.append(error)
+    assert ns.emit("async", "ada", total=12) == [2]
+    assert api.drain(timeout=10)
+    assert [type(error) for error in errors] == [TypeError]

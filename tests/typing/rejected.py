@@ -1,0 +1,269 @@
+"""Errors that type checkers must report. A comment gives the report for the line above: a rule, and a part of the text.
+
+Each part has the same heading as a part of accepted.py.
+"""
+
+from cyevents import Event, Namespace, emit, emit_async, event, on
+from cyevents.instrument import EmissionStart, Instrument, observe
+
+
+class Order:
+    total: int = 0
+
+
+# An event has a name, a doc and an error policy
+
+placed: Event[Order] = Event("order.placed")
+placed.namespace = Namespace()
+# mypy [misc] Property "namespace" defined in "Event" is read-only
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "namespace" for class "Event[Order, ...]"
+placed.on_error = "explode"
+# mypy [assignment] Incompatible types in assignment (expression has type "Literal['explod
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "on_error" for class "Event[Order, ...]"
+Event(5)
+# mypy [arg-type] incompatible type "int"; expected "str"
+# pyright [reportArgumentType] cannot be assigned to parameter "name" of type "str"
+on(5)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "evt" of type "Event[SenderT@on, ArgsP
+Namespace("name")
+# mypy [call-arg] Too many positional arguments for "Namespace"
+# pyright [reportCallIssue] Expected 0 positional arguments
+
+# A sender is of the event's type
+
+placed.emit("no order")
+# mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+placed.send("no order")
+# mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+placed.connect(print, "no order")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+emit(placed, "no order")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "SenderT@emit | AnySe
+placed.is_connected(print, "no order")
+# mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+placed.has_handlers_for("no order")
+# mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+
+# A handler is callable and connected with its options
+
+placed.connect(5)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, ...) -> Re
+placed.connect(print, priority="high")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "priority" of type "int"
+placed.connect(print, None, True, 0, None, True)
+# mypy [call-overload] No overload variant
+# pyright [reportCallIssue] No overloads for "connect"
+placed.is_connected(5)
+# mypy [arg-type] incompatible type "int"; expected "Callable[..., Any]"
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(...) -> Any"
+placed.subscribe(print).active = True
+# mypy [misc] Property "active" defined in "Subscription" is read-only
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "active" for class "Subscription"
+placed.subscribe(print).event = placed
+# mypy [misc] Property "event" defined in "Subscription" is read-only
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "event" for class "Subscription"
+
+# Undeclared events are not checked, and a decorated handler keeps its type
+
+
+@placed.connect
+def note(sender: Order, text: str = "") -> int:
+    return 1
+
+
+note(Order(), text=1)
+# mypy [arg-type] incompatible type "int"; expected "str"
+# pyright [reportArgumentType] cannot be assigned to parameter "text" of type "str"
+
+# An event declared by its class: the arguments of its emissions
+
+shipped: Event[Order, [int, str]] = Event("order.shipped")
+shipped.emit(Order(), "by ship", 1)
+# mypy [arg-type] incompatible type "str"; expected "int"
+# pyright [reportArgumentType] cannot be assigned to parameter of type "int"
+shipped.emit(Order(), 1)
+# mypy [call-arg] Too few arguments for "emit" of "Event"
+# pyright [reportCallIssue] Argument missing for parameter "__p1"
+other: Event[Order, [str]] = shipped
+# mypy [assignment] Incompatible types in assignment (expression has type "Event[Order, [i
+# pyright [reportAssignmentType] Type "Event[Order, (int, str)]" is not assignable to declared type "Ev
+
+# An event declared by a signature: the arguments of its emissions
+
+
+def order_paid(sender: Order, amount: int, *, currency: str = "EUR") -> None:
+    """An order has been paid."""
+
+
+paid = event("order.paid", signature=order_paid, check=True)
+paid.emit(Order())
+# mypy [call-arg] Too few arguments for "emit" of "Event"
+# pyright [reportCallIssue] Argument missing for parameter "amount"
+paid.emit(Order(), "much")
+# mypy [arg-type] incompatible type "str"; expected "int"
+# pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+paid.emit(Order(), 1, currencies="EUR")
+# mypy [call-arg] Unexpected keyword argument "currencies" for "emit" of "Event"; di
+# pyright [reportCallIssue] No parameter named "currencies"
+paid.send(Order(), "much")
+# mypy [arg-type] incompatible type "str"; expected "int"
+# pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+emit(paid, Order(), "much")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+event("order.paid", check=True)
+# mypy [call-overload] No overload variant
+# pyright [reportCallIssue] No overloads for "event"
+event("order.paid", signature="amount")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "signature" of type "(SenderT@event, *
+
+# A handler takes the arguments of a declared event
+
+
+@paid.connect
+# mypy [arg-type] incompatible type "def of_another_sender
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, amount: in
+def of_another_sender(sender: str, amount: int, *, currency: str = "") -> None:
+    pass
+
+
+@on(paid)
+# mypy [arg-type] incompatible type "def of_another_name
+# pyright [reportArgumentType] cannot be assigned to parameter "handler" of type "(Order, amount: int
+def of_another_name(sender: Order, sum: int, *, currency: str = "") -> None:
+    pass
+
+
+@paid.connect
+# mypy [arg-type] incompatible type "Callable[[Order, int], None]"; expected "def (Order
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, amount: in
+def of_too_little(sender: Order, amount: int) -> None:
+    pass
+
+
+@paid.connect
+# mypy [arg-type] incompatible type "def of_too_much
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, amount: in
+def of_too_much(sender: Order, amount: int, reason: str, *, currency: str = "") -> None:
+    pass
+
+
+@shipped.connect
+# mypy [arg-type] incompatible type "Callable[[Order, str, str], None]"; expected "Calla
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, int, str)
+def of_another_type(sender: Order, days: str, by: str) -> None:
+    pass
+
+
+def takes_too_little(sender: Order) -> None:
+    pass
+
+
+paid.subscribe(takes_too_little)
+# mypy [arg-type] incompatible type "Callable[[Order], None]"; expected "def (Order, /
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, amount: in
+paid.connected_to(takes_too_little)
+# mypy [arg-type] incompatible type "Callable[[Order], None]"; expected "def (Order, /
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Order, amount: in
+
+# A condition is callable
+
+
+def take_all(*args: object, **kwargs: object) -> None:
+    pass
+
+
+paid.connect(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+placed.connect(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+on(paid, condition=True)(take_all)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+paid.subscribe(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+paid.connected_to(take_all, condition=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
+
+# A handler with the event is not checked
+
+paid.connect(5, with_event=True)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "HandlerT@connect"
+
+# Emissions are awaited
+
+
+async def emitting() -> None:
+    await paid.emit_async(Order(), "much")
+    # mypy [arg-type] incompatible type "str"; expected "int"
+    # pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+    await emit_async(paid, Order(), "much")
+    # mypy [call-overload] No overload variant
+    # pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+    len(paid.emit_async(Order(), 1))
+    # mypy [arg-type] incompatible type "Coroutine[Any, Any, list[Any]]"; expected "Sized"
+    # pyright [reportArgumentType] cannot be assigned to parameter "obj" of type "Sized"
+
+
+# Waiting gives emissions with the event's sender type
+
+
+async def waiting() -> None:
+    (await placed.wait()).sender.sum
+    # mypy [attr-defined] "Order" has no attribute "sum"
+    # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
+    await placed.wait("no order")
+    # mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+    # pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+    paid.stream(overflow="block")
+    # mypy [arg-type] incompatible type "Literal['block']"
+    # pyright [reportArgumentType] cannot be assigned to parameter "overflow" of type "Overflow"
+    async for emission in paid.stream():
+        emission.sender.sum
+        # mypy [attr-defined] "Order" has no attribute "sum"
+        # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
+
+
+# An instrument overrides the methods it needs
+
+
+class Refusing(Instrument):
+    def begin(self, start: EmissionStart) -> str:
+        # mypy [override] Return type "str" of "begin" incompatible with return type "EmissionSpan | None"
+        # pyright [reportIncompatibleMethodOverride] "begin" overrides class "Instrument" in an incompatible manner
+        start.sender = start.way.sum
+        # mypy [union-attr] has no attribute "sum"
+        # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class
+        return ""
+
+
+observe(5)
+# mypy [arg-type] incompatible type "int"; expected "Instrument"
+# pyright [reportArgumentType] cannot be assigned to parameter "instrument" of type "Instrument"
+observe(Instrument)
+# mypy [arg-type] incompatible type "type[Instrument]"; expected "Instrument"
+# pyright [reportArgumentType] cannot be assigned to parameter "instrument" of type "Instrument"
+observe(Instrument(), 5)
+# mypy [arg-type] incompatible type "int"; expected "Namespace | Event[Any
+# pyright [reportArgumentType] cannot be assigned to parameter "sources" of type "Namespace | Event[Any, ...]
+observe(Instrument(), matches=5)
+# mypy [arg-type] incompatible type "int"; expected "Callable[[str], object] | None"
+# pyright [reportArgumentType] cannot be assigned to parameter "matches" of type "((str) -> object) | None"
+EmissionStart(placed, "emitting", None, (), {})
+# mypy [arg-type] incompatible type "Literal['emitting']"
+# pyright [reportArgumentType] cannot be assigned to parameter "way" of type "Way"
