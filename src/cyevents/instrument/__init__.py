@@ -39,13 +39,4 @@ from ._api import CallSpan, EmissionSpan, EmissionStart, HandlerEntry, Instrumen
 from ._emission import origin
 from ._scope import Scope, observe
 
-__all__ = [
-    "CallSpan",
-    "EmissionSpan",
-    "EmissionStart",
-    "HandlerEntry",
-    "Instrument",
-    "Scope",
-    "observe",
-    "origin",
-]
+__all__ = ["CallSpan", "EmissionSpan", "EmissionStart", "HandlerEntry", "Instrument", "Scope", "observe", "origin"]

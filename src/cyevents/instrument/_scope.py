@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def observe(
-    instrument: Instrument,
-    *sources: Namespace | Event[Any] | str,
-    matches: Callable[[str], object] | None = None,
+    instrument: Instrument, *sources: Namespace | Event[Any] | str, matches: Callable[[str], object] | None = None
 ) -> Scope:
     """Let an instrument observe emissions that begin from now on, until the scope that this returns is stopped.
 
@@ -73,11 +71,7 @@ class Scope(ActiveInstrument):
     """
 
     def __init__(
-        self,
-        sources: Iterable[Any],
-        *,
-        matches: Callable[[str], object] | None = None,
-        everywhere: bool = False,
+        self, sources: Iterable[Any], *, matches: Callable[[str], object] | None = None, everywhere: bool = False
     ) -> None:
         """Check the sources.
 
