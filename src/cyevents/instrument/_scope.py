@@ -11,7 +11,8 @@ from .._event import Event, Pattern, global_scopes
 from .._namespace import Namespace, default_namespace
 from .._patterns import matcher
 from ._api import Instrument
-from ._emission import ActiveInstrument, InstrumentedEmitter
+from ._call import ActiveInstrument
+from ._emission import InstrumentedEmitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
