@@ -1,4 +1,4 @@
-"""What the docstrings show is true, and nothing public is without one."""
+"""The examples in docstrings are true, and everything public has a docstring."""
 
 import doctest
 import importlib
