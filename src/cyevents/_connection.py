@@ -205,16 +205,17 @@ class Connection:
         "with_event",
     )
 
-    handler: Callable[..., Any]
-    sender: Any
-    priority: int
-    condition: Callable[..., object] | None
-    weak: bool
-    once: bool
-    kind: Kind
-    with_event: bool
-    thread: bool
-    pattern: str | None
+    def __init__(self, entry: Entry, handler: Callable[..., Any], sender: Any, event_name: str) -> None:
+        self.handler = handler
+        self.sender = sender
+        self.priority = entry.priority
+        self.condition: Callable[..., object] | None = entry.condition
+        self.weak = entry.weak
+        self.once = bool(entry.flags & ONCE)
+        self.kind: Kind = kind_of(handler)
+        self.with_event = bool(entry.flags & WITH_EVENT)
+        self.thread = bool(entry.flags & THREAD)
+        self.pattern = event_name if is_pattern(event_name) else None
 
     def __repr__(self) -> str:
         parts = [handler_name(self.handler), self.kind]
@@ -232,20 +233,11 @@ class Connection:
         return f"<Connection {', '.join(parts)}>"
 
 
-def connection_of(entry: Entry, sender: Any, source: Any) -> Connection | None:
-    """Return the public form of an entry of an event or a pattern; None if it is dead or used up."""
-    handler = entry.get()
-    if handler is None or entry.is_consumed:
-        return None
-    connection = Connection()
-    connection.handler = handler
-    connection.sender = sender
-    connection.priority = entry.priority
-    connection.condition = entry.condition
-    connection.weak = entry.weak
-    connection.once = bool(entry.flags & ONCE)
-    connection.kind = kind_of(handler)
-    connection.with_event = bool(entry.flags & WITH_EVENT)
-    connection.thread = bool(entry.flags & THREAD)
-    connection.pattern = source.name if is_pattern(source.name) else None
-    return connection
+def connections_of(event: Event[Any]) -> list[Connection]:
+    """Return the connections of an event in dispatch order, without dead handlers and those used up by `once`."""
+    connections = []
+    for entry, sender, source in event._connections():
+        handler = entry.get()
+        if handler is not None and not entry.is_consumed:
+            connections.append(Connection(entry, handler, sender, source.name))
+    return connections

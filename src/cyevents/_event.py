@@ -9,7 +9,7 @@ import sys
 from types import GenericAlias
 
 from ._checks import check_bool, check_handler, checked_name, checked_policy, pattern_error
-from ._connection import ConnectedTo, Connection, Muted, Subscription, connection_of, undo_connection
+from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, undo_connection
 from ._core import WITH_EVENT, Entry, EventCore, expect_death, install_methods
 from ._core._safe import not_an_event, safe_repr
 from ._core._values import ANY, AnySender
@@ -186,25 +186,17 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
             sender: SenderT | AnySender = ...,
-            **options: Unpack[Options],
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            with_event: bool = ...,
+            **flags: Unpack[Flags],
         ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
         @overload
         def connect(
             self, receiver: HandlerT, sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> HandlerT: ...
-        @overload
-        def connect(
-            self,
-            receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
-            sender: SenderT | AnySender,
-            weak: bool,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            /,
-            *,
-            with_event: bool = ...,
-            **options: Unpack[Flags],
-        ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
         @overload
         def connect(
             self, *, sender: SenderT | AnySender = ..., **options: Unpack[Options]
@@ -264,24 +256,16 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], object],
             sender: SenderT | AnySender = ...,
-            **options: Unpack[Options],
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            with_event: bool = ...,
+            **flags: Unpack[Flags],
         ) -> Subscription: ...
         @overload
         def subscribe(
             self, receiver: Callable[..., Any], sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
-        ) -> Subscription: ...
-        @overload
-        def subscribe(
-            self,
-            receiver: Callable[Concatenate[SenderT, ArgsP], object],
-            sender: SenderT | AnySender,
-            weak: bool,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            /,
-            *,
-            with_event: bool = ...,
-            **options: Unpack[Flags],
         ) -> Subscription: ...
 
     def subscribe(
@@ -336,24 +320,16 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], object],
             sender: SenderT | AnySender = ...,
-            **options: Unpack[Options],
+            weak: bool = ...,
+            priority: int = ...,
+            condition: Callable[..., object] | None = ...,
+            *,
+            with_event: bool = ...,
+            **flags: Unpack[Flags],
         ) -> ConnectedTo: ...
         @overload
         def connected_to(
             self, receiver: Callable[..., Any], sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
-        ) -> ConnectedTo: ...
-        @overload
-        def connected_to(
-            self,
-            receiver: Callable[Concatenate[SenderT, ArgsP], object],
-            sender: SenderT | AnySender,
-            weak: bool,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            /,
-            *,
-            with_event: bool = ...,
-            **options: Unpack[Flags],
         ) -> ConnectedTo: ...
 
     def connected_to(
@@ -562,11 +538,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     @property
     def handlers(self) -> list[Connection]:
         """The connections in dispatch order, those of patterns that match the event included."""
-        return [
-            connection
-            for entry, sender, source in self._connections()
-            if (connection := connection_of(entry, sender, source)) is not None
-        ]
+        return connections_of(self)
 
     def has_handlers_for(self, sender: SenderT | AnySender = ANY) -> bool:
         """Return whether an emission by this sender would find a handler now.
@@ -577,9 +549,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             sender: the sender; `ANY` for an emission without one, which only handlers connected for `ANY` receive.
 
         Returns:
-            Whether a handler would be found.
-
-        Thread-safe, and takes no lock.
+            Whether it would. Thread-safe, and takes no lock.
 
         Example:
             >>> from cyevents import Event

@@ -141,23 +141,24 @@ class EventHooks(EventCore):
     def _call_failed(
         self, error: TypeError, handler: Any, count: int, names: Iterable[str], is_consumed: bool
     ) -> Coroutine[Any, Any, Any] | None:
-        try:
-            from . import _binding
-        except (ImportError, TypeError):  # at interpreter exit
+        binding = _binding_of(error)
+        if binding is None:
             return None
-        if not _binding.is_binding_error(error):
-            return None
-        handler = _binding.unwrapped(handler)
-        _binding.add_call_note(error, f"handler {_binding.handler_text(handler)} of event {self._name!r}", count, names)
+        handler = binding.unwrapped(handler)
+        text = f"handler {binding.handler_text(handler)} of event {self._name!r}"
+        binding.add_call_note(error, text, count, names)
         if is_consumed and kind_of(handler) in ("async", "async_generator"):
-            return _binding.failing(error, handler)
+            coroutine: Coroutine[Any, Any, Any] = binding.failing(error, handler)
+            return coroutine
         return None
 
     def _condition_failed(
         self, error: Exception, entry: Entry, handler: Any, sender: Any, names: Iterable[str]
     ) -> None:
-        if isinstance(error, TypeError):
-            self._add_condition_note(error, entry, names)
+        binding = _binding_of(error)
+        if binding is not None:
+            text = f"condition {binding.handler_text(entry.condition)} of handler {entry.name} of event {self._name!r}"
+            binding.add_call_note(error, text, 0, names)
         observer = self._observer
         if observer is not None:
             observer.condition_failed(error)
@@ -172,17 +173,6 @@ class EventHooks(EventCore):
             self._name,
             exc_info=error,
         )
-
-    def _add_condition_note(self, error: TypeError, entry: Entry, names: Iterable[str]) -> None:
-        try:
-            from . import _binding
-        except (ImportError, TypeError):  # at interpreter exit
-            return
-        if _binding.is_binding_error(error):
-            condition = _binding.handler_text(entry.condition)
-            _binding.add_call_note(
-                error, f"condition {condition} of handler {entry.name} of event {self._name!r}", 0, names
-            )
 
     # Handlers that die
 
@@ -220,6 +210,18 @@ class EventHooks(EventCore):
                 return
             if is_logging:
                 log("DEBUG", "handler %s of event %r has died", name, self._name)
+
+
+def _binding_of(error: Exception) -> Any:
+    """Return the module `_binding` if a call has raised this error because its arguments did not fit, else None."""
+    if isinstance(error, TypeError):
+        try:
+            from . import _binding
+        except (ImportError, TypeError):  # at interpreter exit
+            return None
+        if _binding.is_binding_error(error):
+            return _binding
+    return None
 
 
 _schedule: Any = None  # taken from `_async`, which imports asyncio, when the first async handler has been called
