@@ -1,4 +1,4 @@
-"""One suite over both cores: the fixture `api` is the package `cyevents` as it is with each of them."""
+"""Run one suite over both cores: the fixture `api` is the package `cyevents` with one of them."""
 
 import asyncio
 import gc
@@ -22,36 +22,38 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.last_module = None
-    config.backends = ["python"] if config.getoption("--pure-only") or not must_be_compiled() else ["cython", "python"]
+    config.backends = ["python"] if config.getoption("--pure-only") or not needs_compiled() else ["cython", "python"]
 
 
-def must_be_compiled():
-    """Whether the compiled core is to be tested: unless it has never been built, and is not required.
+def needs_compiled():
+    """Return whether the compiled core must be tested: it was built, or it is required.
 
-    The package is not imported for that: it is to be loaded by `load` alone, since the compiled core refers to the
-    modules that it was loaded with.
+    This does not import the package. Only `load` may do that, since the compiled core refers to the modules that it was
+    loaded with.
     """
-    return bool(built()) or os.environ.get(ENVIRONMENT) == "0"
+    return bool(find_extensions()) or os.environ.get(ENVIRONMENT) == "0"
 
 
-def built():
-    """The files of the compiled core: one for each Python for which an editable install has built it."""
+def find_extensions():
+    """Return the compiled core's files: one for each Python that an editable install has built it for."""
     folders = importlib.util.find_spec("cyevents").submodule_search_locations
     files = [path for folder in folders for path in Path(folder, "_core").glob("_*.*")]
     return [path for path in files if path.suffix in (".so", ".pyd")]
 
 
 def is_stale():
-    """Whether this is an editable install whose Cython source has changed since."""
-    for path in built():
+    """Return whether this is an editable install whose Cython source has changed since the build."""
+    for path in find_extensions():
         sources = [path.with_name(name) for name in ("_tables.py", "_tables.pxd", "_emit.pyx")]
-        if any(source.exists() and source.stat().st_mtime > path.stat().st_mtime for source in sources):
+        if not all(source.exists() for source in sources):
+            continue  # from a wheel, whose files have the times at which they were installed
+        if any(source.stat().st_mtime > path.stat().st_mtime for source in sources):
             return True
     return False
 
 
 def pytest_runtest_setup(item):
-    """Before each module: many tests collect garbage, which is not to be sought among what others have made."""
+    """Freeze the garbage of earlier modules, so that `gc.collect()` in this module's tests does not scan it again."""
     module = item.nodeid.partition("::")[0]
     if module != item.config.last_module:
         item.config.last_module = module
@@ -83,9 +85,9 @@ def load(backend):
     """Make the package with this backend the one that `import cyevents` finds."""
     current = modules()
     assert packages or not current, "the package has been imported before the tests"
-    for other, theirs in packages.items():
-        if theirs.get("cyevents") is current.get("cyevents"):
-            packages[other] = current  # with what it has imported since
+    for other, known in packages.items():
+        if known.get("cyevents") is current.get("cyevents"):
+            packages[other] = current  # with the modules imported since
     for name in current:
         del sys.modules[name]
     if backend in packages:
@@ -103,7 +105,7 @@ def load(backend):
 
 
 def observe_all():
-    """Observe every event that is made from now on, in the package that `import cyevents` finds."""
+    """Observe every event created from now on in the package that `import cyevents` finds."""
     instrument = importlib.import_module("cyevents.instrument")
 
     class Everything(instrument.Instrument, instrument.EmissionSpan):
@@ -118,7 +120,7 @@ def observe_all():
 
 @pytest.fixture
 def api(backend):
-    """The package with one of the cores, its default namespace empty and nothing scheduled."""
+    """Return the package with one of the cores, with an empty default namespace and nothing scheduled."""
     package = load(backend)
     yield package
     package.use_loop(None)
@@ -129,24 +131,24 @@ def api(backend):
 
 @pytest.fixture
 def testing(api):
-    """The package's module for its users' tests."""
+    """Return `cyevents.testing`."""
     return importlib.import_module("cyevents.testing")
 
 
 @pytest.fixture
 def events(testing):
-    """What is emitted in the default namespace: as the plugin's fixture, with each core."""
+    """Record emissions in the default namespace, as the pytest plugin's fixture does, with each core."""
     with testing.Recorder() as recorder:
         yield recorder
 
 
 @pytest.fixture
 def cores(request):
-    """The package with each of the cores at once, by backend."""
+    """Return the package with each core at once, by backend."""
     both = {}
     for backend in request.config.backends:
         both[backend] = package = load(backend)
-        for name in package.__all__:  # what is imported when asked for is this package's own now
+        for name in package.__all__:  # lazily imported names must belong to this package now
             getattr(package, name)
     yield both
     for package in both.values():
@@ -155,21 +157,21 @@ def cores(request):
 
 @pytest.fixture
 def both(cores):
-    """The package with each core, to compare: the compiled one, the pure one."""
+    """Return the package with both cores, for comparison: (compiled, pure)."""
     if len(cores) < 2:
-        pytest.skip("there is one core only")
+        pytest.skip("there is only one core")
     return list(cores.values())
 
 
 @pytest.fixture
 def ns(api):
-    """A namespace of its own."""
+    """Return a new namespace."""
     return api.Namespace()
 
 
 @pytest.fixture
 def collect():
-    """Collect garbage until there is none."""
+    """Collect garbage until none is left."""
 
     def run():
         for _ in range(3):
@@ -180,7 +182,7 @@ def collect():
 
 @pytest.fixture
 def no_garbage(collect):
-    """No callback of what is collected meanwhile runs where there is no stack left."""
+    """Disable the garbage collector, so that no callback runs where no stack is left."""
     collect()
     gc.disable()
     yield
@@ -189,13 +191,28 @@ def no_garbage(collect):
 
 @pytest.fixture
 def run():
-    """Run a coroutine to its end: `run(coroutine)`."""
+    """Run a coroutine until it ends: `run(coroutine)`."""
     return asyncio.run
+
+
+@pytest.fixture(params=["emit", "emit_async"])
+def fire(request, run):
+    """Emit with `emit` or `emit_async`: `fire(event, sender, ...)`."""
+    if request.param == "emit":
+        return lambda event, /, *args, **kwargs: event.emit(*args, **kwargs)
+    return lambda event, /, *args, **kwargs: run(event.emit_async(*args, **kwargs))
+
+
+@pytest.fixture(params=["x", "x*"], ids=["event", "pattern"])
+def target(request, ns):
+    """Where handlers are connected: the event `x`, or a pattern that matches it."""
+    ns.event("x")
+    return ns.event(request.param)
 
 
 @pytest.fixture
 def blinker(api):
-    """The package's module with blinker's API."""
+    """Return `cyevents.blinker`."""
     module = importlib.import_module("cyevents.blinker")
     yield module
     module.default_namespace.clear()
@@ -203,10 +220,10 @@ def blinker(api):
 
 @pytest.fixture
 def restored(monkeypatch):
-    """Neither blinker nor Flask is imported, and afterwards they are what they were."""
-    theirs = ("blinker", "flask")
-    for name in [name for name in sys.modules if name.split(".")[0] in theirs]:
+    """Start with blinker and Flask not imported, and restore both afterwards."""
+    known = ("blinker", "flask")
+    for name in [name for name in sys.modules if name.split(".")[0] in known]:
         monkeypatch.delitem(sys.modules, name)
     yield
-    for name in [name for name in sys.modules if name.split(".")[0] in theirs]:
+    for name in [name for name in sys.modules if name.split(".")[0] in known]:
         del sys.modules[name]

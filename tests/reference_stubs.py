@@ -1,4 +1,4 @@
-"""What the reference's examples take for granted: entities, services, instances. `test_reference.py` runs it."""
+"""Define the entities, services and instances that the reference's examples use. `test_reference.py` runs them."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ asyncio = SimpleNamespace(sleep=lambda seconds: _at_once())  # "simulate async w
 
 
 class Entity:
-    """Takes its fields as keywords; what is a `dict` in them has its items as attributes."""
+    """An object whose attributes are its keyword arguments; items of `dict` values become attributes too."""
 
     def __init_subclass__(cls, table=False):
         cls.stored = {}
@@ -44,7 +44,7 @@ class Order(Entity, table=True):
 user = User(id="u-1", username="ada", email="ada@example.com")
 user_instance = user
 mails = []  # (to, text)
-stock = []  # (product, by how many it was reduced)
+stock = []  # (product, reduction)
 processed = []
 
 

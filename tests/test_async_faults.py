@@ -1,4 +1,4 @@
-"""Async faults: cancellation at every await, handlers that swallow it, loops that close, floods, debug mode."""
+"""Async faults: cancellation at every await, handlers that swallow it, closed loops, floods, debug mode."""
 
 import asyncio
 import contextvars
@@ -12,7 +12,7 @@ TIMEOUT = 30
 
 
 async def until(condition):
-    """Let the loop go round until something holds."""
+    """Let the loop run until the condition is true."""
     while not condition():
         await asyncio.sleep(0)
 
@@ -21,7 +21,7 @@ async def until(condition):
 
 
 class Tiers:
-    """Handlers in several priorities that count what of them began and what ended."""
+    """Handlers of several priorities that record which of them started and which ended."""
 
     def __init__(self, event, shape):
         self.begun, self.ended, self.kept = [], [], []
@@ -93,7 +93,7 @@ SHAPES = {
 
 
 def cancelled_after(event, ticks, run, others=()):
-    """Emit, and cancel in the n-th tick. Return whether it was too late, and the tasks that are left."""
+    """Emit, cancel in the n-th tick, and return whether it was too late and which tasks are left."""
 
     async def main():
         emission = asyncio.ensure_future(event.emit_async(1))
@@ -113,7 +113,7 @@ def cancelled_after(event, ticks, run, others=()):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_cancelling_at_every_tick_leaves_nothing(ns, run, shape):
+def test_cancelling_at_every_tick_leaks_nothing(ns, run, shape):
     event = ns.event("x")
     late, ticks = False, 0
     while not late:
@@ -133,8 +133,8 @@ def test_cancelling_at_every_tick_leaves_nothing(ns, run, shape):
 
 @pytest.mark.parametrize("shape", ["one", "parallel", "tiers"])
 @pytest.mark.parametrize("how", ["throw", "close"])
-def test_an_exception_thrown_in_at_every_await(ns, run, shape, how):
-    """The coroutine is stepped by hand: any exception may come in, and it may be closed."""
+def test_exception_thrown_in_at_every_await(ns, run, shape, how):
+    """Step the coroutine by hand: throw each exception into it, or close it."""
     event = ns.event("x")
 
     class Thrown(BaseException):
@@ -150,7 +150,7 @@ def test_an_exception_thrown_in_at_every_await(ns, run, shape, how):
             if future is None:
                 await asyncio.sleep(0)
             else:
-                future._asyncio_future_blocking = False  # as a task does that takes it
+                future._asyncio_future_blocking = False  # as the task that receives it does
                 await asyncio.wait([future])
         if how == "close":
             emission.close()
@@ -173,7 +173,7 @@ def test_an_exception_thrown_in_at_every_await(ns, run, shape, how):
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_a_handler_that_swallows_cancellation_is_waited_for(ns, run, times):
+def test_handler_that_swallows_cancellation_is_awaited(ns, run, times):
     event, log = ns.event("x"), []
 
     @event.connect
@@ -203,7 +203,7 @@ def test_a_handler_that_swallows_cancellation_is_waited_for(ns, run, times):
 
 
 @pytest.mark.parametrize("suspends", [False, True])
-def test_a_handler_that_cancels_its_emitter(ns, run, suspends):
+def test_handler_cancels_its_emitter(ns, run, suspends):
     event, ended = ns.event("x"), []
 
     @event.connect
@@ -235,7 +235,7 @@ def test_a_handler_that_cancels_its_emitter(ns, run, suspends):
 
 
 @pytest.mark.parametrize("how", ["timeout", "wait_for", "TaskGroup"])
-def test_what_asyncio_puts_around_it_ends_it(ns, run, how):
+def test_asyncio_timeouts_and_groups_end_an_emission(ns, run, how):
     event, ended = ns.event("x"), []
 
     @event.connect
@@ -269,7 +269,7 @@ def test_what_asyncio_puts_around_it_ends_it(ns, run, how):
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
-def test_a_loop_that_is_closed_with_handlers_pending_keeps_nobody_waiting(api, ns, run):
+def test_closed_loop_with_pending_handlers_blocks_no_one(api, ns, run):
     event = ns.event("x")
 
     @event.connect
@@ -292,7 +292,7 @@ def test_a_loop_that_is_closed_with_handlers_pending_keeps_nobody_waiting(api, n
     assert len(tasks) == 1
 
 
-def test_drain_with_a_timeout_loses_nothing(api, ns):
+def test_drain_with_timeout_loses_no_handler(api, ns):
     event, gate, done = ns.event("x"), threading.Event(), []
 
     @event.connect
@@ -312,7 +312,7 @@ def test_drain_with_a_timeout_loses_nothing(api, ns):
     assert sorted(done) == list(range(6))
 
 
-def test_a_handler_that_blocks_the_background_loop_delays_and_loses_nothing(api, ns):
+def test_blocked_background_loop_loses_no_handler(api, ns):
     event, begun, gate, done = ns.event("x"), threading.Event(), threading.Event(), []
 
     @event.connect
@@ -325,7 +325,7 @@ def test_a_handler_that_blocks_the_background_loop_delays_and_loses_nothing(api,
     event.emit(0)
     assert begun.wait(TIMEOUT)
     for number in range(1, 200):
-        event.emit(number)  # waits for nobody
+        event.emit(number)  # does not wait
     assert done == []
     assert api.drain(timeout=0.01) is False
     gate.set()
@@ -353,7 +353,7 @@ def test_thousands_of_emissions_without_a_loop(api, ns):
     assert sorted(finished) == started
 
 
-def test_several_threads_emit_without_a_loop_each_in_its_order(api, ns):
+def test_emissions_of_a_thread_start_in_order(api, ns):
     event, started = ns.event("x"), []
 
     @event.connect
@@ -389,7 +389,7 @@ def kinds_of_loop():
 
 
 def takes_eager_tasks(options):
-    """Whether the standard library's factory of eager tasks works with a loop at all, ours aside."""
+    """Return whether the standard library's eager task factory works with this loop at all, without cyevents."""
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -410,11 +410,11 @@ def takes_eager_tasks(options):
 
 @pytest.mark.parametrize("eager", [False, True])
 @pytest.mark.parametrize("options", list(kinds_of_loop()))
-def test_every_kind_of_loop_emits_schedules_and_cancels(api, ns, options, eager):
+def test_every_kind_of_loop(api, ns, options, eager):
     if eager and sys.version_info < (3, 12):
         pytest.skip("eager tasks came with 3.12")
     if eager and not takes_eager_tasks(options):
-        pytest.skip("this loop passes its task factory what this Python's own eager one does not take")
+        pytest.skip("this loop passes arguments that this Python's eager task factory rejects")
     event, log = ns.event("x"), []
 
     @event.connect
@@ -447,8 +447,8 @@ def test_every_kind_of_loop_emits_schedules_and_cancels(api, ns, options, eager)
         runner.run(main())
 
 
-class Full(asyncio.SelectorEventLoop):
-    """A loop that now and then has no room for a callback."""
+class FailingLoop(asyncio.SelectorEventLoop):
+    """A loop that sometimes fails to accept a callback."""
 
     full = False
 
@@ -459,8 +459,8 @@ class Full(asyncio.SelectorEventLoop):
         return super().call_soon(callback, *args, context=context)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="no task begins before it is in the loop")
-def test_a_task_that_began_and_cannot_come_back_to_its_loop_is_ended(ns):
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks start only after they are in the loop")
+def test_task_rejected_by_its_loop_is_ended(ns):
     event, tasks, ended = ns.event("x"), [], []
 
     @event.connect
@@ -473,21 +473,21 @@ def test_a_task_that_began_and_cannot_come_back_to_its_loop_is_ended(ns):
             ended.append(sender)
 
     async def main():
-        # Before 3.14 CPython notes the task while the exception is set, and raises SystemError from it.
+        # Before 3.14, CPython registers the task while the exception is set, and raises SystemError because of it.
         with pytest.raises(RecursionError if sys.version_info >= (3, 14) else (RecursionError, SystemError)):
             await event.emit_async(1)
         assert ended == [1]
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert tasks[0].cancelled()
 
-    with asyncio.Runner(loop_factory=Full) as runner:
+    with asyncio.Runner(loop_factory=FailingLoop) as runner:
         runner.run(main())
 
 
 # Emissions that are not awaited
 
 
-def test_an_emission_that_is_closed_or_dropped_runs_nothing(ns, recwarn):
+def test_closed_or_dropped_emission_runs_nothing(ns, recwarn):
     event, called = ns.event("x"), []
     event.connect(called.append, weak=False)
     event.emit_async(1).close()
@@ -498,7 +498,7 @@ def test_an_emission_that_is_closed_or_dropped_runs_nothing(ns, recwarn):
     assert called == []
 
 
-def test_an_emission_may_be_awaited_once(ns, run):
+def test_emission_can_be_awaited_only_once(ns, run):
     event = ns.event("x")
 
     async def main():
@@ -510,7 +510,7 @@ def test_an_emission_may_be_awaited_once(ns, run):
     run(main())
 
 
-def test_context_variables_of_the_emitter_survive_a_cancelled_emission(ns, run):
+def test_cancellation_keeps_context_variables(ns, run):
     event, variable = ns.event("x"), contextvars.ContextVar("variable", default="unset")
     seen = []
 

@@ -1,4 +1,4 @@
-"""The choice of a core: the switch, a missing or broken extension, and what the import costs."""
+"""How a core is chosen: the switch, a missing or broken extension, and the cost of the import."""
 
 import importlib.machinery
 import importlib.util
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-GUARD = 60  # seconds after which a child that hangs fails
+TIMEOUT = 60  # seconds until a hanging child process fails
 SWITCH = "CYEVENTS_PURE_PYTHON"
 REPORT = "import cyevents; print(cyevents.backend)"
 
 
 @pytest.fixture
 def python():
-    """Run a script in a child process: python(script, switch, options, path) -> the ended process."""
+    """Run a script in a child process: python(script, switch, options, path) -> the completed process."""
 
     def run(script, switch=None, *options, path=None):
         environment = {name: value for name, value in os.environ.items() if name != SWITCH}
@@ -31,7 +31,7 @@ def python():
             env=environment,
             capture_output=True,
             text=True,
-            timeout=GUARD,
+            timeout=TIMEOUT,
         )
 
     return run
@@ -39,7 +39,7 @@ def python():
 
 @pytest.fixture
 def copied(api, tmp_path):
-    """A directory with a copy of the package that has no extension: a place to put a broken one."""
+    """Copy the package without its extension, so that a test can add a broken one."""
     package = tmp_path / "cyevents"
     ignored = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
     shutil.copytree(Path(api.__file__).parent, package, ignore=ignored)
@@ -49,12 +49,12 @@ def copied(api, tmp_path):
 # The switch
 
 
-def test_backend_tells_the_core_in_use(api, backend):
+def test_backend_names_the_core_in_use(api, backend):
     assert api.backend == backend
     assert "backend" in api.__all__
 
 
-def test_the_core_in_use_is_the_one_it_tells(api, backend):
+def test_core_in_use_matches_backend(api, backend):
     modules = {cls.__module__ for cls in api.Event.__mro__ if cls.__name__ == "EventCore"}
     assert modules == {"cyevents._core._tables", *(["cyevents._core._emit"] if backend == "cython" else [])}
 
@@ -68,19 +68,19 @@ def test_with_the_extension(backend, python, switch, expected):
 
 
 @pytest.mark.parametrize("switch", [None, "", "1"])
-def test_without_the_extension_the_pure_core_is_taken_in_silence(copied, python, switch):
+def test_missing_extension_falls_back_silently(copied, python, switch):
     process = python(REPORT, switch, "-W", "error", path=copied)
     assert (process.stdout.strip(), process.stderr) == ("python", "")
 
 
-def test_required_but_missing_is_an_import_error(copied, python):
+def test_required_but_missing_raises_import_error(copied, python):
     process = python(REPORT, "0", path=copied)
     assert process.returncode == 1
     assert f"ImportError: {SWITCH}=0" in process.stderr
 
 
 @pytest.mark.parametrize("switch", ["2", "yes", "true", "auto", " ", "01"])
-def test_any_other_value_is_an_error_that_says_what_was_given(copied, python, switch):
+def test_unknown_switch_value_is_an_error(copied, python, switch):
     process = python(REPORT, switch, path=copied)
     assert process.returncode == 1
     last = process.stderr.splitlines()[-1]
@@ -115,7 +115,7 @@ def broken(request, copied):
 
 
 @pytest.mark.parametrize("switch", [None, ""])
-def test_a_broken_extension_warns_and_the_pure_core_is_taken(broken, python, switch):
+def test_broken_extension_falls_back_with_a_warning(broken, python, switch):
     script = """
         import warnings
         with warnings.catch_warnings(record=True) as caught:
@@ -127,7 +127,7 @@ def test_a_broken_extension_warns_and_the_pure_core_is_taken(broken, python, swi
     assert (process.stdout.strip(), process.stderr) == ("python [] ['RuntimeWarning']", "")
 
 
-def test_the_warning_says_why(copied, python):
+def test_warning_contains_the_reason(copied, python):
     BROKEN["import_error"](copied / "cyevents")
     process = python(REPORT, None, path=copied)
     assert "RuntimeWarning" in process.stderr
@@ -135,20 +135,20 @@ def test_the_warning_says_why(copied, python):
     assert process.stdout.strip() == "python"
 
 
-def test_required_but_broken_is_an_error(broken, python):
+def test_required_but_broken_raises(broken, python):
     process = python(REPORT, "0", path=broken)
     assert (process.stdout, process.returncode) == ("", 1)
 
 
 @pytest.mark.parametrize("how", ["import_error", "missing_dependency", "binary"])
-def test_required_but_not_importable_is_an_import_error(copied, python, how):
+def test_required_but_not_importable_raises_import_error(copied, python, how):
     BROKEN[how](copied / "cyevents")
     process = python(REPORT, "0", path=copied)
     assert process.returncode == 1
     assert f"ImportError: {SWITCH}=0" in process.stderr
 
 
-def test_with_the_switch_at_1_a_broken_extension_is_not_even_tried(broken, python):
+def test_pure_python_switch_ignores_a_broken_extension(broken, python):
     process = python(REPORT, "1", "-W", "error", path=broken)
     assert (process.stdout.strip(), process.stderr) == ("python", "")
 
@@ -172,7 +172,7 @@ with cyevents.event("x").connected_to(generator), cyevents.event("x").subscribe(
     ],
     ids=["import", "sync_use"],
 )
-def test_importing_it_imports_nothing_costly(api, backend, python, use):
+def test_import_is_cheap(api, backend, python, use):
     script = f"import sys\nsys.path.insert(0, {str(Path(api.__file__).parent.parent)!r})\nimport cyevents\n{use}\n"
     script += f"print(cyevents.backend, [name for name in {COSTLY} if name in sys.modules], file=sys.stderr)"
     process = python(script, "0" if backend == "cython" else "1", "-I", "-S")
@@ -187,7 +187,7 @@ SUBINTERPRETERS = next(
 
 
 @pytest.mark.skipif(SUBINTERPRETERS is None, reason="no subinterpreters")
-def test_a_subinterpreter_falls_back_with_a_warning_and_works(backend, python):
+def test_subinterpreter_falls_back_with_a_warning(backend, python):
     inner = """
         import warnings
         with warnings.catch_warnings(record=True) as caught:
@@ -223,7 +223,7 @@ def test_a_subinterpreter_falls_back_with_a_warning_and_works(backend, python):
 
 
 @pytest.mark.skipif(SUBINTERPRETERS is None, reason="no subinterpreters")
-def test_a_subinterpreter_says_which_core_serves_and_why(backend, python):
+def test_subinterpreter_reports_its_core_and_why(backend, python):
     inner = """
         import warnings
         warnings.simplefilter("ignore")
@@ -244,7 +244,7 @@ def test_a_subinterpreter_says_which_core_serves_and_why(backend, python):
 
 
 @pytest.mark.skipif(not hasattr(sys, "_is_gil_enabled") or sys._is_gil_enabled(), reason="not a free-threaded Python")
-def test_the_extension_leaves_the_gil_off(backend):
+def test_extension_leaves_the_gil_disabled(backend):
     script = "import sys, cyevents; print(sys._is_gil_enabled())"
     environment = {**os.environ, "CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1"}
     process = subprocess.run(

@@ -1,4 +1,4 @@
-"""A call that cannot take the arguments says which handler was called, of which event, with what."""
+"""A call with arguments that do not fit gets a note: the handler, the event and the arguments."""
 
 import asyncio
 import copy
@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 
-GUARD = 30  # seconds after which a test that hangs fails
+TIMEOUT = 30  # seconds until a hanging test fails
 FILE = __file__.rpartition("/")[2]
 
 
@@ -17,7 +17,7 @@ def notes(error):
 
 
 def place(function):
-    """As a note gives it: file and line."""
+    """Return a function's file and line as the notes show it."""
     return f"{FILE}:{function.__code__.co_firstlineno})"
 
 
@@ -77,7 +77,7 @@ def event(request, api, ns):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", HANDLERS)
-def test_the_note_names_handler_event_and_arguments(event, kind, way):
+def test_note_names_handler_event_and_arguments(event, kind, way):
     handler, code = HANDLERS[kind]
     event.connect(handler, weak=False)
     with pytest.raises(TypeError) as caught:
@@ -92,7 +92,7 @@ def test_the_note_names_handler_event_and_arguments(event, kind, way):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("count", "text"), [(2, "2 positionals"), (3, "3 positionals")])
-def test_positionals_are_counted(event, way, count, text):
+def test_note_counts_positional_arguments(event, way, count, text):
     event.connect(plain)
     with pytest.raises(TypeError) as caught:
         way(event, "sender", *range(count))
@@ -100,14 +100,14 @@ def test_positionals_are_counted(event, way, count, text):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_event_is_among_the_keywords_if_the_handler_wants_it(event, way):
+def test_note_lists_the_event_keyword_if_passed(event, way):
     event.connect(plain, with_event=True)
     with pytest.raises(TypeError) as caught:
         way(event, "sender", 1)
     assert notes(caught.value)[0].endswith("was called with (sender, 1 positional, event=...)")
 
 
-def test_a_handler_in_a_thread_is_named_too(event, run):
+def test_handler_in_a_thread_is_named(event, run):
     event.connect(plain, thread=True)
     with pytest.raises(TypeError) as caught:
         run(event.emit_async(1, extra=2))
@@ -116,7 +116,7 @@ def test_a_handler_in_a_thread_is_named_too(event, run):
     assert note.endswith("of event 'e' was called with (sender, extra=...)")
 
 
-def test_a_handler_in_a_thread_of_trios_is_named_too(event):
+def test_handler_in_a_trio_thread_is_named(event):
     pytest.importorskip("anyio")
     trio = pytest.importorskip("trio")
     event.connect(plain, thread=True)
@@ -130,7 +130,7 @@ def test_a_handler_in_a_thread_of_trios_is_named_too(event):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_the_handler_itself_raises_gets_no_note(event, way):
+def test_error_inside_a_handler_gets_no_note(event, way):
     @event.connect
     def raises(sender):
         raise TypeError("its own")
@@ -150,9 +150,9 @@ def test_what_the_handler_itself_raises_gets_no_note(event, way):
 
 
 @pytest.mark.parametrize("way", [by_emit, by_emit_async])
-def test_what_a_generator_raises_gets_no_note(event, way):
+def test_error_inside_a_generator_gets_no_note(event, way):
     class Iterates:
-        """A generator in C would have no frame either."""
+        """A generator written in C has no frame either."""
 
         __next__ = staticmethod(functools.partial(int, []))
 
@@ -180,8 +180,8 @@ def test_what_a_generator_raises_gets_no_note(event, way):
     assert notes(caught.value) == []
 
 
-def test_the_handler_that_could_not_be_called_is_named_once(ns, run):
-    """Not those around it, that are `emit` itself."""
+def test_only_the_failed_handler_is_named(ns, run):
+    """The note is not repeated for outer handlers that are `emit` itself."""
     inner, outer = ns.event("inner"), ns.event("outer")
     inner.connect(plain)
     outer.connect(inner.emit, weak=False)
@@ -193,7 +193,7 @@ def test_the_handler_that_could_not_be_called_is_named_once(ns, run):
         assert "'inner'" in note
 
 
-def test_a_noted_error_can_be_copied_and_pickled(event):
+def test_error_with_note_can_be_copied_and_pickled(event):
     event.connect(plain)
     with pytest.raises(TypeError) as caught:
         event.emit(1, extra=2)
@@ -202,7 +202,7 @@ def test_a_noted_error_can_be_copied_and_pickled(event):
         assert [type(note) for note in pickle.loads(pickle.dumps(notes(caught.value)))] == [str]
 
 
-def test_on_error_and_groups_get_it_noted(event):
+def test_on_error_and_groups_get_the_note(event):
     got = []
     event.connect(plain)
     event.on_error = lambda error, *rest: got.append(error)
@@ -220,7 +220,7 @@ def test_on_error_and_groups_get_it_noted(event):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_condition_is_named_with_its_handler(event, way, caplog):
+def test_condition_is_named_with_its_handler(event, way, caplog):
     def condition(sender):
         return True
 
@@ -229,7 +229,7 @@ def test_a_condition_is_named_with_its_handler(event, way, caplog):
     (record,) = caplog.records
     error = record.exc_info[1]
     (note,) = notes(error)
-    assert note.startswith("condition test_a_condition_is_named_with_its_handler.<locals>.condition (")
+    assert note.startswith("condition test_condition_is_named_with_its_handler.<locals>.condition (")
     assert place(condition) in note
     assert note.endswith(" of handler plain of event 'e' was called with (sender, extra=...)")
     got = []
@@ -238,7 +238,7 @@ def test_a_condition_is_named_with_its_handler(event, way, caplog):
     assert [len(notes(error)) for error in got] == [1]
 
 
-def test_what_a_condition_itself_raises_gets_no_note(event):
+def test_error_inside_a_condition_gets_no_note(event):
     def condition(sender, **kwargs):
         raise TypeError("its own")
 
@@ -256,7 +256,7 @@ async def needs_none(sender):
     raise AssertionError("not to be called")
 
 
-async def yields(sender):
+async def async_generator(sender):
     yield
 
 
@@ -268,11 +268,11 @@ class Asynchronous:
         raise AssertionError("not to be called")
 
 
-ASYNC = [needs_none, yields, Asynchronous(), Asynchronous().method, functools.partial(needs_none)]
+ASYNC = [needs_none, async_generator, Asynchronous(), Asynchronous().method, functools.partial(needs_none)]
 
 
 @pytest.mark.parametrize("handler", ASYNC)
-def test_an_async_handler_fails_in_the_loop_and_the_others_run(event, run, handler):
+def test_async_handler_fails_alone_in_the_running_loop(event, run, handler):
     called, seen = [], []
     event.connect(handler, weak=False)
     event.connect(lambda sender, **kwargs: called.append(sender), weak=False)
@@ -289,31 +289,31 @@ def test_an_async_handler_fails_in_the_loop_and_the_others_run(event, run, handl
     assert notes(error)[0].endswith("of event 'e' was called with (sender, extra=...)")
 
 
-def test_an_async_handler_fails_in_the_background_loop(api, event, caplog):
+def test_async_handler_fails_in_the_background_loop(api, event, caplog):
     event.connect(needs_none)
     assert event.emit(1, extra=2) == []
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     (record,) = caplog.records
     assert (record.levelno, type(record.exc_info[1])) == (logging.ERROR, TypeError)
     assert record.getMessage() == f"handler {needs_none!r} of event 'e' failed"
 
 
-def test_on_error_gets_it_from_the_scheduled_handler(api, event):
+def test_on_error_gets_the_error_of_a_scheduled_handler(api, event):
     got = []
     event.on_error = lambda *given: got.append(given)
     event.connect(needs_none)
     event.emit(1, extra=2)
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     ((error, *rest),) = got
     assert rest == [needs_none, event, 1]
     assert len(notes(error)) == 1
 
 
-def test_a_group_of_emit_is_without_it(api, event, caplog):
+def test_group_of_emit_excludes_async_handlers(api, event, caplog):
     event.on_error = "group"
     event.connect(needs_none)
     assert event.emit(1, extra=2) == []
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert len(caplog.records) == 1
 
 
@@ -325,8 +325,8 @@ def test_send_raises_it(event):
 
 
 @pytest.mark.parametrize("handler", ASYNC)
-def test_in_emit_async_it_is_the_handlers_own_failure(event, run, handler):
-    """Those of its priority run, those of a lower one do not."""
+def test_emit_async_raises_it_after_the_tier(event, run, handler):
+    """Handlers of the same priority run, those of a lower priority do not."""
     called = []
     event.connect(handler, weak=False, priority=1)
     event.connect(lambda sender, **kwargs: called.append("sync"), weak=False, priority=1)
@@ -337,7 +337,7 @@ def test_in_emit_async_it_is_the_handlers_own_failure(event, run, handler):
     assert called == ["sync"]
 
 
-def test_in_emit_async_groups_and_policies_get_it(event, run):
+def test_emit_async_passes_it_to_error_policies(event, run):
     event.connect(needs_none)
     event.on_error = "group"
     with pytest.raises(ExceptionGroup, match="1 handlers of 'e' failed") as caught:
@@ -349,7 +349,7 @@ def test_in_emit_async_groups_and_policies_get_it(event, run):
     assert [rest for _, *rest in got] == [[needs_none, event, 1]]
 
 
-def test_nothing_is_left_unawaited(event, recwarn, collect):
+def test_no_coroutine_is_left_unawaited(event, recwarn, collect):
     event.connect(needs_none)
     with pytest.raises(TypeError):
         event.send(1, extra=2)
@@ -359,14 +359,14 @@ def test_nothing_is_left_unawaited(event, recwarn, collect):
     assert not recwarn.list
 
 
-def test_the_trace_shows_it_as_raised(api, ns, run):
+def test_trace_shows_it_as_raised(api, ns, run):
     ns.event("e").connect(needs_none)
 
     async def main():
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         with api.trace(ns) as seen:
             ns.emit("e", 1, extra=2)
-            assert await api.drain_async(GUARD)
+            assert await api.drain_async(TIMEOUT)
         return seen
 
     (emission,) = run(main()).emissions

@@ -1,4 +1,4 @@
-"""Bound methods of all types: the same handler each time, held by their object, found again by what is given back."""
+"""Bound methods of all types: equal each time, held through their object, and accepted back by `disconnect`."""
 
 import asyncio
 import collections
@@ -16,7 +16,7 @@ def event(ns):
 
 
 class Box(list):
-    """A list that can be referred to weakly."""
+    """A list that supports weak references."""
 
 
 class Counts(dict):
@@ -25,7 +25,7 @@ class Counts(dict):
 
 
 class Compiled:
-    """A function and a method as compilers make them: types of their own, bound by the function's `__get__`."""
+    """A function and a method of their own types, as compilers make them: the function's `__get__` binds the method."""
 
     class method:
         __slots__ = ("__func__", "__self__", "__weakref__")
@@ -83,7 +83,7 @@ def method(request):
     return METHODS[request.param]()
 
 
-def test_it_is_the_same_handler_each_time(event, method):
+def test_same_method_is_the_same_handler(event, method):
     owner, get = method
     event.connect(get(), weak=False)
     event.connect(get(), weak=False, priority=5)
@@ -93,12 +93,12 @@ def test_it_is_the_same_handler_each_time(event, method):
     assert event.handlers == []
 
 
-def test_what_is_given_back_can_be_disconnected(event, method):
+def test_reported_handler_can_be_disconnected(event, method):
     owner, get = method
     for weak in (True, False):
         try:
             event.connect(get(), weak=weak)
-        except TypeError:  # its object cannot be referred to weakly
+        except TypeError:  # its object cannot be weakly referenced
             assert weak
             continue
         assert event.disconnect(event.handlers[0].handler)
@@ -106,7 +106,7 @@ def test_what_is_given_back_can_be_disconnected(event, method):
 
 
 @pytest.mark.parametrize("weak", [True, False])
-def test_send_and_cancelled_give_back_what_disconnect_takes(event, weak):
+def test_handlers_from_results_can_be_disconnected(event, weak):
     class Veto(Shop):
         @Compiled.function
         def handle(self, sender):
@@ -129,7 +129,7 @@ def test_send_and_cancelled_give_back_what_disconnect_takes(event, weak):
         assert event.disconnect(cancelled.handler)
 
 
-def test_another_object_or_function_is_another_handler(event):
+def test_other_object_or_function_is_another_handler(event):
     one, other = collections.deque(), collections.deque()
     event.connect(one.append)
     event.connect(other.append)
@@ -140,7 +140,7 @@ def test_another_object_or_function_is_another_handler(event):
     assert (list(one), list(other)) == (["a"], ["a"])
 
 
-def test_they_are_held_by_their_object(event):
+def test_method_lives_as_long_as_its_object(event):
     queue, shop = collections.deque(), Shop()
     event.connect(queue.append)
     event.connect(shop.handle)
@@ -154,7 +154,7 @@ def test_they_are_held_by_their_object(event):
     assert event.handlers == []
 
 
-def test_compiled_methods_of_all_kinds_are_called(event, run):
+def test_compiled_methods_of_every_kind_are_called(event, run):
     shop = Shop()
     for method in shop.handle, shop.handle_async, shop.handle_each:
         event.connect(method)
@@ -165,7 +165,7 @@ def test_compiled_methods_of_all_kinds_are_called(event, run):
     assert run(main()) == ["handled ada", "awaited ada", ["ada"]]
 
 
-def test_a_future_is_set(api, run):
+def test_future_set_result_is_a_handler(api, run):
     event = api.Event("replied")
 
     async def main():
@@ -180,13 +180,13 @@ def test_a_future_is_set(api, run):
     assert run(main()) == "ada"
 
 
-def test_a_function_is_no_method(event):
+def test_function_is_not_a_method(event):
     for function in print, len, sys.getsizeof, str.maketrans:
         event.connect(function)
         assert event.disconnect(function)
 
 
-def test_what_binds_more_is_compared_by_identity(event):
+def test_method_with_more_state_compares_by_identity(event):
     class Bound:
         def __init__(self, owner, more):
             self.__self__, self.__func__, self.more = owner, Shop.method, more
@@ -200,7 +200,7 @@ def test_what_binds_more_is_compared_by_identity(event):
     assert event.emit() == [1, 2]
 
 
-def test_hostile_classes_are_no_methods(event):
+def test_misleading_classes_are_not_methods(event):
     class Meta(type):
         def __getattribute__(cls, name):
             raise ZeroDivisionError(name)
@@ -218,7 +218,7 @@ def test_hostile_classes_are_no_methods(event):
 # Senders
 
 
-def test_methods_are_the_same_sender_each_time(event, method):
+def test_same_method_is_the_same_sender(event, method):
     owner, get = method
 
     def handler(sender):
@@ -232,7 +232,7 @@ def test_methods_are_the_same_sender_each_time(event, method):
     assert event.handlers == []
 
 
-def test_callable_objects_and_classes_are_senders_by_identity(event):
+def test_callable_senders_are_compared_by_identity(event):
     class App:
         def __call__(self):
             pass
@@ -240,7 +240,7 @@ def test_callable_objects_and_classes_are_senders_by_identity(event):
     def handler(sender):
         return "called"
 
-    for sender in App(), App, test_hostile_classes_are_no_methods, print, len:
+    for sender in App(), App, test_misleading_classes_are_not_methods, print, len:
         event.connect(handler, sender=sender)
         assert event.emit(sender) == ["called"]
         assert event.disconnect(handler, sender)
@@ -264,7 +264,7 @@ class Door:
 
 
 @pytest.mark.parametrize("get", [lambda door: door.enter, lambda door: door], ids=["method", "object"])
-def test_a_condition_of_its_own_object_does_not_keep_it_alive(event, get, run):
+def test_condition_of_the_same_object_is_held_weakly(event, get, run):
     door = Door()
     event.connect(get(door), condition=door.is_open)
     assert event.emit(1, a=2) == [get(door)(1)]
@@ -281,7 +281,7 @@ def test_a_condition_of_its_own_object_does_not_keep_it_alive(event, get, run):
     assert event.handlers == []
 
 
-def test_a_condition_of_another_object_is_held(event):
+def test_condition_of_another_object_is_held_strongly(event):
     door, other = Door(), Door()
     event.connect(door.enter, condition=other.is_open)
     ref = weakref.ref(other)
@@ -291,12 +291,12 @@ def test_a_condition_of_another_object_is_held(event):
     assert event.emit(1) == ["entered"]
 
 
-def test_a_condition_of_an_object_that_is_held_strongly(event):
+def test_condition_of_a_strongly_held_object(event):
     event.connect(Door().enter, weak=False, condition=Door().is_open)
     assert event.emit(1) == ["entered"]
 
 
-def test_a_condition_that_disconnects_its_own_object(event):
+def test_condition_that_disconnects_its_own_object(event):
     class Fickle(Door):
         def is_open(self, sender):
             event.disconnect(self.enter)

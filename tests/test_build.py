@@ -1,9 +1,9 @@
-"""What setup.py builds: the switches, and what happens without a compiler. Skipped away from it, or without setuptools.
+"""What setup.py builds: the switches, and a build without a compiler. Skipped without a checkout or setuptools.
 
-Cython and the compiler are played by scripts that note how they were called: what they really make is proved by
-`.ci/wheels`.
+Scripts that record their calls replace Cython and the compiler. `.ci/wheels` checks what the real ones make.
 """
 
+import importlib.util
 import json
 import os
 import shutil
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GUARD = 120  # seconds after which a child that hangs fails
+TIMEOUT = 120  # seconds until a hanging child process fails
 FALLBACK = "cyevents: the compiled core could not be built"
 CYTHON = """
 import json, os
@@ -41,7 +41,7 @@ except PackageNotFoundError:
     SETUPTOOLS = 0
 
 pytestmark = [
-    pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="setup.py is not here"),
+    pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="setup.py is not part of this copy"),
     pytest.mark.skipif(SETUPTOOLS < 77, reason="setuptools is not installed, or older than the build needs"),
     pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script"),
 ]
@@ -49,7 +49,7 @@ pytestmark = [
 
 @pytest.fixture
 def project(tmp_path):
-    """A copy of what is built, with a Cython and a compiler that only note how they are called."""
+    """A copy of the project, with a Cython and a compiler that only record how they are called."""
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "src" / "cyevents", tmp_path / "src" / "cyevents", ignore=shutil.ignore_patterns("*.so"))
@@ -64,17 +64,17 @@ def project(tmp_path):
 
 @pytest.fixture
 def build(project):
-    """Run setup.py with some of its switches: build(compiler, wish, in_place, switches) -> the ended process."""
+    """Run setup.py with some of its switches: build(compiler, setting, in_place, switches) -> the completed process."""
 
-    def run(compiler="cc", wish=None, in_place=False, **switches):
+    def run(compiler="cc", setting=None, in_place=False, **switches):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CYEVENTS_")}
         environment |= {"CC": str(project / compiler), "LDSHARED": str(project / compiler), "PYTHONPATH": str(project)}
         environment |= {f"CYEVENTS_{name}": value for name, value in switches.items()}
-        if wish is not None:
-            environment["CYEVENTS_BUILD_EXTENSION"] = wish
+        if setting is not None:
+            environment["CYEVENTS_BUILD_EXTENSION"] = setting
         command = ["build_ext", "--inplace"] if in_place else ["build", "--build-lib", "built"]
         command = [sys.executable, "setup.py", "--quiet", *command]
-        return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=GUARD)
+        return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
 
     return run
 
@@ -84,23 +84,23 @@ def extensions(project):
 
 
 def flags(project):
-    """The options that the compiler got for compiling, and for linking."""
+    """Return the compiler's options for compiling and for linking."""
     compiling, linking, *others = (project / "calls").read_text().splitlines()
     assert [len(call.split()) for call in others] == [len(compiling.split()), len(linking.split())]
     return compiling.split(), linking.split()
 
 
-@pytest.mark.parametrize("wish", [None, "", "yes"])
-def test_the_extension_is_built(project, build, wish):
-    process = build(wish=wish)
+@pytest.mark.parametrize("setting", [None, "", "yes"])
+def test_extension_is_built(project, build, setting):
+    process = build(setting=setting)
     assert (process.returncode, FALLBACK in process.stderr) == (0, False), process.stderr
     assert len(extensions(project)) == 2
 
 
-@pytest.mark.parametrize("wish", [None, ""])
+@pytest.mark.parametrize("setting", [None, ""])
 @pytest.mark.parametrize("compiler", ["nothing_by_this_name", "LICENSE"])
-def test_without_a_compiler_the_pure_core_is_left_and_one_line_says_so(project, build, compiler, wish):
-    process = build(compiler, wish)
+def test_no_compiler_builds_pure_core_and_says_so(project, build, compiler, setting):
+    process = build(compiler, setting)
     assert process.returncode == 0, process.stderr
     (line,) = [line for line in process.stderr.splitlines() if FALLBACK in line]
     assert "CYEVENTS_BUILD_EXTENSION=yes" in line
@@ -109,19 +109,19 @@ def test_without_a_compiler_the_pure_core_is_left_and_one_line_says_so(project, 
     assert (project / "built" / "cyevents" / "_core" / "_tables.py").exists()
 
 
-def test_without_a_compiler_an_editable_install_works_too(project, build):
+def test_no_compiler_allows_editable_install(project, build):
     process = build("nothing_by_this_name", in_place=True)
     assert (process.returncode, process.stderr.count(FALLBACK)) == (0, 1), process.stderr
 
 
-def test_without_a_compiler_a_required_extension_is_a_failure(project, build):
+def test_no_compiler_fails_if_extension_is_required(project, build):
     process = build("nothing_by_this_name", "yes")
     assert process.returncode != 0
     assert FALLBACK not in process.stderr
     assert "nothing_by_this_name" in process.stderr
 
 
-def test_an_extension_that_is_not_wanted_needs_no_cython_and_no_compiler(project, build):
+def test_unwanted_extension_needs_no_build_tools(project, build):
     shutil.rmtree(project / "Cython")
     (project / "Cython.py").write_text("raise ImportError")
     process = build("nothing_by_this_name", "no")
@@ -129,15 +129,15 @@ def test_an_extension_that_is_not_wanted_needs_no_cython_and_no_compiler(project
     assert extensions(project) == []
 
 
-@pytest.mark.parametrize("wish", ["1", "true", "Yes", " "])
-def test_any_other_wish_is_an_error_that_says_what_was_given(build, wish):
-    process = build(wish=wish)
+@pytest.mark.parametrize("setting", ["1", "true", "Yes", " "])
+def test_unknown_build_switch_value_is_an_error(build, setting):
+    process = build(setting=setting)
     assert process.returncode != 0
-    assert process.stderr.splitlines()[-1] == f"CYEVENTS_BUILD_EXTENSION must be yes, no or unset, not {wish!r}"
+    assert process.stderr.splitlines()[-1] == f"CYEVENTS_BUILD_EXTENSION must be yes, no or unset, not {setting!r}"
 
 
-def test_a_release_has_no_symbols_no_tracing_and_leaves_no_c_source(project, build):
-    build(wish="yes")
+def test_release_build_is_stripped_and_leaves_no_c_source(project, build):
+    build(setting="yes")
     compiling, linking = flags(project)
     assert compiling[-1] == "-g0"
     assert not [flag for flag in compiling + linking if "sanitize" in flag or "TRACE" in flag]
@@ -145,21 +145,21 @@ def test_a_release_has_no_symbols_no_tracing_and_leaves_no_c_source(project, bui
     assert (options["build_dir"], options["compiler_directives"]["linetrace"]) == ("build", False)
 
 
-def test_debug(project, build):
-    build(wish="yes", DEBUG="1")
+def test_debug_build_options(project, build):
+    build(setting="yes", DEBUG="1")
     compiling, _ = flags(project)
     assert compiling[-2:] == ["-g", "-O0"]
 
 
-def test_sanitize(project, build):
-    build(wish="yes", SANITIZE="1", DEBUG="1")
+def test_sanitize_build_options(project, build):
+    build(setting="yes", SANITIZE="1", DEBUG="1")
     compiling, linking = flags(project)
     assert compiling[-4:] == ["-g", "-O1", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
     assert "-fsanitize=address,undefined" in linking
 
 
-def test_trace(project, build):
-    build(wish="yes", TRACE="1")
+def test_trace_build_options(project, build):
+    build(setting="yes", TRACE="1")
     compiling, _ = flags(project)
     assert {"-DCYTHON_TRACE=1", "-DCYTHON_USE_SYS_MONITORING=0"} <= set(compiling)
     options = json.loads((project / "options.json").read_text())
@@ -167,17 +167,46 @@ def test_trace(project, build):
 
 
 @pytest.mark.parametrize("value", ["", "0", "yes"])
-def test_a_switch_is_on_at_1_alone(project, build, value):
-    build(wish="yes", DEBUG=value, SANITIZE=value, TRACE=value)
+def test_only_the_value_1_turns_a_switch_on(project, build, value):
+    build(setting="yes", DEBUG=value, SANITIZE=value, TRACE=value)
     compiling, _ = flags(project)
     assert compiling[-1] == "-g0"
     assert "-DCYTHON_TRACE=1" not in compiling
 
 
-def test_the_compiled_core_has_no_untyped_locals():
+def test_compiled_core_has_no_untyped_locals():
     pytest.importorskip("Cython", minversion="3.3")
     program = ROOT / ".ci" / "untyped_locals"
     if not program.exists():
-        pytest.skip("the checks are not here")
-    process = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=GUARD)
+        pytest.skip("the checks are not part of this copy")
+    process = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=TIMEOUT)
     assert (process.stdout, process.returncode) == ("", 0), process.stderr
+
+
+@pytest.fixture
+def core(tmp_path, monkeypatch):
+    """An editable install whose extensions are newer than their sources, and the suite's `is_stale` for it."""
+    spec = importlib.util.spec_from_file_location("conftest_of_the_suite", Path(__file__).with_name("conftest.py"))
+    conftest = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conftest)
+    extensions = [tmp_path / "_tables.so", tmp_path / "_emit.so"]
+    monkeypatch.setattr(conftest, "built", lambda: extensions)
+    for name, time in (("_tables.py", 1), ("_tables.pxd", 1), ("_emit.pyx", 1), ("_tables.so", 2), ("_emit.so", 2)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time, time))
+    return tmp_path, conftest.is_stale
+
+
+@pytest.mark.parametrize("name", ["_tables.py", "_tables.pxd", "_emit.pyx"])
+def test_changed_sources_make_a_build_stale(core, name):
+    folder, is_stale = core
+    assert not is_stale()
+    os.utime(folder / name, (3, 3))
+    assert is_stale()
+
+
+def test_an_installed_wheel_is_never_stale(core):
+    folder, is_stale = core
+    (folder / "_emit.pyx").unlink()
+    os.utime(folder / "_tables.py", (3, 3))
+    assert not is_stale()

@@ -1,4 +1,4 @@
-"""The command line, as a user has it: in a process of its own."""
+"""The command line, run in a process of its own as a user would."""
 
 import importlib.util
 import json
@@ -27,7 +27,7 @@ posix_only = pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
 
 @pytest.fixture
 def command(backend):
-    """A command line, and the environment for it."""
+    """Return a command line and the environment for it."""
     environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
     environment |= {
         "CYEVENTS_PURE_PYTHON": "1" if backend == "python" else "0",
@@ -39,7 +39,7 @@ def command(backend):
 
 @pytest.fixture
 def cyevents(command):
-    """Run a command line to its end."""
+    """Run a command line until it ends."""
 
     def run(*arguments, given=b"", **variables):
         line, environment = command
@@ -55,7 +55,7 @@ def cyevents(command):
 
 @pytest.fixture
 def orders_file(tmp_path):
-    """Write a file of orders, given as lines."""
+    """Write a file of orders from lines."""
 
     def write(*lines):
         path = tmp_path / "orders.jsonl"
@@ -76,7 +76,7 @@ def order(**changes):
 
 
 def summaries(output):
-    """Each way's summary: the table's rows by handler, and the facts by label."""
+    """Return the summary of each mode: the table's rows by handler, and the facts by label."""
     found = {}
     for part in output.split("Summary of the ")[1:]:
         lines = [line for line in part.splitlines()[1:] if " " in line]
@@ -103,7 +103,7 @@ def sample():
     return Path(package, "_demo", "sample_orders.jsonl")
 
 
-def test_sample_file():
+def test_demo_runs_the_sample_file():
     lines = sample().read_bytes().splitlines()
     orders = [json.loads(line) for line in lines]
     assert 250 <= len(orders) <= 350
@@ -116,7 +116,7 @@ def test_sample_file():
 
 
 @pytest.mark.parametrize("repeat", [1, 3])
-def test_counts_are_those_of_the_file(cyevents, backend, repeat):
+def test_demo_counts_match_the_file(cyevents, backend, repeat):
     code, output, errors = cyevents("demo", "--repeat", repeat)
     assert (code, errors) == (0, "")
     orders = [json.loads(line) for line in sample().read_text("utf-8").splitlines()] * repeat
@@ -151,7 +151,7 @@ def test_counts_are_those_of_the_file(cyevents, backend, repeat):
         assert facts["backend"].startswith(backend)
 
 
-def test_story(cyevents):
+def test_demo_shows_each_step(cyevents):
     code, output, _ = cyevents("demo", "--limit", 3)
     assert code == 0
     sync, asynchronous = output.split("The async way")
@@ -171,7 +171,7 @@ def test_story(cyevents):
     assert max(map(columns, output.splitlines())) < 80
 
 
-def test_mode_and_quiet(cyevents):
+def test_demo_mode_and_quiet(cyevents):
     for mode in ("sync", "async"):
         code, output, errors = cyevents("demo", "--mode", mode, "--quiet")
         assert (code, errors) == (0, "")
@@ -180,13 +180,13 @@ def test_mode_and_quiet(cyevents):
         assert len(output.splitlines()) < 22
 
 
-def test_limit(cyevents):
+def test_demo_limit(cyevents):
     code, output, _ = cyevents("demo", "--limit", 7, "--quiet", "--mode", "sync")
     assert code == 0
     assert summaries(output)["sync"][0]["validate_order"]["counts"] == (7, 0, 0)
 
 
-def test_delay(cyevents):
+def test_demo_delay(cyevents):
     begin = time.monotonic()
     code, output, _ = cyevents("demo", "--limit", 2, "--quiet", "--mode", "async", "--delay", "0.1")
     assert code == 0
@@ -204,7 +204,7 @@ BAD_LINES = [
     (order(customer_email=None), "'customer_email' must be a string, not null", '{"id": "o1"'),
     (order(total="10"), "'total' must be a number, not a string", '{"id": "o1"'),
     (order(total=True), "'total' must be a number, not true", '{"id": "o1"'),
-    (order(total=float("nan")), "not usable JSON: NaN is no number", '{"id": "o1"'),
+    (order(total=float("nan")), "not usable JSON: NaN is not a number", '{"id": "o1"'),
     (order(total=10**400), "'total' must be at most a billion, either way", '{"id": "o1"'),
     (order().replace(b"10", b"9" * 8000), "not usable JSON: Exceeds the limit", '{"id": "o1"'),
     (order(items={}), "'items' must be an array, not an object", '{"id": "o1"'),
@@ -224,7 +224,7 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize(("line", "message", "shown"), BAD_LINES, ids=[message for _, message, _ in BAD_LINES])
-def test_bad_line(cyevents, orders_file, line, message, shown):
+def test_demo_reports_bad_line(cyevents, orders_file, line, message, shown):
     path = orders_file(order(), b"", line, order())
     code, output, errors = cyevents("demo", path, "--quiet", "--mode", "sync")
     assert code == 1
@@ -236,15 +236,15 @@ def test_bad_line(cyevents, orders_file, line, message, shown):
     assert summaries(output)["sync"][0]["validate_order"]["counts"] == (2, 0, 0)
 
 
-def test_only_bad_lines(cyevents, orders_file):
+def test_demo_fails_on_only_bad_lines(cyevents, orders_file):
     code, output, errors = cyevents("demo", orders_file(b"one", b"two"))
     assert (code, output) == (1, "")
     assert "2 bad lines" in errors
     assert "0 orders left" in errors
 
 
-def test_what_is_optional_or_unusual(cyevents, orders_file):
-    """The reference's own order has no quantities. A byte order mark and CR LF do no harm."""
+def test_demo_accepts_optional_and_unusual_input(cyevents, orders_file):
+    """The reference's own order has no quantities. A byte order mark and CR LF are accepted."""
     path = orders_file(
         b"\xef\xbb\xbf" + order(total=1500, items=[{"product_name": "Widget"}]) + b"\r",
         order(id="\ud800\x1b[31m\u202e\n" + "花" * 100, items=[], extra="x"),
@@ -258,7 +258,7 @@ def test_what_is_optional_or_unusual(cyevents, orders_file):
     assert max(map(columns, output.splitlines()[2:])) <= 80
 
 
-def test_missing_unreadable_and_empty(cyevents, orders_file, tmp_path):
+def test_demo_missing_unreadable_and_empty_files(cyevents, orders_file, tmp_path):
     for file, reason in (
         (tmp_path / "none", "cannot read"),
         (tmp_path, "cannot read"),
@@ -272,7 +272,7 @@ def test_missing_unreadable_and_empty(cyevents, orders_file, tmp_path):
         assert str(file) in errors
 
 
-def test_standard_input(cyevents):
+def test_demo_reads_standard_input(cyevents):
     given = order() + b"\n" + b"oops\n" + order(total=-1)
     code, output, errors = cyevents("demo", "-", "--mode", "sync", given=given)
     assert code == 1
@@ -283,7 +283,7 @@ def test_standard_input(cyevents):
     assert "no orders in <stdin>" in errors
 
 
-def test_ascii_output(cyevents, orders_file):
+def test_demo_ascii_output(cyevents, orders_file):
     path = orders_file(order(items=[{"product_name": "Crème 花"}]), b'{"id": "\xc3\xa8"')
     code, output, errors = cyevents("demo", path, PYTHONIOENCODING="ascii")
     assert code == 1
@@ -292,7 +292,7 @@ def test_ascii_output(cyevents, orders_file):
     assert "1 x Cr?me ?" in output
 
 
-def test_encoding_of_few_symbols(command):
+def test_demo_in_a_limited_encoding(command):
     line, environment = command
     environment["PYTHONIOENCODING"] = "cp1252"
     process = subprocess.run(line("demo"), capture_output=True, env=environment, timeout=60)
@@ -333,7 +333,7 @@ def test_bench(cyevents, backend):
     assert rows["a loop in Python"].count(" ns ") == 3
 
 
-def test_bench_does_not_time_who_is_wrong(api, monkeypatch, capsys):
+def test_bench_skips_a_library_with_wrong_results(api, monkeypatch, capsys):
     import importlib
 
     bench = importlib.import_module("cyevents._bench")
@@ -355,14 +355,14 @@ def test_info_json(cyevents, api, backend):
     assert isinstance(info["free_threaded_build"], bool)
 
 
-def test_import_alone_needs_no_argparse(command):
+def test_import_does_not_load_argparse(command):
     _, environment = command
     program = "import sys, cyevents; print({'argparse', 'asyncio', 'cyevents._demo'} & set(sys.modules))"
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, text=True)
     assert process.stdout.strip() == "set()"
 
 
-def test_reader_that_goes_away(command):
+def test_closed_pipe_ends_quietly(command):
     line, environment = command
     for arguments in (["demo"], ["info"], ["demo", "--quiet"]):
         process = subprocess.Popen(
@@ -397,7 +397,7 @@ def test_interrupt(command, mode):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     with process:
-        process.stdout.readline()  # the story has been told, and the long run begins
+        process.stdout.readline()  # the story is printed, and the long run begins
         time.sleep(0.1)
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
@@ -411,7 +411,7 @@ def test_interrupt(command, mode):
 
 
 def on_terminal(line, environment, stdout_too):
-    """Run with standard error, or both outputs, on a pseudo terminal; return what stood there."""
+    """Run with standard error, or with both outputs, on a pseudo terminal; return what it shows."""
     pty = pytest.importorskip("pty")
     terminal, child_side = pty.openpty()
     process = subprocess.Popen(
@@ -426,7 +426,7 @@ def on_terminal(line, environment, stdout_too):
     try:
         while chunk := os.read(terminal, 65536):
             shown += chunk
-    except OSError:  # the other side is closed: Linux's way to tell
+    except OSError:  # the other side is closed, as Linux reports it
         pass
     finally:
         os.close(terminal)
@@ -447,7 +447,7 @@ def test_progress_bar(command, mode):
 
 
 @posix_only
-def test_no_progress_bar_for_a_short_run_or_elsewhere(command, cyevents):
+def test_no_progress_bar_for_short_runs_or_files(command, cyevents):
     line, environment = command
     assert on_terminal(line("demo", "--limit", 5), environment, stdout_too=False) == ""
     code, _, errors = cyevents("demo", "--mode", "sync", "--delay", "0.7")

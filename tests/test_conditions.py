@@ -1,4 +1,4 @@
-"""Conditions: how and when they are asked, and what becomes of their exceptions."""
+"""Conditions: how and when they are called, and what happens to their exceptions."""
 
 import asyncio
 import functools
@@ -8,21 +8,6 @@ import logging
 import pytest
 
 
-@pytest.fixture(params=["emit", "emit_async"])
-def fire(request, run):
-    """Emit an event in either way: `fire(event, sender, ...)`."""
-    if request.param == "emit":
-        return lambda event, /, *args, **kwargs: event.emit(*args, **kwargs)
-    return lambda event, /, *args, **kwargs: run(event.emit_async(*args, **kwargs))
-
-
-@pytest.fixture(params=["x", "x*"], ids=["event", "pattern"])
-def target(request, ns):
-    """Where handlers are connected: the event `x`, or a pattern that matches it."""
-    ns.event("x")
-    return ns.event(request.param)
-
-
 @pytest.fixture
 def event(ns):
     return ns.event("x")
@@ -30,7 +15,7 @@ def event(ns):
 
 @pytest.fixture
 def records(caplog):
-    """What has been logged on the logger `cyevents`, as `records()`."""
+    """Return the messages logged by `cyevents`: `records()`."""
     caplog.set_level(logging.DEBUG, logger="cyevents")
     return lambda: [record for record in caplog.records if record.name == "cyevents"]
 
@@ -54,19 +39,19 @@ def failing(sender, **kwargs):
 # How it is called
 
 
-def test_positionals_are_not_passed(event, target, fire):
-    asked = []
+def test_positionals_are_not_passed_to_conditions(event, target, fire):
+    checked = []
 
     def condition(*args, **kwargs):
-        asked.append((args, kwargs))
+        checked.append((args, kwargs))
         return True
 
     target.connect(handler, condition=condition)
     assert fire(event, "s", 1, 2, a=3, event=4, condition=5, self=6) == ["handled"]
-    assert asked == [(("s",), {"a": 3, "event": 4, "condition": 5, "self": 6})]
+    assert checked == [(("s",), {"a": 3, "event": 4, "condition": 5, "self": 6})]
 
 
-def test_a_condition_cannot_change_the_keywords_of_the_handler(event, fire):
+def test_condition_cannot_change_the_handlers_keywords(event, fire):
     def condition(sender, **kwargs):
         kwargs.clear()
         return True
@@ -91,13 +76,13 @@ class Sized(list):
 
 
 @pytest.mark.parametrize("answer", [True, 1, "no", [0], object(), Truth(True), -0.5], ids=repr)
-def test_a_true_answer_calls_the_handler(event, target, fire, answer):
+def test_true_result_calls_the_handler(event, target, fire, answer):
     target.connect(handler, condition=lambda sender: answer)
     assert fire(event, 1) == ["handled"]
 
 
 @pytest.mark.parametrize("answer", [False, None, 0, "", [], Sized(), Truth(False), 0.0], ids=repr)
-def test_a_false_answer_skips_the_handler_alone(event, target, fire, answer):
+def test_false_result_skips_only_that_handler(event, target, fire, answer):
     target.connect(handler, condition=lambda sender: answer)
     target.connect(other)
     results = fire(event, 1)
@@ -105,7 +90,7 @@ def test_a_false_answer_skips_the_handler_alone(event, target, fire, answer):
     assert type(results) is list
 
 
-def test_the_condition_is_asked_at_each_emission(event, fire):
+def test_condition_is_checked_at_each_emission(event, fire):
     event.connect(handler, condition=lambda sender: sender > 1)
     assert [fire(event, number) for number in (1, 2, 1)] == [[], ["handled"], []]
 
@@ -121,16 +106,16 @@ def test_any_callable_is_a_condition(event, fire, condition):
     assert fire(event, "") == []
 
 
-def test_a_condition_is_held_strongly(event, collect):
+def test_condition_is_held_strongly(event, collect):
     event.connect(handler, condition=lambda sender: True)
     collect()
     assert event.emit(1) == ["handled"]
 
 
-# When it is asked
+# When it is called
 
 
-def test_conditions_are_asked_in_priority_order_when_their_turn_comes(ns, event, fire):
+def test_conditions_are_checked_right_before_their_handler(ns, event, fire):
     log = []
     keep = []
 
@@ -153,14 +138,14 @@ def test_conditions_are_asked_in_priority_order_when_their_turn_comes(ns, event,
     assert log == ["a?", "a", "b?", "c?", "c", "d?", "d"]
 
 
-def test_a_condition_sees_what_the_handlers_before_have_done(event, fire):
+def test_condition_sees_effects_of_earlier_handlers(event, fire):
     done = []
     event.connect(done.append, weak=False)
     event.connect(handler, condition=lambda sender: sender in done)
     assert fire(event, 1) == ["handled"]
 
 
-def test_emit_async_asks_after_the_higher_priority_is_done(event, run):
+def test_emit_async_checks_after_higher_priorities(event, run):
     done = []
 
     async def slow(sender):
@@ -172,31 +157,31 @@ def test_emit_async_asks_after_the_higher_priority_is_done(event, run):
     assert run(event.emit_async(1)) == ["handled"]
 
 
-def test_after_a_cancellation_no_condition_is_asked(event, fire):
+def test_no_condition_is_checked_after_cancellation(event, fire):
     def refuse(sender):
         return False
 
-    asked = []
+    checked = []
     event.connect(refuse)
-    event.connect(handler, condition=lambda sender: asked.append(sender))
+    event.connect(handler, condition=lambda sender: checked.append(sender))
     fire(event, 1)
-    assert asked == []
+    assert checked == []
 
 
 @pytest.mark.parametrize("gone", ["disconnected", "another sender"])
-def test_a_handler_that_will_not_be_called_has_its_condition_not_asked(event, fire, gone):
-    asked = []
+def test_no_condition_is_checked_for_a_skipped_handler(event, fire, gone):
+    checked = []
 
     def disconnect(sender):
         event.disconnect(handler)
 
     event.connect(disconnect, sender="s" if gone == "disconnected" else "t")
-    event.connect(handler, "s" if gone == "disconnected" else "t", condition=asked.append)
+    event.connect(handler, "s" if gone == "disconnected" else "t", condition=checked.append)
     assert fire(event, "s") == []
-    assert asked == []
+    assert checked == []
 
 
-def test_a_condition_may_disconnect_its_handler(event, target, fire):
+def test_condition_may_disconnect_its_handler(event, target, fire):
     def condition(sender):
         assert target.disconnect(handler)
         return True
@@ -206,7 +191,7 @@ def test_a_condition_may_disconnect_its_handler(event, target, fire):
     assert fire(event, 1) == ["other"]
 
 
-def test_a_condition_may_reconnect_its_handler_and_disconnect_it(event, target, fire):
+def test_condition_may_reconnect_and_disconnect_its_handler(event, target, fire):
     def condition(sender):
         target.connect(handler)
         target.disconnect(handler)
@@ -222,7 +207,7 @@ def test_a_condition_may_reconnect_its_handler_and_disconnect_it(event, target, 
 
 @pytest.mark.parametrize("policy", [None, "raise", "group"])
 @pytest.mark.parametrize("whose", ["event", "namespace"])
-def test_an_exception_skips_the_handler_and_is_logged(ns, event, target, fire, records, policy, whose):
+def test_exception_skips_the_handler_and_is_logged(ns, event, target, fire, records, policy, whose):
     (event if whose == "event" else ns).on_error = policy
     target.connect(handler, condition=failing)
     target.connect(other)
@@ -234,7 +219,7 @@ def test_an_exception_skips_the_handler_and_is_logged(ns, event, target, fire, r
     assert record.exc_info[0] is ZeroDivisionError
 
 
-def test_the_log_names_the_handler(event, records):
+def test_log_names_the_handler(event, records):
     class Owner:
         def method(self, sender):
             pass
@@ -248,7 +233,7 @@ def test_the_log_names_the_handler(event, records):
         event.clear()
 
 
-def test_a_truth_that_raises_is_an_exception_of_the_condition(event, fire, records):
+def test_bool_that_raises_counts_as_condition_error(event, fire, records):
     class Undecided:
         def __bool__(self):
             raise ZeroDivisionError
@@ -259,14 +244,14 @@ def test_a_truth_that_raises_is_an_exception_of_the_condition(event, fire, recor
     assert [record.levelno for record in records()] == [logging.WARNING]
 
 
-def test_a_condition_that_cannot_take_the_keywords_raises_too(event, fire, records):
+def test_condition_with_wrong_signature_raises(event, fire, records):
     event.connect(handler, condition=lambda sender: True)
     assert fire(event, 1, total=2) == []
     (record,) = records()
     assert record.exc_info[0] is TypeError
 
 
-def test_the_first_is_a_warning_and_later_ones_are_debug(event, target, fire, records):
+def test_first_error_is_a_warning_and_later_ones_debug(event, target, fire, records):
     target.connect(handler, condition=failing)
     for _ in range(3):
         fire(event, 1)
@@ -274,7 +259,7 @@ def test_the_first_is_a_warning_and_later_ones_are_debug(event, target, fire, re
     assert all("handler" in record.getMessage() and record.exc_info for record in records())
 
 
-def test_each_connection_has_its_own_first(ns, event, records):
+def test_each_connection_warns_once(ns, event, records):
     def levels():
         found = [record.levelno for record in records()][levels.seen :]
         levels.seen += len(found)
@@ -299,14 +284,14 @@ def test_each_connection_has_its_own_first(ns, event, records):
     assert levels() == [logging.WARNING]
 
 
-def test_an_exception_in_between_does_not_make_it_first_again(event, records):
+def test_success_in_between_does_not_repeat_the_warning(event, records):
     event.connect(handler, condition=lambda sender: 1 / sender)
     assert [event.emit(number) for number in (0, 1, 0)] == [[], ["handled"], []]
     assert [record.levelno for record in records()] == [logging.WARNING, logging.DEBUG]
 
 
 @pytest.mark.parametrize("whose", ["event", "namespace"])
-def test_a_callable_on_error_gets_it_instead_of_the_log(ns, event, target, fire, records, whose):
+def test_callable_on_error_gets_it_instead_of_the_log(ns, event, target, fire, records, whose):
     got = []
 
     def on_error(*args):
@@ -324,7 +309,7 @@ def test_a_callable_on_error_gets_it_instead_of_the_log(ns, event, target, fire,
     assert records() == []
 
 
-def test_what_on_error_raises_propagates(event, fire):
+def test_exception_of_on_error_propagates(event, fire):
     def on_error(exception, handler, event, sender):
         raise LookupError from exception
 
@@ -338,7 +323,7 @@ def test_what_on_error_raises_propagates(event, fire):
 
 @pytest.mark.parametrize("policy", [None, "raise", "group", print], ids=str)
 @pytest.mark.parametrize("error", [Stop, KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit])
-def test_a_base_exception_propagates(event, target, records, capsys, policy, error):
+def test_base_exception_propagates(event, target, records, capsys, policy, error):
     def condition(sender):
         raise error
 
@@ -356,7 +341,7 @@ def test_a_base_exception_propagates(event, target, records, capsys, policy, err
     assert calls == [2]
 
 
-def test_a_base_exception_propagates_from_emit_async(event, run):
+def test_base_exception_propagates_from_emit_async(event, run):
     def condition(sender):
         raise Stop
 
@@ -368,7 +353,7 @@ def test_a_base_exception_propagates_from_emit_async(event, run):
     assert calls == []
 
 
-# What is no condition
+# Invalid conditions
 
 
 async def coroutine_function(sender, **kwargs):
@@ -403,7 +388,7 @@ if hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
 
 @pytest.mark.parametrize("way", ["connect", "on", "subscribe", "connected_to"])
 @pytest.mark.parametrize("condition", NOT_CONDITIONS.values(), ids=NOT_CONDITIONS)
-def test_a_coroutine_function_or_what_cannot_be_called_is_a_type_error(ns, event, target, way, condition):
+def test_async_or_uncallable_condition_is_a_type_error(ns, event, target, way, condition):
     with pytest.raises(TypeError, match="condition"):
         if way == "on":
             ns.on(target, condition=condition)(handler)

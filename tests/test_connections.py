@@ -1,4 +1,4 @@
-"""What an emission sees of changes, and the ways to connect for a while: once, subscribe, muted, connected_to."""
+"""When emissions see changes to connections, and temporary connections: once, subscribe, muted, connected_to."""
 
 import asyncio
 import contextlib
@@ -11,21 +11,6 @@ import weakref
 import pytest
 
 TIMEOUT = 30
-
-
-@pytest.fixture(params=["emit", "emit_async"])
-def fire(request, run):
-    """Emit an event in either way: `fire(event, sender, ...)`."""
-    if request.param == "emit":
-        return lambda event, /, *args, **kwargs: event.emit(*args, **kwargs)
-    return lambda event, /, *args, **kwargs: run(event.emit_async(*args, **kwargs))
-
-
-@pytest.fixture(params=["x", "x*"], ids=["event", "pattern"])
-def target(request, ns):
-    """Where handlers are connected: the event `x`, or a pattern that matches it."""
-    ns.event("x")
-    return ns.event(request.param)
 
 
 @pytest.fixture
@@ -41,8 +26,8 @@ def returning(name):
     return handler
 
 
-def described(event):
-    """All that `handlers` tells of the connections."""
+def list_options(event):
+    """Return every field of every connection in `handlers`."""
     return [
         tuple(
             getattr(connection, what)
@@ -64,19 +49,19 @@ def described(event):
 
 
 def in_thread(function):
-    """Run a function in another thread and return what it returned."""
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(function()), daemon=True)
+    """Run a function in another thread and return its result."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
     thread.start()
     thread.join(TIMEOUT)
-    assert answers, "the thread is blocked"
-    return answers[0]
+    assert results, "the thread is blocked"
+    return results[0]
 
 
 # Snapshots
 
 
-def test_a_handler_connected_during_an_emission_is_not_called_by_it(event, target, fire):
+def test_handler_connected_during_emission_is_not_called(event, target, fire):
     late = returning("late")
 
     def connect(sender):
@@ -91,7 +76,7 @@ def test_a_handler_connected_during_an_emission_is_not_called_by_it(event, targe
 
 @pytest.mark.parametrize("special", [False, True], ids=["any sender", "sender"])
 @pytest.mark.parametrize("way", ["disconnect", "clear"])
-def test_a_handler_disconnected_by_its_turn_is_not_called(api, event, target, fire, way, special):
+def test_handler_disconnected_before_its_turn_is_not_called(api, event, target, fire, way, special):
     late = returning("late")
 
     def change(sender):
@@ -104,7 +89,7 @@ def test_a_handler_disconnected_by_its_turn_is_not_called(api, event, target, fi
     assert late not in [connection.handler for connection in event.handlers]
 
 
-def test_a_handler_that_disconnects_itself_is_called_to_its_end(event, target, fire):
+def test_handler_that_disconnects_itself_runs_to_its_end(event, target, fire):
     def handler(sender):
         assert target.disconnect(handler)
         return "done"
@@ -117,7 +102,7 @@ def test_a_handler_that_disconnects_itself_is_called_to_its_end(event, target, f
 
 
 @pytest.mark.parametrize("dies", ["handler", "method"])
-def test_a_handler_dead_by_its_turn_is_not_called(event, target, fire, collect, dies):
+def test_handler_dead_before_its_turn_is_not_called(event, target, fire, collect, dies):
     class Owner:
         def method(self, sender):
             return "dead"
@@ -134,7 +119,7 @@ def test_a_handler_dead_by_its_turn_is_not_called(event, target, fire, collect, 
     assert fire(event, 1) == ["first"]
 
 
-def test_a_sender_cannot_die_of_its_own_emission(event, fire, collect):
+def test_sender_survives_its_own_emission(event, fire, collect):
     class Sender:
         pass
 
@@ -151,7 +136,7 @@ def test_a_sender_cannot_die_of_its_own_emission(event, fire, collect):
 
 
 @pytest.mark.parametrize("priority", [9, 0, -9])
-def test_reconnecting_is_not_disconnecting(event, target, fire, priority):
+def test_reconnecting_keeps_the_handler_in_an_emission(event, target, fire, priority):
     late = returning("late")
 
     def reconnect(sender):
@@ -164,7 +149,7 @@ def test_reconnecting_is_not_disconnecting(event, target, fire, priority):
     assert fire(event, 1) == ["first", "late"]
 
 
-def test_an_emission_calls_a_reconnected_handler_by_the_connection_as_it_stood(event, target, fire):
+def test_emission_uses_the_options_from_its_start(event, target, fire):
     late = returning("late")
 
     def reconnect(sender):
@@ -176,7 +161,7 @@ def test_an_emission_calls_a_reconnected_handler_by_the_connection_as_it_stood(e
     assert fire(event, 1) == []
 
 
-def test_a_handler_reconnected_after_its_call_is_not_called_again(event, target, fire):
+def test_handler_reconnected_after_its_call_is_not_repeated(event, target, fire):
     first = returning("first")
 
     def reconnect(sender):
@@ -188,7 +173,7 @@ def test_a_handler_reconnected_after_its_call_is_not_called_again(event, target,
 
 
 @pytest.mark.parametrize("way", ["disconnect", "clear"])
-def test_a_handler_reconnected_and_then_disconnected_is_not_called(event, target, fire, way):
+def test_reconnected_then_disconnected_is_not_called(event, target, fire, way):
     late = returning("late")
 
     def change(sender):
@@ -201,7 +186,7 @@ def test_a_handler_reconnected_and_then_disconnected_is_not_called(event, target
     assert fire(event, 1) == []
 
 
-def test_each_nested_emission_sees_the_connections_as_they_stood_when_it_began(event, fire):
+def test_nested_emission_sees_connections_from_its_start(event, fire):
     handlers = [returning("0"), returning("1")]
     inner = []
 
@@ -218,7 +203,7 @@ def test_each_nested_emission_sees_the_connections_as_they_stood_when_it_began(e
     assert fire(event, 1) == ["0", "1"]
 
 
-def test_emit_async_sees_them_so_over_an_await(event, run):
+def test_emit_async_keeps_its_snapshot_across_an_await(event, run):
     late, other = returning("late"), returning("other")
     reconnected = returning("reconnected")
 
@@ -239,7 +224,7 @@ def test_emit_async_sees_them_so_over_an_await(event, run):
 # disconnect and clear
 
 
-def test_disconnect_tells_whether_something_was_removed(event, target):
+def test_disconnect_returns_whether_it_removed_one(event, target):
     handler = returning("a")
     assert target.disconnect(handler) is False
     target.connect(handler)
@@ -258,7 +243,7 @@ def test_disconnect_for_another_sender_removes_nothing(event, target):
     assert event.emit("s") == []
 
 
-def test_disconnect_for_a_sender_leaves_the_connection_for_any(api, event, target):
+def test_disconnect_for_a_sender_keeps_the_one_for_any(api, event, target):
     handler = returning("a")
     target.connect(handler)
     assert target.disconnect(handler, "s") is False
@@ -269,7 +254,7 @@ def test_disconnect_for_a_sender_leaves_the_connection_for_any(api, event, targe
 
 
 @pytest.mark.parametrize("senders", [*itertools.permutations(["ANY", "s", None])], ids=repr)
-def test_disconnect_without_a_sender_removes_all_connections_of_the_handler(api, event, target, senders):
+def test_disconnect_without_sender_removes_all(api, event, target, senders):
     handler, other = returning("a"), returning("b")
     for sender in senders:
         target.connect(handler, api.ANY if sender == "ANY" else sender)
@@ -280,7 +265,7 @@ def test_disconnect_without_a_sender_removes_all_connections_of_the_handler(api,
     assert event.emit("s") == ["b"]
 
 
-def test_disconnect_of_an_event_leaves_the_connection_to_a_pattern(ns, event):
+def test_disconnect_keeps_the_connection_to_a_pattern(ns, event):
     handler = returning("a")
     ns.event("x*").connect(handler)
     assert event.disconnect(handler) is False
@@ -330,11 +315,11 @@ def test_clear_removes_all(api, event, target):
 # subscribe
 
 
-def test_subscribe_returns_a_subscription_that_holds_the_handler(api, event, target, collect):
-    subscription = target.subscribe(lambda sender: "heard")
+def test_subscription_holds_the_handler(api, event, target, collect):
+    subscription = target.subscribe(lambda sender: "called")
     assert type(subscription) is api.Subscription
     collect()
-    assert event.emit(1) == ["heard"]
+    assert event.emit(1) == ["called"]
     del subscription
     collect()
     assert event.emit(1) == []
@@ -342,7 +327,7 @@ def test_subscribe_returns_a_subscription_that_holds_the_handler(api, event, tar
 
 
 @pytest.mark.parametrize("weak", [True, False])
-def test_cancel_disconnects_and_lets_go_of_the_handler(event, target, collect, weak):
+def test_cancel_disconnects_and_releases_the_handler(event, target, collect, weak):
     handler = returning("a")
     gone = weakref.ref(handler)
     subscription = target.subscribe(handler, weak=weak)
@@ -356,7 +341,7 @@ def test_cancel_disconnects_and_lets_go_of_the_handler(event, target, collect, w
     subscription.cancel()
 
 
-def test_cancelling_during_an_emission_is_disconnecting(event, fire):
+def test_cancel_during_emission_disconnects(event, fire):
     late = returning("late")
 
     def cancel(sender):
@@ -367,22 +352,22 @@ def test_cancelling_during_an_emission_is_disconnecting(event, fire):
     assert fire(event, 1) == []
 
 
-def test_a_subscription_serves_in_a_with(event, target):
-    with target.subscribe(lambda sender: "heard") as subscription:
-        assert event.emit(1) == ["heard"]
+def test_subscription_is_a_context_manager(event, target):
+    with target.subscribe(lambda sender: "called") as subscription:
+        assert event.emit(1) == ["called"]
     assert event.emit(1) == []
     with subscription:
         assert event.emit(1) == []
 
 
-def test_a_with_that_raises_cancels_its_subscription_and_raises_on(event):
+def test_exception_in_with_cancels_and_propagates(event):
     with pytest.raises(ZeroDivisionError):
-        with event.subscribe(lambda sender: "heard"):
+        with event.subscribe(lambda sender: "called"):
             1 / 0
     assert event.handlers == []
 
 
-def test_a_subscription_removes_only_the_connection_that_it_made(event, target):
+def test_subscription_removes_only_its_own_connection(event, target):
     handler = returning("a")
     subscription = target.subscribe(handler)
     target.connect(handler, "s")
@@ -392,7 +377,7 @@ def test_a_subscription_removes_only_the_connection_that_it_made(event, target):
 
 
 @pytest.mark.parametrize("again", ["connect", "subscribe", "disconnect and connect"])
-def test_a_subscription_leaves_a_later_connection_of_its_handler(event, target, again):
+def test_subscription_keeps_a_later_connection(event, target, again):
     handler = returning("a")
     subscription = target.subscribe(handler)
     if again == "disconnect and connect":
@@ -405,14 +390,14 @@ def test_a_subscription_leaves_a_later_connection_of_its_handler(event, target, 
         assert event.emit(1) == []
 
 
-def test_a_strong_subscription_stays_when_it_is_dropped(event, collect):
-    event.subscribe(lambda sender: "heard", weak=False)
+def test_strong_subscription_survives_being_dropped(event, collect):
+    event.subscribe(lambda sender: "called", weak=False)
     collect()
-    assert event.emit(1) == ["heard"]
+    assert event.emit(1) == ["called"]
 
 
-def test_a_subscription_knows_its_event(api, event, target):
-    subscription = target.subscribe(lambda sender: "heard")
+def test_subscription_has_its_event(api, event, target):
+    subscription = target.subscribe(lambda sender: "called")
     assert subscription.event is target
     subscription.cancel()
     assert subscription.event is target
@@ -421,9 +406,9 @@ def test_a_subscription_knows_its_event(api, event, target):
 
 
 @pytest.mark.parametrize("sender", ["s", None, "ANY", "object"])
-def test_a_subscription_is_active_until_cancelled(api, target, sender):
+def test_subscription_is_active_until_cancelled(api, target, sender):
     sender = {"ANY": api.ANY, "object": Thing()}.get(sender, sender)
-    subscription = target.subscribe(lambda sender: "heard", sender)
+    subscription = target.subscribe(lambda sender: "called", sender)
     assert subscription.active is True
     with target.muted():
         assert subscription.active is True
@@ -434,10 +419,10 @@ def test_a_subscription_is_active_until_cancelled(api, target, sender):
 
 
 @pytest.mark.parametrize("end", ["disconnect", "clear", "connect", "subscribe", "disconnect and connect", "with"])
-def test_a_subscription_that_others_end_is_not_active(event, target, end):
+def test_subscription_ended_otherwise_is_not_active(event, target, end):
     handler = returning("a")
     subscription = target.subscribe(handler, "s")
-    target.connect(handler)  # for another sender: no matter
+    target.connect(handler)  # for another sender: does not matter
     assert subscription.active
     if "disconnect" in end:
         target.disconnect(handler, "s")
@@ -455,7 +440,7 @@ def test_a_subscription_that_others_end_is_not_active(event, target, end):
         assert later.active
 
 
-def test_a_subscription_is_active_again_when_connected_to_restores_it(target):
+def test_restored_subscription_is_active_again(target):
     handler = returning("a")
     subscription = target.subscribe(handler)
     with target.connected_to(handler, priority=3):
@@ -463,7 +448,7 @@ def test_a_subscription_is_active_again_when_connected_to_restores_it(target):
     assert subscription.active
 
 
-def test_a_subscription_that_once_has_used_up_is_not_active(event, target, fire):
+def test_consumed_once_subscription_is_not_active(event, target, fire):
     states = []
 
     def handler(sender):
@@ -478,20 +463,20 @@ def test_a_subscription_that_once_has_used_up_is_not_active(event, target, fire)
     assert subscription.active is False
 
 
-def test_a_subscription_whose_sender_has_died_is_not_active(event, target, collect):
+def test_subscription_of_a_dead_sender_is_not_active(event, target, collect):
     sender = Thing()
-    subscription = target.subscribe(lambda sender: "heard", sender)
+    subscription = target.subscribe(lambda sender: "called", sender)
     assert subscription.active
     del sender
     collect()
     assert subscription.active is False
 
 
-def test_active_is_false_where_a_sender_has_died_but_is_still_in_the_tables(target, collect):
+def test_active_is_false_before_a_dead_sender_is_purged(target, collect):
     sender = Thing()
-    subscription = target.subscribe(lambda sender: "heard", sender)
+    subscription = target.subscribe(lambda sender: "called", sender)
     other = target.subscribe(returning("other"), sender)
-    with blocked_sweep(target):
+    with blocked_purge(target):
         del sender
         collect()
         assert (subscription.active, other.active) == (False, False)
@@ -527,7 +512,7 @@ def test_every_way_to_connect_takes_the_options(event, target, way, option):
 
 
 @pytest.mark.parametrize("special", [False, True], ids=["any sender", "sender"])
-def test_once_is_once(api, event, target, fire, special):
+def test_once_calls_once(api, event, target, fire, special):
     handler = returning("a")
     target.connect(handler, "s" if special else api.ANY, once=True)
     assert event.has_handlers_for("s")
@@ -539,7 +524,7 @@ def test_once_is_once(api, event, target, fire, special):
 
 
 @pytest.mark.parametrize("kind", ["async", "generator", "async_generator"])
-def test_once_is_once_for_all_kinds(event, run, kind):
+def test_once_calls_every_kind_once(event, run, kind):
     async def asynchronous(sender):
         return "a"
 
@@ -555,7 +540,7 @@ def test_once_is_once_for_all_kinds(event, run, kind):
     assert run(event.emit_async(1)) == []
 
 
-def test_a_once_handler_of_a_pattern_is_spent_by_the_first_event(ns):
+def test_once_on_a_pattern_is_consumed_by_the_first_event(ns):
     handler = returning("a")
     ns.event("x*").connect(handler, once=True)
     assert ns.event("x1").emit() == ["a"]
@@ -563,7 +548,7 @@ def test_a_once_handler_of_a_pattern_is_spent_by_the_first_event(ns):
     assert ns.event("x*").handlers == []
 
 
-def test_once_is_spent_before_the_call(event, target, fire):
+def test_once_is_consumed_before_the_call(event, target, fire):
     seen = []
 
     def handler(sender):
@@ -575,7 +560,7 @@ def test_once_is_spent_before_the_call(event, target, fire):
     assert seen == [([], False, [], False)]
 
 
-def test_once_is_spent_by_a_handler_that_raises(event, target, fire):
+def test_once_is_consumed_by_a_handler_that_raises(event, target, fire):
     def handler(sender):
         raise ZeroDivisionError
 
@@ -585,7 +570,7 @@ def test_once_is_spent_by_a_handler_that_raises(event, target, fire):
     assert fire(event, 1) == []
 
 
-def test_a_once_handler_can_connect_itself_again(event, target, fire):
+def test_once_handler_can_reconnect_itself(event, target, fire):
     def handler(sender):
         target.connect(handler, once=True)
         return "a"
@@ -596,7 +581,7 @@ def test_a_once_handler_can_connect_itself_again(event, target, fire):
     assert len(event.handlers) == 1
 
 
-def test_a_false_condition_does_not_spend(event, target, fire):
+def test_false_condition_does_not_consume_once(event, target, fire):
     handler = returning("a")
     target.connect(handler, once=True, condition=lambda sender: sender == "right")
     assert fire(event, "wrong") == []
@@ -604,7 +589,7 @@ def test_a_false_condition_does_not_spend(event, target, fire):
     assert fire(event, "right") == []
 
 
-def test_a_condition_that_raises_does_not_spend(event, target, fire):
+def test_failing_condition_does_not_consume_once(event, target, fire):
     handler = returning("a")
     target.connect(handler, once=True, condition=lambda sender: 1 / sender)
     assert fire(event, 0) == []
@@ -613,7 +598,7 @@ def test_a_condition_that_raises_does_not_spend(event, target, fire):
 
 
 @pytest.mark.parametrize("how", ["event", "handler"])
-def test_muted_does_not_spend(event, fire, how):
+def test_muting_does_not_consume_once(event, fire, how):
     handler = returning("a")
     event.connect(handler, once=True)
     with event.muted(*[handler] * (how == "handler")):
@@ -622,7 +607,7 @@ def test_muted_does_not_spend(event, fire, how):
     assert fire(event, 1) == []
 
 
-def test_a_cancelled_emission_does_not_spend(event, fire):
+def test_cancelled_emission_does_not_consume_once(event, fire):
     def refuse(sender):
         return False
 
@@ -634,8 +619,8 @@ def test_a_cancelled_emission_does_not_spend(event, fire):
 
 
 @pytest.mark.parametrize("threads", [2, 8])
-def test_of_several_threads_one_gets_a_once_handler(event, target, threads):
-    """All of them have asked the condition when the first goes on."""
+def test_one_of_several_threads_calls_a_once_handler(event, target, threads):
+    """All threads have checked the condition before the first one continues."""
     together = threading.Barrier(threads)
     results = []
 
@@ -653,7 +638,7 @@ def test_of_several_threads_one_gets_a_once_handler(event, target, threads):
     assert sorted(results) == [[]] * (threads - 1) + [["a"]]
 
 
-def test_a_recursive_emission_takes_a_once_handler_from_the_outer_one(event, fire):
+def test_recursive_emission_consumes_once_of_the_outer(event, fire):
     handler = returning("a")
     inner = []
 
@@ -677,14 +662,14 @@ def test_muted_silences_the_event(api, ns, event, fire):
     event.connect(b, "s")
     ns.event("x*").connect(wild)
     ns.event("x*").connect(b, "t")
-    before = described(event)
+    before = list_options(event)
     assert fire(event, "s") == ["a", "b", "wild"]
     with event.muted():
         for sender in ("s", "t", None, api.ANY):
             assert type(fire(event, sender)) is list
             assert fire(event, sender) == []
             assert not event.has_handlers_for(sender)
-        assert described(event) == before
+        assert list_options(event) == before
     assert fire(event, "s") == ["a", "b", "wild"]
     assert fire(event, "t") == ["a", "wild", "b"]
 
@@ -704,7 +689,7 @@ def test_muted_silences_only_the_handlers_given(api, event, target, fire, specia
     assert fire(event, "s") == ["method", "a", "b", "c"]
 
 
-def test_muting_an_event_leaves_the_others_to_a_wildcard_handler(ns, fire):
+def test_muting_an_event_keeps_wildcards_of_others(ns, fire):
     wild = returning("wild")
     ns.event("x*").connect(wild)
     with ns.event("x1").muted(), ns.event("x2").muted(wild):
@@ -731,7 +716,7 @@ def test_muted_nests(event, fire, outer, inner):
     assert fire(event, 1) == ["a"]
 
 
-def test_muted_may_end_in_any_order(event, fire):
+def test_overlapping_muted_blocks_may_end_in_any_order(event, fire):
     handler = returning("a")
     event.connect(handler)
     first, second = event.muted(), event.muted()
@@ -754,7 +739,7 @@ def test_muted_ends_with_an_exception(event, fire, how):
 
 
 @pytest.mark.parametrize("how", ["event", "handler"])
-def test_muted_holds_in_all_threads(event, how):
+def test_muted_applies_to_all_threads(event, how):
     handler = returning("a")
     event.connect(handler)
     with event.muted(*[handler] * (how == "handler")):
@@ -763,7 +748,7 @@ def test_muted_holds_in_all_threads(event, how):
 
 
 @pytest.mark.parametrize("how", ["event", "handler"])
-def test_an_emission_that_began_before_is_not_muted(event, fire, how):
+def test_emission_started_before_is_not_muted(event, fire, how):
     late = returning("late")
     muted = event.muted(*[late] * (how == "handler"))
 
@@ -778,7 +763,7 @@ def test_an_emission_that_began_before_is_not_muted(event, fire, how):
     assert fire(event, 1) == ["late"]
 
 
-def test_an_emission_that_began_while_muted_stays_so(event, fire):
+def test_emission_started_while_muted_stays_muted(event, fire):
     late = returning("late")
     muted = event.muted(late)
 
@@ -793,7 +778,7 @@ def test_an_emission_that_began_while_muted_stays_so(event, fire):
 
 
 @pytest.mark.parametrize("how", ["event", "handler"])
-def test_what_is_connected_while_muted_is_muted(ns, event, target, fire, how):
+def test_handler_connected_while_muted_is_muted(ns, event, target, fire, how):
     handler = returning("a")
     with event.muted(*[handler] * (how == "handler")):
         target.connect(handler)
@@ -805,7 +790,7 @@ def test_what_is_connected_while_muted_is_muted(ns, event, target, fire, how):
     assert fire(event, "s") == ["a"]
 
 
-def test_muting_keeps_no_handler_alive_afterwards(event, collect):
+def test_muting_keeps_no_handler_alive(event, collect):
     handler = returning("a")
     event.connect(handler)
     with event.muted(handler):
@@ -820,22 +805,22 @@ def test_muting_keeps_no_handler_alive_afterwards(event, collect):
 
 
 @pytest.mark.parametrize("special", [False, True], ids=["any sender", "sender"])
-def test_connected_to_connects_for_the_length_of_a_with(api, event, target, fire, special):
-    with target.connected_to(lambda sender: "heard", "s" if special else api.ANY):
-        assert fire(event, "s") == ["heard"]
-        assert fire(event, "t") == ([] if special else ["heard"])
+def test_connected_to_connects_inside_a_with_block(api, event, target, fire, special):
+    with target.connected_to(lambda sender: "called", "s" if special else api.ANY):
+        assert fire(event, "s") == ["called"]
+        assert fire(event, "t") == ([] if special else ["called"])
     assert fire(event, "s") == []
     assert event.handlers == []
 
 
 def test_connected_to_ends_with_an_exception(event):
     with pytest.raises(ZeroDivisionError):
-        with event.connected_to(lambda sender: "heard"):
+        with event.connected_to(lambda sender: "called"):
             1 / 0
     assert event.handlers == []
 
 
-def test_connected_to_lets_go_of_a_strong_handler(event, target, collect):
+def test_connected_to_releases_a_strong_handler(event, target, collect):
     handler = returning("a")
     gone = weakref.ref(handler)
     with target.connected_to(handler, weak=False, condition=lambda sender, handler=handler: True):
@@ -860,7 +845,7 @@ BEFORE = {
 @pytest.mark.parametrize("meanwhile", BEFORE)
 @pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("special", [False, True], ids=["any sender", "sender"])
-def test_connected_to_restores_exactly_what_stood_before(api, event, target, before, meanwhile, special):
+def test_connected_to_restores_the_previous_connection(api, event, target, before, meanwhile, special):
     a, handler, b = map(returning, ["a", "handler", "b"])
     sender = "s" if special else api.ANY
     target.connect(a, sender)
@@ -869,19 +854,19 @@ def test_connected_to_restores_exactly_what_stood_before(api, event, target, bef
     target.connect(b, sender)
     if before != "once":
         event.emit("s")
-    stood = described(event)
+    existed = list_options(event)
     with target.connected_to(handler, sender, **BEFORE[meanwhile]):
         (now,) = [each for each in event.handlers if each.sender == sender and each.handler == handler]
         assert {option: getattr(now, option) for option in BEFORE[meanwhile]} == BEFORE[meanwhile]
         assert sorted(event.emit("s")) == ["a", "b", "handler"]
-    assert described(event) == stood
+    assert list_options(event) == existed
     results = event.emit("s")
     expected = {"priority": ["handler", "a", "b"], "low priority": ["a", "b", "handler"]}
     assert results == expected.get(before, ["a", "handler", "b"])
     assert event.emit("s") == (["a", "b"] if before == "once" else results)
 
 
-def test_connected_to_restores_when_its_once_is_spent(event, target, fire):
+def test_connected_to_restores_after_once_is_consumed(event, target, fire):
     handler = returning("a")
     target.connect(handler, priority=5)
     with target.connected_to(handler, once=True):
@@ -908,15 +893,15 @@ def change_by_both(target, handler):
     target.connect(handler, priority=8)
 
 
-@pytest.mark.parametrize("stood", [False, True], ids=["nothing stood", "stood"])
+@pytest.mark.parametrize("existed", [False, True], ids=["nothing existed", "existed"])
 @pytest.mark.parametrize(
     ("change", "left"),
     [(change_by_connecting, [7]), (change_by_disconnecting, []), (change_by_clearing, []), (change_by_both, [8])],
     ids=["connect", "disconnect", "clear", "both"],
 )
-def test_connected_to_leaves_what_someone_changed_meanwhile(event, target, change, left, stood):
+def test_connected_to_keeps_changes_made_inside(event, target, change, left, existed):
     handler = returning("a")
-    if stood:
+    if existed:
         target.connect(handler, priority=5)
     with target.connected_to(handler, priority=6):
         change(target, handler)
@@ -924,7 +909,7 @@ def test_connected_to_leaves_what_someone_changed_meanwhile(event, target, chang
     assert event.emit(1) == ["a"] * len(left)
 
 
-def test_a_change_for_another_sender_or_event_is_none_of_that_connection(ns, event):
+def test_unrelated_changes_do_not_prevent_restoring(ns, event):
     handler = returning("a")
     event.connect(handler, priority=5)
     with event.connected_to(handler, priority=6):
@@ -935,7 +920,7 @@ def test_a_change_for_another_sender_or_event_is_none_of_that_connection(ns, eve
 
 
 @pytest.mark.parametrize("dies", ["handler", "sender"])
-def test_connected_to_leaves_what_has_died_meanwhile(event, collect, dies):
+def test_connected_to_does_not_restore_the_dead(event, collect, dies):
     class Mortal:
         def method(self, sender):
             return "a"
@@ -973,7 +958,7 @@ def test_connected_to_nests(event, target):
     assert priorities() == [1]
 
 
-def test_one_connected_to_nests_in_itself(event):
+def test_same_connected_to_nests_in_itself(event):
     handler = returning("a")
     context = event.connected_to(handler, priority=2)
     with context:
@@ -986,7 +971,7 @@ def test_one_connected_to_nests_in_itself(event):
     assert event.handlers == []
 
 
-def test_connected_to_within_a_muted_stays_muted(event):
+def test_connected_to_inside_muted_stays_muted(event):
     handler = returning("a")
     with event.muted():
         with event.connected_to(handler):
@@ -994,7 +979,7 @@ def test_connected_to_within_a_muted_stays_muted(event):
     assert event.emit(1) == []
 
 
-def test_an_emission_that_began_in_a_connected_to_does_not_call_its_handler_afterwards(event, fire):
+def test_emission_skips_a_handler_whose_with_block_ended(event, fire):
     handler = returning("a")
     context = event.connected_to(handler)
 
@@ -1006,7 +991,7 @@ def test_an_emission_that_began_in_a_connected_to_does_not_call_its_handler_afte
     assert fire(event, 1) == []
 
 
-def test_an_emission_that_began_in_a_connected_to_calls_a_handler_that_stands_again_once(event, fire):
+def test_emission_calls_a_handler_connected_again_once(event, fire):
     handler, context = returning("a"), None
 
     def end(sender):
@@ -1020,7 +1005,7 @@ def test_an_emission_that_began_in_a_connected_to_calls_a_handler_that_stands_ag
     assert [(connection.handler, connection.priority) for connection in event.handlers] == [(end, 1), (handler, 0)]
 
 
-def test_a_handler_that_stood_before_and_is_disconnected_meanwhile_is_not_called(event, fire):
+def test_handler_disconnected_inside_is_not_called(event, fire):
     handler, context = returning("a"), None
 
     def end(sender):
@@ -1034,7 +1019,7 @@ def test_a_handler_that_stood_before_and_is_disconnected_meanwhile_is_not_called
     assert fire(event, 1) == []
 
 
-def test_an_emission_that_began_before_calls_a_restored_handler_once(event, fire):
+def test_emission_started_before_calls_restored_once(event, fire):
     handler = returning("a")
 
     def patch(sender):
@@ -1047,7 +1032,7 @@ def test_an_emission_that_began_before_calls_a_restored_handler_once(event, fire
     assert fire(event, 1) == ["a"]
 
 
-def test_an_emission_that_began_in_a_connected_to_calls_a_restored_handler_once(event, fire):
+def test_emission_started_inside_calls_restored_once(event, fire):
     handler = returning("a")
     context = event.connected_to(handler, priority=1)
 
@@ -1062,7 +1047,7 @@ def test_an_emission_that_began_in_a_connected_to_calls_a_restored_handler_once(
     assert fire(event, 1) == ["a"]
 
 
-def test_connected_to_leaves_what_someone_changed_before_its_once_was_spent(event, fire):
+def test_connected_to_keeps_changes_made_before_once_ran(event, fire):
     handler = returning("a")
 
     def reconnect(sender):
@@ -1072,7 +1057,7 @@ def test_connected_to_leaves_what_someone_changed_before_its_once_was_spent(even
     context = event.connected_to(handler, once=True)
     context.__enter__()
     event.connect(reconnect, priority=3, once=True)
-    assert fire(event, 1) == ["a"]  # by the connection that stood when it began, which is spent
+    assert fire(event, 1) == ["a"]  # by the connection that existed when it began, which is consumed
     assert event.disconnect(handler)
     context.__exit__(None, None, None)
     assert event.handlers == []
@@ -1081,7 +1066,7 @@ def test_connected_to_leaves_what_someone_changed_before_its_once_was_spent(even
 # handlers, has_handlers_for, repr
 
 
-def test_handlers_tells_what_was_connected(api, ns, event):
+def test_handlers_lists_connections_with_options(api, ns, event):
     def condition(sender):
         return True
 
@@ -1090,12 +1075,12 @@ def test_handlers_tells_what_was_connected(api, ns, event):
     event.connect(second, "s", weak=False, condition=condition)
     ns.event("x*").connect(first, priority=10**30, once=True, with_event=True, thread=True)
     assert all(type(connection) is api.Connection for connection in event.handlers)
-    assert described(event) == [
+    assert list_options(event) == [
         (first, api.ANY, 10**30, None, True, True, "sync", True, True, "x*"),
         (second, "s", 0, condition, False, False, "sync", False, False, None),
         (third, api.ANY, -1, None, True, False, "sync", False, False, None),
     ]
-    assert described(ns.event("x*")) == [(first, api.ANY, 10**30, None, True, True, "sync", True, True, "x*")]
+    assert list_options(ns.event("x*")) == [(first, api.ANY, 10**30, None, True, True, "sync", True, True, "x*")]
 
 
 def test_handlers_is_in_dispatch_order(ns, event):
@@ -1150,7 +1135,7 @@ class Called:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_handlers_tells_the_kind(event, handler, kind):
+def test_handlers_has_the_kind(event, handler, kind):
     event.connect(handler, weak=False)
     (connection,) = event.handlers
     assert connection.kind == kind
@@ -1181,7 +1166,7 @@ def test_has_handlers_for_any_sender_is_the_default(api, event, target):
     assert event.has_handlers_for() is True
 
 
-def test_has_handlers_for_does_not_ask_conditions(event):
+def test_has_handlers_for_calls_no_conditions(event):
     def condition(sender):
         raise AssertionError
 
@@ -1197,8 +1182,8 @@ class Thing:
 
 
 @contextlib.contextmanager
-def blocked_sweep(event):
-    """What dies meanwhile stays in the tables: another thread holds the lock."""
+def blocked_purge(event):
+    """Keep dead entries in the tables by holding the lock in another thread."""
     lock = importlib.import_module("cyevents._core").lock
     held, done = threading.Event(), threading.Event()
 
@@ -1235,7 +1220,7 @@ def test_is_connected(api, event, target):
     assert target.is_connected(handler) is False
 
 
-def test_is_connected_asks_for_connections_of_the_event_itself(ns, event):
+def test_is_connected_ignores_connections_to_patterns(ns, event):
     handler = returning("a")
     ns.event("x*").connect(handler)
     assert not event.is_connected(handler)
@@ -1255,7 +1240,7 @@ def test_is_connected_compares_senders_as_disconnect_does(target, sender):
 
 
 @pytest.mark.parametrize("handler", [None, 5, "text", object(), [].append, print], ids=repr)
-def test_is_connected_of_what_is_not_connected_is_no_error(target, handler):
+def test_is_connected_is_false_for_unknown_objects(target, handler):
     assert target.is_connected(handler) is target.is_connected(handler, "s") is False
 
 
@@ -1269,7 +1254,7 @@ def test_is_connected_compares_methods_by_object_and_function(target):
     assert target.is_connected(seen.append)
 
 
-def test_is_connected_does_not_count_what_is_dead_or_used_up(event, target, collect, fire):
+def test_is_connected_ignores_dead_and_consumed(event, target, collect, fire):
     handler, sender = returning("a"), Thing()
     target.connect(handler, sender)
     assert target.is_connected(handler)
@@ -1282,14 +1267,14 @@ def test_is_connected_does_not_count_what_is_dead_or_used_up(event, target, coll
     assert not target.is_connected(handler)
 
 
-def test_is_connected_waits_for_no_lock(target):
+def test_is_connected_takes_no_lock(target):
     handler = returning("a")
     subscription = target.subscribe(handler, "s")
-    with blocked_sweep(target):
+    with blocked_purge(target):
         assert target.is_connected(handler) and target.is_connected(handler, "s") and subscription.active
 
 
-def test_is_connected_holds_no_handler_and_no_sender(target, collect):
+def test_is_connected_keeps_nothing_alive(target, collect):
     class Sender:
         pass
 
@@ -1302,7 +1287,7 @@ def test_is_connected_holds_no_handler_and_no_sender(target, collect):
     assert [ref() for ref in gone] == [None, None]
 
 
-def test_an_event_knows_its_namespace(api, ns, event):
+def test_event_has_its_namespace(api, ns, event):
     assert event.namespace is ns.event("x*").namespace is ns
     assert api.event("x").namespace is api.default_namespace
     assert api.Event("x").namespace is None
@@ -1310,7 +1295,7 @@ def test_an_event_knows_its_namespace(api, ns, event):
         event.namespace = ns
 
 
-def test_the_repr_names_the_namespace(api):
+def test_repr_names_the_namespace(api):
     for namespace, within in [(api.Namespace(name="shop"), " in 'shop'"), (api.Namespace(), "")]:
         assert repr(namespace.event("x")) == f"<Event 'x'{within}: 0 handlers>"
         assert repr(namespace.event("x*")) == f"<Pattern 'x*'{within}: 0 handlers>"
@@ -1329,7 +1314,7 @@ def test_the_repr_names_the_namespace(api):
     ],
     ids=["30", "-100", "5000", "-5000", "5001", "30104"],
 )
-def test_a_priority_of_many_digits_is_shown(api, event, target, fire, priority, text):
+def test_repr_shows_a_priority_of_many_digits(api, event, target, fire, priority, text):
     first, second, third = map(returning, ["first", "second", "third"])
     target.connect(first, priority=priority)
     target.connect(second, priority=-priority)

@@ -1,4 +1,4 @@
-"""What frameworks and mocks make of an event: which of its methods they await."""
+"""How frameworks and mocks see an event: which of its methods are coroutine functions."""
 
 import asyncio
 import gc
@@ -25,7 +25,7 @@ def functions(api):
     ]
 
 
-def test_they_are_coroutine_functions(api):
+def test_async_methods_are_coroutine_functions(api):
     for function in functions(api):
         assert inspect.iscoroutinefunction(function), function
         with warnings.catch_warnings():
@@ -33,13 +33,13 @@ def test_they_are_coroutine_functions(api):
             assert asyncio.iscoroutinefunction(function), function
 
 
-def test_others_are_not(api):
+def test_other_methods_are_not(api):
     event = api.Event("e")
     for function in (event.emit, event.send, event.connect, event.stream, api.emit, api.drain, api.use_loop):
         assert not inspect.iscoroutinefunction(function)
 
 
-def test_they_still_check_their_arguments_when_called(api, ns):
+def test_arguments_are_checked_at_the_call(api, ns):
     with pytest.raises(ValueError, match="pattern"):
         ns.event("x.*").emit_async()
     with pytest.raises(ValueError, match="pattern"):
@@ -52,7 +52,7 @@ def test_they_still_check_their_arguments_when_called(api, ns):
         api.drain_async("5")
 
 
-def test_what_they_return_is_awaited_as_before(api, ns, run):
+def test_result_can_be_awaited(api, ns, run):
     @ns.on("x")
     async def handler(sender):
         return sender
@@ -60,7 +60,7 @@ def test_what_they_return_is_awaited_as_before(api, ns, run):
     async def main():
         assert await ns["x"].emit_async(1) == [1]
         assert await ns.emit_async("x", 2) == [2]
-        assert await ns.emit_async("nobody") == []
+        assert await ns.emit_async("unknown") == []
         waiting = ns["x"].wait()
         ns["x"].emit(3)
         assert (await waiting).sender == 3
@@ -70,7 +70,7 @@ def test_what_they_return_is_awaited_as_before(api, ns, run):
     assert run(main()) == [4]
 
 
-def test_an_unawaited_one_is_reported_by_its_name(api):
+def test_unawaited_call_is_reported_by_name(api):
     with pytest.warns(RuntimeWarning, match=r"coroutine 'Event\.emit_async' was never awaited"):
         api.Event("e").emit_async()
         gc.collect()
@@ -79,7 +79,7 @@ def test_an_unawaited_one_is_reported_by_its_name(api):
         gc.collect()
 
 
-def test_as_conditions_and_policies_they_are_refused(api, ns):
+def test_rejected_as_conditions_and_policies(api, ns):
     event = ns.event("x")
     for function in (event.emit_async, event.wait, ns.emit_async):
         with pytest.raises(TypeError, match="is a coroutine function: a condition must answer at once"):
@@ -88,7 +88,7 @@ def test_as_conditions_and_policies_they_are_refused(api, ns):
             event.on_error = function
 
 
-def test_as_a_handler_it_is_an_async_one(api, ns, run):
+def test_accepted_as_async_handlers(api, ns, run):
     first, second = ns.event("first"), ns.event("second")
     first.connect(second.emit_async, weak=False, thread=True)
     (connection,) = first.handlers
@@ -101,8 +101,8 @@ def test_as_a_handler_it_is_an_async_one(api, ns, run):
     assert run(first.emit_async("it")) == [["it"]]
 
 
-def test_a_background_task_as_of_starlette_awaits_it(ns, run):
-    """Starlette asks so, and else calls the function in a thread."""
+def test_starlette_background_task_awaits_it(ns, run):
+    """Starlette checks this way, and otherwise calls the function in a thread."""
     ran = []
 
     @ns.on("x")
@@ -123,10 +123,10 @@ def test_a_background_task_as_of_starlette_awaits_it(ns, run):
     assert ran == [1, 2]
 
 
-# Mocks, and other objects that pass for an event
+# Mocks, and other objects that imitate an event
 
 
-def test_a_mock_of_an_event_is_emitted_by_its_own_methods(api, ns, run):
+def test_mock_of_an_event_gets_the_call(api, ns, run):
     mock = Mock(spec=api.Event)
     assert isinstance(mock, api.Event)
     assert ns.emit(mock, "sender", 1, key=2) is mock.emit.return_value
@@ -139,7 +139,7 @@ def test_a_mock_of_an_event_is_emitted_by_its_own_methods(api, ns, run):
     mock.emit_async.assert_awaited_once_with("sender", key=2)
 
 
-def test_an_autospec_of_event(api, ns, run):
+def test_autospec_of_event(api, ns, run):
     mock = create_autospec(api.Event)("e")
     ns.emit(mock, "sender", key=2)
     mock.emit.assert_called_once_with("sender", key=2)
@@ -149,14 +149,14 @@ def test_an_autospec_of_event(api, ns, run):
     assert run(ns.emit_async(mock, "sender")) == ["result"]
 
 
-def test_an_event_with_a_mock_in_its_place_is_emitted_by_it(api, ns):
+def test_overridden_emit_is_called_by_namespace(api, ns):
     class Own(api.Event):
         emit = MagicMock(return_value=["own"])
 
     assert ns.emit(Own("e"), "sender") == ["own"]
 
 
-def test_a_foreign_object_in_a_namespace_does_not_crash(api, ns):
+def test_foreign_object_in_a_namespace_does_not_crash(api, ns):
     class Foreign:
         emit = api.Event.emit
 

@@ -15,10 +15,9 @@ CLASSES = [
     "Place",
     "Ref",
     "Entry",
+    "Dispatch",
     "Group",
     "Snapshot",
-    "Cell",
-    "Cache",
     "TaskCollector",
     "NamespaceCore",
     "SignalCore",
@@ -32,10 +31,10 @@ SCENARIOS = [
     "long_chains",
     "runaway_recursion",
     "all_flags",
-    "keywords_that_are_no_strings",
+    "keywords_that_are_not_strings",
     "lists_changed_during_an_emission",
     "tasks_of_any_type",
-    "constructors_that_are_not_done",
+    "unfinished_constructors",
     "methods_installed_on_any_class",
     "anything_called_under_the_lock",
 ]
@@ -43,7 +42,7 @@ SCENARIOS = [
 
 @pytest.fixture
 def crashes(request, tmp_path):
-    """Run the program: return its exit status, and the end of what it says and logs."""
+    """Run the program; return its exit status, its output and the end of its errors."""
     if "cython" not in request.config.backends:
         pytest.skip("the extension is not built")
 
@@ -64,16 +63,16 @@ def test_wrong_arguments_never_crash_the_interpreter(crashes, target):
     assert status == 0, details
 
 
-def test_every_class_of_the_core_is_tried(crashes):
+def test_every_class_of_the_core_is_covered(crashes):
     assert crashes("--list")[1].split() == ["functions", *CLASSES, *SCENARIOS]
 
 
-def test_objects_of_the_core_cannot_be_made_in_python(api, backend):
+def test_core_objects_cannot_be_created_in_python(api, backend):
     if backend != "cython":
-        pytest.skip("the pure core trusts no object's fields")
+        pytest.skip("the pure core does not rely on object fields")
     from cyevents._core import _tables
 
-    for name in ("LastConnection", "Place", "Ref", "Entry", "Group", "Snapshot", "Cell", "Cache"):
+    for name in ("LastConnection", "Place", "Ref", "Entry", "Group", "Snapshot", "Dispatch"):
         cls = getattr(_tables, name)
         for make in (cls, cls.__new__):
             with pytest.raises(TypeError):
@@ -92,7 +91,7 @@ def wrong_private_calls(event, entry):
     yield lambda: event._mute(object(), None)
 
 
-def test_wrong_private_calls_are_ordinary_exceptions(api, backend):
+def test_wrong_private_calls_raise_ordinary_exceptions(api, backend):
     def handler(sender, **kwargs):
         pass
 
@@ -104,6 +103,6 @@ def test_wrong_private_calls_are_ordinary_exceptions(api, backend):
             with pytest.raises((TypeError, AttributeError)):
                 call()
             assert event.emit() == []
-        else:  # it checks less, and never crashes
+        else:  # it checks less, but never crashes
             with contextlib.suppress(TypeError, AttributeError):
                 call()

@@ -1,4 +1,4 @@
-"""`describe`: the wiring of a namespace as data, text, table, Mermaid and SVG; and `python -m cyevents describe`."""
+"""`describe`: the graph of a namespace as data, text, table, Mermaid and SVG; and `python -m cyevents describe`."""
 
 import functools
 import inspect
@@ -76,16 +76,16 @@ def shop(api):
     return ns
 
 
-def test_as_data(api, shop):
-    told = api.describe(shop).to_dict()
-    assert json.loads(json.dumps(told)) == told
-    assert told["on_error"] == "group"
-    assert [event["name"] for event in told["events"]] == ["order.placed", "order.shipped", "user.created"]
-    placed, shipped, created = told["events"]
+def test_data(api, shop):
+    data = api.describe(shop).to_dict()
+    assert json.loads(json.dumps(data)) == data
+    assert data["on_error"] == "group"
+    assert [event["name"] for event in data["events"]] == ["order.placed", "order.shipped", "user.created"]
+    placed, shipped, created = data["events"]
     assert placed["doc"] == "An order has been placed.\nSee the manual."
     assert (placed["on_error"], shipped["on_error"]) == ("print", None)
     assert created == {"name": "user.created", "doc": None, "on_error": None, "handlers": [], "matches": []}
-    assert [wire["handler"]["name"] for wire in placed["handlers"]] == ["validate", "charge", "log"]
+    assert [edge["handler"]["name"] for edge in placed["handlers"]] == ["validate", "charge", "log"]
     file, module = str(HERE), validate.__module__
     assert placed["handlers"][0]["handler"] == {
         "name": "validate",
@@ -105,7 +105,7 @@ def test_as_data(api, shop):
         "with_event": False,
         "thread": False,
     }
-    (pattern,) = told["patterns"]
+    (pattern,) = data["patterns"]
     assert (pattern["name"], pattern["matches"]) == ("order.*", ["order.placed", "order.shipped"])
     assert pattern["handlers"] == [placed["handlers"][2]] == [shipped["handlers"][-1]]
     assert pattern["handlers"][0]["pattern"] == "order.*"
@@ -113,26 +113,26 @@ def test_as_data(api, shop):
 
 
 @pytest.mark.parametrize("priority", [10**200, 10**5000, -(10**5000)], ids=["200", "5000", "-5000"])
-def test_a_priority_of_many_digits_is_shown_briefly(api, ns, priority):
+def test_long_priority_is_abbreviated(api, ns, priority):
     ns.on("order.placed", priority=priority, sender=priority)(validate)
     ns.on("order.*", priority=priority)(log)
-    wiring = api.describe(ns)
+    graph = api.describe(ns)
     brief = "about " + ("-" if priority < 0 else "") + f"10**{200 if priority == 10**200 else 5000}"
-    assert wiring.events[0].handlers[0].priority == priority
-    told = json.loads(json.dumps(wiring.to_dict()))
-    assert told["events"][0]["handlers"][0]["priority"] == told["patterns"][0]["handlers"][0]["priority"] == brief
-    assert told["events"][0]["handlers"][0]["sender"] == brief
-    assert f"from {brief}" in str(wiring)
-    for text in (str(wiring), wiring.dot(), wiring.mermaid().replace("#42;", "*")):
+    assert graph.events[0].handlers[0].priority == priority
+    data = json.loads(json.dumps(graph.to_dict()))
+    assert data["events"][0]["handlers"][0]["priority"] == data["patterns"][0]["handlers"][0]["priority"] == brief
+    assert data["events"][0]["handlers"][0]["sender"] == brief
+    assert f"from {brief}" in str(graph)
+    for text in (str(graph), graph.dot(), graph.mermaid().replace("#42;", "*")):
         assert text.count(brief) >= 3
         assert "0" * 100 not in text
     rich = pytest.importorskip("rich.console")
     console = rich.Console(record=True, width=200, file=io.StringIO())
-    console.print(wiring.table())
+    console.print(graph.table())
     assert brief in console.export_text()
 
 
-def test_where_handlers_of_all_kinds_are_written(api, shop):
+def test_source_of_every_kind_of_handler(api, shop):
     method, thing, partial, builtin, _ = api.describe(shop).events[1].handlers
     assert (method.handler.name, method.handler.line, method.thread) == ("Mailer.send", line_of(Mailer.send), True)
     assert (thing.handler.name, thing.handler.line) == ("Mailer object", line_of(Mailer.__call__))
@@ -142,31 +142,31 @@ def test_where_handlers_of_all_kinds_are_written(api, shop):
     assert builtin.handler.module == "builtins"
 
 
-def test_a_place_is_told_from_the_working_directory_on(api, shop, monkeypatch, tmp_path):
-    wire = api.describe(shop).events[0].handlers[0]
+def test_place_is_relative_to_the_working_directory(api, shop, monkeypatch, tmp_path):
+    edge = api.describe(shop).events[0].handlers[0]
     monkeypatch.chdir(HERE.parent)
-    assert wire.handler.place == f"test_describe.py:{line_of(validate)}"
+    assert edge.handler.place == f"test_describe.py:{line_of(validate)}"
     monkeypatch.chdir(tmp_path)
-    assert wire.handler.place == f"{HERE}:{line_of(validate)}"
+    assert edge.handler.place == f"{HERE}:{line_of(validate)}"
 
 
-def test_it_is_of_the_default_namespace_if_not_told(api):
+def test_default_namespace_is_described_by_default(api):
     api.event("x")
     assert [event.name for event in api.describe().events] == ["x"]
     with pytest.raises(TypeError, match=re.escape("describe takes a Namespace, not <Event 'x': 0 handlers>")):
         api.describe(api.event("x"))
 
 
-def test_it_stays_as_it_was_and_holds_no_handler(api, ns, collect):
+def test_description_is_a_copy_that_holds_no_handler(api, ns, collect):
     def hear(sender):
         pass
 
     ns.on("x")(hear)
-    wiring = api.describe(ns)
-    assert wiring == api.describe(ns)
+    graph = api.describe(ns)
+    assert graph == api.describe(ns)
     del hear
     collect()
-    assert len(wiring.events[0].handlers) == 1
+    assert len(graph.events[0].handlers) == 1
     assert ns["x"].handlers == []
 
 
@@ -184,15 +184,15 @@ def test_odd_senders_conditions_and_attributes(api, ns):
 
     odd, broken = Odd(), Broken()
     ns.event("x").connect(odd, sender=broken, condition=odd)
-    (wire,) = api.describe(ns).events[0].handlers
-    assert wire.handler.name == wire.condition.name == f"{Odd.__qualname__} object"
-    assert wire.handler.module is None or wire.handler.module == __name__
-    assert wire.sender.startswith("<Broken instance at 0x")
+    (edge,) = api.describe(ns).events[0].handlers
+    assert edge.handler.name == edge.condition.name == f"{Odd.__qualname__} object"
+    assert edge.handler.module is None or edge.handler.module == __name__
+    assert edge.sender.startswith("<Broken instance at 0x")
     assert json.loads(json.dumps(api.describe(ns).to_dict()))["events"][0]["name"] == "x"
     assert "Odd object" in str(api.describe(ns))
 
 
-def test_as_text(api, shop, monkeypatch):
+def test_text(api, shop, monkeypatch):
     monkeypatch.chdir(HERE.parent)
     lines = str(api.describe(shop)).splitlines()
     assert [re.sub(" {2,}", "  ", line) for line in lines] == [
@@ -217,14 +217,14 @@ def test_as_text(api, shop, monkeypatch):
     assert str(api.describe(api.Namespace())) == "no events"
 
 
-def test_an_anonymous_condition_is_told_by_its_place(api, ns):
+def test_anonymous_condition_is_shown_by_its_place(api, ns):
     ns.event("x").connect(is_large, condition=(anonymous := lambda sender, **kwargs: True))
     assert f"if <lambda> {api.describe(ns).events[0].handlers[0].condition.place}" in str(api.describe(ns))
     assert line_of(anonymous) != line_of(is_large)
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_as_a_table(api, shop, width):
+def test_table(api, shop, width):
     console = pytest.importorskip("rich.console").Console(width=width, color_system=None)
     shop.event("[bold]x[/]")
     with console.capture() as capture:
@@ -238,7 +238,7 @@ def test_as_a_table(api, shop, width):
         assert word in page, word
 
 
-def test_a_table_without_rich_names_what_to_install(api, shop, monkeypatch):
+def test_table_without_rich_names_the_package(api, shop, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "rich"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rich", None)
@@ -246,7 +246,7 @@ def test_a_table_without_rich_names_what_to_install(api, shop, monkeypatch):
         api.describe(shop).table()
 
 
-def test_as_mermaid(api, shop, monkeypatch):
+def test_mermaid(api, shop, monkeypatch):
     monkeypatch.chdir(HERE.parent)
     lines = api.describe(shop).mermaid().splitlines()
     assert lines[0] == "flowchart LR"
@@ -261,10 +261,12 @@ def test_as_mermaid(api, shop, monkeypatch):
     assert "    e0 -->|\"0, async, from 'ada', if is_large, once\"| h1" in lines
     assert "    e0 -.-> p0" in lines
     assert "    e2 -.-> p0" not in lines
-    assert sum("generator, with event" in line for line in lines) == 1, "a pattern's handler hangs at the pattern alone"
+    assert sum("generator, with event" in line for line in lines) == 1, (
+        "a pattern's handler is attached only to the pattern"
+    )
 
 
-def test_mermaid_takes_any_name(api, ns):
+def test_mermaid_escapes_any_name(api, ns):
     ns.event(ODD + "\nnew line\x1b")
     node = api.describe(ns).mermaid().splitlines()
     assert len(node) == 2
@@ -274,7 +276,7 @@ def test_mermaid_takes_any_name(api, ns):
     assert read == ODD + " new line\x1b"
 
 
-def test_as_svg(api, shop):
+def test_svg(api, shop):
     if shutil.which("dot") is None:
         pytest.skip("Graphviz is not installed")
     shop.event(ODD)
@@ -286,14 +288,14 @@ def test_as_svg(api, shop):
     assert {ODD, "order.placed", "order.*", "validate", "0, async, from 'ada', if is_large, once"} <= texts
 
 
-def test_an_svg_without_graphviz_names_what_to_install(api, shop, monkeypatch, tmp_path):
+def test_svg_without_graphviz_names_the_program(api, shop, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeError, match="install graphviz"):
         api.describe(shop).svg()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="it is a shell script")
-def test_a_failing_graphviz_is_told(api, shop, monkeypatch, tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="the fake Graphviz is a shell script")
+def test_failing_graphviz_is_reported(api, shop, monkeypatch, tmp_path):
     dot = tmp_path / "dot"
     dot.write_text("#!/bin/sh\necho no fonts >&2\nexit 3\n")
     dot.chmod(0o755)
@@ -318,7 +320,7 @@ events.auth.event("login")
 
 @pytest.fixture
 def command(backend, tmp_path):
-    """Run `python -m cyevents describe`, in a folder with a module `app_shop`."""
+    """Run `python -m cyevents describe` in a folder with a module `app_shop`."""
     (tmp_path / "app_shop.py").write_text(PROGRAM)
     environment = os.environ | {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1", "COLUMNS": "100"}
 
@@ -330,7 +332,7 @@ def command(backend, tmp_path):
     return run
 
 
-def test_the_command(command):
+def test_command(command):
     code, out, said = command("app_shop")
     assert (code, said) == (0, "")
     assert re.search(r"order\.placed +3 +validate .*app_shop\.py:5", out)
@@ -341,7 +343,7 @@ def test_the_command(command):
     assert command("app_shop:events.auth", "--format", "mermaid") == (0, 'flowchart LR\n    e0(["login"])\n', "")
 
 
-def test_the_command_lists_cached_events_on_request(command, tmp_path):
+def test_command_lists_cached_events_on_request(command, tmp_path):
     program = 'from cyevents import emit, on\n\n@on("order.*")\ndef audit(sender): ...\n\nemit("order.placed")\n'
     (tmp_path / "app_audit.py").write_text(program)
     code, out, said = command("app_audit", "--format", "json")
@@ -359,7 +361,7 @@ def test_the_command_lists_cached_events_on_request(command, tmp_path):
         ("", "Empty module name"),
     ],
 )
-def test_what_the_command_cannot_do(command, target, said):
+def test_command_errors(command, target, said):
     code, out, complaint = command(target)
     assert (code, out) == (2, "")
     assert re.search(said, complaint)

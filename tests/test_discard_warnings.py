@@ -1,4 +1,4 @@
-"""Handlers, senders, decorators and subscriptions that vanish are reported; a warning leaves nothing connected."""
+"""Handlers, senders, decorators and subscriptions that are discarded at once warn, and leave nothing connected."""
 
 import functools
 import gc
@@ -25,7 +25,7 @@ def event(ns):
 
 @pytest.fixture
 def records():
-    """What is logged, as a list."""
+    """Return the list that log records are added to."""
     logged = []
 
     class Handler(logging.Handler):
@@ -41,7 +41,7 @@ def records():
 
 
 def warned(act, match):
-    """Run something that gives one RuntimeWarning, at the caller's line."""
+    """Call a function that must give one RuntimeWarning, at the caller's line."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         act()
@@ -50,10 +50,10 @@ def warned(act, match):
     assert caught[0].lineno == act.__code__.co_firstlineno + 1
 
 
-# On the spot
+# In the same statement
 
 
-def test_a_sender_that_dies_on_the_spot_warns(api, event):
+def test_sender_that_dies_at_once_warns(api, event):
     def connect():
         event.connect(handler, sender=Sender())
 
@@ -61,21 +61,21 @@ def test_a_sender_that_dies_on_the_spot_warns(api, event):
     assert event.handlers == []
 
 
-def test_a_sender_by_position_and_of_an_event_that_dies_too(api):
+def test_positional_sender_of_a_dead_event_warns(api):
     def connect():
         api.Event("e").connect(handler, Sender())
 
     warned(connect, "the sender that handler is connected for has died on the spot")
 
 
-def test_a_sender_that_dies_on_the_spot_in_subscribe_warns(event):
+def test_sender_that_dies_in_subscribe_warns(event):
     def connect():
         event.subscribe(handler, Sender())
 
     warned(connect, "the sender that handler is connected for has died on the spot")
 
 
-def test_a_sender_that_lives_on_or_dies_later_is_silent(event):
+def test_no_warning_for_a_sender_that_lives_on(event):
     sender = Sender()
     event.connect(handler, sender)
     event.connect(handler, sender=Sender)
@@ -84,7 +84,7 @@ def test_a_sender_that_lives_on_or_dies_later_is_silent(event):
     gc.collect()
 
 
-def test_a_discarded_subscription_says_to_keep_it(event):
+def test_discarded_subscription_warns(event):
     def subscribe():
         event.subscribe(lambda sender: 1)
 
@@ -102,7 +102,7 @@ def test_a_discarded_subscription_says_to_keep_it(event):
     ],
     ids=["lambda", "partial", "method", "C method"],
 )
-def test_a_temporary_handler_warns(event, make):
+def test_temporary_handler_warns(event, make):
     made = make()
 
     def connect():
@@ -110,8 +110,8 @@ def test_a_temporary_handler_warns(event, make):
 
     try:
         event.connect(made)
-    except TypeError:  # a C type that cannot be referred to weakly
-        pytest.skip("cannot be held weakly")
+    except TypeError:  # a C type without weak references
+        pytest.skip("it cannot be held weakly")
     event.clear()
     warned(connect, "has died on the spot")
 
@@ -124,7 +124,7 @@ class Owner:
 # Decorators
 
 
-def test_a_discarded_decorator_warns_at_its_line(ns, event):
+def test_discarded_decorator_warns_at_its_line(ns, event):
     def discard():
         ns.on("x", handler)
 
@@ -142,14 +142,14 @@ def test_a_discarded_decorator_warns_at_its_line(ns, event):
     warned(discard_event, "on(...) of event 'saved'")
 
 
-def test_it_says_what_was_taken_for_the_sender(ns):
+def test_warning_shows_what_was_used_as_sender(ns):
     def discard():
         ns.on("x", handler)
 
     warned(discard, f"({handler!r} was taken for the sender)")
 
 
-def test_a_decorator_that_was_used_is_silent(ns, event):
+def test_no_warning_for_a_used_decorator(ns, event):
     for decorate in ns.on("x"), ns.on(event), event.connect(), event.connect(priority=1):
         assert decorate(handler) is handler
         with pytest.raises(TypeError, match="a handler must be callable, not 5"):
@@ -158,7 +158,7 @@ def test_a_decorator_that_was_used_is_silent(ns, event):
     gc.collect()
 
 
-def test_a_decorator_may_be_used_often(ns):
+def test_decorator_can_be_used_repeatedly(ns):
     decorate = ns.on("x")
     decorate(handler)
     decorate(Owner().method.__func__.__get__(Owner))
@@ -202,7 +202,7 @@ def make_app(ns, name="app.started", **options):
         return "started"
 
 
-def test_a_function_that_dies_before_any_emission_is_a_warning_with_its_line(ns, records):
+def test_function_dead_before_any_emission_is_logged(ns, records):
     make_app(ns)
     gc.collect()
     (record,) = records
@@ -216,7 +216,7 @@ def test_a_function_that_dies_before_any_emission_is_a_warning_with_its_line(ns,
     assert ns["app.started"].emit(1) == []
 
 
-def test_a_partial_of_one_too(ns, records):
+def test_partial_dead_before_any_emission_is_logged(ns, records):
     def connect():
         inner = functools.partial(functools.partial(lambda sender: 1))
         ns.event("x").connect(inner)
@@ -226,13 +226,13 @@ def test_a_partial_of_one_too(ns, records):
     assert f"{__file__}:{connect.__code__.co_firstlineno + 1}" in records[0].getMessage()
 
 
-def test_it_is_silent_for_what_an_emission_has_found(ns, records):
+def test_no_warning_after_an_emission(ns, records):
     def scope():
         def found(sender):
             return "found"
 
         ns.event("x").connect(found)
-        ns.event("x").connect(found, priority=3)  # a reconnection is the same handler
+        ns.event("x").connect(found, priority=3)  # reconnecting keeps it the same handler
         assert ns.emit("x") == ["found"]
         ns.event("x").connect(found, priority=4)
 
@@ -242,8 +242,8 @@ def test_it_is_silent_for_what_an_emission_has_found(ns, records):
     assert [record.levelname for record in records] == ["DEBUG"]
 
 
-def test_it_is_silent_where_the_same_name_lives_on(ns, records):
-    for _ in range(3):  # as a module that is loaded again, or a notebook's cell
+def test_no_warning_if_the_function_was_redefined(ns, records):
+    for _ in range(3):  # like a module that is reloaded, or a notebook cell
 
         @ns.on("x")
         def cell(sender):
@@ -253,7 +253,7 @@ def test_it_is_silent_where_the_same_name_lives_on(ns, records):
     assert [record.levelname for record in records if record.levelno > logging.DEBUG] == []
 
 
-def test_it_is_silent_for_other_handlers_and_subscriptions(ns, records):
+def test_no_warning_for_other_kinds_and_subscriptions(ns, records):
     ns.event("x").connect(owner := Owner().method)
     with ns.event("x").subscribe(lambda sender: 1):
         pass
@@ -265,7 +265,7 @@ def test_it_is_silent_for_other_handlers_and_subscriptions(ns, records):
     assert {record.levelname for record in records} == {"DEBUG"}
 
 
-def test_it_is_silent_for_what_was_disconnected_or_held(ns, records):
+def test_no_warning_if_disconnected_or_held(ns, records):
     def scope():
         def one(sender):
             return "one"
@@ -283,13 +283,13 @@ def test_it_is_silent_for_what_was_disconnected_or_held(ns, records):
     assert ns.emit("x") == ["two"]
 
 
-def test_a_pattern_says_so_too(ns, records):
+def test_pattern_warns_too(ns, records):
     make_app(ns, "app.*")
     assert ["WARNING"] == [record.levelname for record in records]
     assert "'app.*'" in records[0].getMessage()
 
 
-def test_it_is_silent_at_exit(backend):
+def test_no_warning_at_exit(backend):
     script = """
 from cyevents import on, event
 @on("x")
@@ -308,7 +308,7 @@ class Robot:
         return "called"
 
 
-def test_a_warning_that_is_an_exception_leaves_nothing(event):
+def test_warning_as_error_leaves_nothing_connected(event):
     for connect in event.connect, event.subscribe, event.connect():
         with pytest.raises(RuntimeWarning, match="takes self"):
             connect(Robot.on_saved)
@@ -317,7 +317,7 @@ def test_a_warning_that_is_an_exception_leaves_nothing(event):
     assert event.handlers == []
 
 
-def test_a_reconnection_that_warns_leaves_what_was_there(event):
+def test_warning_as_error_keeps_the_old_connection(event):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         event.connect(Robot.on_saved, priority=3)
@@ -326,7 +326,7 @@ def test_a_reconnection_that_warns_leaves_what_was_there(event):
     assert [connection.priority for connection in event.handlers] == [3]
 
 
-def test_the_text_covers_both_readings(event):
+def test_warning_text_explains_both_causes(event):
     with pytest.warns(RuntimeWarning) as caught:
         event.connect(Robot.on_saved)
     text = str(caught[0].message)
@@ -334,7 +334,7 @@ def test_the_text_covers_both_readings(event):
     assert "with the sender as self" in text
 
 
-def test_a_function_of_the_senders_class_may_take_it_as_self(event):
+def test_method_with_its_own_object_as_sender(event):
     class Tester(Robot):
         pass
 
@@ -366,7 +366,7 @@ def test_flags_must_be_bools(api, ns, event, flag, value):
     assert event.handlers == []
 
 
-def test_a_priority_given_for_weak_says_what_was_taken_for_the_sender(event):
+def test_priority_passed_as_weak_shows_the_sender(event):
     with pytest.raises(TypeError) as caught:
         event.connect(handler, 10, 5)
     assert str(caught.value) == (
@@ -382,7 +382,7 @@ def test_check_must_be_a_bool(api, ns):
     assert "y" not in ns
 
 
-def test_the_receiver_is_checked_first(event):
+def test_receiver_is_checked_first(event):
     with pytest.raises(TypeError, match="a handler must be callable, not 5"):
         event.connect(5, weak="no", priority="high")
     with pytest.raises(TypeError, match="priority must be an int"):

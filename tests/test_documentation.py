@@ -1,4 +1,4 @@
-"""What the documents show is true: the blocks of README and docs/, docstrings' examples, the programs in examples/."""
+"""The documentation is true: blocks of README and docs/, examples in docstrings, programs in examples/."""
 
 import asyncio
 import contextlib
@@ -16,24 +16,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MODULES = [
-    "_core._values",
-    "_event",
-    "_namespace",
-    "_async.scheduling",
-    "_core._tables",
-    "_async.streams",
-    "_signatures",
-]
+MODULES = ["_core._values", "_event", "_connection", "_namespace", "_async.scheduling", "_core._tables"]
+MODULES += ["_async.streams", "_signatures"]
 MODULES += ["_describe", "_isolation", "testing", "_emission", "_trace", "_traced", "opentelemetry"]
-MODULES += ["instrument", "instrument._emission", "instrument._scope"]
+MODULES += ["instrument", "instrument._context", "instrument._scope"]
 
 
-# What a page shows, in its fences. A comment in the line before one says what is special about it:
-#     <!-- continues -->       it goes on where the block before it ended
-#     <!-- from FILE -->       it is a part of that file, which other tests run
+# Pages show code in fences. A comment in the line before a fence marks a special case:
+#     <!-- continues -->       it continues the previous block
+#     <!-- from FILE -->       it is part of that file, which other tests run
 #     <!-- not run: why -->    it is not run
-# `print(...)  # this`, or comment lines right behind a print, or `# prints: this` say what is printed.
+# `print(...)  # this`, comment lines directly after a print, and `# prints: this` give the expected output.
 FENCE = re.compile(r"^(?:<!-- (continues|from .+|not run: .+) -->\n)?( *)```(.*)\n((?:.*\n)*?)\2```$", re.M)
 LANGUAGES = {"python", "console", "sh", "text", "toml", "ini", "json", "yaml", "html", ""}
 OPTIONAL = {"asgiref", "django", "fastapi", "flask", "nitro", "opentelemetry", "pyee", "rich", "starlette", "trio"}
@@ -45,7 +38,7 @@ def name_of(path):
 
 
 def fences(path):
-    """The fenced blocks of a page: remark, language, text, and the number of the text's first line."""
+    """Return the fenced blocks of a page: remark, language, text and the number of the text's first line."""
     text = path.read_text("utf-8")
     for found in FENCE.finditer(text):
         remark, _, language, block = found.groups()
@@ -53,7 +46,7 @@ def fences(path):
 
 
 def programs():
-    """The programs of all pages: page, the number of its first line, blocks each padded to stand at its line."""
+    """Return the programs of all pages: page, first line, and blocks padded to keep their line numbers."""
     for page in PAGES:
         program = []
         for remark, language, block, line in fences(page):
@@ -66,7 +59,7 @@ def programs():
 
 
 def expected(block):
-    """What a block says that it prints."""
+    """Return the output that a block announces."""
     after = re.findall(r"^ *print\(.*\)\n((?: *# (?!prints: ).*\n)+)", block, re.M)
     lines = [line.strip().removeprefix("# ") for comment in after for line in comment.splitlines()]
     lines += re.findall(r"^ *print\(.*?\) +# (?!prints: )(.*)$", block, re.M)
@@ -89,18 +82,18 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("page", "line", "program"), PROGRAMS)
-def test_programs(request, api, capsys, page, line, program):
+def test_programs_print_what_pages_say(request, api, capsys, page, line, program):
     if any("blinker" in block for _, block in program):
         request.getfixturevalue("blinker")
         request.getfixturevalue("restored")
     if page.name == "weak.md" and not getattr(sys, "_is_gil_enabled", lambda: True)():
-        pytest.skip("functions die later there, as the page says")
+        pytest.skip("functions die later on free-threaded Python, as the page says")
     names = {"__name__": "document"}
     for number, block in program:
         imported = {part for name in re.findall(r"^(?:import|from) ([\w.]+)", block, re.M) for part in name.split(".")}
         for module in imported & OPTIONAL:
             if not all(map(importlib.util.find_spec, [module, *["anyio"] * (module == "trio")])):
-                pytest.skip(f"{module} is not here")
+                pytest.skip(f"{module} is not installed")
         code = compile("\n" * (number - 1) + block, page, "exec", dont_inherit=True)
         exec(code, names)
         assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected(block)), f"{page}:{number}"
@@ -108,21 +101,21 @@ def test_programs(request, api, capsys, page, line, program):
     fixtures = {"events": testing.Recorder, "isolated_events": testing.Isolation}
     for name in [name for name in names if name.startswith("test_")]:
         with contextlib.ExitStack() as stack:
-            wanted = inspect.signature(names[name]).parameters
-            names[name](**{fixture: stack.enter_context(fixtures[fixture]()) for fixture in wanted})
+            expected_lines = inspect.signature(names[name]).parameters
+            names[name](**{fixture: stack.enter_context(fixtures[fixture]()) for fixture in expected_lines})
 
 
 @pytest.mark.parametrize(("file", "block"), PARTS)
-def test_parts(file, block):
+def test_parts_of_files_match_the_files(file, block):
     lines = (ROOT / file).read_text("utf-8").splitlines()
-    wanted = block.splitlines()
-    places = [lines[at : at + len(wanted)] for at in range(len(lines) - len(wanted) + 1)]
-    assert any(textwrap.dedent("\n".join(place)) == "\n".join(wanted) for place in places)
+    expected_lines = block.splitlines()
+    places = [lines[at : at + len(expected_lines)] for at in range(len(lines) - len(expected_lines) + 1)]
+    assert any(textwrap.dedent("\n".join(place)) == "\n".join(expected_lines) for place in places)
 
 
 @pytest.mark.parametrize("block", COMMANDS)
-def test_commands(backend, block):
-    """A line of dots in what is shown stands for any lines."""
+def test_commands_print_what_pages_say(backend, block):
+    """A line of dots in the expected output matches any lines."""
     environment = os.environ | {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1", "COLUMNS": "80"}
     for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
         python, *arguments = shlex.split(command)
@@ -134,7 +127,7 @@ def test_commands(backend, block):
         assert re.fullmatch(re.escape(output).replace(r"\.\.\.\n", "(?:.*\n)*"), run.stdout), run.stdout
 
 
-def test_no_block_escapes():
+def test_every_block_is_tested():
     found = {language for page in PAGES for _, language, _, _ in fences(page)}
     assert found <= LANGUAGES
     assert {name_of(page) for page in PAGES} >= {"README.md", "docs/tutorial.md", "docs/concepts/events.md"}
@@ -159,7 +152,7 @@ def test_docstrings(api, name):
 
 
 @pytest.mark.parametrize(("cls", "count"), [("EventCore", 3), ("NamespaceCore", 3)])
-def test_docstrings_of_the_cores(api, cls, count):
+def test_docstrings_of_the_core(api, cls, count):
     core = sys.modules[importlib.import_module("cyevents._core").EventCore.__module__]
     emit = getattr(core, cls).emit
     test = doctest.DocTestParser().get_doctest(emit.__doc__, {}, cls, None, None)
@@ -178,25 +171,25 @@ def public(api):
                     yield f"{name}.{attribute}", value
 
 
-def test_everything_public_has_a_docstring_of_its_own(api):
+def test_everything_public_has_its_own_docstring(api):
     described = {"backend", "default_namespace", "ANY"}  # plain values
     for name, thing in [*public(api), *public(importlib.import_module("cyevents.instrument"))]:
         if name not in described:
             assert thing.__doc__, name
 
 
-def test_both_cores_say_the_same_of_themselves(both):
+def test_both_cores_have_the_same_docstrings(both):
     compiled, uncompiled = both
     for cls, core in (("Event", "EventCore"), ("Namespace", "NamespaceCore")):
-        (theirs,) = [base for base in getattr(compiled, cls).__mro__[:2] if base.__name__ == core]
-        (ours,) = [base for base in getattr(uncompiled, cls).__mro__ if base.__name__ == core]
-        for name, value in vars(ours).items():
-            if callable(value) and value.__doc__ and not name.startswith("__") and hasattr(theirs, name):
-                assert inspect.cleandoc(getattr(theirs, name).__doc__) == inspect.cleandoc(value.__doc__), name
+        (compiled_core,) = [base for base in getattr(compiled, cls).__mro__[:2] if base.__name__ == core]
+        (pure_core,) = [base for base in getattr(uncompiled, cls).__mro__ if base.__name__ == core]
+        for name, value in vars(pure_core).items():
+            if callable(value) and value.__doc__ and not name.startswith("__") and hasattr(compiled_core, name):
+                assert inspect.cleandoc(getattr(compiled_core, name).__doc__) == inspect.cleandoc(value.__doc__), name
 
 
 @pytest.mark.parametrize("program", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
-def test_examples(backend, program):
+def test_examples_run(backend, program):
     environment = os.environ | {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1"}
     run = subprocess.run(
         [sys.executable, "-W", "error", str(program)], env=environment, capture_output=True, text=True, timeout=60
@@ -205,14 +198,14 @@ def test_examples(backend, program):
     assert run.stdout
 
 
-def test_emit_async_is_named_in_the_warning_of_one_that_was_not_awaited(api, recwarn):
+def test_unawaited_warning_names_emit_async(api, recwarn):
     emission = api.Event("x").emit_async()
     assert asyncio.iscoroutine(emission)
     assert emission.__qualname__ == "Event.emit_async"
     emission.close()
 
 
-def test_the_picture_of_the_wiring_is_that_of_the_text_above_it():
+def test_graph_picture_matches_the_text_above_it():
     page = ROOT / "docs/describe.md"
     text = next(block for _, language, block, _ in fences(page) if language == "console")
     picture = (ROOT / "docs/assets/orders.svg").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""What a usual program seldom does: many arguments, strange handlers, errors together with a cancellation."""
+"""Rare cases: many arguments, unusual handlers, errors together with a cancellation."""
 
 import copy
 import gc
@@ -9,13 +9,13 @@ from types import MethodType
 
 import pytest
 
-MANY = 30  # arguments: more than there is room for without allocating
+MANY = 30  # arguments: more than fit into the stack buffer
 POSITIONALS = tuple(range(MANY))
 KEYWORDS = {f"k{i}": i for i in range(MANY)}
 
 
 class Text(str):
-    """Can be weakly referenced, and has methods that cannot."""
+    """Supports weak references, and has methods that do not."""
 
 
 @pytest.fixture
@@ -47,25 +47,25 @@ def test_many_arguments_reach_every_kind_of_handler(event, run, positionals, key
     assert run(event.emit_async("s", *positionals, **keywords)) == [wanted, wanted]
 
 
-def test_many_keywords_with_the_sender_among_them(event):
+def test_many_keywords_including_the_sender(event):
     event.connect(all_of)
     assert event.emit(**KEYWORDS, sender="s") == event.emit(sender="s", **KEYWORDS) == [("s", (), KEYWORDS)]
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_a_condition_gets_many_keywords_and_no_positionals(event, answer):
-    asked = []
+def test_condition_gets_many_keywords_and_no_positionals(event, answer):
+    checked = []
 
     def condition(*args, **kwargs):
-        asked.append((args, kwargs))
+        checked.append((args, kwargs))
         return answer
 
     event.connect(all_of, condition=condition)
     assert event.emit("s", *POSITIONALS, **KEYWORDS) == [("s", POSITIONALS, KEYWORDS)] * answer
-    assert asked == [(("s",), KEYWORDS)]
+    assert checked == [(("s",), KEYWORDS)]
 
 
-def test_a_sender_given_twice_is_an_error_of_either_emit(api, ns, event):
+def test_sender_given_twice_is_an_error(api, ns, event):
     with pytest.raises(TypeError, match=r"^EventCore\.emit\(\) got multiple values for argument 'sender'$"):
         event.emit(1, sender=2)
     with pytest.raises(TypeError, match=r"^NamespaceCore\.emit\(\) got multiple values for argument 'sender'$"):
@@ -75,7 +75,7 @@ def test_a_sender_given_twice_is_an_error_of_either_emit(api, ns, event):
 # Errors and cancellations together
 
 
-def test_grouped_errors_are_raised_even_if_a_later_handler_cancels(api, event, run):
+def test_grouped_errors_are_raised_despite_a_cancellation(api, event, run):
     def fails(sender):
         raise KeyError(1)
 
@@ -96,7 +96,7 @@ def test_grouped_errors_are_raised_even_if_a_later_handler_cancels(api, event, r
 
 
 @pytest.mark.parametrize("deeper", [0, 1])
-def test_an_event_that_is_its_own_handler_recurses_to_an_error(event, deeper):
+def test_event_as_its_own_handler_raises_recursion_error(event, deeper):
     event.connect(event.emit, weak=False)
 
     def emit(depth):
@@ -108,7 +108,7 @@ def test_an_event_that_is_its_own_handler_recurses_to_an_error(event, deeper):
     assert event.emit() == []
 
 
-def test_emit_is_a_handler_that_lives_as_long_as_its_event(api, event):
+def test_emit_as_handler_lives_as_long_as_its_event(api, event):
     forwarded = api.Event("forwarded")
     forwarded.connect(all_of)
     event.connect(forwarded.emit)
@@ -122,10 +122,10 @@ def test_emit_is_a_handler_that_lives_as_long_as_its_event(api, event):
     assert event.emit("s", 1) == [] and event.handlers == []
 
 
-# Strange handlers
+# Unusual handlers
 
 
-def test_a_method_made_of_a_builtins_descriptor_is_held_by_its_object(event, collect):
+def test_builtin_method_lives_as_long_as_its_object(event, collect):
     text = Text("abc")
     event.connect(MethodType(str.__add__, text))
     assert event.emit("d") == ["abcd"]
@@ -134,7 +134,7 @@ def test_a_method_made_of_a_builtins_descriptor_is_held_by_its_object(event, col
     assert event.emit("d") == []
 
 
-def test_a_method_whose_function_dies_during_an_emission_is_not_called(event):
+def test_method_whose_function_died_is_not_called(event):
     keeper = Keeper()
     functions = [lambda self, sender: "called"]
 
@@ -147,7 +147,7 @@ def test_a_method_whose_function_dies_during_an_emission_is_not_called(event):
     assert [connection.handler for connection in event.handlers] == [first]
 
 
-def test_a_handler_that_dies_where_nobody_logs_is_not_told_of_later(event, collect, monkeypatch, caplog):
+def test_death_without_logging_is_not_logged_later(event, collect, monkeypatch, caplog):
     caplog.set_level("DEBUG", logger="cyevents")
     keeper = Keeper()
     event.connect(keeper.method)
@@ -161,11 +161,11 @@ def test_a_handler_that_dies_where_nobody_logs_is_not_told_of_later(event, colle
     assert caplog.records == []
 
 
-# The odds and ends of public objects
+# Details of public objects
 
 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "nan", "inf"])
-def test_the_command_line_wants_a_number_of_seconds(api, capsys, seconds):
+def test_command_line_requires_a_number_of_seconds(api, capsys, seconds):
     main = importlib.import_module("cyevents.__main__").main
     with pytest.raises(SystemExit) as caught:
         main(["bench", f"--seconds={seconds}"])
@@ -173,7 +173,7 @@ def test_the_command_line_wants_a_number_of_seconds(api, capsys, seconds):
     assert f"'{seconds}' is not a number of seconds from 0 on" in capsys.readouterr().err
 
 
-def test_a_connection_says_what_is_unusual_about_it(event):
+def test_connection_repr_shows_unusual_options(event):
     def handler(sender):
         pass
 
@@ -182,24 +182,24 @@ def test_a_connection_says_what_is_unusual_about_it(event):
 
     event.connect(handler, "s", weak=False, priority=3, condition=condition, once=True)
     (connection,) = event.handlers
-    where = "test_a_connection_says_what_is_unusual_about_it.<locals>."
+    where = "test_connection_repr_shows_unusual_options.<locals>."
     assert repr(connection) == (
         f"<Connection {where}handler, sync, sender='s', priority=3, condition={where}condition, once=True, weak=False>"
     )
 
 
-def test_an_event_of_its_own_has_a_doc(api):
+def test_event_without_namespace_has_a_doc(api):
     event = api.Event("x", "What it means.")
     assert event.__doc__ == "What it means."
     assert api.Event("x").__doc__ == api.Event.__doc__
 
 
-def test_there_is_one_any(api):
+def test_any_is_a_singleton(api):
     assert type(api.ANY)() is api.ANY
     assert copy.copy(api.ANY) is copy.deepcopy(api.ANY) is pickle.loads(pickle.dumps(api.ANY)) is api.ANY
 
 
-def test_a_copy_of_the_results_still_tells_who_cancelled(event):
+def test_copy_of_results_keeps_the_canceller(event):
     def refuse(sender):
         return False
 
@@ -208,5 +208,5 @@ def test_a_copy_of_the_results_still_tells_who_cancelled(event):
     assert (list(results), results.handler, results.event) == ([], refuse, event)
 
 
-def test_the_package_lists_what_it_imports_when_asked(api):
+def test_dir_lists_lazy_imports(api):
     assert {*api.__all__} <= {*dir(api)}

@@ -1,4 +1,4 @@
-"""What handlers leave behind (tasks, timers, threads, contexts) keeps nothing of an emission alive."""
+"""Tasks, timers, threads and contexts that outlive an emission keep nothing of it alive."""
 
 import asyncio
 import contextlib
@@ -10,15 +10,15 @@ import weakref
 
 import pytest
 
-GUARD = 30  # seconds after which a test that hangs fails
+TIMEOUT = 30  # seconds until a hanging test fails
 
 
 class Thing:
     pass
 
 
-class Left:
-    """What handlers have left behind, by `leave()`; `end()` ends it."""
+class Leftovers:
+    """Tasks, timers and so on that handlers start by `leave()` and that `end()` ends."""
 
     def __init__(self):
         self.kept = []
@@ -34,7 +34,7 @@ class Left:
         self.kept.append(contextvars.copy_context())
 
     def thread(self):
-        thread = threading.Thread(target=contextvars.copy_context().run, args=(self.over.wait, GUARD))
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(self.over.wait, TIMEOUT))
         thread.start()
         self.kept.append(thread)
 
@@ -42,21 +42,21 @@ class Left:
         self.over.set()
         for each in self.kept:
             if isinstance(each, threading.Thread):
-                each.join(GUARD)
+                each.join(TIMEOUT)
             elif not isinstance(each, contextvars.Context):
                 each.cancel()
 
 
 @pytest.fixture
-def left():
-    left = Left()
-    yield left
-    left.over.set()
+def leftovers():
+    leftovers = Leftovers()
+    yield leftovers
+    leftovers.over.set()
 
 
 @pytest.fixture(params=["plain", "observed", "traced"])
 def watched(request, api):
-    """Have a namespace observed, or not: `with watched(ns)`."""
+    """Observe a namespace, or not: `with watched(ns)`."""
 
     @contextlib.contextmanager
     def watch(ns):
@@ -82,7 +82,7 @@ def watched(request, api):
 
 
 async def fire(ns, how, *things):
-    """Emit; return weak references to the things, which nothing else refers to, and to the results."""
+    """Emit; return weak references to the objects, which nothing else refers to, and to the results."""
     made = [Thing() for _ in range(3)]
     refs = [weakref.ref(each) for each in made]
     if how == "emit_async":
@@ -96,13 +96,13 @@ async def fire(ns, how, *things):
 @pytest.mark.parametrize("how", ["emit", "emit_async"])
 @pytest.mark.parametrize("what", ["task", "timer", "context", "thread"])
 @pytest.mark.parametrize("kind", ["async", "sync"])
-def test_nothing_of_the_emission_is_kept_alive(ns, api, run, left, watched, collect, how, what, kind):
+def test_emission_is_not_kept_alive(ns, api, run, leftovers, watched, collect, how, what, kind):
     if kind == "async":
 
         def connect():
             @ns.on("x", weak=False)
             async def handler(sender, *args, **kwargs):
-                getattr(left, what)()
+                getattr(leftovers, what)()
                 await asyncio.sleep(0)
                 return Thing()
 
@@ -112,7 +112,7 @@ def test_nothing_of_the_emission_is_kept_alive(ns, api, run, left, watched, coll
         def connect():
             @ns.on("x", weak=False)
             def handler(sender, *args, **kwargs):
-                getattr(left, what)()
+                getattr(leftovers, what)()
                 return Thing()
 
             return weakref.ref(handler)
@@ -124,8 +124,8 @@ def test_nothing_of_the_emission_is_kept_alive(ns, api, run, left, watched, coll
         del ns["x"]
         collect()
         alive = [ref() for ref in [*refs, handler]]
-        assert left.kept
-        left.end()
+        assert leftovers.kept
+        leftovers.end()
         return alive
 
     handler = connect()
@@ -133,14 +133,14 @@ def test_nothing_of_the_emission_is_kept_alive(ns, api, run, left, watched, coll
 
 
 @pytest.mark.parametrize("ending", ["raised", "cancelled", "closed"])
-def test_nothing_is_kept_of_an_emission_that_fails(ns, run, left, watched, collect, ending):
+def test_failed_emission_is_not_kept_alive(ns, run, leftovers, watched, collect, ending):
     @ns.on("x", priority=1)
     def first(sender):
-        left.context()
+        leftovers.context()
 
     @ns.on("x")
     async def handler(sender, *args, **kwargs):
-        left.task()
+        leftovers.task()
         if ending == "raised":
             raise LookupError
         await asyncio.sleep(3600)
@@ -160,16 +160,16 @@ def test_nothing_is_kept_of_an_emission_that_fails(ns, run, left, watched, colle
             await asyncio.sleep(0.01)
         del sender, coroutine
         collect()
-        assert left.kept
+        assert leftovers.kept
         still = alive()
-        left.end()
+        leftovers.end()
         return still
 
     assert run(main()) is None
 
 
-def test_nothing_is_kept_of_emissions_within_others(ns, run, left, watched, collect):
-    """What the innermost leaves behind emits on and on: neither those around it nor those before it are kept."""
+def test_nested_emissions_are_not_kept_alive(ns, run, leftovers, watched, collect):
+    """The innermost leftover keeps emitting: neither the outer emissions nor the earlier ones are kept."""
     senders = []
 
     def sender():
@@ -183,19 +183,19 @@ def test_nothing_is_kept_of_emissions_within_others(ns, run, left, watched, coll
 
     @ns.on("inner")
     async def inner(_):
-        left.kept.append(asyncio.create_task(later(3)))
+        leftovers.kept.append(asyncio.create_task(later(3)))
 
     async def later(times):
         await asyncio.sleep(0.01)
         await ns.emit_async("last", sender())
         if times:
-            left.kept.append(asyncio.create_task(later(times - 1)))
+            leftovers.kept.append(asyncio.create_task(later(times - 1)))
         else:
             await asyncio.sleep(3600)
 
     @ns.on("last")
     async def last(_):
-        left.task()
+        leftovers.task()
 
     async def main():
         with watched(ns):
@@ -207,29 +207,29 @@ def test_nothing_is_kept_of_emissions_within_others(ns, run, left, watched, coll
             await asyncio.sleep(0.01)
         collect()
         alive = [ref() for ref in senders]
-        left.end()
+        leftovers.end()
         return alive
 
     assert run(main()) == [None] * 6
 
 
-def test_results_stay_as_they_were_returned(ns, run, left, watched):
+def test_results_do_not_change_later(ns, run, leftovers, watched):
     @ns.on("x", priority=1)
     async def asynchronous(sender):
-        left.task()
+        leftovers.task()
         await asyncio.sleep(0)
         return "async"
 
     @ns.on("x")
     def synchronous(sender):
-        left.timer()
+        leftovers.timer()
         return "sync"
 
     async def main():
         with watched(ns):
             results = await ns.emit_async("x"), ns.emit("x"), ns["x"].send()
             await asyncio.sleep(0.01)
-        left.end()
+        leftovers.end()
         for _, value in results[2]:
             if asyncio.iscoroutine(value) or hasattr(value, "close"):
                 value.close()
@@ -240,7 +240,7 @@ def test_results_stay_as_they_were_returned(ns, run, left, watched):
     assert [value for _, value in sent][1] == "sync"
 
 
-def test_what_is_left_behind_is_still_a_child_in_a_trace(api, ns, run):
+def test_leftover_is_a_child_in_a_trace(api, ns, run):
     @ns.on("x")
     async def handler(sender):
         tasks.append(asyncio.create_task(later()))
@@ -261,25 +261,25 @@ def test_what_is_left_behind_is_still_a_child_in_a_trace(api, ns, run):
     assert [[inner.event for inner in call.emissions] for call in seen.emissions[0].calls] == [["y"]]
 
 
-def test_recursion_is_still_counted(ns, run, monkeypatch):
-    """Through tasks that are waited for; not through those left behind."""
+def test_recursion_through_tasks_is_counted(ns, run, monkeypatch):
+    """Recursion through awaited tasks is counted; through tasks that outlive the emission, it is not."""
 
     @ns.on("x")
     async def again(sender):
         await asyncio.create_task(ns["x"].emit_async(sender))
 
-    @ns.on("left")
+    @ns.on("leftovers")
     async def behind(sender):
         await asyncio.sleep(0)
         if sender:
-            tasks.append(asyncio.create_task(ns.emit_async("left", sender - 1)))
+            tasks.append(asyncio.create_task(ns.emit_async("leftovers", sender - 1)))
 
     tasks = []
 
     async def main():
         with pytest.raises(RecursionError, match="'x' is emitted within its own emission"):
             await ns.emit_async("x")
-        await ns.emit_async("left", 600)
+        await ns.emit_async("leftovers", 600)
         while tasks:
             await tasks.pop()
 
@@ -291,20 +291,20 @@ def test_recursion_is_still_counted(ns, run, monkeypatch):
         sys.setrecursionlimit(limit)
 
 
-def test_under_trio_nothing_is_kept_alive(ns, left, watched, collect):
+def test_emission_under_trio_is_not_kept_alive(ns, leftovers, watched, collect):
     pytest.importorskip("anyio")
     trio = pytest.importorskip("trio")
 
     @ns.on("x")
     async def handler(sender, *args, **kwargs):
-        left.context()
+        leftovers.context()
         nursery.start_soon(trio.sleep_forever)
         await trio.lowlevel.checkpoint()
         return Thing()
 
     async def main():
         nonlocal nursery
-        with trio.fail_after(GUARD):
+        with trio.fail_after(TIMEOUT):
             async with trio.open_nursery() as nursery:
                 with watched(ns):
                     refs = await fire(ns, "emit_async")
@@ -318,13 +318,13 @@ def test_under_trio_nothing_is_kept_alive(ns, left, watched, collect):
     assert not any(trio.run(main))
 
 
-def test_an_origin_is_not_kept_alive(ns, api, left, collect):
-    """Where the emission is not observed, so that the handlers' contexts have it too."""
+def test_origin_is_not_kept_alive(ns, api, leftovers, collect):
+    """Also if the emission is not observed, so that the handlers' contexts hold the origin too."""
     instrument = importlib.import_module("cyevents.instrument")
 
     @ns.on("x")
     def handler(sender):
-        left.context()
+        leftovers.context()
 
     message = Thing()
     alive = weakref.ref(message)
@@ -332,5 +332,5 @@ def test_an_origin_is_not_kept_alive(ns, api, left, collect):
         ns.emit("x")
     del message
     collect()
-    assert left.kept
+    assert leftovers.kept
     assert alive() is None

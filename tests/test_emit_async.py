@@ -1,4 +1,4 @@
-"""`emit_async`: tiers of priority, cancellation, exceptions, threads, recursion; and that it leaves nothing behind."""
+"""`emit_async`: tiers of priority, cancellation, exceptions, threads, recursion; and no leftovers."""
 
 import asyncio
 import contextvars
@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-GUARD = 30  # seconds after which a test that hangs fails
+TIMEOUT = 30  # seconds until a hanging test fails
 EAGER = sys.version_info >= (3, 12)
 
 
@@ -20,7 +20,7 @@ class Fatal(BaseException):
 
 
 def watch_loop():
-    """A list to which the running loop's exception handler adds each exception."""
+    """Return a list to which the running loop's exception handler adds each exception."""
     seen = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: seen.append(context.get("exception")))
     return seen
@@ -32,7 +32,7 @@ async def ticks(number=10):
 
 
 async def nothing_left():
-    """Whether no task but the caller's is there, a moment later."""
+    """Return whether, a moment later, only the caller's task exists."""
     await ticks(3)
     return asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -52,7 +52,7 @@ FACTORIES = [
 ]
 
 
-# Handlers that hand `end(sender)` to whoever awaits or calls them: what it returns or raises is theirs.
+# Handlers that pass `end(sender)` to whatever awaits or calls them: its result or exception becomes theirs.
 
 
 def sync(end):
@@ -96,13 +96,13 @@ def async_generator(end):
 ALL_KINDS = {f.__name__: (f, False) for f in (sync, generator, suspending, immediate, async_generator)}
 ALL_KINDS["sync_thread"] = sync, True
 ALL_KINDS["generator_thread"] = generator, True
-PARALLEL = ["suspending", "immediate", "sync_thread", "generator_thread"]  # those that run in tasks, and can cancel
+PARALLEL = ["suspending", "immediate", "sync_thread", "generator_thread"]  # not in the emitter; may cancel
 CANCELLING = [kind for kind in ALL_KINDS if kind != "async_generator"]
 
 
 @pytest.fixture
 def connect(ns):
-    """connect(kind, end, priority=..., ...) connects a handler of that kind to `x`, and returns it."""
+    """connect(kind, end, priority=..., ...) connects a handler of that kind to `x` and returns it."""
 
     def connect(kind, end, **options):
         make, thread = ALL_KINDS[kind]
@@ -122,21 +122,21 @@ def fail(error):
     return end
 
 
-# What it returns
+# Results
 
 
-def test_without_handlers_the_result_is_an_empty_list(ns, run):
+def test_no_handlers_give_an_empty_list(ns, run):
     ns.event("x")
     assert run(ns.emit_async("x")) == []
 
 
-def test_an_unknown_name_gives_an_empty_list_and_makes_no_event(ns, run):
+def test_unknown_name_creates_no_event(ns, run):
     assert run(ns.emit_async("unknown", 1, 2, three=3)) == []
     assert "unknown" not in ns
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_every_kind_of_handler_is_in_the_result(ns, run, connect, kind):
+def test_result_covers_every_kind_of_handler(ns, run, connect, kind):
     connect(kind, give("end"))
     expected = {
         "generator": ["item"],
@@ -148,7 +148,7 @@ def test_every_kind_of_handler_is_in_the_result(ns, run, connect, kind):
     assert type(results) is list
 
 
-def test_results_are_in_dispatch_order_not_in_order_of_completion(ns, run):
+def test_results_are_in_dispatch_order(ns, run):
     async def main():
         done = [asyncio.Event() for _ in range(4)]
         done[3].set()
@@ -191,7 +191,7 @@ def test_none_is_dropped(ns, run, connect, kind):
 
 
 @pytest.mark.parametrize("thread", [False, True])
-def test_none_is_dropped_from_what_generators_yield_and_the_empty_list_stays(ns, run, thread):
+def test_none_is_dropped_from_generator_lists(ns, run, thread):
     @ns.on("x", thread=thread)
     def some(sender):
         yield None
@@ -217,7 +217,7 @@ def test_none_is_dropped_from_what_generators_yield_and_the_empty_list_stays(ns,
     assert type(results) is list
 
 
-def test_a_generator_marked_as_a_coroutine_is_awaited(ns, run):
+def test_generator_marked_as_coroutine_is_awaited(ns, run):
     @ns.on("x")
     @types.coroutine
     def handler(sender):
@@ -228,7 +228,7 @@ def test_a_generator_marked_as_a_coroutine_is_awaited(ns, run):
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_arguments_of_any_name_reach_the_handler_unchanged(api, ns, run, kind):
+def test_arguments_of_any_name_are_passed_unchanged(api, ns, run, kind):
     names = dict.fromkeys(("self", "event", "evt", "receiver", "name", "handler", "args", "kwargs", "loop"), 1)
 
     def body(*args, **kwargs):
@@ -255,7 +255,7 @@ def test_arguments_of_any_name_reach_the_handler_unchanged(api, ns, run, kind):
         assert got == [(("sender", 2, 3), names), (("sender",), names), ((api.ANY,), names)]
 
 
-def test_the_module_level_function_is_the_default_namespaces(api, run):
+def test_module_function_uses_the_default_namespace(api, run):
     @api.on("x")
     async def handler(sender):
         return sender
@@ -264,12 +264,12 @@ def test_the_module_level_function_is_the_default_namespaces(api, run):
 
 
 @pytest.mark.parametrize("what", [3, None, "", b"x", object()])
-def test_what_is_no_event_is_a_type_error_when_called(ns, what):
+def test_invalid_event_raises_type_error_at_the_call(ns, what):
     with pytest.raises(TypeError):
         ns.emit_async(what)
 
 
-def test_a_pattern_is_a_value_error_when_called(ns):
+def test_pattern_raises_value_error_at_the_call(ns):
     with pytest.raises(ValueError, match="pattern"):
         ns.emit_async("x.*")
     with pytest.raises(ValueError, match="pattern"):
@@ -277,7 +277,7 @@ def test_a_pattern_is_a_value_error_when_called(ns):
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_a_coroutine_that_nobody_awaits_does_nothing(ns, run, connect, kind):
+def test_unawaited_coroutine_does_nothing(ns, run, connect, kind):
     called = []
     connect(kind, called.append, once=True)
 
@@ -290,16 +290,16 @@ def test_a_coroutine_that_nobody_awaits_does_nothing(ns, run, connect, kind):
     run(main())
     assert called == []
     run(ns.emit_async("x", 2))
-    assert called == [2]  # not even the `once` was spent
+    assert called == [2]  # `once` was not consumed either
 
 
-def test_a_coroutine_that_nobody_awaits_is_reported_as_emit_async(ns):
+def test_unawaited_coroutine_is_reported_as_emit_async(ns):
     ns.event("x")
     with pytest.warns(RuntimeWarning, match="emit_async' was never awaited"):
         ns.emit_async("x")
 
 
-def test_without_a_running_loop_it_is_a_runtime_error(ns):
+def test_no_running_loop_raises_runtime_error(ns):
     @ns.on("x")
     async def handler(sender):
         pass
@@ -312,7 +312,7 @@ def test_without_a_running_loop_it_is_a_runtime_error(ns):
 # Tiers
 
 
-def test_within_a_priority_all_run_in_parallel(ns, run):
+def test_equal_priorities_run_in_parallel(ns, run):
     async def main():
         first, second, third = asyncio.Event(), asyncio.Event(), threading.Event()
 
@@ -331,15 +331,15 @@ def test_within_a_priority_all_run_in_parallel(ns, run):
 
         @ns.on("x", thread=True)
         def in_a_thread(sender):
-            return third.wait(GUARD)
+            return third.wait(TIMEOUT)
 
-        assert await asyncio.wait_for(ns.emit_async("x"), GUARD) == [1, [2], True]
+        assert await asyncio.wait_for(ns.emit_async("x"), TIMEOUT) == [1, [2], True]
 
     run(main())
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_a_lower_priority_starts_when_the_higher_is_done(ns, run, connect, kind):
+def test_lower_priority_waits_for_the_higher(ns, run, connect, kind):
     log = []
     connect(kind, lambda sender: log.append("low"), priority=-1)
     for other in ALL_KINDS:
@@ -349,7 +349,7 @@ def test_a_lower_priority_starts_when_the_higher_is_done(ns, run, connect, kind)
     assert log == ["high"] * len(ALL_KINDS) + ["middle"] * len(ALL_KINDS) + ["low"]
 
 
-def test_async_handlers_are_tasks_and_sync_ones_run_in_place(ns, run):
+def test_only_async_handlers_run_in_tasks(ns, run):
     tasks = {}
 
     @ns.on("x")
@@ -380,7 +380,7 @@ def test_async_handlers_are_tasks_and_sync_ones_run_in_place(ns, run):
     run(main())
 
 
-def test_async_handlers_start_eagerly_from_python_3_12_on(ns, run):
+def test_async_handlers_start_eagerly_since_3_12(ns, run):
     log = []
 
     @ns.on("x")
@@ -397,7 +397,7 @@ def test_async_handlers_start_eagerly_from_python_3_12_on(ns, run):
     assert log == (["async", "sync"] if EAGER else ["sync", "async"]) + ["async again"]
 
 
-def test_a_task_factory_is_honoured_and_then_nothing_starts_eagerly(ns, run):
+def test_task_factory_is_used_and_disables_eager_start(ns, run):
     log, made, tasks = [], [], []
 
     def factory(loop, coroutine, **options):
@@ -442,7 +442,7 @@ def test_any_task_factory_gives_the_same_result(ns, run, connect, factory):
     run(main())
 
 
-def test_context_variables_go_along_to_async_handlers_and_stay_apart(ns, run):
+def test_async_handlers_get_a_copy_of_the_context(ns, run):
     variable = contextvars.ContextVar("variable")
     seen = []
 
@@ -467,7 +467,7 @@ def test_context_variables_go_along_to_async_handlers_and_stay_apart(ns, run):
     assert seen == ["the emitter's"] * 2
 
 
-def test_an_emission_sees_the_connections_as_they_stood_when_it_began(ns, run):
+def test_emission_sees_connections_from_its_start(ns, run):
     log = []
 
     @ns.on("x", priority=1)
@@ -475,7 +475,7 @@ def test_an_emission_sees_the_connections_as_they_stood_when_it_began(ns, run):
         await asyncio.sleep(0)
         ns.event("x").disconnect(goes)
         ns.event("x").connect(comes)
-        ns.event("x").connect(stays, priority=-1)  # reconnecting is not disconnecting
+        ns.event("x").connect(stays, priority=-1)  # reconnecting keeps the handler in the emission
         log.append("changes")
 
     @ns.on("x")
@@ -512,7 +512,7 @@ def test_false_cancels_the_lower_priorities(api, ns, run, connect, kind):
 
 
 @pytest.mark.parametrize("kind", PARALLEL)
-def test_an_async_handlers_false_does_not_touch_its_own_tier(api, ns, run, connect, kind):
+def test_async_false_keeps_its_own_tier(api, ns, run, connect, kind):
     log = []
     connect(kind, give(False))
     for other in ALL_KINDS:
@@ -525,7 +525,7 @@ def test_an_async_handlers_false_does_not_touch_its_own_tier(api, ns, run, conne
 
 
 @pytest.mark.parametrize("kind", CANCELLING)
-def test_the_last_handler_can_cancel_too(api, ns, run, connect, kind):
+def test_last_handler_can_cancel(api, ns, run, connect, kind):
     connect(kind, give(False))
     assert isinstance(run(ns.emit_async("x")), api.Cancelled)
 
@@ -541,7 +541,7 @@ def test_only_the_object_false_cancels(ns, run, connect, kind, value):
 
 
 @pytest.mark.parametrize("kind", ["async_generator", "yielding"])
-def test_what_is_yielded_never_cancels(ns, run, connect, kind):
+def test_yielded_false_does_not_cancel(ns, run, connect, kind):
     def yields(sender):
         yield False
 
@@ -556,7 +556,7 @@ def test_what_is_yielded_never_cancels(ns, run, connect, kind):
 
 
 @pytest.mark.parametrize("kind", ["sync", "generator"])
-def test_false_of_a_sync_handler_starts_no_further_handler_and_awaits_those_started(api, ns, run, connect, kind):
+def test_sync_false_awaits_only_started_handlers(api, ns, run, connect, kind):
     log = []
 
     def note(sender):
@@ -573,7 +573,7 @@ def test_false_of_a_sync_handler_starts_no_further_handler_and_awaits_those_star
     assert results.handler is canceller
 
 
-def test_the_first_canceller_in_dispatch_order_is_the_one(ns, run, connect):
+def test_first_canceller_in_dispatch_order_is_reported(ns, run, connect):
     first = connect("suspending", give(False))  # the last one to end
     connect("immediate", give(False))
     connect("sync", give(False))
@@ -584,7 +584,7 @@ def test_the_first_canceller_in_dispatch_order_is_the_one(ns, run, connect):
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_an_exception_propagates_as_it_is_and_lower_priorities_do_not_run(ns, run, connect, kind):
+def test_exception_propagates_and_skips_lower_priorities(ns, run, connect, kind):
     error, called = ValueError("of the handler"), []
     connect(kind, fail(error), priority=1)
     connect("sync", called.append)
@@ -602,7 +602,7 @@ def test_an_exception_propagates_as_it_is_and_lower_priorities_do_not_run(ns, ru
 
 
 @pytest.mark.parametrize("kind", ["sync", "generator"])
-def test_a_sync_handler_that_raises_starts_no_further_handler_and_those_started_are_awaited(ns, run, connect, kind):
+def test_sync_exception_awaits_only_started_handlers(ns, run, connect, kind):
     log = []
     connect("suspending", lambda sender: log.append("started before"))
     connect(kind, fail(ValueError()))
@@ -618,7 +618,7 @@ def test_a_sync_handler_that_raises_starts_no_further_handler_and_those_started_
 
 
 @pytest.mark.parametrize("kind", [*PARALLEL, "async_generator"])
-def test_what_an_async_handler_raises_counts_only_when_its_tier_is_done(ns, run, connect, kind):
+def test_async_exception_counts_after_its_tier(ns, run, connect, kind):
     log = []
     connect(kind, fail(ValueError()))
     for other in ALL_KINDS:
@@ -633,7 +633,7 @@ def test_what_an_async_handler_raises_counts_only_when_its_tier_is_done(ns, run,
 
 
 @pytest.mark.parametrize("last", ["immediate", "sync", "suspending"])
-def test_the_first_exception_in_dispatch_order_is_raised_and_the_others_go_to_the_loop(ns, run, connect, last):
+def test_first_exception_is_raised_others_go_to_the_loop(ns, run, connect, last):
     errors = [ValueError(number) for number in range(3)]
     connect("suspending", fail(errors[0]))  # the last one to fail
     connect("immediate", fail(errors[1]))
@@ -651,7 +651,7 @@ def test_the_first_exception_in_dispatch_order_is_raised_and_the_others_go_to_th
 
 
 @pytest.mark.parametrize("first", ["canceller", "failing"])
-def test_an_exception_goes_before_false_in_the_same_tier(ns, run, connect, first):
+def test_exception_beats_false_in_the_same_tier(ns, run, connect, first):
     if first == "canceller":
         connect("suspending", give(False))
     connect("suspending", fail(ValueError()))
@@ -665,7 +665,7 @@ def test_an_exception_goes_before_false_in_the_same_tier(ns, run, connect, first
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_a_base_exception_cancels_the_rest_and_awaits_them(ns, run, connect, kind):
+def test_base_exception_cancels_and_awaits_the_rest(ns, run, connect, kind):
     log, error = [], Fatal()
 
     @ns.on("x")
@@ -686,11 +686,11 @@ def test_a_base_exception_cancels_the_rest_and_awaits_them(ns, run, connect, kin
         assert await nothing_left()
 
     run(main())
-    begun = EAGER or kind not in ("sync", "generator")  # else it is cancelled before its first step
+    begun = EAGER or kind not in ("sync", "generator")  # otherwise it is cancelled before its first step
     assert log == (["awaited"] if begun else [])
 
 
-def test_exceptions_beside_a_base_exception_go_to_the_loop(ns, run, connect):
+def test_exceptions_with_a_base_exception_go_to_the_loop(ns, run, connect):
     error, other = Fatal(1), ValueError()
 
     @ns.on("x")
@@ -713,7 +713,7 @@ def test_exceptions_beside_a_base_exception_go_to_the_loop(ns, run, connect):
     run(main())
 
 
-def test_a_second_base_exception_goes_to_the_loop(ns, run, connect):
+def test_second_base_exception_goes_to_the_loop(ns, run, connect):
     errors = Fatal(1), Fatal(2)
     for error in errors:
         connect("suspending", fail(error))
@@ -746,11 +746,11 @@ def test_keyboard_interrupt_and_system_exit_leave_the_loop(ns, connect, collect,
 
 
 @pytest.mark.parametrize("how", ["cancelled", "raises"])
-def test_a_handler_that_others_cancelled_counts_as_having_raised_cancelled_error(ns, run, how):
+def test_cancelled_handler_raises_cancelled_error(ns, run, how):
     log = []
 
     @ns.on("x")
-    async def victim(sender):
+    async def handler(sender):
         log.append(asyncio.current_task())
         await ticks()
         if how == "raises":
@@ -789,7 +789,7 @@ def test_a_handler_that_others_cancelled_counts_as_having_raised_cancelled_error
 
 @pytest.mark.parametrize("factory", FACTORIES)
 @pytest.mark.parametrize("times", [1, 3])
-def test_cancelling_it_cancels_its_handlers_and_awaits_them(ns, run, factory, times):
+def test_cancelling_cancels_and_awaits_its_handlers(ns, run, factory, times):
     log = []
 
     @ns.on("x")
@@ -838,7 +838,7 @@ def test_cancelling_it_cancels_its_handlers_and_awaits_them(ns, run, factory, ti
     run(main())
 
 
-def test_cancelling_it_in_a_lower_tier_starts_no_further_one(ns, run, connect):
+def test_cancelling_in_a_lower_tier_starts_no_more(ns, run, connect):
     log = []
 
     async def main():
@@ -862,7 +862,7 @@ def test_cancelling_it_in_a_lower_tier_starts_no_further_one(ns, run, connect):
     run(main())
 
 
-def test_cancelling_it_before_it_begins_runs_nothing(ns, run, connect):
+def test_cancelling_before_the_start_runs_nothing(ns, run, connect):
     called = []
     for kind in ALL_KINDS:
         connect(kind, called.append)
@@ -878,7 +878,7 @@ def test_cancelling_it_before_it_begins_runs_nothing(ns, run, connect):
     assert called == []
 
 
-def test_exceptions_of_handlers_that_are_being_cancelled_go_to_the_loop(ns, run):
+def test_exceptions_while_cancelling_go_to_the_loop(ns, run):
     error = ValueError()
 
     @ns.on("x")
@@ -901,7 +901,7 @@ def test_exceptions_of_handlers_that_are_being_cancelled_go_to_the_loop(ns, run)
     run(main())
 
 
-def test_it_works_under_asyncio_timeout(ns, run):
+def test_works_under_asyncio_timeout(ns, run):
     log = []
 
     @ns.on("x")
@@ -921,7 +921,7 @@ def test_it_works_under_asyncio_timeout(ns, run):
     run(main())
 
 
-def test_it_works_in_a_task_group(ns, run):
+def test_works_in_a_task_group(ns, run):
     log = []
 
     @ns.on("x")
@@ -971,7 +971,7 @@ def test_nothing_is_left_behind(ns, run, connect, end):
 
 
 @pytest.mark.parametrize("kind", ["sync_thread", "generator_thread"])
-def test_in_emit_async_a_threaded_handler_runs_in_a_thread(ns, run, connect, kind):
+def test_threaded_handler_runs_in_a_thread(ns, run, connect, kind):
     threads = []
     connect(kind, lambda sender: threads.append(threading.get_ident()))
     run(ns.emit_async("x"))
@@ -979,20 +979,20 @@ def test_in_emit_async_a_threaded_handler_runs_in_a_thread(ns, run, connect, kin
     assert threads[0] != threading.get_ident()
 
 
-def test_it_is_run_by_the_loops_default_executor_as_to_thread_does(ns, run, connect):
+def test_threaded_handler_uses_the_default_executor(ns, run, connect):
     names = []
     connect("sync_thread", lambda sender: names.append(threading.current_thread().name))
 
     async def main():
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1, thread_name_prefix="ours"))
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1, thread_name_prefix="executor"))
         await ns.emit_async("x")
 
     run(main())
     assert len(names) == 1
-    assert names[0].startswith("ours")
+    assert names[0].startswith("executor")
 
 
-def test_a_generator_runs_whole_in_one_thread(ns, run):
+def test_threaded_generator_runs_in_one_thread(ns, run):
     threads = []
 
     @ns.on("x", thread=True)
@@ -1012,7 +1012,7 @@ def test_a_generator_runs_whole_in_one_thread(ns, run):
 
 @pytest.mark.parametrize("kind", ["sync_thread", "generator_thread"])
 @pytest.mark.parametrize("looped", [False, True])
-def test_emit_runs_it_in_place(ns, run, connect, kind, looped):
+def test_emit_runs_a_threaded_handler_in_place(ns, run, connect, kind, looped):
     threads = []
     connect(kind, lambda sender: threads.append(threading.get_ident()))
 
@@ -1023,7 +1023,7 @@ def test_emit_runs_it_in_place(ns, run, connect, kind, looped):
     assert threads == [threading.get_ident()]
 
 
-def test_context_variables_go_along_to_the_thread_and_stay_apart(ns, run):
+def test_threaded_handler_gets_a_copy_of_the_context(ns, run):
     variable = contextvars.ContextVar("variable")
     seen = []
 
@@ -1045,7 +1045,7 @@ def test_context_variables_go_along_to_the_thread_and_stay_apart(ns, run):
 
 @pytest.mark.parametrize("by", ["cancel", "base_exception"])
 @pytest.mark.parametrize("generates", [False, True])
-def test_once_begun_it_is_waited_for(ns, run, by, generates):
+def test_started_thread_is_awaited_on_cancellation(ns, run, by, generates):
     gate, log = threading.Event(), []
 
     async def main():
@@ -1053,7 +1053,7 @@ def test_once_begun_it_is_waited_for(ns, run, by, generates):
 
         def body():
             loop.call_soon_threadsafe(begun.set)
-            assert gate.wait(GUARD)
+            assert gate.wait(TIMEOUT)
             log.append("done")
 
         def handler(sender):
@@ -1089,31 +1089,31 @@ def test_once_begun_it_is_waited_for(ns, run, by, generates):
         gate.set()
 
 
-def test_one_that_has_not_begun_is_not_run_when_cancelled(ns, run, connect):
+def test_unstarted_thread_is_not_run_when_cancelled(ns, run, connect):
     gate, called = threading.Event(), []
 
     async def main():
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(1))
-        busy = loop.run_in_executor(None, gate.wait, GUARD)
+        busy = loop.run_in_executor(None, gate.wait, TIMEOUT)
         connect("sync_thread", called.append)
         emission = asyncio.ensure_future(ns.emit_async("x"))
         await ticks()
         emission.cancel()
         try:
-            await asyncio.wait({emission}, timeout=GUARD)
+            await asyncio.wait({emission}, timeout=TIMEOUT)
             assert emission.cancelled()
         finally:
             gate.set()
             await busy
-        await asyncio.to_thread(int)  # what stood before it in the queue has gone
+        await asyncio.to_thread(int)  # let the queue ahead of it drain
         assert called == []
 
     run(main())
 
 
 @pytest.mark.parametrize("kind", ["suspending", "immediate", "async_generator"])
-def test_on_async_handlers_thread_changes_nothing(api, ns, run, kind):
+def test_thread_has_no_effect_on_async_handlers(api, ns, run, kind):
     threads = []
 
     def note(sender):
@@ -1125,7 +1125,7 @@ def test_on_async_handlers_thread_changes_nothing(api, ns, run, kind):
 
     async def main():
         assert ns.emit("x") == []
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         return await ns.emit_async("x")
 
     assert run(main()) == [["value"] if kind == "async_generator" else "value"]
@@ -1133,7 +1133,7 @@ def test_on_async_handlers_thread_changes_nothing(api, ns, run, kind):
 
 
 @pytest.mark.parametrize("looks", ["async_call", "partial", "decorated", "method"])
-def test_on_handlers_that_are_async_in_other_ways_thread_changes_nothing(ns, run, looks):
+def test_thread_has_no_effect_on_other_async_callables(ns, run, looks):
     threads = []
 
     class Handler:
@@ -1159,7 +1159,7 @@ def test_on_handlers_that_are_async_in_other_ways_thread_changes_nothing(ns, run
     assert threads == [threading.get_ident()]
 
 
-def test_a_threaded_handlers_exception_keeps_its_kind(ns, run, connect):
+def test_threaded_exception_keeps_its_type(ns, run, connect):
     connect("sync_thread", fail(StopAsyncIteration("odd")))
 
     async def main():
@@ -1173,7 +1173,7 @@ def test_a_threaded_handlers_exception_keeps_its_kind(ns, run, connect):
 
 
 def connect_failing(connect, priorities, kinds=tuple(ALL_KINDS)):
-    """Handlers of all kinds that fail, the slow ones first; their errors in dispatch order, with the handlers."""
+    """Connect failing handlers of all kinds, the slow ones first; return errors and handlers in dispatch order."""
     failing = []
     for priority in sorted(priorities, reverse=True):
         for kind in sorted(kinds, key=["suspending", "sync_thread", *kinds].index):
@@ -1182,7 +1182,7 @@ def connect_failing(connect, priorities, kinds=tuple(ALL_KINDS)):
     return failing
 
 
-def test_group_runs_all_and_raises_their_errors_in_dispatch_order(ns, run, connect):
+def test_group_raises_all_errors_in_dispatch_order(ns, run, connect):
     log = []
     ns.on_error = "group"
     failing = connect_failing(connect, (2, 1))
@@ -1202,7 +1202,7 @@ def test_group_runs_all_and_raises_their_errors_in_dispatch_order(ns, run, conne
     run(main())
 
 
-def test_group_is_a_group_for_one_error_too(ns, run, connect):
+def test_group_wraps_a_single_error(ns, run, connect):
     ns.on_error = "group"
     connect("suspending", fail(ValueError()))
 
@@ -1230,7 +1230,7 @@ def test_group_and_false(ns, run, connect, kind):
 
 @pytest.mark.parametrize("kind", ["sync", "suspending"])
 def test_group_and_a_base_exception(ns, run, connect, kind):
-    """What had failed before is lost to the emitter, but not to the loop's exception handler."""
+    """The emitter loses earlier errors, but the loop's exception handler gets them."""
     ns.on_error, errors = "group", [ValueError(1), ValueError(2)]
     connect("sync", fail(errors[0]), priority=2)
     connect("suspending", fail(errors[1]), priority=1)
@@ -1247,7 +1247,7 @@ def test_group_and_a_base_exception(ns, run, connect, kind):
 
 
 @pytest.mark.parametrize("kinds", [("sync", "generator"), (*PARALLEL, "async_generator")], ids=["sync", "async"])
-def test_a_callable_gets_each_exception_in_dispatch_order_and_dispatch_goes_on(ns, run, connect, kinds):
+def test_callable_gets_each_exception_in_dispatch_order(ns, run, connect, kinds):
     got, threads = [], set()
 
     def on_error(*args):
@@ -1269,7 +1269,7 @@ def test_a_callable_gets_each_exception_in_dispatch_order_and_dispatch_goes_on(n
     assert threads == {threading.get_ident()}
 
 
-def test_a_callable_gets_the_exceptions_of_a_tier_before_the_next_begins(ns, run, connect):
+def test_callable_gets_exceptions_before_the_next_tier(ns, run, connect):
     log = []
     ns.on_error = lambda error, handler, event, sender: log.append("on_error")
     connect("suspending", fail(ValueError()), priority=1)
@@ -1279,7 +1279,7 @@ def test_a_callable_gets_the_exceptions_of_a_tier_before_the_next_begins(ns, run
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_what_the_callable_raises_propagates(ns, run, connect, kind):
+def test_exception_of_the_callable_propagates(ns, run, connect, kind):
     log, worse = [], KeyError()
 
     def on_error(error, handler, event, sender):
@@ -1301,8 +1301,8 @@ def test_what_the_callable_raises_propagates(ns, run, connect, kind):
 
 
 @pytest.mark.parametrize("kind", ["sync", "suspending"])
-def test_when_the_callable_raises_the_other_exceptions_are_not_lost(ns, run, connect, kind):
-    """Each still reaches the callable, or the loop's exception handler."""
+def test_no_exception_is_lost_if_the_callable_raises(ns, run, connect, kind):
+    """Each still reaches the callable or the loop's exception handler."""
     errors, got = [ValueError(number) for number in range(3)], []
 
     def on_error(error, handler, event, sender):
@@ -1324,7 +1324,7 @@ def test_when_the_callable_raises_the_other_exceptions_are_not_lost(ns, run, con
     run(main())
 
 
-def test_a_callable_does_not_get_base_exceptions(ns, run, connect):
+def test_callable_does_not_get_base_exceptions(ns, run, connect):
     got = []
     ns.on_error = lambda *args: got.append(args)
     connect("suspending", fail(Fatal()))
@@ -1337,7 +1337,7 @@ def test_a_callable_does_not_get_base_exceptions(ns, run, connect):
     assert got == []
 
 
-def test_a_callable_gets_each_exception_beside_a_base_exception_too(ns, run, connect):
+def test_callable_gets_exceptions_despite_a_base_exception(ns, run, connect):
     got, error = [], ValueError()
     ns.on_error = lambda error, handler, event, sender: got.append(error)
     connect("immediate", fail(error))
@@ -1351,7 +1351,7 @@ def test_a_callable_gets_each_exception_beside_a_base_exception_too(ns, run, con
     assert got == [error]
 
 
-def test_raise_of_the_event_goes_before_the_namespaces_policy(ns, run, connect):
+def test_raise_on_the_event_overrides_the_namespace(ns, run, connect):
     ns.on_error = "group"
     connect("suspending", fail(ValueError()))
     ns["x"].on_error = "raise"
@@ -1367,7 +1367,7 @@ def test_raise_of_the_event_goes_before_the_namespaces_policy(ns, run, connect):
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_once_runs_once_though_emissions_run_at_the_same_time(ns, run, connect, kind):
+def test_once_runs_once_in_concurrent_emissions(ns, run, connect, kind):
     called = []
     connect("suspending", give(None), priority=1)
     connect(kind, called.append, once=True)
@@ -1381,7 +1381,7 @@ def test_once_runs_once_though_emissions_run_at_the_same_time(ns, run, connect, 
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_once_is_spent_before_the_call(ns, run, connect, kind):
+def test_once_is_consumed_before_the_call(ns, run, connect, kind):
     connect(kind, fail(ValueError()), once=True)
 
     async def main():
@@ -1393,7 +1393,7 @@ def test_once_is_spent_before_the_call(ns, run, connect, kind):
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_once_is_not_spent_by_a_false_condition_or_while_muted(ns, run, connect, kind):
+def test_false_condition_or_muting_keeps_once(ns, run, connect, kind):
     called = []
     handler = connect(kind, lambda sender, **kwargs: called.append(kwargs), once=True, condition=lambda s, go: go)
 
@@ -1410,21 +1410,21 @@ def test_once_is_not_spent_by_a_false_condition_or_while_muted(ns, run, connect,
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_conditions_are_asked_when_the_handlers_turn_comes(ns, run, connect, kind):
+def test_conditions_are_checked_right_before_the_handler(ns, run, connect, kind):
     log = []
 
     def condition(sender, **kwargs):
-        log.append(("asked", kwargs, threading.get_ident()))
+        log.append(("checked", kwargs, threading.get_ident()))
         return True
 
     connect("suspending", lambda sender, **kwargs: log.append("high"), priority=1)
     connect(kind, lambda sender, **kwargs: log.append("ran"), condition=condition)
     run(ns.emit_async("x", "sender", key=1))
-    assert log == ["high", ("asked", {"key": 1}, threading.get_ident()), "ran"]
+    assert log == ["high", ("checked", {"key": 1}, threading.get_ident()), "ran"]
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_a_condition_that_raises_skips_the_handler_and_is_logged(ns, run, connect, caplog, kind):
+def test_failing_condition_skips_the_handler_and_is_logged(ns, run, connect, caplog, kind):
     called, error = [], ValueError()
     connect(kind, called.append, condition=fail(error))
     connect("sync", give("other"))
@@ -1435,7 +1435,7 @@ def test_a_condition_that_raises_skips_the_handler_and_is_logged(ns, run, connec
     assert record.exc_info[1] is error
 
 
-def test_a_condition_that_raises_goes_to_a_callable_on_error(ns, run, connect):
+def test_failing_condition_goes_to_a_callable_on_error(ns, run, connect):
     error, got = ValueError(), []
     ns.on_error = lambda *args: got.append(args)
     handler = connect("suspending", give(1), condition=fail(error))
@@ -1443,7 +1443,7 @@ def test_a_condition_that_raises_goes_to_a_callable_on_error(ns, run, connect):
     assert got == [(error, handler, ns["x"], "sender")]
 
 
-def test_a_conditions_base_exception_propagates_and_the_started_handlers_are_cancelled(ns, run, connect):
+def test_base_exception_of_a_condition_cancels_started(ns, run, connect):
     @ns.on("x")
     async def endless(sender):
         await asyncio.get_running_loop().create_future()
@@ -1459,7 +1459,7 @@ def test_a_conditions_base_exception_propagates_and_the_started_handlers_are_can
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_with_event_gives_the_event_that_fired(ns, run, connect, kind):
+def test_with_event_passes_the_emitted_event(ns, run, connect, kind):
     got = []
     make, thread = ALL_KINDS[kind]
     handler = make(lambda sender, **kwargs: got.append(kwargs))
@@ -1470,7 +1470,7 @@ def test_with_event_gives_the_event_that_fired(ns, run, connect, kind):
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_mute_holds_for_emissions_that_begin_while_it_holds(ns, run, connect, kind):
+def test_muted_applies_to_emissions_that_start_inside(ns, run, connect, kind):
     called = []
 
     async def main():
@@ -1484,7 +1484,7 @@ def test_mute_holds_for_emissions_that_begin_while_it_holds(ns, run, connect, ki
         handler = connect(kind, called.append)
 
         async def emission_around(mute):
-            """One that begins while `mute` holds, and goes on after."""
+            """Run an emission that starts inside `muted` and continues after it."""
             with mute:
                 emission = asyncio.ensure_future(ns.emit_async("x", "muted"))
                 await begun.wait()
@@ -1495,12 +1495,12 @@ def test_mute_holds_for_emissions_that_begin_while_it_holds(ns, run, connect, ki
         assert called == []
         go_on.clear()
         begun.clear()
-        emission = asyncio.ensure_future(ns.emit_async("x", "heard"))
+        emission = asyncio.ensure_future(ns.emit_async("x", "received"))
         await begun.wait()
         with ns["x"].muted():
             go_on.set()
             await emission
-        assert called == ["heard"]
+        assert called == ["received"]
 
     run(main())
 
@@ -1525,7 +1525,7 @@ def test_handlers_may_emit_connect_and_disconnect(api, ns, run):
 
     async def main():
         await ns.emit_async("x", 1)
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
 
     run(main())
     assert log == ["added", 1, "added"]
@@ -1539,7 +1539,7 @@ def in_place(awaitable):
 @pytest.mark.parametrize("factory", [None, plain_factory])
 @pytest.mark.parametrize("through", [in_place, asyncio.ensure_future])
 @pytest.mark.parametrize("names", ["x", "xy"])
-def test_runaway_recursion_is_a_recursion_error(ns, run, collect, no_garbage, factory, through, names):
+def test_runaway_recursion_raises_recursion_error(ns, run, collect, no_garbage, factory, through, names):
     depth = []
 
     async def handler(sender):
@@ -1562,7 +1562,7 @@ def test_runaway_recursion_is_a_recursion_error(ns, run, collect, no_garbage, fa
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # the innermost one
-def test_recursion_of_sync_handlers_in_emit_async_is_a_recursion_error(ns, run, collect):
+def test_sync_recursion_raises_recursion_error(ns, run, collect):
     @ns.on("x")
     def handler(sender):
         return ns.emit_async("x")
@@ -1577,7 +1577,7 @@ def test_recursion_of_sync_handlers_in_emit_async_is_a_recursion_error(ns, run, 
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # the innermost one
-def test_after_a_recursion_error_all_is_well(ns, run, collect):
+def test_event_works_after_a_recursion_error(ns, run, collect):
     @ns.on("x")
     async def handler(sender):
         if sender == "runaway":
@@ -1593,7 +1593,7 @@ def test_after_a_recursion_error_all_is_well(ns, run, collect):
     collect()
 
 
-def test_one_emission_after_the_other_is_no_recursion(ns, run, connect):
+def test_consecutive_emissions_are_not_recursion(ns, run, connect):
     connect("suspending", give(1))
 
     async def main():
@@ -1605,9 +1605,7 @@ def test_one_emission_after_the_other_is_no_recursion(ns, run, connect):
 
 @pytest.mark.parametrize("factory", FACTORIES)
 @pytest.mark.parametrize("more_to_do", [0, 1, 5])
-def test_a_long_chain_of_tasks_each_made_by_the_previous_emissions_handler_is_no_recursion(
-    ns, run, factory, more_to_do
-):
+def test_long_chain_of_tasks_is_not_recursion(ns, run, factory, more_to_do):
     length = 3 * sys.getrecursionlimit()
 
     async def main():
@@ -1642,7 +1640,7 @@ def test_a_long_chain_of_tasks_each_made_by_the_previous_emissions_handler_is_no
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
-def test_a_long_chain_by_way_of_emit_is_no_recursion(api, ns, run, factory):
+def test_long_chain_through_emit_is_not_recursion(api, ns, run, factory):
     length, log = 3 * sys.getrecursionlimit(), []
 
     @ns.on("x")

@@ -1,24 +1,9 @@
-"""Exceptions of handlers: the policies of `on_error`, on events and namespaces."""
+"""Exceptions of handlers: the `on_error` policies of events and namespaces."""
 
 import asyncio
 import traceback
 
 import pytest
-
-
-@pytest.fixture(params=["emit", "emit_async"])
-def fire(request, run):
-    """Emit an event in either way: `fire(event, sender, ...)`."""
-    if request.param == "emit":
-        return lambda event, /, *args, **kwargs: event.emit(*args, **kwargs)
-    return lambda event, /, *args, **kwargs: run(event.emit_async(*args, **kwargs))
-
-
-@pytest.fixture(params=["x", "x*"], ids=["event", "pattern"])
-def target(request, ns):
-    """Where handlers are connected: the event `x`, or a pattern that matches it."""
-    ns.event("x")
-    return ns.event(request.param)
 
 
 @pytest.fixture
@@ -31,7 +16,7 @@ class Stop(BaseException):
 
 
 class Failing:
-    """Handlers that raise, by the kinds; and one that does not."""
+    """Handlers of every kind that raise, and one that does not."""
 
     def __init__(self):
         self.error = LookupError("what the handler raised")
@@ -69,7 +54,7 @@ CASES = [("emit", kind) for kind in SYNC] + [("emit_async", kind) for kind in SY
 
 @pytest.fixture(params=CASES, ids=" of ".join)
 def case(request, run):
-    """An owner of handlers, one of which raises, and a way to emit by which that reaches the emitter."""
+    """Failing handlers, and a way to emit that passes their errors to the emitter."""
     way, kind = request.param
     owner = AsyncFailing()
     owner.failing = getattr(owner, kind)
@@ -81,14 +66,14 @@ def case(request, run):
     del owner.failing, owner.fire
 
 
-def assert_leads_to_the_handler(error):
-    """Its traceback ends at the line of the handler that raised it."""
+def assert_traceback_ends_in_handler(error):
+    """Check that the traceback ends at the line of the handler that raised."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     assert (last.filename, last.line) == (__file__, "raise self.error  # here")
     assert last.name in SYNC + ASYNC
 
 
-# What on_error can be
+# Valid values of on_error
 
 
 def make_event(api, **options):
@@ -143,7 +128,7 @@ class AsyncCall:
     ],
     ids=lambda value: getattr(value, "__name__", None) or repr(value)[:20],
 )
-def test_anything_else_is_refused(api, make, policy, error):
+def test_other_values_are_rejected(api, make, policy, error):
     with pytest.raises(error, match="on_error"):
         make(api, on_error=policy)
     something = make(api, on_error="group")
@@ -170,7 +155,7 @@ def test_anything_else_is_refused(api, make, policy, error):
         ("callable", "group", "callable"),
     ],
 )
-def test_an_event_inherits_from_its_namespace(api, case, target, ns, event, of_event, of_namespace, expected):
+def test_event_inherits_from_its_namespace(api, case, target, ns, event, of_event, of_namespace, expected):
     got = []
     policies = {"callable": lambda *args: got.append(args)}
     target.connect(case.failing, priority=1)
@@ -192,14 +177,14 @@ def test_an_event_inherits_from_its_namespace(api, case, target, ns, event, of_e
         assert got == [(case.error, case.failing, event, 1)]
 
 
-def test_an_event_of_its_own_raises(api, case):
+def test_event_without_namespace_raises(api, case):
     event = api.Event("x")
     event.connect(case.failing)
     with pytest.raises(LookupError):
         case.fire(event, 1)
 
 
-def test_the_default_namespace_has_a_policy_too(api, case):
+def test_default_namespace_has_a_policy(api, case):
     got = []
     event = api.event("x")
     event.connect(case.failing)
@@ -213,17 +198,17 @@ def test_the_default_namespace_has_a_policy_too(api, case):
 # "raise"
 
 
-def test_raise_propagates_the_exception_as_it_is(case, event, target):
+def test_raise_propagates_the_exception_unchanged(case, event, target):
     target.connect(case.failing, priority=1)
     target.connect(case.other)
     with pytest.raises(LookupError) as raised:
         case.fire(event, 1)
     assert raised.value is case.error
     assert raised.value.__cause__ is raised.value.__context__ is None
-    assert_leads_to_the_handler(raised.value)
+    assert_traceback_ends_in_handler(raised.value)
 
 
-def test_raise_runs_no_remaining_handler(case, event, target):
+def test_raise_skips_remaining_handlers(case, event, target):
     target.connect(case.failing)
     target.connect(case.other, priority=-1)
     with pytest.raises(LookupError):
@@ -231,7 +216,7 @@ def test_raise_runs_no_remaining_handler(case, event, target):
     assert case.calls == []
 
 
-def test_raise_runs_no_sync_handler_behind_a_sync_one_of_equal_priority(event, target, fire):
+def test_raise_skips_sync_handlers_of_equal_priority(event, target, fire):
     owner = Failing()
     target.connect(owner.function)
     target.connect(owner.other)
@@ -240,7 +225,7 @@ def test_raise_runs_no_sync_handler_behind_a_sync_one_of_equal_priority(event, t
     assert owner.calls == []
 
 
-def test_raise_comes_after_the_handlers_before(case, event, target):
+def test_raise_keeps_earlier_handlers(case, event, target):
     target.connect(case.other)
     target.connect(case.failing)
     with pytest.raises(LookupError):
@@ -248,7 +233,7 @@ def test_raise_comes_after_the_handlers_before(case, event, target):
     assert case.calls == [1]
 
 
-def test_a_wrong_signature_is_an_exception_of_the_handler(event, fire):
+def test_wrong_signature_is_an_exception_of_the_handler(event, fire):
     def handler(sender):
         pass
 
@@ -272,7 +257,7 @@ def failing_with(error):
 
 
 @pytest.mark.parametrize("count", [2, 3, 10])
-def test_group_runs_all_handlers_and_raises_one_group(event, target, fire, count):
+def test_group_runs_all_and_raises_one_group(event, target, fire, count):
     event.on_error = "group"
     owner = Failing()
     errors = [ValueError(number) for number in range(count)]
@@ -289,7 +274,7 @@ def test_group_runs_all_handlers_and_raises_one_group(event, target, fire, count
     assert owner.calls == [1]
 
 
-def test_group_has_all_kinds_in_dispatch_order(event, run):
+def test_group_covers_all_kinds_in_dispatch_order(event, run):
     event.on_error = "group"
     owners = [AsyncFailing() for _ in range(10)]
     for number, (owner, kind) in enumerate(zip(owners, (SYNC + ASYNC) * 2, strict=True)):
@@ -300,17 +285,17 @@ def test_group_has_all_kinds_in_dispatch_order(event, run):
     assert all(found is owner.error for found, owner in zip(raised.value.exceptions, owners, strict=True))
 
 
-def test_a_group_of_one_is_a_group(case, event):
+def test_single_error_is_a_group(case, event):
     event.on_error = "group"
     event.connect(case.failing)
     with pytest.raises(ExceptionGroup, match="^1 handlers? of 'x' failed") as raised:
         case.fire(event, 1)
     (error,) = raised.value.exceptions
     assert error is case.error
-    assert_leads_to_the_handler(error)
+    assert_traceback_ends_in_handler(error)
 
 
-def test_a_group_that_a_handler_raises_is_one_of_the_exceptions(event, fire):
+def test_group_raised_by_a_handler_is_nested(event, fire):
     inner = ExceptionGroup("inner", [ValueError()])
     handler = failing_with(inner)
     event.on_error = "group"
@@ -320,7 +305,7 @@ def test_a_group_that_a_handler_raises_is_one_of_the_exceptions(event, fire):
     assert raised.value.exceptions == (inner,)
 
 
-def test_without_an_exception_a_group_is_not_raised(event, fire):
+def test_no_group_without_an_exception(event, fire):
     owner = Failing()
     event.on_error = "group"
     event.connect(owner.other)
@@ -330,12 +315,12 @@ def test_without_an_exception_a_group_is_not_raised(event, fire):
 # A callable
 
 
-def test_a_callable_gets_each_exception_and_dispatch_goes_on(case, event, target):
+def test_callable_gets_each_exception_and_dispatch_goes_on(case, event, target):
     got = []
 
     def on_error(*args, **kwargs):
         got.append((args, kwargs))
-        return False  # which cancels nothing
+        return False  # cancels nothing
 
     event.on_error = on_error
     again = failing_with(ValueError("again"))
@@ -346,10 +331,10 @@ def test_a_callable_gets_each_exception_and_dispatch_goes_on(case, event, target
     (first, second) = got
     assert first == ((case.error, case.failing, event, "s"), {})
     assert second[0][1:] == (again, event, "s")
-    assert_leads_to_the_handler(case.error)
+    assert_traceback_ends_in_handler(case.error)
 
 
-def test_what_the_callable_raises_propagates(case, event, target):
+def test_exception_of_the_callable_propagates(case, event, target):
     def on_error(exception, handler, event, sender):
         raise OSError("what on_error raised") from exception
 
@@ -362,7 +347,7 @@ def test_what_the_callable_raises_propagates(case, event, target):
     assert case.calls == []
 
 
-def test_a_callable_may_raise_the_exception_itself(case, event):
+def test_callable_may_reraise_the_exception(case, event):
     def on_error(exception, handler, event, sender):
         raise exception
 
@@ -373,7 +358,7 @@ def test_a_callable_may_raise_the_exception_itself(case, event):
     assert raised.value is case.error
 
 
-def test_the_exception_is_handled_when_the_callable_returns(event, fire):
+def test_exception_is_handled_when_the_callable_returns(event, fire):
     owner = Failing()
     event.on_error = lambda *args: None
     event.connect(owner.function, priority=1)
@@ -387,7 +372,7 @@ def test_the_exception_is_handled_when_the_callable_returns(event, fire):
     assert fire(event, 1) == [[None]]
 
 
-def test_a_callable_may_be_changed_by_a_handler(event, fire):
+def test_handler_may_change_the_callable(event, fire):
     got = []
     owner = Failing()
 
@@ -405,7 +390,7 @@ def test_a_callable_may_be_changed_by_a_handler(event, fire):
 
 @pytest.mark.parametrize("policy", [None, "raise", "group", "callable"])
 @pytest.mark.parametrize("error", [Stop, KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError])
-def test_a_base_exception_propagates_and_no_remaining_handler_runs(event, target, policy, error):
+def test_base_exception_skips_remaining_handlers(event, target, policy, error):
     got = []
     event.on_error = (lambda *args: got.append(args)) if policy == "callable" else policy
     owner = Failing()
@@ -416,12 +401,12 @@ def test_a_base_exception_propagates_and_no_remaining_handler_runs(event, target
         event.emit(1)
     assert raised.value is owner.error
     assert got == owner.calls == []
-    assert_leads_to_the_handler(raised.value)
+    assert_traceback_ends_in_handler(raised.value)
 
 
 @pytest.mark.parametrize("policy", [None, "raise", "group", "callable"])
 @pytest.mark.parametrize("kind", SYNC + ASYNC)
-def test_a_base_exception_propagates_from_emit_async(event, run, policy, kind):
+def test_base_exception_propagates_from_emit_async(event, run, policy, kind):
     got = []
     event.on_error = (lambda *args: got.append(args)) if policy == "callable" else policy
     owner = AsyncFailing()
@@ -434,7 +419,7 @@ def test_a_base_exception_propagates_from_emit_async(event, run, policy, kind):
     assert got == owner.calls == []
 
 
-def test_a_base_exception_passes_a_group_by(event, fire):
+def test_base_exception_is_not_grouped(event, fire):
     owner, stop = Failing(), failing_with(Stop())
     event.on_error = "group"
     event.connect(owner.function, priority=1)
@@ -450,7 +435,7 @@ def test_a_base_exception_passes_a_group_by(event, fire):
 
 @pytest.mark.parametrize("policy", [None, "raise", "group", "callable"])
 @pytest.mark.parametrize("error", [LookupError, Stop])
-def test_the_event_is_usable_afterwards(case, event, target, policy, error):
+def test_event_is_usable_afterwards(case, event, target, policy, error):
     event.on_error = (lambda *args: None) if policy == "callable" else policy
     case.error = error()
     target.connect(case.failing, priority=1)
@@ -468,7 +453,7 @@ def test_the_event_is_usable_afterwards(case, event, target, policy, error):
     assert case.calls == [2]
 
 
-def test_an_exception_leaves_nothing_of_its_emission(event, fire, collect):
+def test_exception_keeps_nothing_of_its_emission(event, fire, collect):
     import weakref
 
     class Sender:

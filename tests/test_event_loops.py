@@ -1,4 +1,4 @@
-"""`emit_async` on every loop: asyncio's, uvloop, trio by anyio; the same tiers, cancellation and errors on each."""
+"""`emit_async` on every loop (asyncio, uvloop, trio through anyio) has the same tiers, cancellation and errors."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ anyio = pytest.importorskip("anyio")
 trio = pytest.importorskip("trio")
 
 LOOPS = ["asyncio", "uvloop", "anyio_asyncio", "trio"]
-OF_ANYIO = ["anyio_asyncio", "trio"]  # where `_async.trio` does it, on either of its backends
+ON_ANYIO = ["anyio_asyncio", "trio"]  # the implementation of `_async.trio`, on both of its backends
 
 
 class Fatal(BaseException):
@@ -30,7 +30,7 @@ def loop(request):
 
 @pytest.fixture
 def run(api, loop, monkeypatch):
-    """Run an async function to its end: `run(main)`."""
+    """Run an async function until it ends: `run(main)`."""
     backend, options = "asyncio", {}
     if loop == "trio":
         backend = "trio"
@@ -50,13 +50,13 @@ def run(api, loop, monkeypatch):
 
 
 @pytest.fixture
-def told(loop, caplog):
-    """What was told of exceptions that are not raised: to the loop's exception handler, or to the logger."""
+def reported(loop, caplog):
+    """Return the exceptions reported to the loop's exception handler or to the logger."""
 
     @contextlib.contextmanager
     def watch():
         seen = []
-        if loop not in OF_ANYIO:
+        if loop not in ON_ANYIO:
             watched = asyncio.get_running_loop()
             watched.set_exception_handler(lambda loop, context: seen.append(context["exception"]))
         yield seen
@@ -70,8 +70,8 @@ async def ticks(number=5):
         await anyio.sleep(0)
 
 
-def waits_for(outcome):
-    """An async handler that suspends, and then returns or raises this."""
+def suspend_then(outcome):
+    """Return an async handler that suspends, and then returns or raises `outcome`."""
 
     async def handler(sender, **kwargs):
         await ticks()
@@ -82,7 +82,7 @@ def waits_for(outcome):
     return handler
 
 
-def test_every_kind_of_handler_is_in_the_results_in_dispatch_order(ns, run):
+def test_results_of_every_kind_are_in_dispatch_order(ns, run):
     async def main():
         last_first = [anyio.Event() for _ in range(2)]
 
@@ -125,7 +125,7 @@ def test_every_kind_of_handler_is_in_the_results_in_dispatch_order(ns, run):
     run(main)
 
 
-def test_a_lower_priority_starts_when_the_higher_is_done(ns, run):
+def test_lower_priority_waits_for_the_higher(ns, run):
     log = []
 
     async def slow(sender):
@@ -139,7 +139,7 @@ def test_a_lower_priority_starts_when_the_higher_is_done(ns, run):
 
 
 @pytest.mark.parametrize("kind", ["async", "thread", "generator in a thread"])
-def test_false_cancels_the_lower_priorities_and_not_its_own(api, ns, run, kind):
+def test_false_cancels_lower_priorities_only(api, ns, run, kind):
     log = []
 
     def canceller(sender):
@@ -155,7 +155,7 @@ def test_false_cancels_the_lower_priorities_and_not_its_own(api, ns, run, kind):
 
     handler = {"async": async_canceller, "thread": canceller, "generator in a thread": generator}[kind]
     ns.event("x").connect(handler, thread=kind != "async", priority=1)
-    beside = waits_for("beside")
+    beside = suspend_then("beside")
     ns.event("x").connect(beside, priority=1)
     ns.event("x").connect(log.append, weak=False)
     results = run(lambda: ns.emit_async("x"))
@@ -166,7 +166,7 @@ def test_false_cancels_the_lower_priorities_and_not_its_own(api, ns, run, kind):
 
 
 @pytest.mark.parametrize("how", ["false", "error"])
-def test_a_sync_handler_starts_no_further_handler_and_those_started_are_awaited(ns, run, how):
+def test_sync_cancellation_awaits_only_started_handlers(ns, run, how):
     log = []
 
     @ns.on("x")
@@ -195,9 +195,9 @@ def test_a_sync_handler_starts_no_further_handler_and_those_started_are_awaited(
     assert log == ["before"]
 
 
-def test_the_first_exception_in_dispatch_order_is_raised_and_the_others_are_told(ns, run, told):
+def test_first_exception_is_raised_and_others_reported(ns, run, reported):
     errors = [ValueError(number) for number in range(3)]
-    handlers = [waits_for(error) for error in errors[:2]]
+    handlers = [suspend_then(error) for error in errors[:2]]
     for handler in handlers:
         ns.event("x").connect(handler)
 
@@ -206,7 +206,7 @@ def test_the_first_exception_in_dispatch_order_is_raised_and_the_others_are_told
         raise errors[2]
 
     async def main():
-        with told() as seen:
+        with reported() as seen:
             with pytest.raises(ValueError) as caught:
                 await ns.emit_async("x")
             await ticks()
@@ -219,7 +219,7 @@ def test_the_first_exception_in_dispatch_order_is_raised_and_the_others_are_told
 def test_grouped_errors_are_in_dispatch_order(ns, run):
     ns.on_error = "group"
     errors = [ValueError(number) for number in range(3)]
-    first, last = waits_for(errors[0]), waits_for(errors[2])
+    first, last = suspend_then(errors[0]), suspend_then(errors[2])
     ns.event("x").connect(first)
 
     @ns.on("x")
@@ -236,10 +236,10 @@ def test_grouped_errors_are_in_dispatch_order(ns, run):
     run(main)
 
 
-def test_a_callable_on_error_gets_each_exception_and_the_emission_goes_on(ns, run):
+def test_callable_on_error_gets_each_exception(ns, run):
     seen = []
     ns.on_error = lambda error, handler, event, sender: seen.append((str(error), handler, event, sender))
-    failing, beside = waits_for(ValueError("e")), waits_for(1)
+    failing, beside = suspend_then(ValueError("e")), suspend_then(1)
     ns.event("x").connect(failing)
     ns.event("x").connect(beside)
     assert run(lambda: ns.emit_async("x", "sender")) == [1]
@@ -247,7 +247,7 @@ def test_a_callable_on_error_gets_each_exception_and_the_emission_goes_on(ns, ru
 
 
 @pytest.mark.parametrize("when", ["at once", "later", "in a thread"])
-def test_a_base_exception_cancels_the_rest_and_awaits_them(ns, run, when):
+def test_base_exception_cancels_and_awaits_the_rest(ns, run, when):
     log, error = [], Fatal()
 
     @ns.on("x")
@@ -259,7 +259,7 @@ def test_a_base_exception_cancels_the_rest_and_awaits_them(ns, run, when):
                 await ticks()
             log.append("awaited")
 
-    fails = waits_for(error)
+    fails = suspend_then(error)
     if when == "later":
         ns.event("x").connect(fails)
     else:
@@ -279,10 +279,10 @@ def test_a_base_exception_cancels_the_rest_and_awaits_them(ns, run, when):
         assert log == begun
 
     run(main)
-    assert log in ([["awaited"]] if when != "at once" else [["awaited"], []])  # the latter where nothing starts eagerly
+    assert log in ([["awaited"]] if when != "at once" else [["awaited"], []])  # the latter if nothing starts eagerly
 
 
-def test_a_cancelled_emission_cancels_its_handlers_and_waits_for_them(ns, run, loop):
+def test_cancelled_emission_awaits_its_handlers(ns, run, loop):
     log = []
 
     @ns.on("x")
@@ -291,7 +291,7 @@ def test_a_cancelled_emission_cancels_its_handlers_and_waits_for_them(ns, run, l
         try:
             await anyio.sleep_forever()
         finally:
-            if loop in OF_ANYIO:
+            if loop in ON_ANYIO:
                 with anyio.CancelScope(shield=True):
                     await ticks()
             log.append("ended")
@@ -311,7 +311,7 @@ def test_a_cancelled_emission_cancels_its_handlers_and_waits_for_them(ns, run, l
     run(main)
 
 
-def test_within_a_time_limit(ns, run):
+def test_time_limit_cancels_the_emission(ns, run):
     log = []
 
     @ns.on("x")
@@ -330,7 +330,7 @@ def test_within_a_time_limit(ns, run):
     run(main)
 
 
-def test_what_fails_while_it_is_cancelled_is_told(ns, run, told):
+def test_exception_while_cancelled_is_reported(ns, run, reported):
     error = ValueError()
 
     @ns.on("x")
@@ -341,7 +341,7 @@ def test_what_fails_while_it_is_cancelled_is_told(ns, run, told):
             raise error
 
     async def main():
-        with told() as seen:
+        with reported() as seen:
             with anyio.move_on_after(0.01) as scope:
                 await ns.emit_async("x")
             await ticks()
@@ -351,8 +351,8 @@ def test_what_fails_while_it_is_cancelled_is_told(ns, run, told):
     run(main)
 
 
-@pytest.mark.parametrize("loop", OF_ANYIO, indirect=True)
-def test_a_handler_that_is_cancelled_before_it_begins_does_not(ns, run):
+@pytest.mark.parametrize("loop", ON_ANYIO, indirect=True)
+def test_handler_cancelled_before_its_start_does_not_run(ns, run):
     log = []
 
     @ns.on("x")
@@ -369,8 +369,8 @@ def test_a_handler_that_is_cancelled_before_it_begins_does_not(ns, run):
     assert log == []
 
 
-@pytest.mark.parametrize("loop", OF_ANYIO, indirect=True)
-def test_handlers_that_cannot_be_started_are_closed(ns, run, monkeypatch):
+@pytest.mark.parametrize("loop", ON_ANYIO, indirect=True)
+def test_handlers_that_cannot_start_are_closed(ns, run, monkeypatch):
     @ns.on("x")
     async def handler(sender):
         raise AssertionError
@@ -383,14 +383,14 @@ def test_handlers_that_cannot_be_started_are_closed(ns, run, monkeypatch):
     async def main():
         with pytest.raises(MemoryError):
             await ns.emit_async("x")
-        gc.collect()  # which would tell of a coroutine that was never awaited
+        gc.collect()  # reports a coroutine that was never awaited
 
     run(main)
 
 
-@pytest.mark.parametrize("loop", OF_ANYIO, indirect=True)
-def test_a_group_of_cancellations_is_one(ns, run):
-    """As nurseries raise it, in some versions of trio."""
+@pytest.mark.parametrize("loop", ON_ANYIO, indirect=True)
+def test_group_of_cancellations_is_a_cancellation(ns, run):
+    """Some versions of trio raise cancellations in groups, as its nurseries do."""
 
     @ns.on("x")
     async def grouping(sender):
@@ -400,7 +400,7 @@ def test_a_group_of_cancellations_is_one(ns, run):
             raise BaseExceptionGroup("of a nursery", [cancellation])
 
     error = Fatal()
-    fatal = waits_for(error)
+    fatal = suspend_then(error)
     ns.event("x").connect(fatal)
 
     async def main():
@@ -411,8 +411,8 @@ def test_a_group_of_cancellations_is_one(ns, run):
     run(main)
 
 
-@pytest.mark.parametrize("loop", OF_ANYIO, indirect=True)
-def test_a_cancelled_handler_may_have_a_task_group(ns, run):
+@pytest.mark.parametrize("loop", ON_ANYIO, indirect=True)
+def test_cancelled_handler_may_have_a_task_group(ns, run):
     @ns.on("x")
     async def handler(sender):
         async with anyio.create_task_group() as group:
@@ -427,7 +427,7 @@ def test_a_cancelled_handler_may_have_a_task_group(ns, run):
     run(main)
 
 
-def test_context_variables_go_along_to_async_handlers_and_stay_apart(ns, run):
+def test_async_handlers_get_a_copy_of_the_context(ns, run):
     variable = contextvars.ContextVar("variable")
     seen = []
 
@@ -453,7 +453,7 @@ def test_context_variables_go_along_to_async_handlers_and_stay_apart(ns, run):
     assert seen == ["the emitter's"] * 2
 
 
-def test_a_blocking_handler_runs_in_a_thread_and_is_waited_for_once_begun(ns, run):
+def test_started_thread_is_awaited(ns, run):
     begun, go, log = threading.Event(), threading.Event(), []
 
     @ns.on("x", thread=True)
@@ -474,7 +474,7 @@ def test_a_blocking_handler_runs_in_a_thread_and_is_waited_for_once_begun(ns, ru
     run(main)
 
 
-def test_runaway_recursion_is_a_recursion_error(ns, run, monkeypatch):
+def test_runaway_recursion_raises_recursion_error(ns, run, monkeypatch):
     limit = sys.getrecursionlimit()
     monkeypatch.setattr(sys, "getrecursionlimit", lambda: 50)
     depth = 0
@@ -495,7 +495,7 @@ def test_runaway_recursion_is_a_recursion_error(ns, run, monkeypatch):
 
 
 @pytest.mark.parametrize("loop", ["trio"], indirect=True)
-def test_emit_schedules_in_the_background_loop_under_trio(api, ns, run):
+def test_emit_under_trio_uses_the_background_loop(api, ns, run):
     where = []
 
     @ns.on("x")
@@ -510,7 +510,7 @@ def test_emit_schedules_in_the_background_loop_under_trio(api, ns, run):
     assert [name for name, _ in where] == ["cyevents"]
 
 
-def test_without_anyio_it_is_an_import_error_that_names_what_to_install(ns, monkeypatch):
+def test_missing_anyio_error_names_the_package(ns, monkeypatch):
     event = ns.event("x")
     monkeypatch.setitem(sys.modules, "anyio", None)
     monkeypatch.delitem(sys.modules, "cyevents._async.trio", raising=False)
@@ -520,7 +520,7 @@ def test_without_anyio_it_is_an_import_error_that_names_what_to_install(ns, monk
         trio.run(event.emit_async)
 
 
-def test_under_asyncio_nothing_of_other_loops_is_imported():
+def test_asyncio_imports_nothing_of_other_loops():
     program = """
 import asyncio, sys, cyevents
 cyevents.event("x")

@@ -1,4 +1,4 @@
-"""The decisions' section "Names and arguments": what names an event, and what reaches the handlers."""
+"""Names and arguments: what identifies an event, and what reaches its handlers."""
 
 import asyncio
 import enum
@@ -12,7 +12,7 @@ NO_NAMES = [None, 1, b"x", "", ["x"], ("x",), str, object()]
 
 
 def recorder(kind, calls):
-    """A handler of a kind that records what it gets after the sender."""
+    """Return a handler of a kind that records its arguments after the sender."""
     if kind == "sync":
 
         def handler(*args, **kwargs):
@@ -39,7 +39,7 @@ def recorder(kind, calls):
 
 
 def all_emissions(api, *args, **kwargs):
-    """Emit "x" of the default namespace in every way there is."""
+    """Emit "x" of the default namespace in every possible way."""
     evt, default = api.event("x"), api.default_namespace
 
     async def main():
@@ -65,13 +65,13 @@ EMISSIONS = 10
 # The doc
 
 
-def test_doc_becomes_the_events_doc(ns):
+def test_doc_is_set_on_the_event(ns):
     assert ns.event("x", "What x means.").__doc__ == "What x means."
     assert ns.event("y", doc="What y means.").__doc__ == "What y means."
     assert ns["x"].__doc__ == "What x means."
 
 
-def test_a_later_none_leaves_the_doc(ns):
+def test_later_none_keeps_the_doc(ns):
     evt = ns.event("x", "first")
     ns.event("x")
     ns.event("x", None)
@@ -79,7 +79,7 @@ def test_a_later_none_leaves_the_doc(ns):
     assert evt.__doc__ == "first"
 
 
-def test_a_later_text_replaces_the_doc(ns):
+def test_later_text_replaces_the_doc(ns):
     evt = ns.event("x", "first")
     ns.event("x", "second")
     assert evt.__doc__ == "second"
@@ -88,7 +88,7 @@ def test_a_later_text_replaces_the_doc(ns):
     assert silent.__doc__ == "only now"
 
 
-def test_the_doc_is_the_one_events_alone(api, ns):
+def test_doc_belongs_to_one_event(api, ns):
     before = api.Event.__doc__
     ns.event("x", "mine")
     assert ns.event("y").__doc__ != "mine"
@@ -99,7 +99,7 @@ def test_the_doc_is_the_one_events_alone(api, ns):
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
-def test_a_name_that_is_no_non_empty_str_is_a_type_error_that_says_what_was_given(api, ns, name):
+def test_name_must_be_a_non_empty_str(api, ns, name):
     for make in ns.event, api.Event:
         with pytest.raises(TypeError, match="non-empty str") as caught:
             make(name)
@@ -109,7 +109,7 @@ def test_a_name_that_is_no_non_empty_str_is_a_type_error_that_says_what_was_give
 
 @pytest.mark.parametrize("evt", NO_NAMES)
 @pytest.mark.parametrize("what", ["emit", "emit_async", "on"])
-def test_emit_and_on_take_a_str_or_an_event_and_nothing_else(api, ns, what, evt):
+def test_emit_and_on_take_only_names_and_events(api, ns, what, evt):
     for function in getattr(ns, what), getattr(api, what):
         with pytest.raises(TypeError, match="str.* Event") as caught:
             function(evt)  # never awaited: the call itself raises
@@ -117,7 +117,7 @@ def test_emit_and_on_take_a_str_or_an_event_and_nothing_else(api, ns, what, evt)
     assert len(ns) == len(api.default_namespace) == 0
 
 
-def test_a_str_subclass_is_a_name(ns):
+def test_str_subclass_is_a_name(ns):
     class Names(enum.StrEnum):
         CREATED = "created"
 
@@ -130,7 +130,7 @@ def test_a_str_subclass_is_a_name(ns):
     assert [type(name) for name in ns] == [str]
 
 
-def test_a_str_subclass_is_a_name_whatever_str_makes_of_it(ns):
+def test_str_subclass_name_ignores_its_str_method(ns):
     class Names(str, enum.Enum):  # noqa: UP042
         CREATED = "created"
 
@@ -145,7 +145,7 @@ def test_a_str_subclass_is_a_name_whatever_str_makes_of_it(ns):
     assert ns.emit("created", 1) == ns.emit(Names.CREATED, 1) == [1]
 
 
-def test_a_str_subclass_may_be_a_pattern_whatever_str_makes_of_it(ns):
+def test_str_subclass_pattern_ignores_its_str_method(ns):
     class Names(str, enum.Enum):  # noqa: UP042
         ALL_USERS = "user.*"
 
@@ -159,13 +159,13 @@ def test_a_str_subclass_may_be_a_pattern_whatever_str_makes_of_it(ns):
     assert ns.emit("user.created", 1) == [1]
 
 
-def test_any_other_text_is_a_name(ns):
+def test_any_text_is_a_name(ns):
     for name in ("a b", "sensor[3]", "é", "a.b-c_d:e/f", " ", "0"):
         evt = ns.event(name)
         assert (evt.name, ns[name]) == (name, evt)
 
 
-def test_an_event_outside_of_any_namespace_can_be_emitted_by_any(api, ns):
+def test_event_without_namespace_can_be_emitted_by_any(api, ns):
     alone = api.Event("alone")
 
     @ns.on(alone)
@@ -180,7 +180,7 @@ def test_an_event_outside_of_any_namespace_can_be_emitted_by_any(api, ns):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_sender_may_come_by_keyword(api, kind):
+def test_sender_can_be_a_keyword(api, kind):
     calls = []
     handler = api.on("x")(recorder(kind, calls))
     all_emissions(api, sender="me", other=1)
@@ -189,7 +189,7 @@ def test_sender_may_come_by_keyword(api, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_keyword_sender_meets_the_senders_handlers(api, kind):
+def test_keyword_sender_selects_handlers(api, kind):
     calls = []
     handler = api.on("x", sender="me")(recorder(kind, calls))
     all_emissions(api, sender="me")
@@ -248,16 +248,16 @@ def test_positionals_reach_the_handler_unchanged(api, kind):
 
 
 @pytest.mark.parametrize("keyword", ["self", "event", "evt", "receiver", "name"])
-def test_a_keyword_of_any_name_reaches_conditions_and_methods(ns, keyword):
+def test_keywords_of_any_name_reach_conditions_and_methods(ns, keyword):
     class Service:
         def handler(this, sender, **kwargs):
             return kwargs
 
     service = Service()
-    asked = []
-    ns.on("x", condition=lambda sender, **kwargs: asked.append(kwargs) or True)(service.handler)
+    checked = []
+    ns.on("x", condition=lambda sender, **kwargs: checked.append(kwargs) or True)(service.handler)
     assert ns.emit("x", None, **{keyword: 1}) == [{keyword: 1}]
-    assert asked == [{keyword: 1}]
+    assert checked == [{keyword: 1}]
 
 
 def test_evt_is_positional_only(ns):
@@ -266,7 +266,7 @@ def test_evt_is_positional_only(ns):
             emit(evt="x")
 
 
-def test_a_handlers_changes_of_its_keywords_are_its_own(ns):
+def test_each_handler_gets_its_own_keywords(ns):
     @ns.on("x")
     def first(sender, **kwargs):
         kwargs["a"] = kwargs["b"] = "changed"
@@ -280,10 +280,10 @@ def test_a_handlers_changes_of_its_keywords_are_its_own(ns):
     assert given == {"a": 1}
 
 
-# Names that nobody made
+# Undeclared names
 
 
-def test_emit_to_an_unknown_name_returns_an_empty_list_and_creates_nothing(api, ns, run):
+def test_emit_of_unknown_name_creates_nothing(api, ns, run):
     async def main(namespace):
         return await namespace.emit_async("unknown", 1, 2, a=3)
 
@@ -297,7 +297,7 @@ def test_emit_to_an_unknown_name_returns_an_empty_list_and_creates_nothing(api, 
     assert api.emit("unknown") is not api.emit("unknown")
 
 
-def test_a_name_is_found_once_it_is_made(ns):
+def test_name_is_found_once_declared(ns):
     assert ns.emit("x") == []
 
     @ns.on("x")
@@ -307,7 +307,7 @@ def test_a_name_is_found_once_it_is_made(ns):
     assert ns.emit("x") == ["called"]
 
 
-def test_what_is_cached_for_unknown_names_is_bounded(ns):
+def test_cache_of_unknown_names_is_bounded(ns):
     names = 20_000
     ns.emit("warm up")
     tracemalloc.start()
@@ -324,7 +324,7 @@ def test_what_is_cached_for_unknown_names_is_bounded(ns):
 # The namespace
 
 
-def test_events_stay_until_they_are_deleted(ns, collect):
+def test_events_exist_until_deleted(ns, collect):
     ns.event("made", "by event")
 
     @ns.on("connected")
@@ -340,7 +340,7 @@ def test_events_stay_until_they_are_deleted(ns, collect):
     assert list(ns) == ["made", "connected"]
 
 
-def test_del_lets_an_event_go(ns):
+def test_del_releases_an_event(ns):
     @ns.on("x")
     def handler(sender):
         return "called"
@@ -354,7 +354,7 @@ def test_del_lets_an_event_go(ns):
     assert ns.emit("x") == []
 
 
-def test_del_ends_what_patterns_hear_of_the_event(ns):
+def test_del_ends_calls_from_patterns(ns):
     @ns.on("x*")
     def handler(sender):
         return "called"
@@ -365,14 +365,14 @@ def test_del_ends_what_patterns_hear_of_the_event(ns):
     assert old.emit() == []
 
 
-def test_del_of_an_unknown_name_is_a_key_error(ns):
+def test_del_of_unknown_name_raises_key_error(ns):
     ns.event("x")
     with pytest.raises(KeyError, match="unknown"):
         del ns["unknown"]
     assert list(ns) == ["x"]
 
 
-def test_a_namespace_is_a_dict_to_its_readers(ns):
+def test_namespace_reads_like_a_dict(ns):
     one, two = ns.event("one"), ns.event("two")
     assert isinstance(ns, dict)
     assert isinstance(ns, Mapping)
@@ -402,7 +402,7 @@ def test_reading_a_namespace_creates_nothing(ns):
     assert len(ns) == 0
 
 
-def test_only_event_and_on_put_events_into_a_namespace(api, ns):
+def test_only_event_and_on_add_events(api, ns):
     evt = ns.event("x")
     other = api.Event("y")
     for write in (
@@ -418,7 +418,7 @@ def test_only_event_and_on_put_events_into_a_namespace(api, ns):
     assert dict(ns) == {"x": evt}
 
 
-def test_namespace_has_event_on_emit_emit_async_and_filter(ns, run):
+def test_namespace_has_the_documented_methods(ns, run):
     evt = ns.event("user.created")
 
     @ns.on("user.created")
@@ -435,7 +435,7 @@ def test_namespace_has_event_on_emit_emit_async_and_filter(ns, run):
     assert ns.filter("user.*") is not ns.filter("user.*")
 
 
-def test_module_functions_are_those_of_the_default_namespace(api, ns, run):
+def test_module_functions_use_the_default_namespace(api, ns, run):
     default = api.default_namespace
 
     @api.on("x")
@@ -481,12 +481,12 @@ def test_two_namespaces_share_nothing(api, ns):
 # Events
 
 
-def test_len_of_an_event_is_a_type_error(ns):
+def test_len_of_an_event_raises_type_error(ns):
     with pytest.raises(TypeError, match=r"len\(\)"):
         len(ns.event("x"))
 
 
-def test_an_event_is_always_true(api, ns):
+def test_event_is_always_true(api, ns):
     def handler(sender):
         pass
 
@@ -502,7 +502,7 @@ def test_an_event_is_always_true(api, ns):
 
 @pytest.mark.parametrize("option", ["once", "with_event", "thread"])
 @pytest.mark.parametrize("where", ["connect", "subscribe", "connected_to", "on"])
-def test_options_beyond_the_references_are_keyword_only(api, ns, where, option):
+def test_additional_options_are_keyword_only(api, ns, where, option):
     def handler(sender, **kwargs):
         pass
 
@@ -520,7 +520,7 @@ def test_options_beyond_the_references_are_keyword_only(api, ns, where, option):
         assert getattr(evt.handlers[0], option) is True
 
 
-def test_what_is_refused_by_position_connects_nothing(api, ns):
+def test_rejected_positionals_connect_nothing(api, ns):
     def handler(sender):
         pass
 
@@ -530,7 +530,7 @@ def test_what_is_refused_by_position_connects_nothing(api, ns):
     assert ns["x"].handlers == []
 
 
-def test_an_overridden_emit_is_given_the_sender_first(api, ns):
+def test_overridden_emit_gets_the_sender_first(api, ns):
     class Own(api.Event):
         def emit(self, /, *args, **kwargs):
             return [args, kwargs]

@@ -1,4 +1,4 @@
-"""What only a process of its own can show: the start of the background loop, the interpreter's exit, and forks."""
+"""Tests that need a process of their own: the start of the background loop, the interpreter's exit, and forks."""
 
 import os
 import re
@@ -8,8 +8,8 @@ import textwrap
 
 import pytest
 
-GUARD = 60  # seconds after which a child that hangs fails
-THREADS_AT_EXIT = not ((3, 12) <= sys.version_info < (3, 12, 2))  # there none can be started, by anyone
+TIMEOUT = 60  # seconds until a hanging child process fails
+THREADS_AT_EXIT = not ((3, 12) <= sys.version_info < (3, 12, 2))  # these versions cannot start any
 
 PRELUDE = """
 import asyncio, atexit, logging, os, sys, threading
@@ -19,13 +19,13 @@ logging.basicConfig(format="%(name)s %(levelname)s\\n%(message)s")
 @on("slow")
 async def slow(sender):
     await asyncio.sleep(0.05)
-    sys.stdout.write(f"done {sender}\\n")  # at once: a fork writes there too
+    sys.stdout.write(f"done {sender}\\n")  # written at once: a forked child writes here too
     sys.stdout.flush()
 """
 
 
 class Ended:
-    """How a child ended: its exit status, what it printed and what it logged at ERROR."""
+    """How a child process ended: its exit status, its output, and what it logged at ERROR."""
 
     def __init__(self, process):
         self.status = process.returncode
@@ -39,7 +39,7 @@ class Ended:
 
 @pytest.fixture
 def child(backend):
-    """Run a script in a child process, all warnings errors."""
+    """Run a script in a child process, with warnings as errors."""
 
     def run(script, status=0, prelude=PRELUDE, quiet=True):
         process = subprocess.run(
@@ -47,7 +47,7 @@ def child(backend):
             env={**os.environ, "CYEVENTS_PURE_PYTHON": {"cython": "0", "python": "1"}[backend]},
             capture_output=True,
             text=True,
-            timeout=GUARD,
+            timeout=TIMEOUT,
         )
         ended = Ended(process)
         assert ended.status == status, ended
@@ -61,7 +61,7 @@ def child(backend):
 # The background loop's start
 
 
-def test_the_background_loop_starts_on_first_need_and_once(child):
+def test_background_loop_starts_once_on_demand(child):
     ended = child("""
         @on("sync")
         def sync(sender): pass
@@ -111,7 +111,7 @@ def test_many_threads_start_one_background_loop(child):
     assert ended.out == ["1 2"], ended
 
 
-def test_drain_async_covers_the_named_loop_though_there_is_no_background_loop(child):
+def test_drain_async_covers_the_named_loop_alone(child):
     ended = child("""
         async def main():
             use_loop(asyncio.get_running_loop())
@@ -125,7 +125,7 @@ def test_drain_async_covers_the_named_loop_though_there_is_no_background_loop(ch
     assert ended.out == ["done 1", "True"], ended
 
 
-def test_drain_async_covers_a_background_loop_that_starts_meanwhile(child):
+def test_drain_async_covers_a_loop_that_starts_meanwhile(child):
     ended = child("""
         @on("x")
         async def handler(sender):
@@ -151,7 +151,7 @@ def test_drain_async_covers_a_background_loop_that_starts_meanwhile(child):
         ("streams", "_Stream", "event.stream()"),
     ],
 )
-def test_what_is_imported_when_first_needed_is_found_by_other_threads_only_when_it_is_whole(child, module, name, use):
+def test_lazy_import_is_complete_for_other_threads(child, module, name, use):
     script = """
         import sys
         from cyevents import Event, _event
@@ -193,18 +193,18 @@ def test_handlers_are_finished_at_exit(child):
 @pytest.mark.parametrize(
     ("last", "status"), [("sys.exit(3)", 3), ("1 / 0", 1), ("raise KeyboardInterrupt", 130)], ids=str
 )
-def test_handlers_are_finished_however_the_program_ends(child, last, status):
+def test_handlers_are_finished_at_every_kind_of_exit(child, last, status):
     if status == 130:
-        status = -2 if sys.platform != "win32" else 0xC000013A  # the interpreter ends itself by the signal
+        status = -2 if sys.platform != "win32" else 0xC000013A  # the signal ends the interpreter
     ended = child(f'emit("slow", 1)\n{last}', status)
     assert ended.out == ["done 1"], ended
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot interrupt itself there")
-def test_an_interrupt_ends_the_waiting(child):
+def test_interrupt_ends_the_wait_at_exit(child):
     ended = child("""
         import signal
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # where the suite runs in the background, none is set
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background has no handler
         begun = threading.Event()
 
         @on("long")
@@ -222,7 +222,7 @@ def test_an_interrupt_ends_the_waiting(child):
     assert (ended.out, ended.stderr) == ([], told), ended
 
 
-def test_what_handlers_emit_is_finished_too(child):
+def test_emissions_of_handlers_are_finished_at_exit(child):
     ended = child("""
         @on("chain")
         async def chain(number):
@@ -235,7 +235,7 @@ def test_what_handlers_emit_is_finished_too(child):
     assert ended.out == ["3", "2", "1", "0", "done -1"], ended
 
 
-def test_handlers_that_drain_are_finished_too(child):
+def test_draining_handlers_are_finished_at_exit(child):
     ended = child("""
         @on("x")
         async def handler(sender):
@@ -262,7 +262,7 @@ def test_handlers_may_use_to_thread_at_exit(child):
     assert ended.stderr == ""
 
 
-def test_handlers_that_have_a_pool_already_may_use_it_at_exit(child):
+def test_handlers_may_use_an_existing_pool_at_exit(child):
     ended = child("""
         @on("x")
         async def handler(sender):
@@ -292,7 +292,7 @@ def test_exceptions_at_exit_are_logged(child):
 
 
 @pytest.mark.parametrize("blocks", ["await asyncio.get_running_loop().create_future()", "threading.Event().wait()"])
-def test_what_takes_too_long_is_given_up_and_logged(child, blocks):
+def test_slow_handler_is_abandoned_and_logged(child, blocks):
     ended = child(f"""
         import cyevents._async.scheduling
         cyevents._async.scheduling.EXIT_LIMIT = 0.2
@@ -312,7 +312,7 @@ def test_what_takes_too_long_is_given_up_and_logged(child, blocks):
     assert f"are given up: {named}, 2 more\n" in ended.stderr, ended
 
 
-def test_what_can_be_finished_is_finished_though_something_else_is_given_up(child):
+def test_other_handlers_finish_if_one_is_abandoned(child):
     ended = child("""
         import cyevents._async.scheduling
         cyevents._async.scheduling.EXIT_LIMIT = 0.5
@@ -329,7 +329,7 @@ def test_what_can_be_finished_is_finished_though_something_else_is_given_up(chil
     assert "are given up: handler of event 'x'\n" in ended.stderr, ended
 
 
-def test_what_waits_for_a_named_loop_is_logged_at_exit(child):
+def test_work_for_a_stopped_named_loop_is_logged(child):
     ended = child(
         """
         @on("stuck")
@@ -340,7 +340,7 @@ def test_what_waits_for_a_named_loop_is_logged_at_exit(child):
         use_loop(loop)
         emit("stuck", 1)
         emit("stuck", 2)
-        loop.run_until_complete(asyncio.sleep(0.001))  # they have begun
+        loop.run_until_complete(asyncio.sleep(0.001))  # the handlers have started
         emit("stuck", 3)
     """,
         quiet=False,
@@ -353,7 +353,7 @@ def test_what_waits_for_a_named_loop_is_logged_at_exit(child):
     assert "never awaited" not in ended.stderr, ended
 
 
-def test_what_a_closed_named_loop_did_not_run_is_logged_at_exit(child):
+def test_work_for_a_closed_named_loop_is_logged(child):
     ended = child("""
         loop = asyncio.new_event_loop()
         use_loop(loop)
@@ -364,7 +364,7 @@ def test_what_a_closed_named_loop_did_not_run_is_logged_at_exit(child):
     assert "of event 'slow' is not run: its event loop was closed\n" in ended.stderr, ended
 
 
-def test_a_named_loop_that_another_thread_runs_at_exit_is_no_error(child):
+def test_named_loop_in_another_thread_is_no_error(child):
     ended = child("""
         loop = asyncio.new_event_loop()
         use_loop(loop)
@@ -381,7 +381,7 @@ def test_a_named_loop_that_another_thread_runs_at_exit_is_no_error(child):
     assert ended.logged == 0, ended
 
 
-def test_the_limit_is_documented(api):
+def test_exit_timeout_is_documented(api):
     api.drain()
     import cyevents._async.scheduling
 
@@ -389,7 +389,7 @@ def test_the_limit_is_documented(api):
 
 
 def finished_or_logged(ended, number=1):
-    """Whether each handler has run, or has at least been given up with a word."""
+    """Return whether each handler has run, or was at least abandoned and logged."""
     return len([line for line in ended.out if line.startswith("done")]) + ended.logged == number
 
 
@@ -403,7 +403,7 @@ def test_emission_in_atexit(child, running, registered):
     assert finished_or_logged(ended, 1 + running), ended
 
 
-def test_emission_in_atexit_in_a_loop_of_its_own(child):
+def test_emission_in_atexit_in_its_own_loop(child):
     ended = child("""
         async def main():
             emit("slow", 1)
@@ -436,7 +436,7 @@ def test_emission_in_a_thread_that_outlives_main(child, running):
     "before",
     ["pass", "import asyncio", "from cyevents import drain", "from cyevents import drain; emit('slow'); drain()"],
 )
-def test_emission_of_a_finalizer_at_shutdown_does_not_crash(child, before):
+def test_emission_by_a_finalizer_at_shutdown(child, before):
     ended = child(
         f"""
         import logging, os, sys
@@ -464,8 +464,8 @@ def test_emission_of_a_finalizer_at_shutdown_does_not_crash(child, before):
         prelude="",
     )
     assert ended.out == ["sync handler"] * 2, ended
-    told = ended.logged if "drain()" in before else ended.stderr.count("is not run")  # where logging cannot be had
-    assert told == 1, ended  # nothing is given up in silence
+    reported = ended.logged if "drain()" in before else ended.stderr.count("is not run")  # if logging is unavailable
+    assert reported == 1, ended  # every abandoned handler is reported
 
 
 LATE = """
@@ -510,14 +510,14 @@ class Late:
         ]:
             try:
                 use()
-            except Exception:  # of modules that have been cleared
+            except Exception:  # from cleared modules
                 pass
         write(1, b"end\\n")
 """
 
 
-def test_a_finalizer_may_use_all_while_modules_are_being_cleared(child):
-    """It is called before this package is cleared: nothing fails, and async handlers are given up with a word."""
+def test_finalizer_while_modules_are_being_cleared(child):
+    """The finalizer runs before this package is cleared: nothing fails, and async handlers are abandoned and logged."""
     ended = child(
         """
         import types
@@ -528,19 +528,19 @@ def test_a_finalizer_may_use_all_while_modules_are_being_cleared(child):
         prelude=LATE.replace("except Exception:", "except ArithmeticError:"),
     )
     assert ended.out[-1] == "end", ended
-    if getattr(sys, "_is_gil_enabled", lambda: True)():  # otherwise the collector has ended the weak references first
+    if getattr(sys, "_is_gil_enabled", lambda: True)():  # otherwise the collector clears the weak references first
         assert ended.out.count("sync") >= 4, ended
         assert ended.out.count("generator") >= 3, ended
         assert ended.stderr.count("is not run") >= 3, ended
 
 
-def test_a_finalizer_may_use_all_when_the_globals_of_this_package_are_gone(child):
-    """What is left of it works or raises: nothing crashes, hangs or is awaited for ever."""
+def test_finalizer_after_this_package_is_cleared(child):
+    """The package's remains work or raise: nothing crashes, hangs or is awaited forever."""
     ended = child("sys.late = Late()  # the module sys is cleared at the very last", prelude=LATE, quiet=False)
     assert ended.out[-1] == "end", ended
 
 
-def test_a_finalizer_does_not_wait_for_a_thread_that_never_runs_again(child):
+def test_finalizer_does_not_wait_for_a_dead_thread(child):
     ended = child(
         """
         import time, types
@@ -573,8 +573,8 @@ def test_a_finalizer_does_not_wait_for_a_thread_that_never_runs_again(child):
     assert ended.out == ["2"], ended
 
 
-def test_daemon_threads_that_emit_while_the_interpreter_exits(child):
-    """Sync handlers are called until the threads are stopped; async ones are waited for, for as long as they may be."""
+def test_daemon_threads_emit_during_exit(child):
+    """Sync handlers run until the threads are stopped; async ones are awaited within the time limit."""
     ended = child("""
         import cyevents._async.scheduling
         from cyevents import Event
@@ -613,7 +613,7 @@ def test_daemon_threads_that_emit_while_the_interpreter_exits(child):
 
 
 @pytest.mark.parametrize("daemon", [True, False])
-def test_threads_that_emit_to_sync_handlers_while_the_interpreter_exits(child, daemon):
+def test_threads_emit_to_sync_handlers_during_exit(child, daemon):
     ended = child(f"""
         from cyevents import Event
         event, counts, begun = Event("x"), [0] * 4, threading.Semaphore(0)
@@ -639,7 +639,7 @@ def test_threads_that_emit_to_sync_handlers_while_the_interpreter_exits(child, d
 
 
 def test_threads_that_outlive_main_lose_no_async_handler(child):
-    """Each is finished; where no thread can be started any more, given up with a word each."""
+    """Each handler is finished, or abandoned and logged if no thread can be started any more."""
     ended = child("""
         def worker():
             threading.main_thread().join()
@@ -655,8 +655,8 @@ def test_threads_that_outlive_main_lose_no_async_handler(child):
 
 
 @pytest.mark.parametrize("registered", ["before", "after"])
-def test_all_ways_of_emitting_in_atexit(child, registered):
-    """In a hook that was registered before this package's own, and so runs after them, and in a later one."""
+def test_every_way_to_emit_in_atexit(child, registered):
+    """In a hook registered before this package's own, which runs after it, and in a later one."""
     hook = textwrap.dedent("""
         def hook():
             from cyevents import emit, event
@@ -672,8 +672,8 @@ def test_all_ways_of_emitting_in_atexit(child, registered):
     assert sorted(ended.out) == ["1", "[['sync']] True", "[]", "done 1", "sync"], ended
 
 
-def test_handlers_that_die_after_the_modules_are_cleared_die_in_silence(child):
-    """As functions do on free-threaded Pythons, when they have been frozen."""
+def test_handlers_that_die_after_modules_are_silent(child):
+    """Free-threaded Pythons delete functions that late if they have been frozen."""
     ended = child("""
         import gc
 
@@ -691,7 +691,7 @@ def test_handlers_that_die_after_the_modules_are_cleared_die_in_silence(child):
     assert ended.stderr == "", ended
 
 
-def test_asyncio_run_cancels_what_is_scheduled_and_exit_does_not_wait_for_it(child):
+def test_exit_does_not_wait_for_cancelled_handlers(child):
     ended = child("""
         @on("x")
         async def handler(sender):
@@ -713,7 +713,7 @@ def test_asyncio_run_cancels_what_is_scheduled_and_exit_does_not_wait_for_it(chi
     assert ended.stderr.endswith("was cancelled before it was done: await drain_async() before its loop ends\n"), ended
 
 
-def test_emission_to_a_named_loop_that_has_ended_is_finished_at_exit(child):
+def test_emission_to_an_ended_named_loop_is_finished(child):
     ended = child("""
         async def main():
             use_loop(asyncio.get_running_loop())
@@ -747,7 +747,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no os.fork")
 
 
 @forks
-def test_after_a_fork_the_child_has_a_background_loop_of_its_own(child):
+def test_forked_child_has_its_own_background_loop(child):
     ended = child(
         FORK
         + textwrap.dedent("""
@@ -766,7 +766,7 @@ def test_after_a_fork_the_child_has_a_background_loop_of_its_own(child):
 
 
 @forks
-def test_after_a_fork_what_was_scheduled_is_the_parents(child):
+def test_scheduled_handlers_stay_with_the_parent(child):
     ended = child(
         FORK
         + textwrap.dedent("""
@@ -790,7 +790,7 @@ def test_after_a_fork_what_was_scheduled_is_the_parents(child):
 
 
 @forks
-def test_after_a_fork_what_waits_for_a_named_loop_is_the_parents(child):
+def test_work_for_a_named_loop_stays_with_the_parent(child):
     ended = child(
         FORK
         + textwrap.dedent("""
@@ -810,9 +810,9 @@ def test_after_a_fork_what_waits_for_a_named_loop_is_the_parents(child):
 @forks
 @pytest.mark.skipif(
     sys.version_info < (3, 12) and hasattr(sys, "gettotalrefcount"),
-    reason="a debug build of CPython 3.11 ends a forked child that asks for the first time which interpreter it is",
+    reason="a debug build of CPython 3.11 aborts a forked child that first asks for its current interpreter",
 )
-def test_a_forked_child_finishes_its_handlers_at_exit(child):
+def test_forked_child_finishes_its_handlers_at_exit(child):
     ended = child(
         FORK
         + textwrap.dedent("""
@@ -829,7 +829,7 @@ def test_a_forked_child_finishes_its_handlers_at_exit(child):
 
 
 @forks
-def test_a_fork_before_the_first_need(child):
+def test_fork_before_the_background_loop_starts(child):
     ended = child(
         FORK
         + textwrap.dedent("""
@@ -846,8 +846,8 @@ def test_a_fork_before_the_first_need(child):
 
 
 @forks
-def test_a_worker_process_that_is_forked_while_the_background_loop_runs(child):
-    """Python 3.12 and later warn whoever forks where threads run, as that of the loop does; nothing else is said."""
+def test_process_forked_while_the_background_loop_runs(child):
+    """Python 3.12 and later warn about forks while threads such as the background loop run; nothing else is printed."""
     ended = child("""
         import multiprocessing, warnings
         from cyevents import Event
@@ -882,7 +882,7 @@ def test_a_worker_process_that_is_forked_while_the_background_loop_runs(child):
 
 @forks
 @pytest.mark.skipif(not THREADS_AT_EXIT, reason="this Python cannot fork at exit")
-def test_a_fork_at_exit(child):
+def test_fork_at_exit(child):
     ended = child(
         FORK
         + textwrap.dedent("""
@@ -902,7 +902,7 @@ def test_a_fork_at_exit(child):
     assert finished_or_logged(ended), ended
 
 
-LATE_DEEDS = {
+LATE_ACTIONS = {
     "emit": "aevent.emit(1)",
     "emit_async": "aevent.emit_async(1).close()",
     "condition": "event.connect(handler, condition=lambda sender: 1 / 0), event.emit(1)",
@@ -910,11 +910,11 @@ LATE_DEEDS = {
 }
 
 
-@pytest.mark.parametrize("deed", list(LATE_DEEDS))
+@pytest.mark.parametrize("action", list(LATE_ACTIONS))
 @pytest.mark.parametrize("loaded", [False, True], ids=["", "loaded"])
 @pytest.mark.parametrize("module", ["os", "codecs", "threading"])
-def test_the_last_finalizers_may_use_events(child, deed, loaded, module):
-    """They run when builtins, sys and all modules that anything refers to have been cleared."""
+def test_last_finalizers_may_use_events(child, action, loaded, module):
+    """They run after builtins, sys and all modules that anything refers to have been cleared."""
     ended = child(
         f"""
         import codecs, cyevents
@@ -924,7 +924,7 @@ def test_the_last_finalizers_may_use_events(child, deed, loaded, module):
         def handler(sender): pass
 
         def do(event=event, aevent=aevent, handler=handler):
-            {LATE_DEEDS[deed]}
+            {LATE_ACTIONS[action]}
 
         class Last:
             def __del__(self, do=do):
@@ -934,12 +934,12 @@ def test_the_last_finalizers_may_use_events(child, deed, loaded, module):
         {"emit('slow', 1), drain()" if loaded else ""}
         {module}.kept = Last()
     """,
-        quiet=loaded or deed != "emit_async",
+        quiet=loaded or action != "emit_async",
     )
     assert ended.out == (["done 1"] if loaded else []), ended
-    if deed == "emit_async" and not loaded:
+    if action == "emit_async" and not loaded:
         assert ended.stderr.endswith("\nImportError: the interpreter is exiting\n"), ended
-    elif deed != "emit":
+    elif action != "emit":
         assert ended.stderr == "", ended
     else:
         text = "cyevents: async handler .* of 'slow' is not run: the interpreter is exiting\n"

@@ -1,4 +1,4 @@
-"""Observed emissions do what others do, and their instruments are called in order."""
+"""Observed emissions behave like others, and their instruments are called in order."""
 
 import asyncio
 import contextvars
@@ -21,7 +21,7 @@ def instrument(api):
 
 @pytest.fixture
 def observe(instrument):
-    """Observe, until the end of the test."""
+    """Observe sources until the end of the test."""
     scopes = []
 
     def start(*args, **kwargs):
@@ -45,7 +45,7 @@ def scope_module(instrument):
 
 @pytest.fixture
 def seen(instrument, observe):
-    """The calls that an instrument gets, as lines; `seen.instrument()` makes one, `seen.observe(*sources)` uses it."""
+    """Record the calls of an instrument as lines; `seen.instrument()` makes one, `seen.observe(*sources)` uses it."""
 
     class Call(instrument.CallSpan):
         def __init__(self, name):
@@ -103,7 +103,7 @@ def seen(instrument, observe):
     return lines
 
 
-def test_an_emission_is_followed_from_begin_to_end(ns, seen):
+def test_emission_is_observed_from_begin_to_end(ns, seen):
     @ns.on("x", priority=1)
     def one(sender, *args, **kwargs):
         return 1
@@ -132,7 +132,7 @@ def test_an_emission_is_followed_from_begin_to_end(ns, seen):
     assert seen.take()[0] == "emit x 'ada' () {'total': 3}"
 
 
-def test_send(ns, seen):
+def test_send_is_observed(ns, seen):
     @ns.on("x")
     async def wait(sender):
         pass
@@ -156,7 +156,7 @@ def test_send(ns, seen):
     ]
 
 
-def test_emit_async_follows_what_it_awaits(ns, seen, run):
+def test_emit_async_observes_what_it_awaits(ns, seen, run):
     @ns.on("x", priority=1)
     async def wait(sender):
         await asyncio.sleep(0)
@@ -190,7 +190,7 @@ def test_emit_async_follows_what_it_awaits(ns, seen, run):
     ]
 
 
-def test_what_emit_schedules_is_followed_to_its_end(api, ns, seen, run):
+def test_scheduled_handler_is_observed_to_its_end(api, ns, seen, run):
     @ns.on("x")
     async def wait(sender):
         await asyncio.sleep(0)
@@ -207,7 +207,7 @@ def test_what_emit_schedules_is_followed_to_its_end(api, ns, seen, run):
     assert seen.take() == ["wait enters", "wait starts", "wait exits", "wait ends: 1 None"]
 
 
-def test_a_generator_is_followed_until_it_is_consumed(ns, seen):
+def test_generator_is_observed_until_consumed(ns, seen):
     @ns.on("x")
     def items(sender):
         yield 1
@@ -221,7 +221,7 @@ def test_a_generator_is_followed_until_it_is_consumed(ns, seen):
         "items enters",
         "items exits",
         "items ends: False None",
-        "end: Cancelled([[1]], by test_a_generator_is_followed_until_it_is_consumed.<locals>.items) None",
+        "end: Cancelled([[1]], by test_generator_is_observed_until_consumed.<locals>.items) None",
     ]
 
 
@@ -229,7 +229,7 @@ CALL = ["handler enters", "handler exits"]
 LATER = ["handler will be awaited", "handler enters", "handler starts", "handler exits"]
 
 
-def test_a_handler_that_an_inner_emission_has_used_up_is_skipped(ns, seen):
+def test_handler_consumed_by_an_inner_emission_is_skipped(ns, seen):
     @ns.on("x", priority=1)
     def first(sender):
         if sender == "outer":
@@ -308,7 +308,7 @@ def test_each_kind_of_handler_and_emission(api, ns, seen, run, kind, way, expect
 
 
 @pytest.mark.parametrize("way", ["emit", "emit_async", "send"])
-def test_what_is_skipped(ns, seen, run, way):
+def test_skip_reasons(ns, seen, run, way):
     event = ns.event("x")
 
     def no(sender):
@@ -354,14 +354,14 @@ def test_what_is_skipped(ns, seen, run, way):
     outer = [
         "dying is skipped: it is dead",
         "disconnected is skipped: it was disconnected meanwhile",
-        "unwanted is skipped: its condition said no",
+        "unwanted is skipped: its condition is false",
         "failing is skipped: its condition raised, ValueError('hm')",
     ]
     inner = outer[2:]
     assert skips == outer + inner * (way == "emit")
 
 
-def test_what_is_raised(ns, seen, run):
+def test_raised_exceptions(ns, seen, run):
     @ns.on("x")
     def fail(sender):
         raise ValueError("hm")
@@ -399,7 +399,7 @@ def test_what_is_raised(ns, seen, run):
     assert seen.take()[-1] == "end: [] None"
 
 
-def test_what_is_within_what(ns, seen, run):
+def test_nesting_of_spans(ns, seen, run):
     @ns.on("outer")
     def emits(sender):
         ns.emit("inner", 1)
@@ -413,8 +413,8 @@ def test_what_is_within_what(ns, seen, run):
     def emits_in_a_thread(sender):
         ns.emit("inner", 3)
 
-    @ns.on("asked", condition=lambda sender: ns.emit("inner", 4))
-    def asked(sender):
+    @ns.on("conditional", condition=lambda sender: ns.emit("inner", 4))
+    def conditional(sender):
         pass
 
     @ns.on("generated")
@@ -426,7 +426,7 @@ def test_what_is_within_what(ns, seen, run):
     async def main():
         ns.emit("outer")
         await asyncio.gather(ns.emit_async("later"), ns.emit_async("threaded"))
-        ns.emit("asked")
+        ns.emit("conditional")
         ns.emit("generated")
         ns.emit("inner", 6)
 
@@ -443,7 +443,7 @@ def test_what_is_within_what(ns, seen, run):
 
 @pytest.mark.parametrize("policy", [None, "group", "callable"])
 @pytest.mark.parametrize("on", ["event", "namespace"])
-def test_a_veto_reaches_the_emitter_past_on_error(ns, seen, instrument, run, observe, on, policy):
+def test_veto_reaches_the_emitter_despite_on_error(ns, seen, instrument, run, observe, on, policy):
     called, refusal = [], TypeError("not that")
 
     @ns.on("x", condition=lambda sender: called.append("a condition") or True)
@@ -466,7 +466,7 @@ def test_a_veto_reaches_the_emitter_past_on_error(ns, seen, instrument, run, obs
         assert caught.value is refusal
         assert caught.value.__cause__ is caught.value.__context__ is None
         assert not hasattr(refusal, "__notes__")
-        assert seen.take()[1:] == ["end: None TypeError('not that')"]  # not of the instrument that comes later
+        assert seen.take()[1:] == ["end: None TypeError('not that')"]  # nothing of the later instrument
     assert called == []
     late.stop()
 
@@ -511,7 +511,7 @@ def test_spans_end_in_reverse_order(ns, instrument, observe, run):
         calls.clear()
 
 
-def test_an_interrupt_is_a_veto_too(ns, seen, instrument, observe):
+def test_interrupt_is_a_veto(ns, seen, instrument, observe):
     class Interrupted(instrument.Instrument):
         def begin(self, start):
             raise KeyboardInterrupt
@@ -524,7 +524,7 @@ def test_an_interrupt_is_a_veto_too(ns, seen, instrument, observe):
 
 
 def test_on_accepted_runs_after_the_last_begin(ns, instrument, run, observe):
-    """And before the first handler."""
+    """It also runs before the first handler."""
     done = []
 
     class Accepted(instrument.Instrument):
@@ -551,7 +551,7 @@ def test_on_accepted_runs_after_the_last_begin(ns, instrument, run, observe):
         done.clear()
 
 
-def test_on_accepted_is_refused_after_begin(ns, instrument, observe):
+def test_on_accepted_is_rejected_after_begin(ns, instrument, observe):
     starts = []
 
     class Keeping(instrument.Instrument):
@@ -570,7 +570,7 @@ def test_on_accepted_is_refused_after_begin(ns, instrument, observe):
     assert repr(starts[0]) == "<EmissionStart: emit <Event 'x': 0 handlers>>"
 
 
-def test_an_instrument_may_follow_only_the_beginning(ns, instrument, observe):
+def test_instrument_may_observe_only_the_start(ns, instrument, observe):
     begun = []
 
     class Beginnings(instrument.Instrument):
@@ -586,7 +586,7 @@ def test_an_instrument_may_follow_only_the_beginning(ns, instrument, observe):
     assert begun == [("x", 1)]
 
 
-def test_the_defaults_do_nothing(ns, instrument, observe, run):
+def test_default_methods_do_nothing(ns, instrument, observe, run):
     @ns.on("x")
     async def handler(sender):
         return 1
@@ -605,7 +605,7 @@ def test_the_defaults_do_nothing(ns, instrument, observe, run):
     assert run(ns.emit_async("x")) == [1]
 
 
-def test_handlers_options_hold(ns, seen, run):
+def test_options_of_handlers_apply(ns, seen, run):
     class Owner:
         def method(self, sender, **kwargs):
             return "method"
@@ -633,7 +633,7 @@ def test_handlers_options_hold(ns, seen, run):
     assert (ns.emit("x", 1), given) == (["x", "here"], [1])
 
 
-def test_the_handler_is_the_real_one_for_all_that_see_it(api, ns, seen):
+def test_everyone_sees_the_real_handler(api, ns, seen):
     handlers = []
 
     @ns.on("x")
@@ -655,7 +655,7 @@ def test_the_handler_is_the_real_one_for_all_that_see_it(api, ns, seen):
 # Origins and parents
 
 
-def test_the_next_emission_has_the_origin(ns, instrument, observe, run):
+def test_next_emission_has_the_origin(ns, instrument, observe, run):
     origins = []
 
     class Origins(instrument.Instrument):
@@ -689,7 +689,7 @@ def test_the_next_emission_has_the_origin(ns, instrument, observe, run):
     assert origins == [("inner", None)]
 
 
-def test_an_emission_that_is_not_observed_leaves_the_origin_to_the_next(ns, instrument, observe):
+def test_unobserved_emission_keeps_the_origin(ns, instrument, observe):
     origins = []
 
     class Origins(instrument.Instrument):
@@ -707,7 +707,7 @@ def test_an_emission_that_is_not_observed_leaves_the_origin_to_the_next(ns, inst
 
 
 class Parents:
-    """A mixin: keeps the parent of each emission, and is the span of all."""
+    """A mixin that keeps the parent of each emission and is the span of each."""
 
     def __init__(self):
         self.parents = []
@@ -717,7 +717,7 @@ class Parents:
         return self
 
 
-def test_a_parent_is_the_instruments_own_span(ns, instrument, observe):
+def test_parent_is_the_instruments_own_span(ns, instrument, observe):
     class First(Parents, instrument.Instrument, instrument.EmissionSpan):
         pass
 
@@ -741,7 +741,7 @@ def test_a_parent_is_the_instruments_own_span(ns, instrument, observe):
     assert late.parents == [None]
 
 
-def test_one_instrument_in_two_scopes_has_one_chain_of_parents(api, ns, instrument, observe):
+def test_two_scopes_share_one_chain_of_parents(api, ns, instrument, observe):
     class Both(Parents, instrument.Instrument, instrument.EmissionSpan):
         pass
 
@@ -774,7 +774,7 @@ def test_two_scopes_of_one_instrument_for_one_event(ns, instrument, observe):
     assert len(both.parents) == 3
 
 
-def test_instruments_may_be_equal_and_unhashable(ns, instrument, observe):
+def test_instruments_may_be_equal_or_unhashable(ns, instrument, observe):
     class Equal(Parents, instrument.Instrument, instrument.EmissionSpan):
         def __eq__(self, other):
             return True
@@ -797,7 +797,7 @@ def test_instruments_may_be_equal_and_unhashable(ns, instrument, observe):
     assert (len(one.parents), len(other.parents)) == (3, 2)
 
 
-def test_one_object_may_be_all_three(ns, instrument, observe, run):
+def test_one_object_may_be_instrument_and_spans(ns, instrument, observe, run):
     calls = []
 
     class All(instrument.Instrument, instrument.EmissionSpan, instrument.CallSpan):
@@ -813,7 +813,7 @@ def test_one_object_may_be_all_three(ns, instrument, observe, run):
             calls.append(f"end {result!r} {error!r}")
 
         def __len__(self):
-            return 0  # it is false, and called nevertheless
+            return 0  # false, but called nevertheless
 
     @ns.on("x", priority=3)
     async def handler(sender):
@@ -824,7 +824,7 @@ def test_one_object_may_be_all_three(ns, instrument, observe, run):
     assert calls == ["begin", "call handler 3", "end 1 None", "end [1] None"]
 
 
-def test_what_enter_sets_in_the_context_the_handler_sees(ns, instrument, observe, run):
+def test_handler_sees_the_context_set_by_enter(ns, instrument, observe, run):
     variable = contextvars.ContextVar("variable", default=0)
 
     class Setting(instrument.Instrument, instrument.EmissionSpan):
@@ -860,7 +860,7 @@ def test_what_enter_sets_in_the_context_the_handler_sees(ns, instrument, observe
     assert variable.get() == 0
 
 
-def test_calls_are_watched_only_if_a_span_follows_them(ns, instrument, observe, emission_module, monkeypatch):
+def test_calls_are_observed_only_by_call_spans(ns, instrument, observe, emission_module, monkeypatch):
     class Ends(instrument.Instrument, instrument.EmissionSpan):
         def begin(self, start):
             return self
@@ -896,7 +896,7 @@ def test_calls_are_watched_only_if_a_span_follows_them(ns, instrument, observe, 
 
 @pytest.fixture
 def failing(instrument):
-    """An instrument, of which all methods raise but `begin`."""
+    """Return an instrument whose methods all raise, except `begin`."""
 
     class Spans(instrument.EmissionSpan):
         def call(self, entry, handler):
@@ -945,7 +945,7 @@ def failing(instrument):
 
 
 def errors_in(caplog):
-    """The records of errors: handlers of earlier tests may be collected, and warned of, at any time."""
+    """Return the error records. Collected handlers of earlier tests may add warnings at any time."""
     return [record for record in caplog.records if record.levelname == "ERROR"]
 
 
@@ -1010,7 +1010,7 @@ def test_each_scope_logs_its_first_exception(ns, failing, observe, caplog):
 
 
 @pytest.mark.parametrize("method", ["enter", "exit", "scheduled", "started", "end"])
-def test_a_call_span_that_raises_is_logged_by_name(ns, instrument, observe, run, caplog, method):
+def test_failing_call_span_is_logged_by_name(ns, instrument, observe, run, caplog, method):
     def fail(self, *args):
         raise ValueError(method)
 
@@ -1033,7 +1033,7 @@ def test_a_call_span_that_raises_is_logged_by_name(ns, instrument, observe, run,
     assert record.exc_info[1].args == (method,)
 
 
-def test_a_callback_of_on_accepted_that_raises_is_logged(ns, instrument, observe, caplog):
+def test_failing_on_accepted_callback_is_logged(ns, instrument, observe, caplog):
     done = []
 
     class Accepted(instrument.Instrument):
@@ -1053,7 +1053,7 @@ def test_a_callback_of_on_accepted_that_raises_is_logged(ns, instrument, observe
     assert "Accepted.fail raised" in record.getMessage()
 
 
-def test_what_begin_returns_that_is_no_span_is_logged(ns, instrument, observe, caplog):
+def test_invalid_span_from_begin_is_logged(ns, instrument, observe, caplog):
     class Wrong(instrument.Instrument):
         def begin(self, start):
             return "no span"
@@ -1065,7 +1065,7 @@ def test_what_begin_returns_that_is_no_span_is_logged(ns, instrument, observe, c
     assert "str.plan raised" in record.getMessage()
 
 
-def test_an_interrupt_in_one_span_ends_the_others(ns, seen, instrument, observe):
+def test_interrupt_in_one_span_ends_the_others(ns, seen, instrument, observe):
     class Interrupted(instrument.Instrument, instrument.EmissionSpan):
         def begin(self, start):
             return self
@@ -1086,7 +1086,7 @@ def test_an_interrupt_in_one_span_ends_the_others(ns, seen, instrument, observe)
 
 @pytest.fixture
 def waiting(instrument):
-    """An instrument whose `wait_done` waits for `release`, and raises what `fails` says."""
+    """Return an instrument whose `wait_done` waits for `release`, and raises what `fails` names."""
 
     class Waiting(instrument.Instrument, instrument.EmissionSpan):
         def __init__(self, fails=None):
@@ -1107,7 +1107,7 @@ def waiting(instrument):
     return Waiting
 
 
-def test_emit_async_waits_until_the_spans_are_done(ns, observe, run, waiting):
+def test_emit_async_waits_for_wait_done(ns, observe, run, waiting):
     async def main():
         first, second = waiting(), waiting()
         observe(first, ns)
@@ -1133,7 +1133,7 @@ def test_emit_async_waits_until_the_spans_are_done(ns, observe, run, waiting):
 
 
 @pytest.mark.parametrize("policy", [None, "group", lambda *about: None])
-def test_what_wait_done_raises_emit_async_raises(ns, observe, run, waiting, policy):
+def test_emit_async_raises_exceptions_of_wait_done(ns, observe, run, waiting, policy):
     async def main():
         error = ConnectionError("not confirmed")
         failing, other = waiting(error), waiting()
@@ -1150,7 +1150,7 @@ def test_what_wait_done_raises_emit_async_raises(ns, observe, run, waiting, poli
     run(main())
 
 
-def test_an_emission_that_fails_waits_for_nothing(ns, observe, run, waiting):
+def test_failed_emission_does_not_wait(ns, observe, run, waiting):
     @ns.on("x")
     def fail(sender):
         raise ValueError("hm")
@@ -1171,12 +1171,12 @@ def test_an_emission_that_fails_waits_for_nothing(ns, observe, run, waiting):
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("namespace", ["made", "order.placed", "order.sent", "unmade"]),
+        ("namespace", ["made", "order.placed", "order.sent", "undeclared"]),
         ("event", ["order.placed"]),
         ("pattern", ["order.placed", "order.sent"]),
         ("name", ["order.placed"]),
         ("pattern of names", ["order.placed", "order.sent"]),
-        ("nothing", ["made", "order.placed", "order.sent", "unmade"]),
+        ("nothing", ["made", "order.placed", "order.sent", "undeclared"]),
     ],
 )
 def test_each_kind_of_source(api, ns, instrument, observe, source, expected):
@@ -1199,7 +1199,12 @@ def test_each_kind_of_source(api, ns, instrument, observe, source, expected):
         del ns["order.placed"]
     scope = observe(Names(), *sources)
     made = ns.event("made")
-    for emit in (made.emit, ns.event("order.placed").emit, lambda: ns.emit("order.sent"), lambda: ns.emit("unmade")):
+    for emit in (
+        made.emit,
+        ns.event("order.placed").emit,
+        lambda: ns.emit("order.sent"),
+        lambda: ns.emit("undeclared"),
+    ):
         emit()
     api.Namespace().emit("order.placed")
     assert names == expected
@@ -1221,12 +1226,12 @@ def test_matches_restricts_namespaces_only(api, ns, instrument, observe):
     observe(Names(), ns, lone, matches=lambda name: name.startswith("order."))
     for event in (lone, early, other, ns.event("order.late"), ns.event("bill.late")):
         event.emit()
-    ns.emit("order.unmade")
-    ns.emit("bill.unmade")
-    assert names == ["lone", "order.placed", "order.late", "order.unmade"]
+    ns.emit("order.undeclared")
+    ns.emit("bill.undeclared")
+    assert names == ["lone", "order.placed", "order.late", "order.undeclared"]
 
 
-def test_observe_refuses_what_is_no_instrument(ns, instrument):
+def test_observe_rejects_other_objects(ns, instrument):
     for bad in (None, print, instrument.EmissionSpan(), instrument.Instrument):
         with pytest.raises(TypeError, match="an instance of Instrument can observe, not"):
             instrument.observe(bad, ns)
@@ -1235,7 +1240,7 @@ def test_observe_refuses_what_is_no_instrument(ns, instrument):
     assert ns._scopes == ()
 
 
-def test_an_emission_is_followed_to_its_end_when_its_scope_stops(ns, seen, run):
+def test_running_emission_is_observed_after_stop(ns, seen, run):
     @ns.on("x")
     def stop(sender):
         scope.stop()
@@ -1251,7 +1256,7 @@ def test_an_emission_is_followed_to_its_end_when_its_scope_stops(ns, seen, run):
     assert seen[-2:] == ["later ends: None None", "end: [] None"]
 
 
-def test_a_scope_that_is_stopped_in_begin_begins_no_more(ns, seen, instrument, observe):
+def test_scope_stopped_in_begin_starts_no_more(ns, seen, instrument, observe):
     class Stopping(instrument.Instrument):
         def begin(self, start):
             scope.stop()
@@ -1262,7 +1267,7 @@ def test_a_scope_that_is_stopped_in_begin_begins_no_more(ns, seen, instrument, o
     assert seen == []
 
 
-def test_a_scope_need_not_be_kept(ns, instrument, collect):
+def test_scope_works_without_a_reference(ns, instrument, collect):
     begun = []
 
     class Begun(instrument.Instrument):
@@ -1275,7 +1280,7 @@ def test_a_scope_need_not_be_kept(ns, instrument, collect):
     assert begun == [1]
 
 
-def test_a_stopped_scope_does_not_keep_its_instrument(ns, instrument, observe):
+def test_stopped_scope_releases_its_instrument(ns, instrument, observe):
     class Own(instrument.Instrument):
         pass
 
@@ -1291,7 +1296,7 @@ def test_a_stopped_scope_does_not_keep_its_instrument(ns, instrument, observe):
         gc.enable()
 
 
-def test_nothing_imports_it_before_it_is_used(backend):
+def test_instruments_are_imported_lazily(backend):
     script = textwrap.dedent("""
         import asyncio, sys
         import cyevents
@@ -1314,21 +1319,21 @@ def test_nothing_imports_it_before_it_is_used(backend):
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_what_is_observed_and_for_how_long(api, ns, seen):
+def test_scope_observes_until_stopped(api, ns, seen):
     lone, early = api.Event("lone"), ns.event("order.placed")
     scope = seen.observe(ns.event("order.*"), lone, "user.?")
     late = ns.event("order.shipped")
     for event in (lone, early, late, api.event("user.1"), api.event("user.22"), ns.event("bill.sent"), api.Event("y")):
         event.emit()
-    ns.emit("order.unmade")
-    ns.emit("bill.unmade")
+    ns.emit("order.undeclared")
+    ns.emit("bill.undeclared")
     begun = [line.split()[1] for line in seen if line.startswith("emit")]
-    assert begun == ["lone", "order.placed", "order.shipped", "user.1", "order.unmade"]
+    assert begun == ["lone", "order.placed", "order.shipped", "user.1", "order.undeclared"]
     seen.clear()
     scope.stop()
     for event in (lone, early, late, api.event("user.1"), ns.event("order.later")):
         event.emit()
-    ns.emit("order.unmade")
+    ns.emit("order.undeclared")
     assert seen == []
     with seen.observe(early) as again:
         early.emit()
@@ -1340,24 +1345,24 @@ def test_what_is_observed_and_for_how_long(api, ns, seen):
     assert seen == []
 
 
-def test_everywhere(api, seen, instrument):
+def test_scope_of_every_event(api, seen, instrument):
     scope = instrument.Scope(["order.*"], everywhere=True)
     scope._start(seen.instrument())
     ns = api.Namespace()
     for event in (ns.event("order.placed"), api.Event("order.lone"), ns.event("bill.sent"), api.event("order.mine")):
         event.emit()
-    ns.emit("order.unmade")
+    ns.emit("order.undeclared")
     begun = [line.split()[1] for line in seen if line.startswith("emit")]
-    assert begun == ["order.placed", "order.lone", "order.mine", "order.unmade"]
+    assert begun == ["order.placed", "order.lone", "order.mine", "order.undeclared"]
     seen.clear()
     scope.stop()
     for event in (ns.event("order.placed"), ns.event("order.new"), api.Event("order.lone"), api.event("order.mine")):
         event.emit()
-    ns.emit("order.unmade")
+    ns.emit("order.undeclared")
     assert seen == []
 
 
-def test_two_scopes_start_and_stop(ns, seen):
+def test_overlapping_scopes(ns, seen):
     ns.event("x")
     first = seen.observe(ns)
     second = seen.observe(ns, ns["x"])
@@ -1375,7 +1380,7 @@ def test_two_scopes_start_and_stop(ns, seen):
 
 
 @pytest.mark.parametrize("bad", [None, 1, "", b"x", print])
-def test_what_cannot_be_observed(seen, bad):
+def test_invalid_sources_are_rejected(seen, bad):
     with pytest.raises(TypeError, match="a Namespace, an Event or a name can be observed, not"):
         seen.observe(bad)
 
@@ -1389,10 +1394,10 @@ def test_scopes_keep_no_event_of_a_namespace_alive(ns, seen, collect):
     assert gone() is None
 
 
-# What else may happen
+# Unusual cases
 
 
-def test_a_coroutine_that_is_closed_before_it_begins_makes_no_noise(api, ns, seen, run):
+def test_coroutine_closed_before_its_start_is_silent(api, ns, seen, run):
     @ns.on("x")
     async def never(sender):
         raise AssertionError
@@ -1408,7 +1413,7 @@ def test_a_coroutine_that_is_closed_before_it_begins_makes_no_noise(api, ns, see
     assert seen.take()[-1].startswith("never ends: None CancelledError")
 
 
-def test_an_observed_coroutine_has_the_name_and_stack_of_its_own(ns, seen, run):
+def test_observed_coroutine_keeps_its_name_and_stack(ns, seen, run):
     @ns.on("x")
     async def waits(sender):
         await asyncio.Event().wait()
@@ -1425,19 +1430,19 @@ def test_an_observed_coroutine_has_the_name_and_stack_of_its_own(ns, seen, run):
     run(main())
 
 
-def test_a_suspended_emission_that_is_closed(ns, seen):
+def test_closing_a_suspended_emission(ns, seen):
     @ns.on("x")
     def handler(sender):
         pass
 
     seen.observe(ns)
     coroutine = ns["x"].emit_async()
-    coroutine.close()  # it has not begun: nothing was emitted
+    coroutine.close()  # it has not started: nothing was emitted
     assert seen == []
 
 
-def test_contexts_do_not_keep_what_was_before(ns, seen, run, emission_module):
-    """A handler that goes on and on, each time in a context that is a copy of the last one's."""
+def test_contexts_do_not_keep_earlier_emissions(ns, seen, run, emission_module):
+    """Use a handler that starts itself again, each time in a copy of the previous context."""
     init = emission_module.ObservedEmission.__init__
 
     def counted(self, *args):
@@ -1469,7 +1474,7 @@ def test_contexts_do_not_keep_what_was_before(ns, seen, run, emission_module):
     assert counts[-1] <= counts[10]
 
 
-def test_observing_begins_and_ends_while_others_emit(ns, instrument, observe):
+def test_observing_starts_and_stops_during_emissions(ns, instrument, observe):
     called = []
     begun = []
 
@@ -1502,8 +1507,8 @@ def test_observing_begins_and_ends_while_others_emit(ns, instrument, observe):
     assert len(set(begun)) == len(begun)
 
 
-def test_observing_that_cannot_begin_leaves_nothing_behind(api, ns, seen, monkeypatch, scope_module):
-    """As where there is no memory: half of the events are observed when that shows."""
+def test_failed_observe_leaves_nothing(api, ns, seen, monkeypatch, scope_module):
+    """Memory runs out when half of the events are observed, for example."""
     for name in "xyz":
         ns.event(name)
     given = []
@@ -1525,7 +1530,7 @@ def test_observing_that_cannot_begin_leaves_nothing_behind(api, ns, seen, monkey
     assert seen == []
 
 
-def test_an_event_that_is_not_hashable(api, seen):
+def test_unhashable_event(api, seen):
     class Valued(api.Event):
         def __eq__(self, other):
             return True
@@ -1543,8 +1548,8 @@ def test_an_event_that_is_not_hashable(api, seen):
 
 
 @pytest.mark.parametrize("extra", range(8))
-def test_where_the_stack_ends_nothing_stays_innermost(ns, seen, instrument, extra, observe):
-    """Whatever could not be done any more within: who comes out of it leaves all of it."""
+def test_stack_overflow_resets_the_innermost_emission(ns, seen, instrument, extra, observe):
+    """Leaving an outer block also ends the inner ones that could not be ended."""
 
     @ns.on("x")
     def again(sender):
@@ -1582,7 +1587,7 @@ def test_where_the_stack_ends_nothing_stays_innermost(ns, seen, instrument, extr
 
 
 @pytest.mark.parametrize("rounds", [0, 3])
-def test_an_async_generator_that_is_cancelled(ns, seen, run, rounds):
+def test_cancelled_async_generator(ns, seen, run, rounds):
     @ns.on("x")
     async def items(sender):
         yield 1
@@ -1601,7 +1606,7 @@ def test_an_async_generator_that_is_cancelled(ns, seen, run, rounds):
     assert [line for line in seen if line.startswith("items ends")] == ["items ends: None CancelledError()"]
 
 
-def test_a_task_that_is_destroyed(api, ns, seen, collect, caplog):
+def test_destroyed_task(api, ns, seen, collect, caplog):
     @ns.on("x")
     async def waits(sender):
         await asyncio.Event().wait()
@@ -1615,14 +1620,14 @@ def test_a_task_that_is_destroyed(api, ns, seen, collect, caplog):
     loop = asyncio.new_event_loop()
     loop.run_until_complete(main())
     loop.close()
-    asyncio.run(main())  # which finds that the other loop is closed
+    asyncio.run(main())  # notices that the other loop is closed
     collect()
     assert "waits ends: None GeneratorExit()" in seen
 
 
 @pytest.mark.parametrize("others", [1, 20])
 def test_finalizers_emit_while_contexts_change(backend, others):
-    """The collector runs in the midst of setting and resetting what is innermost: a crash, where that is not safe."""
+    """The collector runs while the innermost emission is set and reset, which would crash an unsafe implementation."""
     script = textwrap.dedent(f"""
         import contextvars, gc
         from cyevents import Namespace, trace
@@ -1644,7 +1649,7 @@ def test_finalizers_emit_while_contexts_change(backend, others):
         def leave_garbage(sender):
             final = Final()
             final.itself = final
-            del final  # so that the collector runs as soon as anything is made after the call
+            del final  # so that the collector runs at the next allocation after the call
 
         with trace(ns):
             gc.set_threshold(1, 1, 1)

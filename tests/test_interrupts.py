@@ -1,4 +1,4 @@
-"""Signal handlers may call anything and raise anything, at any point: no lock stays held, and the tables stay sound."""
+"""Signal handlers may call and raise anything at any point: no lock stays held, and the tables stay consistent."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that interrupt")
+pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 
 SECONDS = 1.0  # for each program
 PRELUDE = """
@@ -20,7 +20,7 @@ SECONDS = {seconds}
 class Interrupt(BaseException):
     pass
 
-def other_threads_go_on():
+def check_that_lock_is_free():
     thread = threading.Thread(target=Event("other").connect, args=(print,), daemon=True)
     thread.start()
     thread.join(10)
@@ -38,7 +38,7 @@ def disarm():
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 def interrupted(act, check, delays=(0.0001, 0.0003, 0.0007)):
-    "Act again and again, interrupted by what raises; after each interrupt everything must still work."
+    "Call `act` until an exception interrupts it, then check that everything still works; repeat."
     global armed
     def alarm(*_):
         if armed:
@@ -52,13 +52,13 @@ def interrupted(act, check, delays=(0.0001, 0.0003, 0.0007)):
             while True:
                 act()
         except Interrupt:
-            armed = False  # nothing comes in between, as it would before the first line of `disarm`
+            armed = False  # a function call here could be interrupted again
             disarm()
         number += 1
         check()
         if time.monotonic() > end:
             break
-    other_threads_go_on()
+    check_that_lock_is_free()
     assert number > 10, number
 """
 
@@ -76,7 +76,7 @@ def child(backend):
     return run
 
 
-def test_making_and_deleting_events_leaves_no_lock_held(child):
+def test_interrupted_event_creation_leaves_no_lock_held(child):
     child("""
         ns = Namespace()
         pattern = ns.event("a*")
@@ -96,7 +96,7 @@ def test_making_and_deleting_events_leaves_no_lock_held(child):
     """)
 
 
-def test_connecting_and_disconnecting_leaves_the_tables_sound(child):
+def test_interrupted_changes_keep_tables_consistent(child):
     child("""
         event, sender = Event("e"), threading
         ns = Namespace()
@@ -132,7 +132,7 @@ def test_connecting_and_disconnecting_leaves_the_tables_sound(child):
     """)
 
 
-def test_a_with_that_is_not_entered_leaves_nothing_in_force(child):
+def test_interrupted_enter_leaves_nothing_in_force(child):
     child("""
         event, other = Event("e"), Event("f")
         ns = Namespace()
@@ -147,7 +147,7 @@ def test_a_with_that_is_not_entered_leaves_nothing_in_force(child):
             for _ in range(20):
                 try:
                     with manager:
-                        disarm()  # the end of a `with` is not covered
+                        disarm()  # leaving a `with` block is not tested
                 finally:
                     arm(0.00002)
         def check():
@@ -157,8 +157,8 @@ def test_a_with_that_is_not_entered_leaves_nothing_in_force(child):
     """)
 
 
-def test_a_signal_handler_may_change_what_is_being_changed(child):
-    """What it does is undone or done twice: the interrupted call raises nothing of its own."""
+def test_signal_handler_may_repeat_the_interrupted_change(child):
+    """Its change is undone or done twice; the interrupted call raises nothing else."""
     child("""
         ns = Namespace()
         event = ns.event("x")
@@ -210,11 +210,11 @@ def test_a_signal_handler_may_change_what_is_being_changed(child):
         event.connect(log)
         pattern.connect(log, sender)
         assert event.emit(sender) == event.emit() == [1]
-        other_threads_go_on()
+        check_that_lock_is_free()
     """)
 
 
-def test_dying_handlers_and_senders_are_swept_whole(child):
+def test_dead_handlers_and_senders_are_purged_completely(child):
     child("""
         import gc
         event = Event("e")
@@ -240,7 +240,7 @@ def test_dying_handlers_and_senders_are_swept_whole(child):
     """)
 
 
-def test_a_lock_is_released_by_the_thread_that_took_it(api):
+def test_lock_is_released_by_the_thread_that_took_it(api):
     lock = sys.modules["cyevents._core"].lock
     call = sys.modules["cyevents._core"].call_locked
     inside = []

@@ -1,4 +1,4 @@
-"""What cannot be right is refused at once, in words, before anything is changed."""
+"""Invalid arguments are rejected at once, with a clear text, before anything changes."""
 
 import asyncio
 import enum
@@ -41,7 +41,7 @@ WAYS = ["connect", "subscribe", "connected_to", "on"]
 
 @pytest.fixture
 def evt(ns):
-    """The event "x" of `ns`, with one handler. At the end it must be as it was."""
+    """Return the event "x" of `ns` with one handler, and check at the end that it did not change."""
 
     @ns.on("x", priority=2)
     def handler(sender, *args, **kwargs):
@@ -56,7 +56,7 @@ def evt(ns):
 
 
 def connect(ns, way, handler, **options):
-    """Connect to "x" in any way there is."""
+    """Connect to "x" in each possible way."""
     evt = ns["x"]
     if way == "on":
         ns.on("x", **options)(handler)
@@ -76,7 +76,7 @@ def handler(sender, **kwargs):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("given", NOT_CALLABLE)
-def test_a_handler_must_be_callable(ns, evt, way, given):
+def test_handler_must_be_callable(ns, evt, way, given):
     with pytest.raises(TypeError, match="handler must be callable.*" + re.escape(repr(given))):
         connect(ns, way, given)
     with pytest.raises(TypeError, match="handler must be callable"):
@@ -84,7 +84,7 @@ def test_a_handler_must_be_callable(ns, evt, way, given):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_handler_that_cannot_be_held_weakly(ns, evt, way):
+def test_handler_without_weak_references(ns, evt, way):
     class Slotted:
         __slots__ = ()
 
@@ -101,18 +101,18 @@ def test_a_handler_that_cannot_be_held_weakly(ns, evt, way):
         assert repr(given) in str(caught.value)
 
 
-def test_a_handler_that_cannot_be_held_weakly_for_a_sender(ns, evt):
+def test_handler_without_weak_references_for_a_sender(ns, evt):
     for sender in ("s", 5, object(), AsyncCallable()):
         with pytest.raises(TypeError, match="weak=False"):
             evt.connect([].append, sender=sender)
 
 
-def test_a_handler_that_cannot_be_held_weakly_to_a_pattern(ns, evt):
+def test_handler_without_weak_references_on_a_pattern(ns, evt):
     with pytest.raises(TypeError, match="weak=False"):
         ns.event("x*").connect([].append)
 
 
-def test_what_cannot_be_held_weakly_can_be_held(ns, evt):
+def test_weak_false_accepts_any_handler(ns, evt):
     seen = []
     evt.connect(seen.append, weak=False)
     evt.emit(1)
@@ -126,8 +126,8 @@ def test_only_handlers_can_be_muted(evt, given):
         evt.muted(given).__enter__()
 
 
-def test_a_callable_with_every_attribute_is_good_input(ns, evt):
-    class Proxy:  # as that of a remote procedure
+def test_callable_with_every_attribute_is_valid(ns, evt):
+    class Proxy:  # such as a remote procedure call proxy
         def __getattr__(self, name):
             return Proxy()
 
@@ -148,14 +148,14 @@ def test_a_callable_with_every_attribute_is_good_input(ns, evt):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("given", BAD_PRIORITIES)
-def test_a_priority_must_be_an_int(ns, evt, way, given):
+def test_priority_must_be_an_int(ns, evt, way, given):
     with pytest.raises(TypeError, match="priority must be an int.*" + re.escape(repr(given))):
         connect(ns, way, handler, priority=given)
     with pytest.raises(TypeError, match="priority must be an int"):
         connect(ns, way, handler, priority=given, condition=bool)
 
 
-def test_a_priority_that_only_has_an_index_is_no_int(evt):
+def test_priority_with_index_method_is_not_an_int(evt):
     class Index:
         def __index__(self):
             return 1
@@ -165,14 +165,14 @@ def test_a_priority_that_only_has_an_index_is_no_int(evt):
 
 
 @pytest.mark.parametrize("given", BAD_PRIORITIES)
-def test_on_with_a_bad_priority_makes_no_event(ns, evt, given):
+def test_on_with_invalid_priority_creates_no_event(ns, evt, given):
     with pytest.raises(TypeError, match="priority must be an int"):
         ns.on("new", priority=given)
     with pytest.raises(TypeError, match="priority must be an int"):
         ns.on("*", priority=given)
 
 
-def test_an_int_of_any_size_and_any_int_class_is_a_priority(ns):
+def test_priority_may_be_any_int(ns):
     class Level(enum.IntEnum):
         HIGH = 10**30
 
@@ -187,26 +187,26 @@ def test_an_int_of_any_size_and_any_int_class_is_a_priority(ns):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("given", [5, "condition", False, []])
-def test_a_condition_must_be_callable(ns, evt, way, given):
+def test_condition_must_be_callable(ns, evt, way, given):
     with pytest.raises(TypeError, match="condition must be callable.*" + re.escape(repr(given))):
         connect(ns, way, handler, condition=given)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("given", ASYNC, ids=repr)
-def test_a_condition_must_not_be_async(ns, evt, way, given):
+def test_condition_must_not_be_async(ns, evt, way, given):
     with pytest.raises(TypeError, match="condition .*coroutine function.*must"):
         connect(ns, way, handler, condition=given)
 
 
 @pytest.mark.parametrize("given", [5, coroutine_function])
-def test_on_with_a_bad_condition_makes_no_event(ns, evt, given):
+def test_on_with_invalid_condition_creates_no_event(ns, evt, given):
     for name in ("new", "*"):
         with pytest.raises(TypeError, match="condition"):
             ns.on(name, condition=given)
 
 
-def test_a_bad_option_leaves_the_handlers_former_connection(ns):
+def test_invalid_option_keeps_the_old_connection(ns):
     @ns.on("x", priority=1)
     def connected(sender):
         return "called"
@@ -220,7 +220,7 @@ def test_a_bad_option_leaves_the_handlers_former_connection(ns):
 
 
 @pytest.mark.parametrize("option", ["unknown", "receiver_"])
-def test_an_unknown_option_is_refused(ns, evt, option):
+def test_unknown_option_is_rejected(ns, evt, option):
     for way in WAYS:
         with pytest.raises(TypeError, match=f"unexpected keyword argument '{option}'"):
             connect(ns, way, handler, **{option: 1})
@@ -230,7 +230,7 @@ def test_an_unknown_option_is_refused(ns, evt, option):
 
 
 @pytest.mark.parametrize("given", [None, 5, b"x", "", ["x"], object()])
-def test_an_event_is_given_by_its_name_or_as_such(ns, evt, given):
+def test_event_argument_is_a_name_or_an_event(ns, evt, given):
     for function in (ns.emit, ns.emit_async, ns.on):
         with pytest.raises(TypeError, match="non-empty str.*Event.*" + re.escape(repr(given))):
             function(given)
@@ -248,7 +248,7 @@ def test_emit_async_raises_when_called_in_a_loop_too(ns, evt, run):
     run(main())
 
 
-def test_a_bad_event_with_a_bad_option_makes_no_event(ns, evt):
+def test_invalid_event_and_option_create_no_event(ns, evt):
     with pytest.raises(TypeError):
         ns.on(5, priority="5")
 
@@ -258,7 +258,7 @@ def test_a_bad_event_with_a_bad_option_makes_no_event(ns, evt):
 
 @pytest.mark.parametrize("made", [False, True])
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_a_pattern_cannot_be_emitted(ns, evt, pattern, made):
+def test_pattern_cannot_be_emitted(ns, evt, pattern, made):
     if made:
         ns.event(pattern)
     for function in (ns.emit, ns.emit_async):
@@ -267,7 +267,7 @@ def test_a_pattern_cannot_be_emitted(ns, evt, pattern, made):
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_a_patterns_event_cannot_be_emitted(api, ns, evt, pattern):
+def test_event_of_a_pattern_cannot_be_emitted(api, ns, evt, pattern):
     wild = ns.event(pattern)
     for function in (
         wild.emit,
@@ -281,7 +281,7 @@ def test_a_patterns_event_cannot_be_emitted(api, ns, evt, pattern):
             function("me", 1, a=2)
 
 
-def test_a_pattern_calls_nobody_when_it_is_refused(ns):
+def test_rejected_pattern_calls_no_handler(ns):
     calls = []
     ns.on("x*", weak=False)(lambda sender: calls.append(sender))
     ns.event("x")
@@ -294,7 +294,7 @@ def test_a_pattern_calls_nobody_when_it_is_refused(ns):
 
 @pytest.mark.parametrize("way", ["emit", "send"])
 @pytest.mark.parametrize("args", [(), (1,)])
-def test_emit_of_the_class_needs_an_event(api, way, args):
+def test_unbound_event_emit_needs_an_event(api, way, args):
     with pytest.raises(TypeError) as caught:
         getattr(api.Event, way)(object(), *args)
     assert str(caught.value) == f"descriptor '{way}' for 'Event' objects doesn't apply to a 'object' object"
@@ -302,24 +302,24 @@ def test_emit_of_the_class_needs_an_event(api, way, args):
 
 @pytest.mark.parametrize("way", ["connect", "disconnect"])
 @pytest.mark.parametrize("wrong", [object(), None, {}])
-def test_connecting_by_the_class_needs_an_event(api, way, wrong):
+def test_unbound_connect_needs_an_event(api, way, wrong):
     with pytest.raises(TypeError, match=f"descriptor '{way}' for 'Event' objects doesn't apply to a '"):
         getattr(api.Event, way)(wrong, print)
 
 
 @pytest.mark.parametrize("wrong", [object(), None, {}])
-def test_emit_of_the_class_needs_a_namespace(api, wrong):
+def test_unbound_namespace_emit_needs_a_namespace(api, wrong):
     with pytest.raises(TypeError, match="descriptor 'emit' for 'Namespace' objects doesn't apply to a '"):
         api.Namespace.emit(wrong, "x")
 
 
-def test_emit_of_the_class_takes_no_plain_dict_of_events(api):
+def test_unbound_namespace_emit_rejects_a_dict(api):
     with pytest.raises(TypeError):
         api.Namespace.emit({"x": api.Event("x")}, "x")
 
 
 @pytest.mark.parametrize("way", ["emit", "send"])
-def test_a_handlers_attribute_error_is_raised_as_it_is(api, way):
+def test_attribute_error_of_a_handler_is_unchanged(api, way):
     event = api.Event("x")
     event.connect(lambda sender: sender.missing, weak=False)
     with pytest.raises(AttributeError, match="missing"):
@@ -327,7 +327,7 @@ def test_a_handlers_attribute_error_is_raised_as_it_is(api, way):
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_an_event_of_no_namespace_cannot_be_a_pattern(api, ns, evt, pattern):
+def test_event_without_namespace_cannot_be_a_pattern(api, ns, evt, pattern):
     with pytest.raises(ValueError, match=re.escape(repr(pattern)) + " is a pattern.*namespace"):
         api.Event(pattern)
 
@@ -345,12 +345,12 @@ def test_patterns_and_names_to_match_are_strings(api, ns, evt, given):
 
 
 @pytest.mark.parametrize("given", ["bogus", "", "RAISE"])
-def test_on_error_of_an_unknown_word(api, ns, evt, given):
+def test_on_error_rejects_unknown_words(api, ns, evt, given):
     bad_policy(api, ns, evt, given, ValueError, 'on_error must be None, "raise", "group" or a callable.*' + repr(given))
 
 
 @pytest.mark.parametrize("given", [5, True, [], b"raise"])
-def test_on_error_of_a_wrong_type(api, ns, evt, given):
+def test_on_error_rejects_other_types(api, ns, evt, given):
     pattern = 'on_error must be None, "raise", "group" or a callable.*' + re.escape(repr(given))
     bad_policy(api, ns, evt, given, TypeError, pattern)
 
@@ -369,7 +369,7 @@ def bad_policy(api, ns, evt, given, error, pattern):
             owner.on_error = given
 
 
-def test_a_bad_policy_leaves_the_former_one(api):
+def test_invalid_policy_keeps_the_old_one(api):
     owner = api.Namespace(on_error="group")
     evt = api.Event("x", on_error="raise")
     for each, former in ((owner, "group"), (evt, "raise")):
@@ -399,7 +399,7 @@ def test_use_loop_takes_a_loop_or_none(api, ns, evt, given):
     del ns["other"]
 
 
-def test_a_bad_loop_leaves_the_former_one(api, ns):
+def test_invalid_loop_keeps_the_old_one(api, ns):
     loops = []
 
     @ns.on("x")

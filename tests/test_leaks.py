@@ -1,6 +1,6 @@
-"""Nothing leaks: the programs in `isolated` run in processes of their own, with fewer operations than by hand.
+"""Nothing leaks: each program in `isolated` runs in its own process, briefly.
 
-`CYEVENTS_LEAK_OPERATIONS` says how many; a million is what they are made for.
+`CYEVENTS_LEAK_OPERATIONS` sets the number of operations; thorough runs use a million.
 """
 
 import os
@@ -16,13 +16,13 @@ LEAK_FREE = sorted({path.name for path in PROGRAMS.glob("*.py")} - {"leak_check.
 
 pytestmark = pytest.mark.skipif(
     "libasan" in os.environ.get("LD_PRELOAD", ""),
-    reason="the address sanitizer keeps what is freed for a while: memory is counted without it",
+    reason="the address sanitizer delays frees, so memory counts are wrong",
 )
 
 
 @pytest.fixture
 def scenarios(backend):
-    """Run the scenarios of a program: scenarios(program) -> its exit status and the lines that it printed."""
+    """Run the scenarios of a program: scenarios(program) -> its exit status and its lines of output."""
 
     def run(program, operations=OPERATIONS):
         process = subprocess.run(
@@ -45,7 +45,7 @@ def test_nothing_leaks(scenarios, program):
     assert len(lines) > 9
 
 
-def test_leaks_of_all_kinds_are_found(scenarios):
+def test_known_leaks_are_found(scenarios):
     status, lines = scenarios("known_leaks.py", "20000")
     assert [line for line in lines if ": LEAKS" not in line] == [f"{len(lines) - 1} scenarios leak"]
     assert status == 1

@@ -1,7 +1,7 @@
 """No lock is held while user code runs, and no emission takes one.
 
-User code waits, wherever the library calls it, until another thread has done all that a thread can do. And emissions
-of all kinds are made while another thread stands still in the middle of a change, with the lock.
+User code, wherever the library calls it, waits until another thread has done everything a thread can do. And every kind
+of emission runs while another thread is stopped in the middle of a change, holding the lock.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ TIMEOUT = 30
 
 
 def in_thread(function):
-    """Run a function in another thread and return what it returned."""
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(function()), daemon=True)
+    """Run a function in another thread and return its result."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
     thread.start()
     thread.join(TIMEOUT)
-    assert answers, "the thread is blocked, or has raised"
-    return answers[0]
+    assert results, "the thread is blocked, or has raised"
+    return results[0]
 
 
 def returning(name):
@@ -37,14 +37,14 @@ def returning(name):
 
 
 class Block:
-    """Waits, when first called, until another thread has connected, emitted, disconnected and collected garbage."""
+    """On its first call, waits until another thread has connected, emitted, disconnected and collected garbage."""
 
     def __init__(self, ns):
         self.ns = ns
         self.called = self.has_waited = False
 
     def __call__(self, *args, **kwargs):
-        if not self.called:  # what the other thread emits gets here too
+        if not self.called:  # emissions of the other thread call it too
             self.called = True
             self.has_waited = in_thread(self.everything)
         return "blocked"
@@ -75,7 +75,7 @@ class Block:
 
 
 class Final:
-    """Blocks when it dies; a handler, a condition or a sender."""
+    """A handler, condition or sender whose finalizer calls a `Block`."""
 
     def __init__(self, block):
         self.block = block
@@ -101,7 +101,7 @@ def block(ns):
 
 @pytest.fixture(params=["emit", "emit_async", "by name", "by name, async", "scheduled"])
 def fire(request, ns, api):
-    """Emit the event `x` by the sender "s", in each way."""
+    """Emit the event `x` with sender "s", in each possible way."""
 
     async def in_a_loop():
         results = ns.emit("x", "s")
@@ -121,7 +121,7 @@ def fire(request, ns, api):
 
 
 class Answer:
-    """A condition's answer, whose truth is asked."""
+    """A condition's result whose truth value calls a `Block`."""
 
     def __init__(self, block):
         self.block = block
@@ -204,7 +204,7 @@ OPTIONS = {
     ("kind", "options"), [(kind, "plain") for kind in HANDLERS] + [("method", options) for options in OPTIONS]
 )
 @pytest.mark.parametrize("place", ["x", "x*"])
-def test_a_handler_may_wait_for_other_threads(api, ns, event, block, fire, place, kind, options):
+def test_handler_may_wait_for_other_threads(api, ns, event, block, fire, place, kind, options):
     ns.event(place).connect(HANDLERS[kind](block), weak=False, **OPTIONS.get(options, {}))
     fire()
     assert api.drain(TIMEOUT)
@@ -212,7 +212,7 @@ def test_a_handler_may_wait_for_other_threads(api, ns, event, block, fire, place
 
 
 @pytest.mark.parametrize("what", ["condition", "answer", "on_error", "on_error of a condition", "on_error of all"])
-def test_what_is_asked_may_wait_for_other_threads(ns, event, block, fire, what):
+def test_condition_may_wait_for_other_threads(ns, event, block, fire, what):
     handler, condition = returning("called"), None
     if what == "condition":
         condition = block
@@ -229,7 +229,7 @@ def test_what_is_asked_may_wait_for_other_threads(ns, event, block, fire, what):
     assert block.has_waited
 
 
-def test_on_error_of_a_scheduled_handler_may_wait_for_other_threads(api, event, block, fire):
+def test_on_error_may_wait_for_other_threads(api, event, block, fire):
     async def handler(sender):
         raise ZeroDivisionError
 
@@ -241,7 +241,7 @@ def test_on_error_of_a_scheduled_handler_may_wait_for_other_threads(api, event, 
 
 
 @pytest.mark.parametrize("what", ["task factory", "exception handler"])
-def test_what_a_loop_calls_may_wait_for_other_threads(api, event, block, what):
+def test_loop_hooks_may_wait_for_other_threads(api, event, block, what):
     async def handler(sender):
         raise ZeroDivisionError
 
@@ -264,7 +264,7 @@ def test_what_a_loop_calls_may_wait_for_other_threads(api, event, block, what):
 
 
 @pytest.mark.parametrize("why", ["condition failed", "handler died"])
-def test_a_log_filter_may_wait_for_other_threads(event, block, fire, why):
+def test_log_filter_may_wait_for_other_threads(event, block, fire, why):
     logger, handler = logging.getLogger("cyevents"), returning("called")
     level = logger.level
     logger.setLevel(logging.DEBUG)
@@ -280,7 +280,7 @@ def test_a_log_filter_may_wait_for_other_threads(event, block, fire, why):
     assert block.has_waited
 
 
-# What a change lets go
+# Objects released by a change
 
 
 def disconnect(event, handler, sender):
@@ -299,43 +299,43 @@ def connect_again(event, handler, sender):
     event.connect(handler, "s")
 
 
-def change_for_a_time(event, handler, sender):
+def change_temporarily(event, handler, sender):
     with event.connected_to(handler, "s", condition=Final(event.block)):
         assert not event.block.called
 
 
-def be_spent(event, handler, sender):
+def consume(event, handler, sender):
     event.emit("s")
 
 
-def be_spent_in_emit_async(event, handler, sender):
+def consume_in_emit_async(event, handler, sender):
     asyncio.run(event.emit_async("s"))
 
 
-LETTING_GO = [
+RELEASES = [
     ("condition", disconnect),
     ("condition", disconnect_for_the_sender),
     ("condition", clear),
     ("condition", connect_again),
-    ("condition", change_for_a_time),
-    ("condition", be_spent),
-    ("condition", be_spent_in_emit_async),
+    ("condition", change_temporarily),
+    ("condition", consume),
+    ("condition", consume_in_emit_async),
     ("handler", clear),
-    ("handler", be_spent),
-    ("handler", be_spent_in_emit_async),
+    ("handler", consume),
+    ("handler", consume_in_emit_async),
     ("method", clear),
-    ("method", be_spent),
+    ("method", consume),
     ("sender", disconnect),
     ("sender", clear),
 ]
 
 
 @pytest.mark.parametrize("warm", [False, True])
-@pytest.mark.parametrize(("what", "change"), LETTING_GO)
-def test_a_finalizer_of_what_is_let_go_may_wait_for_other_threads(event, block, what, change, warm):
+@pytest.mark.parametrize(("what", "change"), RELEASES)
+def test_finalizer_of_released_object_may_wait_for_threads(event, block, what, change, warm):
     event.block = block
     handler, sender, options = returning("called"), "s", {}
-    spent = change in (be_spent, be_spent_in_emit_async)
+    once = change in (consume, consume_in_emit_async)
     if what == "condition":
         options["condition"] = Final(block)
     elif what == "handler":
@@ -344,13 +344,13 @@ def test_a_finalizer_of_what_is_let_go_may_wait_for_other_threads(event, block, 
         handler = Final(block).method
     else:
         sender = (Final(block),)
-    event.connect(handler, sender, weak=False, once=spent, **options)
+    event.connect(handler, sender, weak=False, once=once, **options)
     if what in ("handler", "method"):
         handler = None
     if what == "sender":
         sender = None
     options.clear()
-    if warm and not spent:
+    if warm and not once:
         event.emit("s")  # a snapshot holds it too
     assert not block.called
     change(event, handler, sender)
@@ -361,7 +361,7 @@ def test_a_finalizer_of_what_is_let_go_may_wait_for_other_threads(event, block, 
 @pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize("what", ["handler", "method", "condition"])
 @pytest.mark.parametrize("place", ["x", "x*"])
-def test_a_finalizer_may_wait_for_other_threads_when_a_sender_dies(ns, event, block, place, what, warm):
+def test_finalizer_of_dead_sender_may_wait_for_threads(ns, event, block, place, what, warm):
     class Sender:
         pass
 
@@ -382,7 +382,7 @@ def test_a_finalizer_may_wait_for_other_threads_when_a_sender_dies(ns, event, bl
 @pytest.mark.parametrize("how", ["del", "weakref.finalize", "in a cycle", "in an emission"])
 @pytest.mark.parametrize("what", ["handler", "method", "sender", "handler and sender"])
 @pytest.mark.parametrize("place", ["x", "x*"])
-def test_a_finalizer_of_what_is_held_weakly_may_wait_for_other_threads(ns, event, block, place, what, how):
+def test_finalizer_of_weak_handler_may_wait_for_threads(ns, event, block, place, what, how):
     target = ns.event(place)
     if how == "weakref.finalize":
         final = Owner(lambda: "mortal")
@@ -412,7 +412,7 @@ def test_a_finalizer_of_what_is_held_weakly_may_wait_for_other_threads(ns, event
     assert block.has_waited
 
 
-def test_a_finalizer_of_a_subscribed_handler_may_wait_for_other_threads(event, block):
+def test_finalizer_of_subscribed_may_wait_for_threads(event, block):
     subscription = event.subscribe(Final(block), weak=False)
     event.emit("s")
     subscription.cancel()
@@ -421,7 +421,7 @@ def test_a_finalizer_of_a_subscribed_handler_may_wait_for_other_threads(event, b
 
 @pytest.mark.parametrize("name", ["xyz", "xy*"])
 @pytest.mark.parametrize("way", ["del", "clear"])
-def test_a_finalizer_may_wait_for_other_threads_when_an_event_is_let_go(ns, event, block, name, way):
+def test_finalizer_of_released_event_may_wait_for_threads(ns, event, block, name, way):
     ns.event("xyz")
     ns.event(name).connect(Final(block), weak=False)
     if way == "del":
@@ -433,7 +433,7 @@ def test_a_finalizer_may_wait_for_other_threads_when_an_event_is_let_go(ns, even
 
 
 @pytest.mark.parametrize("place", ["x", "x*"])
-def test_a_warning_may_wait_for_other_threads(ns, event, block, place, monkeypatch):
+def test_warning_may_wait_for_other_threads(ns, event, block, place, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         monkeypatch.setattr(warnings, "showwarning", block)
@@ -441,7 +441,7 @@ def test_a_warning_may_wait_for_other_threads(ns, event, block, place, monkeypat
     assert block.has_waited
 
 
-def test_what_connect_asks_of_a_handler_may_wait_for_other_threads(event, block):
+def test_handler_attributes_may_wait_for_other_threads(event, block):
     class Named:
         def __getattr__(self, attribute):
             block()
@@ -458,22 +458,21 @@ def test_what_connect_asks_of_a_handler_may_wait_for_other_threads(event, block)
 # Emissions while another thread is in the middle of a change
 
 
-class InAChange:
-    """A thread stands still with the lock that makes changes of connections one at a time."""
+class ChangeInProgress:
+    """A thread that stops while it holds the lock for changes of connections."""
 
     def __init__(self):
-        self.lock = sys.modules["cyevents._core"].lock
+        self.call_locked = sys.modules["cyevents._core"].call_locked
         self.go = threading.Event()
 
     def __enter__(self):
         ready = threading.Event()
 
         def hold():
-            with self.lock:
-                ready.set()
-                self.go.wait()
+            ready.set()
+            self.go.wait()
 
-        self.thread = threading.Thread(target=hold, daemon=True)
+        self.thread = threading.Thread(target=self.call_locked, args=(hold,), daemon=True)
         self.thread.start()
         assert ready.wait(TIMEOUT)
 
@@ -483,15 +482,15 @@ class InAChange:
 
 
 @pytest.fixture
-def in_a_change(api):
-    return InAChange()
+def change_in_progress(api):
+    return ChangeInProgress()
 
 
-def test_a_change_waits_for_the_change(event, in_a_change):
-    """Which shows that the other tests here would notice."""
+def test_changes_wait_for_each_other(event, change_in_progress):
+    """This shows that the other tests here would notice a lock."""
     handler = returning("connected")
     changed = threading.Event()
-    with in_a_change:
+    with change_in_progress:
         thread = threading.Thread(target=lambda: (event.connect(handler), changed.set()), daemon=True)
         thread.start()
         assert not changed.wait(0.05)
@@ -502,7 +501,7 @@ def test_a_change_waits_for_the_change(event, in_a_change):
 @pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("place", ["x", "x*"])
-def test_an_emission_takes_no_lock(ns, event, fire, in_a_change, place, options, warm):
+def test_emission_takes_no_lock(ns, event, fire, change_in_progress, place, options, warm):
     handler, other = returning("called"), returning("other")
     ns.event(place).connect(handler, **OPTIONS[options])
     event.connect(other, "another sender")
@@ -510,17 +509,17 @@ def test_an_emission_takes_no_lock(ns, event, fire, in_a_change, place, options,
         fire()
         if options == "once":
             ns.event(place).connect(handler, once=True)
-    with in_a_change:
+    with change_in_progress:
         assert in_thread(fire) == ["called"]
         assert in_thread(fire) == ([] if options == "once" else ["called"])
     assert len(event.handlers) == (1 if options == "once" else 2)
 
 
 @pytest.mark.parametrize("kind", HANDLERS)
-def test_an_emission_to_any_handler_takes_no_lock(api, event, fire, in_a_change, kind):
+def test_emission_to_any_handler_takes_no_lock(api, event, fire, change_in_progress, kind):
     calls = []
     event.connect(HANDLERS[kind](lambda *args, **kwargs: calls.append("called")), weak=False)
-    with in_a_change:
+    with change_in_progress:
         in_thread(fire)
         assert api.drain(TIMEOUT)
     assert calls == ["called"]
@@ -528,8 +527,8 @@ def test_an_emission_to_any_handler_takes_no_lock(api, event, fire, in_a_change,
 
 @pytest.mark.parametrize("what", ["handler", "method", "sender"])
 @pytest.mark.parametrize("place", ["x", "x*"])
-def test_an_emission_after_a_death_takes_no_lock(ns, event, fire, in_a_change, place, what):
-    """What has died meanwhile cannot be taken out of the tables: it is not called, and taken out later."""
+def test_emission_after_a_death_takes_no_lock(ns, event, fire, change_in_progress, place, what):
+    """Objects that died meanwhile cannot be removed from the tables yet: they are not called, and removed later."""
     kept, target, mortal = returning("kept"), ns.event(place), Owner(None)
     event.connect(kept)
     if what == "sender":
@@ -538,7 +537,7 @@ def test_an_emission_after_a_death_takes_no_lock(ns, event, fire, in_a_change, p
         target.connect(mortal.method if what == "method" else (mortal := returning("mortal")), "s")
     holder = [mortal]
     del mortal
-    with in_a_change:
+    with change_in_progress:
         in_thread(lambda: holder.clear() or True)
         assert in_thread(fire) == ["kept"]
     other = returning("other")
@@ -547,7 +546,7 @@ def test_an_emission_after_a_death_takes_no_lock(ns, event, fire, in_a_change, p
 
 
 @pytest.mark.parametrize("policy", ["raise", "group", "callable"])
-def test_an_emission_that_fails_takes_no_lock(event, fire, in_a_change, policy):
+def test_failed_emission_takes_no_lock(event, fire, change_in_progress, policy):
     reported = []
     event.connect(failing)
     event.on_error = (lambda *report: reported.append(report)) if policy == "callable" else policy
@@ -558,27 +557,27 @@ def test_an_emission_that_fails_takes_no_lock(event, fire, in_a_change, policy):
         except (ZeroDivisionError, ExceptionGroup) as error:
             return type(error).__name__
 
-    with in_a_change:
+    with change_in_progress:
         expected = {"raise": "ZeroDivisionError", "group": "ExceptionGroup", "callable": []}[policy]
         assert in_thread(work) == expected
     assert len(reported) == (policy == "callable")
 
 
 @pytest.mark.skipif(
-    os.environ.get("CYEVENTS_TEST_OBSERVED") == "1", reason="for its observers, an event that nobody made is made"
+    os.environ.get("CYEVENTS_TEST_OBSERVED") == "1", reason="observing creates events for undeclared names"
 )
-def test_finding_and_looking_take_no_lock(ns, event, in_a_change):
+def test_lookups_take_no_lock(ns, event, change_in_progress):
     kept = returning("kept")
     event.connect(kept, "s")
 
     def work():
         assert ns.event("x") is event
         assert ns.event("x", doc="known") is event
-        assert ns.emit("nobody made this", 1) == []
+        assert ns.emit("undeclared", 1) == []
         assert list(ns) == ["x"]
         assert ns.filter("x*") == {"x": event}
         assert event.has_handlers_for("s")
         return [connection.handler for connection in event.handlers]
 
-    with in_a_change:
+    with change_in_progress:
         assert in_thread(work) == [kept]

@@ -1,4 +1,4 @@
-"""`cyevents.opentelemetry`, with the real SDK: which spans and metrics an emission leaves behind."""
+"""`cyevents.opentelemetry` with the real SDK: the spans and metrics of an emission."""
 
 import asyncio
 import importlib
@@ -13,7 +13,7 @@ pytest.importorskip("opentelemetry.sdk.metrics")
 
 @pytest.fixture
 def seen(api):
-    """Instruments: `seen(*sources)`; then `seen.spans()` and `seen.metrics()`."""
+    """Start instruments with `seen(*sources)`; then read `seen.spans()` and `seen.metrics()`."""
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -27,15 +27,15 @@ def seen(api):
         tracer = tracers.get_tracer("test")
 
         def __call__(self, *sources):
-            ours = importlib.import_module("cyevents.opentelemetry")
-            self.instrumentation = ours.instrument(*sources, tracer_provider=tracers, meter_provider=meters)
+            module = importlib.import_module("cyevents.opentelemetry")
+            self.instrumentation = module.instrument(*sources, tracer_provider=tracers, meter_provider=meters)
             return self.instrumentation
 
         def spans(self):
             return {span.name: span for span in exporter.get_finished_spans()}
 
         def metrics(self):
-            """By name and sorted values of the attributes: a number, or the count of a histogram."""
+            """Return the values by name and sorted attribute values: a number, or the count of a histogram."""
             found = {}
             for resource in reader.get_metrics_data().resource_metrics:
                 for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
@@ -45,7 +45,7 @@ def seen(api):
             return found
 
         def bounds(self, name):
-            """The bounds of a histogram's buckets."""
+            """Return the bounds of a histogram's buckets."""
             (found,) = (
                 point.explicit_bounds
                 for resource in reader.get_metrics_data().resource_metrics
@@ -62,7 +62,7 @@ def seen(api):
 
 
 def parent(spans, name):
-    """The name of a span's parent."""
+    """Return the name of a span's parent."""
     of = spans[name].parent
     return None if of is None else next(span.name for span in spans.values() if span.context.span_id == of.span_id)
 
@@ -71,7 +71,7 @@ def about(span):
     return {key: value for key, value in span.attributes.items() if not key.startswith("code.")}
 
 
-def test_spans_lie_within_each_other(api, ns, seen, run):
+def test_spans_are_nested(api, ns, seen, run):
     @ns.on("order.placed", priority=5)
     def validate(order, **kwargs):
         return True
@@ -118,7 +118,7 @@ def test_spans_lie_within_each_other(api, ns, seen, run):
             assert outer.start_time <= span.start_time <= span.end_time <= outer.end_time
 
 
-def test_the_handlers_span_is_the_current_one_until_it_ends(api, ns, seen, run):
+def test_handler_span_is_current_until_it_ends(api, ns, seen, run):
     from opentelemetry import trace
 
     found = []
@@ -164,7 +164,7 @@ def test_the_handlers_span_is_the_current_one_until_it_ends(api, ns, seen, run):
     assert found == [*once, "outside", *once, "outside"]
 
 
-def test_what_emit_schedules_is_a_child_that_ends_later(api, ns, seen):
+def test_scheduled_handler_is_a_child_that_ends_later(api, ns, seen):
     @ns.on("x")
     async def later(sender):
         await asyncio.sleep(0.01)
@@ -213,7 +213,7 @@ def test_errors(api, ns, seen, run):
         assert spans[name].attributes["cyevents.outcome"] == "stopped"
 
 
-def test_an_error_that_cannot_be_shown(api, ns, seen):
+def test_error_without_a_repr(api, ns, seen):
     class Bad(Exception):
         def __str__(self):
             raise OSError
@@ -265,7 +265,7 @@ def test_metrics(api, ns, seen):
         ("cyevents.handler.duration", "x", "first", "returned"): 2,
         ("cyevents.handler.duration", "x", "first", "raised", "ValueError"): 1,
         ("cyevents.handler.duration", "x", "refuse", "returned"): 2,
-        ("cyevents.handler.skips", "x", "unwanted", "its condition said no"): 2,
+        ("cyevents.handler.skips", "x", "unwanted", "its condition is false"): 2,
         ("cyevents.handler.active", "x", "first"): 0,
         ("cyevents.handler.active", "x", "refuse"): 0,
     }
@@ -275,28 +275,28 @@ def test_metrics(api, ns, seen):
     )
 
 
-def test_why_a_handler_is_skipped(api, ns, seen):
+def test_skip_reasons(api, ns, seen):
     def fails(sender):
         raise ValueError("secret")
 
     @ns.on("x", condition=fails)
-    def unasked(sender):
+    def unchecked(sender):
         pass
 
     with seen(ns):
         ns.emit("x")
     (event,) = seen.spans()["emit x"].events
     assert event.attributes == {
-        "cyevents.handler": "unasked",
+        "cyevents.handler": "unchecked",
         "cyevents.reason": "its condition raised",
         "error.type": "ValueError",
     }
-    assert seen.spans()["emit x"].status.status_code.name == "UNSET"  # it was seen to
-    assert seen.metrics()["cyevents.handler.skips", "x", "unasked", "its condition raised", "ValueError"] == 1
+    assert seen.spans()["emit x"].status.status_code.name == "UNSET"  # it was handled
+    assert seen.metrics()["cyevents.handler.skips", "x", "unchecked", "its condition raised", "ValueError"] == 1
 
 
-def test_histograms_are_made_for_events(api, ns, seen):
-    """Handlers take microseconds: all of them would be in the first bucket of those that the SDK makes by itself."""
+def test_histogram_buckets_fit_handlers(api, ns, seen):
+    """Handlers take microseconds: the SDK's default first bucket would contain all of them."""
     ns.event("x")
     with seen(ns):
         ns.emit("x")
@@ -304,7 +304,7 @@ def test_histograms_are_made_for_events(api, ns, seen):
     assert seen.bounds("cyevents.emission.duration")[-2:] == (5.0, 10.0)
 
 
-def test_what_is_scheduled_is_counted_until_it_is_stopped(api, ns, seen, run):
+def test_scheduled_handlers_are_counted_until_stop(api, ns, seen, run):
     @ns.on("x")
     async def wait(sender):
         await asyncio.sleep(60)
@@ -318,7 +318,7 @@ def test_what_is_scheduled_is_counted_until_it_is_stopped(api, ns, seen, run):
     run(main())
 
 
-def test_it_is_stopped(api, ns, seen):
+def test_stop(api, ns, seen):
     ns.event("x")
     instrumentation = seen(ns)
     ns.emit("x")
@@ -328,20 +328,20 @@ def test_it_is_stopped(api, ns, seen):
     assert ns["x"]._observer is None or len(ns["x"]._observer.scopes) == 1
 
 
-def test_with_the_global_providers_that_do_nothing(api, ns):
-    ours = importlib.import_module("cyevents.opentelemetry")
+def test_default_global_providers_do_nothing(api, ns):
+    module = importlib.import_module("cyevents.opentelemetry")
 
     @ns.on("x")
     def handler(sender):
         return 1
 
-    with ours.instrument(ns):
+    with module.instrument(ns):
         assert ns.emit("x") == [1]
     with pytest.raises(TypeError, match="can be observed"):
-        ours.instrument(None)
+        module.instrument(None)
 
 
-def test_without_the_extra(api, monkeypatch):
+def test_missing_package_is_named(api, monkeypatch):
     monkeypatch.delitem(sys.modules, "cyevents.opentelemetry", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(ImportError, match=re.escape('pip install "cyevents[opentelemetry]"')):
@@ -349,7 +349,7 @@ def test_without_the_extra(api, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("priority", "told"),
+    ("priority", "expected"),
     [
         (2**63 - 1, 2**63 - 1),
         (-(2**63), -(2**63)),
@@ -359,7 +359,7 @@ def test_without_the_extra(api, monkeypatch):
     ],
     ids=["most", "least", "more", "less", "5000 digits"],
 )
-def test_a_priority_of_more_than_64_bits_is_told_as_text(ns, seen, priority, told):
+def test_priority_over_64_bits_is_text(ns, seen, priority, expected):
     @ns.on("x", priority=priority)
     def handler(sender):
         pass
@@ -367,5 +367,5 @@ def test_a_priority_of_more_than_64_bits_is_told_as_text(ns, seen, priority, tol
     with seen(ns):
         ns.emit("x")
     span = seen.spans()[handler.__qualname__.rpartition(".")[2]]
-    assert span.attributes["cyevents.priority"] == told
+    assert span.attributes["cyevents.priority"] == expected
     span.to_json()

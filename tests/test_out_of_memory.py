@@ -1,4 +1,4 @@
-"""Memory that runs out at any allocation of any operation: see the program `faults/out_of_memory.py`."""
+"""Memory runs out at each allocation of each operation: see the program `faults/out_of_memory.py`."""
 
 import os
 import subprocess
@@ -12,16 +12,16 @@ PROGRAM = Path(__file__).parent / "faults" / "out_of_memory.py"
 pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which makes allocations fail")
 pytestmark = pytest.mark.skipif(
     hasattr(sys, "gettotalrefcount"),
-    reason="a debug build aborts by itself in a call of a function with cells",
+    reason="CPython's debug build aborts in a call of a function with cells",
 )
 
 
 @pytest.mark.parametrize("mode", ["once", "on"])
-def test_where_memory_runs_out_the_tables_stay_sound(backend, mode):
+def test_tables_stay_consistent_without_memory(backend, mode):
     if backend == "python" and mode == "on":
         pytest.skip("without any memory CPython itself crashes in Python code")
     if backend == "python" and (3, 12) <= sys.version_info < (3, 14):
-        pytest.skip("this CPython lets go of code once too often where there is no memory to make a function of it")
+        pytest.skip("this CPython releases code twice if creating its function fails")
     environment = os.environ | {
         "CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1",
         "CYEVENTS_FAULTS_MODES": mode,

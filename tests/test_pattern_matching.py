@@ -1,4 +1,4 @@
-"""`match` against `fnmatch.fnmatchcase`, whose rules it follows without its imports."""
+"""`match` follows the rules of `fnmatch.fnmatchcase`, without its imports."""
 
 import fnmatch
 import os
@@ -169,7 +169,7 @@ def test_no_pattern_takes_exponential_time(api, pattern, name):
     assert time.perf_counter() - began < 5
 
 
-def test_a_pattern_runs_no_code_of_its_str_subclass(api):
+def test_pattern_runs_no_code_of_its_str_subclass(api):
     class Loud(str):
         def refuse(self, *args):
             raise AssertionError("user code ran")
@@ -191,7 +191,7 @@ def test_a_pattern_runs_no_code_of_its_str_subclass(api):
         assert api.match(Loud(pattern), Loud("order.placed")) is True
 
 
-def test_a_matcher_may_be_used_by_several_threads(api, ns):
+def test_matcher_can_be_used_by_several_threads(api, ns):
     names = [f"order.{number}.{'ab'[number % 2]}" for number in range(50)]
     for name in names:
         ns.event(name)
@@ -211,7 +211,7 @@ def test_a_matcher_may_be_used_by_several_threads(api, ns):
 
 @pytest.fixture
 def child(backend):
-    """Run a script in a new process, with the core that is tested."""
+    """Run a script in a new process with the core under test."""
 
     def run(script):
         done = subprocess.run(
@@ -230,12 +230,12 @@ def child(backend):
 PATH = f"import sys; sys.path[:0] = {sys.path!r}\n"
 
 
-def test_the_first_pattern_may_come_while_re_is_being_imported(child):
+def test_first_pattern_while_re_is_being_imported(child):
     script = """
         from types import ModuleType
         for name in ("re", "fnmatch", "functools"):
             assert name not in sys.modules
-            sys.modules[name] = ModuleType(name)  # as a signal handler finds it: half made
+            sys.modules[name] = ModuleType(name)  # half imported, as a signal handler may find it
         import cyevents
 
         @cyevents.on("order.*.[ab]?")
@@ -243,12 +243,12 @@ def test_the_first_pattern_may_come_while_re_is_being_imported(child):
             return sender
 
         cyevents.event("order.x.bc")
-        print(cyevents.emit("order.x.bc", "heard"), cyevents.match("!*.created", "order"))
+        print(cyevents.emit("order.x.bc", "received"), cyevents.match("!*.created", "order"))
     """
-    assert child(script) == ["['heard']", "True"]
+    assert child(script) == ["['received']", "True"]
 
 
-def test_the_first_pattern_imports_nothing(child):
+def test_first_pattern_imports_nothing(child):
     script = """
         import cyevents
         before = set(sys.modules)

@@ -1,4 +1,4 @@
-"""Each test that docs/promises.md names is there, and each promise names one."""
+"""Each promise in docs/promises.md names a test, and each test named there exists."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ def test_each_promise_names_a_test():
     assert [line for line in promises if not re.search(r"`[\w/]+\.py(::\w+)?`$", line)] == []
 
 
-def test_each_test_that_is_named_exists():
+def test_each_named_test_exists():
     named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", PROMISES)
     assert len(named) > 20
     for file, name in named:

@@ -1,4 +1,4 @@
-"""Whichever core runs, a user sees the same: signatures, docstrings and `help()` of all that is public."""
+"""Both cores show users the same signatures, docstrings and `help()` of everything public."""
 
 import inspect
 import pydoc
@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-PUBLIC = [  # `test_all_that_is_public_is_listed` keeps it whole
+PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "Cancelled",
     "Connection",
     "Emission",
@@ -36,37 +36,37 @@ EMIT_NAMED = "(self, evt, /, sender=ANY, *args, **kwargs)"
 
 
 def shown(api, name):
-    """All that `inspect` and `help()` tell of a public name: by attribute, for a class."""
+    """Return what `inspect` and `help()` show of a public name; for a class, by attribute."""
     thing = getattr(api, name)
-    told = {"": seen(thing)}
+    described = {"": seen(thing)}
     if isinstance(thing, type):
-        del told[""]["help"]  # which tells where the class comes from, too; its parts follow
+        del described[""]["help"]  # also names where the class comes from; its parts follow
         for attribute in dir(thing):
             if not attribute.startswith("_"):
-                told[attribute] = seen(getattr(thing, attribute))
-    return told
+                described[attribute] = seen(getattr(thing, attribute))
+    return described
 
 
 def seen(thing):
     _, _, helped = pydoc.plain(pydoc.render_doc(thing)).partition("\n")
     helped = re.sub(
         r" unbound \S+ method$", "", helped, flags=re.M
-    )  # like the first line, that tells the callable's type
-    told = {"doc": inspect.getdoc(thing), "help": helped}
+    )  # like the first line, which names the callable's type
+    described = {"doc": inspect.getdoc(thing), "help": helped}
     if callable(thing):
         try:
-            told["signature"] = str(inspect.signature(thing))
-        except ValueError:  # of methods of dict, which have none
-            told["signature"] = None
-    return told
+            described["signature"] = str(inspect.signature(thing))
+        except ValueError:  # methods of dict have none
+            described["signature"] = None
+    return described
 
 
-def test_all_that_is_public_is_listed(api):
+def test_list_is_complete(api):
     assert sorted(PUBLIC + VALUES) == sorted(api.__all__)
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_both_cores_show_the_same(both, name):
+def test_both_cores_look_the_same(both, name):
     compiled, pure = (shown(api, name) for api in both)
     assert compiled == pure
 
@@ -80,9 +80,9 @@ def test_emit_shows_its_default(api, ns):
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_all_that_is_public_is_described(api, name):
+def test_everything_public_is_described(api, name):
     attributes = shown(api, name)
     about = attributes[""]["doc"]
     inherited = dir(dict) + dir(list) + dir(Exception)
-    for attribute, told in attributes.items():
-        assert told["doc"] or attribute in inherited or f"\n    {attribute}: " in about, attribute
+    for attribute, described in attributes.items():
+        assert described["doc"] or attribute in inherited or f"\n    {attribute}: " in about, attribute

@@ -1,4 +1,4 @@
-"""The pytest plugin, in test runs of its own, with each core."""
+"""The pytest plugin, in separate test runs, with each core."""
 
 import re
 
@@ -9,7 +9,7 @@ SWITCH = {"cython": "0", "python": "1"}
 
 @pytest.fixture
 def run(backend, pytester, monkeypatch):
-    """Run tests, given as source, with the plugin alone."""
+    """Run tests, given as source, with only this plugin."""
     monkeypatch.setenv("CYEVENTS_PURE_PYTHON", SWITCH[backend])
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
@@ -22,7 +22,7 @@ def run(backend, pytester, monkeypatch):
     return run
 
 
-def test_it_is_found_where_the_package_is_installed_and_costs_no_asyncio(run, pytester, monkeypatch):
+def test_plugin_is_found_and_imports_no_asyncio(run, pytester, monkeypatch):
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     pytester.makepyfile(
         """
@@ -39,7 +39,7 @@ def test_it_is_found_where_the_package_is_installed_and_costs_no_asyncio(run, py
     pytester.runpytest_subprocess().assert_outcomes(passed=2)
 
 
-def test_the_fixtures(run):
+def test_fixtures(run):
     run(
         """
         import pytest
@@ -54,9 +54,9 @@ def test_the_fixtures(run):
 
         def test_events(events):
             emit("order.placed", "ada")
-            emit("unmade", "ada", total=12)
+            emit("undeclared", "ada", total=12)
             events.assert_emitted("order.*", sender="ada", times=1)
-            events.assert_emitted("unmade", total=12)
+            events.assert_emitted("undeclared", total=12)
             assert calls == ["ada"]
 
         def test_events_are_new(events):
@@ -93,7 +93,7 @@ def test_the_fixtures(run):
     ).assert_outcomes(passed=7)
 
 
-def test_a_failed_assertion_is_told_at_its_line_in_the_test(run):
+def test_failed_assertion_is_shown_at_its_line(run):
     result = run(
         """
         from cyevents import emit
@@ -138,7 +138,7 @@ async def quick(sender):
 """
 
 
-def test_what_is_scheduled_and_finishes_soon_is_waited_for(run):
+def test_scheduled_handlers_are_awaited(run):
     run(
         SCHEDULED
         + """
@@ -151,7 +151,7 @@ def test_next():
     ).assert_outcomes(passed=2)
 
 
-def test_a_test_that_leaves_a_scheduled_handler_behind_fails(run):
+def test_unfinished_scheduled_handler_fails_the_test(run):
     result = run(
         SCHEDULED
         + """
@@ -159,7 +159,7 @@ def test_it(events):
     emit("slow")
 
 def test_next(events):
-    assert drain(timeout=5), "it has been cancelled"
+    assert drain(timeout=5), "the handler was cancelled"
     assert done == []
 """,
         ini="cyevents_grace = 0.05",
@@ -176,7 +176,7 @@ def test_next(events):
     )
 
 
-def test_in_a_loop_that_runs_only_within_tests(run):
+def test_loop_that_runs_only_inside_tests(run):
     result = run(
         SCHEDULED
         + """
@@ -202,7 +202,7 @@ def test_drained(events, loop):
     result.stdout.fnmatch_lines(["  quick of 'quick': in an event loop that no longer runs"])
 
 
-def test_which_tests_are_looked_at(run):
+def test_which_tests_are_checked(run):
     source = (
         SCHEDULED
         + """
@@ -219,7 +219,7 @@ def test_isolated():
 
 def test_failing(events):
     emit("slow")
-    assert 0, "its own failure"
+    assert 0, "failure of the test itself"
 
 def test_end():
     release.set()
@@ -245,7 +245,7 @@ def test_end():
         ("cyevents_grace = -1", "cyevents_grace must be a number of seconds from 0 on, not '-1'"),
     ],
 )
-def test_bad_options(run, ini, said):
+def test_invalid_options(run, ini, said):
     result = run("", ini=ini)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*{said}"])

@@ -1,4 +1,4 @@
-"""What handlers, conditions and `on_error` may raise: anything, anywhere. What comes of it, and what is left."""
+"""Handlers, conditions and `on_error` may raise anything at any place: the results and what remains afterwards."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ def emit_by_name(ns, event, *args, **kwargs):
 
 
 def emit_async(ns, event, *args, **kwargs):
-    """Step the emission by hand in a loop that KeyboardInterrupt does not end."""
+    """Step the emission by hand in a loop that KeyboardInterrupt does not stop."""
     caught = []
 
     async def main():
@@ -74,7 +74,7 @@ class Sender:
 
 
 class Owner:
-    """Handlers that raise what `make` makes while it is there, and else return "well"."""
+    """Handlers that raise what `make` returns if it is set, and otherwise return "well"."""
 
     def __init__(self, make):
         self.make = make
@@ -111,7 +111,7 @@ class Owner:
 
 
 def as_raised(kind, error):
-    """What becomes of an exception by the rules of the language, not of this library."""
+    """Return what Python's own rules, not this library's, make of an exception."""
     if kind == "generator" and isinstance(error, StopIteration):
         return RuntimeError  # PEP 479
     if kind in ("at_once", "suspended") and isinstance(error, StopIteration):
@@ -122,26 +122,26 @@ def as_raised(kind, error):
 
 
 def leads_to_the_line(error, leaf):
-    """Whether a traceback ends at the line that raised, with each frame of this file once."""
+    """Return whether a traceback ends at the line that raised, with each frame of this file once."""
     frames = traceback.extract_tb(error.__traceback__)
     names = [frame.name for frame in frames if frame.filename == __file__]
     return frames[-1].line == "raise error  # here" and names[-2:] == [leaf, "end"] and names.count(leaf) == 1
 
 
-def ours(error):
-    """The library's functions in a traceback."""
+def library_functions(error):
+    """Return the library's functions in a traceback."""
     codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
     return [code.co_qualname for code in codes if PACKAGE in code.co_filename or code.co_filename.endswith(".pyx")]
 
 
 def assert_dead(references):
-    """That nothing is left of some objects but what the collector finds."""
+    """Assert that only the garbage collector still finds the objects."""
     if any(reference() is not None for reference in references):
         gc.collect()
     assert [reference() for reference in references] == [None] * len(references)
 
 
-# Handlers at any place
+# Handlers at each position
 
 PLACES = {
     "first": {},
@@ -166,7 +166,7 @@ def connect(ns, event, handler, sender, place):
     return target
 
 
-FULL = os.environ.get("CYEVENTS_FAULTS") == "full"  # all errors at all places
+FULL = os.environ.get("CYEVENTS_FAULTS") == "full"  # every error at every position
 CASES = [
     (place, error)
     for place in PLACES
@@ -179,7 +179,7 @@ CASES = [
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(("place", "error"), CASES)
 @pytest.mark.parametrize("kind", ["function", "generator"])
-def test_a_handler_may_raise_anything_anywhere(api, ns, way, policy, place, kind, error):
+def test_handler_may_raise_anything_anywhere(api, ns, way, policy, place, kind, error):
     make_error = ERRORS[error]
     event, sender, owner = ns.event("x"), Sender(), Owner(make_error)
     got = []
@@ -207,8 +207,8 @@ def test_a_handler_may_raise_anything_anywhere(api, ns, way, policy, place, kind
         (raised,) = caught.exceptions
     else:
         assert results == ["before", "after"]
-        ((raised, who, what, whose),) = got
-        assert (who, what, whose) == (handler, event, sender)
+        ((raised, of_handler, of_event, of_sender),) = got
+        assert (of_handler, of_event, of_sender) == (handler, event, sender)
     assert type(raised) is expected
     if expected is type(owner.raised[0]):
         assert raised is owner.raised[0]
@@ -216,20 +216,20 @@ def test_a_handler_may_raise_anything_anywhere(api, ns, way, policy, place, kind
         assert raised.__cause__ is None
         assert not raised.__suppress_context__
         assert leads_to_the_line(raised, kind)
-    frames = ours(raised)
+    frames = library_functions(raised)
     assert len(frames) == len(set(frames)), "a frame is there twice"
 
-    # The tables are as they were, and the next emission is right.
+    # The tables are unchanged, and the next emission is right.
     assert len(event.handlers) == rows - (place == "once")
     owner.make = None
     value = "well" if kind == "function" else ["first", "well"]
     assert way(ns, event, sender) == ["before", *([] if place == "once" else [value]), "after"]
 
-    # Nothing is left of it.
+    # Nothing is kept of it.
     if place == "strong":
         assert event.disconnect(handler)
     gone = [weakref.ref(thing) for thing in (sender, owner)]
-    caught = raised = results = who = what = whose = handler = sender = None
+    caught = raised = results = of_handler = of_event = of_sender = handler = sender = None
     owner.raised.clear()
     got.clear()
     owner = None
@@ -239,7 +239,7 @@ def test_a_handler_may_raise_anything_anywhere(api, ns, way, policy, place, kind
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("kind", ["at_once", "suspended", "async_generator"])
-def test_an_async_handler_may_raise_anything_before_and_after_it_suspends(api, ns, policy, kind, make_error):
+def test_async_handler_may_raise_anything(api, ns, policy, kind, make_error):
     event, owner = ns.event("x"), Owner(make_error)
     got = []
     event.on_error = (lambda *args: got.append(args)) if policy == "callable" else policy
@@ -280,7 +280,7 @@ def test_an_async_handler_may_raise_anything_before_and_after_it_suspends(api, n
 
 @pytest.fixture
 def logged(monkeypatch):
-    """What is logged, without what would keep the exceptions."""
+    """Return what is logged, without the parts that would keep the exceptions alive."""
     messages = []
     logger = logging.getLogger("cyevents")
     monkeypatch.setattr(logger, "filters", [lambda record: messages.append(record.msg)])
@@ -290,7 +290,7 @@ def logged(monkeypatch):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("once", [False, True])
-def test_a_condition_may_raise_anything(api, ns, way, policy, once, make_error, logged):
+def test_condition_may_raise_anything(api, ns, way, policy, once, make_error, logged):
     event, owner = ns.event("x"), Owner(make_error)
     got = []
     event.on_error = (lambda *args: got.append(args)) if policy == "callable" else policy
@@ -311,7 +311,7 @@ def test_a_condition_may_raise_anything(api, ns, way, policy, once, make_error, 
         assert raised.value.__context__ is None
         assert leads_to_the_line(raised.value, "condition")
     owner.make = None
-    assert way(ns, event, 1) == ["called"]  # it is not spent either
+    assert way(ns, event, 1) == ["called"]  # not consumed either
     gone = weakref.ref(owner)
     raised = None
     got.clear()
@@ -358,7 +358,7 @@ def test_on_error_may_raise_anything(api, ns, way, place, make_error):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_exception_raised_while_another_is_handled_keeps_its_context(ns, way, make_error):
+def test_exception_keeps_its_context(ns, way, make_error):
     event, owner, first = ns.event("x"), Owner(make_error), LookupError("first")
     event.connect(owner.function)
     try:
@@ -372,9 +372,9 @@ def test_an_exception_raised_while_another_is_handled_keeps_its_context(ns, way,
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_finalizer_that_raises_anything_is_told_and_disturbs_nothing(ns, way, make_error, monkeypatch):
-    told = []
-    monkeypatch.setattr("sys.unraisablehook", lambda report: told.append(report.exc_type))
+def test_exception_in_a_finalizer_is_only_reported(ns, way, make_error, monkeypatch):
+    reported = []
+    monkeypatch.setattr("sys.unraisablehook", lambda report: reported.append(report.exc_type))
     owner = Owner(make_error)
 
     class Final:
@@ -390,15 +390,15 @@ def test_a_finalizer_that_raises_anything_is_told_and_disturbs_nothing(ns, way, 
     assert way(ns, event, 1) == ["final", "well"]
     gc.collect()
     assert way(ns, event, 1) == ["well"]
-    assert told == [type(make_error())]
+    assert reported == [type(make_error())]
     assert well
 
 
-# Several at once
+# Several errors at once
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_in_a_group_each_has_its_own_traceback_and_no_context_of_another(ns, way):
+def test_exceptions_in_a_group_are_independent(ns, way):
     event, owners = ns.event("x"), [Owner(make) for make in ERRORS.values()]
     event.on_error = "group"
     owners = [owner for owner in owners if isinstance(owner.make(), Exception)]
@@ -410,13 +410,13 @@ def test_in_a_group_each_has_its_own_traceback_and_no_context_of_another(ns, way
     for error in raised.value.exceptions:
         assert error.__context__ is None
         assert leads_to_the_line(error, "function")
-        assert len(ours(error)) == len(set(ours(error)))
+        assert len(library_functions(error)) == len(set(library_functions(error)))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("way", WAYS)
-def test_the_same_exception_raised_again_and_again_grows_by_its_own_frames_alone(ns, way, policy):
-    """One object that is raised each time: what its emissions add is what they would add in a list of calls."""
+def test_reraised_exception_grows_only_by_its_own_frames(ns, way, policy):
+    """Each emission adds to one object's traceback what a list of calls would add."""
     event, error = ns.event("x"), ValueError("the same")
 
     def handler(sender):

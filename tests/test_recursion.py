@@ -1,4 +1,4 @@
-"""Runaway recursion of every shape is a RecursionError, in the main thread and on small stacks; see also reentrancy."""
+"""Runaway recursion of every shape raises RecursionError, in the main thread and on small stacks."""
 
 import os
 import subprocess
@@ -7,12 +7,12 @@ import textwrap
 
 import pytest
 
-GUARD = 60  # seconds after which a child that hangs fails
+TIMEOUT = 60  # seconds until a hanging child process fails
 
 PRELUDE = """
 import asyncio, functools, gc, sys, threading, warnings, weakref
 from cyevents import Event, Namespace
-warnings.simplefilter("ignore")  # coroutines that there was no stack to begin
+warnings.simplefilter("ignore")  # coroutines without stack to start
 gc.disable()
 ns = Namespace()
 x, y = ns.event("x"), ns.event("y")
@@ -77,7 +77,7 @@ SHAPES = {
             raise LookupError
         def on_error(error, handler, event, sender):
             if isinstance(error, RecursionError):
-                raise error  # or it would be tried again at every level
+                raise error  # otherwise every level would try again
             event.emit(sender)
         x.on_error = on_error
         connect(x, handler)
@@ -147,13 +147,13 @@ def well(sender):
     return "well"
 
 def main():
-    told = [once(), once()]
+    results = [once(), once()]
     for event in (x, y):
         event.clear()
         event.on_error = None
     x.connect(well)
-    told.append(x.emit(1))
-    print(*told)
+    results.append(x.emit(1))
+    print(*results)
 
 if STACK:
     threading.stack_size(STACK)
@@ -173,20 +173,20 @@ def run(backend, shape, stack=0, limit=1000):
         env=os.environ | {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1"},
         capture_output=True,
         text=True,
-        timeout=GUARD,
+        timeout=TIMEOUT,
     )
     return process.returncode, process.stdout, process.stderr[-2000:]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_is_a_recursion_error_and_the_events_work_after(backend, shape):
+def test_every_shape_raises_recursion_error(backend, shape):
     status, out, errors = run(backend, shape)
-    told = "nothing" if shape == "weak reference's callback" else "RecursionError"  # what these raise, ends
-    assert (status, out) == (0, f"{told} {told} ['well']\n"), errors
+    reported = "nothing" if shape == "weak reference's callback" else "RecursionError"  # swallowed
+    assert (status, out) == (0, f"{reported} {reported} ['well']\n"), errors
 
 
-# 3.12 and 3.13 allow a fixed number of calls in C, whatever the stack. On one of 1 MB this crashes by itself:
-# `class A: pass`, `A.__call__ = A()`, `A()()`. So what is C alone has a stack of the usual size there.
+# 3.12 and 3.13 allow a fixed number of C calls, whatever the stack size. `class A: pass`, `A.__call__ = A()`, `A()()`
+# crashes them on a stack of 1 MB, so shapes that recurse in C only get a stack of the usual size there.
 SMALL = 1024 * 1024
 USUAL = 8 * SMALL
 FIXED_NUMBER = (3, 12) <= sys.version_info < (3, 14)
@@ -195,8 +195,8 @@ FIXED_NUMBER = (3, 12) <= sys.version_info < (3, 14)
 @pytest.mark.parametrize(
     "shape", ["two events by builtins", "foreign condition", "generator", "condition", "emit_async"]
 )
-def test_on_a_small_stack_too(backend, shape):
-    """As small as Python's own limit allows for Python functions that call each other by way of C."""
+def test_every_shape_on_a_small_stack(backend, shape):
+    """The stack is as small as Python's own limit allows for Python functions that call each other through C."""
     stack = USUAL if FIXED_NUMBER and shape in ("two events by builtins", "foreign condition") else SMALL
     status, out, errors = run(backend, shape, stack=stack, limit=400)
     assert (status, out) == (0, "RecursionError RecursionError ['well']\n"), errors

@@ -1,4 +1,4 @@
-"""Handlers, conditions and finalizers that call back, and emissions that wait for nobody."""
+"""Handlers, conditions and finalizers that call back, and emissions that do not wait for each other."""
 
 import asyncio
 import functools
@@ -8,14 +8,6 @@ import threading
 import pytest
 
 TIMEOUT = 30
-
-
-@pytest.fixture(params=["emit", "emit_async"])
-def fire(request, run):
-    """Emit an event in either way: `fire(event, sender, ...)`."""
-    if request.param == "emit":
-        return lambda event, /, *args, **kwargs: event.emit(*args, **kwargs)
-    return lambda event, /, *args, **kwargs: run(event.emit_async(*args, **kwargs))
 
 
 @pytest.fixture
@@ -31,19 +23,19 @@ def returning(name):
 
 
 def in_thread(function):
-    """Run a function in another thread and return what it returned."""
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(function()), daemon=True)
+    """Run a function in another thread and return its result."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
     thread.start()
     thread.join(TIMEOUT)
-    assert answers, "the thread is blocked, or has raised"
-    return answers[0]
+    assert results, "the thread is blocked, or has raised"
+    return results[0]
 
 
 # Handlers that emit
 
 
-def test_a_handler_may_emit_its_own_event(event, fire):
+def test_handler_may_emit_its_own_event(event, fire):
     def count_down(sender):
         return [sender, event.emit(sender - 1)] if sender else "done"
 
@@ -51,7 +43,7 @@ def test_a_handler_may_emit_its_own_event(event, fire):
     assert fire(event, 3) == [[3, [[2, [[1, ["done"]]]]]]]
 
 
-def test_a_handler_may_emit_other_events(ns, fire):
+def test_handler_may_emit_other_events(ns, fire):
     def first(sender):
         return ns.emit("second", sender)
 
@@ -75,7 +67,7 @@ def test_async_handlers_may_emit_and_await(event, run):
     assert run(event.emit_async(3)) == [[3, [[2, [[1, ["done"]]]]]]]
 
 
-def test_a_nested_emission_that_is_cancelled_cancels_itself_alone(api, event, fire):
+def test_cancelled_nested_emission_cancels_only_itself(api, event, fire):
     def refuse(sender):
         return False if sender == "inner" else None
 
@@ -94,7 +86,7 @@ def test_a_nested_emission_that_is_cancelled_cancels_itself_alone(api, event, fi
     assert (type(inner[0]), list(inner[0])) == (api.Cancelled, ["inner"])
 
 
-def test_a_handler_may_raise_within_nested_emissions(event, fire):
+def test_handler_may_raise_in_nested_emissions(event, fire):
     def fall(sender):
         if sender == 0:
             raise ZeroDivisionError
@@ -112,7 +104,7 @@ def test_a_handler_may_raise_within_nested_emissions(event, fire):
 
 
 @pytest.mark.parametrize("where", ["condition", "generator", "on_error", "partial", "once"])
-def test_what_a_handler_may_do_others_may_too(event, fire, where):
+def test_other_callbacks_may_do_what_handlers_may(event, fire, where):
     nested = []
 
     def nest(*args):
@@ -158,8 +150,8 @@ def test_what_a_handler_may_do_others_may_too(event, fire, where):
 
 
 @pytest.mark.parametrize("place", ["x", "x*", "y"])
-def test_a_handler_may_connect_and_disconnect_on_any_event(ns, event, fire, place):
-    """A ring: each handler takes itself out and puts the next one in."""
+def test_handler_may_connect_and_disconnect_on_any_event(ns, event, fire, place):
+    """Use a ring: each handler removes itself and connects the next one."""
     ns.event("y")
     handlers = []
 
@@ -177,7 +169,7 @@ def test_a_handler_may_connect_and_disconnect_on_any_event(ns, event, fire, plac
     assert [fire(emitted, 1) for _ in range(5)] == [[0], [1], [2], [0], [1]]
 
 
-def test_a_handler_may_do_everything_at_once(ns, event, fire):
+def test_handler_may_do_everything_at_once(ns, event, fire):
     other = returning("other")
 
     def busy(sender):
@@ -198,7 +190,7 @@ def test_a_handler_may_do_everything_at_once(ns, event, fire):
     assert fire(ns.event("x"), 1) == ["busy"]
 
 
-def test_a_handler_may_collect_garbage(event, fire):
+def test_handler_may_collect_garbage(event, fire):
     class Owner:
         def method(self, sender):
             return "alive"
@@ -257,7 +249,7 @@ def by_a_method(ns):
 
 
 def by_the_emission_itself(ns):
-    """No Python function is between the emissions."""
+    """No Python function runs between the emissions."""
     return ns.event("x").connect(ns.event("x").emit, weak=False)
 
 
@@ -304,7 +296,7 @@ RUNAWAY = [
 
 
 @pytest.mark.parametrize("runaway", RUNAWAY, ids=lambda runaway: runaway.__name__)
-def test_runaway_recursion_is_a_recursion_error_and_the_event_works_after(ns, fire, no_garbage, runaway):
+def test_runaway_recursion_raises_recursion_error(ns, fire, no_garbage, runaway):
     kept = runaway(ns)
     for _ in range(2):
         with pytest.raises(RecursionError):
@@ -330,8 +322,8 @@ def test_runaway_recursion_in_a_thread(ns, no_garbage, runaway):
     assert kept is not None
 
 
-@pytest.mark.filterwarnings("ignore:.*was never awaited:RuntimeWarning")  # the one that there was no stack to begin
-def test_runaway_recursion_of_emit_async_is_a_recursion_error(event, run, collect, no_garbage):
+@pytest.mark.filterwarnings("ignore:.*was never awaited:RuntimeWarning")  # the one without stack to start
+def test_runaway_recursion_of_emit_async(event, run, collect, no_garbage):
     async def handler(sender):
         await event.emit_async(sender)
 
@@ -349,12 +341,12 @@ def test_runaway_recursion_of_emit_async_is_a_recursion_error(event, run, collec
     collect()
 
 
-# An emission waits for no other
+# Emissions do not wait for each other
 
 
 @pytest.fixture(params=["handler", "condition", "generator", "on_error", "async handler", "pattern"])
 def blocked(request, ns, event):
-    """An emission of `x` by the sender "blocked" stands still in another thread, in user code."""
+    """An emission of `x` by the sender "blocked" that is stopped inside user code in another thread."""
     begun, go = threading.Event(), threading.Event()
 
     def block(*args, **kwargs):
@@ -404,7 +396,7 @@ def blocked(request, ns, event):
     assert results == expected.get(request.param, [["unblocked"]])
 
 
-def test_a_blocked_emission_stops_nobody_else(ns, blocked):
+def test_blocked_emission_does_not_block_others(ns, blocked):
     event, other = blocked, returning("other")
 
     def work():
@@ -431,7 +423,7 @@ def test_a_blocked_emission_stops_nobody_else(ns, blocked):
     assert in_thread(work) == []
 
 
-def test_handlers_may_be_disconnected_while_an_emission_is_blocked(ns, blocked):
+def test_disconnect_works_while_an_emission_is_blocked(ns, blocked):
     def work():
         blocked.clear()
         ns.event("x*").clear()
@@ -440,7 +432,7 @@ def test_handlers_may_be_disconnected_while_an_emission_is_blocked(ns, blocked):
     assert in_thread(work) == []
 
 
-def test_two_threads_are_in_one_handler_at_the_same_time(event):
+def test_two_threads_may_run_one_handler_at_once(event):
     together = threading.Barrier(2)
 
     def handler(sender):
@@ -457,7 +449,7 @@ def test_two_threads_are_in_one_handler_at_the_same_time(event):
     assert results == [[1], [1]]
 
 
-def test_a_handler_may_wait_for_a_thread_that_does_anything(ns, event, fire):
+def test_handler_may_wait_for_a_thread_that_does_anything(ns, event, fire):
     other = returning("other")
 
     def work():
@@ -474,8 +466,8 @@ def test_a_handler_may_wait_for_a_thread_that_does_anything(ns, event, fire):
     assert fire(event, "outer") == [["inner", "other"]]
 
 
-def test_what_threads_connect_is_there(ns, event):
-    """Many threads connect, emit and disconnect: what each leaves connected is there, once, and nothing else."""
+def test_connections_of_threads_are_not_lost(ns, event):
+    """Many threads connect, emit and disconnect: what each leaves connected exists once, and nothing else."""
     count, rounds = 6, 50
     together = threading.Barrier(count)
     kept = [returning(number) for number in range(count)]
@@ -506,7 +498,7 @@ def test_what_threads_connect_is_there(ns, event):
     assert ns.event("x*").handlers == []
 
 
-def test_threads_that_make_one_event_get_the_same(ns):
+def test_threads_that_create_one_event_get_the_same(ns):
     count = 8
     together = threading.Barrier(count)
     wild = returning("wild")
@@ -530,7 +522,7 @@ def test_threads_that_make_one_event_get_the_same(ns):
 
 
 def everything(ns, event, done):
-    """What a finalizer may call back."""
+    """Everything a finalizer may call."""
     other = returning("other")
     done.append(event.emit("from the finalizer"))
     event.connect(other)
@@ -563,16 +555,18 @@ class Final:
         return True
 
 
-@pytest.mark.parametrize("way", ["disconnect", "clear", "replace", "spent", "dies", "dies in a cycle", "dies at work"])
+@pytest.mark.parametrize(
+    "way", ["disconnect", "clear", "replace", "consumed", "dies", "dies in a cycle", "dies at work"]
+)
 @pytest.mark.parametrize("what", ["handler", "method", "condition", "sender", "strong sender"])
 @pytest.mark.parametrize("place", ["x", "x*"])
-def test_a_finalizer_may_call_back(ns, event, collect, place, what, way):
+def test_finalizer_may_call_back(ns, event, collect, place, what, way):
     done = []
     target = ns.event(place)
     before, handler = returning("before"), returning("handler")
     event.connect(before)
     final = Final(lambda: everything(ns, event, done))
-    options = {"once": way == "spent", "weak": way.startswith("dies") and what != "condition"}
+    options = {"once": way == "consumed", "weak": way.startswith("dies") and what != "condition"}
     if way == "dies in a cycle":
         final.itself = final
     if what == "handler":
@@ -589,7 +583,7 @@ def test_a_finalizer_may_call_back(ns, event, collect, place, what, way):
         options["sender"] = (final,)
     target.connect(connected, **options)
     emitting = options.get("sender", "s")
-    if way in ("spent", "dies at work"):
+    if way in ("consumed", "dies at work"):
         del final, connected
         holder = [emitting, options]
         if way == "dies at work":
@@ -617,7 +611,7 @@ def test_a_finalizer_may_call_back(ns, event, collect, place, what, way):
     assert [connection.handler for connection in event.handlers] == [before]
 
 
-def test_a_finalizer_may_call_back_from_another_threads_collection(ns, event):
+def test_finalizer_may_call_back_in_another_thread(ns, event):
     done = []
 
     def make():
@@ -633,7 +627,7 @@ def test_a_finalizer_may_call_back_from_another_threads_collection(ns, event):
     assert event.handlers == []
 
 
-def test_a_finalizer_that_raises_harms_no_emission(event, monkeypatch):
+def test_failing_finalizer_does_not_harm_the_emission(event, monkeypatch):
     unraisable = []
     monkeypatch.setattr("sys.unraisablehook", lambda report: unraisable.append(report.exc_type))
 
@@ -651,7 +645,7 @@ def test_a_finalizer_that_raises_harms_no_emission(event, monkeypatch):
 
 
 def test_finalizers_during_any_change(ns, event):
-    """The collector runs at any moment, and what it ends connects, emits and disconnects."""
+    """The collector runs at any moment, and its finalizers connect, emit and disconnect."""
     threshold = gc.get_threshold()
     done = []
     handler = returning("handler")

@@ -1,4 +1,4 @@
-"""Every rule of the events API's reference, and every one of its examples, run as it is written there."""
+"""Run every rule and every example of the events API's reference as written."""
 
 import ast
 import asyncio
@@ -20,7 +20,7 @@ EXAMPLES = dict(
 
 @pytest.fixture
 def example(api, monkeypatch):
-    """Run an example by its title; returns its names, among them the stubs."""
+    """Run an example by its title; return its names, including the stubs."""
     names = runpy.run_path(str(HERE / "reference_stubs.py"))
     names.update(__name__="example", event=api.event, on=api.on, emit=api.emit, emit_async=api.emit_async)
     for module in ("nitro", "nitro.domain", "nitro.domain.entities", "nitro.domain.entities.base_entity"):
@@ -40,7 +40,7 @@ def example(api, monkeypatch):
 # The examples
 
 
-def test_every_example_is_here():
+def test_every_example_is_tested():
     assert len(EXAMPLES) == 26
 
 
@@ -193,7 +193,7 @@ def test_emit_async_example(example, run, capsys):
 
 
 @pytest.mark.parametrize("title", ["event.emit", "event.emit_async"])
-def test_the_two_ways_to_emit_are_equivalent(api, example, title):
+def test_both_ways_to_emit_are_equivalent(api, example, title):
     calls = []
 
     @api.on("user-created")
@@ -240,7 +240,7 @@ def test_complete_example_prints_what_the_reference_says(api, example, capsys):
     said = EXAMPLES["Complete Example"].partition("# Output:\n")[2].splitlines()
     expected = [line.removeprefix("# ") for line in said]
     assert len(expected) == 5
-    asynchronous = "💳 Processing payment of $1500"  # printed in the background: its place is free
+    asynchronous = "💳 Processing payment of $1500"  # printed in the background, at any position
     assert sorted(printed) == sorted(expected)
     printed.remove(asynchronous)
     expected.remove(asynchronous)
@@ -308,10 +308,10 @@ def test_event_naming(api, example):
 
 def test_handler_signatures(api, example, collect):
     names = example("Handler Signatures")
-    collect()  # the handlers that the next ones of that name have replaced
+    collect()  # the handlers replaced by the next ones of the same name
     assert [connection.handler for connection in api.event("event").handlers] == [names.handler]
     assert api.emit("event", 1) == []
-    with pytest.raises(TypeError, match="user_id"):  # as the example says: it breaks if keywords are added
+    with pytest.raises(TypeError, match="user_id"):  # as the example says: added keywords break it
         api.emit("event", 1, user_id=2, total=3)
 
 
@@ -345,7 +345,7 @@ def test_testing(api, example):
 # Creating events
 
 
-def test_event_returns_an_event_of_the_default_namespace(api):
+def test_event_uses_the_default_namespace(api):
     created = api.event(name="created", doc="It was made.")
     assert isinstance(created, api.Event)
     assert (created.name, created.__doc__) == ("created", "It was made.")
@@ -361,7 +361,7 @@ def test_same_name_same_instance(api):
 
 
 @pytest.mark.parametrize("by_name", [True, False])
-def test_on_takes_a_name_or_an_event_and_returns_the_function_unchanged(api, by_name):
+def test_on_returns_the_function_unchanged(api, by_name):
     def handler(sender, **kwargs):
         return "called"
 
@@ -385,7 +385,7 @@ def test_on_takes_the_parameters_of_the_reference(api):
     assert calls == [sender]
 
 
-def test_weak_lets_the_handler_be_collected(api, collect):
+def test_weak_handler_is_collected(api, collect):
     def handler(sender, **kwargs):
         return "called"
 
@@ -407,7 +407,7 @@ def test_weak_false_keeps_the_handler(api, collect):
 # Sender filtering
 
 
-def test_any_hears_every_sender_and_a_given_one_only_that(api):
+def test_any_matches_every_sender(api):
     class Sender:
         pass
 
@@ -462,10 +462,10 @@ def test_negative_priorities_are_allowed(api):
 
 
 def test_condition_gets_sender_and_kwargs_and_decides(api):
-    asked = []
+    checked = []
 
     def condition(sender, **kwargs):
-        asked.append((sender, kwargs))
+        checked.append((sender, kwargs))
         return kwargs["go"]
 
     @api.on("x", condition=condition)
@@ -474,7 +474,7 @@ def test_condition_gets_sender_and_kwargs_and_decides(api):
 
     assert api.emit("x", 1, go=True) == ["called"]
     assert api.emit("x", 2, go=False) == []
-    assert asked == [(1, {"go": True}), (2, {"go": False})]
+    assert checked == [(1, {"go": True}), (2, {"go": False})]
 
 
 def test_exception_in_a_condition_skips_the_handler(api, caplog):
@@ -555,7 +555,7 @@ def test_sender_is_any_by_default(api, run):
     assert api.emit("x") == run(main()) == [api.ANY]
 
 
-def test_emit_returns_sync_results_only_and_schedules_async_handlers(api, run):
+def test_emit_schedules_async_handlers(api, run):
     calls = []
 
     @api.on("x")
@@ -656,7 +656,7 @@ def test_emit_async_executes_sync_handlers_immediately(api, run):
 # Event methods
 
 
-def test_event_methods_take_the_parameters_of_the_reference(ns):
+def test_event_methods_take_the_documented_parameters(ns):
     class Sender:
         pass
 

@@ -1,4 +1,4 @@
-"""The nine defects that sank the reference's first implementation, by what its users saw."""
+"""The nine defects of the reference's first implementation, as its users saw them."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ def test_emit_async_ran_the_last_handler_n_times(ns, run):
     assert run(main()) == ["a", "b", "c"]
 
 
-def test_a_handler_that_returned_0_cancelled_the_rest(ns, run):
+def test_handler_that_returned_0_cancelled_the_rest(ns, run):
     @ns.on("x", priority=1)
     def count(sender, **kwargs):
         return 0
@@ -81,7 +81,7 @@ def test_positional_arguments_raised_a_type_error(ns, run):
 
 
 @pytest.mark.parametrize("keyword", ["self", "receiver"])
-def test_a_keyword_named_self_or_receiver_raised(ns, run, keyword):
+def test_keyword_named_self_or_receiver_raised(ns, run, keyword):
     calls = []
 
     @ns.on("x")
@@ -180,7 +180,7 @@ def test_every_async_handler_got_a_thread_and_a_loop(api, ns):
     assert seen[0][0] is not threading.current_thread()
 
 
-def test_every_async_handler_got_a_thread_and_a_loop_even_where_a_loop_ran(api, ns, run):
+def test_every_async_handler_got_a_loop_inside_a_loop(api, ns, run):
     seen = []
 
     @ns.on("x")

@@ -1,4 +1,4 @@
-"""The notes of a release are its section of the changelog. Skipped away from the checkout."""
+"""The notes of a release are its section of the changelog. Skipped without a checkout."""
 
 import shutil
 import subprocess
@@ -41,12 +41,12 @@ The form is that of [Keep a Changelog](https://keepachangelog.com/en/1.1.0/).
 [1.2.0]: https://example.com/1.2.0
 """
 
-pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="the script is not here")
+pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="the script is not part of this copy")
 
 
 @pytest.fixture
 def notes(tmp_path):
-    """Run the script on a project of a version: notes(tag, version) -> the ended process."""
+    """Run the script on a project of a version: notes(tag, version) -> the completed process."""
 
     def run(tag, version):
         package = tmp_path / "src" / "cyevents"
@@ -61,13 +61,13 @@ def notes(tmp_path):
 
 
 @pytest.mark.parametrize("tag", ["1.2.0", "v1.2.0"])
-def test_the_section_of_the_version_is_printed(notes, tag):
+def test_section_of_the_version_is_printed(notes, tag):
     process = notes(tag, "1.2.0")
     wanted = "### Added\n\n- Something, as in `## [1.0.0]`.\n\n### Fixed\n\n- Something else.\n"
     assert (process.stdout, process.stderr, process.returncode) == (wanted, "", 0)
 
 
-def test_the_links_at_the_end_are_no_part_of_the_last_section(notes):
+def test_links_at_the_end_are_left_out(notes):
     assert notes("1.0.0", "1.0.0").stdout == "- The last.\n"
 
 
@@ -82,7 +82,7 @@ def test_the_links_at_the_end_are_no_part_of_the_last_section(notes):
     ],
     ids=["another_version", "no_section", "no_date", "empty", "dots_are_dots"],
 )
-def test_what_does_not_agree_fails(notes, tag, version, complaint):
+def test_mismatch_fails(notes, tag, version, complaint):
     process = notes(tag, version)
     assert process.returncode == 1
     assert process.stdout == ""

@@ -1,4 +1,4 @@
-"""The decisions' section "Results": what an emission returns, and what cancels it."""
+"""Results: what an emission returns, and what cancels it."""
 
 import asyncio
 import collections.abc
@@ -12,7 +12,7 @@ WAYS = ["emit", "emit_async"]
 
 @pytest.fixture(params=WAYS)
 def emit(request, ns):
-    """Emit "x" of `ns` in either way."""
+    """Emit "x" of `ns` with `emit` or `emit_async`."""
     if request.param == "emit":
         return lambda *args, **kwargs: ns.emit("x", *args, **kwargs)
 
@@ -29,7 +29,7 @@ def returning(ns):
 
 
 class Generatorlike:
-    """What a compiled generator looks like: no generator by type, and not even iterable."""
+    """Looks like a compiled generator: not of the generator type, and not even iterable."""
 
     def __init__(self, *items, returned=None):
         self.items = list(items)
@@ -48,7 +48,7 @@ class Generatorlike:
 
 
 class LikeFalse:
-    """Compares equal to False, and is false, as numpy.False_ does and is."""
+    """Equal to False and false, like numpy.False_."""
 
     def __eq__(self, other):
         return other is False or other is self
@@ -70,7 +70,7 @@ class EqualToAll:
 # The list
 
 
-def test_results_stand_in_the_order_in_which_handlers_ran(emit, returning):
+def test_results_are_in_the_order_of_calls(emit, returning):
     returning("last", priority=-1)
     returning("second")
     returning("third")
@@ -86,7 +86,7 @@ def test_every_emission_returns_a_new_list(emit, returning):
     assert emit() == [1]
 
 
-def test_values_are_returned_as_they_are(emit, returning):
+def test_values_are_returned_unchanged(emit, returning):
     values = [object(), [1], (2,), {"a": 3}, iter([4]), range(5), True, "text", ValueError("not raised"), int]
     for value in values:
         returning(value)
@@ -95,7 +95,7 @@ def test_values_are_returned_as_they_are(emit, returning):
     assert all(got is put for got, put in zip(results, values, strict=True))
 
 
-def test_none_is_dropped_and_only_none(emit, returning):
+def test_only_none_is_dropped(emit, returning):
     odd = EqualToAll()
     for value in (None, 1, None, odd, None):
         returning(value)
@@ -105,7 +105,7 @@ def test_none_is_dropped_and_only_none(emit, returning):
     assert results[1] is odd
 
 
-def test_what_answers_to_every_attribute_is_a_value(emit, returning):
+def test_object_with_every_attribute_is_a_value(emit, returning):
     class Proxy:
         def __getattr__(self, name):
             return lambda *args, **kwargs: None
@@ -115,7 +115,7 @@ def test_what_answers_to_every_attribute_is_a_value(emit, returning):
     assert [type(result).__name__ for result in emit()] == ["Proxy", "Mock", "MagicMock"]
 
 
-def test_no_handlers_give_a_plain_empty_list(emit, ns):
+def test_no_handlers_give_an_empty_list(emit, ns):
     ns.event("x")
     assert type(emit()) is list
     assert emit() == []
@@ -124,7 +124,7 @@ def test_no_handlers_give_a_plain_empty_list(emit, ns):
 # Generators
 
 
-def test_a_generator_contributes_one_list(emit, ns, returning):
+def test_generator_contributes_one_list(emit, ns, returning):
     @ns.on("x")
     def handler(sender, **kwargs):
         yield 1
@@ -134,7 +134,7 @@ def test_a_generator_contributes_one_list(emit, ns, returning):
     assert emit() == [[1, 2], 3]
 
 
-def test_none_is_dropped_from_what_a_generator_yields(emit, ns):
+def test_none_is_dropped_from_a_generators_list(emit, ns):
     @ns.on("x")
     def handler(sender, **kwargs):
         yield None
@@ -145,7 +145,7 @@ def test_none_is_dropped_from_what_a_generator_yields(emit, ns):
     assert emit() == [[1, 0]]
 
 
-def test_the_empty_list_of_a_generator_stays(emit, ns):
+def test_empty_list_of_a_generator_is_kept(emit, ns):
     @ns.on("x")
     def nothing(sender, **kwargs):
         return
@@ -158,7 +158,7 @@ def test_the_empty_list_of_a_generator_stays(emit, ns):
     assert emit() == [[], []]
 
 
-def test_a_generator_is_consumed_where_it_stands(emit, ns):
+def test_generator_is_consumed_at_its_turn(emit, ns):
     log = []
 
     @ns.on("x")
@@ -179,7 +179,7 @@ def test_a_generator_is_consumed_where_it_stands(emit, ns):
     assert log == ["before", "begins", "ends", "after"]
 
 
-def test_what_the_call_returned_decides_not_the_handlers_looks(emit, ns):
+def test_returned_type_decides_not_the_handlers_type(emit, ns):
     @ns.on("x")
     def returns_a_generator(sender, **kwargs):
         return (number for number in (1, 2))
@@ -187,7 +187,7 @@ def test_what_the_call_returned_decides_not_the_handlers_looks(emit, ns):
     assert emit() == [[1, 2]]
 
 
-def test_a_method_may_be_a_generator(emit, ns):
+def test_method_may_be_a_generator(emit, ns):
     class Service:
         def handler(self, sender, **kwargs):
             yield sender
@@ -197,14 +197,14 @@ def test_a_method_may_be_a_generator(emit, ns):
     assert emit(1) == [[1]]
 
 
-def test_a_compiled_generator_is_a_generator(emit, ns):
+def test_compiled_generator_is_a_generator(emit, ns):
     ns.on("x", weak=False)(lambda sender, **kwargs: Generatorlike(1, None, 2))
     ns.on("x", weak=False)(lambda sender, **kwargs: Generatorlike())
     assert emit() == [[1, 2], []]
 
 
 @pytest.mark.parametrize("missing", ["send", "throw", "__next__"])
-def test_what_lacks_a_part_of_a_generator_is_a_value(emit, returning, missing):
+def test_incomplete_generator_protocol_is_a_value(emit, returning, missing):
     parts = {name: part for name, part in vars(Generatorlike).items() if name in ("send", "throw", "__next__")}
     del parts[missing]
     value = type("Almost", (), parts)()
@@ -212,7 +212,7 @@ def test_what_lacks_a_part_of_a_generator_is_a_value(emit, returning, missing):
     assert emit() == [value]
 
 
-def test_what_a_generator_yields_never_cancels(emit, ns, returning):
+def test_yielded_false_does_not_cancel(emit, ns, returning):
     @ns.on("x", priority=1)
     def handler(sender, **kwargs):
         yield False
@@ -224,7 +224,7 @@ def test_what_a_generator_yields_never_cancels(emit, ns, returning):
     assert type(results) is list
 
 
-def test_a_generator_cancels_by_returning_false_and_its_list_stays(api, emit, ns, returning):
+def test_generator_that_returns_false_cancels(api, emit, ns, returning):
     @ns.on("x", priority=1)
     def handler(sender, **kwargs):
         yield 1
@@ -238,7 +238,7 @@ def test_a_generator_cancels_by_returning_false_and_its_list_stays(api, emit, ns
     assert results.handler is handler
 
 
-def test_a_compiled_generator_cancels_likewise(api, emit, ns, returning):
+def test_compiled_generator_that_returns_false_cancels(api, emit, ns, returning):
     ns.on("x", weak=False, priority=1)(lambda sender, **kwargs: Generatorlike(1, returned=False))
     returning("never")
     results = emit()
@@ -246,7 +246,7 @@ def test_a_compiled_generator_cancels_likewise(api, emit, ns, returning):
     assert isinstance(results, api.Cancelled)
 
 
-def test_a_generator_that_yields_nothing_and_returns_false_leaves_its_empty_list(api, emit, ns, returning):
+def test_cancelling_generator_keeps_its_empty_list(api, emit, ns, returning):
     @ns.on("x", priority=1)
     def handler(sender, **kwargs):
         return False
@@ -259,7 +259,7 @@ def test_a_generator_that_yields_nothing_and_returns_false_leaves_its_empty_list
 
 
 @pytest.mark.parametrize("value", [0, "", LikeFalse(), None, True, "text"])
-def test_what_else_a_generator_returns_counts_for_nothing(emit, ns, returning, value):
+def test_other_returns_of_a_generator_are_ignored(emit, ns, returning, value):
     @ns.on("x", priority=1)
     def handler(sender, **kwargs):
         yield 1
@@ -271,7 +271,7 @@ def test_what_else_a_generator_returns_counts_for_nothing(emit, ns, returning, v
     assert type(results) is list
 
 
-def test_a_generator_marked_as_a_coroutine_is_awaited(api, ns, run, returning):
+def test_generator_marked_as_coroutine_is_awaited(api, ns, run, returning):
     log = []
 
     @ns.on("x")
@@ -293,7 +293,7 @@ def test_a_generator_marked_as_a_coroutine_is_awaited(api, ns, run, returning):
     assert run(main()) == ["awaited", "value"]
 
 
-def test_a_compiled_generator_marked_as_a_coroutine_is_awaited(ns, run, returning):
+def test_compiled_generator_coroutine_is_awaited(ns, run, returning):
     class Compiled(collections.abc.Generator):
         def send(self, value):
             raise StopIteration("awaited")
@@ -313,7 +313,7 @@ def test_a_compiled_generator_marked_as_a_coroutine_is_awaited(ns, run, returnin
 # Async generators
 
 
-def test_an_async_generator_contributes_one_list_to_emit_async(ns, run):
+def test_async_generator_contributes_one_list(ns, run):
     @ns.on("x")
     async def handler(sender, **kwargs):
         yield 1
@@ -332,7 +332,7 @@ def test_an_async_generator_contributes_one_list_to_emit_async(ns, run):
     assert run(main()) == [[1, 2], []]
 
 
-def test_an_async_generator_cannot_cancel(ns, run, returning):
+def test_async_generator_cannot_cancel(ns, run, returning):
     @ns.on("x", priority=1)
     async def handler(sender, **kwargs):
         yield False
@@ -364,7 +364,7 @@ def test_emit_runs_an_async_generator_to_its_end(api, ns):
 # emit_async
 
 
-def test_emit_async_returns_results_in_dispatch_order_not_in_that_of_completion(ns, run):
+def test_emit_async_results_are_in_dispatch_order(ns, run):
     done = []
 
     async def main():
@@ -412,7 +412,7 @@ def test_emit_async_drops_an_awaited_none(ns, run):
     assert run(main()) == [0]
 
 
-def test_a_list_that_is_awaited_is_a_value(ns, run):
+def test_awaited_list_is_a_value(ns, run):
     @ns.on("x")
     async def handler(sender, **kwargs):
         return [None, False]
@@ -454,7 +454,7 @@ def test_only_the_object_false_cancels_when_awaited(ns, run, returning, value):
     assert type(results) is list
 
 
-def test_false_is_not_in_the_results_and_what_ran_before_is(api, emit, ns, returning):
+def test_false_is_dropped_and_earlier_results_are_kept(api, emit, ns, returning):
     returning("before", priority=1)
     returning(["before too"], priority=1)
 
@@ -471,14 +471,14 @@ def test_false_is_not_in_the_results_and_what_ran_before_is(api, emit, ns, retur
     assert results.event is ns["x"]
 
 
-def test_the_rest_of_the_same_priority_does_not_run_either(emit, returning):
+def test_false_skips_the_rest_of_its_priority(emit, returning):
     returning("before")
     returning(False)
     returning("never")
     assert emit() == ["before"]
 
 
-def test_cancelled_even_where_the_last_handler_cancels(api, emit, ns, returning):
+def test_last_handler_can_cancel(api, emit, ns, returning):
     returning("before")
 
     @ns.on("x", priority=-1)
@@ -491,7 +491,7 @@ def test_cancelled_even_where_the_last_handler_cancels(api, emit, ns, returning)
     assert results.handler is refuse
 
 
-def test_cancelled_even_where_the_only_handler_cancels(api, emit, ns):
+def test_only_handler_can_cancel(api, emit, ns):
     @ns.on("x")
     def refuse(sender, **kwargs):
         return False
@@ -501,7 +501,7 @@ def test_cancelled_even_where_the_only_handler_cancels(api, emit, ns):
     assert isinstance(results, api.Cancelled)
 
 
-def test_a_method_that_cancels_is_the_handler(emit, ns):
+def test_cancelling_method_is_reported_as_handler(emit, ns):
     class Service:
         def refuse(self, sender, **kwargs):
             return False
@@ -511,7 +511,7 @@ def test_a_method_that_cancels_is_the_handler(emit, ns):
     assert emit().handler == service.refuse
 
 
-def test_the_event_of_a_cancelled_emission_is_the_one_that_fired(emit, ns):
+def test_cancelled_result_has_the_emitted_event(emit, ns):
     @ns.on("x*")
     def refuse(sender, **kwargs):
         return False
@@ -520,7 +520,7 @@ def test_the_event_of_a_cancelled_emission_is_the_one_that_fired(emit, ns):
     assert emit().event is evt
 
 
-def test_an_emission_that_nobody_cancelled_returns_a_plain_list(emit, ns, returning):
+def test_uncancelled_emission_returns_a_plain_list(emit, ns, returning):
     returning(1)
 
     @ns.on("x")
@@ -530,7 +530,7 @@ def test_an_emission_that_nobody_cancelled_returns_a_plain_list(emit, ns, return
     assert type(emit()) is list
 
 
-def test_a_nested_cancellation_cancels_only_itself(api, emit, ns):
+def test_nested_cancellation_cancels_only_itself(api, emit, ns):
     @ns.on("inner")
     def refuse(sender, **kwargs):
         return False
@@ -576,7 +576,7 @@ def test_emit_ignores_an_async_value(api, ns, returning):
     assert asyncio.run(main()) == ["value"]
 
 
-def test_an_async_false_cancels_the_lower_priorities_of_emit_async(api, ns, run, returning):
+def test_async_false_cancels_lower_priorities(api, ns, run, returning):
     @ns.on("x", priority=1)
     async def refuse(sender, **kwargs):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Faults that were found by looking for them, each held by a test: leaks, forks, patches, copies, odd handlers."""
+"""Robustness: leaks, forks, replaced methods, copies, unusual handlers."""
 
 import copy
 import gc
@@ -19,7 +19,7 @@ class Thing:
 
 
 class Condition:
-    """A condition that can be counted."""
+    """A condition whose instances can be counted."""
 
     def __call__(self, sender, **kwargs):
         return True
@@ -33,7 +33,7 @@ def returning(value):
 
 
 def child(backend, script, timeout=60):
-    """Run a script in a process of its own; return its exit status and what it printed."""
+    """Run a script in its own process; return its exit status and output."""
     environment = {**os.environ, "CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1"}
     process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
@@ -48,7 +48,7 @@ def child(backend, script, timeout=60):
 # Leaks
 
 
-def test_who_keeps_an_old_connection_keeps_no_later_ones(api, collect):
+def test_old_connection_does_not_hold_later_ones(api, collect):
     event, handler, conditions = api.Event("x"), returning(1), weakref.WeakSet()
     subscription = event.subscribe(handler)
     for _ in range(100):
@@ -61,7 +61,7 @@ def test_who_keeps_an_old_connection_keeps_no_later_ones(api, collect):
     assert subscription.cancel() is False
 
 
-def test_a_handler_may_be_reconnected_without_end_while_it_is_emitted(backend):
+def test_endless_reconnection_during_an_emission(backend):
     script = """
         import threading
         from cyevents import Event
@@ -83,7 +83,7 @@ def test_a_handler_may_be_reconnected_without_end_while_it_is_emitted(backend):
     assert child(backend, script) == (0, "done\n")
 
 
-def test_overlapping_connections_for_a_time_leave_nothing(api, collect):
+def test_overlapping_connected_to_blocks_leave_nothing(api, collect):
     event, handler, conditions = api.Event("x"), returning(1), weakref.WeakSet()
     event.connect(handler, priority=7)
     before = None
@@ -105,7 +105,7 @@ def test_overlapping_connections_for_a_time_leave_nothing(api, collect):
     assert [(connection.handler, connection.priority) for connection in event.handlers] == [(handler, 7)]
 
 
-def test_a_connection_for_a_time_that_is_over_is_not_restored(api):
+def test_ended_temporary_connection_is_not_restored(api):
     event, handler = api.Event("x"), returning(1)
     first, second = event.connected_to(handler, priority=1), event.connected_to(handler, priority=2)
     first.__enter__()
@@ -115,7 +115,7 @@ def test_a_connection_for_a_time_that_is_over_is_not_restored(api):
     assert event.handlers == []
 
 
-def test_a_connection_for_a_time_makes_no_reference_cycle(api):
+def test_connected_to_makes_no_reference_cycle(api):
     event, handler = api.Event("x"), returning(1)
 
     def use():
@@ -132,7 +132,7 @@ def test_a_connection_for_a_time_makes_no_reference_cycle(api):
         gc.enable()
 
 
-def test_a_method_whose_function_dies_leaves_nothing(api, collect):
+def test_method_whose_function_dies_leaves_nothing(api, collect):
     class Owner:
         def method(self, sender):
             return 1
@@ -149,8 +149,8 @@ def test_a_method_whose_function_dies_leaves_nothing(api, collect):
     assert died() is None
 
 
-@pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="only the collector ends functions")
-def test_a_method_made_of_a_temporary_function_gives_the_warning(api):
+@pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="functions die only at a collection")
+def test_method_of_a_temporary_function_warns(api):
     event, owner = api.Event("x"), Thing()
     with pytest.warns(RuntimeWarning, match="died on the spot"):
         event.connect(types.MethodType(lambda self, sender: 1, owner))
@@ -189,7 +189,7 @@ def test_finalizers_do_not_run_under_the_lock(api, ns, collect):
     assert not any(owned)
 
 
-def test_a_namespace_may_be_cleared_by_several_threads(ns):
+def test_several_threads_may_clear_a_namespace(ns):
     failed = []
 
     def work():
@@ -210,13 +210,13 @@ def test_a_namespace_may_be_cleared_by_several_threads(ns):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_a_fork_while_another_thread_changes_the_tables(backend):
+def test_fork_while_another_thread_changes_the_tables(backend):
     script = """
         import os, signal, sys, threading, warnings
         from cyevents import Event, Namespace
         warnings.simplefilter("ignore")
         ns, event, stop = Namespace(), Event("x"), threading.Event()
-        ns.event("*")  # imports what patterns need: a fork in the middle of an import is another matter
+        ns.event("*")  # imports what patterns need: this test is not about forks during an import
         def change():
             while not stop.is_set():
                 ns.event("user.x1")
@@ -243,7 +243,7 @@ def test_a_fork_while_another_thread_changes_the_tables(backend):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_a_fork_forgets_the_named_loop_of_its_parent(backend):
+def test_fork_forgets_the_parents_named_loop(backend):
     script = """
         import asyncio, os, warnings
         from cyevents import Event, drain, use_loop
@@ -268,7 +268,7 @@ def test_a_fork_forgets_the_named_loop_of_its_parent(backend):
 
 
 @pytest.mark.parametrize("error", [ValueError("no task"), RecursionError("no stack")], ids=repr)
-def test_a_task_that_cannot_be_made_leaves_nothing_to_wait_for(api, ns, run, error):
+def test_failed_task_creation_leaves_nothing_pending(api, ns, run, error):
     @ns.on("x")
     async def handler(sender):
         pass
@@ -290,7 +290,7 @@ def test_a_task_that_cannot_be_made_leaves_nothing_to_wait_for(api, ns, run, err
     assert run(main()) is True
 
 
-def test_a_handler_may_drain_in_a_thread_of_its_own(api, ns):
+def test_handler_may_drain_in_another_thread(api, ns):
     import asyncio
 
     drained = []
@@ -308,19 +308,19 @@ def test_a_handler_may_drain_in_a_thread_of_its_own(api, ns):
 
 
 @pytest.mark.parametrize("sender", ["a", Thing, None])
-def test_a_pattern_connected_to_for_a_time_hears_afterwards_as_before(ns, sender):
-    event, pattern, handler = ns.event("user.x"), ns.event("user.*"), returning("heard")
+def test_connected_to_on_a_pattern_restores_it(ns, sender):
+    event, pattern, handler = ns.event("user.x"), ns.event("user.*"), returning("called")
     pattern.connect(handler, sender=sender)
-    assert event.emit(sender) == ["heard"]
+    assert event.emit(sender) == ["called"]
     with pattern.connected_to(handler, sender=sender, priority=5):
-        assert event.emit(sender) == ["heard"]
-    assert event.emit(sender) == ["heard"]
+        assert event.emit(sender) == ["called"]
+    assert event.emit(sender) == ["called"]
 
 
 # Subscriptions
 
 
-def test_cancel_tells_whether_the_connection_still_stood(api):
+def test_cancel_returns_whether_it_was_connected(api):
     subscription = api.Event("x").subscribe(lambda sender: 1)
     assert subscription.cancel() is True
     assert subscription.cancel() is False
@@ -329,7 +329,7 @@ def test_cancel_tells_whether_the_connection_still_stood(api):
 # Replacements and copies
 
 
-def test_a_replaced_emit_is_seen_by_emission_by_name_however_often(api, ns):
+def test_emission_by_name_sees_a_replaced_emit(api, ns):
     event = ns.event("x")
     for number in range(1200):
         api.Event.emit = lambda self, sender, number=number: number
@@ -341,7 +341,7 @@ def test_a_replaced_emit_is_seen_by_emission_by_name_however_often(api, ns):
     assert event.emit(1) == []
 
 
-def test_an_event_is_copied_as_itself_and_not_pickled(ns):
+def test_event_copies_as_itself_and_cannot_be_pickled(ns):
     event = ns.event("x")
     assert copy.copy(event) is event
     assert copy.deepcopy({"event": event})["event"] is event
@@ -349,10 +349,10 @@ def test_an_event_is_copied_as_itself_and_not_pickled(ns):
         pickle.dumps(event)
 
 
-# Odd handlers
+# Unusual handlers
 
 
-def test_what_a_class_has_by_its_metaclass_is_not_what_its_objects_have(api):
+def test_metaclass_attributes_do_not_count(api):
     class Meta(type):
         def __await__(cls):
             raise AssertionError
@@ -368,7 +368,7 @@ def test_what_a_class_has_by_its_metaclass_is_not_what_its_objects_have(api):
     assert handler
 
 
-def test_a_handler_may_die_where_no_python_code_runs(api, collect):
+def test_handler_may_die_where_no_python_code_runs(api, collect):
     import _thread
 
     event, done = api.Event("x"), threading.Event()

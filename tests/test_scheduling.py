@@ -1,4 +1,4 @@
-"""What `emit` does with async handlers: which loop they go to, when they start, and what becomes of their errors."""
+"""How `emit` schedules async handlers: the loop they run in, when they start, and where their errors go."""
 
 import asyncio
 import contextvars
@@ -15,7 +15,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-GUARD = 30  # seconds after which a test that hangs fails
+TIMEOUT = 30  # seconds until a hanging test fails
 
 
 def plain_factory(loop, coroutine, **options):
@@ -34,13 +34,13 @@ FACTORIES = [
 
 
 def in_thread(call, *args):
-    """Call it in a new thread, where no loop runs."""
+    """Call a function in a new thread, where no loop runs."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(call, *args).result(GUARD)
+        return pool.submit(call, *args).result(TIMEOUT)
 
 
 def watch_loop():
-    """A list to which the running loop's exception handler adds each context."""
+    """Return a list to which the running loop's exception handler adds each context."""
     seen = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: seen.append(context))
     return seen
@@ -162,30 +162,30 @@ KINDS = {**LOOPLESS, "returns_task": returns_task, "returns_future": returns_fut
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_async_handler_is_scheduled_in_the_running_loop(api, ns, run, kind):
+def test_every_kind_is_scheduled_in_the_running_loop(api, ns, run, kind):
     log = []
     ns.event("x").connect(KINDS[kind](log), weak=False)
 
     async def main():
         assert ns.emit("x", "sender") == []
         assert log == []
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
 
     run(main())
     assert log == ["sender"]
 
 
 @pytest.mark.parametrize("kind", LOOPLESS)
-def test_every_kind_of_async_handler_is_scheduled_in_the_background_loop(api, ns, kind):
+def test_every_kind_is_scheduled_in_the_background_loop(api, ns, kind):
     log = []
     ns.event("x").connect(LOOPLESS[kind](log), weak=False)
     assert ns.emit("x", "sender") == []
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert log == ["sender"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_async_handler_is_awaited_by_emit_async(ns, run, kind):
+def test_every_kind_is_awaited_by_emit_async(ns, run, kind):
     log = []
     ns.event("x").connect(KINDS[kind](log), weak=False)
 
@@ -196,7 +196,7 @@ def test_every_kind_of_async_handler_is_awaited_by_emit_async(ns, run, kind):
     assert log == ["sender"]
 
 
-def test_emit_ignores_what_async_handlers_return_even_false(api, ns, run):
+def test_emit_ignores_results_of_async_handlers(api, ns, run):
     @ns.on("x", priority=1)
     async def refuse(sender):
         return False
@@ -207,7 +207,7 @@ def test_emit_ignores_what_async_handlers_return_even_false(api, ns, run):
 
     async def main():
         results = ns.emit("x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         return results
 
     results = run(main())
@@ -218,7 +218,7 @@ def test_emit_ignores_what_async_handlers_return_even_false(api, ns, run):
 # With a running loop
 
 
-def test_with_a_running_loop_each_handler_is_a_task_of_it(api, ns, run):
+def test_each_handler_is_a_task_of_the_running_loop(api, ns, run):
     seen = []
 
     async def handler(sender):
@@ -232,14 +232,14 @@ def test_with_a_running_loop_each_handler_is_a_task_of_it(api, ns, run):
 
     async def main():
         ns.emit("x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert [loop for loop, _ in seen] == [asyncio.get_running_loop()] * 2
         assert len({asyncio.current_task(), *(task for _, task in seen)}) == 3
 
     run(main())
 
 
-def test_the_running_loops_task_factory_is_honoured(api, ns, run):
+def test_task_factory_of_the_running_loop_is_used(api, ns, run):
     made, seen = [], []
 
     def factory(loop, coroutine, **options):
@@ -254,7 +254,7 @@ def test_the_running_loops_task_factory_is_honoured(api, ns, run):
         asyncio.get_running_loop().set_task_factory(factory)
         ns.emit("x")
         assert len(made) == 1
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert seen == made[:1]
 
     run(main())
@@ -274,7 +274,7 @@ def test_nothing_runs_before_emit_returns(api, ns, run, kind, factory):
         asyncio.get_running_loop().set_task_factory(factory)
         ns.emit("x", "sender")
         assert log == []
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert sorted(log) == ["at once", "sender"]
 
     run(main())
@@ -294,20 +294,20 @@ def test_handlers_start_in_dispatch_order(api, ns, run):
     async def main():
         ns.emit("x", "a")
         ns.emit("x", "b")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
 
     run(main())
     assert log == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
-def test_scheduled_tasks_are_kept_alive_until_they_are_done_and_then_let_go(api, ns, run, collect, factory):
+def test_scheduled_tasks_are_held_until_done(api, ns, run, collect, factory):
     held = []
 
     @ns.on("x")
     async def handler(sender):
         future = asyncio.get_running_loop().create_future()
-        held.append(weakref.ref(future))  # nothing else knows the future, nor the task that awaits it
+        held.append(weakref.ref(future))  # nothing else refers to the future or to the task that awaits it
         held.append(weakref.ref(asyncio.current_task()))
         await future
         held.append("done")
@@ -319,7 +319,7 @@ def test_scheduled_tasks_are_kept_alive_until_they_are_done_and_then_let_go(api,
             await asyncio.sleep(0)
         collect()
         held[0]().set_result(None)
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert held[-1] == "done"
         await asyncio.sleep(0)
         collect()
@@ -328,7 +328,7 @@ def test_scheduled_tasks_are_kept_alive_until_they_are_done_and_then_let_go(api,
     run(main())
 
 
-def test_a_running_loop_goes_before_the_named_one(api, ns, run):
+def test_running_loop_takes_precedence(api, ns, run):
     seen = []
 
     @ns.on("x")
@@ -337,7 +337,7 @@ def test_a_running_loop_goes_before_the_named_one(api, ns, run):
 
     async def inner():
         ns.emit("x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         return asyncio.get_running_loop()
 
     async def main():
@@ -348,7 +348,7 @@ def test_a_running_loop_goes_before_the_named_one(api, ns, run):
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
-def test_asyncio_run_cancels_what_is_still_scheduled(ns, run, factory):
+def test_asyncio_run_cancels_scheduled_handlers(ns, run, factory):
     log = []
 
     @ns.on("x")
@@ -374,7 +374,7 @@ def test_asyncio_run_cancels_what_is_still_scheduled(ns, run, factory):
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
-def test_a_task_that_is_cancelled_before_it_starts_makes_no_noise(api, ns, run, collect, factory):
+def test_task_cancelled_before_its_start_is_silent(api, ns, run, collect, factory):
     log = []
 
     @ns.on("x")
@@ -387,15 +387,15 @@ def test_a_task_that_is_cancelled_before_it_starts_makes_no_noise(api, ns, run, 
         ns.emit("x")
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert reports == []
 
     run(main())
-    collect()  # a coroutine that nobody awaited warns here, which is an error
+    collect()  # an unawaited coroutine warns here, which is an error
     assert log == []
 
 
-def test_a_scheduled_handler_that_its_loop_cancels_is_told_of(api, ns, run, caplog):
+def test_handler_cancelled_by_its_loop_is_logged(api, ns, run, caplog):
     @ns.on("x")
     async def endless(sender):
         await asyncio.Event().wait()
@@ -413,7 +413,7 @@ def test_a_scheduled_handler_that_its_loop_cancels_is_told_of(api, ns, run, capl
     )
 
 
-def test_a_scheduled_handler_that_the_program_cancels_is_no_warning(api, ns, run, caplog):
+def test_handler_cancelled_by_the_program_is_not_logged(api, ns, run, caplog):
     caplog.set_level(logging.DEBUG, "cyevents")
     tasks = []
 
@@ -436,19 +436,19 @@ def test_a_scheduled_handler_that_the_program_cancels_is_no_warning(api, ns, run
     )
 
 
-def test_cancelling_in_the_background_loop_is_no_warning(api, ns, caplog):
+def test_cancelling_in_the_background_loop_is_not_logged(api, ns, caplog):
     @ns.on("x")
     async def cancels_itself(sender):
         asyncio.current_task().cancel()
         await asyncio.sleep(60)
 
     ns.emit("x")
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def test_all_that_a_loop_cancels_at_its_end_is_told_of(api, ns, run, caplog):
-    """In reasonable time, and again when it ends again."""
+def test_all_handlers_cancelled_by_a_loop_are_logged(api, ns, run, caplog):
+    """All are reported in reasonable time, and again when the loop ends again."""
 
     @ns.on("x")
     async def endless(sender):
@@ -466,7 +466,7 @@ def test_all_that_a_loop_cancels_at_its_end_is_told_of(api, ns, run, caplog):
     assert time.monotonic() - begun < 15
 
 
-# A value of False
+# Results that are False
 
 
 def false_warnings(caplog):
@@ -474,7 +474,7 @@ def false_warnings(caplog):
 
 
 @pytest.mark.parametrize("observed", [False, True])
-def test_the_first_false_of_an_async_handler_is_warned_of(api, ns, run, caplog, observed):
+def test_first_false_of_an_async_handler_warns(api, ns, run, caplog, observed):
     @ns.on("x")
     @ns.on("y")
     async def refuses(sender):
@@ -489,7 +489,7 @@ def test_the_first_false_of_an_async_handler_is_warned_of(api, ns, run, caplog, 
         for sender in (0, None, "", 1):
             ns.emit("x", sender)
             ns.emit("y", sender)
-            assert await api.drain_async(GUARD)
+            assert await api.drain_async(TIMEOUT)
 
     if observed:
         with api.trace(ns):
@@ -506,7 +506,7 @@ def test_the_first_false_of_an_async_handler_is_warned_of(api, ns, run, caplog, 
     ]
 
 
-def test_the_warning_of_false_and_that_of_a_condition_are_apart(api, ns, caplog):
+def test_false_and_condition_warnings_are_separate(api, ns, caplog):
     def condition(sender):
         if sender == "raise":
             raise LookupError
@@ -518,17 +518,17 @@ def test_the_warning_of_false_and_that_of_a_condition_are_apart(api, ns, caplog)
 
     for sender in ("raise", "go", "raise", "go"):
         ns.emit("x", sender)
-        assert api.drain(GUARD)
+        assert api.drain(TIMEOUT)
     levels = [record.levelname for record in caplog.records]
     assert levels == ["WARNING", "WARNING"]
     ns["x"].connect(refuses, condition=condition)  # another connection
     for sender in ("go", "raise"):
         ns.emit("x", sender)
-        assert api.drain(GUARD)
+        assert api.drain(TIMEOUT)
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 4
 
 
-def test_false_is_not_warned_of_in_emit_async(ns, run, caplog):
+def test_false_does_not_warn_in_emit_async(ns, run, caplog):
     @ns.on("x")
     async def refuses(sender):
         return False
@@ -542,43 +542,43 @@ def test_false_is_not_warned_of_in_emit_async(ns, run, caplog):
 
 @pytest.fixture
 def stopped(api):
-    """A loop that is named, and does not run."""
+    """Return a named loop that does not run."""
     loop = asyncio.new_event_loop()
     api.use_loop(loop)
     yield loop
     api.use_loop(None)
     loop.close()
-    api.drain(GUARD)
+    api.drain(TIMEOUT)
 
 
-def test_drain_is_false_while_a_named_loop_has_work_and_does_not_run(api, ns, stopped, where):
-    assert api.drain(GUARD)
+def test_drain_is_false_for_a_stopped_loop_with_work(api, ns, stopped, where):
+    assert api.drain(TIMEOUT)
     ns.emit("x")
     assert not api.drain(0.1)
     assert not api.drain()
     api.use_loop(None)
-    ns.emit("x")  # what it waits for, it waits for
-    assert not api.drain(GUARD)
+    ns.emit("x")  # the earlier handler still waits for the stopped loop
+    assert not api.drain(TIMEOUT)
     assert len(where) == 1
     stopped.run_until_complete(asyncio.sleep(0.01))
     assert len(where) == 2
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
 
 
-def test_drain_async_is_false_then_too(api, ns, run, stopped, where):
+def test_drain_async_is_false_for_a_stopped_loop(api, ns, run, stopped, where):
     ns.emit("x")
 
     async def main():
         ns.emit("x")
-        assert not await api.drain_async(GUARD)
+        assert not await api.drain_async(TIMEOUT)
         assert len(where) == 1
-        return await asyncio.to_thread(stopped.run_until_complete, api.drain_async(GUARD))
+        return await asyncio.to_thread(stopped.run_until_complete, api.drain_async(TIMEOUT))
 
     assert run(main())
     assert len(where) == 2
 
 
-def test_a_task_in_a_named_loop_that_was_stopped_is_work_left(api, ns, stopped):
+def test_task_in_a_stopped_named_loop_is_pending(api, ns, stopped):
     @ns.on("x")
     async def sleeps(sender):
         await asyncio.sleep(0.05)
@@ -588,53 +588,53 @@ def test_a_task_in_a_named_loop_that_was_stopped_is_work_left(api, ns, stopped):
         await asyncio.sleep(0)
 
     stopped.run_until_complete(main())
-    assert not api.drain(GUARD)
-    assert stopped.run_until_complete(api.drain_async(GUARD))
-    assert api.drain(GUARD)
+    assert not api.drain(TIMEOUT)
+    assert stopped.run_until_complete(api.drain_async(TIMEOUT))
+    assert api.drain(TIMEOUT)
 
 
-def test_a_named_loop_that_runs_is_not_waited_for_by_drain(api, ns, stopped, where):
+def test_drain_ignores_a_running_named_loop(api, ns, stopped, where):
     thread = threading.Thread(target=stopped.run_forever)
     thread.start()
     try:
         ns.emit("x")
-        assert api.drain(GUARD) in (True, False)  # it may not have begun to run
-        assert asyncio.run_coroutine_threadsafe(api.drain_async(GUARD), stopped).result(GUARD)
+        assert api.drain(TIMEOUT) in (True, False)  # it may not have begun to run
+        assert asyncio.run_coroutine_threadsafe(api.drain_async(TIMEOUT), stopped).result(TIMEOUT)
         assert len(where) == 1
-        assert api.drain(GUARD)
+        assert api.drain(TIMEOUT)
     finally:
         stopped.call_soon_threadsafe(stopped.stop)
-        thread.join(GUARD)
+        thread.join(TIMEOUT)
 
 
 @pytest.mark.parametrize("by", ["drain", "drain_async", "emit"])
-def test_what_a_closed_named_loop_did_not_run_is_logged(api, ns, run, stopped, caplog, where, by, recwarn):
+def test_work_of_a_closed_named_loop_is_logged(api, ns, run, stopped, caplog, where, by, recwarn):
     handler = ns["x"].handlers[0].handler
     ns.emit("x")
     stopped.close()
 
     async def main():
         if by == "drain_async":
-            return await api.drain_async(GUARD)
+            return await api.drain_async(TIMEOUT)
         ns.emit("x")
         await asyncio.sleep(0.01)
         return None
 
     if by == "drain":
-        assert not api.drain(GUARD)
+        assert not api.drain(TIMEOUT)
     elif by == "drain_async":
         assert run(main()) is False
     else:
         run(main())
         assert len(errors_of(caplog)) == 1
-        assert not api.drain(GUARD)
+        assert not api.drain(TIMEOUT)
     (record,) = errors_of(caplog)
     assert record.getMessage() == f"async handler {handler!r} of event 'x' is not run: its event loop was closed"
-    assert api.drain(GUARD)  # that was said
+    assert api.drain(TIMEOUT)  # it was logged
     assert not recwarn.list
 
 
-def test_the_named_loop_may_change_while_threads_emit(api, ns, where):
+def test_named_loop_may_change_while_threads_emit(api, ns, where):
     loop = asyncio.new_event_loop()
     over = threading.Event()
     failed = []
@@ -662,11 +662,11 @@ def test_the_named_loop_may_change_while_threads_emit(api, ns, where):
         sys.setswitchinterval(interval)
         over.set()
         for each in threads:
-            each.join(GUARD)
+            each.join(TIMEOUT)
     assert failed == []
-    assert asyncio.run_coroutine_threadsafe(api.drain_async(GUARD), loop).result(GUARD)
+    assert asyncio.run_coroutine_threadsafe(api.drain_async(TIMEOUT), loop).result(TIMEOUT)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(GUARD)
+    thread.join(TIMEOUT)
     loop.close()
 
 
@@ -681,7 +681,7 @@ def test_the_named_loop_may_change_while_threads_emit(api, ns, where):
         (float("nan"), ValueError, "timeout must be a number of seconds or None, not nan"),
     ],
 )
-def test_a_timeout_that_is_no_number_is_refused_when_called(api, ns, timeout, error, text):
+def test_timeout_must_be_a_number(api, ns, timeout, error, text):
     for call in (api.drain, api.drain_async, lambda given: ns.event("x").wait(timeout=given)):
         with pytest.raises(error) as caught:
             call(timeout)
@@ -689,7 +689,7 @@ def test_a_timeout_that_is_no_number_is_refused_when_called(api, ns, timeout, er
 
 
 @pytest.mark.parametrize("timeout", [float("inf"), 10**400, 1e300, True, 30])
-def test_a_long_timeout_is_no_error(api, ns, run, timeout):
+def test_very_long_timeout_is_valid(api, ns, run, timeout):
     ran = []
 
     @ns.on("x")
@@ -712,7 +712,7 @@ def test_a_long_timeout_is_no_error(api, ns, run, timeout):
     assert len(ran) == 3
 
 
-def test_a_timeout_that_was_over_long_ago_is_over(api, ns, run):
+def test_very_negative_timeout_has_expired(api, ns, run):
     @ns.on("x")
     async def handler(sender):
         await asyncio.sleep(0.1)
@@ -726,40 +726,40 @@ def test_a_timeout_that_was_over_long_ago_is_over(api, ns, run):
         assert not await api.drain_async(-(10**400))
 
     run(main())
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
 
 
 # Context variables
 
 
-def test_context_variables_go_along_to_the_running_loop_and_stay_apart(api, ns, run):
-    check_context_variables(ns, lambda main: run(settled(main, api)))
+def test_running_loop_gets_a_copy_of_the_context(api, ns, run):
+    check_context_variables(ns, lambda main: run(drain_after(main, api)))
 
 
-def test_context_variables_go_along_to_the_background_loop_and_stay_apart(api, ns):
+def test_background_loop_gets_a_copy_of_the_context(api, ns):
     def here(main):
         contextvars.copy_context().run(main)
-        assert api.drain(GUARD)
+        assert api.drain(TIMEOUT)
 
     check_context_variables(ns, here)
 
 
-def test_context_variables_go_along_to_the_named_loop_and_stay_apart(api, ns, run):
+def test_named_loop_gets_a_copy_of_the_context(api, ns, run):
     async def worker(main):
         api.use_loop(asyncio.get_running_loop())
         await asyncio.to_thread(main)
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
 
     check_context_variables(ns, lambda main: run(worker(main)))
 
 
-async def settled(main, api):
+async def drain_after(main, api):
     main()
-    assert await api.drain_async(GUARD)
+    assert await api.drain_async(TIMEOUT)
 
 
 def check_context_variables(ns, environment):
-    variable = contextvars.ContextVar("variable", default="nobody's")
+    variable = contextvars.ContextVar("variable", default="unset")
     seen, after = [], []
 
     async def one(sender):
@@ -783,7 +783,7 @@ def check_context_variables(ns, environment):
     environment(main)
     assert sorted(seen) == ["a handler's", "the emitter's", "the emitter's"]
     assert after == ["later"]
-    assert variable.get() == "nobody's"
+    assert variable.get() == "unset"
 
 
 # The loop named by use_loop
@@ -791,7 +791,7 @@ def check_context_variables(ns, environment):
 
 @pytest.fixture
 def where(ns):
-    """Emit `x`: its handler adds its loop and thread to the list that this is."""
+    """Return a list to which the handler of `x` adds its loop and thread."""
     seen = []
 
     @ns.on("x")
@@ -806,23 +806,23 @@ def test_worker_threads_emit_to_the_named_loop(api, ns, run, where):
     async def main():
         api.use_loop(asyncio.get_running_loop())
         await asyncio.to_thread(ns.emit, "x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert where == [(asyncio.get_running_loop(), threading.current_thread())]
 
     run(main())
 
 
-def test_drain_async_covers_what_a_thread_has_just_emitted_to_the_named_loop(api, ns, run, where):
+def test_drain_async_covers_emissions_of_threads(api, ns, run, where):
     async def main():
         api.use_loop(asyncio.get_running_loop())
         in_thread(ns.emit, "x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert len(where) == 1
 
     run(main())
 
 
-def test_the_named_loops_task_factory_is_honoured(api, ns, run):
+def test_task_factory_of_the_named_loop_is_used(api, ns, run):
     made, seen = [], []
 
     def factory(loop, coroutine, **options):
@@ -837,14 +837,14 @@ def test_the_named_loops_task_factory_is_honoured(api, ns, run):
         api.use_loop(asyncio.get_running_loop())
         asyncio.get_running_loop().set_task_factory(factory)
         await asyncio.to_thread(ns.emit, "x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert len(seen) == 1
         assert seen[0] in made
 
     run(main())
 
 
-def test_emissions_of_a_thread_start_in_order_in_the_named_loop(api, ns, run):
+def test_named_loop_starts_handlers_in_order(api, ns, run):
     log = []
 
     @ns.on("x")
@@ -858,54 +858,54 @@ def test_emissions_of_a_thread_start_in_order_in_the_named_loop(api, ns, run):
     async def main():
         api.use_loop(asyncio.get_running_loop())
         await asyncio.to_thread(worker)
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
 
     run(main())
     assert log == list(range(100))
 
 
-def test_a_closed_loop_counts_as_none(api, ns, where):
+def test_closed_loop_counts_as_none(api, ns, where):
     loop = asyncio.new_event_loop()
     loop.close()
     api.use_loop(loop)
     ns.emit("x")
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert [thread.daemon for _, thread in where] == [True]
 
 
-def test_a_loop_that_asyncio_run_has_closed_counts_as_none(api, ns, run, where):
+def test_loop_closed_by_asyncio_run_counts_as_none(api, ns, run, where):
     async def main():
         api.use_loop(asyncio.get_running_loop())
 
     run(main())
     ns.emit("x")
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert len(where) == 1
 
 
-def test_use_loop_none_means_the_background_loop_again(api, ns, run, where):
+def test_use_loop_none_restores_the_background_loop(api, ns, run, where):
     async def main():
         api.use_loop(asyncio.get_running_loop())
         api.use_loop(None)
         await asyncio.to_thread(ns.emit, "x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert len(where) == 1
         assert where[0][0] is not asyncio.get_running_loop()
 
     run(main())
 
 
-def test_use_loop_names_the_running_loop_by_itself(api, ns, run, where):
+def test_use_loop_defaults_to_the_running_loop(api, ns, run, where):
     async def main():
         api.use_loop()
         await asyncio.to_thread(ns.emit, "x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert [place[0] for place in where] == [asyncio.get_running_loop()]
 
     run(main())
 
 
-def test_use_loop_without_a_loop_is_an_error_where_none_runs(api):
+def test_use_loop_without_a_running_loop_is_an_error(api):
     with pytest.raises(
         RuntimeError, match=r"^no running event loop: call use_loop\(\) in a coroutine, or give it a loop$"
     ):
@@ -913,12 +913,12 @@ def test_use_loop_without_a_loop_is_an_error_where_none_runs(api):
 
 
 @pytest.mark.parametrize("what", [3, "loop", object()])
-def test_use_loop_refuses_what_is_no_loop(api, what):
+def test_use_loop_rejects_other_objects(api, what):
     with pytest.raises(TypeError, match="event loop or None"):
         api.use_loop(what)
 
 
-def test_what_fails_in_the_named_loop_reaches_its_exception_handler(api, ns, run):
+def test_named_loop_exception_handler_gets_errors(api, ns, run):
     error = ValueError("of the handler")
 
     @ns.on("x")
@@ -929,7 +929,7 @@ def test_what_fails_in_the_named_loop_reaches_its_exception_handler(api, ns, run
         seen = watch_loop()
         api.use_loop(asyncio.get_running_loop())
         await asyncio.to_thread(ns.emit, "x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert [context["exception"] for context in seen] == [error]
 
     run(main())
@@ -938,11 +938,11 @@ def test_what_fails_in_the_named_loop_reaches_its_exception_handler(api, ns, run
 # The background loop
 
 
-def test_without_a_loop_all_handlers_share_one_loop_on_one_daemon_thread(api, ns, where):
+def test_handlers_share_one_background_loop(api, ns, where):
     start = threading.Barrier(8)
 
     def worker():
-        start.wait(GUARD)
+        start.wait(TIMEOUT)
         for _ in range(20):
             ns.emit("x")
 
@@ -950,8 +950,8 @@ def test_without_a_loop_all_handlers_share_one_loop_on_one_daemon_thread(api, ns
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(GUARD)
-    assert api.drain(GUARD)
+        thread.join(TIMEOUT)
+    assert api.drain(TIMEOUT)
     assert len(where) == 160
     assert len(set(where)) == 1
     thread = where[0][1]
@@ -960,16 +960,16 @@ def test_without_a_loop_all_handlers_share_one_loop_on_one_daemon_thread(api, ns
     assert thread is not threading.current_thread()
 
 
-def test_the_background_loop_stays_the_same(api, ns, where):
+def test_background_loop_is_reused(api, ns, where):
     ns.emit("x")
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     ns.emit("x")
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert len(where) == 2
     assert len(set(where)) == 1
 
 
-def test_handlers_in_the_background_loop_start_in_order(api, ns):
+def test_background_loop_starts_handlers_in_order(api, ns):
     log = []
 
     @ns.on("x")
@@ -982,7 +982,7 @@ def test_handlers_in_the_background_loop_start_in_order(api, ns):
 
     for number in range(100):
         ns.emit("x", number)
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert log == [(number, place) for number in range(100) for place in (1, 2)]
 
 
@@ -993,7 +993,7 @@ def test_emissions_in_the_background_loop_stay_in_it(api, ns, where):
 
     ns.emit("first")
     ns.emit("x")
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert len(where) == 2
     assert len(set(where)) == 1
 
@@ -1011,11 +1011,11 @@ def test_tasks_in_the_background_loop_are_kept_alive(api, ns, collect):
         held.append("done")
 
     ns.emit("x")
-    assert started.wait(GUARD)
-    in_thread(api.drain, 0.01)  # the handler waits for its future by now
+    assert started.wait(TIMEOUT)
+    in_thread(api.drain, 0.01)  # by now the handler waits for its future
     collect()
     held[0].call_soon_threadsafe(held[1]().set_result, None)
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert held[-1] == "done"
 
 
@@ -1024,7 +1024,7 @@ def test_tasks_in_the_background_loop_are_kept_alive(api, ns, collect):
 
 def test_drain_with_nothing_scheduled_is_true(api):
     assert api.drain() is True
-    assert api.drain(timeout=GUARD) is True
+    assert api.drain(timeout=TIMEOUT) is True
 
 
 def test_drain_waits_for_the_background_loop(api, ns):
@@ -1052,11 +1052,11 @@ def test_drain_waits_for_what_handlers_emit(api, ns):
             ns.emit("x", number - 1)
 
     ns.emit("x", 5)
-    assert api.drain(GUARD) is True
+    assert api.drain(TIMEOUT) is True
     assert log == [5, 4, 3, 2, 1, 0]
 
 
-def test_drain_is_false_when_time_is_up_and_leaves_the_handler_running(api, ns):
+def test_drain_timeout_keeps_the_handler_running(api, ns):
     gate, log = Future(), []
 
     @ns.on("x")
@@ -1070,17 +1070,17 @@ def test_drain_is_false_when_time_is_up_and_leaves_the_handler_running(api, ns):
         assert api.drain(timeout=0) is False
     finally:
         gate.set_result(None)
-    assert api.drain(GUARD) is True
+    assert api.drain(TIMEOUT) is True
     assert log == ["done"]
 
 
-def test_drain_without_time_is_true_when_nothing_is_left(api, ns, where):
+def test_drain_with_zero_timeout_and_no_work_is_true(api, ns, where):
     ns.emit("x")
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert {api.drain(timeout=0) for _ in range(100)} == {True}
 
 
-def test_drain_in_a_running_loop_is_an_error_that_names_drain_async(api, run):
+def test_drain_in_a_running_loop_names_drain_async(api, run):
     async def main():
         with pytest.raises(RuntimeError, match=r"await drain_async\("):
             api.drain()
@@ -1088,7 +1088,7 @@ def test_drain_in_a_running_loop_is_an_error_that_names_drain_async(api, run):
     run(main())
 
 
-def test_drain_in_the_background_loop_is_an_error_too(api, ns):
+def test_drain_in_the_background_loop_is_an_error(api, ns):
     caught = []
 
     @ns.on("x")
@@ -1099,18 +1099,18 @@ def test_drain_in_the_background_loop_is_an_error_too(api, ns):
             caught.append(str(error))
 
     ns.emit("x")
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert len(caught) == 1
     assert "drain_async" in caught[0]
 
 
-def test_drain_holds_though_a_handler_fails(api, ns, caplog):
+def test_drain_works_if_a_handler_fails(api, ns, caplog):
     @ns.on("x")
     async def handler(sender):
         raise ValueError
 
     ns.emit("x")
-    assert api.drain(GUARD) is True
+    assert api.drain(TIMEOUT) is True
 
 
 # drain_async
@@ -1120,7 +1120,7 @@ def test_drain_async_with_nothing_scheduled_is_true(api, run):
     assert run(api.drain_async()) is True
 
 
-def test_drain_async_waits_for_the_running_loops_handlers_and_what_they_emit(api, ns, run):
+def test_drain_async_waits_for_the_running_loop(api, ns, run):
     log = []
 
     @ns.on("x")
@@ -1138,7 +1138,7 @@ def test_drain_async_waits_for_the_running_loops_handlers_and_what_they_emit(api
     run(main())
 
 
-def test_drain_async_waits_for_the_background_loop_too(api, ns, run):
+def test_drain_async_waits_for_the_background_loop(api, ns, run):
     gate, log = Future(), []
 
     @ns.on("x")
@@ -1159,7 +1159,7 @@ def test_drain_async_waits_for_the_background_loop_too(api, ns, run):
     run(main())
 
 
-def test_drain_async_waits_for_what_is_emitted_to_the_background_meanwhile(api, ns, run):
+def test_drain_async_waits_for_later_background_emissions(api, ns, run):
     gate, log = Future(), []
 
     @ns.on("first")
@@ -1168,13 +1168,13 @@ def test_drain_async_waits_for_what_is_emitted_to_the_background_meanwhile(api, 
 
     @ns.on("here")
     async def here(sender):
-        while not gate.done():  # let drain_async begin to wait for `first`
+        while not gate.done():  # until drain_async waits for `first`
             await asyncio.sleep(0)
             if len(log) == 10:
                 gate.set_result(None)
             log.append("tick")
-        assert in_thread(api.drain, GUARD)  # nothing is left there,
-        in_thread(ns.emit, "second")  # and now something is
+        assert in_thread(api.drain, TIMEOUT)  # nothing is left there,
+        in_thread(ns.emit, "second")  # now something else is pending
 
     @ns.on("second")
     async def second(sender):
@@ -1185,7 +1185,7 @@ def test_drain_async_waits_for_what_is_emitted_to_the_background_meanwhile(api, 
     async def main():
         in_thread(ns.emit, "first")
         ns.emit("here")
-        assert await api.drain_async(GUARD) is True
+        assert await api.drain_async(TIMEOUT) is True
         assert log[-1] == "done"
 
     run(main())
@@ -1193,7 +1193,7 @@ def test_drain_async_waits_for_what_is_emitted_to_the_background_meanwhile(api, 
 
 @pytest.mark.parametrize("place", ["here", "background"])
 @pytest.mark.parametrize("timeout", [0, 0.01])
-def test_drain_async_is_false_when_time_is_up_and_leaves_the_handler_running(api, ns, run, place, timeout):
+def test_drain_async_timeout_keeps_the_handler_running(api, ns, run, place, timeout):
     gate, log = Future(), []
 
     @ns.on("x")
@@ -1210,24 +1210,24 @@ def test_drain_async_is_false_when_time_is_up_and_leaves_the_handler_running(api
             assert await api.drain_async(timeout) is False
         finally:
             gate.set_result(None)
-        assert await api.drain_async(timeout=GUARD) is True
+        assert await api.drain_async(timeout=TIMEOUT) is True
         assert log == ["done"]
 
     run(main())
 
 
-def test_drain_async_without_time_is_true_when_nothing_is_left(api, ns, run, where):
+def test_drain_async_with_zero_timeout_is_true(api, ns, run, where):
     async def main():
         in_thread(ns.emit, "x")
         ns.emit("x")
-        assert await api.drain_async(GUARD) is True
+        assert await api.drain_async(TIMEOUT) is True
         assert {await api.drain_async(timeout=0) for _ in range(100)} == {True}
 
     run(main())
 
 
 @pytest.mark.parametrize("place", ["here", "background"])
-def test_handlers_that_drain_wait_for_the_others_not_for_themselves(api, ns, run, place):
+def test_draining_handlers_do_not_wait_for_themselves(api, ns, run, place):
     log, finished = [], Future()
 
     def note(what):
@@ -1241,11 +1241,11 @@ def test_handlers_that_drain_wait_for_the_others_not_for_themselves(api, ns, run
 
     @ns.on("x")
     async def drains(sender):
-        note(await api.drain_async(GUARD))
+        note(await api.drain_async(TIMEOUT))
 
     @ns.on("x")
     async def drains_too(sender):
-        note(await api.drain_async(GUARD))
+        note(await api.drain_async(TIMEOUT))
 
     @ns.on("x")
     async def other(sender):
@@ -1255,17 +1255,17 @@ def test_handlers_that_drain_wait_for_the_others_not_for_themselves(api, ns, run
 
     async def main():
         ns.emit("first")
-        await asyncio.wait_for(asyncio.wrap_future(finished), GUARD)
+        await asyncio.wait_for(asyncio.wrap_future(finished), TIMEOUT)
 
     if place == "here":
         run(main())
     else:
         ns.emit("first")
-        finished.result(GUARD)
+        finished.result(TIMEOUT)
     assert log == ["other", True, True]
 
 
-def test_who_is_no_handler_waits_for_handlers_that_drain_too(api, ns, run):
+def test_other_code_waits_for_draining_handlers(api, ns, run):
     first, second, log = Future(), Future(), []
 
     @ns.on("background")
@@ -1275,7 +1275,7 @@ def test_who_is_no_handler_waits_for_handlers_that_drain_too(api, ns, run):
     @ns.on("x")
     async def drains(sender):
         log.append("drains")
-        await api.drain_async(GUARD)
+        await api.drain_async(TIMEOUT)
         for _ in range(100):
             await asyncio.sleep(0)
         log.append("done")
@@ -1286,11 +1286,11 @@ def test_who_is_no_handler_waits_for_handlers_that_drain_too(api, ns, run):
 
     async def main():
         in_thread(ns.emit, "background")
-        waiting = asyncio.ensure_future(api.drain_async(GUARD))
+        waiting = asyncio.ensure_future(api.drain_async(TIMEOUT))
         ns.emit("x")
         while not log:
             await asyncio.sleep(0)
-        first.set_result(None)  # both wait for `other` now, or soon
+        first.set_result(None)  # both wait for `other` now, or soon will
         await asyncio.wait({waiting}, timeout=0.05)
         second.set_result(None)
         assert await waiting is True
@@ -1299,7 +1299,7 @@ def test_who_is_no_handler_waits_for_handlers_that_drain_too(api, ns, run):
     run(main())
 
 
-def test_cancelling_drain_async_leaves_the_handlers_running(api, ns, run):
+def test_cancelled_drain_async_keeps_handlers_running(api, ns, run):
     log = []
 
     async def main():
@@ -1317,13 +1317,13 @@ def test_cancelling_drain_async_leaves_the_handlers_running(api, ns, run):
         with pytest.raises(asyncio.CancelledError):
             await waiting
         gate.set()
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
 
     run(main())
     assert log == ["done"]
 
 
-# Exceptions of handlers that nobody awaits
+# Exceptions of handlers that nothing awaits
 
 
 class Fatal(BaseException):
@@ -1333,14 +1333,12 @@ class Fatal(BaseException):
 @pytest.mark.parametrize("on_error", [None, "raise", "group"])
 @pytest.mark.parametrize("error_type", [ValueError, Fatal])
 @pytest.mark.parametrize("factory", FACTORIES)
-def test_exceptions_reach_the_loops_exception_handler_in_the_next_tick(
-    api, ns, run, collect, on_error, error_type, factory
-):
+def test_exceptions_reach_the_loop_in_the_next_tick(api, ns, run, collect, on_error, error_type, factory):
     tasks, error = [], error_type("of the handler")
 
     @ns.on("x")
     async def handler(sender):
-        tasks.append(asyncio.current_task())  # held, so that no finalizer could tell
+        tasks.append(asyncio.current_task())  # held, so that no finalizer reports it
         raise error
 
     async def main():
@@ -1350,18 +1348,18 @@ def test_exceptions_reach_the_loops_exception_handler_in_the_next_tick(
         ns.emit("x")
         while not tasks:
             await asyncio.sleep(0)
-        await asyncio.sleep(0)  # the tick after
+        await asyncio.sleep(0)  # the next tick
         assert [context["exception"] for context in seen] == [error]
         assert "'x'" in seen[0]["message"]
         tasks.clear()
         await asyncio.sleep(0)
         collect()
-        assert len(seen) == 1  # and not once more by a finalizer
+        assert len(seen) == 1  # and not again by a finalizer
 
     run(main())
 
 
-def test_exceptions_of_async_generators_and_futures_reach_the_exception_handler(api, ns, run):
+def test_generator_and_future_errors_reach_the_loop(api, ns, run):
     @ns.on("x")
     async def generator(sender):
         yield 1
@@ -1376,13 +1374,13 @@ def test_exceptions_of_async_generators_and_futures_reach_the_exception_handler(
     async def main():
         seen = watch_loop()
         ns.emit("x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert sorted(str(context["exception"]) for context in seen) == ["future", "generator"]
 
     run(main())
 
 
-def test_one_handlers_exception_does_not_disturb_the_others(api, ns, run):
+def test_exception_does_not_affect_other_handlers(api, ns, run):
     log = []
 
     @ns.on("x")
@@ -1397,7 +1395,7 @@ def test_one_handlers_exception_does_not_disturb_the_others(api, ns, run):
     async def main():
         watch_loop()
         ns.emit("x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
 
     run(main())
     assert log == ["done"]
@@ -1405,7 +1403,7 @@ def test_one_handlers_exception_does_not_disturb_the_others(api, ns, run):
 
 @pytest.mark.parametrize("on_error", [None, "raise", "group"])
 @pytest.mark.parametrize("error_type", [ValueError, Fatal, SystemExit, KeyboardInterrupt])
-def test_exceptions_in_the_background_loop_are_logged_and_the_loop_goes_on(api, ns, caplog, on_error, error_type):
+def test_background_loop_survives_exceptions(api, ns, caplog, on_error, error_type):
     log, error = [], error_type("of the handler")
 
     @ns.on("x")
@@ -1419,24 +1417,24 @@ def test_exceptions_in_the_background_loop_are_logged_and_the_loop_goes_on(api, 
 
     ns.on_error = on_error
     ns.emit("x")
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert log == ["done"]
     assert [record.exc_info[1] for record in errors_of(caplog)] == [error]
 
 
-def test_what_is_logged_names_handler_and_event(api, ns, caplog):
+def test_log_names_handler_and_event(api, ns, caplog):
     @ns.on("x")
     async def the_handler(sender):
         raise ValueError
 
     ns.emit("x")
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     (record,) = errors_of(caplog)
     assert "the_handler" in record.getMessage()
     assert "'x'" in record.getMessage()
 
 
-def test_what_is_logged_comes_at_once_not_from_a_finalizer(api, ns, caplog):
+def test_error_is_logged_at_once(api, ns, caplog):
     tasks = []
 
     @ns.on("x")
@@ -1445,7 +1443,7 @@ def test_what_is_logged_comes_at_once_not_from_a_finalizer(api, ns, caplog):
         raise ValueError
 
     ns.emit("x")
-    assert api.drain(GUARD)
+    assert api.drain(TIMEOUT)
     assert len(errors_of(caplog)) == 1
     tasks.clear()
     gc.collect()
@@ -1454,7 +1452,7 @@ def test_what_is_logged_comes_at_once_not_from_a_finalizer(api, ns, caplog):
 
 @pytest.mark.parametrize("place", ["here", "background"])
 @pytest.mark.parametrize("level", ["event", "namespace"])
-def test_a_callable_on_error_gets_them_in_their_loop(api, ns, run, caplog, place, level):
+def test_callable_on_error_runs_in_the_loop(api, ns, run, caplog, place, level):
     error, got, threads = ValueError("of the handler"), [], set()
     event = ns.event("x")
 
@@ -1473,20 +1471,20 @@ def test_a_callable_on_error_gets_them_in_their_loop(api, ns, run, caplog, place
     async def main():
         seen = watch_loop()
         event.emit("sender")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert seen == []
 
     if place == "here":
         run(main())
     else:
         event.emit("sender")
-        assert api.drain(GUARD)
+        assert api.drain(TIMEOUT)
     assert got == [(error, handler, event, "sender")]
     assert len(threads) == 1
     assert errors_of(caplog) == []
 
 
-def test_a_callable_on_error_does_not_get_what_is_no_exception(api, ns, run):
+def test_callable_on_error_does_not_get_base_exceptions(api, ns, run):
     got, error = [], Fatal()
     ns.on_error = lambda *args: got.append(args)
 
@@ -1497,7 +1495,7 @@ def test_a_callable_on_error_does_not_get_what_is_no_exception(api, ns, run):
     async def main():
         seen = watch_loop()
         ns.emit("x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert [context["exception"] for context in seen] == [error]
 
     run(main())
@@ -1505,7 +1503,7 @@ def test_a_callable_on_error_does_not_get_what_is_no_exception(api, ns, run):
 
 
 @pytest.mark.parametrize("place", ["here", "background"])
-def test_what_a_callable_on_error_raises_there_is_not_lost(api, ns, run, caplog, place):
+def test_exception_of_on_error_is_not_lost(api, ns, run, caplog, place):
     worse = KeyError("of on_error")
 
     def on_error(exception, handler, event, sender):
@@ -1518,7 +1516,7 @@ def test_what_a_callable_on_error_raises_there_is_not_lost(api, ns, run, caplog,
     async def main():
         seen = watch_loop()
         ns.emit("x")
-        assert await api.drain_async(GUARD)
+        assert await api.drain_async(TIMEOUT)
         assert [context["exception"] for context in seen] == [worse]
 
     ns.on_error = on_error
@@ -1526,18 +1524,18 @@ def test_what_a_callable_on_error_raises_there_is_not_lost(api, ns, run, caplog,
         run(main())
     else:
         ns.emit("x")
-        assert api.drain(GUARD)
+        assert api.drain(TIMEOUT)
         assert [record.exc_info[1] for record in errors_of(caplog)] == [worse]
 
 
-def test_drain_waits_until_what_a_callable_on_error_raises_has_been_told(api, ns):
+def test_drain_waits_for_reports_of_on_error_exceptions(api, ns):
     order, telling, drained = [], threading.Event(), threading.Event()
 
     class Slow(logging.Handler):
         def emit(self, record):
             telling.set()
             drained.wait(0.2)
-            order.append("told")
+            order.append("reported")
 
     def on_error(exception, handler, event, sender):
         raise exception
@@ -1551,10 +1549,10 @@ def test_drain_waits_until_what_a_callable_on_error_raises_has_been_told(api, ns
     logging.getLogger("cyevents").addHandler(slow)
     try:
         ns.emit("x")
-        assert telling.wait(GUARD)
-        assert api.drain(GUARD)
+        assert telling.wait(TIMEOUT)
+        assert api.drain(TIMEOUT)
         order.append("drained")
         drained.set()
     finally:
         logging.getLogger("cyevents").removeHandler(slow)
-    assert order == ["told", "drained"]
+    assert order == ["reported", "drained"]

@@ -1,4 +1,4 @@
-"""`event.send`: pairs of handler and value, with nothing dropped, awaited, consumed or cancelled."""
+"""`event.send`: pairs of handler and value; nothing is dropped, awaited, consumed or cancelled."""
 
 import asyncio
 import types
@@ -18,7 +18,7 @@ def returning(value):
     return handler
 
 
-def test_pairs_come_in_dispatch_order_with_every_value(event):
+def test_pairs_are_in_dispatch_order_with_every_value(event):
     handlers = [returning(value) for value in (None, False, 0, "", [1], True)]
     for number, handler in enumerate(handlers):
         event.connect(handler, priority=number)
@@ -28,7 +28,7 @@ def test_pairs_come_in_dispatch_order_with_every_value(event):
     assert all(type(pair) is tuple for pair in event.send("s"))
 
 
-def test_nobody_connected_is_an_empty_list(event):
+def test_no_handlers_give_an_empty_list(event):
     assert event.send("s") == []
     assert event.send() == []
 
@@ -69,7 +69,7 @@ def test_sender_twice_is_an_error(event):
         event.send("s", sender="s")
 
 
-def test_without_a_sender_it_is_any(api, event):
+def test_sender_defaults_to_any(api, event):
     seen = []
     event.connect(lambda sender: seen.append(sender), weak=False)
     event.send()
@@ -96,7 +96,7 @@ def test_generators_and_awaitables_are_values(event):
     assert isinstance(third, types.AsyncGeneratorType)
 
 
-def test_senders_conditions_once_and_the_event_hold(event):
+def test_senders_conditions_once_and_with_event_apply(event):
     log = []
     event.connect(lambda sender: log.append("any"), weak=False, priority=3)
     event.connect(lambda sender: log.append("for s"), "s", weak=False, priority=2)
@@ -111,7 +111,7 @@ def test_senders_conditions_once_and_the_event_hold(event):
     assert log == ["any", "for s", event]
 
 
-def test_a_condition_that_raises_skips_its_handler(event):
+def test_failing_condition_skips_its_handler(event):
     def condition(sender):
         raise ValueError
 
@@ -120,7 +120,7 @@ def test_a_condition_that_raises_skips_its_handler(event):
     assert event.send("s") == []
 
 
-def test_an_exception_propagates_and_ends_it(event):
+def test_exception_propagates_and_ends_the_emission(event):
     called = []
 
     @event.connect
@@ -135,7 +135,7 @@ def test_an_exception_propagates_and_ends_it(event):
     assert len(event.send("s")) == 1
 
 
-def test_grouped_errors_are_raised_when_all_were_called(event):
+def test_grouped_errors_are_raised_at_the_end(event):
     @event.connect
     def bad(sender):
         raise KeyError("bad")
@@ -149,21 +149,21 @@ def test_grouped_errors_are_raised_when_all_were_called(event):
     assert called == ["s"]
 
 
-def test_a_callable_gets_each_error(event):
-    told = []
+def test_callable_gets_each_error(event):
+    reported = []
 
     @event.connect
     def bad(sender):
         raise KeyError("bad")
 
     good = event.connect(returning(1), weak=False)
-    event.on_error = lambda *args: told.append(args)
+    event.on_error = lambda *args: reported.append(args)
     assert event.send("s") == [(good, 1)]
-    ((error, handler, where, sender),) = told
+    ((error, handler, where, sender),) = reported
     assert (type(error), handler, where, sender) == (KeyError, bad, event, "s")
 
 
-def test_a_base_exception_propagates(event):
+def test_base_exception_propagates(event):
     @event.connect
     def bad(sender):
         raise KeyboardInterrupt
@@ -173,7 +173,7 @@ def test_a_base_exception_propagates(event):
         event.send("s")
 
 
-def test_muted_and_patterns(api):
+def test_muting_and_patterns_apply(api):
     namespace = api.Namespace()
     event = namespace.event("a.b")
     wild = namespace.event("a.*").connect(returning(1), weak=False)
@@ -185,7 +185,7 @@ def test_muted_and_patterns(api):
         namespace.event("a.*").send("s")
 
 
-def test_handlers_may_change_the_event_meanwhile(event):
+def test_handlers_may_change_the_event(event):
     @event.connect
     def first(sender):
         event.disconnect(second)

@@ -1,4 +1,4 @@
-"""How senders are told apart, and how they are held."""
+"""How senders are compared, and how they are held."""
 
 import enum
 import os
@@ -12,7 +12,7 @@ import pytest
 
 
 class Sender:
-    """Weakly referenceable, small, and equal to everything."""
+    """Supports weak references, is small, and equals everything."""
 
     __slots__ = ("__weakref__",)
     __hash__ = None
@@ -21,8 +21,8 @@ class Sender:
         return True
 
 
-class Angry:
-    """Cannot be compared, hashed or asked for its truth."""
+class Incomparable:
+    """Raises if compared, hashed or tested for truth."""
 
     def __eq__(self, other):
         raise RuntimeError
@@ -86,22 +86,22 @@ class Flags(enum.IntFlag):
 
 
 @pytest.fixture
-def heard(api, ns):
-    """What a handler connected for a sender hears of another: `heard(connected, emitting)`."""
+def received(api, ns):
+    """Emit for one sender to a handler connected for another; return what it got: `received(connected, emitting)`."""
 
     def try_(connected, emitting):
         event = ns.event("x")
         event.clear()
         event.connect(handler, sender=connected)
-        assert event.emit(connected) == ["heard"]
-        answer = event.emit(emitting) == ["heard"]
+        assert event.emit(connected) == ["received"]
+        answer = event.emit(emitting) == ["received"]
         assert event.has_handlers_for(emitting) is answer
-        if emitting is not api.ANY:  # which disconnects all
+        if emitting is not api.ANY:  # ANY disconnects all
             assert event.disconnect(handler, emitting) is answer
         return answer
 
     def handler(sender):
-        return "heard"
+        return "received"
 
     return try_
 
@@ -119,23 +119,23 @@ TWICE = {
 
 
 @pytest.mark.parametrize("kind", TWICE)
-def test_senders_are_matched_by_identity(heard, kind):
+def test_senders_are_compared_by_identity(received, kind):
     a, b = TWICE[kind](), TWICE[kind]()
     assert a == b and a is not b
-    assert heard(a, a)
-    assert not heard(a, b)
+    assert received(a, a)
+    assert not received(a, b)
 
 
-def test_senders_are_neither_compared_nor_hashed(heard):
-    a, b = Angry(), Angry()
-    assert heard(a, a)
-    assert not heard(a, b)
+def test_senders_are_neither_compared_nor_hashed(received):
+    a, b = Incomparable(), Incomparable()
+    assert received(a, a)
+    assert not received(a, b)
 
 
 @pytest.mark.parametrize("sender", [Sender, int, len, sys], ids=str)
-def test_anything_can_be_a_sender(heard, sender):
-    assert heard(sender, sender)
-    assert not heard(sender, "other")
+def test_anything_can_be_a_sender(received, sender):
+    assert received(sender, sender)
+    assert not received(sender, "other")
 
 
 SAME = [
@@ -158,9 +158,9 @@ SAME = [
 
 
 @pytest.mark.parametrize(("a", "b"), SAME, ids=lambda value: f"{type(value).__name__} {value!r}"[:30])
-def test_str_bytes_and_int_are_matched_by_value(heard, a, b):
-    assert heard(a, b)
-    assert heard(b, a)
+def test_str_bytes_and_int_are_compared_by_value(received, a, b):
+    assert received(a, b)
+    assert received(b, a)
 
 
 OTHER = [
@@ -180,38 +180,38 @@ OTHER = [
     (b"text", bytearray(b"text")),
     (Text("a"), Text("b")),
     (Number(1), Number(2)),
-    (10**6, 10**6 + 2**61 - 1),  # of equal hash
+    (10**6, 10**6 + 2**61 - 1),  # with equal hashes
     (-1, -2),
 ]
 
 
 @pytest.mark.parametrize(("a", "b"), OTHER, ids=repr)
-def test_different_types_and_values_are_different_senders(heard, a, b):
-    assert not heard(a, b)
-    assert not heard(b, a)
+def test_different_types_and_values_are_different_senders(received, a, b):
+    assert not received(a, b)
+    assert not received(b, a)
 
 
-def test_a_bool_is_matched_by_identity(heard):
-    assert heard(True, True)
-    assert not heard(True, False)
+def test_bool_is_compared_by_identity(received):
+    assert received(True, True)
+    assert not received(True, False)
 
 
-def test_a_number_never_meets_the_object_whose_id_it_is(heard):
+def test_int_does_not_match_an_object_with_that_id(received):
     sender = Sender()
-    assert not heard(sender, id(sender))
-    assert not heard(id(sender), sender)
-    assert not heard(None, id(None))
-    assert not heard(id(None), None)
+    assert not received(sender, id(sender))
+    assert not received(id(sender), sender)
+    assert not received(None, id(None))
+    assert not received(id(None), None)
 
 
-def test_none_is_a_sender_like_any_other(api, heard, ns):
-    assert heard(None, None)
-    assert not heard(None, "other")
-    assert not heard(None, api.ANY)
-    assert not heard("other", None)
+def test_none_is_an_ordinary_sender(api, received, ns):
+    assert received(None, None)
+    assert not received(None, "other")
+    assert not received(None, api.ANY)
+    assert not received("other", None)
 
 
-def test_no_sender_reaches_the_handlers_of_any_alone(api, ns):
+def test_no_sender_reaches_only_handlers_for_any(api, ns):
     senders = []
     event = ns.event("x")
     event.connect(senders.append, weak=False)
@@ -222,7 +222,7 @@ def test_no_sender_reaches_the_handlers_of_any_alone(api, ns):
     assert senders == [api.ANY, api.ANY, None]
 
 
-def test_handlers_of_any_hear_every_sender(ns):
+def test_handlers_for_any_get_every_sender(ns):
     senders = []
     event = ns.event("x")
     event.connect(senders.append, weak=False)
@@ -238,28 +238,28 @@ def test_handlers_of_any_hear_every_sender(ns):
 
 @pytest.mark.parametrize("place", ["user.created", "user.*"])
 @pytest.mark.parametrize("warm", [False, True], ids=["", "after an emission"])
-def test_a_sender_is_held_weakly_and_its_connections_go_with_it(ns, collect, place, warm):
+def test_connections_end_with_their_sender(ns, collect, place, warm):
     event, target = ns.event("user.created"), ns.event(place)
     sender, other = Sender(), Sender()
 
     def handler(sender):
-        return "heard"
+        return "received"
 
     target.connect(handler, sender=sender, weak=False)
     target.connect(handler, sender=other)
     if warm:
-        assert event.emit(sender) == ["heard"]
+        assert event.emit(sender) == ["received"]
     gone = weakref.ref(sender)
     assert len(event.handlers) == 2
     del sender
     collect()
     assert gone() is None
     assert [connection.sender for connection in event.handlers] == [other]
-    assert event.emit(other) == ["heard"]
+    assert event.emit(other) == ["received"]
 
 
 @pytest.mark.parametrize("place", ["user.created", "user.*"])
-def test_a_new_object_with_the_id_of_a_dead_sender_never_receives_its_events(ns, collect, place):
+def test_reused_id_does_not_match_a_dead_sender(ns, collect, place):
     event, target = ns.event("user.created"), ns.event(place)
 
     def handler(sender):
@@ -286,11 +286,11 @@ def test_a_new_object_with_the_id_of_a_dead_sender_never_receives_its_events(ns,
                 assert event.disconnect(handler, other)
         if met:
             return
-    pytest.skip("no address was used again")
+    pytest.skip("no address was reused")
 
 
 class Frozen:
-    """Cannot be weakly referenced."""
+    """Supports no weak references."""
 
     __slots__ = ("inside",)
 
@@ -301,9 +301,7 @@ class Frozen:
 @pytest.mark.parametrize("release", ["disconnect", "disconnect for the sender", "clear", "spent", "handler dies"])
 @pytest.mark.parametrize("make", [Frozen, lambda inside: (inside,)], ids=["slots", "tuple"])
 @pytest.mark.parametrize("place", ["user.created", "user.*"])
-def test_a_sender_that_cannot_be_weakly_referenced_is_held_until_nothing_is_connected(
-    ns, collect, place, make, release
-):
+def test_sender_without_weak_references_is_held(ns, collect, place, make, release):
     event, target = ns.event("user.created"), ns.event(place)
     inside = Sender()
     gone = weakref.ref(inside)
@@ -311,11 +309,11 @@ def test_a_sender_that_cannot_be_weakly_referenced_is_held_until_nothing_is_conn
     del inside
 
     def handler(sender):
-        return "heard"
+        return "received"
 
     target.connect(handler, sender=sender, once=release == "spent")
     if release != "spent":
-        assert event.emit(sender) == ["heard"]
+        assert event.emit(sender) == ["received"]
     del sender
     collect()
     (connection,) = event.handlers
@@ -330,7 +328,7 @@ def test_a_sender_that_cannot_be_weakly_referenced_is_held_until_nothing_is_conn
     elif release == "clear":
         target.clear()
     elif release == "spent":
-        assert event.emit(sender) == ["heard"]
+        assert event.emit(sender) == ["received"]
     else:
         del handler
     del sender
@@ -340,11 +338,11 @@ def test_a_sender_that_cannot_be_weakly_referenced_is_held_until_nothing_is_conn
 
 
 @pytest.mark.parametrize("connected", [False, True], ids=["without handlers", "with handlers for others"])
-def test_emitting_leaves_nothing_of_the_sender(ns, collect, connected):
+def test_emission_does_not_keep_the_sender(ns, collect, connected):
     event, other = ns.event("x"), Sender()
 
     def handler(sender):
-        return "heard"
+        return "received"
 
     if connected:
         event.connect(handler, sender=other)
@@ -405,7 +403,7 @@ print("done")
 """
 
 
-def test_senders_of_different_types_mix_under_bb(api):
+def test_senders_of_different_types_under_bb(api):
     environment = {
         **os.environ,
         "PYTHONPATH": str(pathlib.Path(api.__file__).parents[1]),
@@ -421,7 +419,7 @@ def test_senders_of_different_types_mix_under_bb(api):
     assert (child.returncode, child.stdout) == (0, "done\n"), child.stderr
 
 
-def test_a_bound_method_is_the_same_sender_whenever_it_is_asked_for(api, collect):
+def test_bound_method_is_the_same_sender_each_time(api, collect):
     event = api.Event("x")
 
     class Owner:
@@ -431,18 +429,18 @@ def test_a_bound_method_is_the_same_sender_whenever_it_is_asked_for(api, collect
         def other(self):
             pass
 
-    owner, heard = Owner(), []
-    event.connect(heard.append, owner.method, weak=False)
+    owner, received = Owner(), []
+    event.connect(received.append, owner.method, weak=False)
     collect()
     for sender in (owner.method, owner.other, Owner().method, owner):
         event.emit(sender)
-    assert heard == [owner.method]
+    assert received == [owner.method]
     assert event.has_handlers_for(owner.method)
     (connection,) = event.handlers
     assert connection.sender == owner.method
     reference = weakref.ref(owner)
-    assert event.disconnect(heard.append, owner.method)
+    assert event.disconnect(received.append, owner.method)
     assert event.handlers == []
-    del owner, connection, sender, heard[:]
+    del owner, connection, sender, received[:]
     collect()
     assert reference() is None

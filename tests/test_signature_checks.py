@@ -1,4 +1,4 @@
-"""Declared events: `signature=` costs nothing at run time, `check=True` refuses handlers that cannot take it."""
+"""Declared events: `signature=` costs nothing at run time; `check=True` rejects handlers that cannot take it."""
 
 import functools
 import inspect
@@ -15,12 +15,12 @@ class Order:
 
 
 def order_paid(sender, amount, *, currency="EUR"):
-    """What is declared."""
+    """The declared signature."""
     raise AssertionError("a signature is never called")
 
 
 def handlers():
-    """Names, handlers, and what is told of those that are refused."""
+    """Return names, handlers, and the error text of those that are rejected."""
 
     class Object:
         def method(self, sender, amount, *, currency):
@@ -57,14 +57,14 @@ def handlers():
         ("with an option that is needed", kept.method, missing),
         ("with one more", lambda sender, amount, reason, *, currency="": 1, missing),
         ("by another name", lambda sender, sum, *, currency="": 1, missing),
-        ("nobody", lambda: 1, many),
+        ("no parameters", lambda: 1, many),
         ("another order", lambda amount, sender, *, currency="": 1, "multiple values for argument 'amount'"),
     ]
 
 
 @pytest.mark.parametrize("way", ["connect", "on", "subscribe", "connected_to", "on_by_name"])
-@pytest.mark.parametrize(("handler", "told"), [pytest.param(*row[1:], id=row[0]) for row in handlers()])
-def test_a_handler_is_connected_if_it_can_take_every_emission(ns, handler, told, way):
+@pytest.mark.parametrize(("handler", "expected"), [pytest.param(*row[1:], id=row[0]) for row in handlers()])
+def test_handler_must_take_every_emission(ns, handler, expected, way):
     event = ns.event("order.paid", signature=order_paid, check=True)
 
     def connect():
@@ -77,11 +77,11 @@ def test_a_handler_is_connected_if_it_can_take_every_emission(ns, handler, told,
         else:
             getattr(event, way)(handler, weak=False)
 
-    if told is None:
+    if expected is None:
         connect()
         assert len(event.handlers) == 1
     else:
-        with pytest.raises(TypeError, match=told):
+        with pytest.raises(TypeError, match=expected):
             connect()
         assert event.handlers == []
 
@@ -159,7 +159,7 @@ def order_moved(sender, amount, /, *, currency):
 
 @pytest.mark.parametrize("handler", FITTING.values(), ids=FITTING)
 @pytest.mark.parametrize("sender", [1, "text"])
-def test_a_dispatching_method_is_connected_if_it_fits(api, handler, sender):
+def test_singledispatchmethod_is_accepted_if_it_fits(api, handler, sender):
     event = api.Event("order.moved", signature=order_moved, check=True)
     event.connect(handler, weak=False)
     expected = handler(sender, 1, currency="EUR")
@@ -168,7 +168,7 @@ def test_a_dispatching_method_is_connected_if_it_fits(api, handler, sender):
 
 
 @pytest.mark.parametrize("handler", UNFITTING.values(), ids=UNFITTING)
-def test_a_dispatching_method_is_refused_if_it_does_not_fit(api, handler):
+def test_singledispatchmethod_is_rejected_otherwise(api, handler):
     event = api.Event("order.moved", signature=order_moved, check=True)
     with pytest.raises(TypeError, match="cannot take"):
         event.connect(handler, weak=False)
@@ -178,9 +178,9 @@ def test_a_dispatching_method_is_refused_if_it_does_not_fit(api, handler):
 
 
 @pytest.mark.parametrize(
-    ("handler", "told"), [pytest.param(*row[1:], id=row[0]) for row in handlers() if row[1] is not dict]
+    ("handler", "expected"), [pytest.param(*row[1:], id=row[0]) for row in handlers() if row[1] is not dict]
 )
-def test_what_is_refused_would_fail_and_what_is_connected_does_not(api, handler, told):
+def test_check_agrees_with_real_calls(api, handler, expected):
     event = api.Event("order.paid")
     event.connect(handler, weak=False)
     failed = []
@@ -189,10 +189,10 @@ def test_what_is_refused_would_fail_and_what_is_connected_does_not(api, handler,
             event.emit([], *call[0], **call[1])
         except TypeError:
             failed.append(call)
-    assert bool(failed) == (told is not None)
+    assert bool(failed) == (expected is not None)
 
 
-def test_the_text(api):
+def test_error_text(api):
     event = api.Event("order.paid", signature=order_paid, check=True)
 
     def receipt(sender, **kwargs):
@@ -207,7 +207,7 @@ def test_the_text(api):
     )
 
 
-def test_a_handler_that_is_given_the_event_must_take_it(api):
+def test_with_event_handler_must_take_the_event(api):
     event = api.Event("order.paid", signature=order_paid, check=True)
 
     def takes_it(sender, amount, currency="", *, event):
@@ -225,20 +225,20 @@ def test_a_handler_that_is_given_the_event_must_take_it(api):
 
 
 @pytest.mark.parametrize(
-    ("condition", "told"),
+    ("condition", "expected"),
     [
         (lambda sender, **kwargs: True, None),
-        (lambda sender, amount=0, currency="": True, None),  # by position it is not passed to a condition
+        (lambda sender, amount=0, currency="": True, None),  # it is not passed to conditions by position
         (lambda sender: True, "unexpected keyword argument"),
         (lambda sender, amount, currency="": True, "missing a required"),
     ],
 )
-def test_a_condition_is_checked_as_it_is_called(api, condition, told):
+def test_condition_is_checked_as_it_is_called(api, condition, expected):
     event = api.Event("order.paid", signature=order_paid, check=True)
-    if told is None:
+    if expected is None:
         event.connect(lambda *args, **kwargs: 1, weak=False, condition=condition)
     else:
-        with pytest.raises(TypeError, match=f"^condition .*{told}"):
+        with pytest.raises(TypeError, match=f"^condition .*{expected}"):
             event.connect(lambda *args, **kwargs: 1, weak=False, condition=condition)
         assert event.handlers == []
 
@@ -275,7 +275,7 @@ def test_every_kind_of_parameter(api, kind, fits, does_not):
     assert [connection.handler for connection in event.handlers] == [fits]
 
 
-def test_streams_and_waits_take_anything(api):
+def test_streams_and_waits_accept_any_signature(api):
     event = api.Event("order.paid", signature=order_paid, check=True)
     stream, waiting = event.stream(), event.wait()
     event.emit("sender", 1)
@@ -284,7 +284,7 @@ def test_streams_and_waits_take_anything(api):
     waiting.close()
 
 
-def test_an_event_that_is_declared_later_checks_what_is_connected(ns):
+def test_later_declaration_checks_connected_handlers(ns):
     def fits(sender, amount, currency=""):
         pass
 
@@ -296,25 +296,25 @@ def test_an_event_that_is_declared_later_checks_what_is_connected(ns):
     with pytest.raises(TypeError, match="cannot take"):
         ns.event("order.paid", signature=order_paid, check=True)
     ns.event("order.paid").disconnect(does_not)
-    ns.event("order.paid").connect(does_not)  # it has not been declared
+    ns.event("order.paid").connect(does_not)  # not declared yet
     ns.event("order.paid").disconnect(does_not)
     ns.event("order.paid", signature=order_paid, check=True)
     with pytest.raises(TypeError, match="cannot take"):
         ns.event("order.paid").connect(does_not)
-    with pytest.raises(TypeError, match="cannot take"):  # another declaration, refused: the first one stands
+    with pytest.raises(TypeError, match="cannot take"):  # a second declaration is rejected: the first one stays
         ns.event("order.paid", signature=lambda sender: 1, check=True)
     with pytest.raises(TypeError, match="cannot take"):
         ns.event("order.paid").connect(does_not)
     assert ns.event("order.paid", signature=lambda sender, amount: 1, check=True) is ns["order.paid"]
 
 
-def test_a_pattern_is_declared_for_itself(ns):
+def test_pattern_has_its_own_declaration(ns):
     ns.event("order.paid", signature=order_paid, check=True)
 
     def does_not(sender):
         pass
 
-    ns.on("order.*")(does_not)  # of a pattern that declares nothing: it hears other events too
+    ns.on("order.*")(does_not)  # a pattern without a declaration also gets other events
     ns.event("order.paid", signature=order_paid, check=True)
     with pytest.raises(TypeError, match="event 'user.*' may be emitted"):
         ns.event("user.*", signature=order_paid, check=True).connect(does_not)
@@ -339,7 +339,7 @@ def test_without_check_nothing_is_checked(api, ns):
         ({"signature": dict, "check": True}, "signature <class 'dict'> cannot be read: no signature found"),
     ],
 )
-def test_what_declares_nothing_is_a_type_error(api, ns, options, text):
+def test_invalid_declaration_is_a_type_error(api, ns, options, text):
     with pytest.raises(TypeError, match=text):
         api.Event("x", **options)
     with pytest.raises(TypeError, match=text):
@@ -347,7 +347,7 @@ def test_what_declares_nothing_is_a_type_error(api, ns, options, text):
     ns.event("x").connect(lambda: 1, weak=False)
 
 
-def test_annotations_that_only_type_checkers_know_do_not_matter(api, tmp_path):
+def test_unresolvable_annotations_are_ignored(api, tmp_path):
     source = """
     from __future__ import annotations
     def declared(sender: Unknown, amount: Unknown2) -> Unknown3: ...
@@ -355,14 +355,14 @@ def test_annotations_that_only_type_checkers_know_do_not_matter(api, tmp_path):
     """
     names = {}
     exec(textwrap.dedent(source), names)
-    if sys.version_info >= (3, 14):  # where annotations wait to be asked for
+    if sys.version_info >= (3, 14):  # annotations are evaluated lazily
         exec(textwrap.dedent(source).replace("from __future__ import annotations\n", ""), names)
     event = api.Event("x", signature=names["declared"], check=True)
     event.connect(names["handler"])
     assert len(event.handlers) == 1
 
 
-def test_parametrised_events_are_of_any_use_at_run_time(api):
+def test_parametrised_events_work_at_run_time(api):
     Event = api.Event
     declared = Event[Order, [int, str]]
     assert declared == Event[Order, [int, str]]
@@ -375,7 +375,7 @@ def test_parametrised_events_are_of_any_use_at_run_time(api):
     assert list(inspect.signature(Event).parameters) == ["name", "doc", "on_error", "signature", "check"]
 
 
-def test_a_signature_imports_nothing_unless_it_is_checked():
+def test_signature_without_check_imports_nothing():
     program = """
 import sys, cyevents
 cyevents.event("x", signature=print)

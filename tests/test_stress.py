@@ -1,6 +1,6 @@
-"""Every stress program, briefly, on both cores, in a process of its own; and that the harness sees what goes wrong.
+"""Run every stress program briefly, on both cores, in its own process; and check that the harness finds errors.
 
-Longer: `python tests/stress --seconds 60`.
+Longer runs: `python tests/stress --seconds 60`.
 """
 
 import os
@@ -16,7 +16,7 @@ import pytest
 STRESS = Path(__file__).parent / "stress"
 PROGRAMS = sorted(path.stem for path in STRESS.glob("*.py") if path.stem not in ("__main__", "harness"))
 SECONDS = "0.1"
-GUARD = 120  # seconds after which a child that hangs fails
+TIMEOUT = 120  # seconds until a hanging child process fails
 SKIP = 77
 
 
@@ -24,12 +24,12 @@ def start(*command, backend="python", **environment):
     environment = {"CYEVENTS_STRESS_SECONDS": SECONDS, "CYEVENTS_STRESS_THREADS": "4", **environment}
     environment["CYEVENTS_PURE_PYTHON"] = {"cython": "0", "python": "1"}[backend]
     return subprocess.run(
-        [sys.executable, *command], env={**os.environ, **environment}, capture_output=True, text=True, timeout=GUARD
+        [sys.executable, *command], env={**os.environ, **environment}, capture_output=True, text=True, timeout=TIMEOUT
     )
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_stress(program, backend):
+def test_stress_program(program, backend):
     process = start(STRESS / f"{program}.py", backend=backend)
     if process.returncode == SKIP:
         pytest.skip(process.stdout)
@@ -43,7 +43,7 @@ def test_stress(program, backend):
 
 @pytest.fixture
 def program(tmp_path):
-    """Run a program that uses the harness: program(text, ...) -> the ended process."""
+    """Run a program that uses the harness: program(text, ...) -> the completed process."""
 
     def run(text, **environment):
         path = tmp_path / "trial.py"
@@ -53,7 +53,7 @@ def program(tmp_path):
     return run
 
 
-BAD = {  # what a job does, and what is said of it
+BAD = {  # a job's code, and the expected report
     "a failed assertion": ("assert number == 'wrong'", "AssertionError"),
     "an exception in a finalizer": (
         """
@@ -110,21 +110,21 @@ BAD = {  # what a job does, and what is said of it
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_the_harness_sees(program, what):
-    deed, said = BAD[what]
-    text = "def job(number):\n" + textwrap.indent(textwrap.dedent(deed).strip(), "    ")
+def test_harness_reports_errors(program, what):
+    code, expected = BAD[what]
+    text = "def job(number):\n" + textwrap.indent(textwrap.dedent(code).strip(), "    ")
     process = program(f"{text}\n    while True:\n        yield 1\nrace(job)")
     assert process.returncode == 1, process
     assert process.stdout.endswith(", FAILED\n")
-    assert said in process.stderr
+    assert expected in process.stderr
 
 
-def test_the_harness_sees_that_nothing_was_emitted(program):
+def test_harness_reports_that_nothing_was_emitted(program):
     process = program("def job(number):\n    yield 0\nrace(job)")
     assert (process.returncode, process.stderr) == (1, "no emission was accounted for\n")
 
 
-def test_the_harness_sees_what_fails_at_the_end(program):
+def test_harness_reports_failures_at_the_end(program):
     process = program("""
         def job(number):
             yield 1
@@ -138,10 +138,10 @@ def test_the_harness_sees_what_fails_at_the_end(program):
     assert "ValueError: wrong" in process.stderr
 
 
-def test_the_harness_ends_what_hangs(program):
+def test_harness_ends_hanging_programs(program):
     process = program("""
         import harness
-        harness.GUARD = 0.1
+        harness.TIMEOUT = 0.1
 
         def job(number):
             yield threading.Event().wait()
@@ -153,13 +153,13 @@ def test_the_harness_ends_what_hangs(program):
 
 
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="not a free-threaded Python")
-def test_the_harness_sees_a_gil_that_is_on(api, backend, program):
+def test_harness_reports_an_enabled_gil(api, backend, program):
     process = program("def job(number):\n    yield 1\nrace(job)", backend=backend, PYTHON_GIL="1")
     assert process.returncode == (1 if backend == "cython" else 0)
     assert ("the GIL is on" in process.stderr) is (backend == "cython")
 
 
-def test_a_program_may_be_skipped(program):
+def test_program_may_be_skipped(program):
     process = program("skip('there is nothing to race')")
     assert (process.returncode, process.stdout) == (SKIP, "trial: SKIPPED: there is nothing to race\n")
 
@@ -174,20 +174,20 @@ def test_threads_and_seconds_come_from_the_environment(program):
     assert float(told[1]) >= 0.3
 
 
-def test_the_runner_tells_what_was_run():
-    process = start(STRESS, "--seconds", "0.1", "--threads", "2", "--core", "python", "crosswise", "once")
+def test_runner_reports_what_it_ran():
+    process = start(STRESS, "--seconds", "0.1", "--threads", "2", "--core", "python", "mutual_emission", "once")
     assert (process.returncode, process.stderr) == (0, "")
     rows = [line.split() for line in process.stdout.splitlines()]
     assert rows[1] == ["program", "core", "threads", "seconds", "emissions", "result"]
     assert [(row[0], row[1], row[2], row[5]) for row in rows[2:4]] == [
-        ("crosswise", "python", "2", "passed"),
+        ("mutual_emission", "python", "2", "passed"),
         ("once", "python", "2", "passed"),
     ]
     emissions = int(rows[2][4]) + int(rows[3][4])
     assert process.stdout.splitlines()[4] == f"2 runs, {emissions} emissions accounted for, 0 failed"
 
 
-def test_the_runner_fails_if_a_program_does(tmp_path):
+def test_runner_fails_if_a_program_fails(tmp_path):
     (tmp_path / "cyevents.py").write_text("raise ImportError('broken')")
     process = start(STRESS, "--core", "python", "once", PYTHONPATH=str(tmp_path))
     assert process.returncode == 1
@@ -195,7 +195,7 @@ def test_the_runner_fails_if_a_program_does(tmp_path):
     assert process.stdout.endswith("FAILED (exit 1)\n1 runs, 0 emissions accounted for, 1 failed\n")
 
 
-def test_the_runner_knows_its_programs():
+def test_runner_lists_its_programs():
     process = start(STRESS, "no_such_program")
     assert process.returncode == 2
     assert "there is no program no_such_program" in process.stderr

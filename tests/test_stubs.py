@@ -1,5 +1,7 @@
-"""What type checkers see is what runs, on both cores: by mypy's stubtest. Skipped where mypy is not installed."""
+"""mypy's stubtest: types match what runs, on both cores. Skipped without mypy."""
 
+import importlib
+import inspect
 import os
 import shutil
 import subprocess
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not i
 
 
 def stubtest(module, folder, stubs=None, switch="", allowed=ALLOWED):
-    """What stubtest says of a module, with stubs from a folder where that is given."""
+    """Return what stubtest reports about a module, with stubs from a folder if given."""
     environment = {**os.environ, "CYEVENTS_PURE_PYTHON": switch}
     if stubs is not None:
         environment["MYPYPATH"] = str(stubs)
@@ -25,13 +27,28 @@ def stubtest(module, folder, stubs=None, switch="", allowed=ALLOWED):
     return done.stdout + done.stderr
 
 
-def test_the_package_is_as_its_types_say(api, backend, tmp_path):
+def test_package_matches_its_types(api, backend, tmp_path):
     assert stubtest("cyevents", tmp_path, switch="0" if backend == "cython" else "1") == ""
 
 
-def test_a_difference_would_be_told(api, backend, tmp_path):
+@pytest.mark.parametrize("name", ["Event.connect", "Event.subscribe", "Event.connected_to", "Namespace.on"])
+def test_typed_options_are_the_parameters(api, name):
+    typed = importlib.import_module("cyevents._typing")
+    cls, method = name.split(".")
+    _, target, sender, *options = inspect.signature(getattr(getattr(api, cls), method)).parameters.values()
+    assert (target.name, sender.name) == ("evt" if method == "on" else "receiver", "sender")
+    names = {option.name for option in options}
+    assert names == set(typed.Options.__annotations__) == set(typed.EventOptions.__annotations__)
+    assert names == set(typed.AnyOptions.__annotations__)
+    assert {option.name for option in options if option.kind is option.KEYWORD_ONLY} == {
+        *typed.Flags.__annotations__,
+        "with_event",
+    }
+
+
+def test_stubtest_reports_a_difference(api, backend, tmp_path):
     if backend != "cython":
-        pytest.skip("there is nothing to compare with")
+        pytest.skip("the pure core is its own stub")
     package = Path(shutil.copytree(Path(api.__file__).parent, tmp_path / "cyevents"))
     source = package / "_core" / "_tables.py"
     method, other = "    def _is_connected(self) -> bool:", "    def _is_connected(self, more: int = 0) -> bool:"
@@ -40,6 +57,6 @@ def test_a_difference_would_be_told(api, backend, tmp_path):
     source.write_text(text.replace(method, f"    def consumed(self) -> None: ...\n{other}"), encoding="utf-8")
     allowed = tmp_path / "allowed.txt"
     allowed.write_text("", encoding="utf-8")
-    told = stubtest("cyevents._core._tables", tmp_path / "..", stubs=tmp_path, switch="0", allowed=allowed)
-    assert "EventCore.consumed is not present at runtime" in told
-    assert "EventCore._is_connected is inconsistent" in told
+    report = stubtest("cyevents._core._tables", tmp_path / "..", stubs=tmp_path, switch="0", allowed=allowed)
+    assert "EventCore.consumed is not present at runtime" in report
+    assert "EventCore._is_connected is inconsistent" in report

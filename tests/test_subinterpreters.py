@@ -1,4 +1,4 @@
-"""Subinterpreters, with a GIL of their own and without: which core serves there, and how well, to the end."""
+"""Subinterpreters, with and without their own GIL: which core they use, and that it works until the end."""
 
 import functools
 import importlib.util
@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-GUARD = 60  # seconds after which a child that hangs fails
+TIMEOUT = 60  # seconds until a hanging child process fails
 MODULE = next((name for name in ("_interpreters", "_xxsubinterpreters") if importlib.util.find_spec(name)), None)
 
 pytestmark = pytest.mark.skipif(MODULE is None, reason="this Python has no subinterpreters")
@@ -66,7 +66,7 @@ for number in range(2000):
 
 @pytest.fixture(params=["isolated", "legacy"])
 def kind(request):
-    """With the settings that Python gives its own subinterpreters, and with those of programs that embed it."""
+    """Use the settings of Python's own subinterpreters, and those of programs that embed Python."""
     return request.param
 
 
@@ -77,7 +77,7 @@ def has_own_gil(kind):
 
 @pytest.fixture
 def child(backend):
-    """Run a script in a child process and return the lines that it printed: child(script, **names)."""
+    """Run a script in a child process and return its lines of output: child(script, **names)."""
 
     def run(script, required=False, **names):
         environment = {name: value for name, value in os.environ.items() if name != "CYEVENTS_PURE_PYTHON"}
@@ -88,7 +88,7 @@ def child(backend):
         names = {"IMPORT": IMPORT, "EMIT": EMIT, **names}
         program = PRELUDE + "".join(f"{name} = {value!r}\n" for name, value in names.items()) + textwrap.dedent(script)
         process = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=GUARD
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=TIMEOUT
         )
         assert process.returncode == 0, process.stdout + process.stderr
         return process.stdout.splitlines()
@@ -98,9 +98,9 @@ def child(backend):
 
 @functools.cache
 def has_asyncio(kind):
-    """Whether asyncio can be had: in Python 3.12.1 the process crashes where two with a GIL of their own import it."""
+    """Return whether asyncio works: Python 3.12.1 crashes if two interpreters with their own GIL import it."""
     script = f"{PRELUDE}\nrun({kind!r}, 'import asyncio')\nrun({kind!r}, 'import asyncio')"
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=GUARD).returncode == 0
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=TIMEOUT).returncode == 0
 
 
 @pytest.fixture
@@ -109,10 +109,10 @@ def with_asyncio(kind):
         pytest.skip("in this Python asyncio alone crashes in a subinterpreter")
 
 
-# Which core serves
+# Which core runs
 
 
-def test_those_that_come_after_the_main_one_fall_back_and_say_so(child, backend, kind):
+def test_later_interpreters_fall_back_with_a_warning(child, backend, kind):
     lines = child(
         """
         exec(IMPORT + EMIT)
@@ -129,8 +129,8 @@ def test_those_that_come_after_the_main_one_fall_back_and_say_so(child, backend,
     assert lines == [backend, *[falls_back] * 3]
 
 
-def test_of_those_that_share_a_gil_the_first_one_has_the_extension(child, backend, kind, has_own_gil):
-    """Though it is gone: a process loads the extension once. One with a GIL of its own never has it."""
+def test_first_interpreter_of_a_gil_has_the_extension(child, backend, kind, has_own_gil):
+    """Even after it ended: a process loads the extension once. One with its own GIL never gets it."""
     lines = child(
         """
         run(KIND, IMPORT + EMIT)
@@ -143,7 +143,7 @@ def test_of_those_that_share_a_gil_the_first_one_has_the_extension(child, backen
     assert lines == ([falls_back, falls_back, backend] if has_own_gil else [backend, falls_back, falls_back])
 
 
-def test_what_one_has_is_not_the_others(child, kind):
+def test_interpreters_share_nothing(child, kind):
     lines = child(
         """
         exec(IMPORT)
@@ -164,9 +164,9 @@ def test_what_one_has_is_not_the_others(child, kind):
     assert lines[-1] == "well"
 
 
-def test_where_the_extension_is_required_the_import_fails_and_says_why(child, backend, kind):
+def test_required_extension_fails_with_the_reason(child, backend, kind):
     if backend == "python":
-        pytest.skip("the extension is not asked for")
+        pytest.skip("the extension is not required")
     lines = child(
         """
         import cyevents
@@ -184,7 +184,7 @@ def test_where_the_extension_is_required_the_import_fails_and_says_why(child, ba
     assert lines[0].startswith("CYEVENTS_PURE_PYTHON=0 requires the compiled core, which cannot be imported: ")
 
 
-def test_the_command_line_shows_which_core_serves(child, backend, kind):
+def test_command_line_shows_the_core(child, backend, kind):
     lines = child(
         """
         import cyevents
@@ -204,7 +204,7 @@ def test_the_command_line_shows_which_core_serves(child, backend, kind):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="no concurrent.interpreters")
-def test_by_the_standard_librarys_own_module(child, backend):
+def test_standard_library_module(child, backend):
     lines = child("""
         from concurrent import interpreters as standard
         import cyevents
@@ -217,7 +217,7 @@ def test_by_the_standard_librarys_own_module(child, backend):
     assert lines == ["python RuntimeWarning" if backend == "cython" else "python"] * 2
 
 
-def test_several_that_emit_at_the_same_time(child, kind):
+def test_several_interpreters_emit_at_once(child, kind):
     lines = child(
         """
         import threading
@@ -233,7 +233,7 @@ def test_several_that_emit_at_the_same_time(child, kind):
         KIND=kind,
         MUCH=EMIT_MUCH + 'print("all", flush=True)',
     )
-    assert "".join(lines).count("all") == 3  # lines may be mixed
+    assert "".join(lines).count("all") == 3  # the lines of threads may be mixed
     assert lines[-1] == "well"
 
 
@@ -252,7 +252,7 @@ async def slow(sender):
 """
 
 
-def test_async_handlers_in_a_loop_there(child, kind, with_asyncio):
+def test_async_handlers_in_a_running_loop(child, kind, with_asyncio):
     lines = child(
         """
         exec(ASYNC)
@@ -271,10 +271,10 @@ def test_async_handlers_in_a_loop_there(child, kind, with_asyncio):
     assert lines == ["done 1", "done 2", "done in the main one"]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 does not destroy one that has a thread")
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 cannot destroy one that has a thread")
 @pytest.mark.parametrize("last", ["assert cyevents.drain(20)", "pass"])
-def test_the_background_loop_there_finishes_and_ends_with_it(child, last):
-    """Before Python 3.14 a thread that is left ends the process: "not the last thread"."""
+def test_background_loop_ends_with_its_interpreter(child, last):
+    """Before Python 3.14, a remaining thread aborts the process: "not the last thread"."""
     lines = child(
         """
         for number in range(2):
@@ -287,8 +287,8 @@ def test_the_background_loop_there_finishes_and_ends_with_it(child, last):
     assert lines == ["done 0", "destroyed", "done 1", "destroyed"]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 does not destroy one that has a thread")
-def test_what_is_emitted_there_at_exit_is_finished_or_given_up_with_a_word(child):
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 cannot destroy one that has a thread")
+def test_emissions_at_exit_are_finished_or_logged(child):
     lines = child(
         """
         run("legacy", "import atexit\\natexit.register(lambda: cyevents.emit('slow', 'late'))\\n" + ASYNC)
@@ -300,7 +300,7 @@ def test_what_is_emitted_there_at_exit_is_finished_or_given_up_with_a_word(child
 
 
 @pytest.mark.parametrize("kind", ["isolated"])
-def test_where_no_thread_can_be_had_async_handlers_are_given_up_with_a_word(child, kind, with_asyncio):
+def test_async_handlers_without_threads_are_logged(child, kind, with_asyncio):
     lines = child(
         """
         exec(ASYNC)

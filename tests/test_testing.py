@@ -1,4 +1,4 @@
-"""`cyevents.testing`: what a `Recorder` notes and asserts, what it says when that fails; what an `Isolation` undoes."""
+"""`cyevents.testing`: what a `Recorder` records, asserts and reports; what an `Isolation` undoes."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ def failure(assertion, *args, **kwargs):
 # What is recorded
 
 
-def test_emissions_are_recorded_in_the_order_in_which_they_began(api, events):
+def test_emissions_are_recorded_in_order_of_their_start(api, events):
     @api.on("order.placed")
     def pay(sender, **kwargs):
         api.emit("payment.made", sender, 12)
@@ -41,8 +41,8 @@ def test_without_a_sender(api, events):
     assert repr(events[0]) == "emit('tick')"
 
 
-@pytest.mark.parametrize("name", ["made", "unmade"])
-def test_it_does_not_matter_who_has_made_the_event(api, events, run, name):
+@pytest.mark.parametrize("name", ["made", "undeclared"])
+def test_events_created_elsewhere_are_recorded(api, events, run, name):
     made = api.event("made")
     assert api.emit(name, 1) == []
     assert run(api.emit_async(name, 2)) == []
@@ -51,24 +51,24 @@ def test_it_does_not_matter_who_has_made_the_event(api, events, run, name):
     assert [emission.sender for emission in events.of(name)] == ([1, 2, 3, 4] if name == "made" else [1, 2, 3])
 
 
-def test_a_name_that_nobody_made_is_recorded_with_or_without_patterns(api, events):
-    heard = []
+def test_undeclared_names_are_recorded(api, events):
+    received = []
 
     @api.on("order.*")
-    def hear(sender):
-        heard.append(sender)
+    def receive(sender):
+        received.append(sender)
 
     assert api.emit("user.created", 0) == []
     assert api.emit("order.placed", 1) == []
-    assert (heard, list(api.default_namespace)) == ([1], [])
+    assert (received, list(api.default_namespace)) == ([1], [])
     assert events.names == ["user.created", "order.placed"]
     api.event("order.placed")
     api.emit("order.placed", 2)
-    assert heard == [1, 2]
+    assert received == [1, 2]
     assert len(events.of(api.event("order.placed"))) == 2
 
 
-def test_patterns_and_bad_names_are_still_errors(api, events):
+def test_patterns_and_invalid_names_are_still_errors(api, events):
     with pytest.raises(ValueError, match="is a pattern and cannot be emitted"):
         api.emit("order.*")
     with pytest.raises(TypeError, match="an event is given by its name"):
@@ -76,7 +76,7 @@ def test_patterns_and_bad_names_are_still_errors(api, events):
     assert len(events) == 0
 
 
-def test_what_is_cancelled_or_fails_is_recorded(api, events):
+def test_cancelled_and_failed_emissions_are_recorded(api, events):
     @api.on("cancelled", priority=2**40)
     def refuse(sender):
         return False
@@ -91,7 +91,7 @@ def test_what_is_cancelled_or_fails_is_recorded(api, events):
     assert events.names == ["cancelled", "failed"]
 
 
-def test_results_are_as_without(api, events, run):
+def test_results_are_unchanged(api, events, run):
     @api.on("x")
     def one(sender):
         return 1
@@ -109,7 +109,7 @@ def test_results_are_as_without(api, events, run):
 @pytest.mark.parametrize("name", ["self", "event", "evt", "times", "where", "namespace", "kwargs"])
 def test_keywords_of_any_name(api, events, name):
     api.event("x")
-    for event in ("x", "unmade"):
+    for event in ("x", "undeclared"):
         api.emit(event, "ada", **{name: 1})
     assert [emission.kwargs for emission in events] == [{name: 1}, {name: 1}]
     events.assert_emitted("x", where=lambda emission: emission.kwargs == {name: 1})
@@ -121,7 +121,7 @@ def test_emissions_of_threads_and_tasks(api, events, run):
     def work(number):
         for _ in range(50):
             api.emit("x", number, event=number)
-            api.emit("unmade", number, event=number)
+            api.emit("undeclared", number, event=number)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -134,30 +134,30 @@ def test_emissions_of_threads_and_tasks(api, events, run):
 
     run(main())
     assert all(emission.kwargs == {"event": emission.sender} for emission in events)
-    assert (len(events.of("x")), len(events.of("unmade"))) == (210, 200)
+    assert (len(events.of("x")), len(events.of("undeclared"))) == (210, 200)
 
 
-def test_other_namespaces_and_lone_events(api, ns, testing, events):
+def test_other_namespaces_and_single_events(api, ns, testing, events):
     lone, other = api.Event("lone"), api.Event("other")
     ns.event("login")
     with testing.Recorder(ns, lone) as recorder:
         ns.emit("login", "ada")
-        ns.emit("unmade", "ada")
+        ns.emit("undeclared", "ada")
         lone.emit("ada")
         api.emit("login", "bob")
         recorder.record(other)
         other.emit("ada")
     ns.emit("login", "eve")
-    ns.emit("unmade", "eve")
+    ns.emit("undeclared", "eve")
     lone.emit("eve")
     other.emit("eve")
-    assert recorder.names == ["login", "unmade", "lone", "other"]
+    assert recorder.names == ["login", "undeclared", "lone", "other"]
     assert events.names == ["login"]
     recorder.assert_emitted(lone, "ada", times=1)
     recorder.assert_not_emitted(api.Event("lone"))
 
 
-def test_nothing_stays_behind(api, ns, testing):
+def test_nothing_remains_afterwards(api, ns, testing):
     event, mine = ns.event("x"), ns.event("y.*")
     scopes, parts = event._observer and event._observer.scopes, ns._scopes
     with testing.Recorder(ns) as outer, testing.Recorder(ns) as inner:
@@ -171,7 +171,7 @@ def test_nothing_stays_behind(api, ns, testing):
     assert ns._scopes == parts
 
 
-def test_muted_events_and_those_of_a_cleared_namespace_are_heard(api, ns, testing):
+def test_muted_and_cleared_events_are_recorded(api, ns, testing):
     event = ns.event("x")
     with testing.Recorder(ns) as recorder:
         with event.muted():
@@ -182,11 +182,11 @@ def test_muted_events_and_those_of_a_cleared_namespace_are_heard(api, ns, testin
     assert [emission.sender for emission in recorder] == [1, 2, 3]
 
 
-def test_its_emissions_are_those_of_streams(api, testing):
+def test_emissions_have_the_type_of_streams(api, testing):
     assert testing.Emission is api.Emission
 
 
-def test_clear_lets_go_and_goes_on(api, events):
+def test_clear_releases_emissions_and_keeps_recording(api, events):
     api.emit("x", 1)
     events.clear()
     assert (len(events), repr(events)) == (0, "<Recorder: 0 emissions>")
@@ -194,7 +194,7 @@ def test_clear_lets_go_and_goes_on(api, events):
     assert ([emission.sender for emission in events], repr(events)) == ([2], "<Recorder: 1 emission>")
 
 
-def test_what_cannot_be_recorded(api, ns, testing, events):
+def test_invalid_sources_are_rejected(api, ns, testing, events):
     for bad in ("order.placed", None, ns.event("order.*")):
         expected = re.escape(f"a Namespace or an Event can be recorded, not {bad!r}")
         with pytest.raises(TypeError, match=expected):
@@ -206,7 +206,7 @@ def test_what_cannot_be_recorded(api, ns, testing, events):
 # Assertions
 
 
-def test_what_matches(api, events):
+def test_matching_of_arguments(api, events):
     placed, shipped = api.event("order.placed"), api.event("order.shipped")
     placed.emit("ada", 1, 2, total=12, tags=["new"])
     placed.emit("bob", total=7)
@@ -226,13 +226,13 @@ def test_what_matches(api, events):
     events.assert_not_emitted("order.placed", where=lambda emission: emission.sender == "eve")
 
 
-def test_a_name_with_brackets_is_no_pattern(api, events):
+def test_name_with_brackets_is_not_a_pattern(api, events):
     api.emit("sensor[3]")
     events.assert_emitted("sensor[3]", times=1)
     events.assert_not_emitted("sensor3")
 
 
-def test_values_that_cannot_tell_whether_they_are_equal(api, events):
+def test_values_whose_comparison_fails(api, events):
     class Array:
         def __eq__(self, other):
             raise ValueError("ambiguous")
@@ -245,7 +245,7 @@ def test_values_that_cannot_tell_whether_they_are_equal(api, events):
     events.assert_not_emitted("x", Array())
 
 
-def test_bad_questions(api, events):
+def test_invalid_assertions(api, events):
     for bad in (None, 7, "", ["x"]):
         with pytest.raises(
             TypeError,
@@ -257,7 +257,7 @@ def test_bad_questions(api, events):
             events.assert_emitted("x", times=bad)
 
 
-def test_a_failure_shows_what_was_emitted_instead_nearest_first(api, events):
+def test_failure_shows_the_nearest_emissions_first(api, events):
     api.emit("user.created", "eve")
     api.emit("order.shipped", "ada", total=12)
     api.emit("order.placed", "bob", total=7)
@@ -285,7 +285,7 @@ emitted instead, nearest first:
     )
 
 
-def test_a_failure_of_the_rest(api, events):
+def test_failure_of_other_assertions(api, events):
     assert failure(events.assert_emitted, "x") == "expected once or more: emit('x')\nnothing was emitted"
     api.emit("x", 1)
     api.emit("y")
@@ -297,12 +297,12 @@ def test_a_failure_of_the_rest(api, events):
         "expected 3 times: emit('x', 1)\nemitted once:\n  [0] emit('x', 1)"
     )
     assert failure(events.assert_not_emitted, "y") == "expected not at all: emit('y')\nemitted once:\n  [1] emit('y')"
-    assert "[1] emit('y')\n        where says no" in failure(events.assert_emitted, "y", where=lambda each: False)
+    assert "[1] emit('y')\n        where is false" in failure(events.assert_emitted, "y", where=lambda each: False)
     assert "the positionals are (), not (5,)" in failure(events.assert_emitted, "x", 1, 5)
     assert "the event is another one of that name" in failure(events.assert_emitted, api.Event("x"))
 
 
-def test_a_failure_is_of_readable_length_whatever_was_emitted(api, events):
+def test_failure_text_is_limited(api, events):
     class Broken:
         def __repr__(self):
             raise OSError
@@ -319,8 +319,8 @@ def test_a_failure_is_of_readable_length_whatever_was_emitted(api, events):
 # Isolation
 
 
-def wired(api, ns):
-    """All that can be told of a namespace."""
+def state_of(api, ns):
+    """Return everything observable of a namespace."""
     events = {**ns, **ns._patterns}
     return {
         name: (id(event), event.on_error, event.__doc__, vars(event).copy(), [repr(each) for each in event.handlers])
@@ -330,7 +330,7 @@ def wired(api, ns):
 
 @pytest.fixture
 def shop(api):
-    """A namespace with handlers, which the test holds."""
+    """Return a namespace with handlers that the test holds."""
     ns = api.Namespace(on_error="group")
     ns.event("order.placed", doc="An order.").owner = "sales"
     ns.event("empty")
@@ -350,9 +350,9 @@ def shop(api):
     return ns, first, second, third
 
 
-def test_what_a_test_adds_is_gone(api, testing, shop):
+def test_additions_are_removed(api, testing, shop):
     ns, first, second, third = shop
-    before = wired(api, ns)
+    before = state_of(api, ns)
     with testing.Isolation(ns):
         fourth = mock.Mock(return_value=None)
         ns.event("order.placed").connect(fourth, weak=False)
@@ -360,18 +360,18 @@ def test_what_a_test_adds_is_gone(api, testing, shop):
         ns.event("new").connect(fourth, weak=False)
         ns.event("*").connect(fourth, weak=False)
         ns.on_error = ns["order.placed"].on_error = "raise"
-        ns.event("order.placed", doc="Other.").owner = "nobody"
+        ns.event("order.placed", doc="Other.").owner = "other"
         ns["empty"].more = 1
         ns.emit("new")
         assert fourth.call_count == 1
         assert len(ns["order.placed"].handlers) == 6
-    assert wired(api, ns) == before
+    assert state_of(api, ns) == before
     assert ns.on_error == "group"
     assert ns["order.placed"].emit("ada") == ["first", "second", "third"]
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda ns, *handlers: ns.clear(),
         lambda ns, *handlers: [event.clear() for event in [*ns.values(), ns.event("order.*")]],
@@ -384,13 +384,13 @@ def test_what_a_test_adds_is_gone(api, testing, shop):
         lambda ns, *handlers: (ns.__delitem__("order.*"), ns.event("order.*")),
     ],
 )
-def test_what_a_test_takes_away_is_back_in_its_order(api, testing, shop, spoil):
+def test_removed_connections_are_restored_in_order(api, testing, shop, damage):
     ns, *handlers = shop
-    placed, before = ns["order.placed"], wired(api, ns)
+    placed, before = ns["order.placed"], state_of(api, ns)
     with testing.Isolation(ns):
-        spoil(ns, *handlers)
-        assert wired(api, ns) != before
-    assert wired(api, ns) == before
+        damage(ns, *handlers)
+        assert state_of(api, ns) != before
+    assert state_of(api, ns) == before
     assert ns["order.placed"] is placed
     assert placed.emit("ada") == ["first", "second", "third"]
     assert placed.emit("bob") == ["first"]
@@ -398,7 +398,7 @@ def test_what_a_test_takes_away_is_back_in_its_order(api, testing, shop, spoil):
     assert ns.emit("order.shipped") == ["first"]
 
 
-def test_clear_leaves_what_the_test_connects_and_recorders(api, testing, shop):
+def test_clear_keeps_later_connections_and_recorders(api, testing, shop):
     ns, *_ = shop
     with testing.Isolation(ns) as isolation, testing.Recorder(ns) as events:
         isolation.clear()
@@ -412,7 +412,7 @@ def test_clear_leaves_what_the_test_connects_and_recorders(api, testing, shop):
     assert ns.emit("order.placed", "ada") == ["first", "second", "third"]
 
 
-def test_what_stood_is_left_alone(api, ns, testing):
+def test_earlier_connections_are_unchanged(api, ns, testing):
     subscription = ns.event("x").subscribe(lambda sender: 1)
     with testing.Isolation(ns):
         ns.event("x").connect(print, weak=False)
@@ -420,28 +420,28 @@ def test_what_stood_is_left_alone(api, ns, testing):
     assert ns.emit("x") == []
 
 
-def test_handlers_are_held_meanwhile_and_weak_again_after(api, ns, testing, collect):
-    def hear(sender):
+def test_handlers_are_held_only_during_isolation(api, ns, testing, collect):
+    def receive(sender):
         return 1
 
-    ns.on("x")(hear)
+    ns.on("x")(receive)
     with testing.Isolation(ns):
         ns["x"].clear()
-        del hear
+        del receive
         collect()
-    assert ns.emit("x") in ([], [1])  # whoever held it
+    assert ns.emit("x") in ([], [1])  # held elsewhere or not
     collect()
     assert ns.emit("x") == []
 
 
-def test_a_test_that_fails_is_undone_too(api, ns, testing):
+def test_failed_test_is_undone(api, ns, testing):
     with pytest.raises(OSError), testing.Isolation(ns):
         ns.event("x")
         raise OSError
     assert list(ns) == []
 
 
-def test_numbers_of_many_digits_are_shown_briefly(ns, testing):
+def test_long_numbers_are_abbreviated(ns, testing):
     ns.event("x")
     with testing.Recorder(ns) as recorder:
         ns.emit("x", 10**5000, [-(10**5000)])

@@ -1,4 +1,4 @@
-"""`trace`: what it takes down, how it shows that, and the file that it writes."""
+"""`trace`: what it records, how it shows that, and the file it writes."""
 
 import asyncio
 import io
@@ -15,7 +15,7 @@ import pytest
 
 @pytest.fixture
 def shop(ns):
-    """A namespace with handlers that do all there is to be seen."""
+    """Return a namespace whose handlers do everything a trace can show."""
 
     @ns.on("order.placed", priority=10)
     def validate(order, **kwargs):
@@ -47,7 +47,7 @@ def shop(ns):
     def fail(order):
         raise ValueError("no such order\nat all")
 
-    yield ns  # noqa: PT022 - whose handlers live as long
+    yield ns  # noqa: PT022 - keeps the handlers alive
 
 
 def outcomes(emission):
@@ -55,13 +55,13 @@ def outcomes(emission):
 
 
 def plain(text):
-    """The lines of a tree, without times, places and padding."""
+    """Return the lines of a tree without times, places and padding."""
     text = re.sub(r"[\d.]+ (us|ms|s)\b", "T", text)
     lines = [re.sub(r"\S+test_trace.py:\d+", "", line) for line in text.splitlines()]
     return [re.sub(r"(?<=[^│ ])  +", "  ", line).rstrip() for line in lines]
 
 
-def test_what_is_taken_down(api, shop, run):
+def test_recorded_fields(api, shop, run):
     with api.trace(shop) as seen:
         assert run(shop.emit_async("order.placed", "order 7", total=12)) == ["paid", [[]]]
     (emission,) = seen.emissions
@@ -73,7 +73,7 @@ def test_what_is_taken_down(api, shop, run):
     )
     assert outcomes(emission) == [
         ("validate", "returned", None),
-        ("alert", "skipped", "its condition said no"),
+        ("alert", "skipped", "its condition is false"),
         ("watch", "skipped", "its condition raised ZeroDivisionError: division by zero"),
         ("pay", "returned", None),
         ("stock", "returned", None),
@@ -93,7 +93,7 @@ def test_what_is_taken_down(api, shop, run):
             assert all(call.start <= inner.start for inner in call.emissions)
 
 
-def test_cancelled(api, shop):
+def test_cancelled_emission(api, shop):
     with api.trace(shop) as seen:
         shop.emit("order.placed", "bad")
     (emission,) = seen.emissions
@@ -102,14 +102,14 @@ def test_cancelled(api, shop):
     assert [name.rpartition(".")[2] for name in emission.not_called] == ["alert", "watch", "pay", "stock"]
 
 
-def test_failed(api, shop):
+def test_failed_emission(api, shop):
     with api.trace(shop) as seen, pytest.raises(ValueError, match="no such order"):
         shop.emit("failed", 1)
     assert outcomes(seen.emissions[0]) == [("fail", "raised", "ValueError: no such order")]
     assert seen.emissions[0].error == "ValueError: no such order"
 
 
-def test_other_reasons_for_a_skip(api, ns, collect):
+def test_other_skip_reasons(api, ns, collect):
     event = ns.event("x")
 
     @event.connect
@@ -144,7 +144,7 @@ def test_other_reasons_for_a_skip(api, ns, collect):
     ]
 
 
-def test_what_emit_schedules_and_what_is_cancelled(api, ns, run):
+def test_scheduled_and_cancelled_handlers(api, ns, run):
     @ns.on("x")
     async def waits(sender):
         await asyncio.sleep(sender)
@@ -166,17 +166,17 @@ def test_what_emit_schedules_and_what_is_cancelled(api, ns, run):
     assert seen.emissions[1].calls[0].reason == "CancelledError"
 
 
-def test_the_tree(api, shop, run):
+def test_tree(api, shop, run):
     with api.trace(shop) as seen:
         run(shop.emit_async("order.placed", "order 7"))
         shop.emit("order.placed", "bad")
         with pytest.raises(ValueError, match="no such order"):
             shop.emit("failed")
-        shop.emit("unmade", None, 1, a=2)
+        shop.emit("undeclared", None, 1, a=2)
     assert plain(str(seen)) == [
         "order.placed by 'order 7'  emit_async  T",
         "├─ validate  T",
-        "├─ alert  skipped: its condition said no",
+        "├─ alert  skipped: its condition is false",
         "├─ watch  skipped: its condition raised ZeroDivisionError: division by zero",
         "├─ pay  T  async  returned 'paid'",
         "│  └─ paid by 'order 7'  emit_async  T",
@@ -189,11 +189,11 @@ def test_the_tree(api, shop, run):
         "└─ not called: alert, watch, pay, stock",
         "failed  emit  T  raised ValueError: no such order",
         "└─ fail  T  raised ValueError: no such order",
-        "unmade by None (1, a=2)  emit  T  no handlers",
+        "undeclared by None (1, a=2)  emit  T  no handlers",
     ]
 
 
-def test_an_empty_trace(api, ns):
+def test_empty_trace(api, ns):
     with api.trace(ns) as seen:
         pass
     assert str(seen) == "no emissions"
@@ -201,7 +201,7 @@ def test_an_empty_trace(api, ns):
     assert [event["ph"] for event in seen.chrome()["traceEvents"]] == ["M"]
 
 
-def test_the_rich_tree(api, shop, run):
+def test_rich_tree(api, shop, run):
     console = pytest.importorskip("rich.console").Console(width=120, record=True, file=io.StringIO())
     with api.trace(shop, limit=3) as seen:
         run(shop.emit_async("order.placed", "order 7"))
@@ -209,7 +209,7 @@ def test_the_rich_tree(api, shop, run):
     console.print(seen.tree())
     shown = console.export_text()
     assert "order.placed by 'order 7'  emit_async" in shown
-    assert "alert  skipped: its condition said no" in shown
+    assert "alert  skipped: its condition is false" in shown
     assert "and 2 emissions more, which were not kept" in shown
     with api.trace(shop) as seen:
         pass
@@ -217,13 +217,13 @@ def test_the_rich_tree(api, shop, run):
     assert "no emissions" in console.export_text()
 
 
-def test_without_rich(api, shop, monkeypatch):
+def test_tree_without_rich(api, shop, monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.tree", None)
     with pytest.raises(ImportError, match=re.escape("python -m pip install 'cyevents[rich]'")):
         api.trace(shop).tree()
 
 
-def test_the_limit(api, ns):
+def test_limit(api, ns):
     ns.event("x")
     with api.trace(ns, limit=2) as seen:
         for number in range(5):
@@ -236,7 +236,7 @@ def test_the_limit(api, ns):
             api.trace(ns, limit=bad)
 
 
-def test_only_what_is_asked_for(api, ns):
+def test_selected_sources(api, ns):
     lone = api.Event("lone")
     with api.trace("order.*", lone) as seen:
         for name in ("order.placed", "bill.sent"):
@@ -249,7 +249,7 @@ def test_only_what_is_asked_for(api, ns):
         api.trace(None)
 
 
-def test_it_keeps_nothing_alive(api, ns, collect):
+def test_trace_keeps_nothing_alive(api, ns, collect):
     class Thing:
         def handle(self, sender, *args, **kwargs):
             return sender
@@ -265,7 +265,7 @@ def test_it_keeps_nothing_alive(api, ns, collect):
     assert len(seen.emissions[0].calls) == 1
 
 
-def test_values_that_cannot_be_shown(api, ns):
+def test_values_without_a_repr(api, ns):
     class Bad(Exception):
         def __repr__(self):
             raise ValueError
@@ -288,8 +288,8 @@ def test_values_that_cannot_be_shown(api, ns):
     assert "raised Bad" in str(seen)
 
 
-def test_a_handler_dies_as_if_there_were_no_trace(api, ns, collect):
-    """Also one that was called before, by the emission that runs."""
+def test_trace_keeps_no_handler_alive(api, ns, collect):
+    """This includes a handler that the running emission has already called."""
 
     class Owner:
         def handle(self, sender):
@@ -310,7 +310,7 @@ def test_a_handler_dies_as_if_there_were_no_trace(api, ns, collect):
     assert called == [1]
 
 
-def test_a_repr_that_emits(api, ns):
+def test_repr_that_emits(api, ns):
     class Lazy:
         def __repr__(self):
             ns.emit("loaded", self)
@@ -323,18 +323,18 @@ def test_a_repr_that_emits(api, ns):
     loaded, lazy = [], Lazy()
     with api.trace(ns) as seen:
         ns.emit("loaded", lazy)
-    assert loaded == [lazy] * 2  # once by the repr
+    assert loaded == [lazy] * 2  # once, by the repr
     assert [emission.sender for emission in seen.walk()] == ["Lazy"]
 
 
-def test_a_whole_file_is_not_shown(api, ns):
+def test_long_values_are_abbreviated(api, ns):
     with api.trace(ns) as seen:
         ns.emit("x", b"1" * 10_000_000, bytearray(10_000_000))
     assert len(seen.emissions[0].sender + seen.emissions[0].arguments) < 200
 
 
-def test_what_goes_on_and_on(api, ns, run, tmp_path):
-    """Each time in a context of the last one: it is within that, but is shown no deeper than that can be."""
+def test_endless_chain_of_emissions(api, ns, run, tmp_path):
+    """Each emission is nested in the previous context; the tree limits the depth it shows."""
 
     @ns.on("x")
     async def again(count):
@@ -359,7 +359,7 @@ def test_what_goes_on_and_on(api, ns, run, tmp_path):
     assert len(seen.tree().children) == 41
 
 
-def test_a_trace_may_go_on(api, ns):
+def test_trace_can_be_resumed(api, ns):
     seen = api.trace(ns)
     for number in range(2):
         with seen:
@@ -372,7 +372,7 @@ def test_a_trace_may_go_on(api, ns):
 
 
 def check(document):
-    """Whether what a viewer draws is sound: within a thread, and within a lane, things lie within each other."""
+    """Check that a viewer can draw the file: events of a thread or lane are nested correctly."""
     document = json.loads(json.dumps(document))
     assert document["displayTimeUnit"] == "ms"
     last = 0.0
@@ -398,11 +398,13 @@ def check(document):
         else:
             assert event["ph"] == "i"
     assert not any(lanes.values())
-    assert {event["cat"] for event in document["traceEvents"] if event["ph"] != "M"} == {"cyevents"}  # or none nests
+    assert {event["cat"] for event in document["traceEvents"] if event["ph"] != "M"} == {
+        "cyevents"
+    }  # otherwise viewers do not nest them
     return [event for event in document["traceEvents"] if event["ph"] in "Xbi"]
 
 
-def test_the_file(api, shop, run, tmp_path):
+def test_file(api, shop, run, tmp_path):
     with api.trace(shop) as seen:
 
         async def main():
@@ -423,7 +425,7 @@ def test_the_file(api, shop, run, tmp_path):
     assert bad["ph"] == "X"
 
 
-def test_the_file_of_what_still_runs(api, ns, run):
+def test_file_of_a_running_emission(api, ns, run):
     @ns.on("x")
     async def outer(sender):
         ns.emit("y")
@@ -468,7 +470,7 @@ def program(tmp_path):
 
             if __name__ == "__main__":
                 shop.emit("order.placed", sys.argv[1])
-                cyevents.emit("unmade")
+                cyevents.emit("undeclared")
                 sys.exit(len(sys.argv) - 2)
         """),
         "utf-8",
@@ -476,34 +478,36 @@ def program(tmp_path):
     return path
 
 
-def test_the_command(program, tmp_path):
+def test_command(program, tmp_path):
     done = cyevents("trace", str(program), "order 7")
     assert done.stdout == "confirmed order 7\n"
     assert "order.placed by 'order 7'" in done.stderr
     assert "confirm" in done.stderr
     assert "async" in done.stderr
-    assert "unmade" in done.stderr
+    assert "undeclared" in done.stderr
     assert "confirm" in cyevents("trace", "-m", "program", "order 7", "more", code=1, cwd=tmp_path).stderr
 
 
-def test_the_commands_options(program, tmp_path):
+def test_command_options(program, tmp_path):
     done = cyevents("trace", "--event", "un*", "--event", "x", str(program), "order 7")
-    assert "unmade" in done.stderr
+    assert "undeclared" in done.stderr
     assert "order" not in done.stderr
     assert "1 emission more" in cyevents("trace", "--limit", "1", str(program), "o").stderr
     output = tmp_path / "trace.json"
     done = cyevents("trace", "--output", str(output), str(program), "order 7")
     assert done.stderr == ""
-    assert {"order.placed", "confirm", "unmade"} <= {event["name"] for event in check(json.loads(output.read_text()))}
+    assert {"order.placed", "confirm", "undeclared"} <= {
+        event["name"] for event in check(json.loads(output.read_text()))
+    }
 
 
-def test_the_commands_mistakes(tmp_path):
+def test_command_errors(tmp_path):
     assert "there is no script" in cyevents("trace", str(tmp_path / "nothing.py"), code=2).stderr
     assert "usage:" in cyevents("trace", code=2).stderr
 
 
-def test_what_a_traced_program_raises(tmp_path):
-    """It is shown as python shows it, before the trace; an OSError is not taken for one of the command's own."""
+def test_exception_of_a_traced_program(tmp_path):
+    """The error is shown as Python shows it, before the trace; an OSError is not mistaken for the command's own."""
     script = tmp_path / "fails.py"
     script.write_text("import cyevents\ncyevents.emit('begun')\nopen('nowhere/at/all')\n", "utf-8")
     shown = cyevents("trace", str(script), code=1).stderr
@@ -516,14 +520,14 @@ def test_what_a_traced_program_raises(tmp_path):
     assert cyevents("trace", "-m", "no_such_module", code=1).stderr.startswith("ImportError: No module named")
 
 
-def test_a_file_that_cannot_be_written_is_told_before_the_program_runs(program, tmp_path):
+def test_unwritable_file_is_reported_before_the_run(program, tmp_path):
     done = cyevents("trace", "--output", str(tmp_path / "no" / "trace.json"), str(program), "order 7", code=2)
     assert done.stdout == ""
     assert "cannot write" in done.stderr
     assert "trace.json" in done.stderr
 
 
-def test_numbers_of_many_digits_are_shown_briefly(api, ns, tmp_path):
+def test_long_numbers_are_abbreviated(api, ns, tmp_path):
     many = 10**5000
 
     @ns.on("x", priority=many)
@@ -537,8 +541,8 @@ def test_numbers_of_many_digits_are_shown_briefly(api, ns, tmp_path):
     assert f"returned [{brief}]" in str(seen)
     call = seen.emissions[0].calls[0]
     assert (call.priority, call.value) == (many, f"[{brief}]")
-    told = json.loads(json.dumps(seen.to_dict()))
-    assert told["emissions"][0]["calls"][0]["priority"] == brief
+    data = json.loads(json.dumps(seen.to_dict()))
+    assert data["emissions"][0]["calls"][0]["priority"] == brief
     seen.write(tmp_path / "trace.json")
     written = json.loads((tmp_path / "trace.json").read_text("utf-8"))
     assert [event["args"]["priority"] for event in written["traceEvents"] if "priority" in event["args"]] == [brief]

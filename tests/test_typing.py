@@ -1,6 +1,6 @@
-"""Type checkers accept what users write and refuse what is wrong. Skipped where a checker is not installed.
+"""Type checkers accept what users write and reject errors. Skipped without a checker.
 
-What each says of a line in typing/refused.py stands below that line: a rule, and a part of the message.
+In typing/rejected.py, the comment below a line gives the expected report: a rule, and a part of the message.
 """
 
 import json
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent / "typing"
 
 
 def mypy(name):
-    """What mypy --strict says: (line, rule, message) of each error."""
+    """Return the errors of mypy --strict: (line, rule, message)."""
     if find_spec("mypy") is None:
         pytest.skip("mypy is not installed")
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--no-pretty", "--no-error-summary"]
@@ -29,7 +29,7 @@ def mypy(name):
 
 
 def pyright(name):
-    """What pyright says: (line, rule, message) of each error."""
+    """Return the errors of pyright: (line, rule, message)."""
     program = shutil.which("pyright", path=str(Path(sys.executable).parent))
     if program is None:
         pytest.skip("pyright is not installed")
@@ -46,16 +46,16 @@ def lines(name):
     return (HERE / name).read_text("utf-8").splitlines()
 
 
-def expected(checker, name="refused.py"):
-    """What a checker is to say of a file: a rule and a part of the message, by line."""
-    wanted, number = {}, 0
+def expected(checker, name="rejected.py"):
+    """Return the errors that a checker must report for a file: a rule and a part of the message, by line."""
+    required, number = {}, 0
     for at, line in enumerate(lines(name), 1):
         match = re.fullmatch(r" *# (mypy|pyright) \[([\w-]+)\] (.*)", line)
         if match is None:
             number = at
         elif match[1] == checker.__name__:
-            wanted[number] = match[2], match[3]
-    return wanted
+            required[number] = match[2], match[3]
+    return required
 
 
 def headings(name):
@@ -64,27 +64,27 @@ def headings(name):
 
 @pytest.mark.parametrize("name", ["accepted.py", "blinker_accepted.py"])
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_what_users_write_is_accepted(checker, name):
+def test_valid_code_is_accepted(checker, name):
     assert checker(name) == []
 
 
-@pytest.mark.parametrize("name", ["refused.py", "blinker_refused.py"])
+@pytest.mark.parametrize("name", ["rejected.py", "blinker_rejected.py"])
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_what_is_wrong_is_refused(checker, name):
-    wanted, found = expected(checker, name), checker(name)
-    assert sorted({line for line, _, _ in found}) == sorted(wanted)
-    for line, (rule, text) in wanted.items():
+def test_invalid_code_is_rejected(checker, name):
+    required, found = expected(checker, name), checker(name)
+    assert sorted({line for line, _, _ in found}) == sorted(required)
+    for line, (rule, text) in required.items():
         said = [(r, t) for at, r, t in found if at == line]
         assert any(r == rule and text in t for r, t in said), (line, rule, text, said)
 
 
-def test_every_rule_has_what_is_accepted_and_what_is_refused():
-    assert headings("accepted.py") == headings("refused.py") != []
-    parts = re.split(r"\n# (?!mypy |pyright )", "\n".join(lines("refused.py")))[1:]
+def test_every_rule_has_valid_and_invalid_code():
+    assert headings("accepted.py") == headings("rejected.py") != []
+    parts = re.split(r"\n# (?!mypy |pyright )", "\n".join(lines("rejected.py")))[1:]
     for part in parts:
         assert "# mypy [" in part and "# pyright [" in part, part
 
 
-@pytest.mark.parametrize("name", ["refused.py", "blinker_refused.py"])
-def test_both_checkers_are_to_refuse_the_same_lines(name):
+@pytest.mark.parametrize("name", ["rejected.py", "blinker_rejected.py"])
+def test_both_checkers_reject_the_same_lines(name):
     assert expected(mypy, name).keys() == expected(pyright, name).keys() != set()

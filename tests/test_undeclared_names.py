@@ -1,4 +1,4 @@
-"""Emitting a name that no event was made for: patterns and instruments hear it; and strict and muted namespaces."""
+"""Emission of undeclared names reaches patterns and instruments; strict and muted namespaces."""
 
 import asyncio
 import gc
@@ -8,12 +8,12 @@ import weakref
 
 import pytest
 
-LIMIT = 1024  # names that a namespace keeps
+LIMIT = 1024  # names that a namespace caches
 
 
 @pytest.fixture(params=["emit", "emit_async"])
 def fire(request, run):
-    """Emit a name in either way: `fire(ns, name, sender, ...)`."""
+    """Emit a name with `emit` or `emit_async`: `fire(ns, name, sender, ...)`."""
     if request.param == "emit":
         return lambda ns, /, *args, **kwargs: ns.emit(*args, **kwargs)
 
@@ -28,7 +28,7 @@ def fire(request, run):
 
 @pytest.fixture
 def watching(api):
-    """Observe things: `watching(source, ...)` returns the names of what is emitted."""
+    """Observe sources: `watching(source, ...)` returns the names of their emissions."""
     instrument = importlib.import_module("cyevents.instrument")
     started = []
 
@@ -62,7 +62,7 @@ class Sender:
 # Patterns
 
 
-def test_a_pattern_hears_a_name_that_nobody_made(ns, fire):
+def test_pattern_gets_an_undeclared_name(ns, fire):
     ns.event("order.*").connect(wild)
     assert fire(ns, "order.placed", 1) == ["wild"]
     assert fire(ns, "order.placed", 1) == ["wild"]
@@ -73,8 +73,8 @@ def test_a_pattern_hears_a_name_that_nobody_made(ns, fire):
     assert ns.get("order.placed") is None
 
 
-def test_it_is_as_if_the_event_existed(ns, fire):
-    """Order, senders, conditions, cancellation, once and with_event, beside a namespace where it does."""
+def test_undeclared_name_acts_like_a_declared_event(ns, fire):
+    """Compare order, senders, conditions, cancellation, once and with_event with a namespace that declares it."""
     made = type(ns)()
     kept, calls = [], {}
     for namespace in ns, made:
@@ -109,7 +109,7 @@ def test_it_is_as_if_the_event_existed(ns, fire):
     assert (cancelled, type(cancelled).__name__, cancelled.event.name) == (["first"], "Cancelled", "order.placed")
 
 
-def test_the_event_passed_on_is_of_the_namespace(ns, fire):
+def test_passed_event_belongs_to_the_namespace(ns, fire):
     got = []
     handler = ns.on("order.*", with_event=True)(lambda sender, event: got.append(event))
     fire(ns, "order.placed", 1)
@@ -119,7 +119,7 @@ def test_the_event_passed_on_is_of_the_namespace(ns, fire):
     assert (got[0].name, got[0].namespace) == ("order.placed", ns)
 
 
-def test_a_pattern_matches_while_something_is_connected_to_it(ns, fire):
+def test_pattern_matches_only_while_it_has_handlers(ns, fire):
     pattern = ns.event("order.*")
     assert fire(ns, "order.placed", 1) == []
     assert len(ns._cached) == 0
@@ -133,7 +133,7 @@ def test_a_pattern_matches_while_something_is_connected_to_it(ns, fire):
     assert fire(ns, "order.paid", "bob") == []
 
 
-def test_a_pattern_made_later_hears_names_emitted_before(ns, fire):
+def test_later_pattern_gets_known_names(ns, fire):
     ns.event("user.*").connect(wild)
     assert fire(ns, "order.placed", 1) == []
     assert fire(ns, "user.created", 1) == ["wild"]
@@ -142,20 +142,20 @@ def test_a_pattern_made_later_hears_names_emitted_before(ns, fire):
     assert fire(ns, "user.created", 1) == ["wild", "own"]
 
 
-def test_a_pattern_that_is_deleted_hears_nothing(ns, fire):
+def test_deleted_pattern_gets_nothing(ns, fire):
     ns.event("order.*").connect(wild)
     assert fire(ns, "order.placed", 1) == ["wild"]
     del ns["order.*"]
     assert fire(ns, "order.placed", 1) == []
 
 
-def test_a_negated_pattern_hears_all_other_names(ns, fire):
+def test_negated_pattern_gets_all_other_names(ns, fire):
     ns.event("!user.*").connect(wild)
     assert fire(ns, "order.placed", 1) == ["wild"]
     assert fire(ns, "user.created", 1) == []
 
 
-def test_streams_and_waits_of_patterns_hear_it(ns, run):
+def test_streams_and_waits_get_undeclared_names(ns, run):
     async def main():
         waiting = ns.event("order.*").wait()
         async with ns.event("*").stream() as stream:
@@ -167,7 +167,7 @@ def test_streams_and_waits_of_patterns_hear_it(ns, run):
     assert ns.emit("order.placed", 1) == []
 
 
-def test_observers_of_patterns_and_namespaces_hear_it(ns, watching, fire):
+def test_instruments_get_undeclared_names(ns, watching, fire):
     everything, orders = watching(ns), watching(ns.event("order.*"))
     fire(ns, "order.placed", 1)
     fire(ns, "user.created", 1)
@@ -177,7 +177,7 @@ def test_observers_of_patterns_and_namespaces_hear_it(ns, watching, fire):
     assert dict(ns) == {}
 
 
-def test_an_observer_that_comes_later_hears_names_emitted_before(ns, watching):
+def test_later_instrument_gets_known_names(ns, watching):
     ns.event("*.x").connect(wild)
     assert ns.emit("y") == []
     assert ns.emit("a.x") == ["wild"]
@@ -187,14 +187,14 @@ def test_an_observer_that_comes_later_hears_names_emitted_before(ns, watching):
     assert seen == ["y", "a.x"]
 
 
-def test_a_pattern_as_a_name_is_an_error_when_called(ns):
+def test_emitting_a_pattern_raises_at_the_call(ns):
     ns.event("order.*").connect(wild)
     for emit in ns.emit, ns.emit_async:
         with pytest.raises(ValueError, match="is a pattern"):
             emit("order.*")
 
 
-def test_event_and_on_make_it_an_item(ns, fire):
+def test_event_and_on_declare_it(ns, fire):
     got = []
     ns.on("order.*", weak=False, with_event=True)(lambda sender, event: got.append(event))
     fire(ns, "order.placed", 1)
@@ -207,7 +207,7 @@ def test_event_and_on_make_it_an_item(ns, fire):
     assert list(ns) == ["order.placed", "order.paid"]
 
 
-def test_clear_lets_such_events_go(ns):
+def test_clear_releases_cached_events(ns):
     ns.event("order.*").connect(wild)
     ns.emit("order.placed")
     ns._cached["order.placed"].connect(own)
@@ -221,7 +221,7 @@ def test_clear_lets_such_events_go(ns):
 
 
 def event_of(ns, name):
-    """The event that a handler with_event gets."""
+    """Return the event that a with_event handler gets."""
     got = []
     ns.on("*", weak=False, with_event=True, once=True)(lambda sender, event: got.append(event))
     ns.emit(name)
@@ -233,7 +233,7 @@ def flood(ns, count=3 * LIMIT, prefix="flood"):
         ns.emit(f"{prefix}.{number}")
 
 
-def test_the_cache_is_bounded(api, ns):
+def test_cache_is_bounded(api, ns):
     ns.event("*").connect(wild)
     flood(ns, 5000)
     assert len(ns._cached) <= LIMIT
@@ -259,7 +259,7 @@ def test_memory_does_not_grow_with_names(ns):
     assert grown < 20_000 * 100 / 4
 
 
-def test_what_is_used_stays_and_the_rest_leaves(ns):
+def test_recently_used_names_stay_cached(ns):
     ns.event("*").connect(wild)
     used, unused = weakref.ref(event_of(ns, "used")), weakref.ref(event_of(ns, "unused"))
     for number in range(3 * LIMIT):
@@ -283,7 +283,7 @@ def test_what_is_used_stays_and_the_rest_leaves(ns):
     ],
     ids=["connection", "for a sender", "on_error", "mute", "muted handler", "stream"],
 )
-def test_what_has_a_state_of_its_own_stays(ns, keep):
+def test_events_with_state_stay_cached(ns, keep):
     ns.event("*").connect(wild)
     event = event_of(ns, "kept")
     held = keep(event)
@@ -294,7 +294,7 @@ def test_what_has_a_state_of_its_own_stays(ns, keep):
     del held
 
 
-def test_a_muted_namespace_keeps_no_more_names(ns):
+def test_muted_namespace_caches_no_names(ns):
     ns.event("*").connect(wild)
     with ns.muted():
         flood(ns)
@@ -302,7 +302,7 @@ def test_a_muted_namespace_keeps_no_more_names(ns):
     assert ns.emit("flood.1") == ["wild"]
 
 
-def test_an_evicted_event_is_the_same_while_something_refers_to_it(ns):
+def test_referenced_evicted_event_keeps_its_identity(ns):
     ns.event("*").connect(wild)
     event = event_of(ns, "kept")
     flood(ns)
@@ -321,7 +321,7 @@ USES = {
 
 
 @pytest.mark.parametrize("use", list(USES))
-def test_an_evicted_event_is_heard_by_patterns_old_and_new(ns, use):
+def test_evicted_event_reaches_old_and_new_patterns(ns, use):
     gone = ns.event("kept*")
     gone.connect(own)
     ns.event("*").connect(wild)
@@ -339,7 +339,7 @@ def test_an_evicted_event_is_heard_by_patterns_old_and_new(ns, use):
     assert ns._cached["kept"] is event
 
 
-def test_connecting_to_an_evicted_event_is_not_lost(ns):
+def test_connection_to_an_evicted_event_is_kept(ns):
     ns.event("*").connect(wild)
     event = event_of(ns, "kept")
     flood(ns)
@@ -350,7 +350,7 @@ def test_connecting_to_an_evicted_event_is_not_lost(ns):
     assert sorted(ns.emit("kept")) == ["own", "wild"]
 
 
-def test_a_name_of_an_evicted_event_may_be_made_anew_after_clear(ns):
+def test_evicted_name_can_be_declared_after_clear(ns):
     ns.event("*").connect(wild)
     event = event_of(ns, "kept")
     flood(ns)
@@ -362,14 +362,14 @@ def test_a_name_of_an_evicted_event_may_be_made_anew_after_clear(ns):
     assert event.emit(1) == []
 
 
-def test_describe_lists_such_events_on_request(api, ns):
+def test_describe_lists_cached_events_on_request(api, ns):
     ns.event("order.*").connect(wild)
     ns.emit("order.placed")
     assert [node.name for node in api.describe(ns).events] == []
     assert [node.name for node in api.describe(ns, cached=True).events] == ["order.placed"]
 
 
-def test_isolation_forgets_such_events_and_keeps_those_before(testing, ns):
+def test_isolation_drops_only_newly_cached_events(testing, ns):
     ns.event("*").connect(wild)
     before = event_of(ns, "before")
     before.connect(own)
@@ -382,12 +382,12 @@ def test_isolation_forgets_such_events_and_keeps_those_before(testing, ns):
     assert sorted(ns.emit("before")) == ["own", "wild"]
 
 
-# What comes between an eviction and the next use
+# Changes between an eviction and the next use
 
 
 @pytest.fixture
 def evicted(ns):
-    """An event that has left the cache, while this refers to it."""
+    """Return an event that left the cache and that only this refers to."""
     ns.event("*").connect(wild)
     event = event_of(ns, "kept")
     flood(ns)
@@ -395,7 +395,7 @@ def evicted(ns):
     return event
 
 
-def test_an_evicted_event_is_muted_with_its_namespace(ns, evicted):
+def test_evicted_event_is_muted_with_its_namespace(ns, evicted):
     with ns.muted():
         assert evicted.emit(1) == ns.emit("kept", 1) == []
         evicted.connect(own)
@@ -411,13 +411,13 @@ def test_muting_an_evicted_event_keeps_it_in_the_cache(ns, evicted):
 
 
 @pytest.mark.parametrize("use", list(USES)[:3])
-def test_an_observer_sees_the_first_emission_of_an_evicted_event(ns, evicted, watching, use):
+def test_instrument_gets_first_emission_of_evicted_event(ns, evicted, watching, use):
     seen = watching(ns)
     USES[use](evicted)
     assert seen == ["kept"]
 
 
-def test_an_error_policy_brings_an_evicted_event_back(ns):
+def test_error_policy_recaches_an_evicted_event(ns):
     ns.event("*").connect(wild)
     event = event_of(ns, "kept")
     flood(ns)
@@ -428,8 +428,8 @@ def test_an_error_policy_brings_an_evicted_event_back(ns):
     assert event_of(ns, "kept").on_error == "group"
 
 
-def test_an_event_made_an_item_meanwhile_keeps_its_patterns(ns, evicted):
-    """A thread that has found it evicted, and waits for the lock, finds that another one has made it an item."""
+def test_event_declared_meanwhile_keeps_its_patterns(ns, evicted):
+    """A thread finds it evicted and waits for the lock; meanwhile another thread makes it an item."""
     assert ns.event("kept") is evicted
     ns._attach_patterns(evicted, [])
     assert ns.emit("kept", 1) == ["wild"]
@@ -437,7 +437,7 @@ def test_an_event_made_an_item_meanwhile_keeps_its_patterns(ns, evicted):
     assert "kept" not in ns._cached
 
 
-def test_an_event_deleted_meanwhile_is_not_found_again(ns, evicted):
+def test_event_deleted_meanwhile_stays_deleted(ns, evicted):
     assert ns.event("kept") is evicted
     del ns["kept"]
     ns._attach_patterns(evicted, [])
@@ -455,7 +455,7 @@ def test_isolation_undoes_patterns_of_an_evicted_event(testing, ns):
     assert ns.emit("kept", 1) == event.emit(1) == ["wild"]
 
 
-def test_an_evicted_event_holds_no_handlers_or_senders_of_patterns(ns):
+def test_evicted_event_holds_nothing_of_patterns(ns):
     pattern = ns.event("*")
     pattern.connect(wild)
 
@@ -479,7 +479,7 @@ def test_an_evicted_event_holds_no_handlers_or_senders_of_patterns(ns):
     assert event.emit(1) == ["wild"]
 
 
-def test_an_evicted_event_does_not_keep_a_deleted_pattern(ns, evicted):
+def test_evicted_event_does_not_keep_a_deleted_pattern(ns, evicted):
     pattern = ns.event("ke*")
     pattern.connect(own)
     assert evicted.emit(1) == ["wild", "own"]
@@ -491,7 +491,7 @@ def test_an_evicted_event_does_not_keep_a_deleted_pattern(ns, evicted):
     assert evicted.emit(1) == ["wild"]
 
 
-def test_events_brought_back_do_not_fill_the_cache(ns):
+def test_returned_events_do_not_overfill_the_cache(ns):
     ns.event("*").connect(wild)
     events = [event_of(ns, f"held.{number}") for number in range(2 * LIMIT)]
     for event in events:
@@ -499,7 +499,7 @@ def test_events_brought_back_do_not_fill_the_cache(ns):
     assert len(ns._cached) <= LIMIT
 
 
-def test_what_is_deleted_or_cleared_while_muted_is_not_muted_for_ever(ns):
+def test_events_deleted_while_muted_are_unmuted(ns):
     ns.event("*").connect(wild)
     item, cached = ns.event("item"), event_of(ns, "cached")
     for event in item, cached:
@@ -510,7 +510,7 @@ def test_what_is_deleted_or_cleared_while_muted_is_not_muted_for_ever(ns):
     assert item.emit(1) == cached.emit(1) == ["own"]
 
 
-def test_a_finalizer_may_make_an_event_an_item_while_it_is_evicted(ns, monkeypatch):
+def test_finalizer_may_declare_an_event_during_eviction(ns, monkeypatch):
     ns.event("*").connect(wild)
     event = event_of(ns, "kept")
     cls = type(event)
@@ -538,7 +538,7 @@ def test_a_finalizer_may_make_an_event_an_item_while_it_is_evicted(ns, monkeypat
 # Strict namespaces
 
 
-def test_a_strict_namespace_refuses_names_that_are_not_declared(api):
+def test_strict_namespace_rejects_undeclared_names(api):
     shop = api.Namespace(strict=True, name="shop")
     placed = shop.event("order.placed")
     for use in shop.emit, shop.emit_async, shop.on:
@@ -565,7 +565,7 @@ def test_strict_and_name_are_checked(api):
         api.Namespace(name=5)
 
 
-def test_a_name_shows_in_reprs(api):
+def test_namespace_name_is_shown_in_reprs(api):
     shop = api.Namespace(name="shop")
     assert shop.name == "shop"
     assert repr(shop.event("order.placed")) == "<Event 'order.placed' in 'shop': 0 handlers>"
@@ -577,7 +577,7 @@ def test_a_name_shows_in_reprs(api):
 # Muted namespaces
 
 
-def test_a_muted_namespace_reaches_nobody(ns, fire):
+def test_muted_namespace_calls_no_handlers(ns, fire):
     ns.on("order.placed")(own)
     ns.event("*").connect(wild)
     with ns.muted() as same:
@@ -593,7 +593,7 @@ def test_a_muted_namespace_reaches_nobody(ns, fire):
     assert made.emit(1) == ["wild"]
 
 
-def test_muting_an_event_and_its_namespace_are_two_things(ns):
+def test_muting_event_and_namespace_is_independent(ns):
     event = ns.event("x")
     event.connect(own)
     with event.muted():
@@ -606,7 +606,7 @@ def test_muting_an_event_and_its_namespace_are_two_things(ns):
 # Copies
 
 
-def test_a_copy_of_a_namespace_is_the_namespace(ns):
+def test_copy_of_a_namespace_is_the_namespace(ns):
     import copy
     import pickle
 

@@ -1,4 +1,4 @@
-"""Objects that fail at all that is asked of them: as handlers, conditions, senders, names, results and options."""
+"""Objects whose every operation raises, as handlers, conditions, senders, names, results and options."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 
 class Hostility(Exception):
-    """What hostile objects raise: to be seen nowhere."""
+    """The exception of hostile objects, which must never reach the user."""
 
 
 def refuse(*args, **kwargs):
@@ -20,7 +20,7 @@ ASKED = """__getattribute__ __repr__ __str__ __format__ __hash__ __eq__ __ne__ _
 
 
 class Hostile:
-    """What can be called, and else raises whatever one asks of it, its class and its truth included."""
+    """Can be called; every other access raises, including its class and truth value."""
 
     def __call__(self, sender, *args, **kwargs):
         return "called"
@@ -32,13 +32,13 @@ class HostileAsync(Hostile):
 
 
 class HostileStr(str):
-    """A str that denies what it is."""
+    """A str whose methods raise."""
 
     __slots__ = ()
 
 
 class HostileMeta(type):
-    """Of classes that cannot be hashed or compared."""
+    """The metaclass of classes that cannot be hashed or compared."""
 
     __hash__ = __eq__ = refuse
 
@@ -49,17 +49,17 @@ class HostileResult(metaclass=HostileMeta):
 
 for _name in ASKED:
     setattr(Hostile, _name, refuse)
-    if _name not in ("__getattribute__", "__format__"):  # pytest shows parameters
+    if _name not in ("__getattribute__", "__format__"):  # needed by pytest to show parameters
         setattr(HostileStr, _name, refuse)
 
 
 def name_of(hostile):
-    """What is said of an object whose own words fail."""
+    """Return the name that error texts use for an object whose repr fails."""
     return object.__repr__(hostile)
 
 
 def is_one(found, *expected):
-    """Whether these are the very objects, of which none may be compared."""
+    """Return whether the objects are identical, without comparing them."""
     return len(found) == len(expected) and all(map(lambda a, b: a is b, found, expected))
 
 
@@ -73,7 +73,7 @@ def event(api):
     return api.Event("x")
 
 
-def test_they_fail_at_everything(hostile):
+def test_hostile_objects_fail_at_everything(hostile):
     for ask in (repr, str, hash, bool, len, lambda it: it == it, lambda it: isinstance(it, int), lambda it: it.x):
         with pytest.raises(Hostility):
             ask(hostile)
@@ -87,7 +87,7 @@ def test_they_fail_at_everything(hostile):
 
 @pytest.mark.parametrize("options", [{}, {"weak": False}, {"once": True}, {"thread": True}, {"priority": 3}], ids=str)
 @pytest.mark.parametrize("way", ["connect", "on", "subscribe", "connected_to"])
-def test_a_hostile_handler_is_connected_called_and_disconnected(api, ns, hostile, way, options):
+def test_hostile_handler_lifecycle(api, ns, hostile, way, options):
     event = ns.event("x")
     if way == "on":
         ns.on("x", **options)(hostile)
@@ -113,7 +113,7 @@ def test_a_hostile_handler_is_connected_called_and_disconnected(api, ns, hostile
     assert event.handlers == []
 
 
-def test_hostile_handlers_are_told_apart(event):
+def test_hostile_handlers_are_distinguished(event):
     one, other = Hostile(), Hostile()
     for handler in (one, other, one):
         event.connect(handler)
@@ -122,14 +122,14 @@ def test_hostile_handlers_are_told_apart(event):
     assert is_one([handler for handler, _ in pairs], other, one)
 
 
-def test_a_method_of_a_hostile_object(event, hostile):
+def test_method_of_a_hostile_object(event, hostile):
     method = MethodType(lambda owner, sender: owner is hostile, hostile)
     event.connect(method)
     assert event.emit(1) == [True]
     assert event.disconnect(method)
 
 
-def test_a_hostile_handler_that_cannot_be_held_weakly(event):
+def test_hostile_handler_without_weak_references(event):
     class Hostiles(tuple):
         __slots__ = ()
         __call__ = Hostile.__call__
@@ -145,7 +145,7 @@ def test_a_hostile_handler_that_cannot_be_held_weakly(event):
 
 
 class Proxy:
-    """A transparent proxy, such as those of wrapt and werkzeug: it imitates its target, its class included."""
+    """A transparent proxy, as wrapt and werkzeug have: it imitates its target, including its class."""
 
     __slots__ = ("target",)
 
@@ -162,7 +162,7 @@ class Proxy:
         return repr(object.__getattribute__(self, "target"))
 
 
-def test_a_proxy_that_cannot_be_held_weakly_is_named_as_what_it_is(event):
+def test_proxy_without_weak_references_is_named(event):
     def target(sender):
         return "called"
 
@@ -180,7 +180,7 @@ def test_a_proxy_that_cannot_be_held_weakly_is_named_as_what_it_is(event):
     assert event.emit(1) == ["called"]
 
 
-def test_a_hostile_handler_that_awaits(api, event, caplog, run):
+def test_hostile_async_handler(api, event, caplog, run):
     hostile = HostileAsync()
     event.connect(hostile)
     assert event.handlers[0].kind == "async"
@@ -191,7 +191,7 @@ def test_a_hostile_handler_that_awaits(api, event, caplog, run):
         with pytest.raises(ValueError, match="of the handler"):
             await event.emit_async(1)
 
-    for emit in (lambda: run(main()), lambda: event.emit(1)):  # in a loop, and in the background one
+    for emit in (lambda: run(main()), lambda: event.emit(1)):  # in the running loop and in the background loop
         caplog.clear()
         emit()
         assert api.drain(10)
@@ -199,7 +199,7 @@ def test_a_hostile_handler_that_awaits(api, event, caplog, run):
         assert record.getMessage().splitlines()[0] == f"handler {name_of(hostile)} of event 'x' failed"
 
 
-def test_a_hostile_handler_that_cancels_is_told(api, event):
+def test_hostile_canceller_is_reported(api, event):
     class Refuses(Hostile):
         def __call__(self, sender):
             return False
@@ -211,7 +211,7 @@ def test_a_hostile_handler_that_cancels_is_told(api, event):
     assert repr(results) == f"Cancelled([], by {name_of(refuses)})"
 
 
-def test_a_hostile_handler_that_dies(event, caplog, collect):
+def test_hostile_handler_that_dies(event, caplog, collect):
     hostile = Hostile()
     event.connect(hostile)
     name, hostile = name_of(hostile), None
@@ -221,25 +221,25 @@ def test_a_hostile_handler_that_dies(event, caplog, collect):
     assert [record.getMessage() for record in caplog.records] == [f"handler {name} of event 'x' has died"]
 
 
-@pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="only the collector ends functions")
-def test_a_hostile_handler_that_dies_on_the_spot(event):
+@pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="functions die only at a collection")
+def test_hostile_handler_that_dies_at_once(event):
     with pytest.warns(RuntimeWarning, match="handler <.*Hostile object at .*> of event 'x' has died on the spot"):
         event.connect(Hostile())
 
 
-def test_a_hostile_handler_where_handlers_are_checked(api, ns, hostile):
+def test_hostile_handler_with_signature_check(api, ns, hostile):
     event = ns.event("x", signature=lambda sender, *, key: None, check=True)
     event.connect(hostile, condition=hostile)
     assert is_one([it.handler for it in event.handlers], hostile)
 
     def bad(sender, wrong=Hostile()):
-        """Its default cannot be shown."""
+        """Its default has no working repr."""
 
     with pytest.raises(TypeError, match=r"handler .*bad\(\.\.\.\) cannot take"):
         event.connect(bad)
 
 
-def test_a_hostile_handler_is_described(api, ns, hostile):
+def test_hostile_handler_is_described(api, ns, hostile):
     ns.event("x").connect(hostile, hostile, condition=hostile)
     (node,) = api.describe(ns).events
     assert node.handlers[0].handler.name == "Hostile object"
@@ -247,9 +247,9 @@ def test_a_hostile_handler_is_described(api, ns, hostile):
 
 
 @pytest.mark.parametrize("name", ["__qualname__", "__code__", "__class__", "__dict__", "func", "__name__"])
-def test_a_handler_that_fails_at_one_attribute(event, name):
+def test_handler_that_fails_at_one_attribute(event, name):
     class Proxy:
-        """As one that is used where what it stands for cannot be reached."""
+        """As with a proxy whose target cannot be reached."""
 
         def __getattribute__(self, asked):
             if asked == name:
@@ -266,7 +266,7 @@ def test_a_handler_that_fails_at_one_attribute(event, name):
     assert "Proxy object at" in repr(event.handlers[0])
 
 
-def test_a_handler_whose_name_is_a_hostile_str(event):
+def test_handler_whose_name_is_a_hostile_str(event):
     class Named:
         def __call__(self, sender):
             return "called"
@@ -281,15 +281,15 @@ def test_a_handler_whose_name_is_a_hostile_str(event):
 # Conditions
 
 
-def test_a_hostile_condition(event, hostile, caplog):
-    """Its answer is a string; its class is its own affair."""
+def test_hostile_condition(event, hostile, caplog):
+    """Its result is a string; its class is irrelevant."""
     event.connect(hostile, condition=hostile)
     assert event.emit(1) == ["called"]
     assert f"condition={name_of(hostile)}" in repr(event.handlers[0])
     assert caplog.records == []
 
 
-def test_a_condition_whose_answer_is_hostile(api, event, hostile, caplog):
+def test_condition_with_a_hostile_result(api, event, hostile, caplog):
     def condition(sender):
         return hostile
 
@@ -303,7 +303,7 @@ def test_a_condition_whose_answer_is_hostile(api, event, hostile, caplog):
 # Senders and arguments
 
 
-def test_hostile_senders_are_told_apart(event):
+def test_hostile_senders_are_distinguished(event):
     one, other = Hostile(), Hostile()
     event.connect(one, sender=one)
     event.connect(other, sender=other)
@@ -317,7 +317,7 @@ def test_hostile_senders_are_told_apart(event):
     assert event.emit(other) == ["called"]
 
 
-def test_a_hostile_sender_that_dies(event, hostile, collect):
+def test_hostile_sender_that_dies(event, hostile, collect):
     sender = Hostile()
     event.connect(hostile, sender)
     assert event.emit(sender) == ["called"]
@@ -327,7 +327,7 @@ def test_a_hostile_sender_that_dies(event, hostile, collect):
 
 
 @pytest.mark.parametrize("value", ["text", 5, b"bytes"], ids=repr)
-def test_a_sender_by_value_is_taken_at_it_whatever_its_class_says(event, hostile, value):
+def test_sender_value_ignores_overridden_methods(event, hostile, value):
     class Lies(type(value)):
         __hash__ = __eq__ = __ne__ = __index__ = __int__ = __str__ = __bytes__ = __repr__ = __bool__ = refuse
 
@@ -360,13 +360,13 @@ def test_hostile_arguments_are_passed_on_and_shown(api, testing, ns, run):
 
 
 @pytest.mark.parametrize("make", [Hostile, HostileResult])
-def test_a_hostile_result_is_a_value(event, run, make):
+def test_hostile_result_is_a_value(event, run, make):
     result = make()
 
     def handler(sender):
         return result
 
-    async def main():  # a loop shows what its tasks return
+    async def main():  # a loop shows the results of its tasks
         assert is_one(await event.emit_async(1), result)
 
     event.connect(handler)
@@ -375,7 +375,7 @@ def test_a_hostile_result_is_a_value(event, run, make):
     assert event.send(1)[0][1] is result
 
 
-def test_what_a_generator_yields_may_be_hostile(event):
+def test_generator_may_yield_hostile_objects(event):
     hostile = Hostile()
 
     def handler(sender):
@@ -387,9 +387,9 @@ def test_what_a_generator_yields_may_be_hostile(event):
     assert is_one(items, hostile)
 
 
-def test_a_result_like_a_generator_whose_attributes_fail(event):
+def test_generator_like_result_with_failing_attributes(event):
     class Like:
-        """It yields nothing."""
+        """Its iterator yields nothing."""
 
         def __next__(self):
             raise StopIteration
@@ -406,14 +406,14 @@ def test_a_result_like_a_generator_whose_attributes_fail(event):
 # Names
 
 
-def test_an_event_named_by_a_hostile_str(api, ns):
+def test_event_named_by_a_hostile_str(api, ns):
     name = HostileStr("user.created")
     event = ns.event(name)
     assert event is ns.event("user.created")
     assert type(event.name) is str
-    handler = ns.on(name)(lambda sender: "heard")
+    handler = ns.on(name)(lambda sender: "received")
     wild = ns.on(HostileStr("user.*"))(lambda sender: "wildly")
-    assert ns.emit(name, 1) == ns.emit(event, 1) == ns.emit("user.created", 1) == ["heard", "wildly"]
+    assert ns.emit(name, 1) == ns.emit(event, 1) == ns.emit("user.created", 1) == ["received", "wildly"]
     assert api.match(HostileStr("user.*"), name)
     assert list(ns.filter(HostileStr("user.*"))) == ["user.created"]
     assert api.Event(name).name == "user.created"
@@ -424,10 +424,10 @@ def test_an_event_named_by_a_hostile_str(api, ns):
     for each in (name, HostileStr("user.*")):
         del ns[each]
     assert dict(ns) == {}
-    assert (handler(1), wild(1)) == ("heard", "wildly")
+    assert (handler(1), wild(1)) == ("received", "wildly")
 
 
-def test_what_is_deleted_is_not_asked_for_its_hash_under_the_lock(ns, hostile):
+def test_del_does_not_hash_the_name_under_the_lock(ns, hostile):
     ns.event("x")
     for name in (hostile, 5, None, []):
         with pytest.raises(KeyError):
@@ -435,11 +435,11 @@ def test_what_is_deleted_is_not_asked_for_its_hash_under_the_lock(ns, hostile):
     assert list(ns) == ["x"]
 
 
-# What is refused, is refused in words
+# Rejected arguments
 
 
-def refused(api, ns, given):
-    """All that takes something else than this."""
+def rejected(api, ns, given):
+    """Return every call that expects another type than this object's."""
     event = ns.event("x")
     yield lambda: ns.event(given)
     yield lambda: ns.emit(given)
@@ -453,19 +453,19 @@ def refused(api, ns, given):
     yield lambda: api.describe(given)
 
 
-def test_a_hostile_object_is_refused_in_words(api, ns):
+def test_hostile_object_is_rejected_with_a_text(api, ns):
     class Plain(Hostile):
-        """It says no class either, so nothing takes it for something."""
+        """It reveals no class, so nothing can mistake it for another type."""
 
     given = Plain()
-    for use in list(refused(api, ns, given))[:-2]:
+    for use in list(rejected(api, ns, given))[:-2]:
         with pytest.raises(TypeError, match="Plain object at"):
             use()
     with pytest.raises(ValueError, match="Plain object at"):
         ns["x"].stream(overflow=given)
 
 
-def test_what_cannot_be_called_and_cannot_be_shown_is_refused_in_words(api, ns):
+def test_uncallable_without_repr_is_rejected_with_a_text(api, ns):
     class Silent:
         __repr__ = refuse
 
@@ -489,7 +489,7 @@ def test_what_cannot_be_called_and_cannot_be_shown_is_refused_in_words(api, ns):
 
 
 @pytest.mark.parametrize("option", ["weak", "once", "with_event", "thread"])
-def test_a_hostile_flag_is_refused_and_changes_nothing(ns, hostile, option):
+def test_hostile_flag_is_rejected_and_changes_nothing(ns, hostile, option):
     def handler(sender):
         return 1
 
@@ -506,7 +506,7 @@ def test_a_hostile_flag_is_refused_and_changes_nothing(ns, hostile, option):
 
 
 @pytest.mark.parametrize("policy", ["raise", "group"])
-def test_a_policy_that_is_a_hostile_str(api, policy):
+def test_policy_that_is_a_hostile_str(api, policy):
     event = api.Event("x", on_error=HostileStr(policy))
     assert event.on_error == policy
     assert type(event.on_error) is str
@@ -515,7 +515,7 @@ def test_a_policy_that_is_a_hostile_str(api, policy):
         event.emit(1)
 
 
-def test_a_hostile_policy_is_called(api):
+def test_hostile_policy_is_called(api):
     policy = Hostile()
     event = api.Event("x", on_error=policy)
     event.connect(refuse)
@@ -526,7 +526,7 @@ def test_a_hostile_policy_is_called(api):
 # blinker's interface
 
 
-def test_a_hostile_receiver_and_sender_of_a_signal(api, hostile):
+def test_signal_with_hostile_receiver_and_sender(api, hostile):
     import cyevents.blinker
 
     signal = cyevents.blinker.Signal()

@@ -1,4 +1,4 @@
-"""`event.wait` and `event.stream`, under asyncio, uvloop and trio: nothing is lost, and nothing stays connected."""
+"""`event.wait` and `event.stream` on asyncio, uvloop and trio lose no emission and leave nothing connected."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ trio = pytest.importorskip("trio")
 
 @pytest.fixture(params=["asyncio", "uvloop", "trio"])
 def run(request):
-    """Run an async function to its end: `run(main)`."""
+    """Run an async function until it ends: `run(main)`."""
     backend, options = "asyncio", {}
     if request.param == "trio":
         backend = "trio"
@@ -70,18 +70,18 @@ def test_wait_returns_the_next_emission(ns, event, run):
     run(main)
 
 
-def test_it_listens_from_the_call_on(api, event, run):
+def test_wait_listens_from_the_call_on(api, event, run):
     async def main():
         waiting = event.wait()
         event.emit()
         event.emit("second")
-        assert event.handlers == []  # it has what it waits for
+        assert event.handlers == []  # the wait is over
         assert (await waiting).sender is api.ANY
 
     run(main)
 
 
-def test_a_sender_and_a_condition(event, run):
+def test_wait_with_sender_and_condition(event, run):
     async def main():
         waiting = event.wait("sender", condition=lambda sender, *, number: number > 1)
         event.emit("another", number=2)
@@ -92,7 +92,7 @@ def test_a_sender_and_a_condition(event, run):
     run(main)
 
 
-def test_a_pattern_is_waited_for_and_tells_the_event(ns, run):
+def test_wait_on_a_pattern_gives_the_event(ns, run):
     async def main():
         waiting = ns.event("user.*").wait()
         emissions = ns.event("user.*").stream()
@@ -108,7 +108,7 @@ def test_a_pattern_is_waited_for_and_tells_the_event(ns, run):
     run(main)
 
 
-def test_a_priority_tells_whether_a_cancelled_emission_is_heard(event, run):
+def test_priority_decides_about_cancelled_emissions(event, run):
     event.connect(lambda sender: False, weak=False, priority=5)
 
     async def main():
@@ -121,7 +121,7 @@ def test_a_priority_tells_whether_a_cancelled_emission_is_heard(event, run):
 
 
 @pytest.mark.parametrize("timeout", [0, 0.01, -1])
-def test_a_timeout(event, run, timeout):
+def test_wait_timeout(event, run, timeout):
     async def main():
         with pytest.raises(TimeoutError, match=f"'x' was not emitted within {timeout} seconds"):
             await event.wait(timeout=timeout)
@@ -131,7 +131,7 @@ def test_a_timeout(event, run, timeout):
 
 
 @pytest.mark.parametrize("timeout", [0, 30])
-def test_what_was_emitted_in_time_is_returned(event, run, timeout):
+def test_emission_before_the_timeout_is_returned(event, run, timeout):
     async def main():
         waiting = event.wait(timeout=timeout)
         event.emit(1)
@@ -148,7 +148,7 @@ def test_what_was_emitted_in_time_is_returned(event, run, timeout):
     run(main)
 
 
-def test_a_timeout_of_0_lets_the_loop_go_round_once(event):
+def test_timeout_of_zero_runs_the_loop_once(event):
     async def main():
         asyncio.get_running_loop().call_soon(event.emit, 1)
         assert (await event.wait(timeout=0)).sender == 1
@@ -156,7 +156,7 @@ def test_a_timeout_of_0_lets_the_loop_go_round_once(event):
     asyncio.run(main())
 
 
-def test_a_timer_is_not_left_behind(event, monkeypatch):
+def test_timer_is_cancelled(event, monkeypatch):
     async def main():
         loop, timers = asyncio.get_running_loop(), []
         call_at = loop.call_at
@@ -168,7 +168,7 @@ def test_a_timer_is_not_left_behind(event, monkeypatch):
     asyncio.run(main())
 
 
-def test_a_cancelled_wait_leaves_nothing_connected(event, run):
+def test_cancelled_wait_leaves_nothing_connected(event, run):
     async def main():
         with anyio.move_on_after(0.005) as scope:
             await event.wait()
@@ -178,7 +178,7 @@ def test_a_cancelled_wait_leaves_nothing_connected(event, run):
     run(main)
 
 
-def test_an_exception_of_the_waiters_leaves_nothing_connected(event, run):
+def test_exception_in_the_task_leaves_nothing_connected(event, run):
     async def main():
         with pytest.raises(ValueError):
             waiting = event.wait()
@@ -191,14 +191,14 @@ def test_an_exception_of_the_waiters_leaves_nothing_connected(event, run):
 
 
 @pytest.mark.parametrize("end", ["close", "throw", "forget"])
-def test_a_wait_that_never_began_leaves_nothing_connected(event, recwarn, end):
+def test_unawaited_wait_leaves_nothing_connected(event, recwarn, end):
     waiting = event.wait()
     assert isinstance(waiting, Coroutine)
     assert len(event.handlers) == 1
     if end == "close":
         waiting.close()
     elif end == "throw":
-        with pytest.raises(ValueError) as caught:  # which holds the frames
+        with pytest.raises(ValueError) as caught:  # it holds the frames
             waiting.throw(ValueError())
         assert caught
     else:
@@ -208,7 +208,7 @@ def test_a_wait_that_never_began_leaves_nothing_connected(event, recwarn, end):
     assert event.handlers == []
 
 
-def test_a_task_that_is_cancelled_before_it_begins_leaves_nothing_connected(event):
+def test_task_cancelled_before_its_start(event):
     async def main():
         task = asyncio.create_task(event.wait())
         task.cancel()
@@ -219,13 +219,13 @@ def test_a_task_that_is_cancelled_before_it_begins_leaves_nothing_connected(even
     asyncio.run(main())
 
 
-def test_asyncios_own_ways_to_wait(event):
+def test_asyncio_wait_for_and_tasks(event):
     async def main():
         asyncio.get_running_loop().call_soon(event.emit, 1)
         first, second = await asyncio.gather(event.wait(), asyncio.wait_for(event.wait(), 30))
         assert first.sender == second.sender == 1
         task = asyncio.create_task(event.wait())
-        event.emit(2)  # the task has not begun
+        event.emit(2)  # the task has not started
         assert (await task).sender == 2
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(event.wait(), 0.005)
@@ -234,7 +234,7 @@ def test_asyncios_own_ways_to_wait(event):
     asyncio.run(main())
 
 
-def test_an_emission_and_a_cancellation_at_once_leave_nothing_connected(event):
+def test_emission_and_cancellation_at_once(event):
     async def main():
         task = asyncio.create_task(event.wait())
         await asyncio.sleep(0)
@@ -247,19 +247,19 @@ def test_an_emission_and_a_cancellation_at_once_leave_nothing_connected(event):
     asyncio.run(main())
 
 
-def test_a_closed_loop_leaves_nothing_connected(event):
+def test_closed_loop_leaves_nothing_connected(event):
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda loop, context: None)
     task = loop.create_task(event.wait())
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-    assert len(event.handlers) == 1  # nobody can know yet
+    assert len(event.handlers) == 1  # the closed loop is not noticed yet
     event.emit(1)
     assert event.handlers == []
     del task
 
 
-def test_a_loop_closed_on_a_stream_leaves_nothing_connected(event):
+def test_loop_closed_during_a_stream(event):
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda loop, context: None)
     emissions = event.stream()
@@ -271,26 +271,26 @@ def test_a_loop_closed_on_a_stream_leaves_nothing_connected(event):
     del task
 
 
-def test_a_run_of_trios_that_is_over_leaves_nothing_connected(event):
+def test_ended_trio_run_leaves_nothing_connected(event):
     waiters = importlib.import_module("cyevents._async.streams")
     emissions = event.stream()
 
     async def wait():
-        emissions._waiter = waiters._TrioWaiter(trio)  # as of a task that another thread's emission finds just too late
+        emissions._waiter = waiters._TrioWaiter(trio)  # as when another thread's emission finds a task just too late
 
     trio.run(wait)
     event.emit(1)
     assert event.handlers == []
 
 
-def test_awaited_without_a_loop_it_is_a_runtime_error(event):
+def test_wait_without_a_loop_raises_runtime_error(event):
     waiting = event.wait()
     with pytest.raises(RuntimeError, match="no running event loop"):
         waiting.send(None)
     assert event.handlers == []
 
 
-def test_an_event_that_is_deleted_is_gone_when_nobody_waits_any_more(ns, run):
+def test_deleted_event_is_freed_after_the_last_wait(ns, run):
     async def main():
         async with anyio.create_task_group() as group:
             event = ns.event("deleted")
@@ -339,7 +339,7 @@ def test_clear_ends_streams_and_waits(event, run):
         ({"priority": "high"}, TypeError, "priority must be an int, not 'high'"),
     ],
 )
-def test_what_is_wrong_is_told_when_wait_is_called(event, arguments, error, text):
+def test_invalid_arguments_raise_when_wait_is_called(event, arguments, error, text):
     with pytest.raises(error) as caught:
         event.wait(**arguments)
     assert str(caught.value) == text
@@ -349,7 +349,7 @@ def test_what_is_wrong_is_told_when_wait_is_called(event, arguments, error, text
 # Streams
 
 
-def test_a_stream_gives_all_emissions_in_order_from_the_call_on(event, run):
+def test_stream_gives_all_emissions_in_order(event, run):
     async def main():
         seen = []
         emissions = event.stream("sender", condition=lambda sender, **kwargs: kwargs.get("key") != 0)
@@ -370,7 +370,7 @@ def test_a_stream_gives_all_emissions_in_order_from_the_call_on(event, run):
                     break
         assert seen == [1, 3, 4, 5]
         assert emissions.dropped == 0
-        event.emit("sender", 6)  # the stream is still held, and goes on
+        event.emit("sender", 6)  # the held stream continues
         async for emission in emissions:
             assert emission.args == (6,)
             break
@@ -380,7 +380,7 @@ def test_a_stream_gives_all_emissions_in_order_from_the_call_on(event, run):
     run(main)
 
 
-def test_a_break_leaves_nothing_connected(event, run):
+def test_break_leaves_nothing_connected(event, run):
     async def main():
         async with anyio.create_task_group() as group:
             group.start_soon(emit_a_moment_later)
@@ -397,7 +397,7 @@ def test_a_break_leaves_nothing_connected(event, run):
     run(main)
 
 
-def test_an_exception_in_the_loop_leaves_nothing_connected(event, run):
+def test_exception_in_the_loop_leaves_nothing_connected(event, run):
     async def emit_a_moment_later():
         await ticks()
         event.emit(1)
@@ -415,7 +415,7 @@ def test_an_exception_in_the_loop_leaves_nothing_connected(event, run):
     run(main)
 
 
-def test_a_cancelled_stream_leaves_nothing_connected(event):
+def test_cancelled_stream_leaves_nothing_connected(event):
     async def consume():
         async for _ in event.stream():
             pass
@@ -427,14 +427,14 @@ def test_a_cancelled_stream_leaves_nothing_connected(event):
         task.cancel()
         try:
             await task
-        except asyncio.CancelledError as cancellation:  # whose traceback holds the frames
+        except asyncio.CancelledError as cancellation:  # its traceback holds the frames
             assert event.handlers == []
             assert cancellation
 
     asyncio.run(main())
 
 
-def test_a_time_limit_on_a_stream_leaves_nothing_connected(event, run):
+def test_time_limit_on_a_stream_leaves_nothing_connected(event, run):
     async def main():
         with anyio.move_on_after(0.005):
             async for _ in event.stream():
@@ -444,7 +444,7 @@ def test_a_time_limit_on_a_stream_leaves_nothing_connected(event, run):
     run(main)
 
 
-def test_a_time_limit_on_the_next_emission_leaves_the_stream_as_it_is(event, run):
+def test_time_limit_on_anext_keeps_the_stream(event, run):
     async def main():
         async with event.stream() as emissions:
             with anyio.move_on_after(0.005):
@@ -472,7 +472,7 @@ def test_leaving_the_context_closes_the_stream(event, run, end):
 
 
 @pytest.mark.parametrize("how", ["close", "aclose"])
-def test_closing_from_outside_ends_the_loop_of_who_waits(event, run, how):
+def test_closing_ends_the_waiting_loop(event, run, how):
     emissions = event.stream()
 
     async def close():
@@ -489,7 +489,7 @@ def test_closing_from_outside_ends_the_loop_of_who_waits(event, run, how):
     run(main)
 
 
-def test_closing_from_another_thread_ends_the_loop_of_who_waits(event, run):
+def test_closing_in_another_thread_ends_the_waiting_loop(event, run):
     async def main():
         emissions = event.stream()
         threading.Timer(0.005, emissions.close).start()
@@ -500,7 +500,7 @@ def test_closing_from_another_thread_ends_the_loop_of_who_waits(event, run):
     run(main)
 
 
-def test_one_task_at_a_time(event, run):
+def test_stream_serves_one_task_at_a_time(event, run):
     async def main():
         emissions = event.stream()
         async with anyio.create_task_group() as group:
@@ -513,14 +513,14 @@ def test_one_task_at_a_time(event, run):
     run(main)
 
 
-def test_a_stream_that_is_full_raises_after_what_it_has(api, event, run):
+def test_full_stream_raises_after_its_buffer(api, event, run):
     async def main():
         emissions = event.stream(buffer=2)
         for number in range(4):
             event.emit(number)
         assert event.handlers == []
         assert (await anext(emissions)).sender == 0
-        emissions._on_emit("of an emission that had begun in another thread")  # behind one that was lost
+        emissions._on_emit("from another thread")  # after one that was lost
         assert (await anext(emissions)).sender == 1
         with pytest.raises(api.StreamOverflow) as caught:
             await anext(emissions)
@@ -534,7 +534,7 @@ def test_a_stream_that_is_full_raises_after_what_it_has(api, event, run):
 
 
 @pytest.mark.parametrize(("overflow", "kept"), [("drop_oldest", [3, 4]), ("drop_newest", [0, 1])])
-def test_a_stream_that_is_full_drops_and_counts(event, run, overflow, kept):
+def test_full_stream_drops_and_counts(event, run, overflow, kept):
     async def main():
         emissions = event.stream(buffer=2, overflow=overflow)
         assert event.emit() == []
@@ -552,14 +552,14 @@ def test_a_stream_that_is_full_drops_and_counts(event, run, overflow, kept):
 
 
 @pytest.mark.parametrize("overflow", ["raise", "drop_oldest", "drop_newest"])
-def test_an_emission_that_began_before_a_stream_was_closed_neither_hangs_nor_is_given(event, run, overflow):
+def test_emission_started_before_close_is_dropped(event, run, overflow):
     async def main():
         emissions = event.stream(buffer=2, overflow=overflow)
         for number in range(2):
             event.emit(number)
         emissions.close()
         for number in range(3):
-            emissions._on_emit(number)  # of emissions that had begun in other threads
+            emissions._on_emit(number)  # as from emissions in other threads
         assert [emission async for emission in emissions] == []
 
     run(main)
@@ -578,14 +578,14 @@ def test_an_emission_that_began_before_a_stream_was_closed_neither_hangs_nor_is_
         ({"condition": 5}, TypeError, "condition must be callable or None, not 5"),
     ],
 )
-def test_what_is_wrong_is_told_when_stream_is_called(event, arguments, error, text):
+def test_invalid_arguments_raise_when_stream_is_called(event, arguments, error, text):
     with pytest.raises(error) as caught:
         event.stream(**arguments)
     assert str(caught.value) == text
     assert event.handlers == []
 
 
-def test_a_stream_neither_cancels_nor_contributes_and_can_be_muted(event, run):
+def test_stream_adds_no_result_and_can_be_muted(event, run):
     async def main():
         async with event.stream() as emissions:
             assert event.emit(1) == await event.emit_async(2) == []
@@ -597,7 +597,7 @@ def test_a_stream_neither_cancels_nor_contributes_and_can_be_muted(event, run):
     run(main)
 
 
-def test_a_sender_lives_as_long_as_it_is_waited_for(event, run):
+def test_sender_is_held_during_a_wait(event, run):
     class Sender:
         pass
 
@@ -621,14 +621,14 @@ def test_a_sender_lives_as_long_as_it_is_waited_for(event, run):
 # Threads
 
 
-def test_nothing_is_lost_between_the_look_into_the_buffer_and_the_wait(event, run, monkeypatch):
+def test_emission_just_before_the_wait_is_not_lost(event, run, monkeypatch):
     waiters = importlib.import_module("cyevents._async.streams")
 
     def late(kind):
         class Late(kind):
             def __init__(self, loop):
                 super().__init__(loop)
-                event.emit("just now")  # the buffer was empty, and nobody waits yet
+                event.emit("just now")  # the buffer was empty, and nothing waits yet
 
         return Late
 
@@ -641,7 +641,7 @@ def test_nothing_is_lost_between_the_look_into_the_buffer_and_the_wait(event, ru
     run(main)
 
 
-def test_emissions_of_other_threads_wake_who_waits(event, run):
+def test_emission_of_another_thread_wakes_the_task(event, run):
     async def main():
         for number in range(50):
             waiting = event.wait(timeout=30)
@@ -654,7 +654,7 @@ def test_emissions_of_other_threads_wake_who_waits(event, run):
     run(main)
 
 
-def test_emissions_of_a_thread_with_a_loop_of_its_own_wake_who_waits(event, run):
+def test_emission_of_another_loop_wakes_the_task(event, run):
     async def emit():
         await asyncio.sleep(0.001)
         await event.emit_async("from a loop")
@@ -671,7 +671,7 @@ def test_emissions_of_a_thread_with_a_loop_of_its_own_wake_who_waits(event, run)
 
 
 @pytest.mark.parametrize("overflow", ["raise", "drop_oldest", "drop_newest"])
-def test_of_many_threads_emissions_none_is_lost_or_given_twice(event, run, overflow):
+def test_emissions_of_many_threads_arrive_exactly_once(event, run, overflow):
     threads, each = 4, 500
     buffer = threads * each + 1 if overflow == "raise" else 50
 
@@ -682,7 +682,7 @@ def test_of_many_threads_emissions_none_is_lost_or_given_twice(event, run, overf
         def emit(thread):
             for number in range(each):
                 event.emit(thread, number)
-                most.append(len(emissions._buffer.copy()))  # a copy: len is not atomic without a GIL
+                most.append(len(emissions._buffer.copy()))  # copied, because len is not atomic without a GIL
 
         started = [threading.Thread(target=emit, args=(thread,)) for thread in range(threads)]
         for thread in started:
@@ -691,7 +691,7 @@ def test_of_many_threads_emissions_none_is_lost_or_given_twice(event, run, overf
         async def end():
             while any(thread.is_alive() for thread in started):
                 await anyio.sleep(0.001)
-            while emissions._buffer:  # so that the end is not dropped
+            while emissions._buffer:  # so that the end marker is not dropped
                 await anyio.sleep(0.001)
             event.emit("end")
 
@@ -710,7 +710,7 @@ def test_of_many_threads_emissions_none_is_lost_or_given_twice(event, run, overf
     run(main)
 
 
-def test_a_stream_that_is_let_go_of_logs_no_more_than_debug(event, caplog):
+def test_discarded_stream_logs_at_debug(event, caplog):
     caplog.set_level(logging.INFO, "cyevents")
     stream = event.stream()
     del stream

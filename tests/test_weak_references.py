@@ -1,4 +1,4 @@
-"""Handlers are held weakly: what dies leaves nothing behind, and a temporary that dies on the spot gives a warning."""
+"""Handlers are held weakly: dead ones leave nothing behind, and a temporary one warns at once."""
 
 import collections
 import contextlib
@@ -18,7 +18,7 @@ FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Owner:
-    """Has methods, and can be called."""
+    """A callable object with methods."""
 
     def method(self, sender, **kwargs):
         return "method"
@@ -36,7 +36,7 @@ class Owner:
 
 
 class Slotted:
-    """Cannot be weakly referenced."""
+    """Supports no weak references."""
 
     __slots__ = ()
 
@@ -121,12 +121,12 @@ WEAK = {
 
 
 class Thing:
-    """Something that can be weakly referenced and is held by what is to go."""
+    """A weakly referenceable object, held by an object that should be released."""
 
 
 @pytest.fixture
 def no_warning():
-    """Fails if there is any warning in the test."""
+    """Fail if the test gives any warning."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -136,7 +136,7 @@ def no_warning():
 @pytest.mark.parametrize("warm", [False, True], ids=["", "after an emission"])
 @pytest.mark.parametrize("place", ["user.created", "user.*"])
 @pytest.mark.parametrize("kind", WEAK)
-def test_a_handler_is_held_weakly(api, ns, collect, no_warning, kind, place, warm):
+def test_handler_is_held_weakly(api, ns, collect, no_warning, kind, place, warm):
     event, target = ns.event("user.created"), ns.event(place)
     handler, owner = WEAK[kind]()
     target.connect(handler, condition=lambda sender: warm)
@@ -147,7 +147,7 @@ def test_a_handler_is_held_weakly(api, ns, collect, no_warning, kind, place, war
     del connection
     assert event.has_handlers_for(1)
     event.emit(1)
-    assert api.drain(timeout=30)  # who is called lives as long as the call
+    assert api.drain(timeout=30)  # a running call keeps its handler alive
     gone = weakref.ref(owner)
     del owner
     collect()
@@ -158,7 +158,7 @@ def test_a_handler_is_held_weakly(api, ns, collect, no_warning, kind, place, war
 
 
 @pytest.mark.parametrize("kind", WEAK)
-def test_weak_false_holds_the_handler_until_it_is_disconnected(ns, collect, no_warning, kind):
+def test_weak_false_holds_until_disconnected(ns, collect, no_warning, kind):
     event = ns.event("x")
     handler, owner = WEAK[kind]()
     gone = weakref.ref(owner)
@@ -186,7 +186,7 @@ def test_methods_are_called_with_their_objects(ns, no_warning):
     assert (seen, list(last)) == ({"s"}, ["s"])
 
 
-def test_a_fresh_bound_method_disconnects(ns, no_warning):
+def test_new_bound_method_object_disconnects(ns, no_warning):
     event = ns.event("x")
     owner, seen = Owner(), set()
     event.connect(owner.method)
@@ -215,7 +215,7 @@ NOT_WEAK = {
 
 @pytest.mark.parametrize("way", ["connect", "on", "subscribe", "connected_to"])
 @pytest.mark.parametrize("kind", NOT_WEAK)
-def test_what_cannot_be_weakly_referenced_is_a_type_error_that_names_weak_false(ns, kind, way):
+def test_unsupported_weak_reference_suggests_weak_false(ns, kind, way):
     event, handler = ns.event("x"), NOT_WEAK[kind]
     with pytest.raises(TypeError, match="weak=False"):
         if way == "on":
@@ -230,7 +230,7 @@ def test_what_cannot_be_weakly_referenced_is_a_type_error_that_names_weak_false(
     assert len(event.handlers) == 1
 
 
-def test_a_failed_connect_leaves_what_stood(ns):
+def test_failed_connect_keeps_the_old_connection(ns):
     event, handler = ns.event("x"), NOT_WEAK["list.append"]
     event.connect(handler, weak=False, priority=3)
     with pytest.raises(TypeError):
@@ -242,10 +242,10 @@ def test_a_failed_connect_leaves_what_stood(ns):
 
 
 def strong_handler_and_condition():
-    """A handler and a condition, and the weak references that tell whether these are let go."""
+    """Return a handler, a condition, and weak references that show whether they were released."""
 
     def handler(sender, **kwargs):
-        return "heard"
+        return "called"
 
     def condition(sender, **kwargs):
         return True
@@ -275,37 +275,37 @@ def by_replacing(ns, target, handler, sender):
 @pytest.mark.parametrize(
     "way", [by_disconnect, by_disconnect_for_the_sender, by_clear, by_replacing], ids=lambda way: way.__name__
 )
-def test_disconnecting_lets_go_at_once(api, ns, collect, way, place, warm, special):
+def test_disconnect_releases_at_once(api, ns, collect, way, place, warm, special):
     event, target = ns.event("user.created"), ns.event(place)
     handler, condition, handler_gone, condition_gone = strong_handler_and_condition()
     sender = "ada" if special else api.ANY
     target.connect(handler, sender, weak=False, condition=condition)
     if warm:
-        assert event.emit("ada") == ["heard"]
+        assert event.emit("ada") == ["called"]
     way(ns, target, handler, sender)
     del handler, condition
     collect()
     assert handler_gone() is condition_gone() is None
 
 
-def test_deleting_a_pattern_lets_go_of_its_handlers(ns, collect):
+def test_deleted_pattern_releases_its_handlers(ns, collect):
     event, pattern = ns.event("user.created"), ns.event("user.*")
     handler, condition, handler_gone, condition_gone = strong_handler_and_condition()
     pattern.connect(handler, weak=False, condition=condition)
     pattern.connect(handler, "ada", weak=False, condition=condition)
-    assert event.emit("ada") == ["heard"]
+    assert event.emit("ada") == ["called"]
     del ns["user.*"], pattern, handler, condition
     collect()
     assert handler_gone() is condition_gone() is None
 
 
-def test_an_event_that_is_let_go_lets_go_of_its_handlers(ns, collect):
+def test_freed_event_releases_its_handlers(ns, collect):
     handler, condition, handler_gone, condition_gone = strong_handler_and_condition()
     event = ns.event("x")
     event.connect(handler, weak=False, condition=condition)
     event.connect(handler, "ada", weak=False, condition=condition)
     ns.event("*").connect(handler)
-    assert event.emit("ada") == ["heard"]
+    assert event.emit("ada") == ["called"]
     event_gone = weakref.ref(event)
     del ns["x"], event, handler, condition
     collect()
@@ -313,7 +313,7 @@ def test_an_event_that_is_let_go_lets_go_of_its_handlers(ns, collect):
     assert ns.event("*").handlers == []
 
 
-def test_a_handler_that_knows_its_event_keeps_neither_alive(api, collect):
+def test_handler_that_refers_to_its_event_is_freed(api, collect):
     event = api.Event("x")
     gone = weakref.ref(event)
 
@@ -328,13 +328,13 @@ def test_a_handler_that_knows_its_event_keeps_neither_alive(api, collect):
 
 
 @pytest.mark.parametrize("place", ["user.created", "user.*"])
-def test_a_dead_handler_leaves_no_condition_and_no_sender(ns, collect, place):
+def test_dead_handler_releases_condition_and_sender(ns, collect, place):
     event, target = ns.event("user.created"), ns.event(place)
     handler, condition, handler_gone, condition_gone = strong_handler_and_condition()
     inside = Thing()
     sender, sender_gone = (inside,), weakref.ref(inside)
     target.connect(handler, sender, condition=condition)
-    assert event.emit(sender) == ["heard"]
+    assert event.emit(sender) == ["called"]
     del handler, condition, inside, sender
     collect()
     assert handler_gone() is condition_gone() is sender_gone() is None
@@ -342,13 +342,13 @@ def test_a_dead_handler_leaves_no_condition_and_no_sender(ns, collect, place):
 
 @pytest.mark.parametrize("place", ["user.created", "user.*"])
 @pytest.mark.parametrize("warm", [False, True], ids=["", "after an emission"])
-def test_a_dead_sender_leaves_no_handler_and_no_condition(ns, collect, place, warm):
+def test_dead_sender_releases_handler_and_condition(ns, collect, place, warm):
     event, target = ns.event("user.created"), ns.event(place)
     handler, condition, handler_gone, condition_gone = strong_handler_and_condition()
     sender = Thing()
     target.connect(handler, sender, weak=False, condition=condition)
     if warm:
-        assert event.emit(sender) == ["heard"]
+        assert event.emit(sender) == ["called"]
     del handler, condition, sender
     collect()
     assert handler_gone() is condition_gone() is None
@@ -356,17 +356,17 @@ def test_a_dead_sender_leaves_no_handler_and_no_condition(ns, collect, place, wa
 
 
 @pytest.mark.parametrize("place", ["user.created", "user.*"])
-def test_a_spent_handler_is_let_go_at_once(ns, collect, place):
+def test_consumed_handler_is_released_at_once(ns, collect, place):
     event, target = ns.event("user.created"), ns.event(place)
     handler, condition, handler_gone, condition_gone = strong_handler_and_condition()
     target.connect(handler, weak=False, condition=condition, once=True)
-    assert event.emit(1) == ["heard"]
+    assert event.emit(1) == ["called"]
     del handler, condition
     collect()
     assert handler_gone() is condition_gone() is None
 
 
-def test_an_emission_that_disconnects_keeps_nothing(ns, collect):
+def test_emission_that_disconnects_keeps_nothing(ns, collect):
     event = ns.event("x")
     handler, condition, handler_gone, condition_gone = strong_handler_and_condition()
     event.connect(handler, weak=False, condition=condition)
@@ -381,7 +381,7 @@ def test_an_emission_that_disconnects_keeps_nothing(ns, collect):
     assert handler_gone() is condition_gone() is None
 
 
-def test_handlers_and_senders_that_come_and_go_leave_nothing(ns, collect):
+def test_short_lived_handlers_and_senders_leave_nothing(ns, collect):
     event, pattern = ns.event("user.created"), ns.event("user.*")
 
     def come_and_go():
@@ -406,7 +406,7 @@ def test_handlers_and_senders_that_come_and_go_leave_nothing(ns, collect):
     assert event.handlers == pattern.handlers == []
 
 
-# A temporary that dies on the spot
+# Temporary handlers
 
 
 def line():
@@ -427,9 +427,9 @@ TEMPORARY = {
     "object": Owner,
     "set.add": lambda: set().add,
 }
-if FREE_THREADED:  # where only the collector ends a function's life
+if FREE_THREADED:  # only the collector deletes functions
     del TEMPORARY["function"]
-sees_functions_die = pytest.mark.skipif(FREE_THREADED, reason="only the collector ends a function's life")
+functions_die_at_once = pytest.mark.skipif(FREE_THREADED, reason="functions die only at a collection")
 
 
 def assert_one_warning(caught, number):
@@ -438,7 +438,7 @@ def assert_one_warning(caught, number):
 
 
 @pytest.mark.parametrize("make", TEMPORARY.values(), ids=TEMPORARY)
-def test_a_temporary_gives_a_warning_at_the_callers_line(ns, collect, make):
+def test_temporary_handler_warns_at_the_callers_line(ns, collect, make):
     event = ns.event("x")
     with pytest.warns(RuntimeWarning, match="x") as caught:
         number = line() + 1
@@ -448,8 +448,8 @@ def test_a_temporary_gives_a_warning_at_the_callers_line(ns, collect, make):
     assert event.handlers == []
 
 
-@sees_functions_die
-def test_a_lambda_gives_a_warning(ns):
+@functions_die_at_once
+def test_lambda_warns(ns):
     event = ns.event("x")
     with pytest.warns(RuntimeWarning) as caught:
         number = line() + 1
@@ -549,27 +549,27 @@ WAYS = [
 
 @pytest.mark.parametrize("make", TEMPORARY.values(), ids=TEMPORARY)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_every_way_of_connecting_a_temporary_gives_the_warning(api, ns, way, make):
+def test_every_way_to_connect_a_temporary_warns(api, ns, way, make):
     with pytest.warns(RuntimeWarning) as caught:
         number = way(api, ns, make)
     assert_one_warning(caught, number)
 
 
-def test_each_temporary_gives_its_warning(ns):
+def test_each_temporary_warns(ns):
     with pytest.warns(RuntimeWarning) as caught:
         for _ in range(3):
             ns.event("x").connect(functools.partial(print))
     assert len(caught) == 3
 
 
-def test_two_temporaries_in_one_line_give_two_warnings(ns):
+def test_two_temporaries_in_one_line_warn_twice(ns):
     event = ns.event("x")
     with pytest.warns(RuntimeWarning) as caught:
         event.connect(functools.partial(print)); event.connect(functools.partial(print))  # noqa: E702  # fmt: skip
     assert len(caught) == 2
 
 
-def test_a_module_that_connects_a_temporary_is_where_the_warning_is(ns):
+def test_warning_is_in_the_connecting_module(ns):
     source = "import functools\n\nevent.connect(functools.partial(print))\n"
     with pytest.warns(RuntimeWarning) as caught:
         exec(compile(source, "the_module.py", "exec"), {"event": ns.event("x"), "__name__": "the_module"})
@@ -577,7 +577,7 @@ def test_a_module_that_connects_a_temporary_is_where_the_warning_is(ns):
     assert (warning.filename, warning.lineno) == ("the_module.py", 3)
 
 
-# No false alarms
+# No false warnings
 
 
 def assigned(api, event):
@@ -731,7 +731,7 @@ def held_by_connected_to(api, event):
 
 
 def older_handlers_collected_in_a_later_connect(api, event):
-    """All of them are cycles that only the collector ends, at any moment, in the call that connects the next too."""
+    """They are in cycles, so the collector frees them at any moment, also inside the next call of connect."""
     threshold = gc.get_threshold()
     gc.set_threshold(1, 1, 1)
     try:
@@ -766,7 +766,7 @@ def recursive(api, event, depth=3):
 
 
 def by_a_function_that_calls_anything(api, event):
-    """The call that connected the handler stands at the same place as the one that ends its life, in another frame."""
+    """The frames of the call that connects the handler and of the one that frees it stop at the same instruction."""
 
     def call(function, *args):
         function(*args)
@@ -777,7 +777,7 @@ def by_a_function_that_calls_anything(api, event):
 
 
 def by_a_function_that_drops_results(api, event):
-    """As above, and there the result of another call is dropped."""
+    """As above, but the result of another call is dropped there."""
 
     def call(function, *args):
         function(*args)
@@ -815,7 +815,7 @@ def by_a_thread_pool(api, event):
 
 
 def by_an_instruction_that_connects_first_and_drops_then(api, event):
-    """The frame stands in that statement again, not still."""
+    """The frame returns to that statement; it has not stayed there."""
     owners = [Owner()]
     for function, count in ((event.connect, 1), (owners.clear, 0)):
         function(*owners[:count])
@@ -844,7 +844,7 @@ def in_an_exception(api, event):
     del handler
 
 
-FINE = [
+SILENT_CASES = [
     assigned,
     assigned_to_an_attribute,
     deleted_later,
@@ -886,8 +886,8 @@ FINE = [
 ]
 
 
-@pytest.mark.parametrize("case", FINE, ids=lambda case: case.__name__)
-def test_there_are_no_false_alarms(api, ns, collect, no_warning, case):
+@pytest.mark.parametrize("case", SILENT_CASES, ids=lambda case: case.__name__)
+def test_no_false_warnings(api, ns, collect, no_warning, case):
     event = ns.event("x")
     kept = case(api, event)
     event.emit(1)
@@ -896,7 +896,7 @@ def test_there_are_no_false_alarms(api, ns, collect, no_warning, case):
     assert event.handlers == []
 
 
-def test_no_alarm_in_a_module_that_lets_go_later(ns, no_warning):
+def test_no_warning_in_a_module_that_releases_later(ns, no_warning):
     source = "handler = lambda sender: 5\nevent.connect(handler)\ndel handler\n"
     exec(source, {"event": ns.event("x")})
 
@@ -943,17 +943,17 @@ def async_in_class(api, ns):
 @pytest.mark.parametrize(
     "case", [connect_in_class, connect_pattern_in_class, on_in_class, async_in_class], ids=lambda case: case.__name__
 )
-def test_a_method_decorated_in_its_class_gives_a_warning(api, ns, case):
+def test_method_decorated_in_its_class_warns(api, ns, case):
     with pytest.warns(RuntimeWarning, match="self") as caught:
         kept = case(api, ns)
     first = case.__code__.co_firstlineno
     (warning,) = caught
     assert warning.filename == __file__
-    assert first + 2 <= warning.lineno <= first + 3  # of the decorator or the function
+    assert first + 2 <= warning.lineno <= first + 3  # the line of the decorator or of the function
     assert kept
 
 
-def test_a_function_whose_first_parameter_is_self_gives_a_warning_at_the_callers_line(ns):
+def test_function_with_self_parameter_warns(ns):
     event = ns.event("x")
     with pytest.warns(RuntimeWarning, match="method") as caught:
         number = line() + 1
@@ -990,11 +990,11 @@ def test_a_function_whose_first_parameter_is_self_gives_a_warning_at_the_callers
         "no parameter",
     ],
 )
-def test_other_handlers_with_a_self_do_not(ns, no_warning, handler):
+def test_other_handlers_with_self_do_not_warn(ns, no_warning, handler):
     ns.event("x").connect(handler, weak=False)
 
 
-# Other deaths are logged
+# Later deaths are logged
 
 
 def deaths(caplog):
@@ -1004,9 +1004,7 @@ def deaths(caplog):
 @pytest.mark.parametrize("special", [False, True], ids=["any sender", "sender"])
 @pytest.mark.parametrize("place", ["user.created", "user.*"])
 @pytest.mark.parametrize("kind", ["function", "method", "callable object", "partial", "classmethod"])
-def test_a_handler_that_dies_is_logged_when_the_table_is_next_rebuilt(
-    api, ns, collect, caplog, no_warning, kind, place, special
-):
+def test_death_is_logged_at_the_next_table_change(api, ns, collect, caplog, no_warning, kind, place, special):
     caplog.set_level(logging.DEBUG, logger="cyevents")
     event, target = ns.event("user.created"), ns.event(place)
     handler, owner = WEAK[kind]()
@@ -1024,7 +1022,7 @@ def test_a_handler_that_dies_is_logged_when_the_table_is_next_rebuilt(
     assert len(deaths(caplog)) == 1
 
 
-def test_a_disconnected_handler_that_dies_is_not_logged(ns, collect, caplog):
+def test_death_after_disconnect_is_not_logged(ns, collect, caplog):
     caplog.set_level(logging.DEBUG, logger="cyevents")
     event = ns.event("x")
     handler, owner = WEAK["function"]()
@@ -1037,7 +1035,7 @@ def test_a_disconnected_handler_that_dies_is_not_logged(ns, collect, caplog):
     assert deaths(caplog) == []
 
 
-def test_a_death_after_an_emission_is_no_more_than_debug(ns, collect, caplog):
+def test_death_after_an_emission_logs_at_debug(ns, collect, caplog):
     caplog.set_level(logging.INFO, logger="cyevents")
     event = ns.event("x")
     handler, owner = WEAK["function"]()

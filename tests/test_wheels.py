@@ -1,4 +1,4 @@
-"""For which Pythons and machines wheels are built: what cibuildwheel makes of its settings. Skipped away from them."""
+"""cibuildwheel's settings select wheels for every supported Python and machine. Skipped without a checkout."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ MACHINES = {
 
 pytestmark = [
     pytest.mark.skipif(find_spec("cibuildwheel") is None, reason="cibuildwheel is not installed"),
-    pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="setup.py is not here"),
+    pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="setup.py is not part of this copy"),
 ]
 
 
@@ -29,8 +29,8 @@ def cibuildwheel(*arguments):
 
 
 @pytest.mark.parametrize("platform", MACHINES)
-def test_there_is_a_wheel_for_each_python_on_each_machine(platform):
+def test_each_python_and_machine_has_a_wheel(platform):
     process = cibuildwheel("--platform", platform, "--print-build-identifiers")
     assert process.returncode == 0, process.stderr
-    wanted = [f"{python}-{machine}" for machine in MACHINES[platform] for python in PYTHONS]
-    assert sorted(process.stdout.split()) == sorted(wanted)
+    expected = [f"{python}-{machine}" for machine in MACHINES[platform] for python in PYTHONS]
+    assert sorted(process.stdout.split()) == sorted(expected)

@@ -4,9 +4,10 @@ It may be imported before pytest loads its plugins: PYTEST_DONT_REWRITE tells py
 which this module has none, are not rewritten then.
 """
 
+from ._connection import Connection, Subscription
 from ._core import backend
 from ._core._values import ANY, Cancelled
-from ._event import Connection, Event, Subscription
+from ._event import Event
 from ._namespace import Namespace, default_namespace, emit, emit_async, event, filter_signals, on
 from ._patterns import match
 

@@ -24,69 +24,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
-        arguments: what stands behind the program's name; `None` for this process's own.
+        arguments: the command-line arguments without the program's name; those of this process if `None`.
 
     Returns:
-        0 when all went well; 1 when the demo has left out bad lines; 2 when it could not do what was
-        asked.
+        0 on success; 1 if the demo left out bad lines, or a traced program failed; 2 if the command failed.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        code = _run(parser, options)
+        if options.command is None:
+            parser.print_help(sys.stderr)
+            code = 2
+        else:
+            code = options.run(options)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         _end_by_interrupt()
         return 130
-    except OSError as error:  # of the output: troubles with the input are told by the demo
-        _forget_output()
+    except OSError as error:  # raised by writing the output: commands handle errors of their input
+        _discard_unwritten_output()
         if error.errno == errno.EPIPE or (os.name == "nt" and error.errno == errno.EINVAL):
-            return 0  # the reader has gone: `| head`
-        _complain(error.strerror or str(error))
-        return 2
-
-
-def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    if options.command == "info":
-        _print_info(as_json=options.json)
-        return 0
-    if options.command == "demo":
-        from . import _demo
-
-        return _demo.run(
-            options.file,
-            ways=("sync", "async") if options.mode == "both" else (options.mode,),
-            quiet=options.quiet,
-            limit=options.limit,
-            repeat=options.repeat,
-            delay=options.delay,
-        )
-    if options.command == "bench":
-        from . import _bench
-
-        return _bench.run(options.seconds)
-    if options.command == "describe":
-        return _describe(options.target, options.format, options.cached)
-    if options.command == "trace":
-        program = [options.program, *options.arguments]
-        return _trace(program, options.module, options.event, options.output, options.limit)
-    parser.print_help(sys.stderr)
-    return 2
+            return 0  # the reader has closed the pipe, such as `| head`
+        return _fail(error.strerror or str(error))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="cyevents",
-        description="In-process events for Python. Try 'cyevents demo' to see them at work.",
+        prog="cyevents", description="In-process events for Python. Try 'cyevents demo' for an example."
     )
     parser.add_argument("--version", action="version", version=f"cyevents {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
 
     demo = commands.add_parser(
         "demo",
-        help="place a file of orders, narrate the first few, and sum up who did what and how fast",
+        help="place a file of orders, narrate the first few, and sum up the work of the handlers and the speed",
         description=(
             "Place orders as events: a validation that cancels, a conditional alert, a confirmation, an async payment"
             " that emits an event of its own, and a generator that updates the inventory."
@@ -98,83 +71,58 @@ def _parser() -> argparse.ArgumentParser:
             " Bad lines are reported and left out; the exit code is then 1."
         ),
     )
-    demo.add_argument("file", nargs="?", metavar="FILE", help="orders, one a line; - for standard input (our sample)")
-    demo.add_argument(
-        "--mode", choices=("sync", "async", "both"), default="both", help="by emit, emit_async, or both (both)"
-    )
-    demo.add_argument("--quiet", action="store_true", help="only the summary, without the story")
-    demo.add_argument("--limit", type=_count, metavar="N", help="read the first N orders only")
-    demo.add_argument(
-        "--repeat", type=_count, metavar="N", default=1, help="place the orders N times, for a steadier measure (1)"
-    )
-    demo.add_argument(
-        "--delay",
-        type=_seconds,
-        metavar="SECONDS",
-        default=0.0,
-        help="how long a payment takes; the async way waits for each (0)",
-    )
+    demo.set_defaults(run=_demo)
+    add = demo.add_argument
+    add("file", nargs="?", metavar="FILE", help="orders, one a line; - for standard input (a sample)")
+    add("--mode", choices=("sync", "async", "both"), default="both", help="by emit, emit_async, or both (both)")
+    add("--quiet", action="store_true", help="only the summary, without the story")
+    add("--limit", type=_count, metavar="N", help="read the first N orders only")
+    add("--repeat", type=_count, metavar="N", default=1, help="place the orders N times, for a steadier measure (1)")
+    delay_help = "duration of a payment; the async way waits for each (0)"
+    add("--delay", type=_seconds, metavar="SECONDS", default=0.0, help=delay_help)
 
     bench = commands.add_parser(
-        "bench", help="time emissions beside those of the peers that are installed: blinker, Django, psygnal, ..."
+        "bench", help="time emissions beside installed libraries: blinker, Django, psygnal, ..."
     )
-    bench.add_argument(
-        "--seconds",
-        type=_seconds,
-        metavar="SECONDS",
-        default=1.0,
-        help="how long to measure each number of handlers (1)",
-    )
+    bench.set_defaults(run=_bench)
+    seconds_help = "how long to measure each number of handlers (1)"
+    bench.add_argument("--seconds", type=_seconds, metavar="SECONDS", default=1.0, help=seconds_help)
 
     describe = commands.add_parser(
         "describe",
-        help="show how a program's events are wired: handlers, senders, priorities, conditions, wildcards",
-        description="Import MODULE, and show what is then connected to the events of a namespace, in calling order.",
+        help="show a program's events and handlers, with senders, priorities, conditions and patterns",
+        description="Import MODULE, and show the handlers of each event of a namespace, in calling order.",
     )
-    describe.add_argument(
-        "target",
-        metavar="MODULE[:NAMESPACE]",
-        help="what to import, and the name there of a Namespace (default_namespace)",
-    )
-    describe.add_argument(
+    describe.set_defaults(run=_describe)
+    add = describe.add_argument
+    add("target", metavar="MODULE[:NAMESPACE]", help="module to import, and the Namespace in it (default_namespace)")
+    add(
         "--format",
         choices=("table", "text", "json", "mermaid", "svg"),
         help="a table needs rich, an svg picture Graphviz (table where rich is installed, else text)",
     )
-    describe.add_argument(
-        "--cached",
-        action="store_true",
-        help="list also names without an event that were emitted and are matched by patterns",
-    )
+    add("--cached", action="store_true", help="also list names without an event that were emitted and match patterns")
 
     trace = commands.add_parser(
         "trace",
-        help="run a program, and show what it emitted: which handlers ran, how long, with what outcome",
+        help="run a program, and show its emissions: which handlers ran, how long, with what outcome",
         description=(
-            "Run a script, or a module with -m, as python itself would, and show on the standard error output what was"
-            " emitted meanwhile."
+            "Run a script, or a module with -m, as python does, and show its emissions on the standard error output."
         ),
     )
-    trace.add_argument(
-        "--event",
-        metavar="PATTERN",
-        action="append",
-        help="trace events of such names only (all); may be repeated",
-    )
-    trace.add_argument(
-        "--output", metavar="FILE", help="write a trace for Perfetto (ui.perfetto.dev) there, and show no tree"
-    )
-    trace.add_argument(
-        "--limit", type=_count, metavar="N", default=1000, help="keep the first N emissions, count the others (1000)"
-    )
-    trace.add_argument("-m", dest="module", action="store_true", help="PROGRAM is a module's name")
-    trace.add_argument("program", metavar="PROGRAM", help="the script, with its arguments behind it")
-    trace.add_argument("arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    trace.set_defaults(run=_trace)
+    add = trace.add_argument
+    add("--event", metavar="PATTERN", action="append", help="trace only events with such names (all); may be repeated")
+    add("--output", metavar="FILE", help="write a trace for Perfetto (ui.perfetto.dev) there, and show no tree")
+    limit_help = "keep the first N emissions, count the others (1000)"
+    add("--limit", type=_count, metavar="N", default=1000, help=limit_help)
+    add("-m", dest="module", action="store_true", help="PROGRAM is the name of a module")
+    add("program", metavar="PROGRAM", help="the script, followed by its arguments")
+    add("arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
-    info = commands.add_parser(
-        "info", help="show the version, the backend and why it is in use, and the Python it runs on"
-    )
-    info.add_argument("--json", action="store_true", help="for machines")
+    info = commands.add_parser("info", help="show the version, the backend and the reason for it, and the Python")
+    info.set_defaults(run=_info)
+    info.add_argument("--json", action="store_true", help="as JSON")
     return parser
 
 
@@ -198,16 +146,36 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-# describe
+# Commands: each returns the exit code.
 
 
-def _describe(target: str, form: str | None, cached: bool) -> int:
+def _demo(options: argparse.Namespace) -> int:
+    from . import _demo
+
+    return _demo.run(
+        options.file,
+        ways=("sync", "async") if options.mode == "both" else (options.mode,),
+        quiet=options.quiet,
+        limit=options.limit,
+        repeat=options.repeat,
+        delay=options.delay,
+    )
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from . import _bench
+
+    return _bench.run(options.seconds)
+
+
+def _describe(options: argparse.Namespace) -> int:
     from ._describe import describe
     from ._namespace import Namespace, default_namespace
+    from ._programs import add_working_directory
 
+    target = options.target
     module_name, _, path = target.partition(":")
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as python -m does, for the command `cyevents`
+    add_working_directory()
     try:
         namespace: object = default_namespace
         module = importlib.import_module(module_name)
@@ -217,16 +185,16 @@ def _describe(target: str, form: str | None, cached: bool) -> int:
         return _fail(f"{target}: {error}")
     if not isinstance(namespace, Namespace):
         return _fail(f"{target}: {path} is not a Namespace, but {namespace!r}")
-    graph = describe(namespace, cached=cached)
+    graph = describe(namespace, cached=options.cached)
     try:
-        shown = _shown(graph, form or ("table" if importlib.util.find_spec("rich") else "text"))
+        text = _format_graph(graph, options.format or ("table" if importlib.util.find_spec("rich") else "text"))
     except (ImportError, RuntimeError) as error:
         return _fail(str(error))
-    print(shown.encode(_encoding(), "backslashreplace").decode(_encoding()))
+    _print(text.rstrip("\n"), sys.stdout)
     return 0
 
 
-def _shown(graph: NamespaceGraph, form: str) -> str:
+def _format_graph(graph: NamespaceGraph, form: str) -> str:
     if form == "json":
         import json
 
@@ -238,73 +206,63 @@ def _shown(graph: NamespaceGraph, form: str) -> str:
         console = Console()
         with console.capture() as capture:
             console.print(table)
-        return capture.get().rstrip("\n")
-    text: str = {"text": graph.__str__, "mermaid": graph.mermaid, "svg": graph.svg}[form]()
-    return text.rstrip("\n")
+        return capture.get()
+    return {"text": graph.__str__, "mermaid": graph.mermaid, "svg": graph.svg}[form]()
 
 
-# trace
-
-
-def _trace(program: list[str], as_module: bool, names: list[str] | None, output: str | None, limit: int) -> int:
+def _trace(options: argparse.Namespace) -> int:
     from ._programs import report, run
     from ._trace import Trace
 
-    if not as_module and not os.path.exists(program[0]):
+    program, output = [options.program, *options.arguments], options.output
+    if not options.module and not os.path.exists(program[0]):
         return _fail(f"there is no script {program[0]!r}")
     if output is not None:
         try:
-            with open(output, "a", encoding="utf-8"):  # not to find out when the program has run
+            with open(output, "a", encoding="utf-8"):  # fail now, not after the program has run
                 pass
         except OSError as error:
             return _fail(f"cannot write {output!r}: {error.strerror}")
         output = os.path.abspath(output)
     code = 0
-    seen = Trace(tuple(names or ("*",)), limit, everywhere=True)
+    seen = Trace(tuple(options.event or ("*",)), options.limit, everywhere=True)
     try:
         with seen:
             try:
-                run(program, as_module)
-            except Exception as error:  # the program's own, an OSError too
+                run(program, options.module)
+            except Exception as error:  # raised by the program, also if it is an OSError
                 report(error)
                 code = 1
             finally:
                 if "cyevents._async.scheduling" in sys.modules:
-                    sys.modules["cyevents._async.scheduling"].drain(10)  # what was scheduled belongs to it
+                    sys.modules["cyevents._async.scheduling"].drain(10)  # the handlers that the program has scheduled
     finally:
         if output is not None:
             seen.write(output)
-        else:
-            _show_trace(seen)
+        elif sys.stderr is not None and not getattr(sys.stderr, "closed", False):
+            _print_trace(seen)
     return code
 
 
-def _show_trace(seen: Trace) -> None:
-    if sys.stderr is None or getattr(sys.stderr, "closed", False):
-        return
+def _print_trace(seen: Trace) -> None:
     if sys.stderr.isatty() and importlib.util.find_spec("rich"):
         from rich.console import Console
 
         Console(stderr=True).print(seen.tree())
-        return
-    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
-    print(str(seen).encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    else:
+        _print(str(seen), sys.stderr)
 
 
-def _fail(message: str) -> int:
-    _complain(message)
-    return 2
-
-
-# info
-
-
-def _info() -> dict[str, str | bool]:
+def _info(options: argparse.Namespace) -> int:
     import platform
     import sysconfig
 
+    try:
+        system = platform.platform()
+    except RuntimeError:  # Python 3.11 starts a process for that, which some subinterpreters may not
+        system = sysconfig.get_platform()
     gil_enabled = getattr(sys, "_is_gil_enabled", lambda: True)
-    return {
+    info: dict[str, str | bool] = {
         "version": __version__,
         "backend": _core.backend,
         "reason": _core.reason,
@@ -312,31 +270,16 @@ def _info() -> dict[str, str | bool]:
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "executable": sys.executable or "",
-        "platform": _platform(),
+        "platform": system,
         "free_threaded_build": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "gil_enabled": bool(gil_enabled()),
     }
-
-
-def _platform() -> str:
-    import platform
-    import sysconfig
-
-    try:
-        return platform.platform()
-    except RuntimeError:  # Python 3.11 asks another process, which some subinterpreters may not start
-        return sysconfig.get_platform()
-
-
-def _print_info(as_json: bool) -> None:
-    info = _info()
-    if as_json:
+    if options.json:
         import json
 
         print(json.dumps(info, indent=2))
-        return
-    build = "yes" if info["free_threaded_build"] else "no"
-    gil = "on" if info["gil_enabled"] else "off"
+        return 0
+    build, gil = "yes" if info["free_threaded_build"] else "no", "on" if info["gil_enabled"] else "off"
     rows = {
         "cyevents": info["version"],
         "backend": f"{info['backend']} ({info['reason']})",
@@ -347,47 +290,52 @@ def _print_info(as_json: bool) -> None:
         "free-threaded": f"{build} (the GIL is {gil})",
     }
     for label, value in rows.items():
-        print(f"{label:15}{value}".encode(_encoding(), "backslashreplace").decode(_encoding()))
+        _print(f"{label:15}{value}", sys.stdout)
+    return 0
 
 
-def _encoding() -> str:
-    return getattr(sys.stdout, "encoding", None) or "ascii"
+# Output and exit
 
 
-# Ends
+def _print(text: str, stream: TextIO) -> None:
+    """Print a text, with escapes for characters that the stream cannot encode."""
+    encoding = getattr(stream, "encoding", None) or "ascii"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 
-def _complain(message: str) -> None:
+def _fail(message: str) -> int:
     try:
         print(f"cyevents: {message}", file=sys.stderr)
     except OSError:
         pass
+    return 2
 
 
-def _forget_output() -> None:
-    """Keep the interpreter's exit from writing once more what could not be written."""
+def _discard_unwritten_output() -> None:
+    """Keep the interpreter from failing at exit, when it writes once more what could not be written."""
     try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
+        null = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
-            if stream is not None and _is_broken(stream):
-                os.dup2(nowhere, stream.fileno())
+            if not _flush(stream):
+                os.dup2(null, stream.fileno())
     except (OSError, ValueError):
         pass
 
 
-def _is_broken(stream: TextIO) -> bool:
+def _flush(stream: TextIO | None) -> bool:
+    """Flush a stream; return whether that succeeded."""
     try:
-        stream.flush()
+        if stream is not None:
+            stream.flush()
     except OSError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _end_by_interrupt() -> None:
-    """End as Ctrl-C ends other programs: at once, not waiting at exit for payments under way."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            _is_broken(stream)
+    """End the process as Ctrl-C does by default: at once, without waiting for payments that are scheduled."""
+    _flush(sys.stdout)
+    _flush(sys.stderr)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.raise_signal(signal.SIGINT)
 

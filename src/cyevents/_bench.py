@@ -1,4 +1,4 @@
-"""The short comparison: cyevents beside the peers that are installed. Needs nothing but the standard library."""
+"""A short benchmark of cyevents and of comparable libraries, as far as they are installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from functools import partial
 from itertools import repeat
 
-from . import Event, __version__, _core
+from . import Event, __version__, backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     Handlers = list[Callable[..., None]]
     Emission = Callable[[object], object]
 
-COUNTS = (1, 10, 100)
-EMISSIONS = 1000  # a round, or fewer where they take long
+COUNTS = (1, 10, 100)  # of handlers
+EMISSIONS = 1000  # in a round; fewer if they are slow
 
 
 class Sender:
-    """Who emits."""
+    """The sender of the emissions."""
 
 
 def _handler() -> Callable[..., None]:
@@ -35,11 +35,18 @@ def _handler() -> Callable[..., None]:
     return handler
 
 
+# Each contestant connects the handlers, and returns a function that emits.
+
+
+def _connect_all(handlers: Handlers, connect: Callable[..., object], emission: Emission) -> Emission:
+    for handler in handlers:
+        connect(handler)
+    return emission
+
+
 def _cyevents(handlers: Handlers) -> Emission:
     event: Event[Any] = Event("bench")
-    for handler in handlers:
-        event.connect(handler)
-    return event.emit
+    return _connect_all(handlers, event.connect, event.emit)
 
 
 def _loop(handlers: Handlers) -> Emission:
@@ -60,48 +67,35 @@ def _blinker(handlers: Handlers) -> Emission:
     from blinker import Signal
 
     signal = Signal()
-    for handler in handlers:
-        signal.connect(handler)
-    return signal.send
+    return _connect_all(handlers, signal.connect, signal.send)
 
 
 def _django(handlers: Handlers) -> Emission:
     from django.dispatch import Signal  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     signal = Signal(use_caching=True)
-    for handler in handlers:
-        signal.connect(handler)
-    emission: Emission = signal.send
-    return emission
+    return _connect_all(handlers, signal.connect, signal.send)
 
 
 def _pyee(handlers: Handlers) -> Emission:
     from pyee import EventEmitter  # type: ignore[import-not-found, unused-ignore]
 
     emitter = EventEmitter()
-    for handler in handlers:
-        emitter.add_listener("bench", handler)
-    return partial(emitter.emit, "bench")
+    return _connect_all(handlers, partial(emitter.add_listener, "bench"), partial(emitter.emit, "bench"))
 
 
 def _psygnal(handlers: Handlers) -> Emission:
     from psygnal import SignalInstance  # type: ignore[import-not-found, unused-ignore]
 
     signal = SignalInstance((object,))
-    for handler in handlers:
-        signal.connect(handler)
-    emission: Emission = signal.emit
-    return emission
+    return _connect_all(handlers, signal.connect, signal.emit)
 
 
 def _eventkit(handlers: Handlers) -> Emission:
-    from eventkit import Event as Kit  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    from eventkit import Event as EventkitEvent  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-    event = Kit("bench")
-    for handler in handlers:
-        event.connect(handler)
-    emission: Emission = event.emit
-    return emission
+    event = EventkitEvent("bench")
+    return _connect_all(handlers, event.connect, event.emit)
 
 
 CONTESTANTS: dict[str, Callable[[Handlers], Emission]] = {
@@ -116,27 +110,27 @@ CONTESTANTS: dict[str, Callable[[Handlers], Emission]] = {
 
 
 def run(seconds: float = 1.0) -> int:
-    """Time emissions of each that is installed, and print a table.
+    """Time emissions of each installed contestant, and print a table.
 
     Args:
         seconds: how long to measure each number of handlers.
 
     Returns:
-        0 when all went well; 1 if a contestant did not call all its handlers.
+        The exit code: 0, or 1 if a contestant did not call all its handlers.
     """
-    print(f"cyevents {__version__} ({_core.backend}), Python {sys.version.split()[0]}")
+    print(f"cyevents {__version__} ({backend}), Python {sys.version.split()[0]}")
     print("One emission to handlers (sender, **kwargs); in brackets, as a multiple of cyevents' time.")
     absent: dict[str, str] = {}
     table: dict[str, list[str]] = {name: [] for name in CONTESTANTS}
     for count in COUNTS:
         handlers = [_handler() for _ in range(count)]
         emissions: dict[str, Emission] = {}
-        for name, enter in CONTESTANTS.items():
+        for name, contestant in CONTESTANTS.items():
             if name in absent:
                 continue
             try:
-                emissions[name] = enter(handlers)
-            except Exception as error:  # whatever an installed peer does when it is imported
+                emissions[name] = contestant(handlers)
+            except Exception as error:  # importing a broken library may raise anything
                 absent[name] = "not installed" if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
                 continue
             calls = _calls(emissions[name], handlers[0])
@@ -155,7 +149,7 @@ def run(seconds: float = 1.0) -> int:
 
 
 def _calls(emit: Emission, handler: Callable[..., None]) -> int:
-    """How many functions with a handler's code an emission calls."""
+    """Return how many handlers an emission calls, which all have the code of this one."""
     calls = 0
 
     def profile(frame: FrameType, event: str, _: object) -> None:
@@ -172,7 +166,7 @@ def _calls(emit: Emission, handler: Callable[..., None]) -> int:
 
 
 def _race(emissions: dict[str, Emission], seconds: float) -> dict[str, tuple[float, float]]:
-    """Median nanoseconds of each, and the median of its ratios to cyevents, interleaved."""
+    """Return the median time of each in nanoseconds, and its median ratio to cyevents, from interleaved rounds."""
     numbers = {name: max(5, min(EMISSIONS, int(2e6 / _round(emit, 5)))) for name, emit in emissions.items()}
     rounds: list[dict[str, float]] = []
     was_on = gc.isenabled()
@@ -195,7 +189,7 @@ def _race(emissions: dict[str, Emission], seconds: float) -> dict[str, tuple[flo
 
 
 def _round(emit: Emission, number: int) -> float:
-    """Nanoseconds for one emission, over a number of them."""
+    """Return the nanoseconds of one emission, as the mean of a number of them."""
     sender = Sender()
     start = time.perf_counter_ns()
     for _ in repeat(None, number):

@@ -62,11 +62,8 @@ def handler_text(handler: Any) -> str:
 
 def unwrapped(handler: Any) -> Any:
     """Return the handler, also if this is the partial that an observed emission calls in its place."""
-    if type(handler) is partial:
-        from .instrument._emission import call_observed
-
-        if handler.func is call_observed:
-            return handler.args[1]
+    if type(handler) is partial and safe_getattr(handler.func, "calls_observed_handler") is True:
+        return handler.args[1]
     return handler
 
 

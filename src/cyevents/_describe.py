@@ -14,7 +14,8 @@ from ._text import plain_fields, short_repr
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ._event import Connection, Event
+    from ._connection import Connection
+    from ._event import Event
 
 _DOT_HEAD = """\
 digraph events {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from ._event import Event
+    from ._public import Event
 
     SenderT = TypeVar("SenderT", default=Any)
 

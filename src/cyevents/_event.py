@@ -14,9 +14,10 @@ from ._checks import (
     checked_policy,
     pattern_error,
 )
-from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, expect_death, handler_key, install_methods
+from ._connection import ConnectedTo, Connection, Muted, Subscription, connection_of, undo_connection
+from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, expect_death, install_methods
 from ._core._frames import warn
-from ._core._safe import handler_name, int_text, not_an_event, safe_repr
+from ._core._safe import handler_name, not_an_event, safe_repr
 from ._core._values import ANY, AnySender
 from ._decorator import Decorator
 from ._handlers import coroutine_function, kind_of, takes_sender_as_self
@@ -25,15 +26,25 @@ from ._log import log
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
-    from types import FrameType, TracebackType
-    from typing import Any, Concatenate, Generic, Literal, NoReturn, overload
+    from types import FrameType
+    from typing import Any, Concatenate, Generic, Literal, NoReturn, Unpack, overload
 
     from ._async.streams import Overflow, Stream
     from ._emission import Emission
-    from ._handlers import Kind
-    from ._namespace import Namespace
+    from ._public import Namespace
     from ._signatures import Declared
-    from ._typing import ArgsP, EventScope, HandlerT, ResultT, SenderT, Undeclared
+    from ._typing import (
+        AnyOptions,
+        ArgsP,
+        EventOptions,
+        EventScope,
+        Flags,
+        HandlerT,
+        Options,
+        ResultT,
+        SenderT,
+        Undeclared,
+    )
     from ._typing import Decorator as TypedDecorator
 
     ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
@@ -115,10 +126,29 @@ class Event(_GenericCore[SenderT, ArgsP]):
             raise TypeError(
                 f"signature must be a function that takes what the event is emitted with, not {safe_repr(signature)}"
             )
-        if check:
-            from . import _signatures
+        if not check:
+            return
+        if signature is None:
+            raise TypeError(
+                "check=True needs a signature to check handlers against: give signature=, a function that takes what"
+                f" {self._name!r} is emitted with, the sender first"
+            )
+        from ._signatures import Declared
 
-            _signatures.declare(self, signature)
+        declared = Declared(self._name, signature)
+        previous = self._signature if self._is_checked else None
+        self._signature = declared
+        self._is_checked = True  # before the connected handlers are checked: no other one is connected in between
+        try:
+            for entry, _, source in self._connections():
+                handler = entry.get()
+                if source is self and handler is not None:
+                    declared.check(handler, entry.condition, bool(entry.flags & WITH_EVENT))
+        except TypeError:
+            self._is_checked = previous is not None
+            if previous is not None:
+                self._signature = previous
+            raise
 
     @property
     def name(self) -> str:
@@ -161,63 +191,39 @@ class Event(_GenericCore[SenderT, ArgsP]):
             self: Event[SenderT, [Undeclared]],
             receiver: HandlerT,
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            **options: Unpack[AnyOptions],
         ) -> HandlerT: ...
         @overload
         def connect(
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            **options: Unpack[Options],
         ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
         @overload
         def connect(
-            self,
-            receiver: HandlerT,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            self, receiver: HandlerT, sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> HandlerT: ...
         @overload
         def connect(
             self,
-            *,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
+            sender: SenderT | AnySender,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            /,
+            *,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
+        ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
+        @overload
+        def connect(
+            self, *, sender: SenderT | AnySender = ..., **options: Unpack[Options]
         ) -> TypedDecorator[SenderT, ArgsP]: ...
         @overload
         def connect(
-            self,
-            *,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            self, *, sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> Callable[[HandlerT], HandlerT]: ...
         def connect(self, receiver: Any = ..., *args: Any, **options: Any) -> Any:
             pass
@@ -329,39 +335,31 @@ class Event(_GenericCore[SenderT, ArgsP]):
             self: Event[SenderT, [Undeclared]],
             receiver: Callable[..., Any],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            **options: Unpack[AnyOptions],
         ) -> Subscription: ...
         @overload
         def subscribe(
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], object],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            **options: Unpack[Options],
+        ) -> Subscription: ...
+        @overload
+        def subscribe(
+            self, receiver: Callable[..., Any], sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> Subscription: ...
         @overload
         def subscribe(
             self,
-            receiver: Callable[..., Any],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            receiver: Callable[Concatenate[SenderT, ArgsP], object],
+            sender: SenderT | AnySender,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
+            /,
             *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
         ) -> Subscription: ...
 
     def subscribe(
@@ -399,14 +397,8 @@ class Event(_GenericCore[SenderT, ArgsP]):
             expect_death(entry)
             return Subscription(self, receiver, entry)
         except BaseException:
-            self._undo(made, sender)
+            undo_connection(self, made, sender)
             raise
-
-    def _undo(self, made: list[Any], sender: Any) -> None:
-        """Undo an `_add` that has filled this list, if it got as far as that."""
-        if made:
-            entry, previous = made if len(made) == 2 else (made[0], None)
-            self._restore(entry, previous, sender)
 
     if TYPE_CHECKING:
 
@@ -415,39 +407,31 @@ class Event(_GenericCore[SenderT, ArgsP]):
             self: Event[SenderT, [Undeclared]],
             receiver: Callable[..., Any],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            **options: Unpack[AnyOptions],
         ) -> ConnectedTo: ...
         @overload
         def connected_to(
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], object],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            **options: Unpack[Options],
+        ) -> ConnectedTo: ...
+        @overload
+        def connected_to(
+            self, receiver: Callable[..., Any], sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> ConnectedTo: ...
         @overload
         def connected_to(
             self,
-            receiver: Callable[..., Any],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            receiver: Callable[Concatenate[SenderT, ArgsP], object],
+            sender: SenderT | AnySender,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
+            /,
             *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
         ) -> ConnectedTo: ...
 
     def connected_to(
@@ -665,7 +649,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
         return [
             connection
             for entry, sender, source in self._connections()
-            if (connection := _connection(entry, sender, source, self)) is not None
+            if (connection := connection_of(entry, sender, source)) is not None
         ]
 
     def has_handlers_for(self, sender: SenderT | AnySender = ANY) -> bool:
@@ -896,224 +880,6 @@ class Pattern(Event):
     def emit_async(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, list[Any]]:
         """Raise `ValueError`: a pattern cannot be emitted."""
         raise pattern_error(self._name)
-
-
-class Subscription:
-    """A connection that can be cancelled, and that holds its handler; made by `Event.subscribe`.
-
-    Leaving its `with` cancels it. It removes only the connection that it made, not a later one of the same handler.
-    Thread-safe.
-
-    Example:
-        >>> from cyevents import Event
-        >>> ticked = Event("ticked")
-        >>> subscription = ticked.subscribe(lambda sender: "tock", once=True)
-        >>> subscription.active, subscription.event is ticked
-        (True, True)
-        >>> ticked.emit("clock")
-        ['tock']
-        >>> subscription.active
-        False
-    """
-
-    __slots__ = ("_entry", "_event", "_receiver")
-
-    def __init__(self, event: Event[Any], receiver: Callable[..., Any], entry: Entry) -> None:
-        self._event = event
-        self._receiver: Callable[..., Any] | None = receiver
-        self._entry: Entry | None = entry  # None: cancelled
-
-    @property
-    def event(self) -> Event[Any]:
-        """The `Event`, or the event of a pattern, that the handler was connected to."""
-        return self._event
-
-    @property
-    def active(self) -> bool:
-        """Whether the connection still exists.
-
-        It ends when it is cancelled, disconnected, replaced by a later connection of the same handler, or used up by
-        `once`, and when its sender dies. Muting does not end it.
-        """
-        entry = self._entry
-        return entry is not None and self._event._has_entry(entry)
-
-    def cancel(self) -> bool:
-        """Disconnect the handler and stop holding it. Return whether the connection still existed."""
-        entry = self._entry
-        removed = entry is not None and self._event._disconnect_entry(entry)
-        self._entry = self._receiver = None
-        return removed
-
-    def __enter__(self) -> Subscription:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.cancel()
-
-    def __repr__(self) -> str:
-        entry = self._entry
-        state = "cancelled" if entry is None else f"of {entry.name}"
-        return f"<Subscription {state} to {self._event._name!r}>"
-
-
-class ConnectedTo:
-    """The context manager of `Event.connected_to`. May be entered again, and nested in itself."""
-
-    __slots__ = ("_connected", "_event", "_options", "_receiver", "_sender")
-
-    def __init__(self, event: Event[Any], receiver: Any, sender: Any, options: dict[str, Any]) -> None:
-        self._event = event
-        self._receiver = receiver
-        self._sender = sender
-        self._options = options
-        self._connected: list[list[Any]] = []  # what was made, for each `with` that was entered
-
-    def __enter__(self) -> Event[Any]:
-        made: list[Any] = []
-        try:
-            self._connected.append(made)
-            self._event._add(self._receiver, self._sender, **self._options, frame=sys._getframe().f_back, made=made)
-            return self._event
-        except BaseException:  # if this fails, `__exit__` is not called
-            _drop(self._connected, made)
-            self._event._undo(made, self._sender)
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        made = _take_last(self._connected)
-        try:
-            self._event._undo(made, self._sender)
-        except BaseException:  # a signal handler has raised: once more, since a `with` is left only once
-            self._event._undo(made, self._sender)
-            raise
-
-
-class Muted:
-    """The context manager of `muted`, of events and namespaces. May be entered again, and nested in itself."""
-
-    __slots__ = ("_entered", "_keys", "_receivers", "_target")
-
-    def __init__(self, target: Event[Any] | Namespace, receivers: tuple[Callable[..., Any], ...]) -> None:
-        self._target = target
-        self._receivers = receivers  # held, so that the keys stay theirs
-        self._keys = [handler_key(receiver) for receiver in receivers] or [None]
-        self._entered: list[object] = []  # what the target knows each `with` by
-
-    def __enter__(self) -> Any:
-        by = object()
-        try:
-            self._entered.append(by)
-            self._target._mute(by, self._keys)
-            return self._target
-        except BaseException:  # if this fails, `__exit__` is not called
-            _drop(self._entered, by)
-            self._target._unmute(by)
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        by = _take_last(self._entered)
-        try:
-            self._target._unmute(by)
-        except BaseException:  # a signal handler has raised: once more, since a `with` is left only once
-            self._target._unmute(by)
-            raise
-
-
-def _take_last(entered: list[Any]) -> Any:
-    """Remove the last item of a list and return it."""
-    try:
-        return entered.pop()
-    except MemoryError:  # to make the list smaller needs memory
-        return entered.pop()
-
-
-def _drop(entered: list[Any], which: object) -> None:
-    """Take out of a list the very object, if it is there."""
-    for index, each in enumerate(entered):
-        if each is which:
-            del entered[index]
-            return
-
-
-class Connection:
-    """What `Event.handlers` tells about one connection, as it stood when asked.
-
-    Attributes:
-        handler: the handler.
-        sender: the sender it is connected for, or `ANY`.
-        priority: an int; higher is called earlier.
-        condition: the condition, or `None`.
-        weak: whether the handler is held weakly.
-        once: whether it is called once only.
-        kind: `"sync"`, `"async"`, `"generator"` or `"async_generator"`, as far as the handler's looks tell.
-        with_event: whether it gets the event as a keyword.
-        thread: whether `emit_async` runs it in a thread.
-        pattern: the pattern that it is connected to, a string, or `None` if it is the event itself.
-    """
-
-    __slots__ = (
-        "condition",
-        "handler",
-        "kind",
-        "once",
-        "pattern",
-        "priority",
-        "sender",
-        "thread",
-        "weak",
-        "with_event",
-    )
-
-    handler: Callable[..., Any]
-    sender: Any
-    priority: int
-    condition: Callable[..., object] | None
-    weak: bool
-    once: bool
-    kind: Kind
-    with_event: bool
-    thread: bool
-    pattern: str | None
-
-    def __repr__(self) -> str:
-        said = [handler_name(self.handler), self.kind]
-        if self.sender is not ANY:
-            said.append(f"sender={safe_repr(self.sender)}")
-        if self.priority:
-            said.append(f"priority={int_text(self.priority)}")
-        if self.condition is not None:
-            said.append(f"condition={handler_name(self.condition)}")
-        said += [f"{option}=True" for option in ("once", "with_event", "thread") if getattr(self, option)]
-        if not self.weak:
-            said.append("weak=False")
-        if self.pattern is not None:
-            said.append(f"pattern={self.pattern!r}")
-        return f"<Connection {', '.join(said)}>"
-
-
-def _connection(entry: Entry, sender: Any, source: Any, event: Event[Any]) -> Connection | None:
-    handler = entry.get()
-    if handler is None or entry.is_consumed:
-        return None
-    connection = Connection()
-    connection.handler = handler
-    connection.sender = sender
-    connection.priority = entry.priority
-    connection.condition = entry.condition
-    connection.weak = entry.weak
-    connection.once = bool(entry.flags & ONCE)
-    connection.kind = kind_of(handler)
-    connection.with_event = bool(entry.flags & WITH_EVENT)
-    connection.thread = bool(entry.flags & THREAD)
-    connection.pattern = source._name if isinstance(source, Pattern) else None
-    return connection
 
 
 global_scopes: list[EventScope] = []

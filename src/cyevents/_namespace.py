@@ -6,11 +6,12 @@ import sys
 from _weakref import ref as weakref
 
 from ._checks import check_bool, check_flags, checked_options, checked_policy, is_pattern, pattern_error
+from ._connection import Muted
 from ._core import NamespaceCore, call_locked, install_methods, purge_dead
 from ._core._safe import exact_str, safe_isinstance, safe_repr
 from ._core._values import ANY
 from ._decorator import Decorator
-from ._event import Event, Muted, Pattern, global_scopes
+from ._event import Event, Pattern, global_scopes
 from ._handlers import coroutine_function
 from ._patterns import matcher
 
@@ -18,11 +19,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
     from types import FrameType
-    from typing import Any, Concatenate, Literal, NoReturn, overload
+    from typing import Any, Concatenate, NoReturn, Unpack, overload
 
     from ._core._values import AnySender
     from ._event import ErrorPolicy
-    from ._typing import ArgsP, EventScope, HandlerT, SenderT
+    from ._typing import AnyOptions, ArgsP, EventOptions, EventScope, Flags, HandlerT, Options, SenderT
     from ._typing import Decorator as TypedDecorator
 
     class _EventDict(dict[str, Event[Any]]):  # stands for the core, which does not know the type of its values
@@ -193,43 +194,27 @@ class Namespace(_EventDict):
     if TYPE_CHECKING:
 
         @overload
+        def on(self, evt: str, sender: Any = ..., **options: Unpack[AnyOptions]) -> Callable[[HandlerT], HandlerT]: ...
+        @overload
         def on(
-            self,
-            evt: str,
-            sender: Any = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            self, evt: Event[SenderT, ArgsP], sender: SenderT | AnySender = ..., **options: Unpack[Options]
+        ) -> TypedDecorator[SenderT, ArgsP]: ...
+        @overload
+        def on(
+            self, evt: Event[SenderT, ArgsP], sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> Callable[[HandlerT], HandlerT]: ...
         @overload
         def on(
             self,
-            evt: Event[SenderT, ArgsP],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            evt: str | Event[Any, ...],
+            sender: Any,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
+            /,
             *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
-        ) -> TypedDecorator[SenderT, ArgsP]: ...
-        @overload
-        def on(
-            self,
-            evt: Event[SenderT, ArgsP],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
         ) -> Callable[[HandlerT], HandlerT]: ...
 
     def on(

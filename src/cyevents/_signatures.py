@@ -14,13 +14,10 @@ from inspect import Parameter, Signature
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._core import WITH_EVENT
 from ._core._safe import handler_name, safe_getattr, safe_isinstance, safe_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from ._event import Event
 
 _MANY = 100  # positionals, where a signature allows any number
 _ANOTHER = "any_other_keyword"  # where it allows any
@@ -84,29 +81,6 @@ class Declared:
                     f"{what} {handler_name(function)}{_text(takes)} cannot take {call}, as event {self._event_name!r}"
                     f" may be emitted, whose signature is {_text(self._signature)}: {error}"
                 ) from None
-
-
-def declare(event: Event[Any], function: Any) -> None:
-    """Have an event's handlers checked against a function's signature: those that are connected, and all to come."""
-    if function is None:
-        raise TypeError(
-            "check=True needs a signature to check handlers against: give signature=, a function that takes what"
-            f" {event.name!r} is emitted with, the sender first"
-        )
-    declared = Declared(event.name, function)
-    before = event._signature if event._is_checked else None
-    event._signature = declared
-    event._is_checked = True  # before the look at those connected: none comes in between
-    try:
-        for entry, _, source in event._connections():
-            handler = entry.get()
-            if source is event and handler is not None:
-                declared.check(handler, entry.condition, bool(entry.flags & WITH_EVENT))
-    except TypeError:
-        event._is_checked = before is not None
-        if before is not None:
-            event._signature = before
-        raise
 
 
 def _signature_of(function: Any) -> Signature:

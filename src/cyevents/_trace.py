@@ -20,7 +20,6 @@ from .instrument import CallSpan, EmissionSpan, Instrument, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from rich.tree import Tree
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from ._traced import Outcome
     from .instrument import EmissionStart, HandlerEntry
 
-    Item = TracedEmission | TracedCall | str  # a line of the tree; a text has no children
+    _Item = TracedEmission | TracedCall | str  # a line of the tree; a text has no children
 
 _REPR_LIMIT = 60  # characters
 _MAX_DEPTH = 50  # emissions that are nested deeper start again at the top level
@@ -64,13 +63,11 @@ class Trace(Instrument):
         self._scope._start(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._scope.stop()
-        self._took = self.now()
+        self._took = self._now()
 
-    def now(self) -> float:
+    def _now(self) -> float:
         """Return the seconds since the trace began."""
         return perf_counter() - self._began
 
@@ -84,14 +81,14 @@ class Trace(Instrument):
                 self.dropped += 1
                 return None
             self._left -= 1
-        arguments = [self.shown(value) for value in start.args]
-        arguments += [f"{name}={self.shown(value)}" for name, value in start.kwargs.items()]
+        arguments = [self._short_repr(value) for value in start.args]
+        arguments += [f"{name}={self._short_repr(value)}" for name, value in start.kwargs.items()]
         emission = TracedEmission(
             start.event.name,
             start.way,
-            None if sender is ANY else self.shown(sender),
+            None if sender is ANY else self._short_repr(sender),
             ", ".join(arguments),
-            self.now(),
+            self._now(),
             threading.current_thread().name,
             threading.get_ident(),
         )
@@ -103,7 +100,7 @@ class Trace(Instrument):
         siblings.append(emission)
         return _TracedEmissionSpan(self, emission)
 
-    def shown(self, value: object) -> str:
+    def _short_repr(self, value: object) -> str:
         """Return the `repr` of a value, shortened. Emissions that it makes are not recorded."""
         thread = threading.get_ident()
         self._threads_in_repr.add(thread)
@@ -150,7 +147,7 @@ class Trace(Instrument):
         except ImportError as error:
             raise ImportError("this tree needs rich: python -m pip install 'cyevents[rich]'") from error
 
-        def grow(tree: Tree, item: Item) -> None:
+        def grow(tree: Tree, item: _Item) -> None:
             if isinstance(item, TracedCall):
                 style = _STYLES.get(item.outcome, "green")
                 label = Text.assemble(
@@ -174,7 +171,7 @@ class Trace(Instrument):
 
     def chrome(self) -> dict[str, Any]:
         """Return the trace in Chrome's format, as plain data: see `write`."""
-        return chrome_trace(self.emissions, self.now() if self._took is None else self._took)
+        return chrome_trace(self.emissions, self._now() if self._took is None else self._took)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a file that Perfetto (ui.perfetto.dev) and Chrome (`chrome://tracing`) show as a timeline.
@@ -256,14 +253,14 @@ class _TracedEmissionSpan(EmissionSpan):
     def _record(self, entry: HandlerEntry, handler: Any, outcome: Outcome) -> TracedCall:
         code = Code(entry.name, None, None, None) if handler is None else code_of(handler)
         thread = threading.current_thread().name, threading.get_ident()
-        traced = TracedCall(code, entry.priority, outcome, self._trace.now(), *thread)
+        traced = TracedCall(code, entry.priority, outcome, self._trace._now(), *thread)
         self._emission.calls.append(traced)
         self._calls.append((None if handler is None else handler_key(handler), traced))
         return traced
 
     def end(self, results: list[Any] | None, error: BaseException | None, /) -> None:
         emission = self._emission
-        emission.duration = self._trace.now() - emission.start
+        emission.duration = self._trace._now() - emission.start
         if error is not None:
             emission.error = error_line(error)
         if isinstance(results, Cancelled):
@@ -292,21 +289,21 @@ class _TracedCallSpan(CallSpan):
         traced = self.traced
         if not self._has_begun:
             self._has_begun = True
-            traced.start = self._trace.now()
+            traced.start = self._trace._now()
         traced.thread, traced.thread_id = threading.current_thread().name, threading.get_ident()
 
     def scheduled(self) -> None:
         self.traced.is_async = True
 
     def started(self) -> None:
-        self.traced.start = self._trace.now()
+        self.traced.start = self._trace._now()
 
     def end(self, value: Any, error: BaseException | None, /) -> None:
         traced = self.traced
-        traced.duration = self._trace.now() - traced.start
+        traced.duration = self._trace._now() - traced.start
         if error is None:
             traced.outcome = "returned"
-            traced.value = None if value is None else self._trace.shown(value)
+            traced.value = None if value is None else self._trace._short_repr(value)
         else:
             traced.outcome = "raised" if isinstance(error, Exception) else "stopped"
             traced.reason = error_line(error)
@@ -315,7 +312,7 @@ class _TracedCallSpan(CallSpan):
 # The tree: emissions have calls as children, and these the emissions that the handlers made.
 
 
-def _children(item: Item) -> Sequence[Item]:
+def _children(item: _Item) -> Sequence[_Item]:
     if isinstance(item, TracedCall):
         return item.emissions
     if isinstance(item, TracedEmission):
@@ -324,7 +321,7 @@ def _children(item: Item) -> Sequence[Item]:
     return ()
 
 
-def _draw(item: Item, first: str, rest: str, lines: list[tuple[str, str]]) -> None:
+def _draw(item: _Item, first: str, rest: str, lines: list[tuple[str, str]]) -> None:
     """Add the lines of an item, each as its tree and heading, and its facts.
 
     `first` is the tree's part in front of the item's own line, `rest` that in front of the lines of its children.
@@ -341,7 +338,7 @@ def _draw(item: Item, first: str, rest: str, lines: list[tuple[str, str]]) -> No
         _draw(child, rest + ("└─ " if is_last else "├─ "), rest + ("   " if is_last else "│  "), lines)
 
 
-def _heading(item: Item) -> str:
+def _heading(item: _Item) -> str:
     if isinstance(item, TracedCall):
         return last_part(item.handler.name)
     if isinstance(item, TracedEmission):

@@ -9,12 +9,9 @@ its own, that fits this one". The overloads tell the two by `[Undeclared]`, whic
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Protocol, overload
+from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, overload
 
 from typing_extensions import ParamSpec, TypeVar
-
-if TYPE_CHECKING:
-    from ._event import Event
 
 SenderT = TypeVar("SenderT", default=Any)
 ArgsP = ParamSpec("ArgsP", default=...)
@@ -40,10 +37,43 @@ class Decorator(Generic[SenderT, ArgsP]):
         raise NotImplementedError
 
 
+class Flags(TypedDict, total=False):
+    """The options of `connect`, `subscribe`, `connected_to` and `on` that are only given by keyword."""
+
+    once: bool
+    thread: bool
+
+
+class KeywordOptions(Flags, total=False):
+    """All options but `with_event`, given by keyword."""
+
+    weak: bool
+    priority: int
+    condition: Callable[..., object] | None
+
+
+class Options(KeywordOptions, total=False):
+    """Options of a handler that is checked against what the event is emitted with."""
+
+    with_event: Literal[False]
+
+
+class EventOptions(KeywordOptions):
+    """Options of a handler that is not checked, since it gets the keyword `event` too."""
+
+    with_event: Literal[True]
+
+
+class AnyOptions(KeywordOptions, total=False):
+    """Options of any handler of an event that declares nothing."""
+
+    with_event: bool
+
+
 class EventScope(Protocol):
     """What namespaces and events know of a scope of `cyevents.instrument`."""
 
-    def attach(self, event: Event[Any]) -> None:
+    def attach(self, event: Any) -> None:
         """Observe a new event, if its name matches. Called under the lock, or while nothing else knows the event."""
 
     def covers(self, name: str) -> bool:

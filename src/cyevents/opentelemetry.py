@@ -22,7 +22,6 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextvars import Token
-    from types import TracebackType
 
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
     from opentelemetry.trace import Span, TracerProvider
@@ -86,10 +85,7 @@ class Instrumentation(Instrument):
     """Creates spans and metrics for emissions, until `stop` or the end of its `with` block. Made by `instrument`."""
 
     def __init__(
-        self,
-        sources: tuple[Any, ...],
-        tracer_provider: TracerProvider | None,
-        meter_provider: MeterProvider | None,
+        self, sources: tuple[Any, ...], tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
     ) -> None:
         self.tracer = trace.get_tracer("cyevents", __version__, tracer_provider)
         meter = metrics.get_meter("cyevents", __version__, meter_provider)
@@ -113,9 +109,7 @@ class Instrumentation(Instrument):
     def __enter__(self) -> Instrumentation:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
     def begin(self, start: EmissionStart, /) -> EmissionSpan:

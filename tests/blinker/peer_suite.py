@@ -1,10 +1,9 @@
-"""A pytest plugin for other projects' own suites: `import blinker` gives cyevents.blinker. It lists what cannot pass.
+"""A pytest plugin that runs other projects' suites with cyevents.blinker as `blinker`. It lists expected failures.
 
-Give it by `-p peer_suite`, with this folder on PYTHONPATH: so it is imported before the suite's conftest, and before
-pytest's installed plugins. A listed test that passes fails the run. So does one that is listed but does not exist, or
-fails without being listed.
+Use it with `-p peer_suite` and this folder on PYTHONPATH: then it is imported before the suite's conftest and pytest's
+installed plugins. The run fails if a listed test passes or does not exist, or if another test fails.
 
-With CYEVENTS_PEERS_BLINKER=1 blinker stays in place, and only the tests that are listed as failing with it too are run;
+With CYEVENTS_PEERS_BLINKER=1, blinker itself is used, and only the tests listed as failing with blinker too are run;
 with CYEVENTS_PEERS_BLINKER=all, all tests are run with it.
 """
 
@@ -21,7 +20,7 @@ if not WITH_BLINKER:
     cyevents.blinker.install()
 
 PRIVATE = "asserts how blinker keeps its books, which is private: "
-CANNOT_PASS = {  # with cyevents.blinker, though it passes with blinker
+CANNOT_PASS = {  # fail with cyevents.blinker but pass with blinker
     "blinker": {
         "tests/test_symbol.py": PRIVATE + "it imports blinker._utilities",
         "tests/test_signals.py::test_empty_bucket_growth": PRIVATE + "_by_sender and _by_receiver",
@@ -33,12 +32,12 @@ CANNOT_PASS = {  # with cyevents.blinker, though it passes with blinker
     "quart": {},
     "pelican": {},
 }
-REFUSED = "blinker 1.9 too refuses to send to a coroutine function without a wrapper, and Quart 0.15 gives it none"
+REJECTED = "blinker 1.9 too refuses to send to a coroutine function without a wrapper, and Quart 0.15 gives it none"
 FAILS_WITH_BLINKER = {
     "blinker": {},
     "flask": {},
     "quart": {
-        f"tests/test_signals.py::test_{kind}_signal[{weak}]": REFUSED
+        f"tests/test_signals.py::test_{kind}_signal[{weak}]": REJECTED
         for kind in ("sync", "async")
         for weak in (True, False)
     },

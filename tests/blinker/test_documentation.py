@@ -1,4 +1,4 @@
-"""What the docstrings show is true, and nothing public is without one."""
+"""The examples in docstrings are true, and everything public has a docstring."""
 
 import doctest
 import importlib
@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["cyevents.blinker", "cyevents.blinker.base"])
+@pytest.mark.parametrize("name", ["cyevents.blinker", "cyevents.blinker.base", "cyevents.blinker._receivers"])
 def test_docstrings(blinker, restored, name):
     failed, attempted = doctest.testmod(importlib.import_module(name))
     assert failed == 0

@@ -1,4 +1,4 @@
-"""cyevents.blinker in place of blinker: `install`, the command line, and what importing it costs."""
+"""cyevents.blinker as a replacement for blinker: `install`, the command line, and the cost of the import."""
 
 import importlib
 import importlib.util
@@ -37,7 +37,7 @@ def python(backend, tmp_path):
 # install
 
 
-def test_import_blinker_gives_it(blinker, restored):
+def test_import_blinker_gives_cyevents_blinker(blinker, restored):
     blinker.install()
     blinker.install()
     assert importlib.import_module("blinker") is blinker
@@ -55,30 +55,30 @@ def test_import_blinker_gives_it(blinker, restored):
 
 
 @needs_blinker
-def test_it_has_the_names_of_blinker(blinker):
+def test_module_has_the_names_of_blinker(blinker):
     real = importlib.import_module("blinker")
     assert set(real.__all__) == set(blinker.__all__)
     for name, arguments in (("Signal", ()), ("NamedSignal", ("x",)), ("Namespace", ())):
-        theirs, ours = (dir(getattr(module, name)(*arguments)) for module in (real, blinker))
-        assert {attribute for attribute in theirs if not attribute.startswith("_")} <= set(ours), name
+        original, replacement = (dir(getattr(module, name)(*arguments)) for module in (real, blinker))
+        assert {attribute for attribute in original if not attribute.startswith("_")} <= set(replacement), name
 
 
 @needs_blinker
-def test_signals_made_before_go_on(python):
+def test_earlier_signals_keep_working(python):
     assert (
         python("""
         import blinker
         from blinker import Signal, signal
 
         old, named = Signal(), signal("named")
-        heard = []
-        receive = lambda sender: heard.append(sender)
+        received = []
+        receive = lambda sender: received.append(sender)
         old.connect(receive)
         named.connect(receive)
 
         import cyevents.blinker
-        ours = cyevents.blinker.signal("both")
-        theirs = signal("both")
+        replacement = cyevents.blinker.signal("both")
+        original = signal("both")
         cyevents.blinker.install()
         import blinker as new
 
@@ -87,15 +87,15 @@ def test_signals_made_before_go_on(python):
         named.send(2)
         new.signal("named").send(3)
         assert new.signal("named") is named and isinstance(named, Signal)
-        assert new.signal("both") is ours
+        assert new.signal("both") is replacement
         assert isinstance(new.signal("fresh"), new.NamedSignal)
-        print(heard)
+        print(received)
     """)
         == "[1, 2, 3]\n"
     )
 
 
-def test_blinker_need_not_be_there(python):
+def test_blinker_need_not_be_installed(python):
     assert (
         python("""
         import sys
@@ -119,7 +119,7 @@ def test_blinker_need_not_be_there(python):
 # The command line
 
 
-def test_a_script_runs_as_it_is(python, tmp_path):
+def test_command_runs_a_script(python, tmp_path):
     (tmp_path / "beside.py").write_text("from blinker import signal\n", encoding="utf-8")
     script = """
         import sys
@@ -135,14 +135,14 @@ def test_a_script_runs_as_it_is(python, tmp_path):
     assert python(None, "-m", "cyevents.blinker", "script.py", "--fail", code=3) == ""
 
 
-def test_a_module_runs_too(python, tmp_path):
+def test_command_runs_a_module(python, tmp_path):
     package = tmp_path / "package"
     package.mkdir()
     (package / "__main__.py").write_text("import blinker, sys\nprint(blinker.__name__, sys.argv[1:])\n", "utf-8")
     assert python(None, "-m", "cyevents.blinker", "-m", "package", "-x") == "cyevents.blinker ['-x']\n"
 
 
-def test_what_it_cannot_do_it_says(python):
+def test_command_errors(python):
     assert "usage: python -m cyevents.blinker SCRIPT" in python(None, "-m", "cyevents.blinker", code=2)
     assert "usage:" in python(None, "-m", "cyevents.blinker", "--other", code=2)
     assert "usage:" in python(None, "-m", "cyevents.blinker", "-m", code=2)
@@ -164,8 +164,8 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_pytest_starts_where_warnings_are_errors(backend, tmp_path, monkeypatch, way):
-    """pytest warns of what it cannot rewrite, if a plugin's package has been imported before the plugins are loaded."""
+def test_pytest_starts_with_warnings_as_errors(backend, tmp_path, monkeypatch, way):
+    """pytest warns about modules it cannot rewrite if a plugin's package was imported before the plugins are loaded."""
     for name in ("PYTEST_ADDOPTS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_PLUGINS"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n", encoding="utf-8")
@@ -193,7 +193,7 @@ def test_pytest_starts_where_warnings_are_errors(backend, tmp_path, monkeypatch,
 # The import
 
 
-def test_its_import_is_cheap(python):
+def test_import_is_cheap(python):
     brought = python("""
         import sys
         before = set(sys.modules)

@@ -1,4 +1,4 @@
-"""What a program sees of blinker itself it sees of cyevents.blinker: scenes that are played with both."""
+"""cyevents.blinker behaves like blinker: each scenario runs with both."""
 
 import asyncio
 import gc
@@ -14,8 +14,8 @@ class Sender:
         pass
 
 
-def seen(function, *args, **kwargs):
-    """What a call returns or raises."""
+def outcome_of(function, *args, **kwargs):
+    """Return the result or the exception of a call."""
     try:
         return function(*args, **kwargs)
     except Exception as error:
@@ -24,19 +24,19 @@ def seen(function, *args, **kwargs):
 
 def wrong_calls(blinker):
     signal = blinker.Signal()
-    yield seen(signal.send, 1, 2)
-    yield seen(signal.send, 1, 2, 3, _async_wrapper=None)
-    yield seen(signal.connect)
-    yield seen(signal.disconnect)
-    yield seen(signal.connect_via)
-    yield seen(signal.connect, print, nobody=1)
-    yield seen(signal.muted, 1)
-    yield seen(blinker.NamedSignal)
-    yield seen(blinker.Namespace().signal)
-    yield seen(asyncio.run, seen_coroutine(signal.send_async, 1, 2))
+    yield outcome_of(signal.send, 1, 2)
+    yield outcome_of(signal.send, 1, 2, 3, _async_wrapper=None)
+    yield outcome_of(signal.connect)
+    yield outcome_of(signal.disconnect)
+    yield outcome_of(signal.connect_via)
+    yield outcome_of(signal.connect, print, nobody=1)
+    yield outcome_of(signal.muted, 1)
+    yield outcome_of(blinker.NamedSignal)
+    yield outcome_of(blinker.Namespace().signal)
+    yield outcome_of(asyncio.run, outcome_of_coroutine(signal.send_async, 1, 2))
 
 
-async def seen_coroutine(function, *args):
+async def outcome_of_coroutine(function, *args):
     try:
         return await function(*args)
     except TypeError as error:
@@ -76,7 +76,7 @@ def senders(blinker):
             if connected != 0 and sender != 0:
                 signal.send(sender, a=1)
         signal.send()
-        signal.send(owner.method)  # another object each time
+        signal.send(owner.method)  # another method object each time
         yield [known.index(sender) for sender, kwargs in log if kwargs in ({"a": 1}, {})], len(log)
         yield [signal.has_receivers_for(sender) for sender in known]
         yield [len(list(signal.receivers_for(sender))) for sender in known]
@@ -107,7 +107,7 @@ def weak(blinker):
     yield len(signal.receivers)
 
 
-def told(blinker):
+def notified(blinker):
     signal = blinker.Signal()
     log = []
 
@@ -126,8 +126,8 @@ def told(blinker):
 
 
 @pytest.mark.filterwarnings("ignore:receiver .* has died on the spot")
-@pytest.mark.parametrize("scene", [wrong_calls, returned, senders, weak, told], ids=lambda scene: scene.__name__)
-def test_both_play_the_same(blinker, scene):
+@pytest.mark.parametrize("scene", [wrong_calls, returned, senders, weak, notified], ids=lambda scene: scene.__name__)
+def test_both_behave_the_same(blinker, scene):
     expected = list(scene(real))
     assert expected
     assert list(scene(blinker)) == expected

@@ -1,7 +1,7 @@
-"""The suites of blinker, Flask, Quart and Pelican, as they come, against cyevents.blinker on both cores.
+"""Run the suites of blinker, Flask, Quart and Pelican against cyevents.blinker, on both cores.
 
-They are run where CYEVENTS_PEERS names a folder with the unpacked sources: `.ci/peers_suites` fetches them. A folder
-`NAME-venv` in it is the environment for the suite of that name, if it needs one of its own.
+They run if CYEVENTS_PEERS names a folder with the unpacked sources, which `.ci/peers_suites` downloads. A folder
+`NAME-venv` in it is the environment for the suite of that name, if it needs its own.
 """
 
 import os
@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SUITES = {  # where its sources are, its tests, options, and how many pass with blinker and with ours
+SUITES = {  # folder, tests, options, and how many tests pass with blinker and with cyevents.blinker
     "blinker": ("blinker-*", "tests", [], 21),
     "flask": ("flask-*", "tests", [], 490),
-    # Its own options name a plugin for coverage.
+    # The project's own options name a coverage plugin.
     "quart": ("Quart-*", "tests", ["-o", "addopts=", "--asyncio-mode=auto"], 254),
-    # It sets the filters for warnings itself, one of which a test is about.
+    # The suite sets the warning filters itself, and one of its tests is about them.
     "pelican": ("pelican-*", "pelican", ["-p", "no:warnings"], 318),
 }
 FAIL_WITH_BLINKER_TOO = ["quart"]
@@ -26,7 +26,7 @@ FAIL_WITH_BLINKER_TOO = ["quart"]
 
 @pytest.fixture
 def peer(name):
-    """A project, the folder of its sources, what is run with which Python and options, and how many tests that is."""
+    """Return a project: its source folder, its Python and options, and the expected number of tests."""
     place = os.environ.get("CYEVENTS_PEERS")
     if not place:
         pytest.skip("CYEVENTS_PEERS names no folder with the sources of the projects: see .ci/peers_suites")
@@ -54,18 +54,18 @@ def counted(run, outcome):
 
 
 @pytest.mark.parametrize("name", sorted(SUITES))
-def test_it_passes_but_for_what_is_listed(peer, backend):
+def test_only_listed_tests_fail(peer, backend):
     run = run_suite(peer, CYEVENTS_PURE_PYTHON="0" if backend == "cython" else "1")
     print(run.stdout)
     assert run.returncode == 0, run.stdout + run.stderr
     assert f"cyevents.blinker on the core {backend}," in run.stdout
-    passed, skipped = counted(run, "passed"), counted(run, "skipped")  # some want programs that need not be there
+    passed, skipped = counted(run, "passed"), counted(run, "skipped")  # some need programs that may not be installed
     assert passed + skipped == peer[3]
     assert passed > 0.8 * peer[3]
 
 
 @pytest.mark.parametrize("name", FAIL_WITH_BLINKER_TOO)
-def test_what_fails_anyway_fails_with_blinker_too(peer):
+def test_unrelated_failures_fail_with_blinker_too(peer):
     run = run_suite(peer, CYEVENTS_PEERS_BLINKER="1")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "blinker itself, 1.9" in run.stdout

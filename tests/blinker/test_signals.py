@@ -1,4 +1,4 @@
-"""cyevents.blinker: what blinker promises, and what it is better at."""
+"""cyevents.blinker: what blinker promises, and where it does better."""
 
 import asyncio
 import collections
@@ -18,7 +18,7 @@ def signal(blinker):
 
 
 class Log(list):
-    """What receivers were called with."""
+    """The arguments of the receivers' calls."""
 
     def receiver(self, key, value=None):
         def receive(sender, /, **kwargs):
@@ -45,14 +45,14 @@ class Sender:
 # Sending
 
 
-def test_pairs_of_receiver_and_value_in_order_of_connection(signal):
+def test_send_returns_pairs_in_order_of_connection(signal):
     receivers = [lambda sender, value=value: value for value in (None, False, 0, [1])]
     for receiver in receivers:
         signal.connect(receiver)
     assert signal.send("s") == list(zip(receivers, (None, False, 0, [1]), strict=True))
 
 
-def test_send_is_the_cores_own(blinker, signal, backend):
+def test_send_is_the_method_of_the_core(blinker, signal, backend):
     assert type(signal).send is importlib.import_module("cyevents._core").SignalCore.send
     assert inspect.isfunction(type(signal).send) is (backend == "python")
     signal.connect(print)
@@ -103,14 +103,14 @@ def test_arguments_reach_every_kind_of_receiver(signal, args, kwargs, wrapper, b
     assert [receiver for receiver, _ in signal.send(*args, **given)][:3] == [function, owner.method, owner]
 
 
-def test_more_than_a_sender_is_refused(signal, log):
+def test_second_positional_argument_is_rejected(signal, log):
     signal.connect(log.receiver("r"), weak=False)
     with pytest.raises(TypeError, match=r"Signal\.send\(\) takes from 1 to 2 positional arguments but 3 were given"):
         signal.send(1, 2)
     assert log == []
 
 
-def test_an_exception_propagates_and_ends_it(signal, log):
+def test_exception_propagates_and_ends_the_emission(signal, log):
     def bad(sender):
         raise KeyError("bad")
 
@@ -121,12 +121,12 @@ def test_an_exception_propagates_and_ends_it(signal, log):
     assert log == []
 
 
-def test_what_is_not_connected_is_not_called(signal):
+def test_disconnected_receiver_is_not_called(signal):
     assert signal.send() == []
     assert signal.send("s", a=1, _async_wrapper=print) == []
 
 
-def test_a_receiver_disconnected_meanwhile_is_not_called(signal, log):
+def test_receiver_disconnected_during_send_is_not_called(signal, log):
     def first(sender):
         signal.disconnect(second)
         signal.connect(third)
@@ -174,7 +174,7 @@ def coroutine_functions():
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_a_coroutine_function_needs_a_wrapper_or_send_async(signal, log, number):
+def test_coroutine_function_needs_wrapper_or_send_async(signal, log, number):
     receiver = coroutine_functions()[number]
     before = signal.connect(log.receiver("before", 1))
     signal.connect(receiver, weak=False)
@@ -192,7 +192,7 @@ def test_a_coroutine_function_needs_a_wrapper_or_send_async(signal, log, number)
     assert asyncio.run(signal.send_async("s", a=1)) == expected[1:2]
 
 
-def test_what_is_no_coroutine_function_is_not_wrapped_nor_awaited(signal):
+def test_plain_functions_are_not_wrapped_or_awaited(signal):
     class Awaiting:
         async def __call__(self, sender):
             return sender
@@ -203,7 +203,7 @@ def test_what_is_no_coroutine_function_is_not_wrapped_nor_awaited(signal):
     assert asyncio.run(coroutine) == "s"
 
 
-def test_send_async_awaits_one_after_the_other(signal, log):
+def test_send_async_awaits_sequentially(signal, log):
     async def slow(sender):
         for _ in range(3):
             await asyncio.sleep(0)
@@ -219,7 +219,7 @@ def test_send_async_awaits_one_after_the_other(signal, log):
 
 
 @pytest.mark.parametrize("marked", [False, True])
-def test_what_inspect_calls_a_coroutine_function(blinker, marked):
+def test_coroutine_functions_are_detected_like_inspect(blinker, marked):
     base = blinker.base
 
     def wrapping(function):
@@ -297,7 +297,7 @@ def test_none_is_a_sender(signal, log):
     assert log == [("r", None, {})]
 
 
-def test_the_death_of_a_sender_takes_its_connections(signal, log, collect):
+def test_dead_sender_loses_its_connections(signal, log, collect):
     sender = Sender()
     signal.connect(log.receiver("r"), sender, weak=False)
     reference = weakref.ref(sender)
@@ -308,7 +308,7 @@ def test_the_death_of_a_sender_takes_its_connections(signal, log, collect):
     assert not signal.receivers
 
 
-# Receivers, weak and temporary
+# Weak and temporary receivers
 
 
 def test_receivers_are_held_weakly(signal, log, collect):
@@ -328,7 +328,7 @@ def test_receivers_are_held_weakly(signal, log, collect):
     assert log == []
 
 
-def test_or_strongly(signal, log, collect):
+def test_receivers_can_be_held_strongly(signal, log, collect):
     signal.connect(log.receiver("r"), weak=False)
 
     @signal.connect_via("s")
@@ -355,7 +355,7 @@ def test_or_strongly(signal, log, collect):
     assert reference() is None
 
 
-def test_connect_is_a_decorator_and_stacks(signal, log):
+def test_connect_is_a_stackable_decorator(signal, log):
     @signal.connect_via(1)
     @signal.connect_via(3)
     def odd(sender):
@@ -367,7 +367,7 @@ def test_connect_is_a_decorator_and_stacks(signal, log):
     assert log == [1, 3, 5]
 
 
-def test_what_dies_on_the_spot_gives_a_warning(signal):
+def test_temporary_receiver_warns(signal):
     with pytest.warns(
         RuntimeWarning, match=r"receiver .*<lambda> of <cyevents\.blinker\.base\.Signal .* died on"
     ) as caught:
@@ -375,7 +375,7 @@ def test_what_dies_on_the_spot_gives_a_warning(signal):
     assert caught[0].filename == __file__
 
 
-def test_what_cannot_be_held_weakly_is_refused(signal):
+def test_receiver_without_weak_references_is_rejected(signal):
     class Slotted:
         __slots__ = ()
 
@@ -392,7 +392,7 @@ def test_what_cannot_be_held_weakly_is_refused(signal):
 # Introspection
 
 
-def test_receivers_tells_whether_there_are_some(blinker, signal, log, collect):
+def test_receivers_is_true_if_there_are_any(blinker, signal, log, collect):
     receivers = signal.receivers
     assert not receivers
     assert receivers == {}
@@ -464,8 +464,8 @@ def test_has_receivers_for(blinker, signal, log):
 @pytest.mark.parametrize("how", ["del", "pop", "popitem", "clear"])
 def test_receivers_can_be_removed(signal, log, how):
     kept, gone = log.receiver("kept", 1), log.receiver("gone", 2)
-    told = []
-    signal.receiver_disconnected.connect(lambda sender, /, **kwargs: told.append(kwargs), weak=False)
+    notified = []
+    signal.receiver_disconnected.connect(lambda sender, /, **kwargs: notified.append(kwargs), weak=False)
     if how != "clear":
         signal.connect(kept)
     signal.connect(gone)
@@ -482,10 +482,10 @@ def test_receivers_can_be_removed(signal, log, how):
     assert signal.send("s") == signal.send("t") == expected
     assert len(signal.receivers) == len(expected)
     assert bool(signal.receivers) is bool(expected)
-    assert told == []
+    assert notified == []
 
 
-def test_removing_what_is_not_there(signal):
+def test_removing_unknown_receivers(signal):
     with pytest.raises(KeyError, match="^5$"):
         signal.receivers.pop(5)
     with pytest.raises(KeyError, match="^5$"):
@@ -529,9 +529,9 @@ def test_receivers_are_saved_and_restored(blinker, signal, log, collect, copied,
         assert signal.receivers.update(saved) is None
     assert [signal.send(each) for each in senders] == before
     assert [key for key, _ in shown] == list(signal.receivers)
-    signal.receivers.update(saved)  # again: nothing is to be restored
+    signal.receivers.update(saved)  # a second time there is nothing to restore
     assert [signal.send(each) for each in senders] == before
-    # It is held as it was: weakly, but for the third.
+    # Each is held as before: weakly, except the third.
     references = [weakref.ref(thing) for thing in (first, second, owner, third, sender)]
     del first, second, owner, third, sender, saved, shown, before, senders, temporary, log[:]
     collect()
@@ -539,7 +539,7 @@ def test_receivers_are_saved_and_restored(blinker, signal, log, collect, copied,
     assert signal.receivers
 
 
-def test_a_deep_copy_of_receivers_restores_them(signal, log):
+def test_deep_copy_of_receivers_restores_them(signal, log):
     weak, held = log.receiver("weak", 1), log.receiver("held", 2)
     signal.connect(weak, "s")
     signal.connect(held, weak=False)
@@ -549,7 +549,7 @@ def test_a_deep_copy_of_receivers_restores_them(signal, log):
     assert signal.send("s") == [(weak, 1), (held, 2)]
 
 
-def test_one_receiver_is_taken_out_and_put_back(signal, log):
+def test_one_receiver_is_removed_and_restored(signal, log):
     receiver, other = log.receiver("r", 1), log.receiver("other", 2)
     for each in (receiver, other):
         for sender in ("a", "b"):
@@ -563,7 +563,7 @@ def test_one_receiver_is_taken_out_and_put_back(signal, log):
     assert signal.send("d") == []
 
 
-def test_restoring_passes_over_the_dead(signal, log, collect):
+def test_restoring_skips_dead_receivers(signal, log, collect):
     receiver, sender = log.receiver("r"), Sender()
     other = log.receiver("other")
     signal.connect(receiver)
@@ -576,7 +576,7 @@ def test_restoring_passes_over_the_dead(signal, log, collect):
     assert not signal.receivers
 
 
-def test_what_receivers_removed_is_not_kept_alive(signal, log, collect):
+def test_removed_receivers_are_not_kept_alive(signal, log, collect):
     class Unhashable:
         __hash__ = None
 
@@ -594,7 +594,7 @@ def test_what_receivers_removed_is_not_kept_alive(signal, log, collect):
     assert signal._SignalCore__core.removed == {}
 
 
-def test_values_are_remembered_once(signal, log):
+def test_sender_values_are_stored_once(signal, log):
     receiver = log.receiver("r", 1)
     senders = ["a", b"a", 1, True, None, 10**30, Sender(), (), log.append]
     for _ in range(3):
@@ -609,7 +609,7 @@ def test_values_are_remembered_once(signal, log):
     assert signal.send(2) == signal.send(False) == []
 
 
-def test_a_key_that_was_never_connected(signal, log):
+def test_key_that_was_never_connected(signal, log):
     receiver = log.receiver("r", 5)
     signal.receivers[id(receiver)] = receiver
     assert signal.send("s") == [(receiver, 5)]
@@ -631,7 +631,7 @@ def test_a_key_that_was_never_connected(signal, log):
     assert len(signal.receivers) == 2
 
 
-def test_a_receiver_held_by_one_connection_is_shown_as_held(signal, log):
+def test_strongly_held_receiver_is_shown_as_held(signal, log):
     receiver = log.receiver("r")
     for senders in (("s", "t"), ("t", "s")):
         signal.connect(receiver, senders[0], weak=False)
@@ -680,7 +680,7 @@ def test_receivers_that_are_builtin_methods(signal, log, collect):
 # The signals of a signal
 
 
-def test_connecting_and_disconnecting_are_told(blinker, log):
+def test_connection_signals_are_sent(blinker, log):
     signal = blinker.Signal()
     receiver = log.receiver("r")
     assert "receiver_connected" not in vars(signal)
@@ -709,7 +709,7 @@ def test_connecting_and_disconnecting_are_told(blinker, log):
     assert log.take() == [("disconnected", signal, {"receiver": receiver, "sender": "u"})]
 
 
-def test_a_type_error_of_one_that_is_told_undoes_the_connection(signal, log):
+def test_type_error_in_connection_signal_undoes_it(signal, log):
     def refuse(sender, /, **kwargs):
         raise TypeError("refused")
 
@@ -764,7 +764,7 @@ def test_muted_is_a_decorator(signal, log):
     assert len(log) == 1
 
 
-def test_a_muted_signal_does_not_lose_its_async_receivers(signal):
+def test_muted_signal_keeps_its_async_receivers(signal):
     async def receiver(sender):
         pass
 
@@ -781,7 +781,7 @@ def test_a_muted_signal_does_not_lose_its_async_receivers(signal):
 def test_connected_to(signal, log, collect):
     with signal.connected_to(log.receiver("r")) as nothing:
         assert nothing is None
-        collect()  # it is held
+        collect()  # it is held strongly
         signal.send(1)
     signal.send(2)
     with pytest.raises(KeyError), signal.connected_to(log.receiver("r"), sender=3):
@@ -804,10 +804,10 @@ def test_connected_to_is_a_decorator(signal, log):
     assert len(log) == 2
 
 
-# blinker's defects
+# Defects of blinker that are fixed here
 
 
-def test_the_sender_0_is_a_sender(signal, log):
+def test_zero_is_a_sender(signal, log):
     receiver = log.receiver("r")
     for sender in (0, False):
         signal.connect(receiver, sender)
@@ -825,7 +825,7 @@ def test_the_sender_0_is_a_sender(signal, log):
     assert not signal.has_receivers_for(0)
 
 
-def test_a_number_never_meets_an_object_whose_id_it_is(signal, log):
+def test_int_does_not_match_an_object_with_that_id(signal, log):
     sender = Sender()
     signal.connect(log.receiver("object"), sender, weak=False)
     signal.send(id(sender))
@@ -842,7 +842,7 @@ def test_true_is_not_one(signal, log):
     assert log == []
 
 
-def test_connected_to_keeps_the_receivers_other_connections(signal, log, collect):
+def test_connected_to_keeps_other_connections(signal, log, collect):
     receiver = log.receiver("r")
     signal.connect(receiver, "kept")
     with signal.connected_to(receiver, "temporary"):
@@ -852,7 +852,7 @@ def test_connected_to_keeps_the_receivers_other_connections(signal, log, collect
     assert [sender for _, sender, _ in log.take()] == ["kept"]
 
 
-def test_connected_to_restores_a_connection_for_the_same_sender(signal, log, collect):
+def test_connected_to_restores_the_senders_connection(signal, log, collect):
     receiver = log.receiver("r")
     signal.connect(receiver)
     with signal.connected_to(receiver), signal.connected_to(receiver):
@@ -862,7 +862,7 @@ def test_connected_to_restores_a_connection_for_the_same_sender(signal, log, col
     reference = weakref.ref(receiver)
     del receiver
     collect()
-    assert reference() is None  # it is weak again
+    assert reference() is None  # it is weakly held again
     assert not signal.receivers
 
 
@@ -884,7 +884,7 @@ def test_muted_nests(signal, log):
     assert len(signal.send()) == 1
 
 
-def test_receivers_forgets_what_can_never_be_called(signal, log, collect):
+def test_receivers_omits_uncallable_ones(signal, log, collect):
     receiver, sender = log.receiver("r"), Sender()
     signal.connect(receiver, sender)
     signal.disconnect(receiver, sender)
@@ -899,7 +899,7 @@ def test_receivers_forgets_what_can_never_be_called(signal, log, collect):
 # Names
 
 
-def test_a_namespace_makes_a_signal_once(blinker):
+def test_namespace_creates_a_signal_once(blinker):
     namespace = blinker.Namespace()
     assert not namespace
     made = namespace.signal("a", doc="what a means")
@@ -911,13 +911,13 @@ def test_a_namespace_makes_a_signal_once(blinker):
     assert isinstance(namespace, dict)
 
 
-def test_the_default_namespace(blinker):
+def test_default_namespace(blinker):
     made = blinker.signal("a")
     assert blinker.default_namespace["a"] is made
     assert blinker.signal("a") is made
 
 
-def test_threads_that_make_a_signal_at_once_get_the_same(blinker, monkeypatch):
+def test_threads_that_create_a_signal_get_the_same(blinker, monkeypatch):
     namespace = blinker.Namespace()
     made = []
 
@@ -942,10 +942,10 @@ def test_repr_and_docs(blinker):
     assert blinker.base.ANY_ID == 0
 
 
-# Subclasses, and what programs do to signals
+# Subclasses, and attributes that programs set
 
 
-def test_a_subclass_may_find_its_receivers_otherwise(blinker, log):
+def test_subclass_may_override_receivers_for(blinker, log):
     class Backwards(blinker.Signal):
         def receivers_for(self, sender):
             return reversed(list(super().receivers_for(sender)))
@@ -964,7 +964,7 @@ def test_a_subclass_may_find_its_receivers_otherwise(blinker, log):
         ]
 
 
-def test_a_subclass_need_not_call_init_and_may_have_slots(blinker, log):
+def test_subclass_without_init_or_with_slots(blinker, log):
     class Slotted(blinker.Signal):
         __slots__ = ("extra",)
 
@@ -1022,17 +1022,21 @@ def test_emit_can_be_set(blinker, signal, log):
 
 
 def private_names(blinker):
-    """The names that the library has for private attributes, now and formerly, but for those that blinker has too."""
+    """Return the library's current and former private attribute names, except those that blinker also has."""
     backend = importlib.import_module("cyevents._core")
-    names = {*dir(backend.EventCore), *dir(blinker.base._Connections), *vars(blinker.base)}
+    names = {
+        *dir(backend.EventCore),
+        *dir(importlib.import_module("cyevents.blinker._state").SignalState),
+        *vars(blinker.base),
+    }
     names |= {"_any", "_groups", "_muted", "_send_plain", "_send_otherwise", "_by_hand", "_settle", "_mutes", "_join"}
     names |= {"_told_off", "_mute_by", "_by_receiver", "_by_sender", "_Signal__core", "_Signal__send_slow"}
-    names -= {"connect", "send", *blinker.base.__all__}
+    names -= {"connect", "send", "name", *blinker.base.__all__}
     return sorted(name for name in names if not name.startswith("__"))
 
 
 @pytest.mark.parametrize("where", ["methods", "class attributes", "instance attributes", "properties"])
-def test_a_subclass_may_use_private_looking_names(blinker, log, collect, where):
+def test_subclass_may_use_private_looking_names(blinker, log, collect, where):
     def own(*args, **kwargs):
         raise AssertionError("not for the library to call")
 
@@ -1048,9 +1052,9 @@ def test_a_subclass_may_use_private_looking_names(blinker, log, collect, where):
         for name in names:
             setattr(signal, name, own)
     receiver, other = log.receiver("r", 5), log.receiver("other")
-    told = []
-    signal.receiver_connected.connect(lambda sender, /, **kwargs: told.append("connected"), weak=False)
-    signal.receiver_disconnected.connect(lambda sender, /, **kwargs: told.append("disconnected"), weak=False)
+    notified = []
+    signal.receiver_connected.connect(lambda sender, /, **kwargs: notified.append("connected"), weak=False)
+    signal.receiver_disconnected.connect(lambda sender, /, **kwargs: notified.append("disconnected"), weak=False)
     assert signal.connect(receiver) is receiver
     assert signal.send("s", a=1) == [(receiver, 5)]
     signal.connect_via("s")(other)
@@ -1088,13 +1092,13 @@ def test_a_subclass_may_use_private_looking_names(blinker, log, collect, where):
     del receiver, awaited, saved
     collect()
     del log[:]
-    assert signal.send("a") == []  # after what the core does with the names of the dead
+    assert signal.send("a") == []  # also after the core has handled the names of dead receivers
     signal._clear_state()
     assert not signal.receivers
-    assert told == ["connected"] * 3 + ["disconnected"] * 2 + ["connected"] * 2
+    assert notified == ["connected"] * 3 + ["disconnected"] * 2 + ["connected"] * 2
 
 
-def test_overridden_methods_are_used_as_blinker_uses_them(blinker, log):
+def test_overridden_methods_are_used_as_by_blinker(blinker, log):
     class Noting(blinker.Signal):
         def connect(self, receiver, sender=blinker.ANY, weak=True):
             log.append(("connect", sender, weak))
@@ -1116,7 +1120,7 @@ def test_overridden_methods_are_used_as_blinker_uses_them(blinker, log):
         assert log.take() == [("disconnect", sender)]
 
 
-def test_a_signal_is_in_no_cycle(blinker, log, no_garbage):
+def test_signal_is_in_no_reference_cycle(blinker, log, no_garbage):
     signal = blinker.Signal()
     receiver = log.receiver("r")
     signal.connect(receiver)
@@ -1129,7 +1133,7 @@ def test_a_signal_is_in_no_cycle(blinker, log, no_garbage):
     assert reference() is None
 
 
-def test_a_signal_core_takes_an_event_core_only(api, backend):
+def test_signal_core_accepts_only_an_event_core(api, backend):
     module = importlib.import_module("cyevents._core")
     for wrong in (None, 5, object(), module.EventCore):
         with pytest.raises(TypeError, match="^core must be an EventCore, not "):
@@ -1157,7 +1161,7 @@ def test_clearing(signal, log):
     [copy.copy, copy.deepcopy, lambda signal: pickle.loads(pickle.dumps(signal))],
     ids=["copy", "deep", "pickle"],
 )
-def test_a_copy_is_a_signal_of_its_own(blinker, log, copied):
+def test_copy_is_an_independent_signal(blinker, log, copied):
     signal = blinker.NamedSignal("a", "doc")
     signal.connect(log.receiver("r"), weak=False)
     signal.receiver_connected.connect(log.receiver("connected"), weak=False)
@@ -1173,7 +1177,7 @@ def test_a_copy_is_a_signal_of_its_own(blinker, log, copied):
     assert type(copied(blinker.Signal())) is blinker.Signal
 
 
-def test_a_signal_in_a_cycle_is_collected(blinker, collect):
+def test_signal_in_a_cycle_is_collected(blinker, collect):
     class Owner:
         def __init__(self):
             self.signal = blinker.Signal()

@@ -1,4 +1,4 @@
-"""Runs the programs of examples/ as their users do, by the commands of their pages; with each core."""
+"""Run the programs of examples/ as users do, by the commands of their pages, with each core."""
 
 import http.client
 import os
@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "howto").rglob("*.md"))
-GUARD = 60  # seconds after which what hangs fails
+TIMEOUT = 60  # seconds until a hanging program fails
 SWITCH = {"cython": "0", "python": "1"}
 
 
@@ -34,7 +34,7 @@ def needs():
 
 @pytest.fixture
 def environment(backend, tmp_path):
-    """What child processes get: this core, this Python's programs first, a folder of their own for what they write."""
+    """Return the child processes' environment: this core, this Python's programs first, and their own output folder."""
     return {
         **os.environ,
         "CYEVENTS_PURE_PYTHON": SWITCH[backend],
@@ -48,7 +48,7 @@ def environment(backend, tmp_path):
 
 
 class Program:
-    """A running program: what it prints, and for servers where it listens."""
+    """A running program: its output, and for servers their address."""
 
     def __init__(self, command, cwd, environment):
         self.process = subprocess.Popen(
@@ -73,24 +73,24 @@ class Program:
         return "\n".join(line for line in self.lines if line is not None)
 
     def wait_for(self, pattern):
-        """Wait for something in the output; return the match."""
+        """Wait for a text in the output; return the match."""
 
         def found():
             return re.search(pattern, self.output) or None in self.lines
 
         with self.changed:
-            assert self.changed.wait_for(found, GUARD), f"no {pattern!r} after {GUARD} s in:\n{self.output}"
+            assert self.changed.wait_for(found, TIMEOUT), f"no {pattern!r} after {TIMEOUT} s in:\n{self.output}"
         match = re.search(pattern, self.output)
         assert match, f"no {pattern!r} in:\n{self.output}"
         return match
 
     def connect(self):
-        """A connection to the server, once it listens."""
+        """Return a connection to the server as soon as it listens."""
         port = int(self.wait_for(r"http://127\.0\.0\.1:(\d+)")[1])
-        return http.client.HTTPConnection("127.0.0.1", port, timeout=GUARD)
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
 
     def ask(self, method, path, body=None, **form):
-        """Send a request; return status and text of the answer."""
+        """Send a request; return the answer's status and text."""
         connection = self.connect()
         headers = {"Content-Type": "application/x-www-form-urlencoded" if form else "application/json"}
         try:
@@ -101,25 +101,25 @@ class Program:
             connection.close()
 
     def end(self):
-        """Tell it to end, as a supervisor does, and wait until it has; return its status."""
+        """Ask it to end as a supervisor does, wait until it has, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
 
     def wait(self):
-        status = self.process.wait(GUARD)
-        self.reader.join(GUARD)
+        status = self.process.wait(TIMEOUT)
+        self.reader.join(TIMEOUT)
         return status
 
     def kill(self):
         self.process.kill()
         self.process.wait()
-        self.reader.join(GUARD)
+        self.reader.join(TIMEOUT)
         self.process.stdout.close()
 
 
 @pytest.fixture
 def start(environment):
-    """Start a program by a command that a page, or its own first lines, shows; more arguments may follow."""
+    """Start a program by the command that a page or its own first lines show, with further arguments."""
     programs = []
     shown = "\n".join(path.read_text("utf-8") for path in [*PAGES, *(ROOT / "examples").rglob("*.py")])
 

@@ -1,4 +1,4 @@
-"""The how-to pages: every block of Python that is no part of a program in examples/ runs in a process of its own."""
+"""The how-to pages: every Python block that is not part of a program in examples/ runs in its own process."""
 
 import re
 import subprocess
@@ -26,27 +26,27 @@ def blocks(of_files):
     ]
 
 
-def test_there_are_pages_with_blocks():
+def test_pages_have_blocks():
     assert len(PAGES) == 10
     assert all("```" in text for text in PAGES.values())
     assert len(blocks(True)) > 20
     assert len(blocks(False)) > 10
 
 
-def test_no_block_is_overlooked():
+def test_every_block_is_tested():
     for page, text in PAGES.items():
         assert text.count("```python") == len(BLOCK.findall(text)), page
         assert text.count("```") == 2 * len(re.findall(r"```(?:python|sh)\n", text)), page
 
 
 @pytest.mark.parametrize(("file", "code"), blocks(False))
-def test_a_block_by_itself_runs(environment, file, code):
+def test_block_runs(environment, file, code):
     for peer in PEERS:
         if re.search(rf"^(?:from|import) {peer}\b", code, re.M) and find_spec(peer) is None:
             pytest.skip(f"{peer} is not installed")
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
-    assert run.stderr == "" or "send_robust" in code  # which logs
+    assert run.stderr == "" or "send_robust" in code  # it logs
     expected = re.findall(r"^ *print\(.*\)\n# (.*)$", code, re.M)
     expected += re.findall(r"^ *print\(.*?\) +# (.*)$", code, re.M) + re.findall(r"^# prints: (.*)$", code, re.M)
     assert sorted(run.stdout.splitlines()) == sorted(expected) != []

@@ -1,4 +1,4 @@
-"""What the migration pages say of the peers is true of them, and of us: each row of their tables that tells of two."""
+"""The migration pages are right about the peers and about cyevents: each comparing row of their tables."""
 
 import asyncio
 import contextvars
@@ -118,7 +118,7 @@ def dispatch():
 
 
 def is_django_6_1():
-    """Return whether `asend` runs all receivers in one context and one task group, as it does from 6.1 on."""
+    """Return whether `asend` runs all receivers in one context and one task group (since Django 6.1)."""
     return sys.modules["django"].VERSION >= (6, 1)
 
 
@@ -140,7 +140,7 @@ def test_django_results(api, dispatch):
         signal.send("ada", 1)
 
 
-def test_django_connect_is_no_decorator(api, dispatch):
+def test_django_connect_is_not_a_decorator(api, dispatch):
     assert dispatch.Signal().connect(test_django_results) is None
     assert api.Event("x").connect(test_django_results) is test_django_results
 
@@ -433,7 +433,7 @@ except SynchronousOnlyOperation:
     assert (run.returncode, run.stdout) == (0, "refused\n"), run.stderr
 
 
-def test_django_asend_that_fails(api, dispatch):
+def test_django_asend_with_an_exception(api, dispatch):
     done, cancels_the_others = [], is_django_6_1()
 
     async def bad(sender, **kwargs):
@@ -566,7 +566,7 @@ def test_django_dispatch_uid(api, dispatch):
     assert signal.send("ada") == []
 
 
-def test_django_says_nothing_of_what_vanishes(api, dispatch):
+def test_django_does_not_warn_about_dead_receivers(api, dispatch):
     signal, event = dispatch.Signal(), api.Event("x")
     signal.connect(lambda sender, **kwargs: 1)
     assert signal.send("ada") == []
@@ -574,7 +574,7 @@ def test_django_says_nothing_of_what_vanishes(api, dispatch):
         event.connect(lambda sender, **kwargs: 1)
 
 
-def test_django_functions_in_functions(api, dispatch, caplog):
+def test_django_nested_functions(api, dispatch, caplog):
     signal, event = dispatch.Signal(), api.Event("x")
 
     def ready():
@@ -643,19 +643,19 @@ def test_pyee_emitting(pyee, ns):
 
     def tell(*args):
         calls.append(args)
-        return "told"
+        return "noted"
 
     for it in (emitter, ns):
         for handler in (refuse, tell):
             it.on("x")(handler)
     assert emitter.emit("x", 1, 2) is True
-    assert emitter.emit("nobody") is False
+    assert emitter.emit("unknown") is False
     assert calls == [(1, 2), (1, 2)]
     calls.clear()
     assert ns.emit("x", 1, 2) == []
     assert calls == [(1, 2)]
     ns["x"].disconnect(refuse)
-    assert ns.emit("x", 1, 2) == ["told"]
+    assert ns.emit("x", 1, 2) == ["noted"]
 
 
 def test_pyee_without_arguments(api, pyee, ns):
@@ -703,7 +703,7 @@ def test_pyee_removing(pyee, ns):
     ns.on("x")(handler)
     try:
         assert emitter.remove_listener("x", unknown) is None
-    except KeyError:  # in pyee 13
+    except KeyError:  # pyee 13
         pass
     assert ns.event("x").disconnect(unknown) is False
     assert emitter.listeners("x") == [connection.handler for connection in ns.event("x").handlers] == [handler]
@@ -739,36 +739,36 @@ def test_pyee_removal_during_an_emission(pyee, ns):
 def test_pyee_errors(pyee, ns):
     from pyee.asyncio import AsyncIOEventEmitter
 
-    told = []
+    noted = []
 
     def bad(sender):
         raise ValueError("bad")
 
     def good(sender):
-        told.append("good")
+        noted.append("good")
 
     emitter = pyee.EventEmitter()
-    emitter.on("error", lambda error: told.append(str(error)))
+    emitter.on("error", lambda error: noted.append(str(error)))
     for it in (emitter, ns):
         it.on("x")(bad)
         it.on("x")(good)
         with pytest.raises(ValueError, match="bad"):
             it.emit("x", 1)
-    assert told == []
+    assert noted == []
 
     async def main():
         emitter = AsyncIOEventEmitter()
-        emitter.on("error", lambda error: told.append(str(error)))
+        emitter.on("error", lambda error: noted.append(str(error)))
         emitter.on("x", bad)
         emitter.on("x", good)
         emitter.emit("x", 1)
 
     asyncio.run(main())
-    assert told == ["bad", "good"]
-    told.clear()
-    ns.on_error = lambda error, handler, event, sender: told.append(str(error))
+    assert noted == ["bad", "good"]
+    noted.clear()
+    ns.on_error = lambda error, handler, event, sender: noted.append(str(error))
     assert ns.emit("x", 1) == []
-    assert told == ["bad", "good"]
+    assert noted == ["bad", "good"]
 
 
 def test_pyee_without_a_loop(api, pyee, ns):
@@ -784,18 +784,18 @@ emitter.emit("x")
 """
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
     assert run.stdout == ""
-    told = []
+    noted = []
 
     @ns.on("x")
     async def handler(sender):
-        told.append(sender)
+        noted.append(sender)
 
     ns.emit("x", 1)
     assert api.drain(timeout=10)
-    assert told == [1]
+    assert noted == [1]
 
 
-# Nitro: what its page says holds for nitro-boost 0.3.0. Its namespace is global, so each program has its own process.
+# Nitro: the page describes nitro-boost 0.3.0. Its namespace is global, so each program has its own process.
 
 NITRO_VALUES = """
 import asyncio, gc, threading
@@ -837,7 +837,7 @@ emit("unknown")
 assert "unknown" in default_namespace
 
 gc.collect()
-assert emit("values", "ada") == [[1], []]  # held by nobody else
+assert emit("values", "ada") == [[1], []]  # held only by Nitro
 
 threads = set()
 @on("threads")
@@ -880,20 +880,20 @@ def pattern(sender, **kwargs): return "pattern"
 def another(sender, **kwargs): return "another"
 def own(sender, **kwargs): return "own"
 
-# Nothing matches: an event is made, and later ones copy its handlers, without priority and condition.
+# Without a match, an event is created, and later ones copy its handlers without priority and condition.
 on("new.*", priority=10, condition=lambda sender, **kwargs: False)(pattern)
 assert "new.*" in default_namespace
 assert emit("new.one") == [["pattern"]]
 on("new.one", priority=5)(own)
 assert emit("new.one") == [["own"], ["pattern"]]
 
-# What matches is connected, and nothing later.
+# Only matching handlers are connected, and none later.
 event("old.one")
 on("old.*")(pattern)
 assert "old.*" not in default_namespace
 assert (emit("old.one"), emit("old.two")) == ([["pattern"]], [])
 
-# A handler of the pattern's event reaches other events when something is connected to them.
+# A handler of the pattern's event reaches other events if something is connected to them.
 on("late.*")(pattern)
 assert emit("late.one") == [["pattern"]]
 event("late.*").connect(another)
@@ -901,7 +901,7 @@ assert emit("late.one") == [["pattern"]]
 on("late.one")(own)
 assert sorted(emit("late.one")) == [["another"], ["own"], ["pattern"]]
 
-# An event that was made before its pattern loses its own handlers.
+# An event created before its pattern loses its own handlers.
 on("mine.one")(own)
 event("mine.*").connect(pattern)
 assert emit("mine.one") == [["own"]]
@@ -912,7 +912,7 @@ event("hers.*").connect(pattern)
 event("hers.one").connect_filtered()
 assert emit("hers.one") == [["pattern"]]
 
-# Of two patterns, the last one is called.
+# The last of two patterns is called.
 on("two.*")(pattern)
 on("*.patterns")(another)
 assert "two.*" in default_namespace and "*.patterns" in default_namespace
@@ -969,7 +969,7 @@ async def main():
 
     event("known.muted")
     event("known.other")
-    for topic, expected in (("known", 1), ("fresh", 2), ("fresh", 0)):  # the second one makes the events of the third
+    for topic, expected in (("known", 1), ("fresh", 2), ("fresh", 0)):  # the second creates those of the third
         client = Client(topics=[f"{topic}.*"], muted_topics=[f"{topic}.muted"])
         for name in ("muted", "other"):
             emit(f"{topic}.{name}", "ada", result=1)
@@ -1032,7 +1032,7 @@ async def main():
     assert str(raised[0]) == "bad"
     task = asyncio.create_task(emit_async("slow"))
     while not steps:
-        await asyncio.sleep(0)  # the loop is not held up
+        await asyncio.sleep(0)  # the loop is not blocked
     task.cancel()
     try:
         await task
@@ -1118,7 +1118,7 @@ def test_nitro(program):
     assert (run.returncode, run.stdout[-9:]) == (0, "all true\n"), run.stderr
 
 
-def test_nitro_s_calls_here(api, ns):
+def test_nitro_calls_in_cyevents(api, ns):
     def handlers(name, *values, **options):
         for value in values:
             ns.on(name, weak=False, **options)(lambda sender, *args, value=value, **kwargs: value)
@@ -1143,7 +1143,7 @@ def test_nitro_s_calls_here(api, ns):
     assert "unknown" not in ns
 
 
-def test_nitro_s_tasks_here(api, ns):
+def test_nitro_tasks_in_cyevents(api, ns):
     ended = []
 
     @ns.on("waits")
@@ -1167,7 +1167,7 @@ def test_nitro_s_tasks_here(api, ns):
     assert ended == ["ada"]
 
 
-def test_nitro_s_wildcards_here(ns):
+def test_nitro_wildcards_in_cyevents(ns):
     def pattern(sender, **kwargs):
         return "pattern"
 
@@ -1195,7 +1195,7 @@ def test_nitro_s_wildcards_here(ns):
 
 
 @pytest.mark.parametrize("name", ["*", "!order.*"])
-def test_nitro_s_star_here(ns, name):
+def test_nitro_star_pattern_in_cyevents(ns, name):
     def handler(sender, **kwargs):
         return 1
 
@@ -1204,7 +1204,7 @@ def test_nitro_s_star_here(ns, name):
     assert ns.emit("later") == [1]
 
 
-def test_nitro_s_clients_here(ns):
+def test_nitro_clients_in_cyevents(ns):
     async def main():
         ns.event("order.placed")
         everything = ns.event("*").stream()
@@ -1223,7 +1223,7 @@ def test_nitro_s_clients_here(ns):
     asyncio.run(asyncio.wait_for(main(), 30))
 
 
-def test_nitro_s_slow_clients_here(api, ns):
+def test_nitro_slow_clients_in_cyevents(api, ns):
     async def main():
         async with ns.event("order.*").stream() as updates:
             for number in range(1001):
@@ -1236,7 +1236,7 @@ def test_nitro_s_slow_clients_here(api, ns):
     asyncio.run(asyncio.wait_for(main(), 30))
 
 
-def test_nitro_s_generators_here(ns):
+def test_nitro_generators_in_cyevents(ns):
     variable = contextvars.ContextVar("variable")
     steps, go_on = [], threading.Event()
 
@@ -1267,7 +1267,7 @@ def test_nitro_s_generators_here(ns):
                 await ns.emit_async(name)
         task = asyncio.create_task(ns.emit_async("slow"))
         while not steps:
-            await asyncio.sleep(0)  # the loop is not held up
+            await asyncio.sleep(0)  # the loop is not blocked
         task.cancel()
         await asyncio.sleep(0)
         assert not task.done()
@@ -1283,7 +1283,7 @@ def notes_of(error):
     return "".join(getattr(error, "__notes__", []))
 
 
-def test_nitro_s_binding_errors_here(ns):
+def test_nitro_binding_errors_in_cyevents(ns):
     calls = []
 
     @ns.on("sync")
@@ -1307,7 +1307,7 @@ def test_nitro_s_binding_errors_here(ns):
     assert (len(errors), calls) == (1, ["ada"])
 
 
-def test_nitro_s_async_binding_errors_here(api, ns, caplog):
+def test_nitro_async_binding_errors_in_cyevents(api, ns, caplog):
     reported = []
 
     @ns.on("async")

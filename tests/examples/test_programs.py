@@ -1,4 +1,4 @@
-"""Every program of examples/ is run for real: requests against the servers, tasks for the worker, a clean end."""
+"""Run every program of examples/: requests to the servers, tasks for the worker, a clean end."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def order(shop, item, quantity):
     return status, json.loads(text)
 
 
-def test_fastapi_answers_with_what_handlers_return(fastapi_shop):
+def test_fastapi_returns_results_of_handlers(fastapi_shop):
     assert order(fastapi_shop, "tea", 2) == (201, {"id": 1, "price": 9.0, "days": 2})
     assert order(fastapi_shop, "tea", 5000) == (422, {"detail": "refused by check_customer"})
     assert order(fastapi_shop, "coffee", 5) == (409, {"detail": "there is not enough coffee"})
@@ -39,12 +39,12 @@ def test_fastapi_answers_with_what_handlers_return(fastapi_shop):
     assert "Application shutdown complete" in fastapi_shop.output
 
 
-def test_fastapi_finishes_what_is_scheduled_when_it_ends(fastapi_shop):
+def test_fastapi_finishes_scheduled_handlers_at_its_end(fastapi_shop):
     for item in ("tea", "coffee", "tea", "tea"):
         order(fastapi_shop, item, 1)
     for number in (1, 2):
         assert fastapi_shop.ask("POST", f"/orders/{number}/ship")[0] == 202
-    for number in (3, 4):  # in threads, and nevertheless in the same loop: they wait for one lock
+    for number in (3, 4):  # handled in threads, but in one loop: they wait for one lock
         assert fastapi_shop.ask("POST", f"/orders/{number}/collect")[0] == 202
     fastapi_shop.end()
     for number in (1, 3, 4):
@@ -55,8 +55,8 @@ def test_fastapi_finishes_what_is_scheduled_when_it_ends(fastapi_shop):
     assert fastapi_shop.output.index("ConnectionError") < fastapi_shop.output.index("Application shutdown complete")
 
 
-@pytest.mark.parametrize("while_somebody_listens", [True, False])
-def test_starlette_sends_emissions_to_who_listens(needs, start, while_somebody_listens):
+@pytest.mark.parametrize("has_listener", [True, False])
+def test_starlette_streams_emissions_to_listeners(needs, start, has_listener):
     needs("starlette", "uvicorn")
     command = "uvicorn --app-dir examples/web --timeout-graceful-shutdown 1 starlette_feed:app"
     feed = start(command, "--port", 0)
@@ -68,16 +68,16 @@ def test_starlette_sends_emissions_to_who_listens(needs, start, while_somebody_l
             assert feed.ask("POST", f"/{topic}", text) == (202, '{"listening":1}')
         lines = [answer.readline() for _ in range(4)]
         assert lines == [b"\n", b'data: {"text": "rain"}\n', b"\n", b'data: {"text": "sun"}\n']
-        if while_somebody_listens:
+        if has_listener:
             feed.end()
     browser.close()
-    if not while_somebody_listens:
-        while feed.ask("POST", "/sports", "goal") != (202, '{"listening":0}'):  # it takes notice
+    if not has_listener:
+        while feed.ask("POST", "/sports", "goal") != (202, '{"listening":0}'):  # until the server notices
             pass
         feed.ask("POST", "/weather", "storm")
         feed.end()
     archived = {line.removeprefix("archived ") for line in feed.output.splitlines() if line.startswith("archived ")}
-    assert archived == {"goal", "rain", "sun"} | ({"storm"} if not while_somebody_listens else set())
+    assert archived == {"goal", "rain", "sun"} | ({"storm"} if not has_listener else set())
     assert "Application shutdown complete" in feed.output
 
 
@@ -132,7 +132,7 @@ def test_django(needs, start, environment, command):
     for path, item, quantity, status, answer in answers:
         got, text = shop.ask("POST", path, item=item, quantity=quantity)
         assert (got, json.loads(text)) == (status, answer), path
-    assert shop.end() == (-signal.SIGTERM if server == "uvicorn" else 0)  # uvicorn ends as the signal would have
+    assert shop.end() == (-signal.SIGTERM if server == "uvicorn" else 0)  # uvicorn ends like the signal
     for item in ("tea", "cake", "coffee"):
         assert f"mailed {item}" in shop.output
     with closing(sqlite3.connect(environment["SHOP_DATABASE"])) as database:
@@ -158,7 +158,7 @@ def test_celery(needs, start, environment):
     assert int(client.output) != worker.process.pid
     assert worker.end() == 0
     mails = Path(environment["SHOP_QUEUE"], "mails").read_text().split()
-    assert sorted(mails) == ["12", "a", "b", "c"]  # those of the forked process, too, that ended after its task
+    assert sorted(mails) == ["12", "a", "b", "c"]  # including the forked process that ended after its task
 
 
 # Scripts
@@ -166,7 +166,7 @@ def test_celery(needs, start, environment):
 
 @pytest.fixture
 def unreadable(tmp_path):
-    """A file that cannot be read, not by root either."""
+    """Return a file that not even root can read."""
     path = tmp_path / "unreadable"
     if not Path("/proc/self/mem").exists():
         pytest.skip("root reads any file here")
@@ -182,34 +182,34 @@ def test_checksums(start, tmp_path):
     assert sorted(script.output.splitlines(), key=lambda line: line[-1]) == ["ca978112ca1b  a", "3e23e8160039  b"]
 
 
-def test_checksums_of_what_cannot_be_read(start, unreadable):
+def test_checksums_of_unreadable_files(start, unreadable):
     (unreadable.parent / "b").write_text("b")
     script = start("python examples/checksums.py", unreadable.parent)
     assert script.wait() == 1
-    failure, told = sorted(script.output.splitlines())
-    assert told == "3e23e8160039  b"
+    failure, output = sorted(script.output.splitlines())
+    assert output == "3e23e8160039  b"
     assert str(unreadable) in failure
 
 
 # The examples' own tests
 
 
-def test_tests(start):
+def test_example_tests(start):
     tests = start("python -m pytest examples/testing", "-p", "no:cacheprovider")
     assert tests.wait() == 0, tests.output
     assert "11 passed" in tests.output
 
 
-def test_tests_of_fastapi(needs, start):
+def test_example_tests_of_fastapi(needs, start):
     needs("fastapi", "httpx2")
     tests = start("python -m pytest examples/web", "-p", "no:cacheprovider")
     assert tests.wait() == 0, tests.output
     assert "4 passed" in tests.output
 
 
-def test_every_program_is_run_here():
+def test_every_program_is_tested():
     here = Path(__file__).read_text("utf-8")
-    others = {"orders.py", "async_pages.py"}  # those that run without arguments: see test_documentation.py
+    others = {"orders.py", "async_pages.py"}  # these run without arguments: see test_documentation.py
     for path in (ROOT / "examples").rglob("*.py"):
         name = path.parent.name if path.parent.name in ("django_shop", "testing") else path.stem.removeprefix("test_")
         assert name in here or path.name in others, path

@@ -25,11 +25,11 @@ LIMIT = int(os.environ.get("CYEVENTS_FAULTS_ALLOCATIONS", 2000))
 MODES = os.environ.get("CYEVENTS_FAULTS_MODES", "once on").split()
 
 
-CPYTHON_LEAKS = 3  # in as many places an operation may leak: list(), sorted() and a call with cells do in some versions
+CPYTHON_LEAKS = 3  # places where CPython itself may leak: list(), sorted() and a call with cells do in some versions
 
 
 class Thing:
-    """A sender, and the owner of a method."""
+    """A sender, and the object of a method."""
 
     def __init__(self, name):
         self.name = name
@@ -45,7 +45,7 @@ class Thing:
 
 
 class World:
-    """Two events, a pattern that matches both, senders, and handlers of which each returns its name."""
+    """Two events, a pattern that matches both, senders, and handlers that return their names."""
 
     def __init__(self):
         self.ns = Namespace()
@@ -68,13 +68,13 @@ class World:
         return [self.weakly, self.strongly, self.new, "value", 7]
 
     def warm(self):
-        """Emissions have found their snapshots."""
+        """Emit, so that every snapshot exists."""
         for event in (self.x, self.y):
             for sender in self.senders():
                 event.emit(sender)
 
     def tables(self):
-        """What is connected, as the tables say: comparable."""
+        """Return the connections in the tables, in a comparable form."""
         return [self.rows(self.x), self.rows(self.y), self.rows(self.pattern), sorted(self.ns)]
 
     def rows(self, event):
@@ -85,7 +85,7 @@ class World:
         ]
 
     def wrong_emissions(self):
-        """Emissions that do not find what the tables say."""
+        """Return the emissions that do not agree with the tables."""
         wrong = []
         for event in {self.x, self.y, *self.ns.values()}:
             for sender in self.senders():
@@ -134,13 +134,13 @@ def disconnecting(place, handler, *sender):
 
 
 def emitting(sender="value", *args, by="event", **kwargs):
-    """Emissions of x by a sender; with an expected result."""
+    """Emissions of x with a sender and an expected result."""
 
     def operate(world):
         given = getattr(world, sender, sender)
         expected = world.x.emit(given)
         world.x.connect(world.fresh)
-        world.x.disconnect(world.fresh)  # the snapshots are stale again
+        world.x.disconnect(world.fresh)  # the snapshots are outdated again
 
         def emit():
             if by == "name":
@@ -157,7 +157,7 @@ def emitting(sender="value", *args, by="event", **kwargs):
 
 
 def again(operation):
-    """With the snapshots there."""
+    """Run the operation when the snapshots exist."""
 
     def operate(world):
         action = operation(world)
@@ -167,7 +167,7 @@ def again(operation):
     return operate
 
 
-UNRAISABLE = []  # operations that do not fail when memory does
+UNRAISABLE = []  # operations that ignore memory errors
 OPERATIONS = {
     "connect": connecting(),
     "connect_to_warm": again(connecting()),
@@ -190,7 +190,7 @@ OPERATIONS = {
     "emit": emitting(),
     "emit_warm": again(emitting()),
     "emit_to_weak_sender": emitting("weakly"),
-    "emit_without_group": emitting("nobody"),
+    "emit_without_group": emitting("other"),
     "emit_keywords": emitting("value", 1, 2, key=3, other=4),
     "emit_many": again(emitting("value", *range(20), key=3)),
     "emit_by_name": again(emitting("value", by="name", key=1)),
@@ -218,7 +218,7 @@ def make_pattern(world):
     def make():
         world.kept.append(world.ns.event("u*"))
 
-    world.ns.event("u?")  # what patterns need is imported
+    world.ns.event("u?")  # imports what patterns need
     return make
 
 
@@ -312,7 +312,7 @@ def emit_once(world):
 
 @operation
 def emit_with_everything(world):
-    """A condition, a generator, a method, the event; and a handler that cancels."""
+    """Use a condition, a generator, a method, the event, and a handler that cancels."""
 
     def generate(sender, **kwargs):
         yield from ("generated", None, "too")
@@ -329,7 +329,7 @@ def emit_with_everything(world):
 
     def emit():
         results = event.emit(1, key=2)
-        # a condition that raises MemoryError skips its handler
+        # A condition that raises MemoryError skips its handler.
         assert results in ([["generated", "too"], "of its own", "owner"], ["of its own", "owner"]), results
         assert results.handler is refuse
 
@@ -384,41 +384,41 @@ def ignore(*args):
     return None
 
 
-def dying(operate):
-    """Something dies to which there is but one weak reference.
+def with_dying_object(operate):
+    """An object dies that has only one weak reference.
 
-    (With more of them CPython 3.11 and 3.12 leave all in place when memory runs out, and crash.)
+    (With more of them, CPython 3.11 and 3.12 keep all of them when memory runs out, and crash.)
     """
 
     def outer(world):
-        lonely = [Thing("lonely")]
-        operate(world, lonely[0])
-        return lonely.clear
+        single = [Thing("single")]
+        operate(world, single[0])
+        return single.clear
 
     OPERATIONS[operate.__name__] = outer
     UNRAISABLE.append(operate.__name__)
     return outer
 
 
-@dying
-def a_handler_dies(world, lonely):
-    world.x.connect(lonely)
+@with_dying_object
+def handler_dies(world, single):
+    world.x.connect(single)
 
 
-@dying
-def the_owner_of_a_method_dies(world, lonely):
-    world.x.connect(lonely.method)
+@with_dying_object
+def owner_of_a_method_dies(world, single):
+    world.x.connect(single.method)
 
 
-@dying
-def a_sender_dies(world, lonely):
-    world.x.connect(world.fresh, lonely)
-    world.x.emit(lonely)
+@with_dying_object
+def sender_dies(world, single):
+    world.x.connect(world.fresh, single)
+    world.x.emit(single)
 
 
-@dying
-def a_sender_dies_for_which_nothing_has_been_emitted(world, lonely):
-    world.x.connect(world.fresh, lonely)
+@with_dying_object
+def sender_dies_before_any_emission(world, single):
+    world.x.connect(world.fresh, single)
 
 
 async def answer(sender, **kwargs):
@@ -431,7 +431,7 @@ async def answer_late(sender, **kwargs):
 
 
 def in_a_loop(operate):
-    """The operation is a coroutine; what it does before it first suspends is without memory."""
+    """The operation is a coroutine; allocations fail until it first suspends."""
 
     @functools.wraps(operate)
     def outer(world):
@@ -452,7 +452,7 @@ def in_a_loop(operate):
 
 @types.coroutine
 def suspended(coroutine, begin):
-    """Await a coroutine, with failing allocations for its first step."""
+    """Await a coroutine; allocations fail during its first step."""
     value = None
     begin and begin()
     try:
@@ -544,23 +544,23 @@ def schedule_in_the_background(world):
     return do
 
 
-# Without any memory CPython itself hangs or crashes where these run, generators and context variables not looking; or
-# what has been begun cannot be undone.
+# Without memory, CPython itself hangs or crashes in these operations, since generators and context variables do not
+# check for it, or a started operation cannot be undone.
 THROUGH_PYTHON = [
     name for name in OPERATIONS if name.startswith(("make", "delete", "mute", "emit_async", "emit_with_", "schedule"))
 ]
-# In CPython 3.12 and 3.13 one failing allocation is enough, where a function is made: its code loses a reference too
-# many, which `sys.getrefcount` shows after `return lambda: None` in a program of its own.
+# In CPython 3.12 and 3.13, one failed allocation while creating a function is enough: its code loses one reference too
+# many, as `sys.getrefcount` shows after `return lambda: None` in any program.
 MAKES_FUNCTIONS = ["make_pattern", "make_pattern_with_handler", "schedule"]
-# From CPython 3.12 on, where `asyncio.Task(coroutine, loop=loop, eager_start=True)` has failed and its exception leaves
-# the loop: a SystemError before 3.14, from then on the half-made task, for which `asyncio.run` waits for ever.
+# Since CPython 3.12, `asyncio.Task(coroutine, loop=loop, eager_start=True)` may fail with an exception that leaves the
+# loop: a SystemError before 3.14, and later a half-made task that `asyncio.run` waits for forever.
 STARTS_TASKS = ["emit_async", "emit_async_in_tiers"]
-# From 3.12 on the allocation that fails may be one of the loop in its own thread, which then loses a callback.
+# Since 3.12, the failed allocation may be one of the loop in its own thread, which then loses a callback.
 IN_A_THREAD = ["schedule_in_the_background"]
 
 
 def is_beyond_cpython(name, mode):
-    """Whether CPython itself does not stand the operation without memory."""
+    """Return whether CPython itself cannot run the operation without memory."""
     version = sys.version_info[:2]
     loses_references = (3, 12) <= version < (3, 14)
     if mode == "on":
@@ -571,16 +571,16 @@ def is_beyond_cpython(name, mode):
 
 
 def fails_at_the_end_of_a_with(error):
-    """Whether there was no memory for the arguments of a lock's `__exit__`: then it stays held."""
+    """Return whether memory was missing for the arguments of a lock's `__exit__`, which leaves it held."""
     calls = traceback.extract_tb(error.__traceback__)
     return bool(calls) and calls[-1].line == "with lock:"
 
 
-# What is left
+# Checks afterwards
 
 
 def expected_states(name):
-    """The tables before and after the operation."""
+    """Return the tables before and after the operation."""
     world = World()
     action = OPERATIONS[name](world)
     before = world.tables()
@@ -589,7 +589,7 @@ def expected_states(name):
 
 
 def with_fault(name, n, mode, states):
-    """Do the operation with a failing allocation. Return whether it succeeded, and what is wrong."""
+    """Run the operation with a failing allocation; return whether it succeeded, and what is wrong."""
     gc.collect()
     events = count_events()
     world = World()
@@ -610,9 +610,9 @@ def with_fault(name, n, mode, states):
         error = failure
     _testcapi.remove_mem_hooks()
     if isinstance(error, AttributeError) and hasattr(error.obj, error.name):
-        error = MemoryError()  # CPython's lookup of an attribute has no other way to say so
+        error = MemoryError()  # CPython's attribute lookup cannot report it otherwise
     if isinstance(error, SystemError) and backend == "python":
-        error = error.__cause__  # CPython went on after the MemoryError: there is no C of ours here
+        error = error.__cause__  # CPython continued after the MemoryError: none of this package's C code is here
     if error is not None and not isinstance(error, MemoryError):
         wrong += traceback.format_exception(error)
     if _core.lock._is_owned():
@@ -621,7 +621,7 @@ def with_fault(name, n, mode, states):
         _core.lock.release()
     failed, error = error is not None, None
     try:
-        wrong += what_is_wrong(world, name, failed, states)
+        wrong += find_errors(world, name, failed, states)
     except Exception as failure:
         wrong += traceback.format_exception(failure)
     action = begin = None
@@ -632,13 +632,13 @@ def with_fault(name, n, mode, states):
 
 
 def after_next_change(world):
-    """What could not be noted when it happened is found later."""
+    """Make a change: it finds what could not be recorded when it happened."""
     world.x.connect(world.a, priority=2)
     world.warm()
 
 
-def what_is_wrong(world, name, failed, states):
-    if name.startswith("a_sender_dies"):
+def find_errors(world, name, failed, states):
+    if name.startswith("sender_dies"):
         after_next_change(world)
     state = world.tables()
     before, after = states

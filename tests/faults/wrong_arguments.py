@@ -1,11 +1,11 @@
-"""Call everything in the compiled core with wrong arguments: any exception is right, a crash of the interpreter is not.
+"""Call everything in the compiled core with wrong arguments: exceptions are fine, interpreter crashes are not.
 
-`python wrong_arguments.py TARGET...`, where a target is a class of the core, `functions`, or a scenario below;
-without one, all of them; `--list` lists them. Each call is written to the file that CYEVENTS_FAULTS_LOG names before it
-is made, so the last line there names the call that crashed.
+`python wrong_arguments.py TARGET...` tests a class of the core, `functions`, or a scenario below; without a target, all
+of them. `--list` lists the targets. Each call is first written to the file that CYEVENTS_FAULTS_LOG names, so its last
+line names the call that crashed.
 
-Each method is called with arguments that fit, of which one is replaced in turn by each value of a list of hostile ones,
-then with arguments that are all random. After each call the events are used, since a bad value may be stored first.
+Each method gets valid arguments, of which one at a time is replaced by each value of a list of hostile ones, and then
+random arguments. After each call the events are used, because a bad value may be stored first.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ from cyevents._methods import method_parts
 
 MODULES = (_emit.__name__, _tables.__name__)
 core = types.SimpleNamespace(**vars(_tables) | vars(_emit))
-RANDOM_CALLS = int(os.environ.get("CYEVENTS_FAULTS_CALLS", 200))  # of each method
-CHAIN = 20_000  # objects that each hold the next one: far more than a small C stack has room for
+RANDOM_CALLS = int(os.environ.get("CYEVENTS_FAULTS_CALLS", 200))  # for each method
+CHAIN = 20_000  # objects that each hold the next one: far more than fit on a small C stack
 SCENARIOS = {}
 LOG = os.open(os.environ.get("CYEVENTS_FAULTS_LOG", os.devnull), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
@@ -51,11 +51,11 @@ def scenario(function):
     return function
 
 
-# What the calls are made with
+# Arguments of the calls
 
 
-class Evil:
-    """An object of which every operation raises, or returns nonsense."""
+class Misbehaving:
+    """An object whose operations all raise or return nonsense."""
 
     def __init__(self, fails):
         object.__setattr__(self, "fails", fails)
@@ -74,8 +74,8 @@ class Evil:
     __hash__ = object.__hash__
 
 
-class Liar:
-    """An instance that claims to be a class of events."""
+class FakeEvent:
+    """An instance that claims to be an event class."""
 
     __class__ = type
     __bases__ = (EventCore,)
@@ -97,7 +97,7 @@ class HookedEvent(Event):
 
 
 class HookedTaskCollector(TaskCollector):
-    """Tasks that are none."""
+    """Contains objects that are not tasks."""
 
     def hook(self, *args, **kwargs):
         return HookedEvent.answer()
@@ -170,8 +170,8 @@ def function(sender, **kwargs):
     return "function"
 
 
-def ordinary(*found):
-    """The objects that the core makes for itself, found by the garbage collector; they have no public names."""
+def find_core_objects(*found):
+    """Return the core's internal objects, found through the garbage collector; they have no public names."""
     objects = {}
     seen = set()
     queue = list(found)
@@ -188,7 +188,7 @@ def ordinary(*found):
 
 
 class World:
-    """Events with connections of all kinds, and the objects behind them."""
+    """Events with every kind of connection, and the objects behind them."""
 
     def __init__(self):
         self.namespace = Namespace()
@@ -209,7 +209,7 @@ class World:
         self.event.emit(self.sender)
         self.snapshot = self.event._snapshot(self.sender)
         self.entry = self.snapshot.entries[0]
-        self.found = ordinary(self.event)
+        self.found = find_core_objects(self.event)
         self.other = Event("other")
         self.other.connect(self.thing.raising)
         self.hooked = HookedEvent("hooked")
@@ -217,10 +217,10 @@ class World:
         EventCore._connect(self.hooked, self.thing.refusing, ANY, True, 0, None, 0, "refusing", None)
         EventCore._connect(self.hooked, self.thing.asynchronous, ANY, True, 0, None, 0, "asynchronous", None)
         self.foreign_namespace = NamespaceCore()
-        dict.__setitem__(self.foreign_namespace, "user.x", Evil(False))
+        dict.__setitem__(self.foreign_namespace, "user.x", Misbehaving(False))
 
     def instances(self, cls):
-        """Objects of a class of the core."""
+        """Return objects of a class of the core."""
         if cls is EventCore:
             return [self.event, EventCore(), self.hooked, self.pattern]
         if cls is NamespaceCore:
@@ -232,7 +232,7 @@ class World:
         return self.found.get(cls.__name__, [])[:2]
 
     def hostile(self):
-        """Values of which one is put in the place of each argument in turn."""
+        """Return values that replace each argument in turn."""
         entries = self.snapshot.entries
         for cls in classes():
             yield from self.instances(cls)
@@ -241,8 +241,20 @@ class World:
                 with contextlib.suppress(Exception):
                     yield make()
         yield from [None, 0, -1, 1, 2**70, 1.5, "", "user.x", b"", (), (1,), (None,), (None, None), [], [1], {}]
-        yield from [{1: 2}, {"sender": 1}, {"a": 1}, {None: 1}, set(), {None}, object(), type, int, Liar(), Evil(True)]
-        yield from [Evil(False), Text("user.x"), Table(a=1), Row((1,)), list(entries), entries, (*entries, None)]
+        yield from [
+            {1: 2},
+            {"sender": 1},
+            {"a": 1},
+            {None: 1},
+            set(),
+            {None},
+            object(),
+            type,
+            int,
+            FakeEvent(),
+            Misbehaving(True),
+        ]
+        yield from [Misbehaving(False), Text("user.x"), Table(a=1), Row((1,)), list(entries), entries, (*entries, None)]
         yield from [(None, *entries), (self.entry, 1), [None], [None] * 40, (1,) * 40, {f"k{i}": i for i in range(40)}]
         yield from [function, self.thing.method, self.thing.asynchronous, [].append, print, self.thing, len]
         yield from [sys._getframe(), function.__code__, (x for x in [1, False]), iter([1]), weakref.ref(self.thing)]
@@ -250,7 +262,7 @@ class World:
         yield from [_tables, True, False, Task(), Task, Other, "\ud800", 512, 64, 128, 1024, 2047, types.CodeType]
 
     def fitting(self):
-        """A value for each parameter, by its name, with which the call succeeds or nearly so."""
+        """Return a value for each parameter name with which the call succeeds, or nearly so."""
         return {
             "entries": self.snapshot.entries,
             "sender": self.sender,
@@ -286,14 +298,14 @@ class World:
             "task": Task(),
             "coroutine": Task(),
             "generator": iter([1]),
-            "watch": Evil(False),
+            "watch": Misbehaving(False),
             "cls": Event,
             "core": self.event,
             "handlers": [],
         }
 
     def use(self):
-        """What a program does with events, to which the calls before may have done anything."""
+        """Use events as a program does, after calls that may have changed them in any way."""
         for event in (self.event, self.hooked, self.other):
             for call in (
                 lambda event=event: event.emit(self.sender),
@@ -333,7 +345,7 @@ def targets():
 
 
 def parameters(function):
-    """The names of a function's parameters, as far as it tells them."""
+    """Return the names of a function's parameters, as far as they are known."""
     try:
         names = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):
@@ -342,8 +354,8 @@ def parameters(function):
 
 
 def label(thing):
-    """A name for a value, which does not call it."""
-    return f"{type(thing).__name__}:{id(thing):x}" if isinstance(thing, Evil) else describe(thing)
+    """Return a name for a value without calling it."""
+    return f"{type(thing).__name__}:{id(thing):x}" if isinstance(thing, Misbehaving) else describe(thing)
 
 
 def describe(thing):
@@ -354,18 +366,20 @@ def describe(thing):
 
 
 def call(name, function, /, *args, **kwargs):
-    if name == "consume" and any(isinstance(each, (EventCore, SignalCore, Evil)) for each in (*args, *kwargs.values())):
-        return  # its `send` answers for ever
+    if name == "consume" and any(
+        isinstance(each, (EventCore, SignalCore, Misbehaving)) for each in (*args, *kwargs.values())
+    ):
+        return  # its `send` never ends
     log(name, *map(label, args), *[f"{key}={label(value)}" for key, value in kwargs.items()])
     result = attempt(function, *args, **kwargs)
-    if result is not None and not isinstance(result, (Evil, Liar)):
+    if result is not None and not isinstance(result, (Misbehaving, FakeEvent)):
         attempt(repr, result)
 
 
 def call_with_hostile_values(name, function, owners):
-    """Call a function, or a method of each of some objects."""
+    """Call a function, or a method of each of some objects, with hostile values."""
     names = parameters(function)
-    answers = itertools.cycle([5, None, False, "raise", Task(), Evil(False), Evil(True)])
+    answers = itertools.cycle([5, None, False, "raise", Task(), Misbehaving(False), Misbehaving(True)])
     HookedEvent.answer = staticmethod(lambda: next(answers))
     count = len(list(World().hostile()))
     for owner in range(owners):
@@ -464,14 +478,14 @@ def fuzz_constructors(name, cls):
         for value in values:
             attempt(cls.__init__, one, value)
         attempt(cls.__init__, one)
-    for one in [each for each in made if type(each) is cls][:20]:  # each as an argument of all the rest
+    for one in [each for each in made if type(each) is cls][:20]:  # each as an argument of all others
         use_everywhere(name, one)
     for base in (cls, EventCore, NamespaceCore, dict, weakref.ref, Exception):
         attempt(type, "Sub", (cls, base), {})
 
 
 def use_everywhere(name, one):
-    """Put an object into each place where the core takes any."""
+    """Use an object in each place where the core accepts any."""
     world = World()
     event = world.event
     log(name, "everywhere:", describe(one))
@@ -483,9 +497,9 @@ def use_everywhere(name, one):
     for entries in ((one,), (one, one), (world.entry, one)):
         attempt(event._dispatch, entries, None, (), {}, [], [], TaskCollector())
         attempt(event._dispatch, entries, None, (), {}, [], None, None)
-        attempt(event._dispatch, entries, None, (), {}, [], [], None, Evil(False))
+        attempt(event._dispatch, entries, None, (), {}, [], [], None, Misbehaving(False))
         attempt(event._pairs, entries, None, (), {})
-        attempt(event._pairs, entries, None, (), {}, Evil(False))
+        attempt(event._pairs, entries, None, (), {}, Misbehaving(False))
     for method in (event._disconnect_entry, event._has_entry, core.expect_death, core._on_weakref_dead):
         attempt(method, one)
     for previous in (None, world.entry, one):
@@ -530,7 +544,7 @@ def fuzz_protocols(name, cls):
         attempt(delattr, cls, attribute)
 
 
-# Scenarios: what a single call with wrong arguments does not reach
+# Scenarios that a single call with wrong arguments does not reach
 
 
 @scenario
@@ -556,8 +570,8 @@ def foreign_objects_in_a_namespace():
         EventCore,
         object(),
         (),
-        Evil(False),
-        Liar(),
+        Misbehaving(False),
+        FakeEvent(),
     ):
         for table in (namespace, namespace._cached):
             dict.__setitem__(table, "x", found)
@@ -572,7 +586,7 @@ def foreign_objects_in_a_namespace():
 
 @scenario
 def tables_that_others_change():
-    for junk in (None, 1, object(), (), [], {}, EventCore, Evil(False), Evil(True)):
+    for junk in (None, 1, object(), (), [], {}, EventCore, Misbehaving(False), Misbehaving(True)):
         for attribute in ("_patterns", "_mutes"):
             world = World()
             getattr(world.event, attribute)["junk"] = junk
@@ -580,7 +594,7 @@ def tables_that_others_change():
         world = World()
         world.event._dead_handler_names.append(junk)
         world.use()
-        for owner in ("Group", "EventCore"):  # their dicts, which only the garbage collector finds
+        for owner in ("Group", "EventCore"):  # only the garbage collector finds their dicts
             world = World()
             for found in [world.event, world.pattern] if owner == "EventCore" else world.found[owner]:
                 for table in gc.get_referents(found):
@@ -604,7 +618,7 @@ def tables_that_others_change():
 @scenario
 def junk_in_the_queue_of_dead_handlers():
     world = World()
-    with held_elsewhere():  # so that the queue is not empty
+    with held_elsewhere():  # keeps the queue from being emptied
         core._on_weakref_dead(world.entry)
         queues = [each for each in gc.get_objects() if type(each) is list and len(each) == 1 and type(each[0]) is list]
         queues = [each for each in queues if each[0][:2] == [world.event, world.entry]]
@@ -674,7 +688,7 @@ def entries_replaced_in_a_circle():
 
 @scenario
 def long_chains():
-    if sys.version_info[:2] != (3, 13):  # there the interpreter itself needs the whole stack for that
+    if sys.version_info[:2] != (3, 13):  # 3.13 itself needs the whole stack for that
         threading.stack_size(256 * 1024)
     thread = threading.Thread(target=make_long_chains)
     thread.start()
@@ -801,7 +815,7 @@ def runaway_recursion():
         "_log_dead_handlers",
         "_attach_patterns",
     ]
-    for hook in hooks:  # each is a C function, which counts as less of the stack than it takes
+    for hook in hooks:  # a C function, which counts as less of the stack than it uses
         for handler, condition in ((raising, None), (asynchronous, None), (binding, None), (function, raising)):
             recursing = Event("recursing")
             hooked = type("Hooked", (Event,), {hook: recursing.emit})("hooked")
@@ -857,15 +871,23 @@ def all_flags():
 
 
 @scenario
-def keywords_that_are_no_strings():
+def keywords_that_are_not_strings():
     event = Event("x")
     for handler in (print, dict, function, sorted, Thing().method, [].sort, Thing, max, int, "".encode, Event, open):
         event._connect(handler, ANY, False, 0, None, 0, "f", None)
         event._connect(handler, 1, False, 0, handler, core.CONDITION, "f", None)
     for sender in (None, 1):
         entries = event._snapshot(sender).entries
-        for kwargs in ({1: 2}, {None: 1}, {(): 1}, {b"a": 1}, {"a": 1, 2: 3}, {Evil(False): 1}, {"": 1, Text("a"): 2}):
-            for each, watch in itertools.product([(entry,) for entry in entries], [None, Evil(False)]):
+        for kwargs in (
+            {1: 2},
+            {None: 1},
+            {(): 1},
+            {b"a": 1},
+            {"a": 1, 2: 3},
+            {Misbehaving(False): 1},
+            {"": 1, Text("a"): 2},
+        ):
+            for each, watch in itertools.product([(entry,) for entry in entries], [None, Misbehaving(False)]):
                 attempt(event._dispatch, each, sender, (), kwargs, [], [], None, watch)
                 attempt(event._dispatch, each, sender, (1,) * 20, kwargs, [], [], TaskCollector(), watch)
                 attempt(event._pairs, each, sender, (), kwargs, watch)
@@ -874,7 +896,7 @@ def keywords_that_are_no_strings():
 
 @scenario
 def lists_changed_during_an_emission():
-    """A handler finds all lists of the emission that it is called by, and changes them."""
+    """A handler finds all lists of the running emission and changes them."""
     marker = object()
 
     def change(sender, *args, **kwargs):
@@ -948,9 +970,9 @@ def tasks_of_any_type():
         generator,
         Event,
         TaskCollector,
-        Evil(False),
-        Evil,
-        Liar(),
+        Misbehaving(False),
+        Misbehaving,
+        FakeEvent(),
         bool,
         str,
     ]
@@ -972,8 +994,8 @@ def tasks_of_any_type():
 
 
 @scenario
-def constructors_that_are_not_done():
-    """An object that is being made is found by the garbage collector, in code that its constructor runs."""
+def unfinished_constructors():
+    """Code run by a constructor finds the unfinished object through the garbage collector."""
 
     class Spy:
         found = []
@@ -991,7 +1013,7 @@ def constructors_that_are_not_done():
         attempt(signal.send, 1)
 
     class Probe:
-        """Looks at all objects of the core whenever the garbage collector runs."""
+        """Checks all objects of the core whenever the garbage collector runs."""
 
         def __del__(self):
             for each in gc.get_objects():
@@ -1040,7 +1062,7 @@ def methods_installed_on_any_class():
         type,
         None,
         1,
-        Liar(),
+        FakeEvent(),
         Claiming,
         dict,
         Exception,

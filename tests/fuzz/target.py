@@ -1,7 +1,7 @@
-"""The fuzz target: one call of a hand-written entry, made up from some bytes, to both cores, which must agree.
+"""The fuzz target: one call of an entry point, built from bytes, on both cores, which must agree.
 
-`python tests/fuzz/target.py SECONDS` makes up as many calls as it can: with Atheris where that is installed, which
-looks for new paths through the pure core, else from random bytes.
+`python tests/fuzz/target.py SECONDS` makes as many calls as it can: with Atheris, if installed, which searches for new
+paths through the pure core, and otherwise from random bytes.
 """
 
 import functools
@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-COUNTS = [0, 1, 2, 3, 9, 10, 11, 12, 13, 14, 40, 300]  # around the room for arguments on the C stack, and beyond
+COUNTS = [0, 1, 2, 3, 9, 10, 11, 12, 13, 14, 40, 300]  # around the size of the C stack buffer for arguments, and beyond
 NAMES = [
     "sender",
     "self",
@@ -31,7 +31,7 @@ NAMES = [
 
 
 class Choices:
-    """Bytes, as a source of choices. When they are used up, it is always the first that is chosen."""
+    """Bytes as a source of choices. After the last one, it always chooses the first option."""
 
     def __init__(self, data):
         self.data = iter(data)
@@ -41,13 +41,13 @@ class Choices:
 
 
 class Same(str):
-    """A str that is a subclass, and no more."""
+    """A str subclass without changes."""
 
     __slots__ = ()
 
 
 class Other(str):
-    """A str that equals no other one, so that two of the same text fit in one dict."""
+    """A str that equals no other, so that one dict can hold two with the same text."""
 
     __slots__ = ()
     __hash__ = object.__hash__
@@ -59,13 +59,13 @@ def keyword(choices):
     kind = choices.of(["interned", "copy", "subclass", "interned", "other"])
     if kind == "copy":
         return "".join(list(name))
-    if kind == "other" and name == "sender":  # functions written in C look at the text, others ask `==`
+    if kind == "other" and name == "sender":  # functions written in C compare the text, others use `==`
         kind = "subclass"
     return {"interned": str, "subclass": Same, "other": Other}[kind](name)
 
 
 def label(thing):
-    """What is told of a value: keywords with their types."""
+    """Return a text for a value: keywords with their types."""
     if isinstance(thing, dict):
         return [(type(key).__name__, str.__str__(key), label(value)) for key, value in thing.items()]
     if isinstance(thing, (list, tuple)):
@@ -74,7 +74,7 @@ def label(thing):
 
 
 class Side:
-    """One core, with events and handlers of each shape."""
+    """One core, with events and handlers of every shape."""
 
     def __init__(self, api):
         class Overriding(api.Event):
@@ -102,14 +102,14 @@ class Side:
             return "strict"
 
         def condition(sender, /, **kwargs):
-            self.asked.append((label(sender), label(kwargs)))
+            self.checked.append((label(sender), label(kwargs)))
             return True
 
         def on_error(error, handler, event, sender):
-            self.asked.append(described(error))
+            self.checked.append(described(error))
 
         self.api = api
-        self.asked = []
+        self.checked = []
         self.owner = Method()
         self.seen = []
         self.on_error = on_error
@@ -127,7 +127,7 @@ class Side:
         self.classes = {"plain": api.Event, "overriding": Overriding, "calling": Calling}
 
     def call(self, data):
-        """Make the call; return what it was, and what came of it."""
+        """Make the call; return a description of it and its outcome."""
         choices = Choices(data)
         namespace = self.api.Namespace()
         kind = choices.of(["plain", "plain", "plain", "overriding", "calling"])
@@ -178,16 +178,16 @@ class Side:
             came = described(error)
         if wrong and came[0] in ("TypeError", "AttributeError"):  # see `check`
             came = "wrong self"
-        told = [came, label(self.asked), label(self.seen)]
-        if twice:  # who calls so breaks a rule: no more is asked than that nothing breaks
-            told = []
-        self.asked.clear()
+        observed = [came, label(self.checked), label(self.seen)]
+        if twice:  # such a caller breaks a rule: only require that nothing crashes
+            observed = []
+        self.checked.clear()
         self.seen.clear()
-        return story, [re.sub("0x[0-9a-f]+", "0x", str(each)) for each in told]
+        return story, [re.sub("0x[0-9a-f]+", "0x", str(each)) for each in observed]
 
 
 def raw(function, twice):
-    """A function, to be called with its arguments in an array, as only C code does: a keyword may be there twice."""
+    """Return a function that calls with an argument array, as only C code does: a keyword may occur twice."""
     try:
         from _testcapi import pyobject_vectorcall
     except ImportError:
@@ -210,11 +210,10 @@ def sides(cores):
 
 
 def check(sides, data):
-    """Make the call to all sides: raise if they disagree.
+    """Make the call on all sides; raise if they disagree.
 
-    An unbound call with no self, or with one that is none, is the interpreter's `TypeError` in the compiled core, in
-    its own words; in the pure core an `AttributeError`, or a `TypeError` in other words. To look would cost each
-    emission of the pure core some time.
+    An unbound call with no self or a wrong one raises the interpreter's `TypeError` in the compiled core. The pure core
+    raises an `AttributeError`, or a `TypeError` with another text: a check would slow down each of its emissions.
     """
     (story, first), *others = [side.call(data) for side in sides]
     for _, other in others:
@@ -232,7 +231,7 @@ def main(seconds):
         import atheris
     except ImportError:
         cores["python"] = conftest.load("python")
-        at_random(sides(cores), seconds)
+        run_random(sides(cores), seconds)
         return
     with atheris.instrument_imports(include=["cyevents"]):
         cores["python"] = conftest.load("python")
@@ -241,7 +240,7 @@ def main(seconds):
     atheris.Fuzz()
 
 
-def at_random(both, seconds):
+def run_random(both, seconds):
     calls = 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:

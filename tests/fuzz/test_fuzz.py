@@ -1,4 +1,4 @@
-"""The fuzz target, in brief: both cores take their arguments alike."""
+"""A short run of the fuzz target: both cores handle arguments alike."""
 
 import runpy
 from pathlib import Path
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 TARGET = runpy.run_path(str(Path(__file__).parent / "target.py"))
 
 
-def test_both_cores_take_the_same_arguments(cores):
+def test_both_cores_handle_arguments_alike(cores):
     both = TARGET["sides"](cores)
 
     @settings(

@@ -1,4 +1,4 @@
-"""Leaks of async handlers: scheduled in the running loop and in the background one, awaited, cancelled, in threads."""
+"""Leaks of async handlers: scheduled in the running loop or the background loop, awaited, cancelled, in threads."""
 
 import asyncio
 import logging
@@ -7,16 +7,13 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from leak_check import main, scenario
+from leak_check import Error, echo, event_for, main, scenario
+from leak_check import fail as fail_in_place
 
 from cyevents import Event, Namespace, drain, drain_async, use_loop
 
 logging.getLogger("cyevents").addHandler(logging.NullHandler())
 logging.getLogger("cyevents").propagate = False
-
-
-class Error(Exception):
-    pass
 
 
 class Fatal(BaseException):
@@ -83,28 +80,12 @@ def awaitable(sender, *args, **kwargs):
     return Awaitable()
 
 
-def echo(sender, *args, **kwargs):
-    return sender
-
-
-def fail_in_place(sender, *args, **kwargs):
-    raise Error
-
-
 def generate(sender, *args, **kwargs):
     yield sender
 
 
-def event_for(*handlers, **options):
-    """An event with these handlers, in this order."""
-    event = Event("x")
-    for handler in handlers:
-        event.connect(handler, **options)
-    return event
-
-
 def raising(operation):
-    """An async operation that raises, made one that does not."""
+    """Wrap an async operation that raises, so that it does not."""
 
     async def quiet():
         with suppress(Error, Fatal, ExceptionGroup, asyncio.CancelledError, RuntimeError):
@@ -115,7 +96,7 @@ def raising(operation):
 
 
 def emitting(event, *args, **kwargs):
-    """An operation that emits and awaits."""
+    """Return an operation that emits and awaits."""
 
     async def operation():
         return await event.emit_async(*args, **kwargs)
@@ -124,7 +105,7 @@ def emitting(event, *args, **kwargs):
 
 
 def silent(function):
-    """A scenario in whose loop nobody is told of what nobody awaits."""
+    """A scenario whose loop does not report unhandled exceptions."""
 
     def scenario():
         asyncio.get_event_loop().set_exception_handler(lambda loop, context: None)
@@ -259,7 +240,7 @@ def scheduled_in_a_loop_that_closes():
 
 
 async def drain_after(event):
-    """Emit in another loop: then it is known of the jobs of a closed one that they will never be done."""
+    """Emit in another loop: then the jobs of a closed one are known to be lost."""
     event.emit()
     await drain_async()
 
@@ -291,7 +272,7 @@ def raised_in_the_background():
 
 
 @scenario(cost=5)
-def drained_in_vain():
+def drained_with_a_timeout():
     event, sender = event_for(later), object()
 
     def operation():
@@ -390,13 +371,13 @@ def awaited_by_name():
         nonlocal count
         count += 1
         await names.emit_async("x", sender, key=1)
-        await names.emit_async(f"unmade {count % 9}", sender)  # the namespace keeps some such names
+        await names.emit_async(f"unmade {count % 9}", sender)  # the namespace caches some of these names
 
     yield operation, sender, names
 
 
 @scenario
-def awaited_and_refused():
+def awaited_and_cancelled_by_false():
     events, sender = [event_for(refuse, at_once), event_for(refuse_later, later)], object()
     for event in events:
         event.connect(echo, priority=-1)
@@ -449,7 +430,7 @@ def awaited_and_a_callable_raises():
     event, sender = event_for(later, fail, fail_later), object()
 
     def policy(error, handler, event, sender):
-        raise Error  # not what it was given, which refers to this frame
+        raise Error  # not the given exception, which refers to this frame
 
     event.on_error = policy
     yield raising(emitting(event, sender)), sender, event
@@ -552,7 +533,7 @@ def nested():
 
 @scenario(cost=10_000, cyclic=True)
 def runaway_recursion():
-    warnings.simplefilter("ignore")  # there may be no stack left to await a handler on
+    warnings.simplefilter("ignore")  # there may be no stack left to await a handler
     event, sender, limit = Event("x"), object(), sys.getrecursionlimit()
     sys.setrecursionlimit(120)
 
@@ -569,7 +550,7 @@ def runaway_recursion():
 
 
 def in_one_thread(function):
-    """A scenario in whose loop there is one thread for handlers."""
+    """A scenario whose loop has one thread for handlers."""
 
     def scenario():
         with ThreadPoolExecutor(1) as pool:
@@ -608,7 +589,7 @@ def cancelled_in_threads():
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        await asyncio.to_thread(int)  # the thread is done with the others
+        await asyncio.to_thread(int)  # the thread has finished the others
 
     yield operation, sender, event
 

@@ -1,4 +1,4 @@
-"""Leaks of connections: made and undone, for dead handlers and senders, for a time, refused, of dropped events."""
+"""Leaks of connections: made and removed, for dead handlers and senders, temporary, rejected, of dropped events."""
 
 import functools
 import logging
@@ -7,7 +7,7 @@ import types
 import warnings
 from contextlib import suppress
 
-from leak_check import main, scenario
+from leak_check import echo, main, make_function, nothing, scenario
 
 from cyevents import Event
 
@@ -25,19 +25,6 @@ class Owner:
 
 class Text(str):
     pass
-
-
-def echo(sender, **kwargs):
-    return sender
-
-
-def nothing(sender, **kwargs):
-    pass
-
-
-def function():
-    """A new one at each call."""
-    return lambda sender, **kwargs: sender
 
 
 # Connecting
@@ -65,7 +52,7 @@ def reconnected():
     def operation():
         event.connect(echo, priority=1)
         event.connect(echo, sender, priority=2)
-        event.connect(echo, sender, weak=False, condition=function())
+        event.connect(echo, sender, weak=False, condition=make_function())
 
     yield operation, sender, echo
 
@@ -108,7 +95,7 @@ def cleared():
         event.connect(echo)
         event.connect(echo, sender)
         event.connect(nothing, "text")
-        event.connect(function(), b"bytes", weak=False)
+        event.connect(make_function(), b"bytes", weak=False)
         event.clear()
 
     yield operation, sender, echo
@@ -123,7 +110,7 @@ def disconnected_while_they_run():
 
     def operation():
         event.connect(first)
-        event.connect(function(), weak=False)
+        event.connect(make_function(), weak=False)
         event.connect(echo, sender)
         event.emit(sender)
 
@@ -137,7 +124,7 @@ def disconnected_that_are_not_connected():
 
 
 @scenario
-def refused():
+def rejected():
     event, sender = Event("x"), Owner()
 
     async def asynchronous(sender):
@@ -153,14 +140,14 @@ def refused():
         ):
             with suppress(TypeError):
                 event.connect(*arguments, **options)
-                raise SystemExit("it was not refused")
+                raise SystemExit("it was not rejected")
 
     yield operation, sender, echo
     assert event.handlers == []
 
 
 @scenario(cost=5)
-def looked_at():
+def inspected():
     event, sender, owner = Event("x"), Owner(), Owner()
     for handler in (echo, owner.method, owner):
         event.connect(handler)
@@ -182,11 +169,11 @@ def dead_handlers():
     event, sender = Event("x"), Owner()
 
     def operation():
-        handler, owner, partial = function(), Owner(), functools.partial(echo)
+        handler, owner, partial = make_function(), Owner(), functools.partial(echo)
         event.connect(handler)
         event.connect(owner.method, sender)
         event.connect(owner)
-        event.connect(partial, "text", condition=function())
+        event.connect(partial, "text", condition=make_function())
 
     yield operation, sender
     assert event.handlers == []
@@ -198,7 +185,7 @@ def dead_handlers_after_an_emission():
     event.connect(echo)
 
     def operation():
-        handler, owner = function(), Owner()
+        handler, owner = make_function(), Owner()
         event.connect(handler)
         event.connect(owner.method, sender)
         event.emit(sender)
@@ -213,7 +200,7 @@ def dead_functions_of_methods():
     event, owner = Event("x"), Owner()
 
     def operation():
-        method = types.MethodType(function(), owner)
+        method = types.MethodType(make_function(), owner)
         event.connect(method)
 
     yield operation, owner
@@ -230,7 +217,7 @@ def dead_before_their_turn():
     event.connect(first, priority=1)
 
     def operation():
-        kept.append(function())
+        kept.append(make_function())
         event.connect(kept[0])
         assert event.emit(sender) == []
 
@@ -238,7 +225,7 @@ def dead_before_their_turn():
 
 
 @scenario
-def dead_on_the_spot():
+def dead_at_once():
     event, sender = Event("x"), Owner()
 
     def operation():
@@ -259,7 +246,7 @@ def dead_senders():
     def operation():
         sender, other = Owner(), Owner()
         event.connect(echo, sender)
-        event.connect(nothing, sender, weak=False, condition=function())
+        event.connect(nothing, sender, weak=False, condition=make_function())
         event.connect(echo, other)
         event.emit(sender)
 
@@ -302,7 +289,7 @@ def dropped_events():
     def operation():
         event = Event("x")
         event.connect(echo)
-        event.connect(function(), sender, weak=False)
+        event.connect(make_function(), sender, weak=False)
         event.connect(Owner().method, weak=False)
         event.emit(sender)
 
@@ -320,7 +307,7 @@ def senders_and_handlers_that_outlive_their_event():
     yield operation, Owner.method
 
 
-# For a time
+# Temporary connections
 
 
 @scenario
@@ -328,13 +315,13 @@ def subscriptions():
     event, sender = Event("x"), Owner()
 
     def operation():
-        subscription = event.subscribe(function(), sender)
+        subscription = event.subscribe(make_function(), sender)
         event.emit(sender)
         assert subscription.cancel() and not subscription.cancel()
         with event.subscribe(Owner().method):
             event.emit(sender)
-        subscription = event.subscribe(function(), once=True)
-        subscription = event.subscribe(function())  # and the one before is let go
+        subscription = event.subscribe(make_function(), once=True)
+        subscription = event.subscribe(make_function())  # the previous one is released
         event.emit(sender)
         event.clear()
 
@@ -343,14 +330,14 @@ def subscriptions():
 
 
 @scenario
-def connected_for_a_time():
+def connected_temporarily():
     event, sender = Event("x"), Owner()
     event.connect(echo, priority=3)
 
     def operation():
-        with event.connected_to(function(), sender):
+        with event.connected_to(make_function(), sender):
             event.emit(sender)
-        with event.connected_to(echo, priority=5, condition=function()), event.connected_to(echo, once=True):
+        with event.connected_to(echo, priority=5, condition=make_function()), event.connected_to(echo, once=True):
             event.emit(sender)
 
     yield operation, sender, echo
@@ -358,12 +345,12 @@ def connected_for_a_time():
 
 
 @scenario
-def connected_for_times_that_overlap():
+def overlapping_temporary_connections():
     event, now = Event("x"), [None]
     event.connect(echo)
 
     def operation():
-        before, now[0] = now[0], event.connected_to(echo, condition=function())
+        before, now[0] = now[0], event.connected_to(echo, condition=make_function())
         now[0].__enter__()
         if before is not None:
             before.__exit__(None, None, None)
@@ -374,14 +361,14 @@ def connected_for_times_that_overlap():
 
 
 @scenario
-def connected_for_a_time_and_changed_meanwhile():
+def temporary_connections_changed_meanwhile():
     event, sender = Event("x"), Owner()
 
     def operation():
-        handler = function()
+        handler = make_function()
         event.connect(handler)
-        with event.connected_to(handler, condition=function()):
-            event.connect(handler, condition=function())
+        with event.connected_to(handler, condition=make_function()):
+            event.connect(handler, condition=make_function())
         with event.connected_to(handler, sender):
             event.clear()
 
@@ -398,7 +385,7 @@ def muted():
     def operation():
         with event.muted(), event.muted():
             assert event.emit(sender) == []
-        with event.muted(echo, owner.method, function()):
+        with event.muted(echo, owner.method, make_function()):
             assert event.emit(sender) == []
 
     yield operation, sender, owner, echo

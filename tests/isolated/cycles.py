@@ -112,7 +112,7 @@ def a_namespace_with_handlers_that_close_over_it():
 
 
 @scenario(cyclic=True)
-def a_connection_for_a_time_that_its_handler_holds():
+def a_temporary_connection_that_its_handler_holds():
     def operation():
         event = Event("x")
 
@@ -179,7 +179,7 @@ def awaited_handlers_that_close_over_their_event():
 
 
 @scenario(cyclic=True)
-def what_is_collected_tells_of_it():
+def collected_objects_call_weakref_callbacks():
     alive = []
 
     def operation():

@@ -1,19 +1,15 @@
-"""Leaks of emissions: what handlers return and raise, conditions, senders, arguments, names, wrong calls."""
+"""Leaks of emissions: results and exceptions of handlers, conditions, senders, arguments, names, wrong calls."""
 
 import logging
 import sys
 from contextlib import suppress
 
-from leak_check import main, scenario
+from leak_check import Error, echo, event_for, fail, main, nothing, refuse, scenario
 
 from cyevents import ANY, Event, Namespace
 
 logging.getLogger("cyevents").addHandler(logging.NullHandler())
 logging.getLogger("cyevents").propagate = False
-
-
-class Error(Exception):
-    pass
 
 
 class Owner:
@@ -28,22 +24,6 @@ class Owner:
 
     def __call__(self, sender, *args, **kwargs):
         return args
-
-
-def echo(sender, *args, **kwargs):
-    return sender
-
-
-def nothing(sender, *args, **kwargs):
-    pass
-
-
-def refuse(sender, *args, **kwargs):
-    return False
-
-
-def fail(sender, *args, **kwargs):
-    raise Error
 
 
 def interrupt(sender, *args, **kwargs):
@@ -66,16 +46,8 @@ def several_and_fail(sender, *args, **kwargs):
     raise Error
 
 
-def event_for(*handlers, **options):
-    """An event with these handlers, in this order."""
-    event = Event("x")
-    for handler in handlers:
-        event.connect(handler, **options)
-    return event
-
-
 def raising(operation):
-    """An operation that raises, made one that does not."""
+    """Wrap an operation that raises, so that it does not."""
 
     def quiet():
         with suppress(Error, ExceptionGroup, AttributeError, TypeError, ValueError, KeyboardInterrupt, RecursionError):
@@ -85,11 +57,11 @@ def raising(operation):
     return quiet
 
 
-# What handlers return
+# Results of handlers
 
 
 @scenario
-def nobody_hears():
+def no_handlers():
     event, sender = Event("x"), object()
     yield lambda: event.emit(sender), sender, event
 
@@ -170,7 +142,7 @@ def keywords_and_positionals():
 
 
 @scenario
-def more_arguments_than_there_is_room_for():
+def more_arguments_than_fit_on_the_stack():
     owner, sender, value = Owner(), object(), object()
     event = event_for(echo, owner.method, owner)
     event.connect(nothing, condition=lambda sender, **kwargs: True)
@@ -303,7 +275,7 @@ def a_callable_that_raises():
     event, sender = event_for(fail, echo), object()
 
     def policy(error, handler, event, sender):
-        raise Error  # not what it was given, which refers to this frame
+        raise Error  # not the given exception, which refers to this frame
 
     event.on_error = policy
     yield raising(lambda: event.emit(sender)), sender, policy
@@ -365,7 +337,7 @@ def conditions_that_raise_through_all():
 
 
 @scenario
-def conditions_whose_answer_has_no_truth():
+def conditions_whose_result_has_no_truth():
     class Answer:
         def __bool__(self):
             raise KeyboardInterrupt

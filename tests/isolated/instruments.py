@@ -1,11 +1,11 @@
-"""Leaks of observed emissions: traced, recorded and instrumented, whatever becomes of them, and of observing itself."""
+"""Leaks of observed emissions (traced, recorded, instrumented), however they end, and of observing itself."""
 
 import asyncio
 import logging
 import sys
 from contextlib import suppress
 
-from leak_check import main, scenario
+from leak_check import Error, echo, event_for, fail, main, refuse, scenario
 
 from cyevents import Event, Namespace, drain_async, trace
 from cyevents.instrument import CallSpan, EmissionSpan, Instrument, observe
@@ -16,12 +16,8 @@ logging.getLogger("cyevents").addHandler(logging.NullHandler())
 logging.getLogger("cyevents").propagate = False
 
 
-class Error(Exception):
-    pass
-
-
 class Witness(Instrument):
-    """Follows every call."""
+    """Observes every call."""
 
     def begin(self, start):
         return Span()
@@ -49,20 +45,8 @@ def fail_now():
     raise Error
 
 
-def echo(sender, *args, **kwargs):
-    return sender
-
-
 def several(sender, *args, **kwargs):
     yield sender
-
-
-def fail(sender, *args, **kwargs):
-    raise Error
-
-
-def refuse(sender, *args, **kwargs):
-    return False
 
 
 async def later(sender, *args, **kwargs):
@@ -87,23 +71,21 @@ async def several_later(sender, *args, **kwargs):
 shop = Namespace()
 shop.event("x").connect(later)
 shop.event("x").connect(fail)
-instrument(shop)  # once: a meter keeps for ever what it is given to ask
+instrument(shop)  # once: a meter keeps its callbacks forever
 with suppress(Error):
-    shop.emit("x")  # which makes what is kept
+    shop.emit("x")  # creates what is kept
 
 
-def event_for(*handlers, **options):
-    """An event with these handlers, in this order, that is observed for as long as it is there."""
-    event = Event("x")
-    for handler in handlers:
-        event.connect(handler, **options)
+def observed_event(*handlers, **options):
+    """Return an event with these handlers, in this order, that is observed as long as it exists."""
+    event = event_for(*handlers, **options)
     observe(Witness(), event)
     return event
 
 
 @scenario
 def observed():
-    event, sender = event_for(echo, several, refuse, echo), object()
+    event, sender = observed_event(echo, several, refuse, echo), object()
 
     def operation():
         assert event.emit(sender, 1, keyword=sender).handler is refuse
@@ -114,8 +96,8 @@ def observed():
 
 @scenario
 def raised():
-    event, sender = event_for(echo, fail), object()
-    grouping = event_for(fail, fail)
+    event, sender = observed_event(echo, fail), object()
+    grouping = observed_event(fail, fail)
     grouping.on_error = "group"
 
     def operation():
@@ -128,8 +110,8 @@ def raised():
 
 @scenario
 def conditions_that_raise():
-    event, sender = event_for(echo, condition=fail), object()
-    raising = event_for(echo, condition=fail)
+    event, sender = observed_event(echo, condition=fail), object()
+    raising = observed_event(echo, condition=fail)
 
     def policy(error, handler, event, sender):
         raise Error
@@ -146,7 +128,7 @@ def conditions_that_raise():
 
 @scenario
 def awaited():
-    event, sender = event_for(later, echo, later, several), object()
+    event, sender = observed_event(later, echo, later, several), object()
 
     async def operation():
         await event.emit_async(sender, 1, keyword=sender)
@@ -156,7 +138,7 @@ def awaited():
 
 @scenario
 def awaited_and_raised():
-    event, sender = event_for(later, fail_later), object()
+    event, sender = observed_event(later, fail_later), object()
 
     async def operation():
         with suppress(Error):
@@ -167,7 +149,7 @@ def awaited_and_raised():
 
 @scenario
 def awaited_and_cancelled():
-    events, sender = [event_for(much_later), event_for(several_later)], object()
+    events, sender = [observed_event(much_later), observed_event(several_later)], object()
 
     async def operation():
         for event in events:
@@ -183,7 +165,7 @@ def awaited_and_cancelled():
 
 @scenario
 def closed_while_it_waits():
-    event, sender = event_for(much_later), object()
+    event, sender = observed_event(much_later), object()
 
     async def operation():
         emission = event.emit_async(sender)
@@ -197,7 +179,7 @@ def closed_while_it_waits():
 
 @scenario
 def scheduled_and_cancelled():
-    event, sender = event_for(later, much_later, several_later), object()
+    event, sender = observed_event(later, much_later, several_later), object()
 
     async def operation():
         for rounds in (0, 2):
@@ -231,7 +213,7 @@ def observing_begins_and_ends():
 
 @scenario(cost=2)
 def instruments_that_raise():
-    event, sender = event_for(echo, fail, condition=lambda sender: True), object()
+    event, sender = observed_event(echo, fail, condition=lambda sender: True), object()
     observe(failing := Failing(), event)
 
     def operation():

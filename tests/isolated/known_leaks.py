@@ -1,4 +1,4 @@
-"""Leaks of every kind, made on purpose: `leaks` must find each of them."""
+"""Deliberate leaks of every kind: `leak_check` must find each of them."""
 
 import ctypes
 import sys
@@ -12,7 +12,7 @@ def handler(sender, **kwargs):
     pass
 
 
-@scenario(cost=10)  # the first: it must not find what others have freed
+@scenario(cost=10)  # first, so that it does not find memory that others have freed
 def memory_of_c():
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
@@ -59,7 +59,7 @@ def a_large_object():
     yield lambda: kept.append(bytes(1000))
 
 
-if not FREE_THREADED:  # where the collector must run, since it alone ends functions
+if not FREE_THREADED:  # otherwise only the collector deletes functions
 
     @scenario
     def a_cycle():
@@ -71,7 +71,7 @@ if not FREE_THREADED:  # where the collector must run, since it alone ends funct
 
 
 @scenario
-def what_waits_in_a_loop():
+def a_callback_left_in_a_loop():
     waiting = []
 
     async def operation():

@@ -1,13 +1,13 @@
-"""Tells whether operations leak: each scenario repeats one, and what it is measured by must not grow.
+"""Check whether operations leak: each scenario repeats one, and its gauges must not grow.
 
-A scenario is a generator: it prepares, yields an operation (a function or a coroutine function), and after that the
-objects whose references are to be counted besides; what it holds meanwhile is let go when the measuring is over, and
-then no object of the package may be left that was not there before.
+A scenario is a generator. It prepares, yields an operation (a function or a coroutine function), and then yields the
+objects whose references are also counted. After the measurement everything it holds is released, and then no object of
+the package may exist that did not exist before.
 
-The operations run in batches, and what counts is the growth in the batch that grew least: a cache that fills, or is
-emptied, does so once, and a leak is in all of them.
+The operations run in batches, and the smallest growth in a batch counts: filling or emptying a cache happens once, but
+a leak grows in every batch.
 
-A program with scenarios ends in `sys.exit(main())`. It takes the number of operations and names of scenarios.
+A program with scenarios ends in `sys.exit(main())`. Its arguments are the number of operations and names of scenarios.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from cyevents import ANY, Cancelled, Event, Namespace
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 DEFAULT = 1_000_000
 BATCHES = 4
-TRACED = 20  # under tracemalloc, one operation in so many
-LIMITS = {  # by how much the least growth in a batch may differ from none
+TRACED = 20  # under tracemalloc, one operation in this many
+LIMITS = {  # how much the smallest growth in a batch may differ from zero
     "all references": 20,
     "references": 10,
     "blocks": 10,
@@ -44,8 +44,8 @@ scenarios = {}
 def scenario(function=None, *, cost=1, warm=100, cyclic=False):
     """Register a scenario.
 
-    One that costs so much more than an emission is run as many times less; `warm` operations fill every cache. Where
-    an operation makes reference cycles, as it may, the garbage collector runs.
+    `cost` is its cost relative to an emission: it runs that many times less often. `warm` operations fill every cache.
+    With `cyclic`, operations may make reference cycles, and the garbage collector runs.
     """
 
     def register(function):
@@ -57,31 +57,31 @@ def scenario(function=None, *, cost=1, warm=100, cyclic=False):
 
 
 def gauges():
-    """What is read, by name; those that this interpreter does not have are left out."""
+    """Return the gauges by name, without those that this interpreter lacks."""
     readers = {"objects": lambda watched: len(gc.get_objects())}
     if hasattr(sys, "gettotalrefcount"):
         readers["all references"] = lambda watched: sys.gettotalrefcount()
-    if sys.getallocatedblocks():  # zero where each allocation is malloc's
+    if sys.getallocatedblocks():  # zero if each allocation is malloc's
         readers["blocks"] = lambda watched: sys.getallocatedblocks()
     return readers
 
 
 def resident():
-    """The bytes of memory in use, where the system tells."""
+    """Return the bytes of memory in use, if the system reports them."""
     with contextlib.suppress(OSError), open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
 
 
 def of_the_package():
-    """How many objects there are of each type that the package defines, as far as the collector knows them."""
+    """Return how many objects of each type of the package the collector finds."""
     gc.collect()
     types = Counter(type(each) for each in gc.get_objects())
     return Counter({cls.__qualname__: n for cls, n in types.items() if str(cls.__module__).split(".")[0] == "cyevents"})
 
 
 class Measurement:
-    """One scenario, run and measured."""
+    """The run of one scenario, and its measurements."""
 
     def __init__(self, function, operations):
         self.name = function.__name__
@@ -105,11 +105,11 @@ class Measurement:
         self.seconds = time.perf_counter() - self.begun
 
     def measure(self):
-        """Run the operation, and note what grows."""
+        """Run the operation and record what grows."""
         size = max(self.operations // (BATCHES + 1), 10)
         readers = gauges()
         width = len(readers) + 1 + len(self.watched)
-        readings = array("q", bytes(8 * width * (BATCHES + 1)))  # where no reading makes an object
+        readings = array("q", bytes(8 * width * (BATCHES + 1)))  # readings create no objects
         self.batch(max(size, self.warm))
         self.batch(self.warm)
         begin = 0
@@ -137,7 +137,7 @@ class Measurement:
         self.trace(max(size // TRACED, 10))
 
     def trace(self, size):
-        """Measure the bytes that Python allocates, in a short run: tracing is slow."""
+        """Measure the bytes that Python allocates in a short run, because tracing is slow."""
         readings = array("q", bytes(8 * (BATCHES + 1)))
         tracemalloc.start()
         try:
@@ -151,7 +151,7 @@ class Measurement:
         self.growth["bytes"] = min((b - a for a, b in zip(readings, readings[1:], strict=False)), key=abs)
 
     def batch(self, size):
-        """Repeat the operation, and return how much garbage that has left for the collector."""
+        """Repeat the operation, and return how much garbage it leaves for the collector."""
         gc.collect()
         if not self.cyclic:
             gc.disable()
@@ -168,7 +168,7 @@ class Measurement:
 
     @property
     def leaks(self):
-        """What has grown, or is left."""
+        """Return what has grown or remains."""
         grown = [name for name, growth in self.growth.items() if abs(growth) > LIMITS[name]]
         return grown + [f"{n} {name} left" for name, n in self.left.items()]
 
@@ -179,25 +179,60 @@ class Measurement:
 
 
 async def repeat(operation, size):
-    """Await the operation again and again, then let the loop go round for what that has left."""
+    """Await the operation repeatedly, then let the loop finish what remains."""
     for _ in range(size):
         await operation()
     for _ in range(5):
         await asyncio.sleep(0)
 
 
+# What the programs use
+
+
+class Error(Exception):
+    pass
+
+
+def echo(sender, *args, **kwargs):
+    return sender
+
+
+def nothing(sender, *args, **kwargs):
+    pass
+
+
+def refuse(sender, *args, **kwargs):
+    return False
+
+
+def fail(sender, *args, **kwargs):
+    raise Error
+
+
+def make_function():
+    return lambda sender, **kwargs: sender
+
+
+def event_for(*handlers, **options):
+    """Return an event with these handlers, in this order."""
+    event = Event("x")
+    for handler in handlers:
+        event.connect(handler, **options)
+    return event
+
+
 def main():
-    """Run the scenarios that the command line names, or all, with the number of operations that it gives."""
+    """Run the scenarios named on the command line, or all, with the given number of operations."""
     arguments = sys.argv[1:]
     operations = int(arguments.pop(0).replace("_", "")) if arguments and arguments[0][0].isdigit() else DEFAULT
     print(f"core {cyevents.backend}, Python {sys.version.split()[0]}, {operations:,} operations", flush=True)
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode tells of what takes long
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # asyncio's debug mode logs slow callbacks
     gc.collect()
-    gc.freeze()  # what has been imported is not looked at again
+    gc.freeze()  # ignores all imported objects in later collections
     leaking = 0
     for name in arguments or scenarios:
         measurement = Measurement(scenarios[name], operations)
-        if measurement.leaks:  # a thread, or a free-threaded Python, may let go of something late: a leak comes again
+        if measurement.leaks:  # threads and free-threaded Pythons may release objects late: a real leak appears again
             measurement = Measurement(scenarios[name], operations)
         print(measurement, flush=True)
         leaking += bool(measurement.leaks)

@@ -1,9 +1,9 @@
-"""Leaks of wildcards and namespaces: names and patterns made and deleted, connections to patterns, senders."""
+"""Leaks of patterns and namespaces: names and patterns created and deleted, connections to patterns, senders."""
 
 import sys
 from contextlib import suppress
 
-from leak_check import main, scenario
+from leak_check import echo, main, make_function, nothing, scenario
 
 from cyevents import Namespace, filter_signals, match
 
@@ -11,19 +11,6 @@ from cyevents import Namespace, filter_signals, match
 class Owner:
     def method(self, sender, **kwargs):
         return sender
-
-
-def echo(sender, **kwargs):
-    return sender
-
-
-def nothing(sender, **kwargs):
-    pass
-
-
-def function():
-    """A new one at each call."""
-    return lambda sender, **kwargs: sender
 
 
 @scenario
@@ -43,7 +30,7 @@ def emissions_to_patterns():
 
 
 @scenario
-def names_made_and_deleted():
+def names_declared_and_deleted():
     names, sender, count = Namespace(), Owner(), 0
     for pattern in ("user.*", "*", "!order.?"):
         names.event(pattern).connect(echo)
@@ -64,7 +51,7 @@ def names_made_and_deleted():
 
 
 @scenario(cost=5)
-def patterns_made_and_deleted():
+def patterns_created_and_deleted():
     names, sender = Namespace(), Owner()
     events = [names.event("user.x"), names.event("user.y")]
     events[0].connect(nothing, sender)
@@ -73,7 +60,7 @@ def patterns_made_and_deleted():
         for pattern in ("user.*", "*.x", "!order.*"):
             names.event(pattern).connect(echo)
             names.event(pattern).connect(nothing, sender)
-            names.on(pattern, weak=False, condition=function())(function())
+            names.on(pattern, weak=False, condition=make_function())(make_function())
         for event in events:
             event.emit(sender)
         for pattern in ("user.*", "*.x", "!order.*"):
@@ -86,7 +73,7 @@ def patterns_made_and_deleted():
     assert names.filter("*").keys() == {"user.x", "user.y"}
 
 
-@scenario(warm=600)  # the standard library keeps 512 compiled patterns
+@scenario(warm=600)  # the standard library caches 512 compiled patterns
 def patterns_never_seen_before():
     names, count = Namespace(), 0
     event = names.event("user.x")
@@ -114,7 +101,7 @@ def cleared():
     def operation():
         for name in ("user.x", "user.y", "user.*", "!order.*"):
             names.event(name).connect(echo, sender)
-            names.event(name).connect(function(), weak=False)
+            names.event(name).connect(make_function(), weak=False)
         names.emit("user.x", sender)
         names.clear()
 
@@ -130,7 +117,7 @@ def namespaces():
         names = Namespace(on_error="group")
         for name in ("user.x", "user.*", "!order.*"):
             names.event(name).connect(echo, sender)
-            names.event(name).connect(function(), weak=False)
+            names.event(name).connect(make_function(), weak=False)
         names.emit("user.x", sender)
         names.clear()
 
@@ -149,9 +136,9 @@ def pattern_connections():
         event.emit(sender)
         pattern.disconnect(echo)
         pattern.disconnect(nothing)
-        with pattern.connected_to(function()), pattern.muted(echo), pattern.subscribe(function(), sender):
+        with pattern.connected_to(make_function()), pattern.muted(echo), pattern.subscribe(make_function(), sender):
             event.emit(sender)
-        pattern.connect(function(), once=True, weak=False)
+        pattern.connect(make_function(), once=True, weak=False)
         event.emit(sender)
 
     yield operation, sender, echo, event
@@ -165,10 +152,10 @@ def dead_handlers_and_senders():
     names.event("!user.y").connect(echo)
 
     def operation():
-        sender, owner, handler = Owner(), Owner(), function()
+        sender, owner, handler = Owner(), Owner(), make_function()
         pattern.connect(handler)
         pattern.connect(owner.method, sender)
-        pattern.connect(echo, sender, weak=False, condition=function())
+        pattern.connect(echo, sender, weak=False, condition=make_function())
         event.connect(nothing, sender)
         event.emit(sender)
 
@@ -191,7 +178,7 @@ def matched():
 
 
 @scenario
-def refused():
+def rejected():
     names, value = Namespace(), Owner()
 
     def operation():
@@ -208,7 +195,7 @@ def refused():
         ):
             with suppress(TypeError, KeyError):
                 call()
-                raise SystemExit("it was not refused")
+                raise SystemExit("it was not rejected")
 
     yield operation, value
     assert not names

@@ -1,7 +1,7 @@
-"""The model: the library's contract over plain lists of connections, with no cache, no lock and no cleverness.
+"""The model: the library's contract over plain lists of connections, without caches, locks or optimizations.
 
-It offers as much of the public API as the programs of `program.py` use. Whatever it decides, it decides anew at each
-emission by looking through all connections of the event and of the patterns that match it.
+It offers the part of the public API that the programs of `programs.py` use. Each emission searches all connections of
+the event and of the patterns that match it.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Cancelled(list):
         self.event = event
 
 
-# What makes two handlers, or two senders, the same one
+# When two handlers or two senders are the same
 
 
 def is_builtin_method(handler):
@@ -45,7 +45,7 @@ def same_handler(a, b):
 
 
 def value_type(sender):
-    """The type by whose values senders are told apart; None: by identity."""
+    """Return the type by whose values senders are compared, or None if they are compared by identity."""
     kinds = [kind for kind in (str, int, bytes) if isinstance(sender, kind) and not isinstance(sender, bool)]
     return kinds[0] if kinds else None
 
@@ -56,7 +56,7 @@ def same_sender(a, b):
 
 
 def holder_of_handler(handler, weak):
-    """A function that returns the handler, or None once it is dead."""
+    """Return a function that returns the handler, or None once it is dead."""
     if not weak:
         return lambda: handler
     try:
@@ -72,13 +72,13 @@ def holder_of_handler(handler, weak):
     return lambda: None if owner() is None else getattr(owner(), name)
 
 
-def holder_of_sender(sender, let_go):
-    """A function that returns a list of the sender, which is empty once that is dead, and tells `let_go` of it."""
+def holder_of_sender(sender, on_dead):
+    """Return a function that returns a list of the sender, or an empty list and a call of `on_dead` once it is dead."""
 
     def died(_):
-        tell = let_go()
-        if tell is not None:
-            tell()
+        notify = on_dead()
+        if notify is not None:
+            notify()
 
     try:
         reference = None if value_type(sender) or sender is ANY else weakref.ref(sender, died)
@@ -90,12 +90,12 @@ def holder_of_sender(sender, let_go):
 
 
 class Connection:
-    """One connection, and what has become of it."""
+    """One connection and its state."""
 
     def __init__(self, event, handler, sender, weak, priority, condition, once, with_event, thread):
-        self.event = weakref.ref(event)  # no cycles: what is let go by the library at once, is to be by the model
+        self.event = weakref.ref(event)  # no cycles: the model must release objects as early as the library
         self.get_handler = holder_of_handler(handler, weak)
-        self.get_sender = holder_of_sender(sender, weakref.WeakMethod(self.let_go))
+        self.get_sender = holder_of_sender(sender, weakref.WeakMethod(self.on_dead))
         self.for_any = sender is ANY
         self.weak = weak
         self.priority = int(priority)
@@ -106,33 +106,38 @@ class Connection:
         self.thread = thread and self.kind in ("sync", "generator")
         self.pattern = event.name if event.is_pattern else None
         self.serial = next(serials)
-        # Whether it was disconnected, and whether it was to be called once and has been.
-        self.fate = types.SimpleNamespace(gone=False, spent=False)
-        self.line = types.SimpleNamespace(last=self.fate)  # shared by those that have replaced each other
-        self.over = None  # what it had replaced itself, in a list, once the `connected_to` that made it has been left
+        # Whether it was disconnected, and whether its single `once` call was made.
+        self.state = types.SimpleNamespace(gone=False, consumed=False)
+        self.line = types.SimpleNamespace(last=self.state)  # shared by connections that replaced each other
+        self.over = None  # the connections it had replaced, once its `connected_to` has ended
         self.warned = False
 
     handler = property(lambda self: self.get_handler())
     sender = property(lambda self: self.get_sender()[0])
 
     def is_alive(self):
-        return not self.fate.gone and not self.fate.spent and self.get_handler() is not None and bool(self.get_sender())
+        return (
+            not self.state.gone
+            and not self.state.consumed
+            and self.get_handler() is not None
+            and bool(self.get_sender())
+        )
 
-    def stands(self):
-        """Whether an emission that had begun with it may still call it. Reconnecting is not disconnecting."""
-        return not any(fate.gone or fate.spent for fate in (self.fate, self.line.last))
+    def is_valid(self):
+        """Return whether an emission that began with it may still call it. Reconnecting is not disconnecting."""
+        return not any(state.gone or state.consumed for state in (self.state, self.line.last))
 
-    def let_go(self):
+    def on_dead(self):
         self.get_handler = lambda: None
         self.condition = None
 
-    def hears(self, sender):
+    def accepts(self, sender):
         return self.for_any or (sender is not ANY and any(same_sender(mine, sender) for mine in self.get_sender()))
 
     def is_of(self, handler, sender):
-        """Whether it is this handler's for this sender."""
+        """Return whether it connects this handler for this sender."""
         return same_handler(self.get_handler(), handler) and (
-            self.for_any if sender is ANY else not self.for_any and self.hears(sender)
+            self.for_any if sender is ANY else not self.for_any and self.accepts(sender)
         )
 
 
@@ -149,14 +154,14 @@ def kind_of_handler(handler):
 
 
 class Event:
-    is_pattern = is_unmade = False
+    is_pattern = is_undeclared = False
 
     def __init__(self, name, namespace=None):
         self.name = name
         self.namespace = namespace
         self.on_error = None
         self.connections = []
-        self.mutes = []  # of each `muted` that holds the handlers; none: the whole event
+        self.mutes = []  # the handlers of each `muted` block; none means the whole event
 
     # Connecting
 
@@ -169,7 +174,7 @@ class Event:
         previous = self.find(handler, sender)
         if previous is not None:
             new.line = previous.line
-            new.line.last = new.fate
+            new.line.last = new.state
             self.connections.remove(previous)
         self.connections.append(new)
         return new, previous
@@ -183,8 +188,8 @@ class Event:
         return found[0] if found else None
 
     def remove(self, connection):
-        connection.fate.gone = True
-        connection.let_go()
+        connection.state.gone = True
+        connection.on_dead()
         self.connections.remove(connection)
 
     def disconnect(self, handler, sender=ANY):
@@ -209,22 +214,22 @@ class Event:
         return ConnectedTo(self, handler, sender, options)
 
     def restore(self, mine, previous, handler, sender):
-        """Put back what a connection for a time had replaced, unless someone changed that meanwhile."""
+        """Restore what a temporary connection replaced, unless it was changed meanwhile."""
         while previous is not None and previous.over:
             (previous,) = previous.over
         mine.over = [previous]
         current = self.find(handler, sender)
-        if current is not mine and not (current is None and mine.fate.spent and mine.line.last is mine.fate):
+        if current is not mine and not (current is None and mine.state.consumed and mine.line.last is mine.state):
             return
         if current is mine:
             self.connections.remove(mine)
         if previous is not None:
-            previous.line.last = previous.fate
+            previous.line.last = previous.state
         if previous is not None and previous.is_alive():
             self.connections.append(previous)
         else:
-            mine.fate.gone = True
-            mine.let_go()
+            mine.state.gone = True
+            mine.on_dead()
 
     def muted(self, *handlers):
         return Muted(self, handlers)
@@ -241,28 +246,28 @@ class Event:
         return [self] if self.namespace is None else [*self.namespace.patterns_of(self), self]
 
     def chosen(self, sender):
-        """What an emission calls, in order: of each handler the most specific connection."""
+        """Return the connections that an emission calls, in order: the most specific one of each handler."""
         if self.mutes_all():
             return []
-        heard = [
+        found = [
             connection
             for source in self.sources()
             if not source.mutes_all()
             for connection in source.alive()
-            if connection.hears(sender)
+            if connection.accepts(sender)
             and not source.mutes_handler(connection.handler)
             and not self.mutes_handler(connection.handler)
         ]
-        heard.sort(key=lambda each: (each.event() is self, not each.for_any, each.serial), reverse=True)
+        found.sort(key=lambda each: (each.event() is self, not each.for_any, each.serial), reverse=True)
         chosen = []
-        for connection in heard:
+        for connection in found:
             if not any(same_handler(other.handler, connection.handler) for other in chosen):
                 chosen.append(connection)
         return in_order(chosen)
 
     def admits(self, connection, handler, sender, kwargs):
-        """Whether a connection is to be called, its turn having come."""
-        if not connection.stands():
+        """Return whether a connection must be called when its turn comes."""
+        if not connection.is_valid():
             return False
         if connection.condition is not None:
             try:
@@ -271,11 +276,11 @@ class Event:
             except Exception as error:
                 self.condition_failed(error, connection, handler, sender)
                 return False
-            if not connection.stands():
+            if not connection.is_valid():
                 return False
         if connection.once:
-            connection.fate.spent = True
-            connection.let_go()
+            connection.state.consumed = True
+            connection.on_dead()
         return True
 
     def policy(self):
@@ -290,7 +295,7 @@ class Event:
             logging.getLogger("cyevents").log(level, "a condition raised", exc_info=error)
 
     def handler_failed(self, error, handler, sender):
-        """Report an error, or return it if it is to be grouped; None: it is to be raised."""
+        """Report an error; return it if it must be grouped, or None if it must be raised."""
         policy = self.policy()
         if policy == "raise":
             return None
@@ -304,7 +309,7 @@ class Event:
 
     @contextlib.contextmanager
     def begun(self, sender):
-        """What an emission calls; until it is over it holds what is held strongly, disconnected or not."""
+        """Return what an emission calls. Until it ends, it holds strong handlers, even disconnected ones."""
         chosen = self.chosen(sender)
         held = [connection.get_handler for connection in chosen if not connection.weak]
         try:
@@ -342,7 +347,7 @@ class Event:
             if errors:
                 raise self.group(errors)
         finally:
-            errors = failed = None  # or what is raised would keep itself, and its handlers, alive
+            errors = failed = None  # otherwise a raised exception would keep itself and its handlers alive
         return results
 
     def keywords(self, connection, kwargs):
@@ -353,7 +358,7 @@ class Event:
             return await self.call_all(chosen, sender, args, kwargs)
 
     async def call_all(self, chosen, sender, args, kwargs):
-        results, errors = [], []  # a list of what each handler that was called has given, in dispatch order
+        results, errors = [], []  # one list for each called handler, in dispatch order
         cancellers = []
         for _, connections in itertools.groupby(chosen, key=lambda connection: connection.priority):
             try:
@@ -369,7 +374,7 @@ class Event:
                 if cancellers:
                     break
             finally:
-                tier = error = None  # or what is raised would refer to itself by its traceback
+                tier = error = None  # otherwise a raised exception would refer to itself through its traceback
         try:
             if any(errors):
                 raise self.group(list(itertools.chain(*errors)))
@@ -389,12 +394,12 @@ class Event:
 
 
 class Tier:
-    """The handlers of one priority, in an emission that waits for them."""
+    """The handlers of one priority in an emission that waits for them."""
 
     def __init__(self, event, sender, results, errors):
         self.event, self.sender, self.results, self.errors = event, sender, results, errors
-        self.tasks = []  # each with its handler and its place among the results
-        self.raised = None  # by what was called in place, which is the last that was called
+        self.tasks = []  # each with its handler and its position in the results
+        self.raised = None  # by the last handler that was called in place
         self.cancellers = []
         self.to_raise = []
 
@@ -416,7 +421,7 @@ class Tier:
                     continue
                 if outcome.coroutine is not None:
                     task = start(outcome.coroutine)
-                    if is_over(task) and task.result() is not False:  # it was started at once, and waits for nothing
+                    if is_over(task) and task.result() is not False:  # it was started at once and waits for nothing
                         self.results[-1] = Outcome(task.result(), is_final=True).values
                     else:
                         self.tasks.append((task, handler, len(self.results) - 1))
@@ -427,7 +432,7 @@ class Tier:
                 return
 
     def take(self, outcome, handler, place):
-        """Take what a handler has given; return whether it lets the emission go on."""
+        """Take a handler's outcome; return whether the emission continues."""
         self.results[place] = outcome.values
         if outcome.cancels:
             self.cancellers.append(handler)
@@ -440,7 +445,7 @@ class Tier:
         return failed is not None
 
     async def finish(self):
-        """Wait for the tasks, and take what they have given and raised, in dispatch order."""
+        """Wait for the tasks and take their results and exceptions, in dispatch order."""
         sync_cancellers, self.cancellers = self.cancellers, []
         self.to_raise = await wait([task for task, _, _ in self.tasks], self.raised)
         failed = [row for row in self.tasks if not row[0].cancelled() and row[0].exception() is not None]
@@ -483,11 +488,11 @@ class Subscription:
         self.event, self.handler, self.connection = event, handler, connection
 
     def cancel(self):
-        stood = self.connection in self.event.alive()
-        if stood:
+        was_connected = self.connection in self.event.alive()
+        if was_connected:
             self.event.remove(self.connection)
         self.handler = None
-        return stood
+        return was_connected
 
 
 class ConnectedTo:
@@ -539,9 +544,9 @@ class Namespace(dict):
             return event
         if event in self:
             return self[event]
-        unmade = Event(event, self)  # a name that nobody made, or that was deleted: patterns hear it
-        unmade.is_unmade = True
-        return unmade
+        undeclared = Event(event, self)  # an undeclared or deleted name: patterns get it
+        undeclared.is_undeclared = True
+        return undeclared
 
     def emit(self, event, /, sender=ANY, *args, **kwargs):
         return self.meant(event).emit(sender, *args, **kwargs)
@@ -550,7 +555,7 @@ class Namespace(dict):
         return self.meant(event).emit_async(sender, *args, **kwargs)
 
     def patterns_of(self, event):
-        if self.get(event.name) is not event and not event.is_unmade:
+        if self.get(event.name) is not event and not event.is_undeclared:
             return []
         return [pattern for pattern in self.patterns.values() if matches(pattern.name, event.name)]
 
@@ -567,11 +572,11 @@ def matches(pattern, name):
     return fnmatch.fnmatchcase(name, pattern)
 
 
-# What a handler has returned
+# Results of handlers
 
 
 class Outcome:
-    """What a handler's result means: values for the list, whether it cancels, or a coroutine to be awaited."""
+    """The meaning of a handler's result: values for the list, a cancellation, or a coroutine to await."""
 
     def __init__(self, result, is_final=False):
         self.values = [] if result is None or result is False else [result]
@@ -617,7 +622,7 @@ def start(coroutine):
 
 
 def is_over(task):
-    """Whether a task is done, and nothing was raised."""
+    """Return whether a task ended without an exception."""
     return task.done() and not task.cancelled() and task.exception() is None
 
 
@@ -626,9 +631,9 @@ def is_fatal(task):
 
 
 async def wait(tasks, raised):
-    """Wait for tasks; return what no handler may raise, or was told from outside: that cancels them.
+    """Wait for tasks; return the base exception that cancels them, raised by a handler or thrown in from outside.
 
-    Its turns of the loop are those of the library, so that what runs beside it is met at the same point.
+    It uses as many turns of the loop as the library, so that concurrent code runs at the same points.
     """
     loop = asyncio.get_running_loop()
     fatal = [] if raised is None or isinstance(raised, Exception) else [raised]
@@ -720,7 +725,7 @@ def schedule(event, coroutine, handler, sender):
 
 
 def drain(timeout=None):
-    """Run what is scheduled where no loop runs."""
+    """Run what is scheduled while no loop runs."""
 
     async def run():
         asyncio.get_running_loop().set_exception_handler(

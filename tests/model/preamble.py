@@ -1,6 +1,6 @@
-"""What the programs of the model are made of: it stands at the head of each program, and is run with each library.
+"""The building blocks of the model's programs: each program starts with this file, and runs with each library.
 
-A program is a list of statements, `do(lambda: ...)` or a `def`. Whatever happens is noted by `log`.
+A program is a list of statements, `do(lambda: ...)` or a `def`. `log` records everything that happens.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ import cyevents
 ANY = cyevents.ANY
 ns = cyevents.Namespace()
 names = globals()
-trace = []  # what has happened, in order
-aside = []  # what has happened in another thread, meanwhile
-census = weakref.WeakSet()  # objects and senders that are alive
-managers = {}  # `with` statements that are not over, and subscriptions
-fuel = 0  # how many more nested operations the current statement may make
-threaded = 0  # depth of calls that would be in a thread: see `Inline`
-count = 0  # operations, nested ones included
-warm = False  # whether `has_handlers_for` is asked after every statement, which leaves caches behind
+trace = []  # events in order
+aside = []  # events in other threads
+census = weakref.WeakSet()  # living objects and senders
+managers = {}  # open `with` blocks, and subscriptions
+fuel = 0  # how many more nested operations the current statement may run
+threaded = 0  # depth of calls that would run in a thread: see `Inline`
+count = 0  # operations, including nested ones
+warm = False  # whether `has_handlers_for` is called after every statement, which fills caches
 main = threading.get_ident()
 
 
@@ -35,7 +35,7 @@ def log(*what):
 
 
 def label(thing):
-    """A text for a value, which is the same whichever library the program runs with."""
+    """Return a text for a value that is the same with each library."""
     if thing is ANY:
         return "ANY"
     if isinstance(thing, cyevents.Cancelled):
@@ -76,7 +76,7 @@ class Number(int):
 
 
 class Obj:
-    """A sender, and the owner of methods."""
+    """A sender, and the object of methods."""
 
     def __init__(self, name):
         self.name = name
@@ -88,7 +88,7 @@ class Obj:
 
     async def coroutine(self, sender, /, *args, **kwargs):
         log(self.name, "coroutine", sender, args, kwargs)
-        await turns(1)
+        await run_turns(1)
         return f"{self.name} coroutine"
 
     def generator(self, sender, /, *args, **kwargs):
@@ -99,7 +99,7 @@ class Obj:
     async def async_generator(self, sender, /, *args, **kwargs):
         log(self.name, "async generator", sender, args, kwargs)
         yield self.name
-        await turns(1)
+        await run_turns(1)
         yield False
 
     def __call__(self, sender, /, *args, **kwargs):
@@ -141,7 +141,7 @@ async def wait_at_gate(sender):
 
 
 def do(thunk):
-    """Do something where no event loop runs. What is scheduled waits until it is done, and does not race with it."""
+    """Run an operation while no loop runs. Scheduled handlers wait until it ends, so they do not race with it."""
     begin()
     open_gate.clear()
     gate.emit()
@@ -158,7 +158,7 @@ def do(thunk):
 
 
 def do_in_loop(thunk):
-    """Do something where a loop runs: if it is a coroutine, await it, and cancel it if it comes to nothing."""
+    """Run an operation inside a loop: await a coroutine, and cancel it if it makes no progress."""
     begin()
     before = len(trace)
     try:
@@ -166,14 +166,14 @@ def do_in_loop(thunk):
     except BaseException as error:
         log("-> raised", error)
     gc.collect()
-    # In which order, and when, the loop is told of what nobody awaits, is promised by nobody.
-    told = sorted(line for line in trace[before:] if line.startswith("unhandled"))
-    trace[before:] = [line for line in trace[before:] if not line.startswith("unhandled")] + told
+    # The order and time of reports about unhandled exceptions in the loop are unspecified.
+    reports = sorted(line for line in trace[before:] if line.startswith("unhandled"))
+    trace[before:] = [line for line in trace[before:] if not line.startswith("unhandled")] + reports
     observe()
 
 
 def birth(task):
-    """What tasks are in order by: a set of them is in none."""
+    """Return a task's number, to sort sets of tasks."""
     return int(task.get_name().rpartition("-")[2])
 
 
@@ -184,7 +184,7 @@ async def in_loop(thunk):
         result = thunk()
         if asyncio.iscoroutine(result):
             task = asyncio.ensure_future(result)
-            await quiet()
+            await wait_idle()
             if not task.done():
                 log("cancelling")
                 task.cancel()
@@ -192,16 +192,16 @@ async def in_loop(thunk):
         log("->", result)
     except BaseException as error:
         log("-> raised", error)
-    await quiet()
+    await wait_idle()
     for task in sorted(asyncio.all_tasks() - {asyncio.current_task()}, key=birth):
         log("cancelling a scheduled one")
         task.cancel()
-    await quiet()
+    await wait_idle()
     log("left behind:", len(asyncio.all_tasks()) - 1, await cyevents.drain_async(30))
 
 
 def nested(thunk):
-    """Do something within a handler or a condition; in a thread, where the order would be by chance, nothing."""
+    """Run an operation in a handler or a condition; skip it in a thread, where the order would be random."""
     global fuel
     if fuel > 0 and threading.get_ident() == main and not threaded:
         fuel -= 1
@@ -219,13 +219,13 @@ async def nested_async(thunk):
             log("-> raised", error)
 
 
-async def turns(number):
+async def run_turns(number):
     for _ in range(number):
         await asyncio.sleep(0)
 
 
 async def forever():
-    """Wait until cancelled; in the background loop, which nobody cancels, do not."""
+    """Wait until cancelled; in the background loop, where no code cancels it, return at once."""
     if threading.get_ident() == main:
         log("waiting")
         try:
@@ -235,25 +235,25 @@ async def forever():
 
 
 async def later(value):
-    await turns(1)
+    await run_turns(1)
     return value
 
 
-async def quiet():
-    """Let the loop go round until nothing is left that could run."""
+async def wait_idle():
+    """Let the loop run until nothing can continue."""
     await asyncio.sleep(0)
     while loop._ready:
         await asyncio.sleep(0)
 
 
 def kill(*dying):
-    """Let go of handlers, objects and senders, by their names."""
+    """Release handlers, objects and senders by name."""
     for name in dying:
         names.pop(name, None)
 
 
 def reborn(name):
-    """Let an object die, and make another, with its id if it can be had."""
+    """Let an object die, and create another, with the same id if possible."""
     old = id(names[name])
     names.pop(name)
     others = []
@@ -297,17 +297,17 @@ def policy(where, value):
     where.on_error = value
 
 
-def sink(error, handler, event, sender):
+def swallow(error, handler, event, sender):
     log("on_error", error, handler, event, sender)
 
 
-def thrower(error, handler, event, sender):
+def raise_error(error, handler, event, sender):
     log("on_error throws", error, handler)
     raise Boom("thrown by on_error")
 
 
 def value(sender):
-    """A sender as it is told apart: of equal ones any may be the one that is kept."""
+    """Return a sender as it is compared: the library may keep any of several equal ones."""
     return str(sender) if isinstance(sender, Text) else int(sender) if isinstance(sender, Number) else sender
 
 
@@ -330,7 +330,7 @@ def look(event):
 
 
 def observe():
-    """Look at everything that is to be seen from outside."""
+    """Log everything visible from outside."""
     log("namespace:", list(ns))
     for event in {id(event): event for event in [*old.values(), *ns.values()]}.values():
         log(event)
@@ -345,7 +345,7 @@ def observe():
 
 
 def finish():
-    """Let go of everything, and see that it is gone."""
+    """Release everything, and log what remains alive."""
     for key in list(managers):
         if hasattr(managers[key], "cancel"):
             cancel(key)
@@ -358,11 +358,11 @@ def finish():
     log("alive:", len(census))
 
 
-# Where it runs
+# Where the program runs
 
 
 class Inline(concurrent.futures.ThreadPoolExecutor):
-    """Threads that are none, so that a program does the same each time."""
+    """An executor without threads, so that a program behaves the same each time."""
 
     def submit(self, function, /, *args, **kwargs):
         global threaded
@@ -378,7 +378,7 @@ class Inline(concurrent.futures.ThreadPoolExecutor):
 
 class Logged(logging.Handler):
     def emit(self, record):
-        if record.exc_info:  # not the deaths, which are noted when the library gets round to it
+        if record.exc_info:  # ignores deaths, which are logged at other times
             log("logged", record.levelname, record.exc_info[1])
 
 

@@ -1,11 +1,11 @@
-"""What the statements of the model's programs say: strategies for texts of operations and of functions.
+"""Strategies for the statements of the model's programs: texts of operations and of functions.
 
-The names in them are those of `preamble.py`.
+They use the names of `preamble.py`.
 """
 
 from hypothesis import strategies as st
 
-# Few things are mostly the ones, so that what is done to a thing meets what was done to it before.
+# Few names, used often, so that operations affect the same objects.
 
 EVENTS = ["a", "user.created", "user.deleted"]
 PATTERNS = ["user.*", "*", "!a", "user.?reated"]
@@ -17,7 +17,7 @@ CALLABLES = ["o0", "c0", "p0", "deque.append", "plain.append", "lambda *_, **__:
 HANDLERS = FUNCTIONS * 2 + ["h0", "h1"] * 6 + METHODS + CALLABLES
 VALUES = ["'text'", "Text('text')", "7", "Number(7)", "1", "i0", "b'raw'"]
 SENDERS = ["s0"] * 6 + ["'text'"] * 3 + ["ANY", "s1", "True", "None", "many", *VALUES]
-POLICIES = ["None", "None", "'raise'", "'group'", "'group'", "sink", "thrower"]
+POLICIES = ["None", "None", "'raise'", "'group'", "'group'", "swallow", "raise_error"]
 KEYS = ["m0", "m1", "m2"]
 
 names = st.sampled_from(["user.created"] * 3 + EVENTS)
@@ -32,7 +32,7 @@ values = st.sampled_from(["None", "False", "1", "0", "'x'", "[]", "False", "(1, 
 
 
 def text(template, **parts):
-    """Texts made of a template and strategies for its parts."""
+    """Texts made from a template and strategies for its parts."""
     return st.fixed_dictionaries(parts).map(lambda given: template.format(**given))
 
 
@@ -41,7 +41,7 @@ def joined(*parts):
 
 
 def maybe(template, strategy=None):
-    """Nothing, mostly, or the template with something in it."""
+    """Usually nothing, otherwise the template with its part."""
     filled = st.just(template) if strategy is None else strategy.map(template.format)
     return st.one_of(st.just(""), st.just(""), filled)
 
@@ -94,7 +94,7 @@ managers = st.one_of(
 
 
 def overlapping(event, emitted, handler):
-    """Connections of one handler for a time, that end in any order, are changed and are spent meanwhile."""
+    """Temporary connections of one handler that end in any order, are changed, and are consumed meanwhile."""
     step = st.one_of(
         text(
             "enter({key!r}, {event}.connected_to({handler}{options}))",
@@ -182,7 +182,7 @@ sync_bodies = st.tuples(nested, st.one_of(endings, endings, st.just("return late
 generator_bodies = st.tuples(
     nested, st.lists(values.map("yield {}".format), min_size=1, max_size=2).map("; ".join), nested, endings
 )
-waits = st.sampled_from(["pass", "pass", "await turns(1)", "await turns(3)", "await forever()"])
+waits = st.sampled_from(["pass", "pass", "await run_turns(1)", "await run_turns(3)", "await forever()"])
 nested_async = st.lists(async_emissions.map("await nested_async(lambda: {})".format), max_size=1)
 coroutine_bodies = st.tuples(nested, waits, nested_async, nested, endings)
 async_generator_bodies = st.tuples(

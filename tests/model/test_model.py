@@ -1,7 +1,7 @@
 """Both cores against the naive model: random programs, compared after every statement.
 
-`CYEVENTS_MODEL_EXAMPLES=20000 python -m pytest tests/model -s` runs so many programs instead of the few of the ordinary
-suite, other ones each time, and tells how many operations were compared.
+`CYEVENTS_MODEL_EXAMPLES=20000 python -m pytest tests/model -s` runs that many new programs instead of the few of the
+ordinary suite, and prints how many operations were compared.
 """
 
 import collections
@@ -33,8 +33,8 @@ EXAMPLES = int(os.environ.get("CYEVENTS_MODEL_EXAMPLES") or 0)
 
 
 @pytest.fixture(autouse=True)
-def the_logger_as_it_was():
-    """Programs listen to the library's logger."""
+def restore_logger():
+    """Restore the library's logger, which the programs listen to."""
     logger = logging.getLogger("cyevents")
     level, propagate, handlers = logger.level, logger.propagate, logger.handlers[:]
     yield
@@ -43,8 +43,8 @@ def the_logger_as_it_was():
 
 
 @pytest.fixture(autouse=True)
-def deaths_where_they_are_expected():
-    """Programs collect garbage themselves."""
+def disable_collector():
+    """Disable the garbage collector: programs call it themselves."""
     gc.disable()
     yield
     gc.enable()
@@ -52,13 +52,13 @@ def deaths_where_they_are_expected():
 
 @pytest.fixture
 def libraries(cores):
-    """The model and the cores, by name."""
+    """Return the model and the cores, by name."""
     return {"model": types.SimpleNamespace(**runpy.run_path(str(HERE / "naive.py"))), **cores}
 
 
 @functools.cache
 def compiled(statement):
-    """The code of a statement. Free-threaded Pythons leave the death of functions to the collector, unless nested."""
+    """Return the code of a statement. Free-threaded Pythons leave functions to the collector unless they are nested."""
     head = re.match(r"(?:async )?def (\w+)", statement)
     if head:
         statement = f"def define():\n    global {head[1]}\n{textwrap.indent(statement, '    ')}\ndefine()"
@@ -75,7 +75,7 @@ class Worlds:
         if Worlds.made % 50 == 0:
             gc.unfreeze()
             gc.collect()
-        gc.freeze()  # garbage is collected after each statement: not among what was there before
+        gc.freeze()  # collections after each statement ignore earlier objects
         self.globals = {}
         for name, library in libraries.items():
             self.globals[name] = {"__name__": "preamble", "cyevents": library}
@@ -84,7 +84,7 @@ class Worlds:
         self.lines = 0
 
     def run(self, statement):
-        """Run a statement in each world, and compare what was noted there: return how one differs, if it does."""
+        """Run a statement in each world and compare the logs; return a difference, or None."""
         self.program.append(statement)
         code = compiled(statement)
         traces = {}
@@ -92,8 +92,8 @@ class Worlds:
             with warnings.catch_warnings(record=True) as warned:
                 warnings.simplefilter("always")
                 exec(code, names)
-            told = [str(each.message).partition("\n")[0] for each in warned]  # asyncio's debug mode says where, besides
-            never = [message for message in told if "never awaited" in message]
+            report = [str(each.message).partition("\n")[0] for each in warned]  # asyncio's debug mode also says where
+            never = [message for message in report if "never awaited" in message]
             traces[name] = names["trace"] + never
             names["trace"] = []
         expected = traces.pop("model")
@@ -109,14 +109,14 @@ class Worlds:
 
 
 def run_all(libraries, program):
-    """Run a program; return how one library differs from the model in the end, and the statements until then."""
+    """Run a program; return how a library differs from the model, and the statements up to that point."""
     worlds = Worlds(libraries)
     try:
         for statement in program:
             difference = worlds.run(statement)
             if difference is not None:
                 return difference, worlds.program
-    except (NameError, SyntaxError):  # too much was left out
+    except (NameError, SyntaxError):  # too much was removed
         pass
     finally:
         worlds.close()
@@ -124,11 +124,11 @@ def run_all(libraries, program):
 
 
 def reduced(libraries, program):
-    """The program without the statements, and the lines of functions, that it needs not to show a difference."""
+    """Return the program without the statements and lines that are not needed to show the difference."""
     _, program = run_all(libraries, program)
 
     def without(parts, build):
-        """Leave out of the parts what can be, from the end, since what comes later rests on what came before."""
+        """Remove parts, from the end, since later ones depend on earlier ones."""
         nonlocal program
         for size in (32, 8, 3, 1):
             at = len(parts) - size
@@ -154,7 +154,7 @@ def reduced(libraries, program):
 
 
 class Machine(RuleBasedStateMachine):
-    """Makes programs, a statement at a time."""
+    """Builds programs, one statement at a time."""
 
     libraries = {}
     counts = collections.Counter()
@@ -181,10 +181,10 @@ class Machine(RuleBasedStateMachine):
             program = reduced(self.libraries, self.worlds.program)
             again, _ = run_all(self.libraries, program)
             script = "\n".join([PREAMBLE, *program, "print(*trace, sep='\\n')"])
-            told = again or f"{difference}\n\nBy chance: the program, run again, does what the model does."
-            raise AssertionError(f"a core differs from the model:\n{told}\n\nThe program:\n\n{script}")
+            report = again or f"{difference}\n\nBy chance: the program, run again, does what the model does."
+            raise AssertionError(f"a core differs from the model:\n{report}\n\nThe program:\n\n{script}")
 
-    # What is drawn, is drawn inside: Hypothesis would print the strategies, which are large.
+    # Values are drawn inside: Hypothesis would print the strategies, which are large.
 
     @initialize(data=st.data(), warm=st.booleans())
     def begin(self, data, warm):
@@ -245,7 +245,7 @@ class Machine(RuleBasedStateMachine):
         )
 
 
-# Each of the collections, of which there is one for each statement and world, visits the whole heap there.
+# Each collection (one for each statement and world) visits the whole heap.
 FEW = 50 if sysconfig.get_config_var("Py_GIL_DISABLED") else 150
 PROFILE = (
     {"max_examples": EXAMPLES, "stateful_step_count": 60}
@@ -254,28 +254,28 @@ PROFILE = (
 )
 
 
-def test_both_cores_do_what_the_model_does(libraries, record_property):
+def test_both_cores_match_the_model(libraries, record_property):
     Machine.libraries = libraries
     Machine.counts.clear()
     if EXAMPLES:
-        faulthandler.cancel_dump_traceback_later()  # it is to take long
+        faulthandler.cancel_dump_traceback_later()  # it takes long on purpose
     profile = settings(
         **PROFILE,
         deadline=None,
         database=None,
-        phases=[Phase.generate],  # it is the program that is reduced
+        phases=[Phase.generate],  # `reduced` shrinks the program
         verbosity=Verbosity.quiet,
         suppress_health_check=list(HealthCheck),
     )
     try:
         run_state_machine_as_test(Machine, settings=profile)
     finally:
-        told = ", ".join(f"{number} {what}" for what, number in Machine.counts.items())
-        record_property("compared", told)
-        print(f"\nmodel: compared with each of {len(libraries) - 1} cores: {told} of what was seen")
+        report = ", ".join(f"{number} {what}" for what, number in Machine.counts.items())
+        record_property("compared", report)
+        print(f"\nmodel: compared with each of {len(libraries) - 1} cores: {report} of what was seen")
 
 
-# What was found while the model was written, and what the machine meets seldom.
+# Cases found while the model was written, which random programs rarely reach.
 KNOWN = {
     "a condition reconnects and disconnects": """
 def k0(sender, /, **kwargs):
@@ -284,21 +284,21 @@ def k0(sender, /, **kwargs):
     return True
 ===
 do(lambda: ns.event('a').connect(h0, condition=k0))""",
-    "a connection for a time ends within an emission": """
+    "a temporary connection ends inside an emission": """
 def h1(sender, /, *args, **kwargs):
     nested(lambda: leave('m0'))
 ===
 do(lambda: (ns.event('a').connect(h0), enter('m0', ns.event('a').connected_to(h0, priority=1))))
 ===
 do(lambda: ns.event('a').connect(h1, priority=5))""",
-    "a connection for a time is changed before it is spent": """
+    "a temporary connection is changed before it is consumed": """
 def h1(sender, /, *args, **kwargs):
     nested(lambda: ns.event('a').connect(h0, priority=7))
 ===
 do(lambda: (ns.event('a').connect(h0), enter('m0', ns.event('a').connected_to(h0, priority=3, once=True))))
 ===
 do(lambda: ns.event('a').connect(h1, priority=5, once=True))""",
-    "a connection for a time that was restored is spent": """
+    "a restored temporary connection is consumed": """
 do(lambda: (ns.event('a').connect(h0, priority=-1), enter('m0', ns.event('a').connected_to(h0, once=True))))
 ===
 do(lambda: (enter('m1', ns.event('a').connected_to(h0)), leave('m1'), ns.event('a').emit(1)))
@@ -312,7 +312,7 @@ def h1(sender, /, *args, **kwargs):
 do(lambda: (ns.event('a').connect(h0), ns.event('a').connect(h1, priority=5)))""",
     "two cancel in one priority": """
 async def h1(sender, /, *args, **kwargs):
-    await turns(2)
+    await run_turns(2)
     return False
 ===
 async def h2(sender, /, *args, **kwargs):
@@ -321,7 +321,7 @@ async def h2(sender, /, *args, **kwargs):
 do(lambda: (ns.event('a').connect(h1), ns.event('a').connect(h2), ns.event('a').connect(h0, priority=-1)))""",
     "several fail in one priority": """
 async def h1(sender, /, *args, **kwargs):
-    await turns(2)
+    await run_turns(2)
     raise Boom('first')
 ===
 def h2(sender, /, *args, **kwargs):
@@ -338,7 +338,7 @@ async def h1(sender, /, *args, **kwargs):
     await forever()
 ===
 async def h2(sender, /, *args, **kwargs):
-    await turns(1)
+    await run_turns(1)
     raise Fatal('second')
 ===
 do(lambda: (ns.event('a').connect(h1), ns.event('a').connect(h2), ns.event('a').connect(h0, priority=-1)))""",

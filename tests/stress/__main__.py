@@ -1,6 +1,6 @@
-"""Runs the stress programs, each in a process of its own, and prints what was run: `python tests/stress`.
+"""Run the stress programs, each in its own process, and print what ran: `python tests/stress`.
 
-Exits with 0 if none has failed.
+The exit status is 0 if none has failed.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main():
     for unknown in set(options.programs) - set(PROGRAMS):
         parser.error(f"there is no program {unknown}")
     print(f"Python {sys.version}")
-    print(f"{'program':14} {'core':8} {'threads':>7} {'seconds':>8} {'emissions':>10}  result")
+    print(f"{'program':21} {'core':8} {'threads':>7} {'seconds':>8} {'emissions':>10}  result")
     results = [
         run(program, core, options) for program in options.programs or PROGRAMS for core in options.core or CORES
     ]
@@ -39,7 +39,7 @@ def main():
 
 
 def run(program, core, options):
-    """Run one program on one core; print its row and return its emissions and how it went."""
+    """Run one program on one core; print its row, and return its emissions and how it ended."""
     environment = {
         **os.environ,
         "CYEVENTS_PURE_PYTHON": CORES[core],
@@ -53,7 +53,7 @@ def run(program, core, options):
     threads, seconds, emissions = line.groups() if line else ("", "", "0")
     outcome = {0: "passed", SKIP: "skipped"}.get(process.returncode, "FAILED")
     note = f" (exit {process.returncode})" if outcome == "FAILED" else ""
-    print(f"{program:14} {core:8} {threads:>7} {seconds:>8} {emissions:>10}  {outcome}{note}", flush=True)
+    print(f"{program:21} {core:8} {threads:>7} {seconds:>8} {emissions:>10}  {outcome}{note}", flush=True)
     if outcome == "skipped":
         print(process.stdout, end="")
     return int(emissions), outcome

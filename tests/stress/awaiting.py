@@ -34,7 +34,7 @@ def in_loop(number):
             await cancelled
         except asyncio.CancelledError:
             pass
-        assert asyncio.all_tasks() == {asyncio.current_task()}, "something was left behind"
+        assert asyncio.all_tasks() == {asyncio.current_task()}, "a task is left"
         return 6 + 1
 
     with asyncio.Runner() as runner:

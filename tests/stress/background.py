@@ -1,4 +1,4 @@
-"""Async handlers scheduled from many threads where no loop runs: none is lost, and their order of starts is kept."""
+"""Async handlers scheduled from many threads without a loop: none is lost, and they start in order."""
 
 import asyncio
 import itertools
@@ -10,7 +10,7 @@ from cyevents import Event, drain
 
 event = Event("raced")
 witnesses = Witnesses(event)
-started, done = {}, {}  # by thread, the turns
+started, done = {}, {}  # turns by thread
 also_done = itertools.count()
 
 
@@ -32,8 +32,8 @@ def emit(number):
     started[number], done[number] = [], []
     for turn in itertools.count():
         witnesses.emit(event, number, turn=turn)
-        assert threading.active_count() <= 1 + THREADS + 1, threading.enumerate()  # the last is the background loop's
-        if turn % 500 == 499:  # lest they become too many
+        assert threading.active_count() <= 1 + THREADS + 1, threading.enumerate()  # one more for the background loop
+        if turn % 500 == 499:  # limits the pending handlers
             assert drain(timeout=30)
             assert len(done[number]) == turn + 1
         yield 1

@@ -1,4 +1,4 @@
-"""Emissions by name and connections, while the class of the events changes and events are declared in other threads."""
+"""Emissions by name and connections while other threads change the class of the events and declare events."""
 
 import asyncio
 import itertools
@@ -27,7 +27,7 @@ def change(number):
 
 
 def declare(number):
-    """What fits connects before an event is checked, meanwhile and after."""
+    """Connect a fitting handler before an event is checked, meanwhile and afterwards."""
     mine = handler(f"mine {number}", 5)
     while True:
         checked = ns.event(f"declared {next(turns) % 50}")
@@ -41,11 +41,11 @@ def declare(number):
 
 
 def fits(sender, calls, *, more=0):
-    """What declared events are emitted with."""
+    """A handler that fits the declaration."""
 
 
 def first_awaited(number):
-    """The first emissions that wait for tasks do so in several threads."""
+    """The first emissions that wait for tasks run in several threads."""
     mine, awaited = coroutine("mine", 5), Event("awaited")
     awaited.connect(mine)
 

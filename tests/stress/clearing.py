@@ -1,4 +1,4 @@
-"""Everything is disconnected by `clear`, again and again, while others connect and emit; a pattern's handlers stay."""
+"""`clear` disconnects everything repeatedly while others connect and emit; a pattern's handlers stay connected."""
 
 from harness import Witnesses, handler, race
 

@@ -1,4 +1,4 @@
-"""Connects, disconnects and emissions of one event from many threads, and looks at its connections meanwhile."""
+"""Many threads connect, disconnect and emit one event, and inspect its connections meanwhile."""
 
 from harness import Witnesses, handler, race
 

@@ -1,4 +1,4 @@
-"""Handlers that die during emissions: functions, callable objects, and objects of bound methods."""
+"""Handlers die during emissions: functions, callable objects, and objects of bound methods."""
 
 import itertools
 import weakref
@@ -11,12 +11,12 @@ event = Event("raced")
 witnesses = Witnesses(event)
 
 
-def slay(sender, calls, *, last_references=None, **kwargs):
+def kill(sender, calls, *, last_references=None, **kwargs):
     if last_references is not None:
         last_references.clear()
 
 
-event.connect(slay, priority=25)
+event.connect(kill, priority=25)
 
 
 def function(name):
@@ -40,7 +40,7 @@ def owner(name):
 def die(kind):
     def job(number):
         for turn in itertools.count():
-            name = f"mine {number}.{turn}"  # the one before may be alive yet, when another thread is just calling it
+            name = f"mine {number}.{turn}"  # another thread may still call the previous one
             mine = kind(name)
             assert name in witnesses.emit(event)
             reference, references = weakref.ref(mine), [mine]

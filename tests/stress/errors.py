@@ -1,4 +1,4 @@
-"""`on_error` switched while handlers and conditions raise: each error is raised, grouped or reported, once."""
+"""`on_error` changes while handlers and conditions raise: each error is raised, grouped or reported once."""
 
 import itertools
 import logging
@@ -10,7 +10,7 @@ from cyevents import Namespace
 ns = Namespace()
 event, quiet = ns.event("raced"), ns.event("quiet")
 reported = itertools.count()
-logging.getLogger("cyevents").setLevel(logging.ERROR)  # failing conditions are warned of
+logging.getLogger("cyevents").setLevel(logging.ERROR)  # failing conditions log warnings
 
 
 class Oops(Exception):

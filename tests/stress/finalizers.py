@@ -1,4 +1,4 @@
-"""Finalizers that call back into the library: `__del__` and `weakref.finalize`, of handlers, senders and garbage."""
+"""Finalizers call back into the library: `__del__` and `weakref.finalize` of handlers, senders and garbage."""
 
 import gc
 import itertools
@@ -16,10 +16,10 @@ temporary = handler("temporary", 5)
 
 
 def call_back():
-    for each, theirs in ((event, witnesses), (other, others)):
-        theirs.emit(each)
+    for each, group in ((event, witnesses), (other, others)):
+        group.emit(each)
         each.connect(temporary, "finalizer", priority=5)
-        theirs.emit(each, "finalizer")
+        group.emit(each, "finalizer")
         each.disconnect(temporary)
     ns.event("o*").connect(temporary, priority=5)
     others.emit(other)

@@ -1,6 +1,6 @@
-"""What an emission has just found in a table, a sender's connections or an event by its name, is freed meanwhile.
+"""A sender's connections or an event found by name are freed right after an emission has looked them up.
 
-The emissions are as short as can be: a loss would be a matter of nanoseconds.
+The emissions are as short as possible, since such a race has a window of nanoseconds.
 """
 
 from harness import race

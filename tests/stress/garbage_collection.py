@@ -1,4 +1,4 @@
-"""Garbage collection at every allocation, and by a thread that does nothing else: cycles of handlers and senders."""
+"""Garbage is collected at every allocation and by an extra thread: cycles of handlers and senders."""
 
 import gc
 import itertools
@@ -13,7 +13,7 @@ witnesses = Witnesses(event)
 
 
 class Cycle(Handler):
-    """A handler and a sender that only the garbage collector can free, with an event of its own."""
+    """A handler and a sender that only the garbage collector can free, with their own event."""
 
     def __init__(self, name):
         super().__init__(name, 5)

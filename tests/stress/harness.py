@@ -1,8 +1,8 @@
-"""What the stress programs share: threads that race until the time is up, and witnesses that account for emissions.
+"""Shared code of the stress programs: threads that race for a time, and witnesses that account for emissions.
 
-A program gives `race` its jobs: generator functions that are called with a thread's number and yield, after each
-turn, how many emissions they have accounted for. Whatever is raised in a thread or a finalizer, warned of or logged
-as an error fails the program.
+A program gives `race` its jobs: generator functions that take a thread's number and yield, after each turn, how many
+emissions they have accounted for. Any exception in a thread or finalizer, any warning and any logged error fails the
+program.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ import warnings
 SECONDS = float(os.environ.get("CYEVENTS_STRESS_SECONDS", "1"))
 THREADS = int(os.environ.get("CYEVENTS_STRESS_THREADS", "4"))
 SKIP = 77
-GUARD = 60  # seconds after the time is up, in which what does not hang has ended
+TIMEOUT = 60  # seconds after the end of the race until a hanging program fails
 
 faulthandler.enable()
 warnings.simplefilter("error")
@@ -35,9 +35,9 @@ failures = []
 
 
 def fail(what):
-    """Note a failure; the first is printed at once."""
+    """Record a failure; print the first at once."""
     failures.append(what)
-    if failures[0] is what:  # whatever other threads have noted meanwhile
+    if failures[0] is what:  # also if other threads have failed meanwhile
         if isinstance(what, BaseException):
             traceback.print_exception(what)
         else:
@@ -45,28 +45,28 @@ def fail(what):
 
 
 def skip(reason):
-    """End the program: it cannot be run here."""
+    """End the program: it cannot run here."""
     print(f"{name()}: SKIPPED: {reason}", flush=True)
     sys.exit(SKIP)
 
 
 def name():
-    """The program's name."""
+    """Return the program's name."""
     return os.path.splitext(os.path.basename(sys.argv[0]))[0]
 
 
 class _ErrorLog(logging.Handler):
     def emit(self, record):
-        if "has died before any emission" not in record.msg:  # in a race that may well be
+        if "has died before any emission" not in record.msg:  # expected in a race
             fail(self.format(record))
 
 
-def _watch():
-    """Let nothing go unnoticed, and no thread have its way for long."""
+def _report_problems():
+    """Report every problem, and switch threads often."""
     sys.unraisablehook = lambda unraisable: fail(unraisable.exc_value or unraisable.err_msg)
     threading.excepthook = lambda args: fail(args.exc_value)
     logging.getLogger("cyevents").addHandler(_ErrorLog(logging.WARNING))
-    faulthandler.dump_traceback_later(SECONDS + GUARD, exit=True)
+    faulthandler.dump_traceback_later(SECONDS + TIMEOUT, exit=True)
     if not free_threaded:
         sys.setswitchinterval(1e-5)
     elif sys._is_gil_enabled() and (cyevents.backend == "cython" or not gil_was_on):
@@ -74,12 +74,12 @@ def _watch():
 
 
 def race(*jobs, finish=None):
-    """Run the jobs, over and over and in as many threads as are wanted, until the time is up; end the program.
+    """Run the jobs in as many threads as requested until the time is up; then end the program.
 
-    `finish` is called when all is quiet, collects what is to be checked at the end, and returns how many more
-    emissions are thereby accounted for.
+    `finish` runs when all threads have stopped, checks the final state, and returns how many more emissions it accounts
+    for.
     """
-    _watch()
+    _report_problems()
     count = max(THREADS, len(jobs))
     accounted = [0] * count
     together = threading.Barrier(count + 1)
@@ -118,7 +118,7 @@ def race(*jobs, finish=None):
     if not emissions:
         fail("no emission was accounted for")
     faulthandler.cancel_dump_traceback_later()
-    sys.unraisablehook = sys.__unraisablehook__  # what happens at exit is printed
+    sys.unraisablehook = sys.__unraisablehook__  # problems at exit are printed
     python = platform.python_version() + "t" * free_threaded
     print(
         f"{name()}: {cyevents.backend} core, Python {python}: {count} threads, {seconds:.1f} seconds,"
@@ -128,11 +128,11 @@ def race(*jobs, finish=None):
     sys.exit(1 if failures else 0)
 
 
-# Handlers note their calls in a list that the emission brings along: (priority, name).
+# Handlers record their calls in a list that the emission passes to them: (priority, name).
 
 
 def handler(name, priority=0):
-    """A function as a handler."""
+    """Return a function as a handler."""
 
     def call(sender, calls, **kwargs):
         calls.append((priority, name))
@@ -154,7 +154,7 @@ class Handler:
 
 
 def generator(name, priority=0):
-    """A generator function as a handler."""
+    """Return a generator function as a handler."""
 
     def call(sender, calls, **kwargs):
         calls.append((priority, name))
@@ -164,7 +164,7 @@ def generator(name, priority=0):
 
 
 def coroutine(name, priority=0):
-    """A coroutine function as a handler. It notes its call after having suspended."""
+    """Return a coroutine function as a handler. It records its call after it has suspended."""
 
     async def call(sender, calls, **kwargs):
         await asyncio.sleep(0)
@@ -174,10 +174,10 @@ def coroutine(name, priority=0):
 
 
 class Witnesses:
-    """Handlers of all kinds that are connected throughout, each of which is called once by each emission, in order.
+    """Handlers of all kinds that stay connected, so that each emission calls each of them once, in order.
 
-    Connected to the first event, or to each in turn if there are more (a pattern, say). Other handlers may be
-    connected with priorities of their own: those of a call must never rise.
+    They are connected to the first event, or to each in turn if there are more (a pattern, for example). Other handlers
+    may be connected with their own priorities: the priorities of the calls must never rise.
     """
 
     def __init__(self, *events, awaited=False):
@@ -198,7 +198,7 @@ class Witnesses:
             self.expected = ["first", "method", "object", "coroutine", "generator", "thread", "last"]
 
     def emit(self, event, sender="sender", **kwargs):
-        """Emit, and account for it; return the names of all handlers that were called."""
+        """Emit and account for it; return the names of all handlers that were called."""
         calls = []
         results = event.emit(sender, calls, **kwargs)
         return self.account(calls, results)
@@ -210,7 +210,7 @@ class Witnesses:
         return self.account(calls, results)
 
     def account(self, calls, results):
-        """Check what an emission has called: the witnesses, each once and in order; and nothing twice."""
+        """Check the calls of an emission: each witness once and in order, and nothing twice."""
         names = [name for _, name in calls]
         assert [name for name in names if name in self.expected] == self.expected, calls
         assert len(set(names)) == len(names), calls

@@ -1,4 +1,4 @@
-"""Instruments that come and go while others emit, send and await: each sees whole emissions, in order."""
+"""Instruments start and stop while others emit, send and await: each sees whole emissions, in order."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ class Mark(CallSpan):
 
 
 class Checker(Instrument):
-    """Checks that each call is left, and ended, once."""
+    """Checks that each call is left and ended once."""
 
     def begin(self, start):
         begun.append(start.event)
@@ -105,7 +105,7 @@ def traces(number):
 
 
 def finish():
-    assert len(begun) == len(ended), "an emission was followed by half"
+    assert len(begun) == len(ended), "an emission was observed only partly"
     assert event._observer is None
     assert other._observer is None
     assert ns._scopes == ()

@@ -5,9 +5,9 @@ from harness import Witnesses, handler, race
 from cyevents import Namespace
 
 ns = Namespace()
-event, hushed = ns.event("raced"), ns.event("hushed")
-everything, everything_hushed = ns.event("*"), ns.event("h*")
-witnesses, others = Witnesses(event), Witnesses(hushed, everything_hushed)
+event, hidden = ns.event("raced"), ns.event("hidden")
+everything, hidden_pattern = ns.event("*"), ns.event("h*")
+witnesses, others = Witnesses(event), Witnesses(hidden, hidden_pattern)
 
 
 def handlers(number):
@@ -33,17 +33,17 @@ def handlers(number):
 
 def events(number):
     while True:
-        with hushed.muted():
-            assert hushed.emit(number, []) == []
-            assert not hushed.has_handlers_for(number)
-            with everything_hushed.muted():
-                assert hushed.emit(number, []) == []
-            assert hushed.emit(number, []) == []
+        with hidden.muted():
+            assert hidden.emit(number, []) == []
+            assert not hidden.has_handlers_for(number)
+            with hidden_pattern.muted():
+                assert hidden.emit(number, []) == []
+            assert hidden.emit(number, []) == []
         yield 3
 
 
 def finish():
-    others.emit(hushed)
+    others.emit(hidden)
     return 1
 
 

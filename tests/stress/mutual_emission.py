@@ -1,4 +1,4 @@
-"""Two events emitted crosswise: handlers of the one emit the other, in threads that begin with either."""
+"""Two events emit each other: handlers of one emit the other, and threads start with either."""
 
 from harness import Handler, Witnesses, race
 

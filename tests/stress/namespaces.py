@@ -1,4 +1,4 @@
-"""`event()` of one name from many threads gives one object, with whatever is connected to it; emission by name."""
+"""`event()` with one name in many threads returns one object that keeps its connections; emission by name."""
 
 import itertools
 
@@ -16,7 +16,7 @@ def make(number):
     name_of_mine = f"mine {number}"
     mine = handler(name_of_mine, 5)
     while True:
-        name = f"event {next(turns) // THREADS}"  # each name comes up for several threads, at about the same time
+        name = f"event {next(turns) // THREADS}"  # several threads get each name at about the same time
         event = ns.event(name, doc="made at once")
         assert found.setdefault(name, event) is event
         assert ns.event(name) is event is ns[name]

@@ -1,4 +1,4 @@
-"""`once` across threads: a handler that is to be called once is called exactly once, whoever emits."""
+"""`once` across threads: a handler connected with `once` is called exactly once, whichever thread emits."""
 
 import itertools
 
@@ -10,7 +10,7 @@ ns = Namespace()
 event = ns.event("raced")
 witnesses = Witnesses(event)
 waiting = []  # batches of handlers
-late = []  # handlers that had not been called when their batch was looked at: their caller was still about to
+late = []  # handlers not yet called when their batch was checked, because their caller was about to
 
 
 class Once:
@@ -26,7 +26,7 @@ def connect(number):
         batch = [Once() for _ in range(5)]
         for each in batch:
             event.connect(each, once=True, priority=turn % 7)
-        ns.event("*").connect(batch[0], once=True)  # another connection, but only one of them is used
+        ns.event("*").connect(batch[0], once=True)  # another connection, but only one of the two is used
         ns.event("*").connect(conditional := Once(), once=True, condition=lambda sender, **kwargs: sender == "emit")
         ns.event("*").connect(special := Once(), number, once=True)
         witnesses.emit(event, number)

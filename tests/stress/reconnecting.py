@@ -1,4 +1,4 @@
-"""Connected again and again while others emit: reconnecting is not disconnecting, each emission calls it once."""
+"""A handler is reconnected repeatedly while others emit: it stays connected, and each emission calls it once."""
 
 import itertools
 
@@ -26,14 +26,14 @@ def connect(number):
         event.connect(method.method, priority=4, weak=bool(turn % 3))
         ns.event("*").connect(wild, priority=3, with_event=bool(turn % 2))
         witnesses.emit(event)
-        event.connect(again, number, priority=5)  # besides
+        event.connect(again, number, priority=5)  # another connection
         witnesses.emit(event, number)
         assert event.disconnect(again, number)
         yield 2
 
 
 def within(number):
-    """Reconnected by a handler of the very emission."""
+    """Reconnected by a handler of the same emission."""
 
     def reconnect(sender, calls, **kwargs):
         event.connect(again, priority=5)

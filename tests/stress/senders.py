@@ -12,12 +12,12 @@ ns = Namespace()
 event = ns.event("raced")
 everything = ns.event("*")
 witnesses = Witnesses(event)
-slots = [None] * 8  # senders that several threads use; one dies when the last lets go of it
+slots = [None] * 8  # senders shared by threads; a sender dies when the last thread releases it
 serial = itertools.count()
 
 
 class Sender:
-    """Knows its own number, and keeps the handlers connected for it alive."""
+    """Has its own number, and keeps the handlers connected for it alive."""
 
     def __init__(self, number):
         self.name = f"of sender {number}"
@@ -40,12 +40,12 @@ class Sender:
         return [f"{self.name}, 5", f"{self.name}, 4"]
 
 
-def slay(sender, calls, *, last_references=None, **kwargs):
+def kill(sender, calls, *, last_references=None, **kwargs):
     if last_references is not None:
         last_references.clear()
 
 
-event.connect(slay, priority=25)
+event.connect(kill, priority=25)
 
 
 def emissions(number):
@@ -61,7 +61,7 @@ def emissions(number):
 
 
 def deaths(number):
-    """Senders that die while others emit."""
+    """Senders die while others emit."""
     while True:
         references = [Sender(next(serial)) for _ in range(3)]
         names = witnesses.emit(event, number, last_references=references)
@@ -70,7 +70,7 @@ def deaths(number):
 
 
 def values(number):
-    """Senders by value: a text and a number of each thread."""
+    """Senders compared by value: a text and a number of each thread."""
     mine = Handler(f"mine {number}", 5)
     text, integer = f"sender {number}", 10**20 + number
     while True:
@@ -86,7 +86,7 @@ def values(number):
 
 
 def shared(number):
-    """A sender by value of which the first connection and the last come and go, in all threads."""
+    """All threads add and remove connections of a sender compared by value, including the first and the last."""
     mine = Handler(f"mine {number}", 5)
     while True:
         event.connect(mine, "shared", priority=5)

@@ -1,4 +1,4 @@
-"""Blinker's signals: threads mute one, connect coroutine functions, or have it tell of connections; and all send."""
+"""Blinker's signals: threads mute one, connect coroutine functions or connection signals; and all of them send."""
 
 from harness import race
 
@@ -18,7 +18,7 @@ async def awaited(sender, **kwargs):
 
 
 def at_once(receiver):
-    """A coroutine function's result, where there is no loop."""
+    """Return a coroutine function's result without a loop."""
 
     def call(sender, **kwargs):
         try:
@@ -35,7 +35,7 @@ told.connect(witness)
 
 
 def mute(number):
-    """Nobody hears what is sent while any thread has muted the signal; this one has."""
+    """No receiver is called while any thread, such as this one, has muted the signal."""
     while True:
         with quiet.muted():
             assert quiet.is_muted
@@ -45,7 +45,7 @@ def mute(number):
 
 
 def coroutines(number):
-    """With an `_async_wrapper`, coroutine functions take part."""
+    """Coroutine functions are called through an `_async_wrapper`."""
     while True:
         signal.connect(awaited, number)
         assert signal.send(number, _async_wrapper=at_once) == [(witness, number), (awaited, number)]
@@ -62,23 +62,23 @@ def plain(number):
 
 
 def connect(number):
-    """Each connection is told of; and it is there until it is taken away."""
+    """Each connection is reported, and exists until it is removed."""
 
     def mine(sender, **kwargs):
         return "mine"
 
-    heard = []
+    reported = []
 
-    def hear(where, receiver, **kwargs):
-        heard.append(receiver)
+    def receive(where, receiver, **kwargs):
+        reported.append(receiver)
 
-    told.receiver_connected.connect(hear)
+    told.receiver_connected.connect(receive)
     while True:
         told.connect(mine, number)
         assert told.send(number) == [(witness, number), (mine, "mine")]
         told.disconnect(mine)
-        assert heard.count(mine) == 1
-        heard.clear()
+        assert reported.count(mine) == 1
+        reported.clear()
         yield 1
 
 

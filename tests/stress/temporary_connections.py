@@ -1,4 +1,4 @@
-"""Connections for a time, by `connected_to` and `subscribe`, one within the other and overlapping across threads."""
+"""Temporary connections by `connected_to` and `subscribe`, nested and overlapping across threads."""
 
 from harness import Handler, Witnesses, handler, race
 
@@ -6,7 +6,7 @@ from cyevents import ANY, Event
 
 event = Event("raced")
 witnesses = Witnesses(event)
-shared = Handler("shared", 5)  # connected throughout, but again and again in another way
+shared = Handler("shared", 5)  # always connected, but in changing ways
 event.connect(shared, priority=5, condition=lambda sender, **kwargs: True)
 before = [(connection.handler, connection.priority, connection.condition) for connection in event.handlers]
 witnesses.expected.insert(3, "shared")

@@ -1,6 +1,6 @@
-"""Names that nobody made: threads emit them, hold their events, make and delete patterns and events of the same names.
+"""Undeclared names: threads emit them, hold their events, and create and delete patterns and events with these names.
 
-The cache is made small, so that events leave it all the time, many of them while something refers to them.
+The cache is small, so that events leave it all the time, many of them while something refers to them.
 """
 
 import gc
@@ -38,7 +38,7 @@ def emit(name, sender="sender", in_namespace=ns):
 
 
 def event_of(name):
-    """The event that a name has now."""
+    """Return the event that a name has now."""
     got = []
     ns.emit(name, "sender", [], got=got)
     return got[0]
@@ -53,7 +53,7 @@ def flood(count=40):
 
 
 def hold(number):
-    """A name finds the same event as long as that is referred to, with what is connected to it, in the cache or not."""
+    """A referenced event keeps its name and its connections, whether or not it is in the cache."""
     for turn in itertools.count():
         name, mine = f"held.{number}.{turn % 7}", handler(f"mine {number}", 3)
         event = event_of(name)
@@ -78,7 +78,7 @@ def hold(number):
 
 
 def use_shared(number):
-    """Events of names that all threads use, held over evictions: used in all ways, and items now and then."""
+    """All threads use the events of shared names in every way, across evictions, and sometimes declare them."""
     held, mine = {}, handler(f"mine {number}", 3)
     for turn in itertools.count():
         name = random.choice(shared)
@@ -101,7 +101,7 @@ def use_shared(number):
 
 
 def items(number):
-    """An event of one's own, evicted, made an item, and deleted, while others emit it directly."""
+    """An event of this thread is evicted, declared and deleted while others emit it directly."""
     for turn in itertools.count():
         name = f"item.{turn % 50}.{number}"
         event = event_of(name)
@@ -126,7 +126,7 @@ def emit_directly(number):
 
 
 def patterns(number):
-    """A pattern hears unmade names from when it is connected until it is disconnected or deleted."""
+    """A pattern gets undeclared names from its connection until it is disconnected or deleted."""
     mine = handler(f"mine {number}", 3)
     name = random.choice(shared)
     for turn in itertools.count():
@@ -154,7 +154,7 @@ def patterns(number):
 
 
 def mute(number):
-    """Nothing is called inside; all is, afterwards."""
+    """Nothing is called inside; everything is called afterwards."""
     held = []
     for turn in itertools.count():
         got, name = [], f"quiet.{next(numbers) % 60}"
@@ -173,7 +173,7 @@ def mute(number):
 
 
 def clear(number):
-    """Clearing lets everything go, in whatever state."""
+    """`clear` releases everything, in every state."""
     mine = handler(f"mine {number}", 3)
     kept.append(mine)
     for turn in itertools.count():
@@ -191,7 +191,7 @@ def clear(number):
 
 
 def observe(number):
-    """A recorder sees every emission of a name, made or not, held or not."""
+    """A recorder sees every emission of a name, declared or not, held or not."""
     for turn in itertools.count():
         name = f"seen.{number}.{turn % 30}"
         event = event_of(name)

@@ -1,4 +1,4 @@
-"""Patterns and events made and deleted while they are emitted."""
+"""Patterns and events are created and deleted while they are emitted."""
 
 import itertools
 
@@ -13,7 +13,7 @@ everywhere = Witnesses(ns.event("new.*"))
 
 
 def patterns(number):
-    """A pattern of one's own hears the event from when it is connected until it is deleted."""
+    """A thread's own pattern gets the event from its connection until it is deleted."""
     name = f"wild {number}"
     mine = handler(name, 5)
     for turn in itertools.count():
@@ -28,7 +28,7 @@ def patterns(number):
 
 
 def shared(number):
-    """Patterns that several threads make, use and delete."""
+    """Several threads create, use and delete the same patterns."""
     mine = handler(f"mine {number}", 5)
     for turn in itertools.count():
         pattern = "kept.e*", "!new.*", "?ept*"
@@ -44,7 +44,7 @@ def shared(number):
 
 
 def events(number):
-    """A new event is heard by the pattern until it is deleted."""
+    """The pattern gets a new event until the event is deleted."""
     for turn in itertools.count():
         name = f"new.{number}.{turn % 5}"
         event = ns.event(name)
@@ -56,12 +56,12 @@ def events(number):
         calls = []
         event.emit(number, calls)
         assert calls == []
-        everywhere.account(calls, ns.emit(name, number, calls))  # as a name that nobody made
+        everywhere.account(calls, ns.emit(name, number, calls))  # as an undeclared name
         yield 4
 
 
 def ephemeral(number):
-    """Events that several threads make and delete: a pattern hears each emission once, or not at all."""
+    """Several threads create and delete the same events: a pattern gets each emission once or not at all."""
     while True:
         event, calls = ns.event("new"), []
         event.emit(number, calls)

@@ -1,6 +1,6 @@
-"""What users write, which mypy --strict and pyright accept; with the types that they find.
+"""Valid code that mypy --strict and pyright accept, with the types that they infer.
 
-Each part has the heading of one in refused.py: what is accepted by a rule, and what is refused by it.
+Each part has the same heading as a part of rejected.py.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Order:
 
 shop = Namespace(on_error="group")
 
-# An event has a name, a text, and a policy of errors
+# An event has a name, a doc and an error policy
 
 placed: Event[Order] = Event("order.placed", doc="An order.")
 anything: Event = event("anything")
@@ -73,7 +73,7 @@ assert_type(placed.is_connected(print, sender=Order()), bool)
 assert_type(placed.has_handlers_for(Order()), bool)
 assert_type(anything.is_connected(print, "anyone"), bool)
 
-# A handler is callable, and connected with its options
+# A handler is callable and connected with its options
 
 placed.connect(print, Order(), False, -1, None, once=True, with_event=True, thread=True)
 on("order.placed", Order(), False, -1, None, once=True, with_event=True, thread=True)(print)
@@ -82,7 +82,7 @@ assert_type(subscription, Subscription)
 assert_type(subscription.active, bool)
 assert_type(subscription.event, Event[Any])
 
-# What is not declared is not checked, and a decorated handler keeps its type
+# Undeclared events are not checked, and a decorated handler keeps its type
 
 
 @on("order.*", sender=ANY, priority=1, condition=lambda sender, **kwargs: sender.total > 0, once=True)
@@ -117,7 +117,7 @@ if isinstance(results, Cancelled):
 for connection in placed.handlers:
     assert_type(connection.priority, int)
 
-# An event declared by its class: what it is emitted with
+# An event declared by its class: the arguments of its emissions
 
 shipped: Event[Order, [int, str]] = Event("order.shipped")
 assert_type(shipped.emit(Order(), 1, "by ship"), list[Any])
@@ -131,7 +131,7 @@ def take_any(event: Event[Any]) -> Event[Any]:
 take_any(shipped)
 taken: Event[Order, [int, str]] = take_any(shipped)
 
-# An event declared by a signature: what it is emitted with
+# An event declared by a signature: the arguments of its emissions
 
 
 def order_paid(sender: Order, amount: int, *, currency: str = "EUR") -> None:
@@ -146,7 +146,7 @@ assert_type(alone.emit(Order(), 1), list[Any])
 assert_type(alone.send(Order(), 1), list[tuple[Any, Any]])
 assert_type(emit(paid, Order(), 1), list[Any])
 
-# A handler takes what a declared event is emitted with
+# A handler takes the arguments of a declared event
 
 
 @paid.connect
@@ -186,19 +186,19 @@ placed.connect(audit, condition=lambda sender: sender.total > 0)
 on(paid, condition=lambda sender, **kwargs: sender.total > 0)(exactly)
 on(placed, condition=lambda sender: sender.total > 0)(audit)
 
-# A handler that is given the event is not checked
+# A handler with the event is not checked
 
 
 @on(paid, with_event=True)
-def told(sender: Order, amount: int, event: Event[Any], currency: str = "") -> int:
+def takes_event(sender: Order, amount: int, event: Event[Any], currency: str = "") -> int:
     return 1
 
 
-paid.connect(told, with_event=True)
-paid.subscribe(told, with_event=True)
-paid.connected_to(told, with_event=True)
+paid.connect(takes_event, with_event=True)
+paid.subscribe(takes_event, with_event=True)
+paid.connected_to(takes_event, with_event=True)
 
-# Emitting is awaited
+# Emissions are awaited
 
 
 async def emitting() -> None:
@@ -211,7 +211,7 @@ async def emitting() -> None:
     assert_type(await anyhow(Order(), 1, currency=""), int)
 
 
-# Waiting gives emissions of the event's senders
+# Waiting gives emissions with the event's sender type
 
 
 async def waiting() -> None:
@@ -226,11 +226,11 @@ async def waiting() -> None:
         async for each in emissions:
             assert_type(each, Emission[Order])
     assert_type(emissions.dropped, int)
-    async for anyones in anything.stream():
-        assert_type(anyones, Emission[Any])
+    async for any_emission in anything.stream():
+        assert_type(any_emission, Emission[Any])
 
 
-# An instrument overrides the methods that it needs
+# An instrument overrides the methods it needs
 
 
 class Timing(Instrument, EmissionSpan):
@@ -260,11 +260,11 @@ class TimedCall(CallSpan):
     def end(self, value: Any, error: BaseException | None) -> None: ...
 
 
-class Following(Instrument, EmissionSpan, CallSpan):
-    def begin(self, start: EmissionStart, /) -> "Following":
+class Observing(Instrument, EmissionSpan, CallSpan):
+    def begin(self, start: EmissionStart, /) -> "Observing":
         return self
 
-    def call(self, entry: HandlerEntry, handler: Any, /) -> "Following":
+    def call(self, entry: HandlerEntry, handler: Any, /) -> "Observing":
         return self
 
     async def wait_done(self) -> None: ...
@@ -275,6 +275,6 @@ class Following(Instrument, EmissionSpan, CallSpan):
 with observe(Timing(), placed, anything, Namespace(), "order.*", matches=str.isidentifier) as scope:
     assert_type(scope, Scope)
 scope.stop()
-observe(Following())
+observe(Observing())
 with origin("a message"):
     placed.emit(Order())

@@ -1,4 +1,4 @@
-"""What users of cyevents.blinker write, which mypy --strict and pyright accept; with the types that they find."""
+"""Valid code with cyevents.blinker that mypy --strict and pyright accept, with the types that they infer."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, assert_type

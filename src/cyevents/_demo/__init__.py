@@ -1,36 +1,33 @@
-"""`python -m cyevents demo`: the reference's complete example, on a file of orders, told and measured."""
+"""`python -m cyevents demo`: the reference's complete example, run on a file of orders, narrated and timed."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from .. import __version__, _core
+from .. import __version__, backend
 from .measure import measure
 from .orders import SAMPLE, Order, read_orders
+from .report import narrate, summarize
 from .shop import Shop
-from .story import tell
-from .summary import sum_up
-from .terminal import Page
-from .wording import counted
+from .terminal import Page, counted
 
-STORIES = 3
-"""How many orders are told line by line."""
+NARRATED = 3  # how many orders are narrated line by line
 
 
 def run(file: str | None, *, ways: Sequence[str], quiet: bool, limit: int | None, repeat: int, delay: float) -> int:
-    """Place a file's orders and print what happened.
+    """Place the orders of a file, and print what the handlers do and how long it takes.
 
     Args:
         file: its path, `"-"` for standard input, `None` for the sample.
         ways: `"sync"` for `emit`, `"async"` for `emit_async`.
-        quiet: leave out the story of the first orders.
+        quiet: print only the summaries.
         limit: how many orders to read at most.
-        repeat: how many times the orders are placed in the measured part.
-        delay: how many seconds a payment takes.
+        repeat: how many times the orders are placed in the timed part.
+        delay: the duration of a payment in seconds.
 
     Returns:
-        The exit code: 1 if there were bad lines, 2 if nothing could be read, else 0.
+        The exit code: 1 if there were bad lines, 2 if there are no orders, else 0.
     """
     name = SAMPLE.name if file is None else "<stdin>" if file == "-" else file
     try:
@@ -47,19 +44,19 @@ def run(file: str | None, *, ways: Sequence[str], quiet: bool, limit: int | None
     if orders:
         page = Page()
         python = ".".join(map(str, sys.version_info[:3]))
-        page.line(page.paint("bold", f"cyevents {__version__}"), f"on Python {python}, backend {_core.backend}")
+        page.line(page.paint("bold", f"cyevents {__version__}"), f"on Python {python}, backend {backend}")
         times = f", {repeat} times" if repeat > 1 else ""
         page.line(f"{counted(len(orders), 'order')} from {page.text(name)}{times}")
         for way in ways:
-            _show(way, orders, page, quiet, repeat, delay)
+            _run_way(way, orders, page, quiet, repeat, delay)
     return 1 if bad else 0
 
 
-def _show(way: str, orders: list[Order], page: Page, quiet: bool, repeat: int, delay: float) -> None:
+def _run_way(way: str, orders: list[Order], page: Page, quiet: bool, repeat: int, delay: float) -> None:
     if quiet:
-        measure(way, Shop(), orders[:STORIES], 1)  # to warm up, as the story does
+        measure(way, Shop(), orders[:NARRATED], 1)  # warms up, as the narration does
     else:
-        tell(way, orders[:STORIES], delay, page)
+        narrate(way, orders[:NARRATED], delay, page)
     page.flush()
     shop = Shop(delay)
-    sum_up(way, shop, measure(way, shop, orders, repeat), page)
+    summarize(way, shop, measure(way, shop, orders, repeat), page)

@@ -1,4 +1,4 @@
-"""The measure: all orders placed, one way or the other, and the time it took."""
+"""The timed part: places all orders, by `emit` or by `emit_async`."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ from .orders import Order
 from .shop import Shop
 from .terminal import Progress
 
-BATCH = 500
-"""So many orders are placed before the background loop is waited for, so that payments do not pile up."""
+BATCH = 500  # orders placed before waiting for the background loop, so that payments do not pile up
 
 
-class Spent(NamedTuple):
-    """Seconds: in the loop that emits, and in waiting for the background loop."""
+class Durations(NamedTuple):
+    """Seconds spent emitting, and waiting for the background loop."""
 
     emitting: float
     draining: float = 0.0
 
 
-def measure(way: str, shop: Shop, orders: list[Order], times: int) -> Spent:
-    """Place all orders, so many times over."""
+def measure(way: str, shop: Shop, orders: list[Order], times: int) -> Durations:
+    """Place all orders, the given number of times."""
     with Progress(len(orders) * times, f"{way} way") as progress:
         if way == "sync":
-            return _by_emit(shop, _batches(orders, times, BATCH), progress)
-        batches = _batches(orders, times, 1 if shop.delay else BATCH)
-        return asyncio.run(_by_emit_async(shop, batches, progress))
+            return _emit(shop, _batches(orders, times, BATCH), progress)
+        return asyncio.run(_emit_async(shop, _batches(orders, times, 1 if shop.delay else BATCH), progress))
 
 
 def _batches(orders: list[Order], times: int, size: int) -> Iterator[list[Order]]:
@@ -39,7 +37,7 @@ def _batches(orders: list[Order], times: int, size: int) -> Iterator[list[Order]
         yield batch
 
 
-def _by_emit(shop: Shop, batches: Iterator[list[Order]], progress: Progress) -> Spent:
+def _emit(shop: Shop, batches: Iterator[list[Order]], progress: Progress) -> Durations:
     emitting = draining = 0.0
     for batch in batches:
         begin = perf_counter()
@@ -51,13 +49,13 @@ def _by_emit(shop: Shop, batches: Iterator[list[Order]], progress: Progress) -> 
         emitting += placed - begin
         draining += perf_counter() - placed
         progress.advance(len(batch))
-    return Spent(emitting, draining)
+    return Durations(emitting, draining)
 
 
-async def _by_emit_async(shop: Shop, batches: Iterator[list[Order]], progress: Progress) -> Spent:
+async def _emit_async(shop: Shop, batches: Iterator[list[Order]], progress: Progress) -> Durations:
     begin = perf_counter()
     for batch in batches:
         for order in batch:
             await shop.place_order_async(order)
         progress.advance(len(batch))
-    return Spent(perf_counter() - begin)
+    return Durations(perf_counter() - begin)

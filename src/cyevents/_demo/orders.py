@@ -1,4 +1,4 @@
-"""The orders: read from a file of JSON lines, and checked."""
+"""Reads orders from a file of JSON lines, and checks them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,27 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Item(NamedTuple):
-    """What was ordered of one product."""
+    """A product and its quantity in an order."""
 
     product_name: str
     quantity: int
 
 
 class Order:
-    """A customer's order: the sender of the events."""
+    """A customer's order, the sender of the events."""
 
-    __slots__ = ("cents", "customer_email", "id", "items", "status", "total")
+    __slots__ = ("cents", "customer_email", "id", "items", "total")
 
     def __init__(self, order_id: str, customer_email: str, total: float, items: list[Item]) -> None:
         self.id = order_id
         self.customer_email = customer_email
         self.total = total
         self.items = items
-        self.cents = round(total * 100)  # sums of these are exact
-        self.status = "new"
+        self.cents = round(total * 100)  # so that sums are exact
 
 
 class BadLine(Exception):
-    """A line that is no order. `column` is where it goes wrong, if known, from 0 on."""
+    """A line that is not an order. `column` is the index of the mistake, if known."""
 
     def __init__(self, message: str, column: int = 0) -> None:
         super().__init__(message)
@@ -44,28 +43,28 @@ class BadLine(Exception):
 
 
 def read_orders(file: str | None, name: str, limit: int | None) -> tuple[list[Order], int]:
-    """Read orders, and report bad lines on standard error; return the orders and the number of bad lines."""
+    """Return the orders and the number of bad lines, which are reported on standard error."""
     orders: list[Order] = []
     bad = 0
-    with _opened(file) as stream, Progress(os.fstat(stream.fileno()).st_size, "reading") as progress:
+    with _open(file) as stream, Progress(os.fstat(stream.fileno()).st_size, "reading") as progress:
         for number, raw in enumerate(stream, 1):
             progress.advance(len(raw))
             line = (raw.removeprefix(BOM) if number == 1 else raw).rstrip()
             if not line:
                 continue
             try:
-                orders.append(_parsed(line))
+                orders.append(_parse(line))
             except BadLine as error:
                 bad += 1
                 progress.erase()
-                shown = _shortened(line.decode("utf-8", "replace"), error.column)
-                print(f"{name}:{number}: {error}\n    {shown}", file=sys.stderr)
+                excerpt = _excerpt(line.decode("utf-8", "replace"), error.column)
+                print(f"{name}:{number}: {error}\n    {excerpt}", file=sys.stderr)
             if len(orders) == limit:
                 break
     return orders, bad
 
 
-def _opened(file: str | None) -> BinaryIO:
+def _open(file: str | None) -> BinaryIO:
     if file != "-":
         return open(SAMPLE if file is None else file, "rb")
     if sys.stdin is None:
@@ -73,8 +72,8 @@ def _opened(file: str | None) -> BinaryIO:
     return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
-def _parsed(line: bytes) -> Order:
-    """Make a line of JSON an order, or raise `BadLine`."""
+def _parse(line: bytes) -> Order:
+    """Return the order in a line of JSON, or raise `BadLine`."""
     try:
         data = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -105,11 +104,11 @@ def _parsed(line: bytes) -> Order:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _field(data: dict[str, Any], name: str, kind: type | tuple[type, ...], wanted: str, where: str = "") -> Any:
-    """Take a field of the type that is wanted, or raise `BadLine`."""
+    """Return the value of a field, or raise `BadLine` if it is missing or has another type."""
     if name not in data:
         raise BadLine(f"field '{name}' is missing{where}")
     value = data[name]
@@ -121,7 +120,6 @@ def _field(data: dict[str, Any], name: str, kind: type | tuple[type, ...], wante
 
 
 def _json_type(value: object) -> str:
-    """Say what a value is in JSON's terms."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, float):
@@ -129,8 +127,8 @@ def _json_type(value: object) -> str:
     return {dict: "an object", list: "an array", str: "a string", int: "a number"}[type(value)]
 
 
-def _shortened(text: str, column: int, width: int = 70) -> str:
-    """Make a text one printable line: the part around a column, if it is long."""
+def _excerpt(text: str, column: int, width: int = 70) -> str:
+    """Return the part of a text around a column, as one printable line."""
     start = max(0, min(column - width // 2, len(text) - width))
     part = text[start : start + width]
     part = "".join(char if char.isprintable() else "?" for char in part)

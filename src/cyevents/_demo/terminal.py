@@ -1,4 +1,4 @@
-"""What a person sees: a page on standard output, with colours, and a progress bar on standard error."""
+"""Terminal output: pages with colours and symbols on standard output, a progress bar on standard error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import unicodedata
 from time import monotonic
 from typing import TextIO
 
-SYMBOLS = {  # what the output shows beside letters, if it can, and else
+SYMBOLS = {  # each with its replacement where the output cannot encode it
     "ran": ("✓", "+"),
     "skipped": ("·", "-"),
     "cancelled": ("·", "-"),
@@ -30,12 +30,12 @@ COLOURS = {"bold": "1", "dim": "2", "ran": "32", "skipped": "2", "cancelled": "2
 
 
 class Page:
-    """Standard output, by what it can show: its encoding, its width, colours."""
+    """Standard output, adapted to its encoding, its width and whether it shows colours."""
 
     def __init__(self) -> None:
         self.encoding = getattr(sys.stdout, "encoding", None) or "ascii"
         self.width = max(40, min(shutil.get_terminal_size().columns, 100))
-        self.coloured = is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.coloured = _is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         if sys.platform == "win32" and "WT_SESSION" not in os.environ:  # an old console
             self.coloured = False
         fancy = "".join(pair[0] for pair in SYMBOLS.values())
@@ -43,12 +43,12 @@ class Page:
         self.symbols = {name: pair[plain] for name, pair in SYMBOLS.items()}
 
     def text(self, text: str) -> str:
-        """Someone else's text without what the output cannot show, or would obey."""
+        """Replace the characters of a text that the output cannot show, or would take as control codes."""
         text = "".join(char if char.isprintable() else "?" for char in text)
         return text.encode(self.encoding, "replace").decode(self.encoding)
 
     def paint(self, colour: str, text: str) -> str:
-        """Give the text a colour, if there are any."""
+        """Colour a text, if the output shows colours."""
         return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if self.coloured else text
 
     def line(self, *parts: str) -> None:
@@ -60,7 +60,7 @@ class Page:
         self.line(self.paint("bold", title) + (f": {text}" if text else ""))
 
     def step(self, handler: str, fate: str, text: str) -> None:
-        """Print a line about a handler: what became of it, and more about that."""
+        """Print a line about a handler, with its fate: a key of `SYMBOLS` and `COLOURS`."""
         label = self.paint(fate, f"  {self.symbols[fate]} {handler:<19}{fate:<11}")
         self.line(label + self.fit(text, self.width - 34))
 
@@ -69,46 +69,50 @@ class Page:
         self.line(f"{label:<13}{text}")
 
     def fit(self, text: str, width: int) -> str:
-        """Cut the text to so many columns."""
-        if columns(text) <= width:
+        """Shorten a text to a number of columns."""
+        if _columns(text) <= width:
             return text
         cut = self.symbols["cut"]
         text = text[:width]
-        while columns(text) > width - len(cut):
+        while _columns(text) > width - len(cut):
             text = text[:-1]
         return text.rstrip() + cut
 
     def flush(self) -> None:
-        """Show what has been printed."""
+        """Flush the output."""
         print(end="", flush=True)
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person is watching."""
+def counted(number: int, noun: str) -> str:
+    """Return a number with a noun, in the plural if needed."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def columns(text: str) -> int:
-    """Count the columns that a text takes on a terminal."""
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
     shown = (char for char in text if unicodedata.category(char) not in ("Mn", "Me", "Cf"))
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in shown)
 
 
 class Progress:
-    """A bar on standard error, if that is a terminal and it takes longer than half a second. Gone when it is done."""
+    """Context manager with a progress bar on standard error, if that is a terminal and the work takes a while."""
 
-    PATIENCE = 0.5
+    DELAY = 0.5  # seconds
     INTERVAL = 0.1
 
     def __init__(self, total: int, label: str) -> None:
         self.total = total
         self.label = label
         self.done = 0
-        self.length = 0  # of what stands there now
-        self.due = monotonic() + self.PATIENCE if total and is_terminal(sys.stderr) else float("inf")
+        self.length = 0  # of the bar that is shown
+        self.due = monotonic() + self.DELAY if total and _is_terminal(sys.stderr) else float("inf")
 
     def advance(self, amount: int) -> None:
-        """So much more is done: draw the bar, if it is time."""
+        """Add to the amount of finished work, and redraw the bar if it is due."""
         self.done += amount
         now = monotonic()
         if now < self.due:
@@ -122,7 +126,7 @@ class Progress:
         print(f"\r{text}", end="", file=sys.stderr, flush=True)
 
     def erase(self) -> None:
-        """Leave the line as it was."""
+        """Erase the bar."""
         if self.length:
             print(f"\r{' ' * self.length}\r", end="", file=sys.stderr, flush=True)
             self.length = 0

@@ -1,7 +1,7 @@
 """blinker 1.9's API on cyevents' core: a program that uses blinker changes one import, or none (see `install`).
 
-Names, arguments, results and errors are blinker's; docs/blinker.md tells what differs. `python -m cyevents.blinker
-SCRIPT` runs a program as it is.
+Names, arguments, results and errors are blinker's; docs/blinker.md lists the differences. `python -m cyevents.blinker
+SCRIPT` runs an unchanged program.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ __all__ = ["ANY", "NamedSignal", "Namespace", "Signal", "default_namespace", "si
 
 
 def install() -> None:
-    """Make `import blinker` give this module, to all that imports it from now on.
+    """Make `import blinker` return this module from now on, in the whole process.
 
-    What has imported blinker before goes on with it, and so do the signals made before. Those that have names in its
-    default namespace are to be had by `signal(name)` here too, so that old and new users of a name meet.
+    Modules that have already imported blinker keep it, and the signals that they have made. Signals with a name in its
+    default namespace are returned by `signal(name)` here too, so that old and new users of a name share one signal.
 
-    Calling it again changes nothing. blinker need not be installed.
+    Calling it again has no effect. blinker need not be installed.
 
     Example:
         >>> import cyevents.blinker

@@ -1,4 +1,4 @@
-"""Run a program in which `import blinker` gives cyevents.blinker: `python -m cyevents.blinker SCRIPT [ARGS]`."""
+"""Runs a program with cyevents.blinker in place of blinker: `python -m cyevents.blinker SCRIPT [ARGS]`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ USAGE = """\
 usage: python -m cyevents.blinker SCRIPT [ARGS ...]
        python -m cyevents.blinker -m MODULE [ARGS ...]
 
-Run a script or a module, as python itself would, with cyevents.blinker in place of blinker."""
+Run a script or a module, as python does, with cyevents.blinker in place of blinker."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 2 when it could not do what was asked."""
+    """Run the command line and return its exit code: 2 for wrong usage, else 0."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] in (["-h"], ["--help"]):
         print(USAGE)

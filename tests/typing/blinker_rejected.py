@@ -1,4 +1,4 @@
-"""What type checkers are to refuse of cyevents.blinker, with what each says of the line above."""
+"""Errors with cyevents.blinker that type checkers must report; each comment gives the report for the line above."""
 
 from cyevents.blinker import NamedSignal, Namespace, Signal, signal
 

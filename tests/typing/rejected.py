@@ -1,6 +1,6 @@
-"""What type checkers are to refuse, with what each says of the line above: a rule, and a part of the message.
+"""Errors that type checkers must report. A comment gives the report for the line above: a rule, and a part of the text.
 
-Each part has the heading of one in accepted.py: what is accepted by a rule, and what is refused by it.
+Each part has the same heading as a part of accepted.py.
 """
 
 from cyevents import Event, Namespace, emit, emit_async, event, on
@@ -11,7 +11,7 @@ class Order:
     total: int = 0
 
 
-# An event has a name, a text, and a policy of errors
+# An event has a name, a doc and an error policy
 
 placed: Event[Order] = Event("order.placed")
 placed.namespace = Namespace()
@@ -51,7 +51,7 @@ placed.has_handlers_for("no order")
 # mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
 # pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
 
-# A handler is callable, and connected with its options
+# A handler is callable and connected with its options
 
 placed.connect(5)
 # mypy [call-overload] No overload variant
@@ -72,7 +72,7 @@ placed.subscribe(print).event = placed
 # mypy [misc] Property "event" defined in "Subscription" is read-only
 # pyright [reportAttributeAccessIssue] Cannot assign to attribute "event" for class "Subscription"
 
-# What is not declared is not checked, and a decorated handler keeps its type
+# Undeclared events are not checked, and a decorated handler keeps its type
 
 
 @placed.connect
@@ -84,7 +84,7 @@ note(Order(), text=1)
 # mypy [arg-type] incompatible type "int"; expected "str"
 # pyright [reportArgumentType] cannot be assigned to parameter "text" of type "str"
 
-# An event declared by its class: what it is emitted with
+# An event declared by its class: the arguments of its emissions
 
 shipped: Event[Order, [int, str]] = Event("order.shipped")
 shipped.emit(Order(), "by ship", 1)
@@ -97,7 +97,7 @@ other: Event[Order, [str]] = shipped
 # mypy [assignment] Incompatible types in assignment (expression has type "Event[Order, [i
 # pyright [reportAssignmentType] Type "Event[Order, (int, str)]" is not assignable to declared type "Ev
 
-# An event declared by a signature: what it is emitted with
+# An event declared by a signature: the arguments of its emissions
 
 
 def order_paid(sender: Order, amount: int, *, currency: str = "EUR") -> None:
@@ -127,7 +127,7 @@ event("order.paid", signature="amount")
 # mypy [call-overload] No overload variant
 # pyright [reportArgumentType] cannot be assigned to parameter "signature" of type "(SenderT@event, *
 
-# A handler takes what a declared event is emitted with
+# A handler takes the arguments of a declared event
 
 
 @paid.connect
@@ -199,13 +199,13 @@ paid.connected_to(take_all, condition=True)
 # mypy [call-overload] No overload variant
 # pyright [reportArgumentType] cannot be assigned to parameter "condition" of type "((...) -> object)
 
-# A handler that is given the event is not checked
+# A handler with the event is not checked
 
 paid.connect(5, with_event=True)
 # mypy [call-overload] No overload variant
 # pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "HandlerT@connect"
 
-# Emitting is awaited
+# Emissions are awaited
 
 
 async def emitting() -> None:
@@ -220,7 +220,7 @@ async def emitting() -> None:
     # pyright [reportArgumentType] cannot be assigned to parameter "obj" of type "Sized"
 
 
-# Waiting gives emissions of the event's senders
+# Waiting gives emissions with the event's sender type
 
 
 async def waiting() -> None:
@@ -239,7 +239,7 @@ async def waiting() -> None:
         # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
 
 
-# An instrument overrides the methods that it needs
+# An instrument overrides the methods it needs
 
 
 class Refusing(Instrument):
