@@ -145,7 +145,7 @@ def pure_cyevents():
     os.environ[switch] = "1"
     try:
         package = importlib.import_module("cyevents")
-        importlib.import_module("cyevents._aio")  # to be found later under this package's name
+        importlib.import_module("cyevents._async.gather")  # to be found later under this package's name
         return package
     finally:
         if wish is None:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MODULES = ["_core._values", "_event", "_connection", "_namespace", "_aio", "_core._tables", "_streams", "_signatures"]
+MODULES = ["_core._values", "_event", "_connection", "_namespace", "_async.scheduling", "_core._tables"]
+MODULES += ["_async.streams", "_signatures"]
 MODULES += ["_describe", "_isolation", "testing", "_emission", "_trace", "_traced", "opentelemetry"]
 MODULES += ["instrument", "instrument._emission", "instrument._scope"]
 

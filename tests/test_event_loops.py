@@ -16,7 +16,7 @@ anyio = pytest.importorskip("anyio")
 trio = pytest.importorskip("trio")
 
 LOOPS = ["asyncio", "uvloop", "anyio_asyncio", "trio"]
-ON_ANYIO = ["anyio_asyncio", "trio"]  # the implementation of `_anyio`, on both of its backends
+ON_ANYIO = ["anyio_asyncio", "trio"]  # the implementation of `_async.trio`, on both of its backends
 
 
 class Fatal(BaseException):
@@ -38,9 +38,9 @@ def run(api, loop, monkeypatch):
         pytest.importorskip("uvloop")
         options = {"use_uvloop": True}
     elif loop == "anyio_asyncio":
-        aio = importlib.import_module("cyevents._aio")
-        emission = importlib.import_module("cyevents._anyio").AnyioEmission
-        monkeypatch.setattr(aio, "_Emission", lambda event, sender, loop: emission(event, sender, None))
+        gather = importlib.import_module("cyevents._async.gather")
+        dispatch = importlib.import_module("cyevents._async.trio").TrioDispatch
+        monkeypatch.setattr(gather, "AsyncioDispatch", lambda event, sender, loop: dispatch(event, sender))
 
     async def guarded(main):
         with anyio.fail_after(30):
@@ -378,7 +378,7 @@ def test_handlers_that_cannot_start_are_closed(ns, run, monkeypatch):
     def refuse():
         raise MemoryError
 
-    monkeypatch.setattr(importlib.import_module("cyevents._anyio").anyio, "create_task_group", refuse)
+    monkeypatch.setattr(importlib.import_module("cyevents._async.trio").anyio, "create_task_group", refuse)
 
     async def main():
         with pytest.raises(MemoryError):
@@ -513,9 +513,9 @@ def test_emit_under_trio_uses_the_background_loop(api, ns, run):
 def test_missing_anyio_error_names_the_package(ns, monkeypatch):
     event = ns.event("x")
     monkeypatch.setitem(sys.modules, "anyio", None)
-    monkeypatch.delitem(sys.modules, "cyevents._anyio", raising=False)
-    package = sys.modules["cyevents"]
-    monkeypatch.delattr(package, "_anyio", raising=False)
+    monkeypatch.delitem(sys.modules, "cyevents._async.trio", raising=False)
+    package = importlib.import_module("cyevents._async")
+    monkeypatch.delattr(package, "trio", raising=False)
     with pytest.raises(ImportError, match=r'pip install "cyevents\[anyio\]"'):
         trio.run(event.emit_async)
 
@@ -531,7 +531,7 @@ async def main():
     except TimeoutError:
         pass
 asyncio.run(main())
-print(sorted({"anyio", "trio", "sniffio", "cyevents._anyio"} & set(sys.modules)))
+print(sorted({"anyio", "trio", "sniffio", "cyevents._async.trio"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"

@@ -354,7 +354,7 @@ def test_skip_reasons(ns, seen, run, way):
     outer = [
         "dying is skipped: it is dead",
         "disconnected is skipped: it was disconnected meanwhile",
-        "unwanted is skipped: its condition said no",
+        "unwanted is skipped: its condition is false",
         "failing is skipped: its condition raised, ValueError('hm')",
     ]
     inner = outer[2:]

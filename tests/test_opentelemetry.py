@@ -265,7 +265,7 @@ def test_metrics(api, ns, seen):
         ("cyevents.handler.duration", "x", "first", "returned"): 2,
         ("cyevents.handler.duration", "x", "first", "raised", "ValueError"): 1,
         ("cyevents.handler.duration", "x", "refuse", "returned"): 2,
-        ("cyevents.handler.skips", "x", "unwanted", "its condition said no"): 2,
+        ("cyevents.handler.skips", "x", "unwanted", "its condition is false"): 2,
         ("cyevents.handler.active", "x", "first"): 0,
         ("cyevents.handler.active", "x", "refuse"): 0,
     }

@@ -30,10 +30,10 @@ def test_plugin_is_found_and_imports_no_asyncio(run, pytester, monkeypatch):
 
         def test_before():
             assert "cyevents.pytest_plugin" in sys.modules
-            assert {"cyevents.testing", "cyevents._aio", "cyevents._describe"}.isdisjoint(sys.modules)
+            assert {"cyevents.testing", "cyevents._async.scheduling", "cyevents._describe"}.isdisjoint(sys.modules)
 
         def test_with_it(events):
-            assert "cyevents._aio" not in sys.modules
+            assert "cyevents._async.scheduling" not in sys.modules
         """
     )
     pytester.runpytest_subprocess().assert_outcomes(passed=2)
@@ -219,7 +219,7 @@ def test_isolated():
 
 def test_failing(events):
     emit("slow")
-    assert 0, "failure of the test itself"
+    assert 0, "its own failure"
 
 def test_end():
     release.set()

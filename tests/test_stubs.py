@@ -1,5 +1,7 @@
 """mypy's stubtest: types match what runs, on both cores. Skipped without mypy."""
 
+import importlib
+import inspect
 import os
 import shutil
 import subprocess
@@ -27,6 +29,21 @@ def stubtest(module, folder, stubs=None, switch="", allowed=ALLOWED):
 
 def test_package_matches_its_types(api, backend, tmp_path):
     assert stubtest("cyevents", tmp_path, switch="0" if backend == "cython" else "1") == ""
+
+
+@pytest.mark.parametrize("name", ["Event.connect", "Event.subscribe", "Event.connected_to", "Namespace.on"])
+def test_typed_options_are_the_parameters(api, name):
+    typed = importlib.import_module("cyevents._typing")
+    cls, method = name.split(".")
+    _, target, sender, *options = inspect.signature(getattr(getattr(api, cls), method)).parameters.values()
+    assert (target.name, sender.name) == ("evt" if method == "on" else "receiver", "sender")
+    names = {option.name for option in options}
+    assert names == set(typed.Options.__annotations__) == set(typed.EventOptions.__annotations__)
+    assert names == set(typed.AnyOptions.__annotations__)
+    assert {option.name for option in options if option.kind is option.KEYWORD_ONLY} == {
+        *typed.Flags.__annotations__,
+        "with_event",
+    }
 
 
 def test_stubtest_reports_a_difference(api, backend, tmp_path):

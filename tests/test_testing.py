@@ -297,7 +297,7 @@ def test_failure_of_other_assertions(api, events):
         "expected 3 times: emit('x', 1)\nemitted once:\n  [0] emit('x', 1)"
     )
     assert failure(events.assert_not_emitted, "y") == "expected not at all: emit('y')\nemitted once:\n  [1] emit('y')"
-    assert "[1] emit('y')\n        where says no" in failure(events.assert_emitted, "y", where=lambda each: False)
+    assert "[1] emit('y')\n        where is false" in failure(events.assert_emitted, "y", where=lambda each: False)
     assert "the positionals are (), not (5,)" in failure(events.assert_emitted, "x", 1, 5)
     assert "the event is another one of that name" in failure(events.assert_emitted, api.Event("x"))
 

@@ -73,7 +73,7 @@ def test_recorded_fields(api, shop, run):
     )
     assert outcomes(emission) == [
         ("validate", "returned", None),
-        ("alert", "skipped", "its condition said no"),
+        ("alert", "skipped", "its condition is false"),
         ("watch", "skipped", "its condition raised ZeroDivisionError: division by zero"),
         ("pay", "returned", None),
         ("stock", "returned", None),
@@ -176,7 +176,7 @@ def test_tree(api, shop, run):
     assert plain(str(seen)) == [
         "order.placed by 'order 7'  emit_async  T",
         "├─ validate  T",
-        "├─ alert  skipped: its condition said no",
+        "├─ alert  skipped: its condition is false",
         "├─ watch  skipped: its condition raised ZeroDivisionError: division by zero",
         "├─ pay  T  async  returned 'paid'",
         "│  └─ paid by 'order 7'  emit_async  T",
@@ -209,7 +209,7 @@ def test_rich_tree(api, shop, run):
     console.print(seen.tree())
     shown = console.export_text()
     assert "order.placed by 'order 7'  emit_async" in shown
-    assert "alert  skipped: its condition said no" in shown
+    assert "alert  skipped: its condition is false" in shown
     assert "and 2 emissions more, which were not kept" in shown
     with api.trace(shop) as seen:
         pass

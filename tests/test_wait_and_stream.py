@@ -272,7 +272,7 @@ def test_loop_closed_during_a_stream(event):
 
 
 def test_ended_trio_run_leaves_nothing_connected(event):
-    waiters = importlib.import_module("cyevents._streams")
+    waiters = importlib.import_module("cyevents._async.streams")
     emissions = event.stream()
 
     async def wait():
@@ -520,7 +520,7 @@ def test_full_stream_raises_after_its_buffer(api, event, run):
             event.emit(number)
         assert event.handlers == []
         assert (await anext(emissions)).sender == 0
-        emissions._hear("from another thread")  # after one that was lost
+        emissions._on_emit("from another thread")  # after one that was lost
         assert (await anext(emissions)).sender == 1
         with pytest.raises(api.StreamOverflow) as caught:
             await anext(emissions)
@@ -559,7 +559,7 @@ def test_emission_started_before_close_is_dropped(event, run, overflow):
             event.emit(number)
         emissions.close()
         for number in range(3):
-            emissions._hear(number)  # as from emissions in other threads
+            emissions._on_emit(number)  # as from emissions in other threads
         assert [emission async for emission in emissions] == []
 
     run(main)
@@ -622,7 +622,7 @@ def test_sender_is_held_during_a_wait(event, run):
 
 
 def test_emission_just_before_the_wait_is_not_lost(event, run, monkeypatch):
-    waiters = importlib.import_module("cyevents._streams")
+    waiters = importlib.import_module("cyevents._async.streams")
 
     def late(kind):
         class Late(kind):

@@ -17,10 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from ._aio import drain, drain_async, use_loop
+    from ._async.scheduling import drain, drain_async, use_loop
+    from ._async.streams import Stream, StreamOverflow
     from ._describe import NamespaceGraph, describe
     from ._emission import Emission
-    from ._streams import Stream, StreamOverflow
     from ._trace import Trace, trace
 
 __all__ = [
@@ -55,11 +55,11 @@ def __getattr__(name: str) -> object:
     """Import what costs an import when it is asked for."""
     module: ModuleType
     if name in ("drain", "drain_async", "use_loop"):
-        from . import _aio as module
+        from ._async import scheduling as module
     elif name == "Emission":
         from . import _emission as module
     elif name in ("Stream", "StreamOverflow"):
-        from . import _streams as module
+        from ._async import streams as module
     elif name in ("NamespaceGraph", "describe"):
         from . import _describe as module
     elif name in ("Trace", "trace"):

@@ -234,8 +234,8 @@ def _trace(options: argparse.Namespace) -> int:
                 report(error)
                 code = 1
             finally:
-                if "cyevents._aio" in sys.modules:
-                    sys.modules["cyevents._aio"].drain(10)  # the handlers that the program has scheduled
+                if "cyevents._async.scheduling" in sys.modules:
+                    sys.modules["cyevents._async.scheduling"].drain(10)  # the handlers that the program has scheduled
     finally:
         if output is not None:
             seen.write(output)

@@ -27,13 +27,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from types import FrameType
-    from typing import Any, Concatenate, Generic, Literal, NoReturn, overload
+    from typing import Any, Concatenate, Generic, Literal, NoReturn, Unpack, overload
 
+    from ._async.streams import Overflow, Stream
     from ._emission import Emission
     from ._public import Namespace
     from ._signatures import Declared
-    from ._streams import Overflow, Stream
-    from ._typing import ArgsP, EventScope, HandlerT, ResultT, SenderT, Undeclared
+    from ._typing import (
+        AnyOptions,
+        ArgsP,
+        EventOptions,
+        EventScope,
+        Flags,
+        HandlerT,
+        Options,
+        ResultT,
+        SenderT,
+        Undeclared,
+    )
     from ._typing import Decorator as TypedDecorator
 
     ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
@@ -180,63 +191,39 @@ class Event(_GenericCore[SenderT, ArgsP]):
             self: Event[SenderT, [Undeclared]],
             receiver: HandlerT,
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            **options: Unpack[AnyOptions],
         ) -> HandlerT: ...
         @overload
         def connect(
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            **options: Unpack[Options],
         ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
         @overload
         def connect(
-            self,
-            receiver: HandlerT,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            self, receiver: HandlerT, sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> HandlerT: ...
         @overload
         def connect(
             self,
-            *,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
+            sender: SenderT | AnySender,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            /,
+            *,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
+        ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
+        @overload
+        def connect(
+            self, *, sender: SenderT | AnySender = ..., **options: Unpack[Options]
         ) -> TypedDecorator[SenderT, ArgsP]: ...
         @overload
         def connect(
-            self,
-            *,
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            self, *, sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> Callable[[HandlerT], HandlerT]: ...
         def connect(self, receiver: Any = ..., *args: Any, **options: Any) -> Any:
             pass
@@ -336,7 +323,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
 
         Streams of the event end, and a `wait` for it is a `RuntimeError`.
         """
-        streams = () if _streams is None else _streams.streams_of(self)
+        streams = () if _Stream is None else _Stream._connected_to(self)
         self._clear()
         for stream in streams:
             stream.close()
@@ -348,39 +335,31 @@ class Event(_GenericCore[SenderT, ArgsP]):
             self: Event[SenderT, [Undeclared]],
             receiver: Callable[..., Any],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            **options: Unpack[AnyOptions],
         ) -> Subscription: ...
         @overload
         def subscribe(
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], object],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            **options: Unpack[Options],
+        ) -> Subscription: ...
+        @overload
+        def subscribe(
+            self, receiver: Callable[..., Any], sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> Subscription: ...
         @overload
         def subscribe(
             self,
-            receiver: Callable[..., Any],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            receiver: Callable[Concatenate[SenderT, ArgsP], object],
+            sender: SenderT | AnySender,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
+            /,
             *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
         ) -> Subscription: ...
 
     def subscribe(
@@ -428,39 +407,31 @@ class Event(_GenericCore[SenderT, ArgsP]):
             self: Event[SenderT, [Undeclared]],
             receiver: Callable[..., Any],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            **options: Unpack[AnyOptions],
         ) -> ConnectedTo: ...
         @overload
         def connected_to(
             self,
             receiver: Callable[Concatenate[SenderT, ArgsP], object],
             sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
+            **options: Unpack[Options],
+        ) -> ConnectedTo: ...
+        @overload
+        def connected_to(
+            self, receiver: Callable[..., Any], sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> ConnectedTo: ...
         @overload
         def connected_to(
             self,
-            receiver: Callable[..., Any],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            receiver: Callable[Concatenate[SenderT, ArgsP], object],
+            sender: SenderT | AnySender,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
+            /,
             *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
         ) -> ConnectedTo: ...
 
     def connected_to(
@@ -561,7 +532,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
         if observer is not None:
             observed: Coroutine[Any, Any, list[Any]] = observer.emit_async(self, sender, args, kwargs)
             return observed
-        emission: Coroutine[Any, Any, list[Any]] = (_aio or _load_aio()).emit_async(self, sender, args, kwargs)
+        emission: Coroutine[Any, Any, list[Any]] = (_emit_async or _load_emit_async())(self, sender, args, kwargs)
         return emission
 
     # Waiting
@@ -610,8 +581,8 @@ class Event(_GenericCore[SenderT, ArgsP]):
             >>> asyncio.run(main())
             {'status': 200}
         """
-        waiting: Coroutine[Any, Any, Emission[SenderT]] = (_streams or _load_streams()).wait(
-            self, sender, condition, timeout, priority
+        waiting: Coroutine[Any, Any, Emission[SenderT]] = (_Stream or _load_stream())._wait(
+            self, isinstance(self, Pattern), sender, condition, timeout, priority
         )
         return waiting
 
@@ -665,8 +636,8 @@ class Event(_GenericCore[SenderT, ArgsP]):
             emit('ticked', 'clock', 1)
             emit('ticked', 'clock', 2)
         """
-        made: Stream[SenderT] = (_streams or _load_streams()).stream(
-            self, sender, condition, priority, buffer, overflow
+        made: Stream[SenderT] = (_Stream or _load_stream())(
+            self, isinstance(self, Pattern), sender, condition, priority, buffer, overflow
         )
         return made
 
@@ -776,7 +747,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
         is_finalizing: Callable[[], bool] = sys.is_finalizing,
     ) -> None:
         try:
-            (_aio or _load_aio()).schedule(self, result, kind, handler, sender, entry)
+            (_schedule or _load_schedule())(self, result, kind, handler, sender, entry)
         except Exception:
             if not is_finalizing():
                 raise
@@ -915,50 +886,33 @@ global_scopes: list[EventScope] = []
 """The scopes that observe events in all namespaces, and in none: each event that is made is attached to them."""
 
 
-class Loaded:
-    """Functions of a module that is imported when first needed.
-
-    Nothing here refers to such a module, nor does it refer to this one: see the end of `_core/__init__.py`.
-    """
-
-    def __init__(self, **functions: Any) -> None:
-        self.__dict__ = functions
+# What is taken from `_async`, whose modules import asyncio and so are imported when first needed. Not the modules
+# themselves, since finalizers may still use these at exit: see the end of `_core/__init__.py`.
+_schedule: Any = None
+_emit_async: Any = None
+_Stream: Any = None
 
 
-_aio: Any = None  # what needs asyncio, imported when the first async handler is met
+def _load_schedule() -> Any:
+    global _schedule
+    from ._async.scheduling import schedule as _schedule
+
+    return _schedule
 
 
-_streams: Any = None  # what waits for emissions, likewise
-
-
-def set_aio(functions: Loaded) -> None:
-    """Note what `_aio` has for this module. It calls this last of all: another thread uses what it finds here."""
-    global _aio
-    _aio = functions
-
-
-def set_streams(functions: Loaded) -> None:
-    """Note what `_streams` has for this module, likewise."""
-    global _streams
-    _streams = functions
-
-
-def get_aio() -> Any:
-    """Return what needs asyncio."""
-    return _aio or _load_aio()
-
-
-def _load_aio() -> Any:
+def _load_emit_async() -> Any:
+    global _emit_async
     try:
-        from . import _aio as module  # noqa: F401 - it calls `set_aio`
+        from ._async.gather import emit_async as _emit_async
     except TypeError:  # there is no `__import__` any more
         raise ImportError("the interpreter is exiting") from None
-    return _aio
+    return _emit_async
 
 
-def _load_streams() -> Any:
+def _load_stream() -> Any:
+    global _Stream
     try:
-        from . import _streams as module  # noqa: F401 - it calls `set_streams`
+        from ._async.streams import Stream as _Stream
     except TypeError:
         raise ImportError("the interpreter is exiting") from None
-    return _streams
+    return _Stream

@@ -19,11 +19,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
     from types import FrameType
-    from typing import Any, Concatenate, Literal, NoReturn, overload
+    from typing import Any, Concatenate, NoReturn, Unpack, overload
 
     from ._core._values import AnySender
     from ._event import ErrorPolicy
-    from ._typing import ArgsP, EventScope, HandlerT, SenderT
+    from ._typing import AnyOptions, ArgsP, EventOptions, EventScope, Flags, HandlerT, Options, SenderT
     from ._typing import Decorator as TypedDecorator
 
     class _EventDict(dict[str, Event[Any]]):  # stands for the core, which does not know the type of its values
@@ -194,43 +194,27 @@ class Namespace(_EventDict):
     if TYPE_CHECKING:
 
         @overload
+        def on(self, evt: str, sender: Any = ..., **options: Unpack[AnyOptions]) -> Callable[[HandlerT], HandlerT]: ...
+        @overload
         def on(
-            self,
-            evt: str,
-            sender: Any = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: bool = ...,
-            thread: bool = ...,
+            self, evt: Event[SenderT, ArgsP], sender: SenderT | AnySender = ..., **options: Unpack[Options]
+        ) -> TypedDecorator[SenderT, ArgsP]: ...
+        @overload
+        def on(
+            self, evt: Event[SenderT, ArgsP], sender: SenderT | AnySender = ..., **options: Unpack[EventOptions]
         ) -> Callable[[HandlerT], HandlerT]: ...
         @overload
         def on(
             self,
-            evt: Event[SenderT, ArgsP],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
+            evt: str | Event[Any, ...],
+            sender: Any,
+            weak: bool,
             priority: int = ...,
             condition: Callable[..., object] | None = ...,
+            /,
             *,
-            once: bool = ...,
-            with_event: Literal[False] = ...,
-            thread: bool = ...,
-        ) -> TypedDecorator[SenderT, ArgsP]: ...
-        @overload
-        def on(
-            self,
-            evt: Event[SenderT, ArgsP],
-            sender: SenderT | AnySender = ...,
-            weak: bool = ...,
-            priority: int = ...,
-            condition: Callable[..., object] | None = ...,
-            *,
-            once: bool = ...,
-            with_event: Literal[True],
-            thread: bool = ...,
+            with_event: bool = ...,
+            **options: Unpack[Flags],
         ) -> Callable[[HandlerT], HandlerT]: ...
 
     def on(

@@ -20,7 +20,6 @@ from .instrument import CallSpan, EmissionSpan, Instrument, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from rich.tree import Tree
 
@@ -64,13 +63,11 @@ class Trace(Instrument):
         self._scope._start(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._scope.stop()
-        self._took = self.now()
+        self._took = self._now()
 
-    def now(self) -> float:
+    def _now(self) -> float:
         """Return the seconds since the trace began."""
         return perf_counter() - self._began
 
@@ -84,14 +81,14 @@ class Trace(Instrument):
                 self.dropped += 1
                 return None
             self._left -= 1
-        arguments = [self.shown(value) for value in start.args]
-        arguments += [f"{name}={self.shown(value)}" for name, value in start.kwargs.items()]
+        arguments = [self._short_repr(value) for value in start.args]
+        arguments += [f"{name}={self._short_repr(value)}" for name, value in start.kwargs.items()]
         emission = TracedEmission(
             start.event.name,
             start.way,
-            None if sender is ANY else self.shown(sender),
+            None if sender is ANY else self._short_repr(sender),
             ", ".join(arguments),
-            self.now(),
+            self._now(),
             threading.current_thread().name,
             threading.get_ident(),
         )
@@ -103,7 +100,7 @@ class Trace(Instrument):
         siblings.append(emission)
         return _TracedEmissionSpan(self, emission)
 
-    def shown(self, value: object) -> str:
+    def _short_repr(self, value: object) -> str:
         """Return the `repr` of a value, shortened. Emissions that it makes are not recorded."""
         thread = threading.get_ident()
         self._threads_in_repr.add(thread)
@@ -174,7 +171,7 @@ class Trace(Instrument):
 
     def chrome(self) -> dict[str, Any]:
         """Return the trace in Chrome's format, as plain data: see `write`."""
-        return chrome_trace(self.emissions, self.now() if self._took is None else self._took)
+        return chrome_trace(self.emissions, self._now() if self._took is None else self._took)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a file that Perfetto (ui.perfetto.dev) and Chrome (`chrome://tracing`) show as a timeline.
@@ -256,14 +253,14 @@ class _TracedEmissionSpan(EmissionSpan):
     def _record(self, entry: HandlerEntry, handler: Any, outcome: Outcome) -> TracedCall:
         code = Code(entry.name, None, None, None) if handler is None else code_of(handler)
         thread = threading.current_thread().name, threading.get_ident()
-        traced = TracedCall(code, entry.priority, outcome, self._trace.now(), *thread)
+        traced = TracedCall(code, entry.priority, outcome, self._trace._now(), *thread)
         self._emission.calls.append(traced)
         self._calls.append((None if handler is None else handler_key(handler), traced))
         return traced
 
     def end(self, results: list[Any] | None, error: BaseException | None, /) -> None:
         emission = self._emission
-        emission.duration = self._trace.now() - emission.start
+        emission.duration = self._trace._now() - emission.start
         if error is not None:
             emission.error = error_line(error)
         if isinstance(results, Cancelled):
@@ -292,21 +289,21 @@ class _TracedCallSpan(CallSpan):
         traced = self.traced
         if not self._has_begun:
             self._has_begun = True
-            traced.start = self._trace.now()
+            traced.start = self._trace._now()
         traced.thread, traced.thread_id = threading.current_thread().name, threading.get_ident()
 
     def scheduled(self) -> None:
         self.traced.is_async = True
 
     def started(self) -> None:
-        self.traced.start = self._trace.now()
+        self.traced.start = self._trace._now()
 
     def end(self, value: Any, error: BaseException | None, /) -> None:
         traced = self.traced
-        traced.duration = self._trace.now() - traced.start
+        traced.duration = self._trace._now() - traced.start
         if error is None:
             traced.outcome = "returned"
-            traced.value = None if value is None else self._trace.shown(value)
+            traced.value = None if value is None else self._trace._short_repr(value)
         else:
             traced.outcome = "raised" if isinstance(error, Exception) else "stopped"
             traced.reason = error_line(error)

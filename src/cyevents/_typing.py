@@ -9,7 +9,7 @@ its own, that fits this one". The overloads tell the two by `[Undeclared]`, whic
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Concatenate, Generic, Protocol, overload
+from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, overload
 
 from typing_extensions import ParamSpec, TypeVar
 
@@ -35,6 +35,39 @@ class Decorator(Generic[SenderT, ArgsP]):
     def __call__(self, handler: Any, /) -> Any:
         """Connect the handler, and return it."""
         raise NotImplementedError
+
+
+class Flags(TypedDict, total=False):
+    """The options of `connect`, `subscribe`, `connected_to` and `on` that are only given by keyword."""
+
+    once: bool
+    thread: bool
+
+
+class KeywordOptions(Flags, total=False):
+    """All options but `with_event`, given by keyword."""
+
+    weak: bool
+    priority: int
+    condition: Callable[..., object] | None
+
+
+class Options(KeywordOptions, total=False):
+    """Options of a handler that is checked against what the event is emitted with."""
+
+    with_event: Literal[False]
+
+
+class EventOptions(KeywordOptions):
+    """Options of a handler that is not checked, since it gets the keyword `event` too."""
+
+    with_event: Literal[True]
+
+
+class AnyOptions(KeywordOptions, total=False):
+    """Options of any handler of an event that declares nothing."""
+
+    with_event: bool
 
 
 class EventScope(Protocol):

@@ -22,7 +22,6 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextvars import Token
-    from types import TracebackType
 
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
     from opentelemetry.trace import Span, TracerProvider
@@ -113,9 +112,7 @@ class Instrumentation(Instrument):
     def __enter__(self) -> Instrumentation:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
     def begin(self, start: EmissionStart, /) -> EmissionSpan:
@@ -138,8 +135,8 @@ class _ScheduledGauge:
     def __call__(self, options: CallbackOptions) -> Iterable[Observation]:
         if not self.is_on:
             return []
-        aio = sys.modules.get("cyevents._aio")
-        return [metrics.Observation(0 if aio is None else len(aio._jobs))]
+        scheduling = sys.modules.get("cyevents._async.scheduling")
+        return [metrics.Observation(0 if scheduling is None else len(scheduling.jobs))]
 
 
 class _EmissionSpan(EmissionSpan):

@@ -78,8 +78,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 def _jobs() -> Any:
     """Return the scheduled jobs. If asyncio support was never imported, there are none, and this does not import it."""
-    aio = sys.modules.get(f"{__package__}._aio")
-    return () if aio is None else aio._jobs
+    scheduling = sys.modules.get(f"{__package__}._async.scheduling")
+    return () if scheduling is None else scheduling.jobs
 
 
 def _wait_for_jobs(before: set[Any], grace: float) -> list[Any]:

@@ -15,7 +15,6 @@ from .instrument import Instrument, observe
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
     from typing import Any
 
     from .instrument import EmissionStart, Scope
@@ -74,9 +73,7 @@ class Recorder:
         self.record(*self._sources)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
     def record(self, *sources: Namespace | Event[Any]) -> None:
@@ -235,7 +232,7 @@ class _Expected:
             elif not _equal(emission.kwargs[name], value):
                 texts.append(f"{name} is {brief(emission.kwargs[name])}, not {brief(value)}")
         if not texts and self.where is not None and not self.where(emission):
-            texts.append("where says no")
+            texts.append("where is false")
         return texts
 
     def _is_event(self, event: Event[Any]) -> bool:

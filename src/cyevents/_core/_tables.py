@@ -2067,6 +2067,11 @@ class EventCore:
 
     # Hooks: what the package adds.
 
+    @property
+    def name(self) -> str:
+        """The event's name."""
+        raise NotImplementedError
+
     def _add(
         self,
         receiver: Any,
@@ -2078,6 +2083,7 @@ class EventCore:
         with_event: bool,
         thread: bool,
         frame: FrameType | None,
+        made: list[Any] | None = None,
     ) -> Any:
         """Check what is connected, and `_connect` it on behalf of the caller whose frame that is."""
         raise NotImplementedError

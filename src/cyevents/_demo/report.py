@@ -3,63 +3,74 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import Cancelled, _core, drain
+from .. import Cancelled, _core, drain, trace
 from .measure import Durations
 from .orders import Order
-from .shop import Journal, Shop
+from .shop import Shop
 from .terminal import Page, counted
+
+if TYPE_CHECKING:
+    from .._traced import TracedCall, TracedEmission
 
 
 def narrate(way: str, orders: list[Order], delay: float, page: Page) -> None:
     """Place the orders, and print what each handler does."""
-    journal: Journal = set()
-    shop = Shop(delay, journal)
+    shop = Shop(delay)
     page.line()
-    if way == "sync":
-        page.title("The sync way", "emit(order_placed, order) schedules async handlers")
-        for order in orders:
-            _narrate_order(order, shop.place_order(order), shop, journal, page, awaited=False)
-        drain()
-        page.line(page.paint("bold", "drain()"), "has waited for the background loop, which has meanwhile run:")
-        for order in orders:
-            for handler in ("process_payment", "record_payment"):
-                if (handler, order) in journal:
-                    page.step(handler, "ran", _effect(handler, order, page))
-    else:
-        page.title("The async way", "await emit_async(order_placed, order) runs all handlers")
-
-        async def place_all() -> None:
+    with trace(shop.events) as seen:
+        if way == "sync":
+            page.title("The sync way", "emit(order_placed, order) schedules async handlers")
             for order in orders:
-                _narrate_order(order, await shop.place_order_async(order), shop, journal, page, awaited=True)
+                _narrate_order(order, shop.place_order(order), seen.emissions[-1], page, awaited=False)
+            drain()
+            page.line(page.paint("bold", "drain()"), "has waited for the background loop, which has meanwhile run:")
+            for order, emission in zip(orders, seen.emissions, strict=True):
+                for call in emission.calls:
+                    if call.is_async:
+                        _narrate_payment(order, call, page)
+        else:
+            page.title("The async way", "await emit_async(order_placed, order) runs all handlers")
 
-        asyncio.run(place_all())
+            async def place_all() -> None:
+                for order in orders:
+                    results = await shop.place_order_async(order)
+                    _narrate_order(order, results, seen.emissions[-1], page, awaited=True)
+
+            asyncio.run(place_all())
 
 
-def _narrate_order(order: Order, results: list[Any], shop: Shop, journal: Journal, page: Page, awaited: bool) -> None:
+def _narrate_order(order: Order, results: list[Any], emission: TracedEmission, page: Page, awaited: bool) -> None:
     """Print what the handlers did with one order, in calling order."""
     canceller = results.handler.__name__ if isinstance(results, Cancelled) else ""
-    cancelled = False
     facts = f"{_money(order.cents)}, {counted(len(order.items), 'item')}, for {page.text(order.customer_email)}"
     page.line(page.paint("bold", page.fit(page.text(order.id), 24)), page.fit(facts, page.width - 25))
-    for connection in shop.order_placed.handlers:
-        name = connection.handler.__name__
-        if cancelled:
-            page.step(name, "cancelled", f"by {canceller}")
-        elif name == canceller:
-            cancelled = True
-            page.step(name, "cancels", _effect(name, order, page))
-        elif connection.kind == "async" and not awaited:
-            page.step(name, "scheduled", "in the background loop")
-        elif (name, order) in journal:
-            page.step(name, "ran", _effect(name, order, page))
-            if name == "process_payment":
-                page.step("record_payment", "ran", _effect("record_payment", order, page))
-        else:
+    for call in emission.calls:
+        name = _method(call.handler.name)
+        if call.outcome == "skipped":
             page.step(name, "skipped", "its condition does not hold")
+        elif call.is_async and awaited:
+            _narrate_payment(order, call, page)
+        elif call.is_async:
+            page.step(name, "scheduled", "in the background loop")
+        else:
+            page.step(name, "cancels" if name == canceller else "ran", _effect(name, order, page))
+    for name in emission.not_called:
+        page.step(_method(name), "cancelled", f"by {canceller}")
     returned = repr(list(results)) + (f", cancelled by {canceller}" if canceller else "")
     page.line(page.paint("dim", f"  {page.symbols['returned']} {returned}"))
+
+
+def _narrate_payment(order: Order, call: TracedCall, page: Page) -> None:
+    """Print a call of `process_payment`, and of the handler of the event that it emits."""
+    inner = [inner for emission in call.emissions for inner in emission.calls]
+    for name in (_method(each.handler.name) for each in [call, *inner]):
+        page.step(name, "ran", _effect(name, order, page))
+
+
+def _method(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _effect(handler: str, order: Order, page: Page) -> str:

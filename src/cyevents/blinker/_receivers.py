@@ -1,19 +1,10 @@
-"""`Signal.receivers`: a mapping that shows the receivers of a signal, and restores those that were removed through it.
-
-Tests save the receivers of a signal by `copy`, remove them, and restore them by `update`. blinker's table of receivers
-does not say for which senders a receiver is connected. So when a receiver is removed through the mapping, the signal's
-state remembers the senders, in a `RemovedReceiver`.
-"""
+"""`Signal.receivers`: a mapping that shows the receivers of a signal, and that may be changed."""
 
 from __future__ import annotations
 
-import sys
-from types import MethodType
-
-from .._core import call_locked, handler_key
+from .._core import handler_key
 from .._core._safe import safe_repr
-from .._core._values import ANY
-from ._state import RemovedReceiver, connect, state_of
+from ._state import state_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +13,6 @@ if TYPE_CHECKING:
     from weakref import ref
 
     from .._core import Entry, SignalCore
-    from ._state import SignalState
 else:
     from _collections_abc import MutableMapping  # collections itself is slow to import
     from _weakref import ref
@@ -69,7 +59,7 @@ class Receivers(MutableMapping["Any", "Any"]):
     def copy(self) -> dict[Any, Any]:
         """Return the items as a new `dict`."""
         found: dict[Any, Any] = {}
-        for entry, _, _ in state_of(self._signal)._connections():
+        for entry, _ in state_of(self._signal).rows():
             receiver = entry.get()
             if receiver is not None:
                 key = entry.handler_key
@@ -89,7 +79,7 @@ class Receivers(MutableMapping["Any", "Any"]):
         return deepcopy(self.copy(), memo)
 
     def __bool__(self) -> bool:
-        return state_of(self._signal)._is_connected()
+        return state_of(self._signal).has_receivers()
 
     def __len__(self) -> int:
         return len(self.copy())
@@ -135,7 +125,7 @@ class Receivers(MutableMapping["Any", "Any"]):
             if default is _NOTHING:
                 raise KeyError(key)
             return default
-        _remove(self._signal, key)
+        state_of(self._signal).remove(key)
         return found[key]
 
     def popitem(self) -> tuple[Any, Any]:
@@ -148,12 +138,12 @@ class Receivers(MutableMapping["Any", "Any"]):
         if not found:
             raise KeyError("popitem(): no receivers are connected")
         item = found.popitem()
-        _remove(self._signal, item[0])
+        state_of(self._signal).remove(item[0])
         return item
 
     def clear(self) -> None:
         """Disconnect all receivers."""
-        _remove(self._signal)
+        state_of(self._signal).remove()
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.update({key: value})
@@ -171,7 +161,7 @@ class Receivers(MutableMapping["Any", "Any"]):
                     f"{safe_repr(key)} is not the key of {safe_repr(receiver)} in receivers: connect it by connect()"
                 )
             given[key] = receiver, weak
-        _restore(self._signal, given)
+        state_of(self._signal).restore(self._signal, given)
 
 
 class _MethodReference(ref["Any"]):
@@ -197,73 +187,3 @@ class _MethodReference(ref["Any"]):
 
     def __hash__(self) -> int:
         return hash(self._entry.handler_key)
-
-
-def _remove(signal: SignalCore, key: Any = _NOTHING) -> None:
-    """Disconnect the receiver with this key, or all receivers, and remember their senders."""
-    state = state_of(signal)
-    found: dict[Any, tuple[Any, list[tuple[int, Any]]]] = {}  # holds the receivers until they are remembered
-    for entry, sender, _ in state._connections():
-        if key is _NOTHING or entry.handler_key == key:
-            receiver = entry.get()
-            if state._disconnect_entry(entry) and receiver is not None:
-                found.setdefault(entry.handler_key, (receiver, []))[1].append((entry.serial, sender))
-    for each, (receiver, senders) in found.items():
-        call_locked(_remember_locked, state, each, _reference_to_forget(state, each, receiver), senders)
-
-
-def _remember_locked(state: SignalState, key: Any, reference: ref[Any] | None, senders: list[tuple[int, Any]]) -> None:
-    if state.removed is None:
-        state.removed = {}
-    removed = state.removed.get(key)
-    # Without a reference, what was remembered may belong to a dead receiver with the same id.
-    if removed is None or removed.reference is None:
-        removed = state.removed[key] = RemovedReceiver(reference)
-    removed.add(senders)
-
-
-def _reference_to_forget(state: SignalState, key: Any, receiver: Any) -> ref[Any] | None:
-    """Return a weak reference that drops the key from `removed` when the receiver dies; None if it allows none."""
-    home = ref(state)
-
-    def forget(_: object) -> None:
-        state = home()
-        if state is not None and state.removed is not None:
-            state.removed.pop(key, None)
-
-    try:
-        if type(receiver) is MethodType:
-            from weakref import WeakMethod
-
-            return WeakMethod(receiver, forget)
-        # Other bound methods are temporary objects: refer to the object that they are bound to.
-        return ref(receiver if key == id(receiver) else receiver.__self__, forget)
-    except TypeError:
-        return None
-
-
-def _restore(signal: SignalCore, given: dict[Any, tuple[Any, bool]]) -> None:
-    """Connect receivers, given with whether to hold them weakly, for the senders from which they were removed.
-
-    Those that were neither removed nor are connected are connected for `ANY`.
-    """
-    state = state_of(signal)
-    connected: dict[Any, list[tuple[Entry, Any]]] = {}
-    for entry, sender, _ in state._connections():
-        connected.setdefault(entry.handler_key, []).append((entry, sender))
-    rows = []
-    for key, (receiver, weak) in given.items():
-        removed = None if state.removed is None else state.removed.get(key)
-        present = connected.get(key, [])
-        if removed is not None:
-            rows += [(serial, receiver, sender, weak) for serial, sender in removed.living_senders()]
-        elif not present:
-            rows.append((sys.maxsize, receiver, ANY, weak))
-        if present and all(entry.weak for entry, _ in present) != weak:
-            rows += [(entry.serial, receiver, sender, weak) for entry, sender in present]
-    rows.sort(key=lambda row: row[0])  # in the original order of connection
-    for _, receiver, sender, weak in rows:
-        connect(signal, receiver, sender, weak, None)
-    if state.removed is not None:
-        for key in given:
-            state.removed.pop(key, None)

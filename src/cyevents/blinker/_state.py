@@ -1,17 +1,23 @@
 """The private state of signals, and the operations on it.
 
 Subclasses of `Signal` may give any names to attributes and methods of their own, private-looking ones too. So a signal
-has no private attributes but those of blinker and the mangled ones of `SignalCore`. Its private state is kept in a
-`SignalState`, and private operations are functions of this package's modules.
+has no private attributes but those of blinker and the mangled ones of `SignalCore`. Its private state and the
+operations on that are attributes and methods of a `SignalState`.
+
+Tests save the receivers of a signal by `receivers.copy()`, remove them, and restore them by `receivers.update()`.
+blinker's table of receivers does not say for which senders a receiver is connected. So when a receiver is removed that
+way, the state remembers its senders in a `RemovedReceiver`.
 """
 
 from __future__ import annotations
 
+import sys
 from types import BuiltinFunctionType, FunctionType, MethodType
 
-from .._core import EventCore, SignalCore, call_locked, sender_key
+from .._core import DEAD, EventCore, SignalCore, call_locked, sender_key
 from .._core._frames import warn
 from .._core._safe import handler_name, safe_repr
+from .._core._values import ANY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +31,13 @@ else:
     from _weakref import ref
 
 _CO_COROUTINE = 0x80
+_ALL = object()
+
+
+def state_of(signal: SignalCore) -> SignalState:
+    """Return the connections and the private state of a signal."""
+    state: SignalState = signal._SignalCore__core  # type: ignore[attr-defined]
+    return state
 
 
 class SignalState(EventCore):
@@ -55,6 +68,126 @@ class SignalState(EventCore):
 
     def _log_dead_handlers(self) -> None:
         self._dead_handler_names.clear()
+
+    # Connections
+
+    def add(
+        self, signal: SignalCore, receiver: Any, sender: Any, weak: bool, frame: FrameType | None
+    ) -> tuple[Entry, Entry | None]:
+        """Connect a receiver; return the new entry and the one that it replaced."""
+        if self.signal is None:
+            self.signal = ref(signal)
+        if is_coroutine_function(receiver):
+            self.require_python_send(signal)
+        return self._connect(receiver, sender, bool(weak), 0, None, 0, handler_name(receiver), frame)
+
+    def undo(self, added: tuple[Entry, Entry | None], sender: Any) -> None:
+        """Undo an `add`: restore the entry that was replaced."""
+        self._restore(*added, sender)
+
+    def discard(self, receiver: Any, sender: Any) -> None:
+        """Disconnect a receiver, if it is connected."""
+        self._disconnect(receiver, sender)
+
+    def rows(self) -> list[tuple[Entry, Any]]:
+        """Return the entries in calling order, each with its sender."""
+        return [(entry, sender) for entry, sender, _ in self._connections()]
+
+    def has_receivers(self) -> bool:
+        """Return whether anything is connected."""
+        return self._is_connected()
+
+    def has_living_receivers(self, sender: Any) -> bool:
+        """Return whether a receiver is connected for this sender or for `ANY`."""
+        return self._has_live_handlers(sender)
+
+    def living_receivers(self, sender: Any) -> Iterator[Any]:
+        """Iterate over the receivers for a sender, in calling order."""
+        for entry in self._snapshot(sender).entries:
+            receiver = entry.get()
+            if receiver is not None and not entry.flags & DEAD:  # the caller may have disconnected it meanwhile
+                yield receiver
+
+    # The choice of `send`
+
+    def require_python_send(self, signal: SignalCore) -> None:
+        """Use the `send` written in Python from now on."""
+        self.needs_python_send = True
+        call_locked(self._change_mutes_locked, signal, 0)
+
+    def change_mutes(self, signal: SignalCore, by: int) -> None:
+        """Mute a signal so many times more, or fewer times if `by` is negative."""
+        call_locked(self._change_mutes_locked, signal, by)
+
+    def _change_mutes_locked(self, signal: SignalCore, by: int) -> None:
+        self.mutes = max(self.mutes + by, 0)
+        signal._SignalCore__uses_python_send = self.mutes > 0 or self.needs_python_send  # type: ignore[attr-defined]
+
+    # Removing and restoring receivers, by key
+
+    def remove(self, key: Any = _ALL) -> None:
+        """Disconnect the receivers with this key, or all, and remember their senders."""
+        found: dict[Any, tuple[Any, list[tuple[int, Any]]]] = {}  # holds the receivers until they are remembered
+        for entry, sender in self.rows():
+            if key is _ALL or entry.handler_key == key:
+                receiver = entry.get()
+                if self._disconnect_entry(entry) and receiver is not None:
+                    found.setdefault(entry.handler_key, (receiver, []))[1].append((entry.serial, sender))
+        for each, (receiver, senders) in found.items():
+            call_locked(self._remember_locked, each, self._reference_to_forget(each, receiver), senders)
+
+    def _remember_locked(self, key: Any, reference: ref[Any] | None, senders: list[tuple[int, Any]]) -> None:
+        if self.removed is None:
+            self.removed = {}
+        removed = self.removed.get(key)
+        # Without a reference, what was remembered may belong to a dead receiver with the same id.
+        if removed is None or removed.reference is None:
+            removed = self.removed[key] = RemovedReceiver(reference)
+        removed.add(senders)
+
+    def _reference_to_forget(self, key: Any, receiver: Any) -> ref[Any] | None:
+        """Return a weak reference that drops the key from `removed` when the receiver dies; None if it allows none."""
+        home = ref(self)
+
+        def forget(_: object) -> None:
+            state = home()
+            if state is not None and state.removed is not None:
+                state.removed.pop(key, None)
+
+        try:
+            if type(receiver) is MethodType:
+                from weakref import WeakMethod
+
+                return WeakMethod(receiver, forget)
+            # Other bound methods are temporary objects: refer to the object that they are bound to.
+            return ref(receiver if key == id(receiver) else receiver.__self__, forget)
+        except TypeError:
+            return None
+
+    def restore(self, signal: SignalCore, given: dict[Any, tuple[Any, bool]]) -> None:
+        """Connect receivers, given with whether to hold them weakly, for the senders from which they were removed.
+
+        Those that were neither removed nor are connected are connected for `ANY`.
+        """
+        connected: dict[Any, list[tuple[Entry, Any]]] = {}
+        for entry, sender in self.rows():
+            connected.setdefault(entry.handler_key, []).append((entry, sender))
+        rows = []
+        for key, (receiver, weak) in given.items():
+            removed = None if self.removed is None else self.removed.get(key)
+            present = connected.get(key, [])
+            if removed is not None:
+                rows += [(serial, receiver, sender, weak) for serial, sender in removed.living_senders()]
+            elif not present:
+                rows.append((sys.maxsize, receiver, ANY, weak))
+            if present and all(entry.weak for entry, _ in present) != weak:
+                rows += [(entry.serial, receiver, sender, weak) for entry, sender in present]
+        rows.sort(key=lambda row: row[0])  # in the original order of connection
+        for _, receiver, sender, weak in rows:
+            self.add(signal, receiver, sender, weak, None)
+        if self.removed is not None:
+            for key in given:
+                self.removed.pop(key, None)
 
 
 class RemovedReceiver:
@@ -95,47 +228,6 @@ def _hold(sender: Any) -> Any:
         return _SenderReference(sender) if type(sender_key(sender)) is int else sender
     except TypeError:
         return sender
-
-
-def state_of(signal: SignalCore) -> SignalState:
-    """Return the connections and the private state of a signal."""
-    state: SignalState = signal._SignalCore__core  # type: ignore[attr-defined]
-    return state
-
-
-def update_send_path(signal: SignalCore) -> None:
-    """Choose between the core's `send` and the one in Python, as the signal's state requires."""
-    state = state_of(signal)
-    signal._SignalCore__uses_python_send = state.mutes > 0 or state.needs_python_send  # type: ignore[attr-defined]
-
-
-def require_python_send(signal: SignalCore) -> None:
-    """Use the `send` in Python from now on."""
-    state_of(signal).needs_python_send = True
-    call_locked(update_send_path, signal)
-
-
-def connect(
-    signal: SignalCore, receiver: Any, sender: Any, weak: bool, frame: FrameType | None
-) -> tuple[Entry, Entry | None]:
-    """Connect a receiver; return the new entry and the one that it replaced."""
-    state = state_of(signal)
-    if state.signal is None:
-        state.signal = ref(signal)
-    if is_coroutine_function(receiver):
-        require_python_send(signal)
-    return state._connect(receiver, sender, bool(weak), 0, None, 0, handler_name(receiver), frame)
-
-
-def change_mutes(signal: SignalCore, by: int) -> None:
-    """Mute a signal so many times more, or fewer times if `by` is negative."""
-    call_locked(_change_mutes_locked, signal, by)
-
-
-def _change_mutes_locked(signal: SignalCore, by: int) -> None:
-    state = state_of(signal)
-    state.mutes = max(state.mutes + by, 0)
-    update_send_path(signal)
 
 
 def is_coroutine_function(receiver: Any) -> bool:

@@ -9,22 +9,15 @@ from __future__ import annotations
 
 import sys
 
-from .._core import DEAD, SignalCore
+from .._core import SignalCore
 from .._core._values import ANY
 from ._receivers import Receivers
-from ._state import (
-    SignalState,
-    change_mutes,
-    connect,
-    is_coroutine_function,
-    require_python_send,
-    state_of,
-)
+from ._state import SignalState, is_coroutine_function, state_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from types import FrameType, TracebackType
+    from types import FrameType
     from typing import Any, ClassVar, Self, TypeVar
 
     from .._core import Entry
@@ -94,7 +87,7 @@ class Signal(SignalCore):
         """Create a signal that works even if its class does not call `__init__`."""
         self = super().__new__(cls, SignalState())
         if cls.receivers_for is not Signal.receivers_for:
-            require_python_send(self)
+            state_of(self).require_python_send(self)
         return self
 
     def __init__(self, doc: str | None = None) -> None:
@@ -155,7 +148,7 @@ class Signal(SignalCore):
 
     def disconnect(self, receiver: Receiver, sender: Any = ANY) -> None:
         """Disconnect a receiver from a sender, by default from all. A receiver that is not connected is ignored."""
-        state_of(self)._disconnect(receiver, sender)
+        state_of(self).discard(receiver, sender)
         _notify_disconnected(self, receiver, sender)
 
     # Muting
@@ -167,7 +160,11 @@ class Signal(SignalCore):
 
     @is_muted.setter
     def is_muted(self, muted: bool) -> None:
-        change_mutes(self, not self.is_muted if muted else -sys.maxsize)
+        state = state_of(self)
+        if not muted:
+            state.change_mutes(self, -sys.maxsize)  # stops at zero
+        elif state.mutes == 0:
+            state.change_mutes(self, 1)
 
     def muted(self) -> MutedSignal:
         """Mute the signal inside a `with` block or a decorated function. Mutes may be nested."""
@@ -261,14 +258,11 @@ class Signal(SignalCore):
 
     def receivers_for(self, sender: Any) -> Iterator[Receiver]:
         """Iterate over the receivers that `send` calls for this sender, including those for `ANY`."""
-        for entry in state_of(self)._snapshot(sender).entries:
-            receiver = entry.get()
-            if receiver is not None and not entry.flags & DEAD:  # the caller may have disconnected it meanwhile
-                yield receiver
+        return state_of(self).living_receivers(sender)
 
     def has_receivers_for(self, sender: Any) -> bool:
         """Return whether a receiver is connected for this sender or for `ANY`."""
-        return state_of(self)._has_live_handlers(sender)
+        return state_of(self).has_living_receivers(sender)
 
     # blinker's own methods for tests and long-lived programs
 
@@ -341,12 +335,10 @@ class MutedSignal:
         self._signal = signal
 
     def __enter__(self) -> None:
-        change_mutes(self._signal, 1)
+        state_of(self._signal).change_mutes(self._signal, 1)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        change_mutes(self._signal, -1)
+    def __exit__(self, *exception: object) -> None:
+        state_of(self._signal).change_mutes(self._signal, -1)
 
     __call__ = _run_inside
 
@@ -370,12 +362,10 @@ class TemporaryConnection:
             signal.connect(self._receiver, sender=self._sender, weak=False)
             self._connected.append(None)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         signal, connected = self._signal, self._connected.pop()
         if connected is not None:
-            state_of(signal)._restore(*connected, self._sender)
+            state_of(signal).undo(connected, self._sender)
             _notify_disconnected(signal, self._receiver, self._sender)
         elif self._sender is ANY:
             signal.disconnect(self._receiver)
@@ -389,12 +379,12 @@ def _connect_and_notify(
     signal: Signal, receiver: Any, sender: Any, weak: bool, frame: FrameType | None
 ) -> tuple[Entry, Entry | None]:
     """Connect a receiver and send `receiver_connected`; return the new entry and the one that it replaced."""
-    added = connect(signal, receiver, sender, weak, frame)
+    added = state_of(signal).add(signal, receiver, sender, weak, frame)
     if "receiver_connected" in signal.__dict__ and signal.receiver_connected.receivers:
         try:
             signal.receiver_connected.send(signal, receiver=receiver, sender=sender, weak=weak)
         except TypeError:
-            state_of(signal)._restore(*added, sender)
+            state_of(signal).undo(added, sender)
             _notify_disconnected(signal, receiver, sender)
             raise
     return added

@@ -14,14 +14,11 @@ if TYPE_CHECKING:
 
 
 class HandlerEntry(Protocol):
-    """One connection of a handler, as the methods of an `EmissionSpan` get it.
-
-    Nothing else of the objects that are passed is public.
-    """
+    """One connection of a handler: the argument of methods of `EmissionSpan`. It has no other public attributes."""
 
     @property
     def name(self) -> str:
-        """The handler's qualified name. It is known also when the handler is dead."""
+        """The handler's qualified name, also if the handler is dead."""
         ...
 
     @property
@@ -38,11 +35,10 @@ class EmissionStart:
         way: `"emit"`, `"send"` or `"emit_async"`.
         sender: the sender; `ANY` if the emission has none.
         args: the other positional arguments, a tuple.
-        kwargs: the keyword arguments, a dict. Handlers get their arguments from it: do not change it, and copy it to
-            keep it.
-        parent: the span of the same instrument that this emission was made in: a `CallSpan` or an `EmissionSpan`;
-            `None` if there is none. It also follows handlers into tasks and threads.
-        origin: the value given to `origin` around this emission; `None` without.
+        kwargs: the keyword arguments, the dict that handlers get them from: do not change it, and copy it to keep it.
+        parent: the enclosing span of the same instrument, a `CallSpan` or an `EmissionSpan`, or `None`. It is found
+            in the tasks and threads of handlers too.
+        origin: the value given to `origin` around this emission, or `None`.
     """
 
     __slots__ = ("_callbacks", "args", "event", "kwargs", "origin", "parent", "sender", "way")
@@ -67,10 +63,10 @@ class EmissionStart:
         self._callbacks: list[Callable[[], object]] | None = []
 
     def on_accepted(self, callback: Callable[[], object], /) -> None:
-        """Call a function once all instruments have begun and none has vetoed, before the first handler runs.
+        """Call a function when all instruments have begun and none has vetoed, before the first handler runs.
 
-        Use it in `Instrument.begin` for what must not happen for a vetoed emission. The callbacks of all instruments
-        run in the order in which they were added. An exception that one raises is logged, and nothing else happens.
+        Use it in `Instrument.begin` for actions that must not happen if the emission is vetoed. The callbacks of all
+        instruments run in the order in which they were added. Exceptions that they raise are logged and ignored.
 
         Args:
             callback: called without arguments.
@@ -87,10 +83,10 @@ class EmissionStart:
 
 
 class Instrument:
-    """Base class of instruments. `observe` puts one to work.
+    """Base class of instruments: `observe` calls one for emissions.
 
-    One instrument may serve any number of scopes. It is called in the thread that emits, so by several threads at the
-    same time if these emit. It may also inherit from `EmissionSpan`, and return itself from `begin`.
+    One instrument may serve any number of scopes. It is called in the emitting thread, so by several threads at the
+    same time if they emit. It may also inherit from `EmissionSpan`, and return itself from `begin`.
     """
 
     __slots__ = ()
@@ -99,19 +95,19 @@ class Instrument:
         """Called when an emission begins, before any handler and any condition runs.
 
         An exception raised here vetoes the emission: no handler runs, the emitter gets the exception unchanged and
-        regardless of `on_error`, and the spans of instruments that had already begun end with it.
+        regardless of `on_error`, and the spans of instruments that have already begun end with it.
 
         Args:
             start: the emission.
 
         Returns:
-            What follows the rest of the emission, or `None`.
+            The span that is called during the rest of the emission, or `None`.
         """
         return None
 
 
 class EmissionSpan:
-    """Base class of what follows one emission for one instrument.
+    """Base class of spans: an instrument's view of one emission.
 
     Only `wait_done` may raise. An exception that another method raises does not affect the emission: the first one in
     a scope is logged, with its traceback, on the logger `cyevents`.
@@ -120,22 +116,22 @@ class EmissionSpan:
     __slots__ = ()
 
     def plan(self, entries: tuple[HandlerEntry, ...], /) -> None:
-        """Called with the handlers that come next, in order.
+        """Called with the next handlers in order, before the first of them runs.
 
-        For `emit` and `send` that is once, with all of them; for `emit_async` once for each priority, all before the
-        first handler runs. Not each of them need get its turn: a handler may cancel the rest, or raise.
+        `emit` and `send` call it once with all handlers; `emit_async` calls it for each priority before any handler
+        runs. Some handlers may not be reached, since a handler may cancel the rest, or raise.
 
         Args:
             entries: the handlers' connections.
         """
 
     def skip(self, entry: HandlerEntry, handler: Any, reason: str, error: Exception | None, /) -> None:
-        """Called when the turn of a handler comes and it is not called.
+        """Called when a handler is reached, but not called.
 
         Args:
             entry: the handler's connection.
             handler: the handler; `None` if it is dead.
-            reason: `"its condition said no"`, `"its condition raised"`, `"it is dead"`, `"it was disconnected
+            reason: `"its condition is false"`, `"its condition raised"`, `"it is dead"`, `"it was disconnected
                 meanwhile"` or `"it has been called once"`.
             error: the exception that its condition raised, else `None`.
         """
@@ -148,32 +144,32 @@ class EmissionSpan:
             handler: the handler.
 
         Returns:
-            What follows this call, or `None`.
+            The span that is called during this call, or `None`.
         """
         return None
 
     async def wait_done(self) -> None:
-        """Awaited by `emit_async` when the handlers are done and it has nothing to raise; of several spans in turn.
+        """Awaited by `emit_async` when the handlers are done and it has no exception to raise, span after span.
 
-        Override it if an emission is done only when something else is, such as a confirmation by a broker. An
-        exception raised here is raised by `emit_async`, unchanged and regardless of `on_error`.
+        Override it if an emission must wait for something else, such as a confirmation by a broker. `emit_async` raises
+        exceptions from here unchanged and regardless of `on_error`.
         """
 
     def end(self, results: list[Any] | None, error: BaseException | None, /) -> None:
-        """Called once when the emission is over: last, but for async handlers that `emit` has scheduled.
+        """Called once when the emission is over. Only async handlers that `emit` has scheduled end later.
 
         Args:
-            results: the list that the emitter gets (of pairs for `send`; `Cancelled` if a handler has cancelled): do
-                not change it. `None` if the emission raises.
+            results: the list that the emitter gets (of pairs for `send`; `Cancelled` if a handler has cancelled the
+                rest): do not change it. `None` if the emission raises.
             error: the exception that the emitter gets, else `None`.
         """
 
 
 class CallSpan:
-    """Base class of what follows one call of one handler for one instrument.
+    """Base class of call spans: an instrument's view of one call of a handler.
 
-    An async handler or a generator is followed until it has ended. The exception to that is `send`, which returns
-    what the call returned and does not run it. As in `EmissionSpan`, exceptions that the methods raise are logged.
+    The call of an async handler or a generator lasts until that has ended, except for `send`, which does not run it.
+    As in `EmissionSpan`, exceptions that the methods raise are logged.
     """
 
     __slots__ = ()
@@ -181,30 +177,30 @@ class CallSpan:
     def enter(self) -> None:
         """Called when the handler starts to run in the current context.
 
-        That happens once for the call itself, and once more for what the call has returned: the coroutine, in its
-        task, or the generator. Context variables that are set here are visible to the handler.
+        This happens for the call itself, and again when the coroutine or the generator that it returned starts to run.
+        Context variables that are set here are visible to the handler.
         """
 
     def exit(self, same_context: bool, /) -> None:
-        """Called for each `enter`, when what was entered has ended.
+        """Called after each `enter`, when the call, the coroutine or the generator has ended.
 
         Args:
             same_context: whether this is the context of the `enter`, so that context variables can be reset. It is
-                not where a suspended handler is closed from elsewhere, as when its loop is gone.
+                another one if a suspended handler is closed from outside, for example after its loop was closed.
         """
 
     def scheduled(self) -> None:
-        """Called when the call has returned something that will be awaited, such as a coroutine."""
+        """Called when the call has returned an awaitable, such as a coroutine, which is going to be awaited."""
 
     def started(self) -> None:
-        """Called when that starts to run, after `enter`."""
+        """Called when the awaitable starts to run, after `enter`."""
 
     def end(self, value: Any, error: BaseException | None, /) -> None:
         """Called once when the handler has ended, last.
 
         Args:
-            value: what the handler has returned: for a coroutine the result, for an async generator the list of what
-                it has yielded, for a generator its return value.
-            error: the exception that it has raised, else `None`; a `CancelledError` or `GeneratorExit` if it was
-                cancelled or closed, perhaps before it started.
+            value: the handler's result: for a coroutine its result, for an async generator the list of values that it
+                yielded, for a generator its return value.
+            error: the exception that it raised, else `None`; a `CancelledError` or `GeneratorExit` if it was cancelled
+                or closed, possibly before it started.
         """

@@ -1,9 +1,9 @@
 """How an observed emission runs: the core dispatches it as usual, and its instruments are called on the way.
 
-Each observed event has an `InstrumentedEmitter`. The core passes the emissions of that event to it. It makes an
+Each observed event has an `InstrumentedEmitter`, to which the core passes the emissions of that event. It creates an
 `ObservedEmission`, which calls the instruments before and after, and lets the core dispatch the handlers. If an
-instrument also follows single handlers, the core gets the `ObservedEmission` as a `watch`. It then does not call the
-handler but what `ObservedEmission.call` returns: the handler inside an `ObservedCall`.
+instrument also follows single handlers, the core gets the `ObservedEmission` as a `watch`. Instead of a handler, it
+then calls the result of `ObservedEmission.call`, which calls the handler inside an `ObservedCall`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._async.awaitables import as_coroutine
 from .._core._safe import handler_name
 from .._core._values import GENERATOR, VALUE, Cancelled, kind_of_result
-from .._event import get_aio
 from .._log import log
 from ._api import EmissionSpan, EmissionStart
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .._core import Entry
     from .._event import Event
     from ._api import CallSpan, Instrument, Way
-    from ._scope import Scope
 
 _innermost: ContextVar[ObservedEmission | ObservedCall | None] = ContextVar("cyevents_observed", default=None)
 _origin: ContextVar[origin | None] = ContextVar("cyevents_origin", default=None)
@@ -57,12 +56,12 @@ def reset_in_context(variable: ContextVar[Any], token: Token[Any]) -> None:
 class origin:
     """Context manager that gives the next observed emission in this context an origin, such as a message.
 
-    Instruments get the value as `EmissionStart.origin`: one that forwards emissions can recognise by it those that it
-    has made itself. Emissions made inside that emission have no origin again. The value is not kept alive after the
-    `with` block, not even by contexts that were copied in it. Each object is for one `with` statement.
+    Instruments get the value as `EmissionStart.origin`, so one that forwards emissions can recognise those that it has
+    made itself. Emissions nested in that emission have no origin. The value is not kept alive after the `with` block,
+    not even by copies of the context. Use each object for one `with` statement.
 
     Args:
-        value: the origin, anything.
+        value: the origin, any object.
 
     Example:
         >>> from cyevents import Namespace
@@ -88,13 +87,33 @@ class origin:
     def __enter__(self) -> None:
         self._token = set_in_context(_origin, self)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         token = self._token
         self._value = None
         del self._token
         reset_in_context(_origin, token)
+
+
+class ActiveInstrument:
+    """An instrument that observes emissions, and whether it has failed. `Scope` adds which emissions these are."""
+
+    instrument: Instrument | None  # None: it has stopped
+    _has_failed = False
+
+    def _log_failure(self, function: str, failure: Exception) -> None:
+        """Log the first exception that the instrument raises where it must not."""
+        if self._has_failed:
+            return
+        self._has_failed = True
+        try:
+            log(
+                "ERROR",
+                "the instrument's %s raised: the emission goes on; further exceptions in this scope are not logged",
+                function,
+                exc_info=failure,
+            )
+        except Exception:  # no stack is left, say
+            pass
 
 
 class InstrumentedEmitter:
@@ -102,7 +121,7 @@ class InstrumentedEmitter:
 
     __slots__ = ("scopes",)
 
-    def __init__(self, scopes: tuple[Scope, ...]) -> None:
+    def __init__(self, scopes: tuple[ActiveInstrument, ...]) -> None:
         self.scopes = scopes
 
     def emit(self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -117,7 +136,7 @@ class InstrumentedEmitter:
                 if errors:
                     raise event._make_exception_group(errors)
             finally:
-                errors.clear()  # or they would refer to themselves by their tracebacks
+                errors.clear()  # their tracebacks refer to this frame: a reference cycle
             emission.results = results = results if canceller is None else Cancelled(results, canceller, event)
         return results
 
@@ -134,9 +153,10 @@ class InstrumentedEmitter:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
         """Emit and await: see `Event.emit_async`."""
-        aio = get_aio()
+        from .._async.gather import emit_async  # imports asyncio
+
         with ObservedEmission(self.scopes, event, "emit_async", sender, args, kwargs) as emission:
-            results: list[Any] = await aio.emit_async(event, sender, args, kwargs, emission.plan)
+            results = await emit_async(event, sender, args, kwargs, emission.plan)
             await emission.wait_done()
             emission.results = results
         return results
@@ -159,7 +179,7 @@ class ObservedEmission:
 
     def __init__(
         self,
-        scopes: tuple[Scope, ...],
+        scopes: tuple[ActiveInstrument, ...],
         event: Event[Any],
         way: Way,
         sender: Any,
@@ -179,8 +199,7 @@ class ObservedEmission:
         came_from = None if source is None else source._value
         if source is not None:
             set_in_context(_origin, None)
-        callbacks: list[Callable[[], object]] = []
-        sources: list[Scope] = []  # the scope of each callback
+        callbacks: list[tuple[ActiveInstrument, Callable[[], object]]] = []
         try:
             for scope in scopes:
                 instrument = scope.instrument
@@ -190,19 +209,21 @@ class ObservedEmission:
                 start = EmissionStart(
                     event, way, sender, args, kwargs, None if parent is None else parent[1], came_from
                 )
-                start._callbacks = callbacks
                 try:
                     span = instrument.begin(start)
                 finally:
-                    start._callbacks = None
-                if len(callbacks) > len(sources):
-                    sources += [scope] * (len(callbacks) - len(sources))
+                    added, start._callbacks = start._callbacks, None
+                if added:
+                    callbacks += [(scope, callback) for callback in added]
                 if span is not None:
                     self._spans.append((scope, instrument, span))
             if self._spans:
                 self.parents = inherited | {id(instrument): (instrument, span) for _, instrument, span in self._spans}
-            if callbacks:
-                _run_callbacks(sources, callbacks)
+            for scope, callback in callbacks:
+                try:
+                    callback()
+                except Exception as failure:
+                    scope._log_failure(handler_name(callback), failure)
         except BaseException as error:
             self._end(error)
             raise
@@ -214,17 +235,17 @@ class ObservedEmission:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        token, self._token = self._token, None  # or a chain of handlers, each in a copied context, would keep them all
+        token, self._token = self._token, None  # the token refers to the outer emission: do not keep a chain of them
         assert token is not None
         try:
-            # Whichever is innermost now: inner emissions may have had no stack left to do the same.
+            # This also replaces an inner emission that could not reset the variable, for lack of stack.
             reset_in_context(_innermost, token)
-        except ValueError:  # the coroutine is closed from another context, as when its loop is gone
+        except ValueError:  # the coroutine is closed from another context, for example after its loop was closed
             pass
         self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
-        # Copied contexts may still refer to this emission, for the parents of their emissions: keep `parents` alone.
+        # Copied contexts may still refer to this emission, for the parents of their emissions: keep only `parents`.
         spans, self._spans = self._spans, []
         results, self.results, self.condition_error = self.results, None, None
         _end_all(spans, results, error)
@@ -235,7 +256,7 @@ class ObservedEmission:
             await span.wait_done()
 
     def plan(self, entries: tuple[Entry, ...]) -> ObservedEmission | None:
-        """Report which entries come next; return the core's `watch`, None if no instrument follows single handlers."""
+        """Report the next entries; return the `watch` for the core, None if no instrument follows single handlers."""
         spans = self._spans
         _notify(spans, "plan", entries)
         return self if any(_overrides(span, "call") or _overrides(span, "skip") for _, _, span in spans) else None
@@ -248,16 +269,12 @@ class ObservedEmission:
         _notify(self._spans, "skip", entry, handler, skip_reason(entry, handler, error), error)
 
     def call(self, entry: Entry, handler: Any) -> Callable[..., Any]:
-        """Return what the core calls instead of the handler: the handler itself if no instrument follows this call."""
+        """Return the callable for the core to call: the handler itself if no instrument follows this call."""
         calls: list[Target[CallSpan]] = []
         for scope, instrument, span in self._spans:
-            try:
-                call = span.call(entry, handler)
-            except Exception as failure:
-                _report(scope, _method_name(span, "call"), failure)
-            else:
-                if call is not None:
-                    calls.append((scope, instrument, call))
+            call = _call_safely(scope, span, "call", entry, handler)
+            if call is not None:
+                calls.append((scope, instrument, call))
         if not calls:
             return handler  # type: ignore[no-any-return]
         return partial(call_observed, ObservedCall(self.parents, calls), handler, self.way != "send")
@@ -283,18 +300,18 @@ class ObservedCall:
         same_context = True
         try:
             reset_in_context(_innermost, self._tokens.pop())
-        except ValueError:  # such as when a task is destroyed
+        except ValueError:  # another context, such as when a task is destroyed
             same_context = False
         _notify(reversed(self._spans), "exit", same_context)
         if error is not None:
             self.end(None, error)
 
     def scheduled(self) -> None:
-        """Report that what the handler has returned will be awaited."""
+        """Report that the handler has returned an awaitable, which will be awaited."""
         _notify(self._spans, "scheduled")
 
     def started(self) -> None:
-        """Report that this starts to run."""
+        """Report that the awaitable starts to run."""
         _notify(self._spans, "started")
 
     def end(self, value: Any, error: BaseException | None) -> None:
@@ -306,7 +323,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     SpanT = TypeVar("SpanT")
-    Target = tuple[Scope, Instrument, SpanT]
+    Target = tuple[ActiveInstrument, Instrument, SpanT]
     Parent = tuple[Instrument, EmissionSpan | CallSpan]
 
 
@@ -315,22 +332,19 @@ def _overrides(span: EmissionSpan, method: str) -> bool:
     return getattr(type(span), method, None) is not getattr(EmissionSpan, method)
 
 
+def _call_safely(scope: ActiveInstrument, span: Any, method: str, *args: Any) -> Any:
+    """Call a method of a span and return its result. If it raises, log the exception and return None."""
+    try:
+        return getattr(span, method)(*args)
+    except Exception as failure:
+        scope._log_failure(f"{type(span).__qualname__}.{method}", failure)
+        return None
+
+
 def _notify(targets: Iterable[Target[Any]], method: str, *args: Any) -> None:
-    """Call a method of all spans. An exception of one is logged, and the others are called nevertheless."""
+    """Call a method of all spans, and log exceptions."""
     for scope, _, span in targets:
-        try:
-            getattr(span, method)(*args)
-        except Exception as failure:
-            _report(scope, _method_name(span, method), failure)
-
-
-def _run_callbacks(scopes: list[Scope], callbacks: list[Callable[[], object]]) -> None:
-    """Run the callbacks of `on_accepted`, which instruments in these scopes have added."""
-    for scope, callback in zip(scopes, callbacks, strict=True):
-        try:
-            callback()
-        except Exception as failure:
-            _report(scope, handler_name(callback), failure)
+        _call_safely(scope, span, method, *args)
 
 
 def _end_all(targets: list[Target[Any]], result: Any, error: BaseException | None) -> None:
@@ -338,32 +352,10 @@ def _end_all(targets: list[Target[Any]], result: Any, error: BaseException | Non
     while targets:
         scope, _, span = targets.pop()
         try:
-            span.end(result, error)
-        except Exception as failure:
-            _report(scope, _method_name(span, "end"), failure)
-        except BaseException:  # such as a KeyboardInterrupt: end the others before it propagates
+            _call_safely(scope, span, "end", result, error)
+        except BaseException:  # such as a KeyboardInterrupt: end the other spans first
             _end_all(targets, result, error)
             raise
-
-
-def _method_name(span: Any, method: str) -> str:
-    return f"{type(span).__qualname__}.{method}"
-
-
-def _report(scope: Scope, method: str, failure: Exception) -> None:
-    """Log the first exception that an instrument in this scope raises where it must not."""
-    if scope._has_failed:
-        return
-    scope._has_failed = True
-    try:
-        log(
-            "ERROR",
-            "the instrument's %s raised: the emission goes on; further exceptions in this scope are not logged",
-            method,
-            exc_info=failure,
-        )
-    except Exception:  # there is no stack left, say
-        pass
 
 
 def skip_reason(entry: Entry, handler: Any, error: Exception | None) -> str:
@@ -376,11 +368,11 @@ def skip_reason(entry: Entry, handler: Any, error: Exception | None) -> str:
         return "it has been called once"
     if entry.is_inactive():
         return "it was disconnected meanwhile"
-    return "its condition said no"
+    return "its condition is false"
 
 
 def call_observed(call: ObservedCall, handler: Any, is_consumed: bool, /, *args: Any, **kwargs: Any) -> Any:
-    """Call a handler. If the emission will run what it returned, return what follows that to its end."""
+    """Call a handler. Wrap a coroutine or a generator that it returns, if the emission runs it, to report its end."""
     with call:
         result = handler(*args, **kwargs)
     kind = kind_of_result(result) if is_consumed else VALUE
@@ -390,8 +382,7 @@ def call_observed(call: ObservedCall, handler: Any, is_consumed: bool, /, *args:
     if kind == GENERATOR:
         return _observed_generator(call, result)
     call.scheduled()
-    aio = get_aio()
-    return ObservedCoroutine(call, aio.as_coroutine(result, kind))
+    return ObservedCoroutine(call, as_coroutine(result, kind))
 
 
 call_observed.calls_observed_handler = True  # type: ignore[attr-defined] # for notes on errors, which name the handler
@@ -411,12 +402,12 @@ def _observed_generator(call: ObservedCall, generator: Any) -> Generator[Any, An
 
 
 class ObservedCoroutine(Coroutine[Any, Any, Any]):
-    """A coroutine that is followed from its first step to its end. It is closed, shown and named as the one it runs.
+    """Runs a coroutine, and reports its start and its end. Other attributes are those of that coroutine.
 
-    A coroutine function could not do that: if it is closed before it starts, it does not close what it would await.
+    This is not a coroutine function, since one that is closed before it starts would not close the inner coroutine.
     """
 
-    _state: Literal["new", "begun", "over"] = "over"  # for `__del__`, if there was no memory to make it
+    _state: Literal["new", "begun", "over"] = "over"  # for `__del__`, if there was no memory to create it
 
     def __init__(self, call: ObservedCall, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._call = call
@@ -424,18 +415,18 @@ class ObservedCoroutine(Coroutine[Any, Any, Any]):
         self._state = "new"
 
     def send(self, value: Any) -> Any:
-        """Run to the next step."""
+        """Resume the coroutine with a value."""
         return self._step(self._coroutine.send, value)
 
     def throw(self, *error: Any) -> Any:
-        """Run to the next step, from an exception."""
+        """Resume the coroutine with an exception."""
         try:
             return self._step(self._coroutine.throw, *error)
         finally:
-            del error  # or it would refer to itself by its traceback
+            del error  # its traceback refers to this frame: a reference cycle
 
     def close(self) -> None:
-        """End it."""
+        """Close the coroutine."""
         try:
             self._coroutine.close()
         finally:

@@ -11,11 +11,10 @@ from .._event import Event, Pattern, global_scopes
 from .._namespace import Namespace, default_namespace
 from .._patterns import matcher
 from ._api import Instrument
-from ._emission import InstrumentedEmitter
+from ._emission import ActiveInstrument, InstrumentedEmitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
 
 
 def observe(
@@ -33,9 +32,9 @@ def observe(
             longer than themselves.
         *sources: what to observe: namespaces; events; names, or patterns of names, in the default namespace; events of
             patterns, such as `shop.event("order.*")`. The default namespace if not given.
-        matches: called with an event's name; of the namespaces among the sources, only events for which it returns a
-            true value are observed. It must be quick, must not raise, and must not use `cyevents` or wait for other
-            threads, since it may be called under the lock of all tables.
+        matches: called with an event's name; only events for which it returns a true value are observed in the
+            namespaces among the sources. It must be quick, must not raise, and must not use `cyevents` or wait for
+            other threads, since it may be called under the lock of all tables.
 
     Returns:
         The `Scope`, which is a context manager. It need not be kept.
@@ -66,7 +65,7 @@ def observe(
     return scope
 
 
-class Scope:
+class Scope(ActiveInstrument):
     """What an instrument observes, until `stop` or the end of its `with` block. Made by `observe`.
 
     Attributes:
@@ -80,23 +79,22 @@ class Scope:
         matches: Callable[[str], object] | None = None,
         everywhere: bool = False,
     ) -> None:
-        """Check and note the sources.
+        """Check the sources.
 
-        With `everywhere`, names stand for events in all namespaces, and in none, that are made after the start, too.
+        With `everywhere`, names also stand for events that are made after the start in other namespaces or in none.
         """
         if matches is not None and not callable(matches):
             raise TypeError(f"matches must be a function that takes a name, or None, not {safe_repr(matches)}")
         self.instrument: Instrument | None = None
-        self._has_failed = False  # an exception of the instrument has been logged
         self._everywhere = everywhere
         self._lone_events: list[Event[Any]] = []
         self._namespaces: list[tuple[Namespace, Callable[[str], object] | None]] = []
-        self._parts: tuple[NamespaceScope, ...] = ()
+        self._namespace_scopes: tuple[NamespaceScope, ...] = ()
         self._events: WeakValueDictionary[int, Event[Any]] = WeakValueDictionary()  # by id: they may be unhashable
         for source in tuple(sources) or (default_namespace,):
             if isinstance(source, Pattern):
-                assert source._namespace is not None
-                self._namespaces.append((source._namespace, source.matches))
+                assert source.namespace is not None
+                self._namespaces.append((source.namespace, source.matches))
             elif isinstance(source, Event):
                 self._lone_events.append(source)
             elif isinstance(source, Namespace):
@@ -109,64 +107,64 @@ class Scope:
     def __enter__(self) -> Scope:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
     def _start(self, instrument: Instrument) -> None:
         """Start observing with this instrument, instead of the current one if there is any."""
         self.stop()
-        parts = tuple([NamespaceScope(self, *each) for each in self._namespaces])
+        namespace_scopes = tuple([NamespaceScope(self, *each) for each in self._namespaces])
         try:
-            events = call_locked(self._start_locked, instrument, parts)
-            del events  # after the lock
+            events = call_locked(self._start_locked, instrument, namespace_scopes)
+            del events  # not under the lock
         except BaseException:  # no memory, or an interrupt
             self.stop()
             raise
 
-    def _start_locked(self, instrument: Instrument, parts: tuple[NamespaceScope, ...]) -> list[list[Event[Any]]]:
+    def _start_locked(
+        self, instrument: Instrument, namespace_scopes: tuple[NamespaceScope, ...]
+    ) -> list[list[Event[Any]]]:
         self.instrument = instrument
-        self._parts = parts
+        self._namespace_scopes = namespace_scopes
         for event in self._lone_events:
             self._attach_locked(event)
         if self._everywhere:
-            global_scopes.extend(parts)
-        return [part.namespace._add_scope(part) for part in parts]
+            global_scopes.extend(namespace_scopes)
+        return [scope.namespace._add_scope(scope) for scope in namespace_scopes]
 
     def stop(self) -> None:
-        """Stop observing. Emissions that have already begun are followed to their end.
+        """Stop observing. The spans of emissions that have already begun are called until these end.
 
         Stopping again has no effect. Thread-safe.
         """
         stopped = call_locked(self._stop_locked)
-        del stopped  # after the lock
+        del stopped  # not under the lock
 
     def _stop_locked(self) -> tuple[object, ...]:
-        # Letting go of the instrument breaks the reference cycle with one that refers to its scope.
+        # Dropping the instrument breaks the reference cycle with one that refers to its scope.
         instrument, self.instrument = self.instrument, None
-        parts, self._parts = self._parts, ()
-        global_scopes[:] = [scope for scope in global_scopes if scope not in parts]
-        for part in parts:
-            part.namespace._remove_scope(part)
+        stopped, self._namespace_scopes = self._namespace_scopes, ()
+        global_scopes[:] = [scope for scope in global_scopes if scope not in stopped]
+        for scope in stopped:
+            scope.namespace._remove_scope(scope)
         events = list(self._events.values())
         for event in events:
-            _set_scopes(event, [scope for scope in _scopes_of(event) if scope is not self])
+            _set_scopes(event, [other for other in _scopes_of(event) if other is not self])
         self._events.clear()
-        return instrument, parts, events
+        return instrument, stopped, events
 
     def _attach(self, event: Event[Any]) -> None:
         call_locked(self._attach_locked, event)
 
     def _attach_locked(self, event: Event[Any]) -> None:
-        # A namespace made in the meantime may still know a part of a scope that is stopped.
+        # A namespace that was made during the stop may still refer to a part of this scope.
         if self.instrument is not None and self._events.get(id(event)) is not event:
             self._events[id(event)] = event
             _set_scopes(event, [*_scopes_of(event), self])
 
 
 class NamespaceScope:
-    """The part of a scope that is a namespace, or those events in it whose names match."""
+    """The part of a scope that observes a namespace, or the events in it whose names match."""
 
     def __init__(self, scope: Scope, namespace: Namespace, matches: Callable[[str], object] | None) -> None:
         self.namespace = namespace
@@ -175,7 +173,7 @@ class NamespaceScope:
 
     def attach(self, event: Event[Any]) -> None:
         """Observe a new event, if its name matches."""
-        if self.covers(event._name):
+        if self.covers(event.name):
             self._scope._attach(event)
 
     def covers(self, name: str) -> bool:

@@ -1,12 +1,16 @@
-"""Waiting for emissions: `Event.wait` and `Event.stream`, under asyncio and trio. Imported when first used.
+"""`Event.wait` and `Event.stream`, under asyncio and trio.
 
-A `Stream` is a handler with a buffer. Emissions, in whatever thread, append to the buffer and then wake whom they find
-waiting; who waits makes itself known first and then looks into the buffer again: so nothing is lost in between. There
-is no lock, since an emission must wait for nobody, not even for a thread that is about to do something: the buffer's
-methods are atomic, and its free places are tickets.
+How it works
+------------
+A `Stream` is a handler with a buffer. An emission, in any thread, appends to the buffer and then wakes the waiter if
+there is one. The task that waits sets the waiter first and then looks into the buffer again, so nothing is lost in
+between. There is no lock, since an emission must never wait for another thread: the buffer's methods are atomic, and
+what only one may have, a place in the buffer or the turn to wait, is claimed by taking an item from a list.
 
-Nothing stays connected: the event holds a stream weakly, so that one that is let go of, by a `break` or by the garbage
-collector, is gone; one that is closed, has ended or finds the loop of who waits closed disconnects itself.
+Who keeps a stream connected
+----------------------------
+The event holds a stream weakly: one that nothing else refers to, as after a `break`, is disconnected when it dies. A
+stream disconnects itself when it is closed, when it overflows, and when the loop of its waiter turns out to be closed.
 """
 
 from __future__ import annotations
@@ -18,17 +22,16 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from ._core._safe import exact_str, safe_repr
-from ._emission import Emission, SenderT, _Parametrised
-from ._event import Loaded, Pattern, set_streams
-from ._loops import checked_timeout, no_loop, running_trio
+from .._core._safe import exact_str, safe_repr
+from .._emission import Emission, SenderT, _Parametrised
+from .loops import checked_timeout, no_loop_error, running_trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from types import TracebackType
     from typing import Literal, Self
 
-    from ._event import Event
+    from .._core import EventCore
 
     Overflow = Literal["raise", "drop_oldest", "drop_newest"]
 
@@ -50,12 +53,12 @@ class Stream(_Parametrised[SenderT]):
         "_buffer",
         "_connections",
         "_event",
+        "_free_places",
         "_is_open",
+        "_is_overflown",
         "_limit",
         "_numbers",
         "_overflow",
-        "_overflown",
-        "_places",
         "_seen",
         "_sender",
         "_taken",
@@ -66,86 +69,115 @@ class Stream(_Parametrised[SenderT]):
 
     def __init__(
         self,
-        event: Event[SenderT],
+        event: EventCore,
+        is_pattern: bool,
         sender: Any,
         condition: Callable[..., object] | None,
         priority: int,
         buffer: int,
-        overflow: Overflow,
+        overflow: str,
         once: bool = False,
     ) -> None:
+        if not isinstance(buffer, int):
+            raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {safe_repr(buffer)}")
+        if buffer < 1:
+            raise ValueError(f"buffer must hold at least one emission, not {safe_repr(buffer)}")
+        overflow = exact_str(overflow)
+        if type(overflow) is not str or overflow not in ("raise", "drop_oldest", "drop_newest"):
+            raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {safe_repr(overflow)}')
         self._event = event
         self._sender = sender  # held: its death would end the connection, and a wait would never end
         self._limit = buffer
         self._overflow = overflow
         self._buffer: deque[tuple[int, Emission[Any]]]
         if overflow == "drop_oldest":
-            self._buffer, self._places = deque(maxlen=buffer), []
+            self._buffer, self._free_places = deque(maxlen=buffer), []
         else:
-            self._buffer, self._places = deque(), [None] * buffer  # a ticket for each place that is free
+            self._buffer, self._free_places = deque(), [None] * buffer
         self._numbers = count()  # of the emissions, dropped ones too
         self._seen = self._taken = 0
-        self._turn = [None]  # taken by the one task that may wait
+        self._turn = [None]  # claimed by the one task that may wait
         self._waiter: _AsyncioWaiter | _TrioWaiter | None = None
         self._is_open = True
-        self._overflown = False
-        self._with_event = isinstance(event, Pattern)
+        self._is_overflown = False
+        self._with_event = is_pattern
         made: list[Any] = []
-        self._connections = made  # the one: filled before anybody can find the stream
-        event._add(self._hear, sender, True, priority, condition, once, self._with_event, False, None, made)
+        self._connections = made  # filled before anything else can find the stream
+        event._add(self._on_emit, sender, True, priority, condition, once, is_pattern, False, None, made)
         if not self._is_open:  # it was closed before it was connected
             self._disconnect()
 
+    @classmethod
+    def _wait(
+        cls,
+        event: EventCore,
+        is_pattern: bool,
+        sender: Any,
+        condition: Callable[..., object] | None,
+        timeout: float | None,
+        priority: int,
+    ) -> WaitCoroutine[Any]:
+        """Return what `Event.wait` returns."""
+        timeout = checked_timeout(timeout)
+        return WaitCoroutine(cls(event, is_pattern, sender, condition, priority, 1, "drop_newest", once=True), timeout)
+
+    @classmethod
+    def _connected_to(cls, event: EventCore) -> list[Stream[Any]]:
+        """Return the streams that are connected to an event, or a pattern, itself."""
+        handlers = [entry.get() for entry, _, source in event._connections() if source is event]
+        owners = [getattr(handler, "__self__", None) for handler in handlers]
+        return [owner for owner in owners if isinstance(owner, cls)]
+
     # In the thread of the emission
 
-    def _hear(self, sender: Any, /, *args: Any, **kwargs: Any) -> None:
-        event = kwargs.pop("event") if self._with_event else self._event
-        if self._overflown:
+    def _on_emit(self, sender: Any, /, *args: Any, **kwargs: Any) -> None:
+        event: Any = kwargs.pop("event") if self._with_event else self._event
+        if self._is_overflown:
             return
         emission = next(self._numbers), Emission(event, sender, args, kwargs)
-        if self._overflow == "drop_oldest" or self._has_place():
+        if self._overflow == "drop_oldest" or self._try_reserve():
             self._buffer.append(emission)
         elif self._overflow == "raise":
-            self._overflown = True
+            self._is_overflown = True
             self._disconnect()
         waiter = self._waiter
         if waiter is not None and not waiter.wake():  # its loop is closed: it will never run again
             self.close()
 
     def _disconnect(self) -> None:
-        for entry in self._connections[:1]:  # the second is what it has replaced: None
+        for entry in self._connections[:1]:  # the second is the one that it has replaced: None
             self._event._disconnect_entry(entry)
 
-    def _has_place(self) -> bool:
-        """Take a free place in the buffer, if there is one."""
+    def _try_reserve(self) -> bool:
+        """Claim a free place in the buffer; return False if there is none."""
         try:
-            self._places.pop()
+            self._free_places.pop()
         except IndexError:
             return False
         return True
 
     # In the task that waits
 
-    def _next(self) -> Emission[SenderT] | None:
-        """Take the next emission out of the buffer, if there is one."""
+    def _pop(self) -> Emission[SenderT] | None:
+        """Take the next emission from the buffer, if there is one."""
         try:
             number, emission = self._buffer.popleft()
         except IndexError:
             return None
         if self._overflow != "drop_oldest":
-            self._places.append(None)
+            self._free_places.append(None)
         self._taken += 1
         self._seen = max(self._seen, number + 1)
         return emission
 
-    async def _take(self, timeout: float | None) -> Emission[SenderT] | None:
-        """Wait for the next emission; None if there will be none any more."""
+    async def _next_emission(self, timeout: float | None) -> Emission[SenderT] | None:
+        """Wait for the next emission. Return None if the stream is closed."""
         loop = asyncio._get_running_loop()
         trio: Any = None
         if loop is None:
             trio = running_trio()
             if trio is None:
-                raise no_loop()
+                raise no_loop_error()
             await trio.lowlevel.checkpoint()  # as every call in trio is one
         try:
             self._turn.pop()  # atomic: tasks in two threads may try at the same time
@@ -153,29 +185,29 @@ class Stream(_Parametrised[SenderT]):
             text = f"a stream serves one task at a time, and another waits for {self._event.name!r} by it"
             raise RuntimeError(text) from None
         try:
-            emission = self._next() if self._is_open else None
+            emission = self._pop() if self._is_open else None
             if emission is not None:
                 return emission
             clock = trio.current_time if loop is None else loop.time
             deadline = None if timeout is None else clock() + timeout
-            slept = False
+            has_slept = False
             while self._is_open:
                 waiter = self._waiter = _TrioWaiter(trio) if loop is None else _AsyncioWaiter(loop)
-                emission = self._next()  # again: who emitted before found nobody waiting
+                emission = self._pop()  # again: an emission before this found no waiter
                 if emission is not None:
                     return emission
-                if self._overflown:
+                if self._is_overflown:
                     self.close()
                     raise StreamOverflow(
                         f"a stream of {self._event.name!r} is more than {self._limit} emissions behind: take them"
                         ' faster, give it a larger buffer, or say what to drop: overflow="drop_oldest" or "drop_newest"'
                     )
-                if slept and deadline is not None and clock() >= deadline:
+                if has_slept and deadline is not None and clock() >= deadline:
                     raise TimeoutError(f"{self._event.name!r} was not emitted within {timeout} seconds")
                 if not self._is_open:
                     break
                 await waiter.sleep(deadline)
-                slept = True
+                has_slept = True
         finally:
             self._waiter = None
             self._turn.append(None)
@@ -190,7 +222,7 @@ class Stream(_Parametrised[SenderT]):
         return self._seen - self._taken
 
     def close(self) -> None:
-        """Disconnect, and forget what is in the buffer: whoever waits for the next emission will get none."""
+        """Disconnect, and drop what is in the buffer. A task that waits for the next emission gets none."""
         self._is_open = False
         self._disconnect()
         self._buffer.clear()
@@ -199,7 +231,7 @@ class Stream(_Parametrised[SenderT]):
             waiter.wake()
 
     async def aclose(self) -> None:
-        """Close it, as `close` does: for `contextlib.aclosing`, and who closes async generators."""
+        """Close it, as `close` does: for `contextlib.aclosing` and other code that closes async generators."""
         self.close()
 
     def __aiter__(self) -> Self:
@@ -207,9 +239,9 @@ class Stream(_Parametrised[SenderT]):
 
     async def __anext__(self) -> Emission[SenderT]:
         try:
-            emission = await self._take(None)
+            emission = await self._next_emission(None)
         finally:
-            del self  # as in `_take`
+            del self  # as in `_next_emission`
         if emission is None:
             raise StopAsyncIteration
         return emission
@@ -227,16 +259,16 @@ class Stream(_Parametrised[SenderT]):
         return f"<Stream of {self._event.name!r}: {state}>"
 
 
-class Waiting(Coroutine[Any, Any, Emission[SenderT]]):
-    """The coroutine that `Event.wait` returns: it listens from the call on, also while nobody awaits it yet.
+class WaitCoroutine(Coroutine[Any, Any, Emission[SenderT]]):
+    """The coroutine that `Event.wait` returns. It is connected from the call on, before anything awaits it.
 
-    A plain coroutine that is cancelled or closed before it begins runs none of its own code: this one disconnects.
+    A plain coroutine that is cancelled or closed before it begins runs none of its own code; this one disconnects.
     """
 
     __slots__ = ("_coroutine", "_stream")
 
     def __init__(self, stream: Stream[SenderT], timeout: float | None) -> None:
-        self._stream: Stream[SenderT] | None = stream
+        self._stream: Stream[SenderT] | None = stream  # None: the code of the coroutine will close it
         self._coroutine = _first(stream, timeout)
 
     def __await__(self) -> Generator[Any, Any, Emission[SenderT]]:
@@ -244,17 +276,17 @@ class Waiting(Coroutine[Any, Any, Emission[SenderT]]):
         return self._coroutine.__await__()
 
     def send(self, value: Any) -> Any:
-        """Go on, as a coroutine does."""
-        self._stream = None  # which its own code closes from now on
+        """Run to the next step."""
+        self._stream = None
         return self._coroutine.send(value)
 
     def throw(self, *error: Any) -> Any:
-        """Raise an exception in it, as in a coroutine."""
+        """Run to the next step, from an exception."""
         self._close_stream()
         return self._coroutine.throw(*error)
 
     def close(self) -> None:
-        """End it, as a coroutine is ended."""
+        """End it."""
         self._close_stream()
         self._coroutine.close()
 
@@ -266,7 +298,7 @@ class Waiting(Coroutine[Any, Any, Emission[SenderT]]):
 
 async def _first(stream: Stream[SenderT], timeout: float | None) -> Emission[SenderT]:
     try:
-        emission = await stream._take(timeout)
+        emission = await stream._next_emission(timeout)
     finally:
         stream.close()
     if emission is None:
@@ -274,45 +306,7 @@ async def _first(stream: Stream[SenderT], timeout: float | None) -> Emission[Sen
     return emission
 
 
-_first.__qualname__ = "Event.wait"  # by which an un-awaited one is reported
-
-
-def wait(
-    event: Event[SenderT],
-    sender: Any,
-    condition: Callable[..., object] | None,
-    timeout: float | None,
-    priority: int,
-) -> Coroutine[Any, Any, Emission[SenderT]]:
-    """What `Event.wait` returns."""
-    timeout = checked_timeout(timeout)
-    return Waiting(Stream(event, sender, condition, priority, 1, "drop_newest", once=True), timeout)
-
-
-def stream(
-    event: Event[SenderT],
-    sender: Any,
-    condition: Callable[..., object] | None,
-    priority: int,
-    buffer: int,
-    overflow: Overflow,
-) -> Stream[SenderT]:
-    """What `Event.stream` returns."""
-    if not isinstance(buffer, int):
-        raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {safe_repr(buffer)}")
-    if buffer < 1:
-        raise ValueError(f"buffer must hold at least one emission, not {safe_repr(buffer)}")
-    overflow = exact_str(overflow)
-    if type(overflow) is not str or overflow not in ("raise", "drop_oldest", "drop_newest"):
-        raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {safe_repr(overflow)}')
-    return Stream(event, sender, condition, priority, buffer, overflow)
-
-
-def streams_of(event: Event[Any], Stream: type[Stream[Any]] = Stream) -> list[Stream[Any]]:
-    """The streams that are connected to an event, or a pattern, itself."""
-    handlers = [entry.get() for entry, _, source in event._connections() if source is event]
-    owners = [getattr(handler, "__self__", None) for handler in handlers]
-    return [owner for owner in owners if isinstance(owner, Stream)]
+_first.__qualname__ = "Event.wait"  # the name in the warning about a coroutine that was never awaited
 
 
 class _AsyncioWaiter:
@@ -326,20 +320,20 @@ class _AsyncioWaiter:
         self._is_woken = False
 
     def wake(self) -> bool:
-        """Wake it, from any thread; false if its loop is closed."""
-        if self._is_woken:  # or somebody is about to
+        """Wake it, from any thread; return False if its loop is closed."""
+        if self._is_woken:  # or another thread is about to wake it
             return True
         self._is_woken = True
         if asyncio._get_running_loop() is self._loop:
-            self._set()
+            self._resolve()
             return True
         try:
-            self._loop.call_soon_threadsafe(self._set)
+            self._loop.call_soon_threadsafe(self._resolve)
         except RuntimeError:
             return False
         return True
 
-    def _set(self) -> None:
+    def _resolve(self) -> None:
         if not self._future.done():
             self._future.set_result(None)
 
@@ -348,7 +342,7 @@ class _AsyncioWaiter:
         if deadline is None:
             await self._future
             return
-        timer = self._loop.call_at(deadline, self._set)
+        timer = self._loop.call_at(deadline, self._resolve)
         try:
             await self._future
         finally:
@@ -356,7 +350,7 @@ class _AsyncioWaiter:
 
 
 class _TrioWaiter:
-    """A task of trio's that sleeps until it is woken, once."""
+    """A trio task that sleeps until it is woken, once."""
 
     __slots__ = ("_is_set", "_token", "_trio")
 
@@ -366,7 +360,7 @@ class _TrioWaiter:
         self._is_set = trio.Event()
 
     def wake(self) -> bool:
-        """Wake it, from any thread; false if its loop is closed."""
+        """Wake it, from any thread; return False if its loop is closed."""
         try:
             self._token.run_sync_soon(self._is_set.set, idempotent=True)
         except self._trio.RunFinishedError:
@@ -377,6 +371,3 @@ class _TrioWaiter:
         """Sleep until it is woken, or to the deadline."""
         with self._trio.CancelScope(deadline=inf if deadline is None else deadline):
             await self._is_set.wait()
-
-
-set_streams(Loaded(wait=wait, stream=stream, streams_of=streams_of))  # last of all

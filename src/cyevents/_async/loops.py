@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from _thread import TIMEOUT_MAX
 
-from ._core._safe import safe_repr
+from .._core._safe import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 
 def running_trio() -> Any:
-    """The module trio if one of its tasks is what runs here, else None. Asked only where no asyncio loop runs."""
+    """Return the module `trio` if a trio task runs here, else None. For callers that found no running asyncio loop."""
     trio = sys.modules.get("trio")
     try:
         trio.lowlevel.current_task()  # type: ignore[union-attr]
-    except (AttributeError, RuntimeError):  # it is not imported, or not yet; no task of its runs here
+    except (AttributeError, RuntimeError):  # trio is not imported, or only in part; or none of its tasks runs here
         return None
     return trio
 
 
-def no_loop() -> RuntimeError:
-    """The error of awaiting where no event loop runs: asyncio's own words."""
+def no_loop_error() -> RuntimeError:
+    """Return the error of an await without an event loop, with asyncio's text."""
     return RuntimeError("no running event loop")
 
 
 def checked_timeout(timeout: Any) -> float | None:
-    """Raise unless this is a number of seconds or None. Return it, or None if it is too long for the system's clock."""
+    """Return a timeout in seconds, or None for no limit: also for one that is too long for the system's clock."""
     if timeout is None:
         return None
     if not isinstance(timeout, (int, float)):

@@ -1,0 +1,85 @@
+"""What handlers return, as coroutines, and calls of handlers in threads: for any kind of event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from .._core import consume
+from .._core._safe import safe_repr
+from .._core._values import ASYNC_GENERATOR, GENERATOR, VALUE, kind_of_result
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+
+    from .._core import EventCore
+
+
+def as_coroutine(result: Any, kind: int) -> Coroutine[Any, Any, Any]:
+    """Return a coroutine that awaits what an async handler returned: the result itself if it is one."""
+    if type(result) is CoroutineType or isinstance(result, Coroutine):
+        return result
+    return _collect(result) if kind == ASYNC_GENERATOR else _await(result)
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
+
+
+async def _collect(generator: Any) -> list[Any]:
+    """Return what an async generator yields, without None."""
+    return [item async for item in generator if item is not None]
+
+
+class Consumed:
+    """What a generator yielded in a thread, and whether it cancels."""
+
+    __slots__ = ("cancels", "items")
+
+    def __init__(self, items: list[Any], cancels: bool) -> None:
+        self.items = items
+        self.cancels = cancels
+
+
+def call_in_thread(
+    event: EventCore, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, BaseException | None]:
+    """Call a sync handler, and run a generator to its end. Return the result or `Consumed`, and what was raised."""
+    try:
+        try:
+            value = handler(*args, **kwargs)
+        except TypeError as error:  # add the note that the core adds to the errors of other calls
+            event._call_failed(error, handler, len(args) - 1, kwargs, False)
+            raise
+        if kind_of_result(value) == GENERATOR:
+            value = Consumed(*consume(value))
+    except BaseException as error:
+        return None, error
+    return value, None
+
+
+async def outcome_of(value: Any, error: BaseException | None) -> Any:
+    """Return or raise what `call_in_thread` returned; an awaitable is awaited first."""
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # or it would refer to itself by its traceback
+    kind = kind_of_result(value)
+    return value if kind == VALUE else await as_coroutine(value, kind)
+
+
+def report_to_loop(
+    loop: AbstractEventLoop, error: BaseException, handler: Any, event: EventCore, task: Future[Any] | None
+) -> None:
+    """Pass an exception that nobody awaits to the loop's exception handler. The handler or task may be None."""
+    context: dict[str, Any] = {"message": failure_text(handler, event), "exception": error}
+    if task is not None:
+        context["task"] = task
+    loop.call_exception_handler(context)
+
+
+def failure_text(handler: Any, event: EventCore) -> str:
+    """Return the text that reports an exception of a handler, which may be None."""
+    return f"{'a handler' if handler is None else f'handler {safe_repr(handler)}'} of event {event.name!r} failed"

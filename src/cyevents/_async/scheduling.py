@@ -1,0 +1,623 @@
+"""What `emit` schedules, since it does not wait for async handlers; `drain`, which waits for those; and the exit.
+
+How it works
+------------
+`schedule` makes a `Job` of what an async handler returned, and the job becomes a task: of the running loop, else of the
+loop that `use_loop` has named, else of the background loop. That one runs in a daemon thread, which starts when it is
+first needed.
+
+Who keeps a task alive
+----------------------
+Loops refer to their tasks weakly. `jobs` holds each job, and so its task, from `schedule` until the task's done
+callback, `Job.done`, has reported what it raised. A task whose loop is closed never gets there: `_drop_lost` finds it.
+
+What happens at exit
+--------------------
+Two hooks wait for the background loop. The first runs before the interpreter shuts down thread pools, as handlers may
+use `asyncio.to_thread`. Threads that outlive the main one may emit after that; the second hook, the last of all, waits
+for these. Exit hooks that were registered earlier run later, and where they emit, `schedule` itself waits. All this
+takes `EXIT_LIMIT` seconds at most. What is left then is given up, and logged.
+
+Cancellation
+------------
+Nothing here cancels a handler. `asyncio.run` does when its main coroutine returns: `Job.done` then logs the advice to
+await `drain_async` first. A task that the program has cancelled is logged at DEBUG.
+
+Forks
+-----
+A child process has only the thread that forked. It forgets the jobs of other threads' loops, and neither runs nor
+closes them: they are the parent's, and to close a coroutine would run code of the handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures.thread  # before the first exit hook is registered, so that it runs before this module's # noqa: F401
+import logging
+import os
+import sys
+import threading
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
+from importlib import import_module
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from .._core._safe import handler_name, safe_repr
+from .._core._values import MISSING
+from .._handlers import coroutine_function
+from .awaitables import as_coroutine, report_to_loop
+from .loops import checked_timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from .._core import Entry, EventCore
+
+    Loop = asyncio.AbstractEventLoop
+
+EXIT_LIMIT = 10.0
+"""Seconds for which the interpreter's exit waits for async handlers in the background loop."""
+
+_RETURNED_FALSE = 2
+"""The bit of `Entry.warned` for a result of `False`; 1 is for a condition that raised."""
+
+_logger = logging.getLogger("cyevents")  # not `_log.log`, which needs an import: at exit there is none
+jobs: dict[Job, None] = {}
+"""The jobs that are not done. A dict changes atomically, so that no emission waits for another."""
+
+_draining: set[Job] = set()  # the jobs that are in `drain` or `drain_async`, and do not wait for each other
+_current_job: ContextVar[object] = ContextVar("cyevents_job", default=None)  # its token, as contexts are copied
+_named_loop: Loop | None = None
+_last_loop: Loop | None = None  # in which a job was started last
+_lost: list[None] = []  # one item for each lost job that `drain` has not reported yet
+
+
+# Scheduling
+
+
+def schedule(event: EventCore, result: Any, kind: int, handler: Any, sender: Any, entry: Entry) -> None:
+    """Schedule what an async handler returned to `emit`: see "How it works"."""
+    job = Job(event, handler, sender, as_coroutine(result, kind), entry)
+    loop = asyncio._get_running_loop()
+    if loop is not None:
+        job.loop = loop
+        jobs[job] = None
+        try:
+            job.start()
+        except BaseException:  # a task factory has raised, or no stack is left
+            job.drop()
+            raise
+        return
+    if sys.is_finalizing():
+        job.give_up("the interpreter is exiting")
+        return
+    context = copy_context()
+    named = _named_loop  # read once: another thread may change it
+    if named is not None and job.submit(named, context):
+        return
+    try:
+        loop = _background_loop()
+    except RuntimeError as error:
+        job.give_up(error)
+        return
+    if not job.submit(loop, context):
+        job.give_up("the background loop is closed")
+    if _is_late:  # no exit hook will run any more
+        _drain_at_last()
+
+
+class Job:
+    """An async handler of an emission that does not wait for it."""
+
+    __slots__ = (
+        "__weakref__",
+        "coroutine",
+        "entry",
+        "event",
+        "handler",
+        "is_submitted",
+        "loop",
+        "sender",
+        "task",
+        "token",
+    )
+
+    loop: Loop
+
+    def __init__(
+        self, event: EventCore, handler: Any, sender: Any, coroutine: Coroutine[Any, Any, Any], entry: Entry
+    ) -> None:
+        self.event = event
+        self.handler = handler
+        self.sender = sender
+        self.coroutine = coroutine
+        self.entry = entry
+        self.is_submitted = False  # whether it was emitted outside its loop
+        self.token = object()
+        self.task: asyncio.Task[Any] | None = None
+
+    def submit(self, loop: Loop, context: Context) -> bool:
+        """Have it started in a loop that runs in another thread; return False if that is closed."""
+        self.loop = loop
+        self.is_submitted = True
+        jobs[self] = None
+        try:
+            loop.call_soon_threadsafe(self.start_or_report, context=context)
+        except RuntimeError:
+            jobs.pop(self, None)
+            return False
+        except BaseException:  # no memory
+            self.drop()
+            raise
+        return True
+
+    def start(self) -> None:
+        """Make it a task of the running loop. Nothing of it runs before the loop's next iteration."""
+        global _last_loop
+        loop = self.loop
+        if loop is not _last_loop:
+            _last_loop = loop
+            _drop_lost()
+        coroutine = self.coroutine
+        if loop.get_task_factory() is not None:  # it may start tasks eagerly
+            coroutine = _after_yield(coroutine)
+        context = copy_context()
+        context.run(_current_job.set, self.token)
+        task = context.run(loop.create_task, coroutine)
+        try:
+            task.add_done_callback(self.done)
+        except BaseException:  # no memory
+            task.cancel()
+            raise
+        self.task = task
+
+    def start_or_report(self) -> None:
+        """Make it a task of the running loop, and report an exception to that."""
+        try:
+            self.start()
+        except Exception as error:
+            report_to_loop(self.loop, error, self.handler, self.event, None)
+            self.drop()
+
+    def done(self, task: asyncio.Task[Any]) -> None:
+        """Done callback: report the task's exception and remove the job."""
+        error = None
+        try:
+            self.coroutine.close()  # if it was cancelled before it began
+            if task.cancelled():
+                self.log_cancelled()
+                return
+            error = task.exception()
+            if error is None:
+                if task.result() is False and not self.entry.warned(_RETURNED_FALSE):
+                    self.log_false()
+                return
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop itself raises these
+                return
+            policy = self.event._error_policy()
+            if callable(policy) and isinstance(error, Exception):
+                try:
+                    policy(error, self.handler, self.event, self.sender)
+                    return
+                except Exception as another:
+                    error = another
+            report_to_loop(self.loop, error, self.handler, self.event, task)
+        finally:
+            error = None  # or it would refer to itself by its traceback
+            jobs.pop(self, None)  # last, since `drain` waits for the report too
+            self.task = None
+
+    def log_cancelled(self) -> None:
+        """Log that the handler was cancelled."""
+        is_ending = _is_ending(self.loop)
+        _logger.log(
+            logging.WARNING if is_ending else logging.DEBUG,
+            "async handler %s of event %r was cancelled before it was done%s",
+            safe_repr(self.handler),
+            self.event.name,
+            ": await drain_async() before its loop ends" if is_ending else "",
+        )
+
+    def log_false(self) -> None:
+        """Log that the handler returned `False`, which cancels nothing here."""
+        _logger.warning(
+            "async handler %s of event %r returned False, which cancels in emit_async only: emit does not wait for it",
+            safe_repr(self.handler),
+            self.event.name,
+        )
+
+    def drop(self) -> None:
+        """Remove the job and close its coroutine. If it has become a task, that does it in its done callback."""
+        if self.task is None:
+            jobs.pop(self, None)
+            self.coroutine.close()
+
+    def give_up(self, reason: object) -> None:
+        """Drop the job, and log that the handler is not run."""
+        self.drop()
+        _logger.error("async handler %s of event %r is not run: %s", safe_repr(self.handler), self.event.name, reason)
+
+
+async def _after_yield(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    await asyncio.sleep(0)
+    return await coroutine
+
+
+def _jobs_where(holds: Callable[[Job], bool]) -> list[Job]:
+    return [job for job in list(jobs) if holds(job)]
+
+
+def _drop_lost() -> None:
+    """Drop the jobs of closed loops, and log those that were emitted outside their loop."""
+    for job in _jobs_where(lambda job: job.loop.is_closed()):
+        try:
+            del jobs[job]
+        except KeyError:  # another thread was faster
+            continue
+        if not job.is_submitted or job in _given_up:  # asyncio itself reports tasks that a closed loop leaves pending
+            continue
+        _lost.append(None)
+        what = "is not run" if job.task is None else "is not finished"
+        job.drop()
+        _logger.error(
+            "async handler %s of event %r %s: its event loop was closed",
+            safe_repr(job.handler),
+            job.event.name,
+            what,
+        )
+
+
+_ending: Loop | None = None  # the loop that was found to be ending, until its next iteration
+
+
+def _is_ending(loop: Loop) -> bool:
+    """Return whether all other tasks of a loop are being cancelled, as at its end. Called in that loop."""
+    global _ending
+    if loop is _background.get("loop"):
+        return False
+    if _ending is loop:  # to check all tasks for each cancelled one would take quadratic time
+        return True
+    for task in asyncio.all_tasks(loop):
+        if not getattr(task, "cancelling", int)():  # tasks of another type may not have it
+            return False
+    _ending = loop
+    loop.call_soon(_reset_ending)
+    return True
+
+
+def _reset_ending() -> None:
+    global _ending
+    _ending = None
+
+
+_RUNNING: Any = MISSING
+
+
+def use_loop(loop: Loop | None = _RUNNING) -> None:
+    """Name the event loop for async handlers of emissions from threads where no loop runs.
+
+    An async program calls it once, in its main coroutine, so that what its worker threads emit is handled
+    in its own loop rather than in the background one. A loop that has been closed counts as none. While the loop
+    does not run, what is emitted waits for it: `drain` then returns `False`, and exit logs what is left at ERROR.
+
+    Args:
+        loop: the loop; if it is not given, the one that runs. `None` for the background loop again.
+
+    Raises:
+        TypeError: if it is neither.
+        RuntimeError: if it is not given, and no loop runs.
+
+    Thread-safe.
+
+    Example:
+        >>> import asyncio
+        >>> from cyevents import use_loop
+        >>> async def main():
+        ...     use_loop()
+        >>> asyncio.run(main())
+        >>> use_loop(None)
+    """
+    global _named_loop
+    if loop is _RUNNING:
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            raise RuntimeError("no running event loop: call use_loop() in a coroutine, or give it a loop")
+    if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
+        raise TypeError(f"use_loop takes an asyncio event loop or None, not {safe_repr(loop)}")
+    _named_loop = loop
+
+
+# The background loop
+
+_background: dict[str, Loop] = {}  # at most one item; a dict for its atomic `setdefault`
+_thread: threading.Thread | None = None  # the one that runs it
+
+
+def _background_loop() -> Loop:
+    """Return the background loop. The first call starts its thread."""
+    global _thread
+    loop = _background.get("loop")
+    if loop is not None:
+        return loop
+    candidate = asyncio.new_event_loop()
+    loop = _background.setdefault("loop", candidate)
+    if loop is not candidate:
+        candidate.close()
+        return loop
+    loop.set_exception_handler(_log_exception)
+    try:
+        _thread = thread = threading.Thread(target=_run_background, args=(loop,), name="cyevents", daemon=True)
+        thread.start()
+    except RuntimeError as error:  # some Pythons start no threads at exit
+        _background.pop("loop", None)
+        loop.close()
+        for job in _jobs_of(loop):
+            job.give_up(error)
+        raise
+    return loop
+
+
+def _run_background(loop: Loop) -> None:
+    asyncio.set_event_loop(loop)
+    while _background.get("loop") is loop:
+        try:
+            loop.run_forever()
+        except BaseException as error:  # a handler raised SystemExit, which must not end the loop of the others
+            _logger.error("handler in the background loop raised %s", safe_repr(error), exc_info=error)
+
+
+def _log_exception(loop: Loop, context: dict[str, Any]) -> None:
+    _logger.error(context["message"], exc_info=context.get("exception"))
+
+
+def _jobs_of(loop: Loop | None, is_handler: bool = False) -> list[Job]:
+    """Return a loop's jobs; for a handler that drains, without those that drain as well."""
+    return _jobs_where(lambda job: job.loop is loop and not (is_handler and job in _draining))
+
+
+def _stuck() -> list[Job]:
+    """Return the jobs of named loops that do not run."""
+    named, background = _named_loop, _background.get("loop")
+    return _jobs_where(
+        lambda job: (job.is_submitted or job.loop is named) and job.loop is not background and not job.loop.is_running()
+    )
+
+
+# Draining
+
+
+def drain(timeout: float | None = None) -> bool:
+    """Wait until the background loop has finished all async handlers that were scheduled there.
+
+    For programs without a loop of their own: `emit` does not wait for async handlers. At exit the
+    interpreter does this by itself, for 10 seconds at most.
+
+    Args:
+        timeout: how long to wait at most, in seconds; `None` for as long as it takes.
+
+    Returns:
+        Whether it got there; `False` also if handlers wait for a loop that `use_loop` has named and that does not
+        run, or were lost when that was closed.
+
+    Raises:
+        RuntimeError: when called where an event loop runs, which it would block: use `drain_async`.
+        TypeError: if the timeout is not a number.
+        ValueError: if it is NaN.
+
+    Thread-safe.
+
+    Example:
+        >>> from cyevents import Event, drain
+        >>> cleaned, rooms = Event("cleaned"), []
+        >>> @cleaned.connect
+        ... async def note(room):
+        ...     rooms.append(room)
+        >>> cleaned.emit("the kitchen")
+        []
+        >>> drain(timeout=5), rooms
+        (True, ['the kitchen'])
+    """
+    timeout = checked_timeout(timeout)
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("drain() would block the running event loop: use await drain_async(timeout=None)")
+    loop = _background.get("loop")
+    if loop is not None and _jobs_of(loop):
+        with _as_handler() as is_handler:  # in a thread of its own, or of to_thread
+            idle = asyncio.run_coroutine_threadsafe(_wait_idle(loop, is_handler), loop)
+            try:
+                idle.result(timeout)
+            except TimeoutError:
+                idle.cancel()
+                if _jobs_of(loop, is_handler):
+                    return False
+    return _none_stuck_or_lost()
+
+
+@coroutine_function
+def drain_async(timeout: float | None = None) -> Coroutine[Any, Any, bool]:
+    """Wait until all async handlers that `emit` scheduled in this loop, or in the background one, have finished.
+
+    `asyncio.run` cancels what is still scheduled when its main coroutine returns: await this at its end.
+    Called by such a handler, it waits for the others.
+
+    Args:
+        timeout: how long to wait at most, in seconds; `None` for as long as it takes.
+
+    Returns:
+        Whether it got there; `False` also if handlers wait for a loop that `use_loop` has named and that does not
+        run, or were lost when that was closed.
+
+    Raises:
+        TypeError: if the timeout is not a number; when called.
+        ValueError: if it is NaN; when called.
+
+    Example:
+        >>> import asyncio
+        >>> from cyevents import Event, drain_async
+        >>> cleaned = Event("cleaned")
+        >>> @cleaned.connect
+        ... async def say(sender):
+        ...     print(f"{sender} is clean")
+        >>> async def main():
+        ...     cleaned.emit("the kitchen")
+        ...     return await drain_async(timeout=5)
+        >>> asyncio.run(main())
+        the kitchen is clean
+        True
+    """
+    return _drain_async(checked_timeout(timeout))
+
+
+async def _drain_async(timeout: float | None) -> bool:
+    loop = asyncio.get_running_loop()
+    with _as_handler() as is_handler:
+        try:
+            async with asyncio.timeout(timeout):
+                await _wait_idle_with_background(loop, is_handler)
+        except TimeoutError:
+            if _jobs_of(loop, is_handler) or _jobs_of(_background.get("loop")):
+                return False
+    return _none_stuck_or_lost()
+
+
+_drain_async.__qualname__ = "drain_async"  # the name in the warning about a coroutine that was never awaited
+
+
+@contextmanager
+def _as_handler() -> Iterator[bool]:
+    """Note that a scheduled handler drains, if this is called by one; yield whether it is."""
+    token = _current_job.get()
+    job = None if token is None else next(iter(_jobs_where(lambda job: job.token is token)), None)
+    if job is None:
+        yield False
+        return
+    _draining.add(job)
+    try:
+        yield True
+    finally:
+        _draining.discard(job)
+
+
+async def _wait_idle_with_background(loop: Loop, is_handler: bool) -> None:
+    while True:
+        await asyncio.sleep(0)  # what other threads have emitted is started first
+        await _wait_idle(loop, is_handler)
+        background = _background.get("loop")
+        if background is not None and background is not loop and _jobs_of(background):
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_wait_idle(background), background))
+        elif background is _background.get("loop"):
+            return
+
+
+async def _wait_idle(loop: Loop, is_handler: bool = False) -> None:
+    """Wait until the running loop has no jobs, also none that its jobs have scheduled."""
+    while left := _jobs_of(loop, is_handler):
+        tasks = [job.task for job in left if job.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        else:
+            await asyncio.sleep(0)
+
+
+def _none_stuck_or_lost() -> bool:
+    """Return whether no job waits in a stopped named loop, and none was lost in a closed one since the last call."""
+    _drop_lost()
+    lost = len(_lost)
+    del _lost[:lost]
+    return not lost and not _stuck()
+
+
+# Exit
+
+_waited_at_exit = 0.0  # seconds
+_is_late = False  # whether the last exit hook has run
+_given_up: set[Job] = set()
+_SHOWN_JOBS = 10  # how many of the jobs that are given up are logged by name
+
+
+def _drain_at_exit() -> None:
+    """Wait for the background loop until the limit is reached; log what is given up."""
+    global _waited_at_exit
+    begun = monotonic()
+    try:
+        if drain(max(0.0, EXIT_LIMIT - _waited_at_exit)):
+            return
+    except RuntimeError:  # called where a loop runs
+        pass
+    except KeyboardInterrupt:  # the user does not want to wait, nor in the next hook
+        _waited_at_exit = EXIT_LIMIT
+    finally:
+        _waited_at_exit += monotonic() - begun
+    left = _jobs_of(_background.get("loop"))
+    if _is_late:  # no thread is left that could run a named loop
+        stuck = _stuck()
+        left += stuck
+        for job in stuck:
+            job.drop()
+    left = [job for job in left if job not in _given_up]
+    _given_up.update(left)
+    if left:
+        names = [f"{handler_name(job.handler)} of event {job.event.name!r}" for job in left[:_SHOWN_JOBS]]
+        if len(left) > _SHOWN_JOBS:
+            names.append(f"{len(left) - _SHOWN_JOBS} more")
+        _logger.error("async handlers not finished at exit are given up: %s", ", ".join(names))
+
+
+def _drain_at_last() -> None:
+    """The last hook; also called by `schedule` after that."""
+    global _is_late
+    _is_late = True
+    _drain_at_exit()
+    if _thread is not None and _is_subinterpreter():
+        _end_background(_thread)
+
+
+def _is_subinterpreter() -> bool:
+    if sys.version_info >= (3, 12):
+        return not import_module("_thread")._is_main_interpreter()
+    try:
+        interpreters: Any = import_module("_xxsubinterpreters")
+    except ImportError:  # this Python has none
+        return False
+    return bool(interpreters.get_current() != interpreters.get_main())
+
+
+def _end_background(thread: threading.Thread) -> None:
+    """End the background loop: before Python 3.14 a subinterpreter that ends with a thread ends the whole process."""
+    loop = _background.pop("loop", None)
+    if loop is not None:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(max(0.0, EXIT_LIMIT - _waited_at_exit))
+        if not thread.is_alive():
+            loop.close()
+
+
+try:
+    threading._register_atexit(_drain_at_exit)  # type: ignore[attr-defined]
+except RuntimeError:  # the interpreter is exiting already
+    _is_late = True
+atexit.register(_drain_at_last)
+
+
+# Forks
+
+_of_parent: list[object] = []  # a child's copies of what is the parent's: neither run nor closed
+
+
+def _after_fork() -> None:
+    """In the child: forget what other threads' loops were to run."""
+    global _named_loop, _last_loop
+    _named_loop = _last_loop = None
+    loop = _background.pop("loop", None)
+    forgotten = _jobs_where(lambda job: job.is_submitted or job.loop is loop)
+    for job in forgotten:
+        jobs.pop(job, None)
+    if loop is not None or forgotten:
+        _of_parent.append((loop, forgotten))
+    _lost.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
