@@ -1,6 +1,6 @@
-"""Checks a built site: every link and anchor in it leads somewhere, and no page loads anything from elsewhere.
+"""Check a built site: `python .ci/check_site.py FOLDER`.
 
-`python .ci/check_site.py FOLDER`
+All links and anchors must exist, and no page may load anything from another site.
 """
 
 import sys
@@ -12,7 +12,7 @@ LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "sourc
 
 
 class Page(HTMLParser):
-    """What one page refers to, what it loads, and the anchors that it has."""
+    """The links of one page, the files that it loads, and its anchors."""
 
     def __init__(self, path):
         super().__init__()
@@ -32,26 +32,26 @@ class Page(HTMLParser):
 def main(site):
     site = site.resolve()
     pages = {path: Page(path) for path in sorted(site.rglob("*.html"))}
-    wrong = []
+    errors = []
     for path, page in pages.items():
         name = path.relative_to(site)
         for link in page.links + page.loaded:
             parts = urlsplit(link)
             if parts.scheme in ("http", "https", "mailto") or parts.netloc:
                 if link in page.loaded:
-                    wrong.append(f"{name} loads {link}")
+                    errors.append(f"{name} loads {link}")
                 continue
-            if path.name == "404.html":  # whose links begin at the site's root, wherever that is
+            if path.name == "404.html":  # its links are relative to the root of the site
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if target.is_dir():
                 target /= "index.html"
             if not target.is_relative_to(site) or not target.is_file():
-                wrong.append(f"{name} refers to {link}, which is not there")
+                errors.append(f"{name} refers to {link}, which does not exist")
             elif target in pages and unquote(parts.fragment) not in pages[target].anchors:
-                wrong.append(f"{name} refers to {link}, an anchor that is not there")
-    print("\n".join(wrong) or f"{len(pages)} pages, and all their links lead somewhere")
-    return int(bool(wrong or len(pages) < 10))
+                errors.append(f"{name} refers to {link}, an anchor that does not exist")
+    print("\n".join(errors) or f"{len(pages)} pages, no broken link")
+    return int(bool(errors or len(pages) < 10))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Print the notes of a release, which are its section in the changelog: `release_notes.py VERSION`, or its tag.
+"""Print the notes of a release, its section of the changelog: `release_notes.py VERSION`, or the tag.
 
-A tag of the bridge's begins with `bridge-v`. Fails where the version is not that of the package, or its section is not
-there, has no date or says nothing.
+The tags of the bridge begin with `bridge-v`. It is an error if the package has another version, or if the section does
+not exist, has no date or is empty.
 """
 
 import re
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def package_version(root: Path) -> str:
-    """The version that the package says it is."""
+    """Return the version of the package."""
     (module,) = root.glob("src/cyevents*/__init__.py")
     found = re.search(r'^__version__ = "(.+)"$', module.read_text("utf-8"), re.M)
     assert found is not None
@@ -20,12 +20,12 @@ def package_version(root: Path) -> str:
 
 
 def section(changelog: str, version: str) -> str:
-    """What the changelog says of a version, without the headline."""
-    headline = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$"
+    """Return the section of a version in the changelog, without its heading."""
+    heading = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$"
     parts = re.split(r"^(?=## |\[[^]]+\]: )", changelog, flags=re.M)
     for part in parts:
         first, _, rest = part.partition("\n")
-        if re.match(headline, first):
+        if re.match(heading, first):
             if not rest.strip():
                 raise ValueError(f"the changelog says nothing about {version}")
             return rest.strip() + "\n"
@@ -33,7 +33,7 @@ def section(changelog: str, version: str) -> str:
 
 
 def main(root: Path, tag: str) -> None:
-    """Print the notes, or end with what is wrong."""
+    """Print the notes, or exit with an error."""
     if tag.startswith("bridge-"):
         root, tag = root / "bridge", tag.removeprefix("bridge-")
     version = tag.removeprefix("v")

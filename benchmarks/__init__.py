@@ -1,1 +1,1 @@
-"""Benchmarks, with the bars that they must hold: `python -m benchmarks`."""
+"""Benchmarks, and the bars that the compiled core must hold: `python -m benchmarks`."""

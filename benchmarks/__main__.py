@@ -1,4 +1,4 @@
-"""The comparison suite: `python -m benchmarks [--full | --brief]`, `... compare OLD NEW`, `... instructions`, ..."""
+"""The comparison suite: `python -m benchmarks [--full | --brief]`, `... compare OLD NEW`, `... instructions`."""
 
 import argparse
 import contextlib
@@ -12,24 +12,28 @@ RESULTS = Path(__file__).parent / "results"
 
 def main(arguments=None):
     """Run the command line; return its exit code."""
-    warnings.simplefilter("ignore", DeprecationWarning)  # those of the others, on Pythons newer than they
+    warnings.simplefilter("ignore", DeprecationWarning)  # of libraries older than this Python
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--full", action="store_true", help="every case, and six times as long")
-    form.add_argument("--brief", action="store_true", help="only see that all contestants are right: no bars")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--full", action="store_true", help="all cases, six times as long")
+    mode.add_argument("--brief", action="store_true", help="only check that all contestants are correct, without bars")
     parser.add_argument(
-        "--save", type=Path, metavar="FILE", help="keep the run in FILE (benchmarks/results/quick.json)"
+        "--save", type=Path, metavar="FILE", help="save the run in FILE (benchmarks/results/quick.json)"
     )
-    parser.add_argument("--no-pictures", action="store_true", help="do not draw")
+    parser.add_argument("--no-pictures", action="store_true", help="draw no pictures")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    compare = commands.add_parser("compare", help="tell what has changed between two saved runs, beyond the noise")
+    compare = commands.add_parser("compare", help="report what changed between two saved runs, beyond the noise")
     compare.add_argument("old", metavar="OLD")
     compare.add_argument("new", metavar="NEW")
-    count = commands.add_parser("instructions", help="count instructions under valgrind, against the figures kept")
-    count.add_argument("--renew", action="store_true", help="keep the new figures")
+    count = commands.add_parser(
+        "instructions", help="count instructions under valgrind, and compare with the saved figures"
+    )
+    count.add_argument("--renew", action="store_true", help="save the new figures")
     redraw = commands.add_parser("report", help="write the table and the pictures of a saved run again")
     redraw.add_argument("run", metavar="RUN", type=Path)
-    commands.add_parser("install", help="install the peers one by one, and say which cannot be had on this Python")
+    commands.add_parser(
+        "install", help="install the other libraries one by one, and report those that do not install on this Python"
+    )
     options = parser.parse_args(arguments)
     if options.command == "compare":
         from . import runs
@@ -55,33 +59,33 @@ def main(arguments=None):
     )
 
 
-def race(form, path, pictures):
-    """Run the suite, write what it found, and say which bars hold; return the exit code."""
+def race(mode, path, pictures):
+    """Run the suite, write the results, and print which bars hold; return the exit code."""
     from . import runs
     from .suite import Suite
 
     start = perf_counter()
-    suite = Suite(form)
+    suite = Suite(mode)
     for name, why in suite.absent.items():
         print(f"absent: {name}: {why}")
     steps = list(suite.steps())
     with progress(len(steps)) as advance:
-        for what, do in steps:
-            advance(what)
-            do()
-    command = "python -m benchmarks" + ("" if form == "quick" else f" --{form}")
-    run = runs.of(suite, command)
-    for name, why in run["wrong"].items():
-        print(f"wrong: {name}: {why}")
-    if form != "brief":
-        path = path or RESULTS / f"{form}.json"
+        for description, run_step in steps:
+            advance(description)
+            run_step()
+    command = "python -m benchmarks" + ("" if mode == "quick" else f" --{mode}")
+    run = runs.summarize(suite, command)
+    for name, why in run["incorrect"].items():
+        print(f"incorrect: {name}: {why}")
+    if mode != "brief":
+        path = path or RESULTS / f"{mode}.json"
         runs.save(run, path)
         write(run, path, pictures)
         show(run)
     print(f"{len(run['races'])} races in {perf_counter() - start:.0f} s")
-    if run["wrong"]:
+    if run["incorrect"]:
         return 1
-    if form == "brief":
+    if mode == "brief":
         return 0
     return int(any(row["holds"] is False for row in run["bars"]))
 
@@ -111,14 +115,16 @@ def show(run):
 
 @contextlib.contextmanager
 def progress(total):
-    """A progress bar, where rich is there; else a line for each step."""
+    """Show a progress bar if rich is installed, else a line for each step."""
     try:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     except ImportError:
         yield lambda what: print(f"  {what}", file=sys.stderr)
         return
     columns = (TextColumn("{task.description:<36}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, auto_refresh=False, transient=True) as bar:  # no thread of its own: it would be in the way
+    with Progress(
+        *columns, auto_refresh=False, transient=True
+    ) as bar:  # no thread of its own, which would disturb the timing
         task = bar.add_task("", total=total)
         done = -1
 

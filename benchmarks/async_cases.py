@@ -1,11 +1,11 @@
-"""Races of emission that is awaited: with handlers that suspend and that do not, under asyncio and uvloop."""
+"""Races of awaited emissions, with handlers that suspend and handlers that do not, under asyncio and uvloop."""
 
 import asyncio
 import importlib
 import sys
 from time import perf_counter_ns
 
-from .contestants import muster
+from .contestants import load_contestants
 from .timing import Race, race
 
 EAGER = sys.version_info >= (3, 12)
@@ -13,12 +13,12 @@ COUNTS = (1, 10, 100)
 
 
 class Counter:
-    """How many handlers have run to their end."""
+    """Counts the handlers that have finished."""
 
     done = 0
 
 
-async def through(sender, **kwargs):
+async def not_suspending(sender, **kwargs):
     Counter.done += 1
     return 1
 
@@ -30,19 +30,19 @@ async def suspending(sender, **kwargs):
 
 
 def copies(function, count):
-    """As many functions with the same code."""
+    """Return `count` functions with the same code."""
     kind = type(function)
     return [kind(function.__code__, function.__globals__, function.__name__) for _ in range(count)]
 
 
 def cyevents(package):
-    def enter(handlers):
+    def make_emit(handlers):
         event = package.Event("benchmark")
         for handler in handlers:
             event.connect(handler)
         return event.emit_async
 
-    return enter
+    return make_emit
 
 
 def gather(handlers):
@@ -53,7 +53,7 @@ def gather(handlers):
 
 
 def eager_tasks(handlers):
-    """What one writes for speed from Python 3.12 on."""
+    """Make the fastest hand-written emission from Python 3.12 on."""
     Task = asyncio.Task
 
     async def emit(sender):
@@ -118,8 +118,8 @@ def dust_riven(handlers):
 
 
 def contestants():
-    """How each makes its emission for handlers, by name; and why some do not."""
-    present, missing = muster()
+    """Return by name the functions that make an emission for handlers, and by name why others are absent."""
+    present, missing = load_contestants()
     absent = dict(missing)
     chosen = {}
     for name in ("cyevents", "cyevents (pure)"):
@@ -137,14 +137,14 @@ def contestants():
         "pymitter": ("pymitter emit_async", pymitter),
         "dust-riven": ("dust-riven emit_async", dust_riven),
     }
-    for library, (name, enter) in peers.items():
+    for library, (name, make_emit) in peers.items():
         if library in present:
-            chosen[name] = enter
+            chosen[name] = make_emit
     return chosen, absent
 
 
 def loops():
-    """Loop factories by name."""
+    """Return loop factories by name."""
     factories = {"asyncio": asyncio.new_event_loop}
     try:
         factories["uvloop"] = importlib.import_module("uvloop").new_event_loop
@@ -153,8 +153,8 @@ def loops():
     return factories
 
 
-def prove(name, loop, emit, count):
-    """See that all handlers have run to their end when an emission has been awaited."""
+def verify(name, loop, emit, count):
+    """Check that all handlers have finished when an awaited emission ends."""
 
     async def once():
         Counter.done = 0
@@ -163,11 +163,11 @@ def prove(name, loop, emit, count):
 
     done = loop.run_until_complete(once())
     if done != count:
-        raise AssertionError(f"{name} has run {done} of {count} async handlers")
+        raise AssertionError(f"{name} ran {done} of {count} async handlers")
 
 
 def stopwatch(loop, emit):
-    """A function that awaits so many emissions in a loop and returns the nanoseconds."""
+    """Return a function that awaits `count` emissions in a loop and returns the nanoseconds that they took."""
 
     async def emissions(count):
         start = perf_counter_ns()
@@ -179,23 +179,26 @@ def stopwatch(loop, emit):
 
 
 def async_race(loop_name, suspends, count, seconds, sittings=2):
-    """Race all that can await handlers; the `Race`, and what fails here and why."""
+    """Race the contestants that can await handlers.
+
+    Returns the `Race`, by contestant why it was not correct, and by contestant why it is absent.
+    """
     chosen, absent = contestants()
-    wrong = {}
+    incorrect = {}
     result = Race()
     for _ in range(sittings):
         loop = loops()[loop_name]()
-        handlers = copies(suspending if suspends else through, count)
+        handlers = copies(suspending if suspends else not_suspending, count)
         watches = {}
         try:
-            for name, enter in chosen.items():
+            for name, make_emit in chosen.items():
                 try:
-                    emit = enter(handlers)
-                    prove(name, loop, emit, count)
+                    emit = make_emit(handlers)
+                    verify(name, loop, emit, count)
                     watches[name] = stopwatch(loop, emit)
                 except Exception as error:
-                    wrong[name] = f"{type(error).__name__}: {error}"
+                    incorrect[name] = f"{type(error).__name__}: {error}"
             race(watches, seconds / sittings, into=result, favourites=("cyevents", "eager tasks", "asyncio.gather"))
         finally:
             loop.close()
-    return result, wrong, absent
+    return result, incorrect, absent

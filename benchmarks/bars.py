@@ -1,4 +1,4 @@
-"""The bars that the compiled core must hold, each a median of per-round ratios."""
+"""The limits that the compiled core must keep, as medians of the ratios within each round."""
 
 import sys
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ class Ratio:
     """How many times longer one contestant of a race takes than another."""
 
     race: str
-    one: str
-    other: str
+    numerator: str
+    denominator: str
 
     @property
     def label(self):
-        return f"{self.race}: {self.one} / {self.other}"
+        return f"{self.race}: {self.numerator} / {self.denominator}"
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A limit that all of its ratios must keep, from above or from below."""
+    """A limit for all of its ratios: `at_most` or `at_least`."""
 
     what: str
     ratios: tuple[Ratio, ...]
@@ -135,17 +135,17 @@ BARS = (
 )
 
 
-def checked(races):
-    """All bars against races by name: rows of what, limit, worst value, its label, whether it holds, all values.
+def check(races):
+    """Check all bars against races by name; return a row for each bar.
 
-    What could not be measured (a library that is absent) holds neither nor not: None.
+    In a row, `holds` is None if the bar could not be measured, for example because a library is absent.
     """
     rows = []
     for bar in BARS:
         values = {
-            ratio.label: races[ratio.race].ratio(ratio.one, ratio.other)
+            ratio.label: races[ratio.race].ratio(ratio.numerator, ratio.denominator)
             for ratio in bar.ratios
-            if ratio.race in races and ratio.one in races[ratio.race] and ratio.other in races[ratio.race]
+            if ratio.race in races and ratio.numerator in races[ratio.race] and ratio.denominator in races[ratio.race]
         }
         row = {"what": bar.what, "limit": bar.limit, "values": values, "worst": None, "where": "", "holds": None}
         if sys.version_info < bar.since:
@@ -158,10 +158,10 @@ def checked(races):
             row.update(worst=values[where], where=where if len(values) > 1 else row["where"])
             if not bar.holds(values[where]):
                 row["holds"] = False
-                if bar.at_least is not None and len(bar.ratios) == 1:  # can it be had at all?
+                if bar.at_least is not None and len(bar.ratios) == 1:  # then show what the floor reaches
                     ratio, times = bar.ratios[0], races[bar.ratios[0].race]
-                    if FLOOR in times and ratio.other == OURS:
-                        row["where"] = f"the floor itself: {times.ratio(ratio.one, FLOOR):.2f}"
+                    if FLOOR in times and ratio.denominator == OURS:
+                        row["where"] = f"the floor itself: {times.ratio(ratio.numerator, FLOOR):.2f}"
             elif len(values) == len(bar.ratios):
                 row["holds"] = True
         rows.append(row)

@@ -1,4 +1,4 @@
-"""The cases of emission: what is connected, what is emitted, and the proof that it was done before it is timed."""
+"""The cases of emission: the handlers, the emission, and the check that it is correct before it is timed."""
 
 import sys
 from dataclasses import dataclass
@@ -10,27 +10,27 @@ COUNTS = (0, 1, 10, 100, 1000)
 
 
 class Sender:
-    """Something that emits, and can be weakly referenced, as some libraries ask for."""
+    """A sender that can be weakly referenced, which some libraries need."""
 
 
-class Wrong(Exception):
-    """A contestant did not do what it was asked to."""
+class IncorrectResult(Exception):
+    """A contestant did not do what the case needs."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of emission to so many handlers."""
+    """One kind of emission, with a number of handlers."""
 
     kind: str
     handlers: int
-    others: int = 0  # senders besides the one that emits, with a handler each
+    others: int = 0  # other senders, with one handler each
 
     @property
     def key(self):
         return f"{self.kind} {self.handlers}" + (f" among {self.others}" if self.others else "")
 
 
-# What a case of each kind asks of a contestant.
+# The abilities that a case of each kind needs.
 NEEDS = {
     "plain": {c.PLAIN},
     "**kwargs": {c.ANY_KEYWORDS},
@@ -55,11 +55,11 @@ TITLES = {
     "cancelled": "cancelled by the first handler",
     "by name": "emission by name",
 }
-SAID = ', total=12, user="ada"'  # the keywords, in source
+KEYWORDS_SOURCE = ', total=12, user="ada"'
 
 
 def cases(kinds, counts=COUNTS):
-    """The cases of these kinds, one for each number of handlers."""
+    """Return the cases of these kinds, one for each number of handlers."""
     return [Case(kind, count) for kind in kinds for count in counts]
 
 
@@ -106,14 +106,14 @@ def false():
 
 
 class Owner:
-    """An object with a method that is connected."""
+    """An object whose method is a handler."""
 
     def handle(self, sender):
         pass
 
 
-class Stage:
-    """What stands ready for one case: the handlers, which all contestants share, and what keeps them alive."""
+class CaseSetup:
+    """The objects of one case: the handlers, which all contestants share, and what keeps them alive."""
 
     def __init__(self, case):
         self.case = case
@@ -142,46 +142,46 @@ class Stage:
         elif case.kind == "condition false":
             self.conditions = [false() for _ in range(count)]
             self.calls = 0
-        self.bystander = any_keywords()
+        self.other_handler = any_keywords()
         self.keep = []  # emitters
 
-    def enter(self, contestant):
-        """Connect everything to a new emitter of a contestant; the stopwatch of its emission, proved to be right."""
+    def prepare(self, contestant):
+        """Connect the handlers to a new emitter of a contestant, check it, and return the stopwatch of its emission."""
         case = self.case
-        emitter = contestant.make()
+        emitter = contestant.make_emitter()
         self.keep.append(emitter)
         try:
-            return self._enter(contestant, emitter, case)
-        except Wrong:
+            return self._prepare(contestant, emitter, case)
+        except IncorrectResult:
             raise
         except Exception as error:
-            raise Wrong(f"{contestant.name} fails at {case.key}: {type(error).__name__}: {error}") from error
+            raise IncorrectResult(f"{contestant.name} fails at {case.key}: {type(error).__name__}: {error}") from error
 
-    def _enter(self, contestant, emitter, case):
+    def _prepare(self, contestant, emitter, case):
         if self.conditions:
             for handler, condition in zip(self.handlers, self.conditions, strict=True):
-                contestant.connect_if(emitter, handler, condition)
-            emit = contestant.emission_if(emitter)
+                contestant.connect_with_condition(emitter, handler, condition)
+            emit = contestant.get_emit_if(emitter)
         else:
             for handler in self.handlers:
                 if case.kind == "sender":
-                    contestant.connect_for(emitter, handler, self.sender)
+                    contestant.connect_for_sender(emitter, handler, self.sender)
                 else:
                     contestant.connect(emitter, handler, weak_method=case.kind == "methods")
             for other in self.others:
-                contestant.connect_for(emitter, self.bystander, other)
-            emit = contestant.emission(emitter)
-        statement = contestant.emits
+                contestant.connect_for_sender(emitter, self.other_handler, other)
+            emit = contestant.get_emit(emitter)
+        statement = contestant.emit_statement
         if case.kind == "keywords":
-            statement = statement.removesuffix(")") + SAID + ")"
-        self.prove(contestant, statement, emit)
+            statement = statement.removesuffix(")") + KEYWORDS_SOURCE + ")"
+        self.verify(contestant, statement, emit)
         return stopwatch(statement, emit=emit, sender=self.sender)
 
-    def prove(self, contestant, statement, emit):
-        """See that an emission calls the handlers, each once and no other, and brings back their results."""
+    def verify(self, contestant, statement, emit):
+        """Check that an emission calls each handler once, no other, and returns their results."""
         called = {}
         keywords = []
-        codes = {handler.__code__ for handler in (*self.handlers, self.bystander)}
+        codes = {handler.__code__ for handler in (*self.handlers, self.other_handler)}
 
         def profile(frame, event, _):
             if event == "call" and frame.f_code in codes:
@@ -198,26 +198,26 @@ class Stage:
         calls = sum(called.values())
         where = f"{contestant.name}, {self.case.key}"
         if calls != self.calls:
-            raise Wrong(f"{where}: {calls} calls instead of {self.calls}")
+            raise IncorrectResult(f"{where}: {calls} calls instead of {self.calls}")
         if self.case.kind == "keywords" and not all(
             given and given.get("total") == 12 and given.get("user") == "ada" for given in keywords
         ):
-            raise Wrong(f"{where}: the keywords do not arrive")
-        values = contestant.values(scope["returned"])
+            raise IncorrectResult(f"{where}: the keywords are not passed on")
+        values = contestant.get_results(scope["returned"])
         if values is not None and not contestant.in_order:
             values.sort()
         if self.case.kind == "results" and values != self.values:
-            raise Wrong(f"{where}: returns {values}")
+            raise IncorrectResult(f"{where}: returns {values}")
 
-    def leave(self, contestants):
-        """Let go of what contestants have in global tables."""
+    def clean_up(self, contestants):
+        """Remove what contestants keep in global tables."""
         for contestant in contestants:
             contestant.drop(None)
 
 
-def able(case, present):
-    """The contestants that can do a case; where it is not about names, each library once."""
-    chosen = [one for one in present.values() if NEEDS[case.kind] <= one.can]
+def contestants_for(case, present):
+    """Return the contestants that support a case, each library once unless the case is about names."""
+    chosen = [one for one in present.values() if NEEDS[case.kind] <= one.abilities]
     if case.kind == "by name":
-        return [one for one in chosen if "emit(sender" not in one.emits or one.name == "cyevents"]
+        return [one for one in chosen if "emit(sender" not in one.emit_statement or one.name == "cyevents"]
     return [one for one in chosen if not one.name.endswith("by name")]

@@ -1,17 +1,17 @@
-"""Races of connecting: connect, disconnect, churn, a sender for each request, and a million handlers."""
+"""Races of changes: connect, disconnect, connect-emit-disconnect, a sender per request, and a million handlers."""
 
 import sys
 from time import perf_counter_ns
 
 from . import contestants as c
 from .cases import Sender, any_keywords, plain
-from .contestants import muster
-from .timing import Race, quiet, race, stopwatch
+from .contestants import load_contestants
+from .timing import Race, gc_disabled, race, stopwatch
 
 HANDLERS = 1_000
 
 
-class Proved:
+class CountingHandler:
     """A handler that counts its calls."""
 
     def __init__(self):
@@ -21,8 +21,8 @@ class Proved:
         self.calls += 1
 
 
-def each(statement, **names):
-    """A function that runs a statement once for each handler, and returns the nanoseconds."""
+def loop_over_handlers(statement, **names):
+    """Return a function that runs a statement once for each handler and returns the nanoseconds that it took."""
     parameters = "".join(f", {name}" for name in names)
     scope = {"clock": perf_counter_ns}
     exec(
@@ -33,8 +33,8 @@ def each(statement, **names):
     return scope["run"]
 
 
-def connected(contestant, emitter, handlers):
-    """Whether an emission reaches so many handlers."""
+def count_calls(contestant, emitter, handlers):
+    """Return how many calls of these handlers, which share their code, one emission makes."""
     calls = 0
     code = handlers[0].__code__
 
@@ -42,8 +42,8 @@ def connected(contestant, emitter, handlers):
         nonlocal calls
         calls += event == "call" and frame.f_code is code
 
-    scope = {"emit": contestant.emission(emitter), "sender": Sender()}
-    statement = c.compiled(contestant.emits)
+    scope = {"emit": contestant.get_emit(emitter), "sender": Sender()}
+    statement = c.compiled(contestant.emit_statement)
     sys.setprofile(profile)
     try:
         exec(statement, scope)
@@ -52,53 +52,53 @@ def connected(contestant, emitter, handlers):
     return calls
 
 
-def connecting(contestant, handlers, taking_out=False):
-    """A stopwatch of connecting handlers to a new emitter, or of disconnecting them."""
-    connect = each(contestant.connects, connect=None)
-    disconnect = each(contestant.disconnects, disconnect=None)
+def connecting_stopwatch(contestant, handlers, disconnecting=False):
+    """Return a stopwatch of connecting handlers to a new emitter, or of disconnecting them."""
+    connect = loop_over_handlers(contestant.connect_statement, connect=None)
+    disconnect = loop_over_handlers(contestant.disconnect_statement, disconnect=None)
 
     def watch(count):
         total = 0
         for _ in range(count):
-            emitter = contestant.make()
-            taken = 0
-            if taking_out and contestant.disconnects == "disconnect(token)":
-                connector = contestant.connector(emitter)
-                tokens = [connector(handler) for handler in handlers]
+            emitter = contestant.make_emitter()
+            elapsed = 0
+            if disconnecting and contestant.disconnect_statement == "disconnect(token)":
+                connect_one = contestant.get_connect(emitter)
+                tokens = [connect_one(handler) for handler in handlers]
                 start = perf_counter_ns()
-                disconnector = contestant.disconnector(emitter)
+                disconnect_one = contestant.get_disconnect(emitter)
                 for token in tokens:
-                    disconnector(token)
-                taken = perf_counter_ns() - start
+                    disconnect_one(token)
+                elapsed = perf_counter_ns() - start
             else:
-                taken = connect(handlers, contestant.connector(emitter))
-                if taking_out:
-                    taken = disconnect(handlers, contestant.disconnector(emitter))
-            total += taken
-            if not taking_out:
+                elapsed = connect(handlers, contestant.get_connect(emitter))
+                if disconnecting:
+                    elapsed = disconnect(handlers, contestant.get_disconnect(emitter))
+            total += elapsed
+            if not disconnecting:
                 contestant.drop(emitter)
         return total
 
-    emitter = contestant.make()
+    emitter = contestant.make_emitter()
     contestant.drop(emitter)
     for handler in handlers:
         contestant.connect(emitter, handler)
-    found = connected(contestant, emitter, handlers)
+    found = count_calls(contestant, emitter, handlers)
     contestant.drop(emitter)
     if found != len(handlers):
         raise AssertionError(f"{contestant.name} connects {found} of {len(handlers)} handlers")
     return watch
 
 
-def all_of(kind):
-    """The contestants that can do something."""
-    return [one for one in muster()[0].values() if kind in one.can]
+def contestants_with(kind):
+    """Return the contestants with an ability."""
+    return [one for one in load_contestants()[0].values() if kind in one.abilities]
 
 
-def connect_race(seconds, taking_out=False, handlers=HANDLERS):
+def connect_race(seconds, disconnecting=False, handlers=HANDLERS):
     """Race connecting a thousand handlers to a new emitter, or disconnecting them."""
     functions = [any_keywords() for _ in range(handlers)]
-    watches = {one.name: connecting(one, functions, taking_out) for one in all_of(c.ONE_BY_ONE)}
+    watches = {one.name: connecting_stopwatch(one, functions, disconnecting) for one in contestants_with(c.ONE_BY_ONE)}
     return race(watches, seconds, fewest=3, per=handlers)
 
 
@@ -106,23 +106,25 @@ def churn_race(seconds):
     """Race connecting a handler, emitting and disconnecting it."""
     watches = {}
     keep = []
-    for one in all_of(c.ONE_BY_ONE):
+    for one in contestants_with(c.ONE_BY_ONE):
         if one.name == "bare loop":
             continue
         handler = any_keywords()
-        emitter = one.make()
+        emitter = one.make_emitter()
         keep.append((handler, emitter))
-        statement = one.churns or "\n".join((one.connects, one.emits, one.disconnects))
+        statement = one.churn_statement or "\n".join(
+            (one.connect_statement, one.emit_statement, one.disconnect_statement)
+        )
         names = {
             "emitter": emitter,
             "handler": handler,
             "sender": Sender(),
-            "emit": one.emission(emitter),
-            "connect": one.connector(emitter),
-            "disconnect": one.disconnector(emitter),
+            "emit": one.get_emit(emitter),
+            "connect": one.get_connect(emitter),
+            "disconnect": one.get_disconnect(emitter),
         }
         c.run(statement, **names)
-        left = connected(one, emitter, [handler]) if one.name != "pyee" else 0
+        left = count_calls(one, emitter, [handler]) if one.name != "pyee" else 0
         if left:
             raise AssertionError(f"{one.name} still calls a handler that was disconnected")
         watches[one.name] = stopwatch(statement, **names)
@@ -133,31 +135,31 @@ REQUEST = "sender = Sender()\nconnect(handler, sender=sender)\nemit(sender)\ndel
 
 
 def request_watch(contestant, live):
-    """A stopwatch of one request: a new sender, connected to, emitting and dropped, beside so many live ones."""
-    emitter = contestant.make()
-    handler = Proved()
+    """Return a stopwatch of one request: connect for a new sender, emit, drop it, while `live` other senders exist."""
+    emitter = contestant.make_emitter()
+    handler = CountingHandler()
     senders = [Sender() for _ in range(live)]
     quiet_handler = plain()
     for sender in senders:
-        contestant.connect_for(emitter, quiet_handler, sender)
+        contestant.connect_for_sender(emitter, quiet_handler, sender)
     names = {
         "Sender": Sender,
         "connect": emitter.connect,
-        "emit": contestant.emission(emitter),
+        "emit": contestant.get_emit(emitter),
         "handler": handler,
     }
     for _ in range(3):
         c.run(REQUEST, **names)
     if handler.calls != 3:
-        raise AssertionError(f"{contestant.name} has called {handler.calls} handlers for 3 requests")
+        raise AssertionError(f"{contestant.name} called {handler.calls} handlers for 3 requests")
     handler = quiet_handler
     names["handler"] = handler
     return stopwatch(REQUEST, **names, senders=senders, emitter=emitter)
 
 
 def request_race(seconds, lives=(10, 100_000), names=("cyevents", "cyevents (pure)", "blinker")):
-    """Race the per-request pattern, for each library beside few and many live senders."""
-    present = muster()[0]
+    """Race requests, for each library with few and with many live senders."""
+    present = load_contestants()[0]
     watches = {
         f"{name}, {live:,}": request_watch(present[name], live) for name in names if name in present for live in lives
     }
@@ -165,21 +167,21 @@ def request_race(seconds, lives=(10, 100_000), names=("cyevents", "cyevents (pur
 
 
 def million_race(laps=3, name="cyevents", few=1_000, many=1_000_000):
-    """Race connecting many handlers to one event against connecting few to each of many, per connection."""
-    one = muster()[0][name]
+    """Race connecting many handlers to one event against connecting few to each of many events, per connection."""
+    one = load_contestants()[0][name]
     handlers = [plain() for _ in range(many)]
-    connect = each(one.connects, connect=None)
+    connect = loop_over_handlers(one.connect_statement, connect=None)
     result = Race()
-    with quiet():
+    with gc_disabled():
         for lap in range(laps):
             for number in (few, many) if lap % 2 else (many, few):
                 times = 1 if number == many else 100
                 total = 0
                 for _ in range(times):
-                    emitter = one.make()
-                    total += connect(handlers[:number], one.connector(emitter))
+                    emitter = one.make_emitter()
+                    total += connect(handlers[:number], one.get_connect(emitter))
                 result.record(f"{number:,}", lap, total / number / times)
-                if lap == 0 and connected(one, emitter, handlers[:1]) != number:
+                if lap == 0 and count_calls(one, emitter, handlers[:1]) != number:
                     raise AssertionError(f"{name} does not connect {number:,} handlers")
                 del emitter
     return result

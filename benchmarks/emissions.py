@@ -1,49 +1,52 @@
-"""Races of emission: every library that can, case by case; and one event among a million senders."""
+"""Races of emission: all libraries that support a case, and one sender among a million."""
 
-from .cases import Case, Stage, Wrong, able
-from .contestants import muster
+from .cases import Case, CaseSetup, IncorrectResult, contestants_for
+from .contestants import load_contestants
 from .timing import Race, race, stopwatch
 
 FAVOURITES = ("the floor", "cyevents", "cyevents by name")
 SENDERS = (1, 1_000, 1_000_000)
 
 
-def emission(case, seconds, sittings=3):
-    """Race all that can do a case, some times with new objects; the `Race`, and what failed the proof and why."""
-    present, _ = muster()
+def emission_race(case, seconds, sittings=3):
+    """Race the contestants that support a case, several times with new objects.
+
+    Returns the `Race`, and by contestant why it was not correct.
+    """
+    present, _ = load_contestants()
     result = Race()
-    wrong = {}
+    incorrect = {}
     for _ in range(sittings):
-        stage = Stage(case)
-        contestants = able(case, present)
+        stage = CaseSetup(case)
+        contestants = contestants_for(case, present)
         watches = {}
         for contestant in contestants:
             try:
-                watches[contestant.name] = stage.enter(contestant)
-            except Wrong as error:
-                wrong[contestant.name] = str(error)
+                watches[contestant.name] = stage.prepare(contestant)
+            except IncorrectResult as error:
+                incorrect[contestant.name] = str(error)
         try:
             race(watches, seconds / sittings, into=result, favourites=FAVOURITES)
         finally:
-            stage.leave(contestants)
-    return result, wrong
+            stage.clean_up(contestants)
+    return result, incorrect
 
 
 def among_senders(name, numbers, seconds, handlers=1):
     """Race one library's emission for one sender among different numbers of others."""
-    contestant = muster()[0][name]
+    contestant = load_contestants()[0][name]
     watches = {}
     stages = []
     for number in numbers:
-        stage = Stage(Case("sender", handlers, number))
+        stage = CaseSetup(Case("sender", handlers, number))
         stages.append(stage)
-        watches[f"{name}, {number:,}"] = stage.enter(contestant)
+        watches[f"{name}, {number:,}"] = stage.prepare(contestant)
     try:
         return race(watches, seconds)
     finally:
-        stages[0].leave([contestant])
+        stages[0].clean_up([contestant])
 
 
 def empty_loop(seconds=0.1):
-    """What the harness itself costs: its loop, and the loop with a call of a builtin that does next to nothing."""
+    """Time the harness itself: its loop, and the loop with a call of the builtin `id`."""
     return race({"loop": stopwatch("pass"), "loop and call": stopwatch("emit(sender)", emit=id, sender=None)}, seconds)

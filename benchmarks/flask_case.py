@@ -1,10 +1,10 @@
-"""A Flask application under load, with receivers for all its signals: over blinker, and over cyevents.blinker."""
+"""Races of requests to a Flask application whose signals come from blinker or from cyevents.blinker."""
 
 import importlib
 import importlib.util
 import sys
 
-from .contestants import muster
+from .contestants import load_contestants
 from .timing import race, stopwatch
 
 RECEIVERS = (0, 1, 10)
@@ -23,16 +23,16 @@ SIGNALS = (
 )
 
 
-def why_not():
-    """The reason why there is no such race here, or the empty string."""
+def skip_reason():
+    """Return why this race cannot run here, or the empty string."""
     for name in ("flask", "blinker"):
         if importlib.util.find_spec(name) is None:
             return f"{name} is not installed"
-    return muster()[1].get("cyevents.blinker", "")
+    return load_contestants()[1].get("cyevents.blinker", "")
 
 
 def flask_over(blinker):
-    """A Flask of its own, whose signals are those of this module."""
+    """Import a separate copy of Flask, whose signals are those of the given module."""
 
     def modules():
         return {name: sys.modules[name] for name in list(sys.modules) if name.split(".")[0] in ("flask", "blinker")}
@@ -50,7 +50,7 @@ def flask_over(blinker):
 
 
 def receiver():
-    """A receiver of any signal, as one writes it; each is a function of its own."""
+    """Return a new function that receives any signal."""
 
     def receive(sender, **kwargs):
         pass
@@ -58,8 +58,8 @@ def receiver():
     return receive
 
 
-class Loaded:
-    """An application with so many receivers for each of Flask's signals."""
+class FlaskApplication:
+    """A Flask application with a number of receivers for each of Flask's signals."""
 
     def __init__(self, flask, receivers):
         from jinja2 import DictLoader
@@ -71,7 +71,7 @@ class Loaded:
         self.app.add_url_rule("/", view_func=self.page)
         self.client = self.app.test_client(use_cookies=False)
         self.signals = [getattr(flask, name) for name in SIGNALS]
-        self.receivers = []  # which are held by nothing else
+        self.receivers = []  # the signals hold them weakly
         for signal in self.signals:
             for _ in range(receivers):
                 self.receivers.append(signal.connect(receiver()))
@@ -80,8 +80,8 @@ class Loaded:
         self.flask.flash("hello")
         return self.flask.render_template("page.html", name="Ada")
 
-    def prove(self):
-        """See that a request is answered, and tells each receiver once; all but those of exceptions."""
+    def verify(self):
+        """Check that a request is answered and calls each receiver once, except those of exceptions."""
         calls = 0
         codes = {receiver.__code__ for receiver in self.receivers}
 
@@ -99,20 +99,20 @@ class Loaded:
             raise AssertionError(f"Flask answers {answer.text!r}, and {calls} receivers are called, not {expected}")
 
     def request(self):
-        """A stopwatch of whole requests."""
+        """Return a stopwatch of whole requests."""
         return stopwatch("get('/')", get=self.client.get)
 
     def sends(self):
-        """A stopwatch of what a request sends, as Flask sends it."""
+        """Return a stopwatch of the signals of a request, sent as Flask sends them."""
         names = {f"s{number}": signal for number, signal in enumerate(self.signals[:-1])}
         statement = "\n".join(f"{name}.send(app, _async_wrapper=app.ensure_sync, template=None)" for name in names)
         return stopwatch(statement, app=self.app, **names)
 
 
 def flask_race(receivers, seconds, whole=True):
-    """Race requests to applications with so many receivers for each signal, or only what these requests send."""
-    present, _ = muster()
-    loaded = {name: Loaded(flask_over(present[name].library), receivers) for name in NAMES}
-    for one in loaded.values():
-        one.prove()
-    return race({name: one.request() if whole else one.sends() for name, one in loaded.items()}, seconds)
+    """Race whole requests, or only the signals that they send."""
+    present, _ = load_contestants()
+    applications = {name: FlaskApplication(flask_over(present[name].library), receivers) for name in NAMES}
+    for one in applications.values():
+        one.verify()
+    return race({name: one.request() if whole else one.sends() for name, one in applications.items()}, seconds)

@@ -1,4 +1,5 @@
-/* The floor: what calling the handlers from C costs, with their results collected, and nothing else. */
+/* The floor: the least that an emission can cost. It calls the handlers from C, collects their results and does nothing
+   else. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -21,7 +22,7 @@ floor_init(Floor *self, PyObject *args, PyObject *keywords)
         return -1;
     }
     if (conditions != NULL && PyTuple_GET_SIZE(conditions) != PyTuple_GET_SIZE(handlers)) {
-        PyErr_SetString(PyExc_ValueError, "as many conditions as handlers, please");
+        PyErr_SetString(PyExc_ValueError, "there must be as many conditions as handlers");
         return -1;
     }
     Py_XSETREF(self->handlers, Py_NewRef(handlers));
@@ -53,7 +54,7 @@ floor_dealloc(Floor *self)
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
-/* One handler with the caller's own array; its result goes to the list unless it is None. */
+/* Call one handler with the caller's own argument array, and append its result unless it is None. */
 static inline int
 call_one(PyObject *handler, PyObject *const *args, Py_ssize_t nargs, PyObject *names, PyObject *results)
 {
@@ -87,7 +88,7 @@ floor_emit(Floor *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names
     return results;
 }
 
-/* Two functions per handler: the second is called if what the first returned is true. */
+/* Call each condition, and its handler if the condition returned a true value. */
 static PyObject *
 floor_emit_if(Floor *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
@@ -148,7 +149,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "floor",
-    .m_doc = "The floor under every event dispatcher.",
+    .m_doc = "The least that an emission can cost.",
     .m_slots = slots,
 };
 

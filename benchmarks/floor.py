@@ -1,4 +1,4 @@
-"""Compile `floor.c` on demand, into `build/`, and load it: it is in no wheel."""
+"""Compile `floor.c` into `build/` when it is first needed, and load it. No wheel contains it."""
 
 import hashlib
 import importlib.machinery
@@ -16,7 +16,7 @@ CACHE = Path(__file__).parent.parent / "build" / "benchmarks"
 
 @cache
 def load():
-    """The type `Floor`; an ImportError that says why, where there is no compiler."""
+    """Return the type `Floor`; raise an ImportError that says why if it cannot be compiled."""
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     version = hashlib.sha256(SOURCE.read_bytes() + sys.version.encode()).hexdigest()[:12]
     path = CACHE / version / f"floor{suffix}"
@@ -37,7 +37,7 @@ def _compile(path: Path) -> None:
         raise ImportError(f"the floor cannot be compiled without setuptools: {error}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        # The flags are those that this Python compiles every extension with: cyevents' own too.
+        # With the flags that this Python uses for every extension.
         command = build_ext(Distribution({"ext_modules": [Extension("floor", [str(SOURCE)])]}))
         command.build_lib = command.build_temp = folder
         command.ensure_finalized()

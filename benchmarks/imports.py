@@ -1,4 +1,4 @@
-"""Cold import: time and modules of each library, each time in a new interpreter."""
+"""Races of imports: time and imported modules of each library, each time in a new interpreter."""
 
 import json
 import random
@@ -20,8 +20,8 @@ sys.stdout.write(__import__("json").dumps([taken, new]))
 """
 
 
-def once(module, pure=False):
-    """Nanoseconds, and the modules that came with it."""
+def import_once(module, pure=False):
+    """Return the nanoseconds of one import, and the names of the modules that it imported."""
     import os
 
     environment = {**os.environ, "CYEVENTS_PURE_PYTHON": "1" if pure else ""}
@@ -36,20 +36,20 @@ def once(module, pure=False):
 
 
 def measure(modules, rounds):
-    """Race imports by name of contestant; and the modules of each."""
+    """Race the imports of modules by contestant; return the `Race` and the modules that each imports."""
     result = Race()
-    brought = {}
+    imported = {}
     names = list(modules)
     order = random.Random(0)
     for lap in range(-1, rounds):
         order.shuffle(names)
         for name in names:
-            taken, brought[name] = once(modules[name], name == "cyevents (pure)")
-            if lap >= 0:  # the first fills the caches, and writes bytecode
+            taken, imported[name] = import_once(modules[name], name == "cyevents (pure)")
+            if lap >= 0:  # the first round fills caches and writes bytecode
                 result.record(name, lap, taken)
-    return result, brought
+    return result, imported
 
 
 def forbidden(modules):
-    """Those among modules that an import of cyevents must not bring."""
+    """Return the modules that `import cyevents` must not import."""
     return [name for name in modules if name in FORBIDDEN]

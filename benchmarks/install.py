@@ -1,4 +1,4 @@
-"""Install what the suite races against, one by one: a peer that cannot be had does not keep the others away."""
+"""Install the other libraries one by one, so that one that cannot be installed does not stop the others."""
 
 import subprocess
 import sys
@@ -9,12 +9,12 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def requirements():
-    """What the extra `bench` asks for."""
+    """Return the requirements of the extra `bench`."""
     return tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]["bench"]
 
 
 def main():
-    """Install each; say which could not be, and why. The suite itself reports them as absent."""
+    """Install each requirement, and print why some could not be installed."""
     for requirement in requirements():
         done = subprocess.run(
             [sys.executable, "-m", "pip", "install", "--quiet", requirement], capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""The gate that noise cannot move: instructions per emission under callgrind, against the figures that are kept."""
+"""Count instructions per emission under callgrind, which are free of noise, and compare with the saved figures."""
 
 import json
 import os
@@ -14,23 +14,23 @@ import cyevents
 
 from .workloads import ALL
 
-KEPT = Path(__file__).with_name("instructions.json")
+SAVED = Path(__file__).with_name("instructions.json")
 LIMIT = 0.03
-FREE = {"traced_before_10": "plain_10"}  # those that must cost what others do,
-ROUNDING = 0.002  # but for what the interpreter does a little otherwise from run to run
-FEW, MANY = 1000, 3000  # emissions: what else the process does is the same for both, and is taken out
+SAME_COST = {"traced_before_10": "plain_10"}  # workloads that must cost the same as others
+ROUNDING = 0.002  # the interpreter itself varies a little from run to run
+FEW, MANY = 1000, 3000  # emissions: the difference leaves out everything else that the process does
 
 
-def key():
-    """Which figures are comparable: those of the same build of Python."""
+def build_key():
+    """Return the name of this build of Python: only figures of the same build are comparable."""
     implementation, version = platform.python_implementation(), platform.python_version()
     return f"{implementation} {version}, {platform.python_compiler()}, {platform.machine()}"
 
 
 def count(name, number):
-    """The instructions of a process that runs a workload."""
+    """Return the instructions of a process that runs a workload."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=" + os.devnull]
-    # Without site, which would import what happens to be installed. With -E, PYTHONHASHSEED would be ignored.
+    # Without site, which imports what happens to be installed. Not with -E, which ignores PYTHONHASHSEED.
     program = [
         sys.executable,
         "-S",
@@ -71,29 +71,31 @@ ALL[name](int(number))
 
 
 def measure():
-    """Instructions per emission of each workload."""
+    """Return the instructions per emission of each workload."""
     jobs = [(name, number) for name in ALL for number in (FEW, MANY)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # they are counted, not timed: they may share the machine
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # counts do not depend on what else runs
         counts = dict(zip(jobs, pool.map(lambda job: count(*job), jobs), strict=True))
     return {name: round((counts[name, MANY] - counts[name, FEW]) / (MANY - FEW), 1) for name in ALL}
 
 
 def main(renew=False):
-    """Count, compare and say so; return the exit code."""
+    """Count, compare and print the table; return the exit code."""
     if shutil.which("valgrind") is None:
-        print("SKIPPED: instruction counts: there is no valgrind here")
+        print("SKIPPED: instruction counts: valgrind is not installed")
         return 0
     if cyevents.backend != "cython":
         print(f"SKIPPED: instruction counts: {cyevents._core.reason}")
         return 0
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-    if key() not in kept and not renew:
-        print(f"SKIPPED: instruction counts: none are kept for {key()}: python -m benchmarks instructions --renew")
+    saved = json.loads(SAVED.read_text(encoding="utf-8")) if SAVED.exists() else {}
+    if build_key() not in saved and not renew:
+        print(
+            f"SKIPPED: instruction counts: none are saved for {build_key()}: python -m benchmarks instructions --renew"
+        )
         return 0
     found = measure()
-    before = kept.get(key(), {})
+    before = saved.get(build_key(), {})
     worse = better = False
-    print(f"instructions per emission, {key()}")
+    print(f"instructions per emission, {build_key()}")
     for name, number in found.items():
         change = number / before[name] - 1 if name in before else None
         word = "new" if change is None else f"{change:+.1%}"
@@ -102,19 +104,21 @@ def main(renew=False):
         elif change is not None and change < -LIMIT:
             better, word = True, word + "  fewer"
         print(f"  {name:<16} {number:>10,.1f}  {word}")
-    for name, other in FREE.items():
+    for name, other in SAME_COST.items():
         if found[name] > found[other] * (1 + ROUNDING):
             worse = True
-            print(f"  {name} costs {found[name] - found[other]:+,.1f} over {other}: what is off must be free")
+            print(f"  {name} costs {found[name] - found[other]:+,.1f} over {other}, and must cost the same")
     if renew:
-        kept[key()] = found
-        KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        print(f"kept in {KEPT.name}")
+        saved[build_key()] = found
+        SAVED.write_text(json.dumps(saved, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        print(f"saved in {SAVED.name}")
         return 0
     if worse:
-        print(f"More than {LIMIT:.0%} over the figures kept. If it must be: python -m benchmarks instructions --renew")
+        print(
+            f"More than {LIMIT:.0%} over the saved figures. To accept them: python -m benchmarks instructions --renew"
+        )
     elif better:
-        print("Renew the figures, so that the gain is kept: python -m benchmarks instructions --renew")
+        print("To save the lower figures: python -m benchmarks instructions --renew")
     return int(worse)
 
 

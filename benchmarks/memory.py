@@ -1,4 +1,4 @@
-"""Memory per connection: allocated for ten thousand handlers, in a new interpreter for each library."""
+"""Memory per connection: what ten thousand connections allocate, in a new interpreter for each library."""
 
 import gc
 import subprocess
@@ -12,23 +12,23 @@ from .timing import Race
 HANDLERS = 10_000
 
 
-def of(cls, handlers=HANDLERS):
-    """Bytes per connection, after an emission: the handlers themselves are not counted."""
+def bytes_per_connection(cls, handlers=HANDLERS):
+    """Return the bytes per connection after an emission, without the handlers themselves."""
     contestant = cls()
     functions = [any_keywords() for _ in range(handlers)]
     keep = []
 
     def fill(functions):
-        emitter = contestant.make()
-        connect, code = contestant.connector(emitter), c.compiled(contestant.connects)
+        emitter = contestant.make_emitter()
+        connect, code = contestant.get_connect(emitter), c.compiled(contestant.connect_statement)
         for function in functions:
             exec(code, {"connect": connect, "handler": function})
         keep.append(emitter)
-        emit = contestant.emission(emitter)
+        emit = contestant.get_emit(emitter)
         for _ in range(2):
-            c.run(contestant.emits, emit=emit, sender=Sender())
+            c.run(contestant.emit_statement, emit=emit, sender=Sender())
 
-    fill(functions[:10])  # what is made once
+    fill(functions[:10])  # allocates what is allocated once
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -38,7 +38,7 @@ def of(cls, handlers=HANDLERS):
 
 
 def measure(names):
-    """Bytes per connection of contestants by name, as a `Race` of one lap."""
+    """Measure contestants by name; return bytes per connection as a `Race` of one lap."""
     result = Race()
     for name in names:
         done = subprocess.run(
@@ -49,4 +49,4 @@ def measure(names):
 
 
 if __name__ == "__main__":
-    print(next(of(cls) for cls in c.ALL if cls.name == sys.argv[1]))
+    print(next(bytes_per_connection(cls) for cls in c.ALL if cls.name == sys.argv[1]))

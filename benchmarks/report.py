@@ -1,10 +1,10 @@
-"""The Markdown table and the pictures of a run."""
+"""Write the Markdown report and the pictures of a run."""
 
 from pathlib import Path
 
 from .cases import COUNTS, TITLES
 
-# In the pictures: ours stand out, the yardsticks are dark, the rest is told apart by its labels.
+# In the pictures: cyevents in bright colours, the reference emitters dark, all others alike and labelled.
 COLOURS = {
     "cyevents": "#d6402b",
     "cyevents (pure)": "#dd8475",
@@ -13,11 +13,11 @@ COLOURS = {
     "bare loop": "#777777",
 }
 TIMES = "\N{MULTIPLICATION SIGN}"
-YARDSTICKS = ("the floor", "bare loop", "hand-written")
+REFERENCES = ("the floor", "bare loop", "hand-written")
 
 
 def nanoseconds(value):
-    """A time as readers like it."""
+    """Return a time as text, in the unit that fits."""
     for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if value >= size * 10 or (unit == "s" and value >= size):
             return f"{value / size:,.{0 if value >= 100 * size else 1}f} {unit}"
@@ -25,7 +25,7 @@ def nanoseconds(value):
 
 
 def table(header, rows):
-    """Lines of a Markdown table: the first column to the left, the others to the right."""
+    """Yield the lines of a Markdown table, the first column left-aligned and the others right-aligned."""
     yield "| " + " | ".join(header) + " |"
     yield "|---|" + "---:|" * (len(header) - 1)
     for row in rows:
@@ -33,24 +33,24 @@ def table(header, rows):
 
 
 def bars_table(run):
-    """The table of the bars."""
+    """Return the table of the bars."""
     words = {True: "holds", False: "**does not hold**", None: "-"}
     rows = []
     for row in run["bars"]:
         value = "-" if row["worst"] is None else f"{row['worst']:.2f}"
         rows.append((row["what"], row["limit"], value, words[row["holds"]], row["where"].replace("|", "\\|")))
-    return list(table(("what", "bar", "measured", "", "where it is worst, or why there is none"), rows))
+    return list(table(("what", "bar", "measured", "", "worst case, or why there is none"), rows))
 
 
 def emission_table(run, kind, unit=nanoseconds):
-    """Medians, and the fastest rounds, of one kind of emission by number of handlers."""
+    """Return a table of medians and fastest rounds of one kind of emission, by number of handlers."""
     races = {count: run["races"].get(f"{kind} {count}", {}) for count in COUNTS}
     races = {count: race for count, race in races.items() if race}
     return race_table(races, unit)
 
 
 def race_table(races, unit=nanoseconds):
-    """Medians, and the fastest rounds, of races by what heads their column."""
+    """Return a table of medians and fastest rounds of races by the headings of their columns."""
     names = {}
     for race in races.values():
         for name, row in race.items():
@@ -65,16 +65,16 @@ def race_table(races, unit=nanoseconds):
 
 
 def markdown(run, pictures=()):
-    """The whole report."""
+    """Return the report."""
     lines = [
         "# What an emission costs",
         "",
         f"`{run['command']}`, {run['date']}, {run['python']}, cyevents {run['cyevents']}, on {run['machine']}.",
         "",
-        "A thousand emissions a round (fewer where they take long), contestants interleaved, garbage collection off."
-        " Medians, and in brackets the fastest round, per emission. Each contestant was proved right before it was"
-        " timed: it called every handler once, with what was emitted, and brought back the results where it has any."
-        " Blank: it cannot do that. Ratios are medians of the ratios within each round.",
+        "A thousand emissions per round (fewer if they take long), contestants interleaved, garbage collection off."
+        " Medians, and in brackets the fastest round, per emission. Each contestant was checked before it was timed: it"
+        " called every handler once, with the emitted arguments, and returned the results if it returns any."
+        " Blank: the library does not support the case. Ratios are medians of the ratios within each round.",
         "",
     ]
     for picture, text in pictures:
@@ -88,13 +88,15 @@ def markdown(run, pictures=()):
     if others:
         lines += [f"One handler, {TITLES['sender']}:", "", *race_table(others), ""]
     groups = {
-        "The harness, which is in all of these: its loop, and the loop with a call of the builtin `id`": ["harness"],
-        "For one sender among so many others": [name for name in run["races"] if name.startswith("among senders")],
+        "The harness, included in all figures: its loop, and the loop with a call of the builtin `id`": ["harness"],
+        "For one sender, by number of other senders": [
+            name for name in run["races"] if name.startswith("among senders")
+        ],
         "Per connection, 1,000 to one event": ["connect", "disconnect"],
         "Connect, emit, disconnect": ["churn"],
-        "A new sender for each request: connect, emit, drop; beside so many live senders": ["request"],
-        "Per connection, so many to one event": ["million"],
-        "10,000 patterns, of which so many match": [name for name in run["races"] if name.startswith("wildcards")],
+        "A new sender for each request (connect, emit, drop), by number of live senders": ["request"],
+        "Per connection, by number of connections to one event": ["million"],
+        "10,000 patterns, by how many match": [name for name in run["races"] if name.startswith("wildcards")],
         "Threads that emit the same event at the same time": ["threads"],
     }
     for title, names in groups.items():
@@ -107,7 +109,7 @@ def markdown(run, pictures=()):
             races = {name.removeprefix(start): race for name, race in run["races"].items() if name.startswith(start)}
             if races:
                 lines += [f"Awaited, handlers that {words}, {loop}, by number of handlers:", "", *race_table(races), ""]
-    for what, words in (("requests", "a request"), ("signals alone", "what a request sends, and nothing else")):
+    for what, words in (("requests", "a request"), ("signals alone", "only the signals of a request")):
         start = f"Flask, {what}, "
         races = {name.removeprefix(start): race for name, race in run["races"].items() if name.startswith(start)}
         if races:
@@ -125,19 +127,19 @@ def markdown(run, pictures=()):
             [(name, nanoseconds(row["median"]), str(run["imported"].get(name, ""))) for name, row in rows],
         )
         lines.append("")
-    lines += ["## Who took part", ""]
+    lines += ["## Contestants", ""]
     lines += [f"- {name}: {note}" for name, note in run["notes"].items() if note]
     lines += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in run["versions"].items()) + ".", ""]
-    for title, rows in (("Absent", run["absent"]), ("Left out", run["skipped"]), ("Wrong", run["wrong"])):
+    for title, rows in (("Absent", run["absent"]), ("Skipped", run["skipped"]), ("Incorrect", run["incorrect"])):
         if rows:
             lines += [f"{title}:", "", *(f"- {name}: {why}" for name, why in rows.items()), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def spread(places, gap, top=float("inf")):
-    """Places for labels, in order, a gap apart and below the top, each as near as may be to where it wants to be."""
+def spread_labels(places, gap, top=float("inf")):
+    """Return positions for labels, in order, a gap apart and below the top, each as near as possible to its own."""
     order = sorted(range(len(places)), key=lambda index: places[index])
-    blocks = []  # of labels that touch: their middle, and who is in them
+    blocks = []  # of labels that touch: their middle, and their indices
     for index in order:
         blocks.append([places[index], [index]])
         while len(blocks) > 1:
@@ -157,7 +159,7 @@ def spread(places, gap, top=float("inf")):
 
 
 def cost_picture(run, axes):
-    """Cost against number of handlers, on logarithmic axes, each line labelled where it ends."""
+    """Draw cost against number of handlers, on logarithmic axes, with a label at the end of each line."""
     import math
 
     lines = {}
@@ -176,15 +178,15 @@ def cost_picture(run, axes):
     high = max(value for points in lines.values() for _, value in points)
     axes.set_ylim(low * 0.7, high * 1.6)
     height = math.log10(high * 1.6 / low / 0.7)
-    heights = spread(ends, height * 0.047, top=math.log10(high * 1.6) - height * 0.04)
+    heights = spread_labels(ends, height * 0.047, top=math.log10(high * 1.6) - height * 0.04)
     for name, end, place in zip(names, ends, heights, strict=True):
         ours = name.startswith("cyevents")
-        colour = COLOURS.get(name, "#8aa0b5" if name not in YARDSTICKS else "#777777")
+        colour = COLOURS.get(name, "#8aa0b5" if name not in REFERENCES else "#777777")
         axes.plot(
             *zip(*lines[name], strict=True),
             color=colour,
             linewidth=2.6 if ours else 1.4,
-            linestyle=(0, (4, 2)) if name in YARDSTICKS else "-",
+            linestyle=(0, (4, 2)) if name in REFERENCES else "-",
             marker="o",
             markersize=4 if ours else 3,
             zorder=3 if ours else 2,
@@ -233,7 +235,7 @@ def cost_picture(run, axes):
 
 
 def ratio_picture(run, axes, kind="**kwargs", count=10):
-    """How many times as long as cyevents the others take."""
+    """Draw how many times as long as cyevents the others take."""
     rows = {}
     for chosen in (kind, "plain"):
         for name, row in run["races"].get(f"{chosen} {count}", {}).items():
@@ -244,15 +246,15 @@ def ratio_picture(run, axes, kind="**kwargs", count=10):
     for place, name in enumerate(names):
         value, chosen = rows[name]
         ours = name.startswith("cyevents")
-        colour = COLOURS.get(name, "#8aa0b5" if name not in YARDSTICKS else "#777777")
+        colour = COLOURS.get(name, "#8aa0b5" if name not in REFERENCES else "#777777")
         axes.barh(place, value - 1, left=1, color=colour, height=0.66)
         if value == 1:
             axes.plot(1, place, "o", color=colour, markersize=8)
-        said = f"{value:.2f}" if value < 2 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+        label = f"{value:.2f}" if value < 2 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
         axes.text(
             max(value, 1) * 1.07,
             place,
-            f"{said}{TIMES}" + ("" if chosen == kind else f"  (handlers {chosen})"),
+            f"{label}{TIMES}" + ("" if chosen == kind else f"  (handlers {chosen})"),
             va="center",
             fontsize=10,
             color="#222222",
@@ -276,7 +278,7 @@ def ratio_picture(run, axes, kind="**kwargs", count=10):
 
 
 def draw(run, folder, name):
-    """Write the pictures; their file names, and texts for those who do not see them."""
+    """Write the pictures; return their file names and alternative texts."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""A run as it is saved, and two of them compared."""
+"""Save, load and compare runs."""
 
 import json
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from . import bars
 
-NOISE = 0.10  # smaller differences say nothing, on any machine
+NOISE = 0.10  # smaller differences are noise on any machine
 
 
-def machine():
-    """What processor this is, in a few words."""
+def describe_machine():
+    """Return the processor, the number of processors and the system."""
     model = platform.processor() or platform.machine()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -26,8 +26,8 @@ def machine():
     return f"{model}, {os.cpu_count()} processors, {platform.system()} {platform.machine()}"
 
 
-def summed_up(race):
-    """A race as saved: of each contestant the median, the fastest round, the quartiles and the number of rounds."""
+def summarize_race(race):
+    """Return by contestant the median, the fastest round, the quartiles and the number of rounds of a race."""
     result = {}
     for name, laps in race.times.items():
         values = sorted(laps.values())
@@ -44,25 +44,25 @@ def summed_up(race):
     return result
 
 
-def of(suite, command):
-    """What there is to keep of a suite that has run."""
+def summarize(suite, command):
+    """Return the results of a suite that has run, as data to be saved."""
     import cyevents
 
     return {
         "command": command,
-        "form": suite.form,
+        "mode": suite.mode,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": machine(),
+        "machine": describe_machine(),
         "python": f"{platform.python_implementation()} {platform.python_version()} ({platform.python_compiler()})",
         "cyevents": f"{cyevents.__version__} ({cyevents.backend})",
         "versions": {one.distribution: one.version for one in suite.present.values() if one.distribution},
         "notes": {one.name: one.note for one in suite.present.values()},
         "absent": suite.absent,
         "skipped": suite.skipped,
-        "wrong": suite.wrong,
+        "incorrect": suite.incorrect,
         "imported": {name: len(modules) for name, modules in suite.imported.items()},
-        "races": {name: summed_up(race) for name, race in suite.races.items()},
-        "bars": bars.checked(suite.races),
+        "races": {name: summarize_race(race) for name, race in suite.races.items()},
+        "bars": bars.check(suite.races),
     }
 
 
@@ -75,45 +75,53 @@ def load(path):
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        sys.exit(f"{path} is no saved run: {error}")
+        sys.exit(f"{path} is not a saved run: {error}")
 
 
 def compare(old, new):
-    """Lines that tell what has become slower or faster, beyond the noise; and whether cyevents is slower anywhere.
+    """Return lines that report what is slower or faster beyond the noise, and whether cyevents is slower anywhere.
 
-    How fast the machine was is taken out: by what the other libraries, which have not changed, took then and now.
-    The noise band is 10 %, or how far the quartiles of either run are from its median, if that is more.
+    Times are divided by how much slower the other libraries, which have not changed, are in the new run: that is the
+    speed of the machine. The noise band is 10 %, or half the distance of a run's quartiles if that is more.
     """
     changes = {}
     for name in sorted(old["races"].keys() & new["races"].keys()):
         before, after = old["races"][name], new["races"][name]
-        for who in before.keys() & after.keys():
-            if before[who]["median"] and after[who]["median"] and name != "import brings":
+        for contestant in before.keys() & after.keys():
+            if before[contestant]["median"] and after[contestant]["median"] and name != "import brings":
                 band = max(
-                    NOISE, *((each["high"] - each["low"]) / 2 / each["median"] for each in (before[who], after[who]))
+                    NOISE,
+                    *(
+                        (each["high"] - each["low"]) / 2 / each["median"]
+                        for each in (before[contestant], after[contestant])
+                    ),
                 )
-                changes[name, who] = after[who]["median"] / before[who]["median"], band
-    others = [change for (name, who), (change, _) in changes.items() if "cyevents" not in who and name != "memory"]
+                changes[name, contestant] = after[contestant]["median"] / before[contestant]["median"], band
+    others = [
+        change
+        for (name, contestant), (change, _) in changes.items()
+        if "cyevents" not in contestant and name != "memory"
+    ]
     machine_factor = statistics.median(others) if others else 1.0
     lines = [
         f"old: {old['date']}, {old['python']}, cyevents {old['cyevents']}, {old['machine']}",
         f"new: {new['date']}, {new['python']}, cyevents {new['cyevents']}, {new['machine']}",
-        f"The other libraries took {machine_factor:.2f} times as long as then: that is taken out.",
+        f"The other libraries took {machine_factor:.2f} times as long. The times below are divided by that.",
         "",
-        "| race | who | new / old | noise band | |",
+        "| race | contestant | new / old | noise band | |",
         "|---|---|---:|---:|---|",
     ]
     slower = False
-    quiet = 0
-    for (name, who), (change, band) in changes.items():
-        if not (who.startswith("cyevents") or name == "million"):
+    unchanged = 0
+    for (name, contestant), (change, band) in changes.items():
+        if not (contestant.startswith("cyevents") or name == "million"):
             continue
         if name != "memory":
             change /= machine_factor
         if 1 / (1 + band) <= change <= 1 + band:
-            quiet += 1
+            unchanged += 1
             continue
         slower |= change > 1
-        lines.append(f"| {name} | {who} | {change:.2f} | ±{band:.0%} | {'SLOWER' if change > 1 else 'faster'} |")
-    lines += ["", f"{quiet} of cyevents' figures are within their noise bands."]
+        lines.append(f"| {name} | {contestant} | {change:.2f} | ±{band:.0%} | {'SLOWER' if change > 1 else 'faster'} |")
+    lines += ["", f"{unchanged} of cyevents' figures are within their noise bands."]
     return lines, slower

@@ -1,40 +1,40 @@
-"""What a run consists of, step by step: brief (is everyone right?), quick (under three minutes) or full."""
+"""The steps of a run: brief (only checks that all contestants are correct), quick (under three minutes) or full."""
 
 from . import async_cases, connections, emissions, flask_case, imports, memory, threads, wildcards
 from .cases import Case, cases
-from .contestants import ONE_BY_ONE, muster
+from .contestants import ONE_BY_ONE, load_contestants
 from .timing import Race
 
 
 class Suite:
-    """The steps of a run, and what they have found."""
+    """The steps of a run, and their results."""
 
-    def __init__(self, form="quick"):
-        self.form = form
+    def __init__(self, mode="quick"):
+        self.mode = mode
         self.races = {}
-        self.wrong = {}  # contestant at case: why
-        self.skipped = {}  # what: why
-        self.imported = {}  # contestant: the modules that its import brings
-        self.present, self.absent = muster()
-        self.scale = {"brief": 0.01, "quick": 0.85, "full": 6.0}[form]
+        self.incorrect = {}  # contestant and case: why
+        self.skipped = {}  # step: why
+        self.imported = {}  # contestant: the modules that its import loads
+        self.present, self.absent = load_contestants()
+        self.scale = {"brief": 0.01, "quick": 0.85, "full": 6.0}[mode]
 
     def steps(self):
-        """Pairs of what is done, and a function that does it."""
-        brief, full = self.form == "brief", self.form == "full"
+        """Yield the description of each step and a function that runs it."""
+        brief, full = self.mode == "brief", self.mode == "full"
         scale = self.scale
         yield "the harness itself", lambda: self.add("harness", emissions.empty_loop(0.2 * scale))
         counts = (0, 1, 10, 100) if brief else (0, 1, 10, 100, 1000)
         for case in cases(("plain", "**kwargs", "keywords", "results"), counts):
-            yield f"emission: {case.key}", lambda case=case: self.emission(case, 2.4 * scale)
+            yield f"emission: {case.key}", lambda case=case: self.measure_emission(case, 2.4 * scale)
         for case in cases(("methods", "condition true"), counts[1:] if full else (1, 10, 100)):
-            yield f"emission: {case.key}", lambda case=case: self.emission(case, 1.5 * scale)
+            yield f"emission: {case.key}", lambda case=case: self.measure_emission(case, 1.5 * scale)
         for case in cases(("condition false", "cancelled"), counts[1:] if full else (10,)):
-            yield f"emission: {case.key}", lambda case=case: self.emission(case, 1 * scale)
+            yield f"emission: {case.key}", lambda case=case: self.measure_emission(case, 1 * scale)
         for case in cases(("by name",), counts[1:] if full else (1, 10)):
-            yield f"emission: {case.key}", lambda case=case: self.emission(case, 1.5 * scale)
+            yield f"emission: {case.key}", lambda case=case: self.measure_emission(case, 1.5 * scale)
         for others in (1, 1_000) if full or not brief else (1,):
             case = Case("sender", 1, others)
-            yield f"emission: {case.key}", lambda case=case: self.emission(case, 1 * scale)
+            yield f"emission: {case.key}", lambda case=case: self.measure_emission(case, 1 * scale)
         if "cyevents" in self.present:
             numbers = (1, 100) if brief else emissions.SENDERS
             yield (
@@ -74,11 +74,11 @@ class Suite:
                 for count in (10,) if brief else async_cases.COUNTS:
                     yield (
                         f"async, {kind}, {loop} {count}",
-                        lambda loop=loop, kind=kind, suspends=suspends, count=count: self.awaited(
+                        lambda loop=loop, kind=kind, suspends=suspends, count=count: self.measure_async(
                             loop, kind, suspends, count, (2 if loop == "asyncio" else 0.7) * scale
                         ),
                     )
-        reason = flask_case.why_not()
+        reason = flask_case.skip_reason()
         if reason:
             self.skipped["a Flask application"] = reason
         else:
@@ -93,10 +93,10 @@ class Suite:
                     )
         if not brief:
             for name, one in self.present.items():
-                if ONE_BY_ONE in one.can and name != "psygnal emit_fast" and name != "Django (caching)":
-                    yield f"memory: {name}", lambda name=name: self.weigh(name)
-        yield "cold imports", lambda: self.cold({"brief": 1, "quick": 11, "full": 41}[self.form])
-        reason = threads.why_not()
+                if ONE_BY_ONE in one.abilities and name != "psygnal emit_fast" and name != "Django (caching)":
+                    yield f"memory: {name}", lambda name=name: self.measure_memory(name)
+        yield "cold imports", lambda: self.measure_imports({"brief": 1, "quick": 11, "full": 41}[self.mode])
+        reason = threads.skip_reason()
         if reason:
             self.skipped["threads that emit at the same time"] = reason
         elif "cyevents" in self.present:
@@ -105,28 +105,28 @@ class Suite:
     def add(self, name, race):
         self.races[name] = race
 
-    def emission(self, case, seconds):
-        race, wrong = emissions.emission(case, seconds, sittings=1 if self.form == "brief" else 3)
+    def measure_emission(self, case, seconds):
+        race, incorrect = emissions.emission_race(case, seconds, sittings=1 if self.mode == "brief" else 3)
         self.races[case.key] = race
-        self.wrong.update({f"{name}, {case.key}": why for name, why in wrong.items()})
+        self.incorrect.update({f"{name}, {case.key}": why for name, why in incorrect.items()})
 
-    def awaited(self, loop, kind, suspends, count, seconds):
+    def measure_async(self, loop, kind, suspends, count, seconds):
         name = f"async, {kind}, {loop} {count}"
-        race, wrong, absent = async_cases.async_race(loop, suspends, count, seconds)
+        race, incorrect, absent = async_cases.async_race(loop, suspends, count, seconds)
         self.races[name] = race
-        self.wrong.update({f"{who}, {name}": why for who, why in wrong.items()})
+        self.incorrect.update({f"{contestant}, {name}": why for contestant, why in incorrect.items()})
         if "eager tasks" in absent:
             self.skipped["hand-written eager tasks"] = absent["eager tasks"]
 
-    def weigh(self, name):
+    def measure_memory(self, name):
         race = self.races.setdefault("memory", Race())
-        for who, laps in memory.measure([name]).times.items():
+        for contestant, laps in memory.measure([name]).times.items():
             if laps[0] >= 1:
-                race.record(who, 0, laps[0])
+                race.record(contestant, 0, laps[0])
             else:
-                self.skipped[f"memory of {who}"] = "it allocates by its own allocator, which tracemalloc does not see"
+                self.skipped[f"memory of {contestant}"] = "it has its own allocator, which tracemalloc does not see"
 
-    def cold(self, rounds):
+    def measure_imports(self, rounds):
         modules = {
             one.name: one.module
             for one in self.present.values()

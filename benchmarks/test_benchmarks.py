@@ -1,4 +1,4 @@
-"""Library x case under pytest-benchmark: `python -m pytest benchmarks --benchmark-only`; and tests of the suite."""
+"""Each library and case under pytest-benchmark (`pytest benchmarks --benchmark-only`), and tests of the suite."""
 
 import gc
 import re
@@ -21,12 +21,12 @@ from . import (
     threads,
     wildcards,
 )
-from .cases import Case, Stage, Wrong, able, cases
-from .contestants import ALL, ONE_BY_ONE, Emitter, HandWritten, muster
+from .cases import Case, CaseSetup, IncorrectResult, cases, contestants_for
+from .contestants import ALL, ONE_BY_ONE, Emitter, HandWritten, load_contestants
 from .suite import Suite
 from .timing import EMISSIONS, Race, race, stopwatch
 
-PRESENT, ABSENT = muster()
+PRESENT, ABSENT = load_contestants()
 KINDS = ("plain", "**kwargs", "keywords", "results", "methods", "condition true", "condition false", "cancelled")
 CASES = [
     *cases(KINDS, (0, 1, 10, 100, 1000)),
@@ -38,12 +38,12 @@ CASES = [
 
 @pytest.mark.parametrize(
     ("case", "contestant"),
-    [pytest.param(case, one, id=f"{case.key}-{one.name}") for case in CASES for one in able(case, PRESENT)],
+    [pytest.param(case, one, id=f"{case.key}-{one.name}") for case in CASES for one in contestants_for(case, PRESENT)],
 )
 def test_emission(benchmark, case, contestant):
     benchmark.group = case.key
-    stage = Stage(case)
-    watch = stage.enter(contestant)
+    stage = CaseSetup(case)
+    watch = stage.prepare(contestant)
     if not benchmark.disabled:
         gc.collect()
         benchmark.extra_info["emissions a round"] = EMISSIONS
@@ -52,53 +52,53 @@ def test_emission(benchmark, case, contestant):
         )
     else:
         benchmark.pedantic(watch, args=(1,), rounds=1)
-    stage.leave([contestant])
+    stage.clean_up([contestant])
 
 
 @pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.name)
-def test_everyone_is_here_or_says_why(cls):
+def test_each_contestant_is_present_or_absent_with_a_reason(cls):
     if cls.name in ABSENT:
         pytest.skip(ABSENT[cls.name])
     assert PRESENT[cls.name].name == cls.name
 
 
 class Forgetful(HandWritten):
-    """A contestant that does not do what it says."""
+    """A contestant that calls no handler."""
 
-    def make(self):
+    def make_emitter(self):
         emitter = Emitter()
         emitter.emit = lambda sender, **kwargs: []
         return emitter
 
 
 @pytest.mark.parametrize("kind", ["plain", "keywords", "results"])
-def test_who_is_wrong_is_not_timed(kind):
-    with pytest.raises(Wrong, match="0 calls instead of 3"):
-        Stage(Case(kind, 3)).enter(Forgetful())
+def test_an_incorrect_contestant_is_not_timed(kind):
+    with pytest.raises(IncorrectResult, match="0 calls instead of 3"):
+        CaseSetup(Case(kind, 3)).prepare(Forgetful())
 
 
-def test_wrong_results_are_seen():
+def test_incorrect_results_are_detected():
     class Garbling(HandWritten):
-        def values(self, returned):
+        def get_results(self, returned):
             return returned[::-1]
 
-    with pytest.raises(Wrong, match=r"returns \[2, 1, 0\]"):
-        Stage(Case("results", 3)).enter(Garbling())
+    with pytest.raises(IncorrectResult, match=r"returns \[2, 1, 0\]"):
+        CaseSetup(Case("results", 3)).prepare(Garbling())
 
 
-def test_the_bars_are_what_they_say():
+def test_bars_hold_up_to_their_limit():
     races = {}
     for bar in bars.BARS:
         for ratio in bar.ratios:
             one = races.setdefault(ratio.race, Race())
-            for name in (ratio.one, ratio.other):
+            for name in (ratio.numerator, ratio.denominator):
                 one.record(name, 0, 1.0)
-    rows = {row["what"]: row for row in bars.checked(races)}
+    rows = {row["what"]: row for row in bars.check(races)}
     assert rows["emit over the floor; 10, 100, 1000 handlers"]["holds"] is True
     assert rows["faster than blinker, plain, 10"]["holds"] is False
     races["plain 100"].times["cyevents"][0] = 1.2
     del races["connect"]
-    rows = {row["what"]: row for row in bars.checked(races)}
+    rows = {row["what"]: row for row in bars.check(races)}
     row = rows["emit over the floor; 10, 100, 1000 handlers"]
     assert (row["holds"], row["worst"]) == (False, 1.2)
     assert row["where"].startswith("plain 100")
@@ -107,9 +107,9 @@ def test_the_bars_are_what_they_say():
 
 def test_a_run_is_saved_reported_and_compared(tmp_path):
     suite = Suite("brief")
-    suite.emission(Case("plain", 10), 0.02)
-    suite.emission(Case("**kwargs", 10), 0.02)
-    run = runs.of(suite, "pytest")
+    suite.measure_emission(Case("plain", 10), 0.02)
+    suite.measure_emission(Case("**kwargs", 10), 0.02)
+    run = runs.summarize(suite, "pytest")
     runs.save(run, tmp_path / "run.json")
     run = runs.load(tmp_path / "run.json")
     assert "By number of handlers" in report.markdown(run)
@@ -125,12 +125,12 @@ def test_a_run_is_saved_reported_and_compared(tmp_path):
 
 
 def test_labels_do_not_cover_each_other():
-    places = report.spread([1.0, 1.01, 1.02, 5.0], 0.5)
+    places = report.spread_labels([1.0, 1.01, 1.02, 5.0], 0.5)
     assert places[3] == 5.0
     assert [round(b - a, 3) for a, b in pairwise(places[:3])] == [0.5, 0.5]
 
 
-def test_a_stopwatch_runs_a_statement_so_often():
+def test_a_stopwatch_runs_a_statement_as_often_as_told():
     seen = []
     assert stopwatch("add(1)", add=seen.append)(7) > 0
     assert len(seen) == 7
@@ -139,12 +139,12 @@ def test_a_stopwatch_runs_a_statement_so_often():
     assert result.ratio("a", "a") == 1
 
 
-@pytest.mark.parametrize("name", [name for name, one in PRESENT.items() if ONE_BY_ONE in one.can])
+@pytest.mark.parametrize("name", [name for name, one in PRESENT.items() if ONE_BY_ONE in one.abilities])
 def test_connecting(name):
     handlers = [connections.plain() for _ in range(3)] if name != "Django" and name != "Django (caching)" else None
     handlers = handlers or [connections.any_keywords() for _ in range(3)]
-    for taking_out in (False, True):
-        assert connections.connecting(PRESENT[name], handlers, taking_out)(1) > 0
+    for disconnecting in (False, True):
+        assert connections.connecting_stopwatch(PRESENT[name], handlers, disconnecting)(1) > 0
 
 
 def test_the_other_races():
@@ -153,30 +153,30 @@ def test_the_other_races():
     assert "cyevents" not in PRESENT or connections.million_race(1, few=2, many=20).times
     for matching in ("none", "one", "all"):
         assert wildcards.wildcard_race(matching, 0.01, 20).times
-    assert threads.why_not() or threads.thread_race(laps=1).times
+    assert threads.skip_reason() or threads.thread_race(laps=1).times
 
 
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("receivers", [0, 2])
 def test_flask(receivers, whole):
-    if flask_case.why_not():
-        pytest.skip(flask_case.why_not())
+    if flask_case.skip_reason():
+        pytest.skip(flask_case.skip_reason())
     assert set(flask_case.flask_race(receivers, 0.01, whole).times) == set(flask_case.NAMES)
 
 
 @pytest.mark.parametrize("suspends", [False, True])
 @pytest.mark.parametrize("loop", list(async_cases.loops()))
-def test_awaiting(loop, suspends):
-    found, wrong, _ = async_cases.async_race(loop, suspends, 3, 0.01, sittings=1)
-    assert not wrong
+def test_async(loop, suspends):
+    found, incorrect, _ = async_cases.async_race(loop, suspends, 3, 0.01, sittings=1)
+    assert not incorrect
     assert found.times
 
 
-def test_what_an_import_brings():
+def test_modules_of_an_import():
     if "cyevents" in PRESENT:
-        _, brought = imports.measure({"cyevents": "cyevents"}, 1)
-        assert "cyevents._event" in brought["cyevents"]
-        assert imports.forbidden(brought["cyevents"]) == []
+        _, imported = imports.measure({"cyevents": "cyevents"}, 1)
+        assert "cyevents._event" in imported["cyevents"]
+        assert imports.forbidden(imported["cyevents"]) == []
 
 
 def test_memory_of_a_connection():
@@ -184,23 +184,23 @@ def test_memory_of_a_connection():
     assert 50 < memory.measure([name]).median(name) < 2_000
 
 
-def test_peers_are_installed_one_by_one_and_who_is_absent_is_told(monkeypatch, capsys):
-    asked = []
+def test_libraries_are_installed_one_by_one(monkeypatch, capsys):
+    requested = []
 
     def pip(command, **options):
-        asked.append(command[-1])
+        requested.append(command[-1])
         failed = "atom" in command[-1]
         return SimpleNamespace(returncode=int(failed), stderr="note: x\nERROR: no wheel\n" if failed else "")
 
     monkeypatch.setattr(install.subprocess, "run", pip)
     assert install.main() == 0
-    assert asked == install.requirements()
+    assert requested == install.requirements()
     (absent,) = capsys.readouterr().out.splitlines()
     assert absent.startswith("absent: atom")
     assert absent.endswith("ERROR: no wheel")
 
 
-def test_the_performance_page_names_the_bars_that_do_not_hold():
+def test_the_performance_page_names_failed_bars():
     root = Path(__file__).parents[1]
     report = (root / "benchmarks/results/quick.md").read_text("utf-8")
     page = (root / "docs/performance.md").read_text("utf-8").partition("## The bars")[2].partition("\n## ")[0]

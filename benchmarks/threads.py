@@ -1,4 +1,4 @@
-"""Races of threads that emit at the same time, on free-threaded builds; elsewhere the reason why not."""
+"""A race of threads that emit at the same time, on free-threaded builds of Python."""
 
 import os
 import sys
@@ -6,30 +6,30 @@ import sysconfig
 import threading
 from time import perf_counter_ns
 
-from .cases import Case, Stage
-from .contestants import muster
-from .timing import EMISSIONS, Race, quiet
+from .cases import Case, CaseSetup
+from .contestants import load_contestants
+from .timing import EMISSIONS, Race, gc_disabled
 
-ROUNDS = 200  # of a thousand emissions, in each thread
+ROUNDS = 200  # of a thousand emissions, per thread
 
 
-def why_not():
-    """Why threads cannot run at the same time here; None if they can."""
+def skip_reason():
+    """Return why threads cannot run at the same time here, or None."""
     if not sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return "this is no free-threaded build"
+        return "this is not a free-threaded build"
     if sys._is_gil_enabled():
         return "the GIL is on"
     return None
 
 
 def thread_race(laps=7, handlers=10):
-    """Nanoseconds per emission in each thread: by one thread, and by as many as there are processors."""
+    """Time emissions per thread, in one thread and in as many as there are processors."""
     result = Race()
-    contestant = muster()[0]["cyevents"]
-    stage = Stage(Case("plain", handlers))
-    watch = stage.enter(contestant)
+    contestant = load_contestants()[0]["cyevents"]
+    stage = CaseSetup(Case("plain", handlers))
+    watch = stage.prepare(contestant)
     numbers = (1, max(2, os.cpu_count() or 2))
-    with quiet():
+    with gc_disabled():
         for lap in range(laps):
             for number in numbers:
                 barrier = threading.Barrier(number + 1)

@@ -1,4 +1,4 @@
-"""How a statement is timed: a thousand times a round, contestants interleaved, gc off, ratios within one run."""
+"""Timing: a thousand runs of a statement per round, contestants interleaved, garbage collection off."""
 
 import gc
 import random
@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from itertools import repeat
 from time import perf_counter, perf_counter_ns
 
-EMISSIONS = 1000  # a round
-LONGEST = 0.02  # seconds that a round may take: slower contestants emit less often in theirs
-FEWEST = 5  # laps of each contestant
+EMISSIONS = 1000  # per round
+LONGEST = 0.02  # seconds per round at most: slower contestants emit less often per round
+FEWEST = 5  # laps of each contestant at least
 
 
 def stopwatch(statement, **names):
-    """A function that runs a statement so many times and returns the nanoseconds that it took.
+    """Return a function that runs a statement `count` times and returns the nanoseconds that it took.
 
-    The statement is compiled into a loop of its own: no call of ours is timed with it, only the loop (10 ns or so),
-    and the interpreter specialises it for this contestant alone.
+    The statement is compiled into a loop of its own. So only the loop is timed with it (about 10 ns), and the
+    interpreter specialises the loop for this contestant alone.
     """
     parameters = "".join(f", {name}={name}" for name in names)
     body = "\n        ".join(statement.splitlines())
@@ -30,8 +30,8 @@ def stopwatch(statement, **names):
 
 
 @contextmanager
-def quiet():
-    """No garbage collection meanwhile, and nothing left of it from before."""
+def gc_disabled():
+    """Disable garbage collection inside a `with` block, after a full collection."""
     gc.collect()
     was_on = gc.isenabled()
     gc.disable()
@@ -45,7 +45,7 @@ def quiet():
 
 
 class Race:
-    """The times of contestants that ran interleaved, in nanoseconds per emission, lap by lap."""
+    """The times of interleaved contestants, in nanoseconds per emission, by contestant and lap."""
 
     def __init__(self):
         self.times = {}  # name: lap: nanoseconds
@@ -54,15 +54,15 @@ class Race:
         self.times.setdefault(name, {})[lap] = nanoseconds
 
     def median(self, name):
-        """The median of a contestant's rounds."""
+        """Return the median of a contestant's laps."""
         return statistics.median(self.times[name].values())
 
     def minimum(self, name):
-        """A contestant's fastest round."""
+        """Return a contestant's fastest lap."""
         return min(self.times[name].values())
 
     def ratio(self, name, other, which=statistics.median):
-        """How many times longer one takes than the other: the median of the ratios within each lap."""
+        """Return how many times longer `name` takes than `other`: the median of the ratios within each lap."""
         ours, theirs = self.times[name], self.times[other]
         return which([ours[lap] / theirs[lap] for lap in ours.keys() & theirs.keys()])
 
@@ -71,15 +71,15 @@ class Race:
 
 
 def race(watches, seconds, into=None, emissions=EMISSIONS, fewest=FEWEST, favourites=(), per=1):
-    """Time stopwatches by name, interleaved, for so many seconds in all; returns the `Race`.
+    """Time stopwatches by name, interleaved, for `seconds` in all; return the `Race`.
 
-    Those that are slow sit some laps out when their share of the time is used up, but never the first few.
-    Favourites, of which a close ratio is asked for, have a share three times as large. What is recorded is the time
-    of one run of a statement, divided by `per`.
+    Each contestant has a share of the time, and misses further laps when it is used up, but never the first few.
+    Favourites, whose ratios must be exact, have a share three times as large. The time of one run of a statement is
+    divided by `per`.
     """
     result = Race() if into is None else into
     counts = {}
-    for name, watch in watches.items():  # warm up, and see how many emissions fit in a round
+    for name, watch in watches.items():  # warm up, and find out how many emissions fit in a round
         few = watch(1)
         if few < 1e6:
             few = watch(8) / 8
@@ -92,7 +92,7 @@ def race(watches, seconds, into=None, emissions=EMISSIONS, fewest=FEWEST, favour
     names = list(watches)
     order = random.Random(0)
     first = lap = max((max(laps) + 1 for laps in result.times.values()), default=0)
-    with quiet():
+    with gc_disabled():
         while True:
             running = [name for name in names if spent[name] < shares[name] or lap - first < fewest]
             if not running:

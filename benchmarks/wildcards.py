@@ -1,8 +1,8 @@
-"""Races of wildcards: ten thousand patterns, of which none, one or all match the event that is emitted."""
+"""Races of wildcards: ten thousand patterns, of which none, one or all match the emitted event."""
 
 from .cases import Sender, plain
-from .connections import connected
-from .contestants import muster
+from .connections import count_calls
+from .contestants import load_contestants
 from .timing import race, stopwatch
 
 PATTERNS = 10_000
@@ -10,7 +10,7 @@ NAME = ".".join("abcdefghijklmn")
 
 
 def patterns(matching, count=PATTERNS):
-    """So many different patterns, in the words of both fnmatch and EventEmitter2."""
+    """Return `count` different patterns, in a form that means the same to fnmatch and to EventEmitter2."""
     if matching == "all":
         words = NAME.split(".")
         return [
@@ -30,8 +30,12 @@ def cyevents_watch(library, matching, count):
     for pattern, handler in zip(patterns(matching, count), handlers, strict=True):
         namespace.event(pattern).connect(handler)
     expected = 1 + {"none": 0, "one": 1, "all": count}[matching]
-    contestant = muster()[0]["cyevents"] if "cyevents" in muster()[0] else muster()[0]["cyevents (pure)"]
-    found = connected(contestant, event, [own])
+    contestant = (
+        load_contestants()[0]["cyevents"]
+        if "cyevents" in load_contestants()[0]
+        else load_contestants()[0]["cyevents (pure)"]
+    )
+    found = count_calls(contestant, event, [own])
     if found != expected:
         raise AssertionError(f"cyevents: {found} calls instead of {expected}")
     names = {"emit": event.emit, "sender": Sender(), "keep": (handlers, namespace, own)}
@@ -52,8 +56,8 @@ def pymitter_watch(library, matching, count):
 
 
 def wildcard_race(matching, seconds, count=PATTERNS):
-    """Race emission where so many patterns are connected."""
-    present = muster()[0]
+    """Race emissions while `count` patterns are connected."""
+    present = load_contestants()[0]
     watches = {}
     for name in ("cyevents", "cyevents (pure)"):
         if name in present:

@@ -1,4 +1,4 @@
-"""The fixed emissions whose instructions are counted: `python workloads.py NAME NUMBER`, as few imports as can be."""
+"""The operations whose instructions are counted, with few imports: `python workloads.py NAME NUMBER`."""
 
 import gc
 import sys
@@ -47,7 +47,7 @@ def weak_event_of(handlers):
 
 
 def emissions(emit, number):
-    """Emit so often by the sender alone."""
+    """Emit `number` times, with the sender alone."""
     for _ in range(number):
         emit("ada")
 
@@ -67,7 +67,7 @@ def plain_10(number):
 
 
 def traced_before_10(number):
-    """What `plain_10` is, of an event that was traced, and is no longer."""
+    """`plain_10` for an event that was traced before."""
     from cyevents import trace
 
     handlers = plain(10)
@@ -100,6 +100,17 @@ def methods_10(number):
     emissions(weak_event_of([owner.handle for owner in owners]).emit, number)
 
 
+def with_event_10(number):
+    emissions(
+        event_of([type(f)(f.__code__, {}) for f in [lambda sender, event: None] * 10], with_event=True).emit, number
+    )
+
+
+def send_10(number):
+    handlers = plain(10)
+    emissions(weak_event_of(handlers).send, number)
+
+
 def conditions_10(number):
     emissions(event_of(plain(10), condition=lambda sender: True).emit, number)
 
@@ -121,7 +132,7 @@ def by_name_1(number):
 
 
 def attribute_1(number):
-    """`plain_1` as most programs write it, with `emit` looked up for each emission."""
+    """`plain_1` with `emit` looked up for each emission, as most programs write it."""
     handlers = plain(1)
     event = weak_event_of(handlers)
     for _ in range(number):
@@ -129,18 +140,74 @@ def attribute_1(number):
 
 
 def unknown_name(number):
-    """Emit a name of which nobody has made an event, in a namespace without patterns."""
+    """Emit a name that has no event, in a namespace without patterns."""
     emit = Namespace().emit
     for _ in range(number):
         emit("workload", "ada")
 
 
 def churn(number):
+    """Subscribe, emit and cancel."""
     event = Event("workload")
     handler = plain(1)[0]
     for _ in range(number):
         with event.subscribe(handler):
             event.emit("ada")
+
+
+def connect(number):
+    """Connect 100 handlers to each of some events."""
+    handlers = plain(100)
+    for _ in range(number // 100):
+        event = Event("workload")
+        for handler in handlers:
+            event.connect(handler)
+
+
+def connect_for_sender(number):
+    """Connect 100 handlers to each of some events, each for its own sender."""
+    pairs = [(handler, Owner()) for handler in plain(100)]
+    for _ in range(number // 100):
+        event = Event("workload")
+        for handler, sender in pairs:
+            event.connect(handler, sender=sender)
+
+
+def connect_disconnect(number):
+    """Connect 100 handlers to an event, and disconnect them."""
+    handlers = plain(100)
+    event = Event("workload")
+    for _ in range(number // 100):
+        for handler in handlers:
+            event.connect(handler)
+        for handler in handlers:
+            event.disconnect(handler)
+
+
+def connect_emit_disconnect(number):
+    handler = plain(1)[0]
+    event = Event("workload")
+    for _ in range(number):
+        event.connect(handler)
+        event.emit("ada")
+        event.disconnect(handler)
+
+
+def emit_async_10(number):
+    """Await an emission to ten async handlers that do not suspend."""
+    import asyncio
+
+    async def handler(sender):
+        pass
+
+    handlers = [type(handler)(handler.__code__, {}) for _ in range(10)]
+    event = weak_event_of(handlers)
+
+    async def main():
+        for _ in range(number):
+            await event.emit_async("ada")
+
+    asyncio.run(main())
 
 
 ALL = {
@@ -154,12 +221,19 @@ ALL = {
         keywords_10,
         results_10,
         methods_10,
+        with_event_10,
+        send_10,
         conditions_10,
         sender_1,
         by_name_1,
         attribute_1,
         unknown_name,
         churn,
+        connect,
+        connect_for_sender,
+        connect_disconnect,
+        connect_emit_disconnect,
+        emit_async_10,
     )
 }
 

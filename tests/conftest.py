@@ -45,7 +45,9 @@ def is_stale():
     """Return whether this is an editable install whose Cython source has changed since the build."""
     for path in find_extensions():
         sources = [path.with_name(name) for name in ("_tables.py", "_tables.pxd", "_emit.pyx")]
-        if any(source.exists() and source.stat().st_mtime > path.stat().st_mtime for source in sources):
+        if not all(source.exists() for source in sources):
+            continue  # from a wheel, whose files have the times at which they were installed
+        if any(source.stat().st_mtime > path.stat().st_mtime for source in sources):
             return True
     return False
 

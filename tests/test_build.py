@@ -3,6 +3,7 @@
 Scripts that record their calls replace Cython and the compiler. `.ci/wheels` checks what the real ones make.
 """
 
+import importlib.util
 import json
 import os
 import shutil
@@ -180,3 +181,32 @@ def test_compiled_core_has_no_untyped_locals():
         pytest.skip("the checks are not part of this copy")
     process = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=TIMEOUT)
     assert (process.stdout, process.returncode) == ("", 0), process.stderr
+
+
+@pytest.fixture
+def core(tmp_path, monkeypatch):
+    """An editable install whose extensions are newer than their sources, and the suite's `is_stale` for it."""
+    spec = importlib.util.spec_from_file_location("conftest_of_the_suite", Path(__file__).with_name("conftest.py"))
+    conftest = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conftest)
+    extensions = [tmp_path / "_tables.so", tmp_path / "_emit.so"]
+    monkeypatch.setattr(conftest, "built", lambda: extensions)
+    for name, time in (("_tables.py", 1), ("_tables.pxd", 1), ("_emit.pyx", 1), ("_tables.so", 2), ("_emit.so", 2)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time, time))
+    return tmp_path, conftest.is_stale
+
+
+@pytest.mark.parametrize("name", ["_tables.py", "_tables.pxd", "_emit.pyx"])
+def test_changed_sources_make_a_build_stale(core, name):
+    folder, is_stale = core
+    assert not is_stale()
+    os.utime(folder / name, (3, 3))
+    assert is_stale()
+
+
+def test_an_installed_wheel_is_never_stale(core):
+    folder, is_stale = core
+    (folder / "_emit.pyx").unlink()
+    os.utime(folder / "_tables.py", (3, 3))
+    assert not is_stale()

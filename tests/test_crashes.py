@@ -15,10 +15,9 @@ CLASSES = [
     "Place",
     "Ref",
     "Entry",
+    "Dispatch",
     "Group",
     "Snapshot",
-    "Cell",
-    "Cache",
     "TaskCollector",
     "NamespaceCore",
     "SignalCore",
@@ -73,7 +72,7 @@ def test_core_objects_cannot_be_created_in_python(api, backend):
         pytest.skip("the pure core does not rely on object fields")
     from cyevents._core import _tables
 
-    for name in ("LastConnection", "Place", "Ref", "Entry", "Group", "Snapshot", "Cell", "Cache"):
+    for name in ("LastConnection", "Place", "Ref", "Entry", "Group", "Snapshot", "Dispatch"):
         cls = getattr(_tables, name)
         for make in (cls, cls.__new__):
             with pytest.raises(TypeError):

@@ -462,18 +462,17 @@ class ChangeInProgress:
     """A thread that stops while it holds the lock for changes of connections."""
 
     def __init__(self):
-        self.lock = sys.modules["cyevents._core"].lock
+        self.call_locked = sys.modules["cyevents._core"].call_locked
         self.go = threading.Event()
 
     def __enter__(self):
         ready = threading.Event()
 
         def hold():
-            with self.lock:
-                ready.set()
-                self.go.wait()
+            ready.set()
+            self.go.wait()
 
-        self.thread = threading.Thread(target=hold, daemon=True)
+        self.thread = threading.Thread(target=self.call_locked, args=(hold,), daemon=True)
         self.thread.start()
         assert ready.wait(TIMEOUT)
 

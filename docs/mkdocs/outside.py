@@ -1,7 +1,7 @@
-"""A hook of MkDocs': what the pages link to outside of docs/ is part of the site too.
+"""MkDocs hook: add the files outside of docs/ that pages link to.
 
-Markdown becomes a page, a picture stays one, a program or another text becomes a page that shows it, and a folder one
-that lists its files. So the links are those that work in the repository, and nothing is kept twice.
+Markdown files become pages, and pictures are copied. A program or other text becomes a page that shows it, and a folder
+becomes a page that lists its files. So the same links work in the repository and on the site.
 """
 
 import re
@@ -18,11 +18,11 @@ LINK = re.compile(r"(\]\()([^)#\s:]+)(?=[)#\s])")
 
 
 def on_files(files, config):
-    """Add what is outside: what the navigation names, then what pages link to, and so on."""
-    waiting = [path for name in named(config.nav) if not (DOCS / name).exists() and (path := ROOT / name).is_file()]
+    """Add the files that the navigation names, the files that pages link to, and the files that those link to."""
+    waiting = [path for name in nav_files(config.nav) if not (DOCS / name).exists() and (path := ROOT / name).is_file()]
     for page in files.documentation_pages():
-        waiting += linked(DOCS / page.src_uri, page.content_string)
-    in_navigation = set(named(config.nav))
+        waiting += linked_outside(DOCS / page.src_uri, page.content_string)
+    in_navigation = set(nav_files(config.nav))
     while waiting:
         path = waiting.pop()
         uri = uri_of(path)
@@ -32,7 +32,7 @@ def on_files(files, config):
             file = File.generated(config, uri, abs_src_path=str(path))
         else:
             text = content(path)
-            waiting += linked(path, text)
+            waiting += linked_outside(path, text)
             level = InclusionLevel.INCLUDED if uri in in_navigation else InclusionLevel.NOT_IN_NAV
             file = File.generated(config, uri, content=text, inclusion=level)
         files.append(file)
@@ -40,41 +40,41 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Have the links lead to where their targets are in the site."""
+    """Rewrite links to the places of their targets on the site."""
     here = page.file.src_uri
     source = ROOT / here if page.file.generated_by else DOCS / here
 
-    def mended(match):
+    def rewritten(match):
         target = target_of(source, match[2])
         return match[0] if target is None else match[1] + relpath(uri_of(target), str(Path(here).parent))
 
-    return LINK.sub(mended, markdown)
+    return LINK.sub(rewritten, markdown)
 
 
-def named(navigation):
-    """The files that the navigation names."""
+def nav_files(navigation):
+    """Yield the files that the navigation names."""
     if isinstance(navigation, str):
         yield navigation
     else:
         for item in navigation.values() if isinstance(navigation, dict) else navigation:
-            yield from named(item)
+            yield from nav_files(item)
 
 
-def linked(source, text):
-    """The files and folders outside of docs/ that a page links to."""
+def linked_outside(source, text):
+    """Return the files and folders outside of docs/ that a page links to."""
     targets = (target_of(source, match[2]) for match in LINK.finditer(text))
     return [target for target in targets if target is not None and not target.is_relative_to(DOCS)]
 
 
 def target_of(source, link):
-    """What a page links to; None if that is nothing in the repository."""
+    """Return the path that a link leads to, or None if it is not in the repository."""
     folder = source if source.is_dir() else source.parent
     target = (folder / link).resolve()
     return target if target.is_relative_to(ROOT) and target != ROOT and target.exists() else None
 
 
 def uri_of(path):
-    """Where something of the repository is in the site: what is in docs/ at the top, the rest beside it."""
+    """Return the place of a path on the site: paths in docs/ without that folder, others from the root."""
     uri = path.relative_to(DOCS if path.is_relative_to(DOCS) else ROOT).as_posix()
     if uri == "README.md":
         return "index.md"
@@ -84,7 +84,7 @@ def uri_of(path):
 
 
 def content(path):
-    """The page for something outside."""
+    """Return the Markdown of the page for a path outside of docs/."""
     name = path.relative_to(ROOT).as_posix()
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))

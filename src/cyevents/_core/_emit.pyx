@@ -17,14 +17,14 @@ interpreter checks the type of `self`, which Cython's own method objects do not.
 
 cimport cython
 from cpython.dict cimport PyDict_SetItem
-from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
+from cpython.exc cimport PyErr_ExceptionMatches
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
 
 from cyevents._core cimport _tables
 from cyevents._core._tables cimport (
-    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, WATCHED, Cell, Entry, Group, Snapshot, TaskCollector,
-    cye_deref, cye_enter, cye_leave, found, sender_key,
+    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, WATCHED, Dispatch, Entry, Group, Snapshot,
+    CYE_GIL, cye_deref, cye_enter, cye_leave, found, sender_key,
 )
 
 # C variables, since at exit the module's own names may have been cleared.
@@ -39,12 +39,6 @@ from cyevents._methods import bind
 cdef extern from *:
     """
     #define CYE_OFFSET PY_VECTORCALL_ARGUMENTS_OFFSET
-    #ifdef Py_GIL_DISABLED
-    #define CYE_GIL 0
-    #else
-    #define CYE_GIL 1
-    #endif
-
     /* Call a Python function. What PyObject_Vectorcall does around it is not needed: it is known to be one, and
        always either returns or raises. */
     static inline PyObject *cye_call_function(
@@ -101,24 +95,6 @@ cdef extern from *:
         return PyUnicode_Compare(keyword, name) == 0;
     }
 
-    /* Take the exception that is set, and set one again, with its traceback as it is. */
-    static inline PyObject *cye_take_raised(void) {
-    #if PY_VERSION_HEX >= 0x030C0000
-        return PyErr_GetRaisedException();
-    #else
-        PyObject *type, *error, *trace;
-        PyErr_Fetch(&type, &error, &trace);
-        PyErr_NormalizeException(&type, &error, &trace);
-        if (trace != NULL) PyException_SetTraceback(error, trace);
-        Py_XDECREF(trace);
-        Py_DECREF(type);
-        return error;
-    #endif
-    }
-    static inline void cye_raise(PyObject *error) {
-        PyErr_Restore(Py_NewRef(Py_TYPE(error)), Py_NewRef(error), PyException_GetTraceback(error));
-    }
-
     /* A type's version, which another thread may set between two reads. */
     #if defined(Py_GIL_DISABLED) && (defined(__GNUC__) || defined(__clang__))
     #define CYE_LOAD(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
@@ -133,7 +109,6 @@ cdef extern from *:
     static inline PyObject *cye_false(void) { return Py_False; }
     """
     size_t CYE_OFFSET
-    bint CYE_GIL
     unsigned int CYE_LOAD(unsigned int place) noexcept
     void CYE_STORE(unsigned int place, unsigned int value) noexcept
     PyObject *cye_call_function(
@@ -143,8 +118,7 @@ cdef extern from *:
     int cye_append(PyObject *results, PyObject *item, Py_ssize_t more) noexcept
     bint cye_is_value(PyObject *result) noexcept
     bint cye_is_name(PyObject *keyword, PyObject *name) noexcept
-    object cye_take_raised()
-    void cye_raise(object error) noexcept
+    int cye_reraise(object error) noexcept
     unsigned int cye_version(PyObject *type) noexcept
     dict cye_dict(PyObject *type)
     PyObject *cye_none() noexcept
@@ -160,6 +134,8 @@ cdef extern from "Python.h":
         PyObject *name, PyObject *const *args, size_t nargsf, PyObject *kwnames
     ) noexcept
     int PyObject_IsTrue(PyObject *) noexcept
+    int PyList_SetSlice(list, Py_ssize_t, Py_ssize_t, PyObject *) noexcept
+    Py_ssize_t PY_SSIZE_T_MAX
     PyObject *PyErr_NoMemory() noexcept
     bint PyFunction_Check(PyObject *) noexcept
     bint PyUnicode_Check(object)
@@ -167,7 +143,6 @@ cdef extern from "Python.h":
     PyObject *item_of "PyTuple_GET_ITEM"(PyObject *tuple, Py_ssize_t i) noexcept
     Py_ssize_t size_of "PyTuple_GET_SIZE"(PyObject *tuple) noexcept
     void *PyExc_Exception
-    void *PyExc_TypeError
     int METH_FASTCALL
     int METH_KEYWORDS
     ctypedef struct PyMethodDef:
@@ -198,7 +173,7 @@ cdef struct CallState:  # of the entry at which the loop has stopped
     StopReason reason
 
 cdef enum:
-    FAILED = 2  # a handler has raised, and that is set, and goes to the emitter
+    FAILED = 2  # a handler has raised, and that is set
 
 cdef object _SENDER = "sender"
 cdef object _ASYNC_WRAPPER = "_async_wrapper"
@@ -212,72 +187,6 @@ cdef class EventCore(_tables.EventCore):
 
     def __init__(self):
         pass
-
-    def _dispatch(
-        self,
-        tuple entries not None,
-        sender,
-        tuple args not None,
-        dict kwargs not None,
-        list results not None,
-        list errors,
-        TaskCollector collector,
-        watch=None,
-    ):
-        """Call entries in order, filling `results` and, where errors are grouped, `errors`.
-
-        What is awaited, or must run in a thread, is started and added to `collector`; without one, awaitables are
-        scheduled, and the rest runs in place.
-
-        A `watch` follows each entry. `watch.call(entry, handler)` returns what is called in place of the handler,
-        with the same arguments. `watch.skip(entry, handler)` is called if the handler is not; it is None if dead.
-
-        Returns the handler that cancelled, or None.
-        """
-        cdef tuple names, values
-        cdef PyObject *stack_buffer[STACK_BUFFER]
-        cdef PyObject **array
-        cdef PyObject *canceller = NULL
-        cdef CallState state
-        cdef Py_ssize_t i
-        if watch is not None:
-            return self._call_entries(entries, sender, args, kwargs, results, errors, collector, watch)
-        for i in range(len(entries)):  # an entry without a place is not complete: the garbage collector has found it
-            if type(entries[i]) is not Entry or (<Entry>entries[i]).place is None:
-                raise TypeError(f"entries must be those of connections, not {typed_repr(entries[i])}")
-        names = tuple(kwargs)
-        values = array_of(sender, args, kwargs, names)  # keeps alive what the array refers to
-        array = copy_args(NULL, 0, stack_buffer)
-        if len(values) + 2 > STACK_BUFFER:
-            array = <PyObject **>PyMem_Malloc((len(values) + 2) * sizeof(PyObject *))
-            if array is NULL:
-                raise MemoryError
-        try:
-            for i in range(len(values)):
-                array[i] = item_of(<PyObject *>values, i)
-            state.reason = NEEDS_SLOW_PATH
-            run_rest(
-                self, entries, 0, &state, array, 1 + len(args), <PyObject *>names if names else NULL, results, errors,
-                collector, &canceller,
-            )
-        finally:
-            if array is not stack_buffer:
-                PyMem_Free(array)
-        if canceller is NULL:
-            return None
-        handler = <object>canceller
-        DECREF(canceller)
-        return handler
-
-
-cdef tuple array_of(sender, tuple args, dict kwargs, tuple names):
-    """Return the sender, the positionals and the values of the keywords with these names, which are checked."""
-    cdef list values = [sender, *args]
-    for name in names:
-        if not PyUnicode_Check(name):
-            raise TypeError("keywords must be strings")
-        values.append(found(kwargs, name))
-    return tuple(values)  # which no other code can change
 
 
 # The loop
@@ -314,6 +223,10 @@ cdef inline void release(PyObject *function, PyObject *owner) noexcept:
         DECREF(owner)
 
 
+cdef inline void release_state(CallState *state) noexcept:
+    release(state.function, state.owner)
+
+
 cdef PyObject *call_foreign(PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
     """Call what is not a Python function, and count the recursion, which that does not."""
     cdef PyObject *result
@@ -322,6 +235,20 @@ cdef PyObject *call_foreign(PyObject *function, PyObject *const *args, size_t na
     result = PyObject_Vectorcall(function, args, nargsf, kwnames)
     cye_leave()
     return result
+
+
+cdef inline PyObject *call(
+    int flags, PyObject *function, PyObject *owner, PyObject *const *args, PyObject **copied, Py_ssize_t nargs,
+    PyObject *kwnames,
+) noexcept:
+    """Call a handler; `copied` are the arguments, with room before them."""
+    if owner is not NULL:
+        copied[1] = owner
+        args = copied + 1
+        nargs = (nargs + 1) | CYE_OFFSET
+    if flags & FOREIGN:
+        return call_foreign(function, args, nargs, kwnames)
+    return cye_call_function(function, args, nargs, kwnames)
 
 
 cdef Py_ssize_t run_common(
@@ -380,17 +307,7 @@ cdef Py_ssize_t run_common(
                     release(function, owner)
                     i += 1
                     continue
-        if owner is NULL:
-            if not flags & FOREIGN:
-                result = cye_call_function(function, args, nargs, kwnames)
-            else:
-                result = call_foreign(function, args, nargs, kwnames)
-        else:
-            copied[1] = owner
-            if not flags & FOREIGN:
-                result = cye_call_function(function, copied + 1, (nargs + 1) | CYE_OFFSET, kwnames)
-            else:
-                result = call_foreign(function, copied + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+        result = call(flags, function, owner, args, copied, nargs, kwnames)
         if result is cye_none():
             DECREF(result)
         elif result is NULL or result is cye_false() or not cye_is_value(result):
@@ -416,84 +333,67 @@ _run_common = run_common
 
 
 
-cdef int run_rest(
-    _tables.EventCore self,
-    tuple entries,
-    Py_ssize_t i,
-    CallState *state,
-    PyObject *const *args,
-    Py_ssize_t nargs,
-    PyObject *kwnames,
-    list results,
-    list errors,
-    TaskCollector collector,
-    PyObject **canceller,
-) except -1:
-    """Go on with an emission at the i-th entry, of which something uncommon is known: see `EventCore._dispatch`.
-
-    Without a list for them, grouped errors are raised at the end.
-    """
-    cdef Py_ssize_t count = size_of(<PyObject *>entries)
+cdef PyObject *run_rest(
+    _tables.EventCore self, tuple entries, Py_ssize_t i, CallState *state, PyObject *const *args, Py_ssize_t nargs,
+    PyObject *kwnames, list results,
+) except NULL:
+    """Go on with an emission at the i-th entry. Return the handler that cancelled, or None, as a new reference."""
+    cdef Py_ssize_t count = len(entries)
     cdef PyObject *stack_buffer[STACK_BUFFER]
     cdef PyObject **copied = copy_args(args, nargs + names_in(kwnames), stack_buffer)
+    cdef Dispatch dispatch = None
     cdef Entry entry
-    cdef list failures = errors
-    cdef tuple positionals = None
-    cdef dict keywords = None
-    cdef int cancels
+    cdef int status
+    canceller = None
     if copied is NULL:
         if state.reason != NEEDS_SLOW_PATH:
-            release(state.function, state.owner)
+            release_state(state)
         already_raised()
     try:
         while i < count:
             entry = <Entry>item_of(<PyObject *>entries, i)
-            if state.reason == NEEDS_SLOW_PATH:
-                if entry.flags & ~COMMON:
-                    if failures is None:
-                        failures = []
-                    if positionals is None:
-                        positionals = as_tuple(args, 1, nargs)
-                        keywords = as_dict(args + nargs, kwnames)
-                    handler = self._turn(
-                        entry, <object>args[0], positionals, keywords, results, failures, collector, None
-                    )
-                    if handler is not None:
-                        INCREF(<PyObject *>handler)
-                        canceller[0] = <PyObject *>handler
-                        break
-                    i += 1
-            else:
+            if state.reason != NEEDS_SLOW_PATH:
                 i += 1
                 try:
-                    cancels = False
-                    if state.reason == CONDITION_RAISED:
-                        condition_raised(self, entry, state.function, state.owner, <object>args[0], kwnames)
-                    else:
-                        if failures is None:
-                            failures = []
-                        cancels = take_unusual(self, entry, state, args, nargs, kwnames, results, failures, collector)
-                        if cancels == FAILED:
-                            return -1
-                    if cancels:
-                        handler = make_handler(entry, state.function, state.owner)
-                        INCREF(<PyObject *>handler)
-                        canceller[0] = <PyObject *>handler
-                        break
+                    if dispatch is None:
+                        dispatch = make_dispatch(self, args, nargs, kwnames, results)
+                    status = take_unusual(dispatch, entry, state)
+                    if status == FAILED:
+                        return NULL
+                    if status:
+                        canceller = make_handler(entry, state.function, state.owner)
                 finally:
-                    release(state.function, state.owner)
+                    release_state(state)
+            elif entry.flags & ~COMMON:
+                i += 1
+                if dispatch is None:
+                    dispatch = make_dispatch(self, args, nargs, kwnames, results)
+                canceller = dispatch.turn(entry)
+            if canceller is not None:
+                break
             i = _run_common(<PyObject *>entries, i, args, copied, nargs, kwnames, <PyObject *>results, state)
-        if errors is None and failures:
-            if canceller[0] is not NULL:
-                DECREF(canceller[0])
-                canceller[0] = NULL
-            raise self._make_exception_group(failures)
+        if dispatch is not None and dispatch.errors:
+            raise self._make_exception_group(dispatch.errors)
     finally:
-        if errors is None and failures:
-            failures.clear()  # or they would refer to themselves by their tracebacks
+        clear_errors(dispatch)
         if copied is not stack_buffer:
             PyMem_Free(copied)
-    return 0
+    INCREF(<PyObject *>canceller)
+    return <PyObject *>canceller
+
+
+cdef inline void clear_errors(Dispatch dispatch) noexcept:
+    """Release the errors, which would refer to themselves by their tracebacks. An exception may be set."""
+    if dispatch is not None:
+        PyList_SetSlice(dispatch.errors, 0, PY_SSIZE_T_MAX, NULL)
+
+
+cdef Dispatch make_dispatch(
+    _tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, list results
+):
+    return _tables._make_dispatch(
+        self, <object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames), results, [], None, None
+    )
 
 
 cdef inline Py_ssize_t names_in(PyObject *kwnames) noexcept:
@@ -579,110 +479,39 @@ cdef int ask_foreign(
     return truth
 
 
-cdef int condition_raised(
-    _tables.EventCore self, Entry entry, PyObject *function, PyObject *owner, sender, PyObject *kwnames
-) except -1:
-    """A condition has raised: its handler is skipped, and that is reported, unless it is not an `Exception`."""
-    if not PyErr_ExceptionMatches(<object>PyExc_Exception):
-        return -1
-    try:
-        already_raised()
-    except Exception as error:
-        names = () if kwnames is NULL else <object>kwnames
-        self._condition_failed(error, entry, make_handler(entry, function, owner), sender, names)
-    return 0
-
-
 cdef int already_raised() except -1:
     """Make an exception that is set one that Cython handles."""
     return -1
 
 
-cdef bint failed(
-    _tables.EventCore self, Entry entry, CallState *state, sender, list failures
-) except -1:
-    """A handler has raised: collect or report that; false if it must be raised, and is set as it was.
+cdef int take_unusual(Dispatch dispatch, Entry entry, CallState *state) except -1:
+    """Take an uncommon result of an entry, or an exception of it or its condition.
 
-    Callers that get false return -1, so that the traceback leads from the emission to the handler's line, and not
-    through here.
+    Returns whether the handler cancels; FAILED if the exception goes to the emitter. It is set again then, with a
+    traceback that leads from the emission to the handler's line, and not through here.
     """
-    if not PyErr_ExceptionMatches(<object>PyExc_Exception):
-        return False
-    cdef bint is_reported, is_raised
-    error = cye_take_raised()
-    if cye_enter(b" in an error policy"):  # it may be another event's `emit`, whose handler raises too, and so on
-        PyErr_Clear()
-        cye_raise(error)
-        return False
-    try:
-        policy = self._error_policy()
-        is_reported = callable(policy)
-        is_raised = not is_reported and policy == "raise"
-        cye_raise(error)
-        if is_raised:
-            return False
-        try:
-            already_raised()
-        except Exception as error:
-            if is_reported:
-                policy(error, make_handler(entry, state.function, state.owner), self, sender)
-            else:
-                failures.append(error)
-    finally:
-        cye_leave()
-    return True
-
-
-cdef object note_call(
-    _tables.EventCore self,
-    Entry entry,
-    CallState *state,
-    PyObject *const *args,
-    Py_ssize_t nargs,
-    PyObject *kwnames,
-    bint is_consumed,
-):
-    """Return what the hook `_call_failed` returns for the `TypeError` that is set. If that is None, it is set again."""
-    error = cye_take_raised()
-    handler = make_handler(entry, state.function, state.owner)
-    result = self._call_failed(error, handler, nargs - 1, as_dict(args + nargs, kwnames), is_consumed)
-    if result is None or not is_consumed:  # then nobody takes the result
-        cye_raise(error)
-    return result
-
-
-cdef int take_unusual(
-    _tables.EventCore self,
-    Entry entry,
-    CallState *state,
-    PyObject *const *args,
-    Py_ssize_t nargs,
-    PyObject *kwnames,
-    list results,
-    list failures,
-    TaskCollector collector,
-) except -1:
-    """Take what a handler returned that may be more than a value, or its exception; return if it cancels, or failed."""
-    sender = <object>args[0]
-    if state.result is NULL:
-        result = None
-        if PyErr_ExceptionMatches(<object>PyExc_TypeError):
-            result = note_call(self, entry, state, args, nargs, kwnames, True)
-        if result is None:
-            if not failed(self, entry, state, sender, failures):
-                return FAILED
-            if collector is not None and len(failures) > len(collector.error_positions):
-                collector.error_positions.append(len(results))
-            return False
-    else:
+    if state.reason == UNUSUAL_RESULT and state.result is not NULL:
         result = <object>state.result
         DECREF(state.result)
-        if result is None:
-            return False
-        if result is False:
-            return True
-    handler = make_handler(entry, state.function, state.owner)
-    return self._take_result(result, entry, handler, sender, results, failures, collector)
+        if result is None or result is False:
+            return result is False
+        return dispatch.take_result(result, entry, make_handler(entry, state.function, state.owner))
+    return take_exception(dispatch, entry, state, True)
+
+
+cdef int take_exception(Dispatch dispatch, Entry entry, CallState *state, bint is_consumed) except -1:
+    if not PyErr_ExceptionMatches(<object>PyExc_Exception):
+        return FAILED
+    try:
+        already_raised()
+    except Exception as error:
+        handler = make_handler(entry, state.function, state.owner)
+        if state.reason == CONDITION_RAISED:
+            dispatch.event._condition_failed(error, entry, handler, dispatch.sender, dispatch.kwargs)
+        elif not dispatch.take_error(error, entry, handler, dispatch.kwargs, is_consumed):
+            cye_reraise(error)
+            return FAILED
+    return False
 
 
 cdef int send_to(
@@ -698,7 +527,8 @@ cdef int send_to(
     cdef Py_ssize_t count = size_of(entries)
     cdef int flags
     cdef CallState state
-    cdef list failures = None
+    cdef Dispatch dispatch = None
+    state.reason = UNUSUAL_RESULT
     if copied is NULL:
         already_raised()
     try:
@@ -706,36 +536,21 @@ cdef int send_to(
             entry = item_of(entries, i)
             flags = (<Entry>entry).flags
             if flags & ~(SHAPE | FOREIGN):
-                if failures is None:
-                    failures = []
-                self._send_to_one(
-                    <Entry>entry, <object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames), pairs,
-                    failures, None,
-                )
+                if dispatch is None:
+                    dispatch = make_dispatch(self, args, nargs, kwnames, pairs)
+                dispatch.send_turn(<Entry>entry)
                 continue
             if not take(entry, flags, &state.function, &state.owner):
                 continue
-            if state.owner is NULL:
-                if flags & FOREIGN:
-                    state.result = call_foreign(state.function, args, nargs, kwnames)
-                else:
-                    state.result = cye_call_function(state.function, args, nargs, kwnames)
-            else:
-                copied[1] = state.owner
-                if flags & FOREIGN:
-                    state.result = call_foreign(state.function, copied + 1, (nargs + 1) | CYE_OFFSET, kwnames)
-                else:
-                    state.result = cye_call_function(state.function, copied + 1, (nargs + 1) | CYE_OFFSET, kwnames)
+            state.result = call(flags, state.function, state.owner, args, copied, nargs, kwnames)
             if state.result is NULL:
-                if failures is None:
-                    failures = []
                 try:
-                    if PyErr_ExceptionMatches(<object>PyExc_TypeError):
-                        note_call(self, <Entry>entry, &state, args, nargs, kwnames, False)
-                    if not failed(self, <Entry>entry, &state, <object>args[0], failures):
+                    if dispatch is None:
+                        dispatch = make_dispatch(self, args, nargs, kwnames, pairs)
+                    if take_exception(dispatch, <Entry>entry, &state, False) == FAILED:
                         return -1
                 finally:
-                    release(state.function, state.owner)
+                    release_state(&state)
                 continue
             handler = state.function
             if state.owner is not NULL:
@@ -745,15 +560,14 @@ cdef int send_to(
                     DECREF(state.result)
                     raise
                 finally:
-                    release(state.function, state.owner)
+                    release_state(&state)
             pair = cye_pair(handler, state.result)
             if pair is NULL or cye_append(<PyObject *>pairs, pair, count - i):
                 already_raised()
-        if failures:
-            raise self._make_exception_group(failures)
+        if dispatch is not None and dispatch.errors:
+            raise self._make_exception_group(dispatch.errors)
     finally:
-        if failures:
-            failures.clear()  # or they would refer to themselves by their tracebacks
+        clear_errors(dispatch)
         if copied is not stack_buffer:
             PyMem_Free(copied)
     return 0
@@ -778,13 +592,13 @@ cdef inline PyObject *load_general(_tables.EventCore self) noexcept:
     """Return the snapshot for no particular sender as a new reference; NULL if it must be built."""
     cdef PyObject *snapshot
     if CYE_GIL:
-        snapshot = <PyObject *>self._cache.general
-        if snapshot is cye_none():
+        snapshot = <PyObject *>self._latest
+        if <PyObject *>(<Snapshot>snapshot).entries is cye_none():
             return NULL
         INCREF(snapshot)
         return snapshot
-    loaded = self._load_general()
-    if loaded is None:
+    loaded = self._load_latest()
+    if not self._is_built(loaded):
         return NULL
     INCREF(<PyObject *>loaded)
     return <PyObject *>loaded
@@ -792,12 +606,17 @@ cdef inline PyObject *load_general(_tables.EventCore self) noexcept:
 
 cdef PyObject *find_snapshot(_tables.EventCore self, PyObject *sender) except NULL:
     """Return what an emission by this sender runs, as a new reference."""
-    cdef Cell cell
     cdef Snapshot snapshot = None
+    cdef dict by_sender
     if self._slow_path_flags & (FILTERED | HIDDEN) == FILTERED:
-        cell = found((self._cache if CYE_GIL else self._load_cache()).by_sender, sender_key(<object>sender))
-        if cell is not None and cell.group.is_for(<object>sender):
-            snapshot = cell.snapshot if CYE_GIL else cell.load()
+        by_sender = self._latest.by_sender if CYE_GIL else self._load_by_sender(self._load_latest())
+        if by_sender is not None:
+            snapshot = found(by_sender, sender_key(<object>sender))
+            if snapshot is not None and (
+                not snapshot.group.is_for(<object>sender)
+                or (snapshot.entries is None if CYE_GIL else not self._is_built(snapshot))
+            ):
+                snapshot = None
     if snapshot is None:
         snapshot = self._find_snapshot(<object>sender)
     INCREF(<PyObject *>snapshot)
@@ -827,14 +646,14 @@ cdef object emit(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs
         else:
             i = _run_common(entries, 0, args, NULL, nargs, kwnames, <PyObject *>results, &state)
         if i < size_of(entries):
-            run_rest(self, <tuple>entries, i, &state, args, nargs, kwnames, results, None, None, &canceller)
+            canceller = run_rest(self, <tuple>entries, i, &state, args, nargs, kwnames, results)
     finally:
         DECREF(snapshot)
     if canceller is NULL:
         return results
     handler = <object>canceller
     DECREF(canceller)
-    return Cancelled(results, handler, self)
+    return results if handler is None else Cancelled(results, handler, self)
 
 
 cdef object send(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):

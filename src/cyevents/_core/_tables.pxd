@@ -45,6 +45,11 @@ cdef extern from *:
         return object;
     }
 
+    static inline PyObject *cye_deref_or_none(PyObject *ref) {
+        PyObject *object = cye_deref(ref);
+        return object ? object : Py_NewRef(Py_None);
+    }
+
     static inline int cye_is_gone(PyObject *ref) {
         PyObject *object = cye_deref(ref);
         if (object == NULL) return 1;
@@ -88,6 +93,10 @@ cdef extern from *:
         return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
     }
 
+    static inline PyObject *cye_function_code(PyObject *function) {
+        return Py_NewRef(((PyFunctionObject *)function)->func_code);
+    }
+
     static inline PyObject *cye_frame_code(PyObject *frame) {
         if (!PyFrame_Check(frame)) {
             PyErr_SetString(PyExc_TypeError, "frame must be a frame or None");
@@ -96,6 +105,18 @@ cdef extern from *:
         return (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
     }
     static inline int cye_frame_instruction(PyObject *frame) { return PyFrame_GetLasti((PyFrameObject *)frame); }
+
+    /* How many times the lock is held. With a GIL, nobody else makes a change while that is zero. */
+    #ifdef Py_GIL_DISABLED
+    #define CYE_GIL 0
+    #define cye_count_lock(change)
+    #define cye_is_gil_alone() 0
+    #else
+    #define CYE_GIL 1
+    static int cye_lock_count = 0;
+    static inline void cye_count_lock(int change) { cye_lock_count += change; }
+    static inline int cye_is_gil_alone(void) { return cye_lock_count == 0; }
+    #endif
 
     static inline int cye_is_finalizing(void) {
     #if PY_VERSION_HEX >= 0x030D0000
@@ -202,6 +223,8 @@ cdef extern from *:
     ctypedef bint cye_bool "CYE_BOOL"
     object id "cye_id"(object)
     object found "cye_get"(dict, object key)
+    list values_of "PyDict_Values"(dict)
+    object _deref "cye_deref_or_none"(object ref)
     bint _is_gone "cye_is_gone"(object ref) noexcept
     bint _can_be_method "cye_can_be_method"(object) noexcept
     bint _is_str "PyUnicode_Check"(object) noexcept
@@ -210,11 +233,15 @@ cdef extern from *:
     object _make_instance "cye_make"(object cls)
     int _initialise "cye_initialise"(object cls, object made, tuple args, dict keywords) except -1
     bint _takes_self "cye_takes_self"(object function) noexcept
+    object _function_code "cye_function_code"(object function)
     str _qualname "cye_qualname"(object function)
     object _code_of "cye_frame_code"(object frame)
     int _instruction_of "cye_frame_instruction"(object frame) noexcept
     object _current_frame "cye_frame"()
     object _caller "cye_frame"()
+    bint CYE_GIL
+    void _count_lock "cye_count_lock"(int change) noexcept
+    bint _is_gil_alone "cye_is_gil_alone"() noexcept
     bint _is_finalizing "cye_is_finalizing"() noexcept
     object call_with "cye_call_with"(object callable, object sender, tuple args, dict kwargs)
     void _untrack "PyObject_GC_UnTrack"(object) noexcept
@@ -235,7 +262,7 @@ cdef object _acquire, _release, _is_owned, _reset_lock, _on_dead
 cdef int AWAITABLE, GENERATOR, VALUE
 cdef list _pending_removals
 cdef LastConnection _last
-cdef Cache _EMPTY
+cdef Snapshot _EMPTY
 cdef tuple _PACKAGES
 cdef frozenset _PLAIN
 
@@ -309,6 +336,7 @@ cdef class Entry(Ref):
     @cython.locals(before=int)
     cpdef bint warned(self, int of=*) except -1
     cdef bint is_used_up(self) except -1
+    cdef bint is_usable(self) except -1
 
 
 @cython.final
@@ -323,25 +351,10 @@ cdef class Group:
 @cython.final
 cdef class Snapshot:
     cdef readonly tuple entries
-    cdef list _tiers
-    @cython.locals(tiers=list, tier=list, first=Entry, entry=Entry)
-    cpdef list tiers(self)
-    cdef list _load_tiers(self)
-    cdef object _store_tiers(self, list tiers)
-
-
-@cython.final
-cdef class Cell:
     cdef Group group
-    cdef Snapshot snapshot
-    cdef Snapshot load(self)
-    cdef object store(self, Snapshot snapshot)
-
-
-@cython.final
-cdef class Cache:
-    cdef Snapshot general
     cdef dict by_sender
+    @cython.locals(first=Entry, last=Entry)
+    cpdef list tiers(self)
 
 
 cdef class TaskCollector:
@@ -356,6 +369,32 @@ cdef class TaskCollector:
     cdef object _add(self, object task, object handler, list results)
 
 
+@cython.final
+cdef class Dispatch:
+    cdef EventCore event
+    cdef object sender
+    cdef tuple args
+    cdef dict kwargs
+    cdef list results
+    cdef list errors
+    cdef TaskCollector collector
+    cdef object watch
+    @cython.locals(entry=Entry)
+    cdef object run(self, tuple entries)
+    @cython.locals(given=dict, collector=TaskCollector)
+    cdef object turn(self, Entry entry)
+    @cython.locals(given=dict)
+    cdef object send_turn(self, Entry entry)
+    cdef dict _begin_turn(self, Entry entry, object handler)
+    @cython.locals(is_met=bint)
+    cdef bint _should_call(self, Entry entry, object handler) except -1
+    @cython.locals(kind=int, collector=TaskCollector)
+    cdef bint take_result(self, object result, Entry entry, object handler) except -1
+    cdef bint take_error(self, object error, Entry entry, object handler, dict given, bint is_consumed) except -1
+    @cython.locals(collector=TaskCollector)
+    cdef bint _apply_error_policy(self, object error, object handler) except -1
+
+
 @cython.trashcan(True)  # as in the source, where the kernel's class does not see it
 cdef class EventCore:
     cdef Group _any
@@ -363,7 +402,7 @@ cdef class EventCore:
     cdef public cye_bool _is_checked
     cdef public cye_bool _is_used
     cdef dict _groups
-    cdef Cache _cache
+    cdef Snapshot _latest
     cdef readonly dict _patterns
     cdef dict _matched_events
     cdef object _key
@@ -373,60 +412,34 @@ cdef class EventCore:
     cdef object _self
     cdef object __weakref__
 
-    cdef Snapshot _load_general(self)
-    cdef Cache _load_cache(self)
-    cdef object _store_cache(self, Cache cache)
-    cdef object _store_general(self, Cache cache, Snapshot snapshot)
+    cdef Snapshot _load_latest(self)
+    cdef object _store_latest(self, Snapshot snapshot)
+    cdef dict _load_by_sender(self, Snapshot latest)
+    cdef dict _make_by_sender(self, Snapshot latest)
+    cdef bint _is_built(self, Snapshot snapshot) except -1
+    cdef object _finish(self, Snapshot snapshot, tuple entries)
     cdef object _load_observer(self)
     cdef object _replace_observer(self, object observer)
 
-    @cython.locals(results=list, errors=list)
-    cdef object _run(self, tuple entries, object sender, tuple args, dict kwargs)
     cdef object _emitted(self, object sender, tuple args, dict kwargs)
+    @cython.locals(entry=Entry, dispatch=Dispatch, results=list, is_plain=bint)
+    cdef object _run(self, tuple entries, object sender, tuple args, dict kwargs)
     cdef object _sent(self, object sender, tuple args, dict kwargs)
-    @cython.locals(entry=Entry, pairs=list, errors=list)
-    cdef list _send_entries(self, tuple entries, object sender, tuple args, dict kwargs, object watch)
-    @cython.locals(given=dict)
-    cdef object _send_to_one(
-        self, Entry entry, object sender, tuple args, dict kwargs, list pairs, list errors, object watch
-    )
-    cdef bint _take_send_error(
-        self, object error, object handler, object sender, tuple args, dict given, list errors
-    ) except -1
-    @cython.locals(entry=Entry, is_plain=bint)
-    cdef object _call_entries(
+    cpdef object _dispatch(
         self, tuple entries, object sender, tuple args, dict kwargs, list results, list errors, TaskCollector collector,
-        object watch
+        object watch=*
     )
-    @cython.locals(given=dict)
-    cdef object _turn(
-        self, Entry entry, object sender, tuple args, dict kwargs, list results, list errors, TaskCollector collector,
-        object watch
-    )
-    @cython.locals(kind=int)
-    cdef bint _take_result(
-        self, object result, Entry entry, object handler, object sender, list results, list errors,
-        TaskCollector collector
-    ) except -1
-    cdef bint _take_error(
-        self, object error, Entry entry, object handler, object sender, tuple args, dict given, list results,
-        list errors, TaskCollector collector
-    ) except -1
-    cdef bint _take_plain_error(
-        self, object error, object handler, object sender, list results, list errors, TaskCollector collector
-    ) except -1
-    cdef bint _apply_error_policy(self, object error, object handler, object sender, list errors) except -1
-    @cython.locals(is_met=bint)
-    cdef bint _should_call(self, Entry entry, object handler, object sender, dict kwargs) except -1
+    @cython.locals(entry=Entry, dispatch=Dispatch, pairs=list)
+    cpdef list _pairs(self, tuple entries, object sender, tuple args, dict kwargs, object watch=*)
 
-    @cython.locals(group=Group, special=Group, cell=Cell, snapshot=Snapshot)
+    @cython.locals(snapshot=Snapshot, is_built=bint)
     cdef Snapshot _find_snapshot(self, object sender)
-    @cython.locals(source=EventCore, cache=Cache, cell=Cell, snapshot=Snapshot)
-    cdef Snapshot _build(self, Group group, object sender)
+    @cython.locals(group=Group, latest=Snapshot, snapshot=Snapshot, by_sender=dict)
+    cdef Snapshot _look_up(self, object sender)
+    @cython.locals(source=EventCore, group=Group)
+    cdef Snapshot _build(self, Snapshot snapshot, object sender)
     @cython.locals(entry=Entry, chosen=dict)
     cdef list _chosen(self, Group group, object sender)
-    @cython.locals(entry=Entry, is_complete=bint, living=list)
-    cdef list _living(self, list entries)
     @cython.locals(source=EventCore, other=Group, entry=Entry, general=list, special=list, candidates=list, muted=set)
     cdef list _candidates(self, Group group, object sender)
     @cython.locals(entry=Entry, entries=list, muted=set)
@@ -439,7 +452,7 @@ cdef class EventCore:
         self, object handler, object sender, bint weak, object priority, object condition, int flags, str name,
         object frame, list made=*
     )
-    @cython.locals(entry=Entry, instruction=int, to_release=list)
+    @cython.locals(entry=Entry, place=Place, instruction=int, to_release=list)
     cdef Entry _enter(
         self, object handler, object sender, bint weak, object priority, object condition, int flags, str name,
         object frame, list made
@@ -448,8 +461,10 @@ cdef class EventCore:
     cdef object _enter_locked(
         self, Entry entry, object sender, object code, int instruction, list made, list to_release
     )
-    @cython.locals(group=Group, previous=Entry, entries=dict)
+    @cython.locals(group=Group, previous=Entry)
     cdef object _put(self, Entry entry, object sender, list to_release, list made=*)
+    cdef bint _replace(self, dict entries, Entry previous, Entry entry, list to_release, list made) except -1
+    cdef bint _is_atomic(self) except -1
     @cython.locals(group=Group, place=Place)
     cdef Place _place(self, object key)
     cdef Group _group_at(self, object key)
@@ -461,7 +476,7 @@ cdef class EventCore:
     cdef Group _group_for(self, Place place, object sender, list to_release)
     @cython.locals(groups=dict)
     cdef object _drop_group(self, Group group, list to_release)
-    @cython.locals(entry=Entry, entries=list, cell=Cell)
+    @cython.locals(entry=Entry, entries=list, snapshot=Snapshot, by_sender=dict)
     cdef object _empty_group(self, Group group, list to_release)
     @cython.locals(event=EventCore)
     cdef object _prune_empty_group(self, object key, list to_release)
@@ -470,18 +485,20 @@ cdef class EventCore:
     cdef object _invalidate(self, object key, list to_release)
     @cython.locals(event=EventCore, events=dict)
     cdef object _discard_matched(self, object key, list to_release)
-    @cython.locals(cache=Cache)
+    @cython.locals(latest=Snapshot, by_sender=dict)
     cdef object _discard_snapshots(self, object key, list to_release)
     @cython.locals(group=Group, place=Place, entries=dict)
     cdef bint _remove(self, Entry entry, list to_release) except -1
     @cython.locals(group=Group, entry=Entry)
     cdef object _remove_dead(self, Ref dead, bint is_logged, list to_release, list never_called)
-    @cython.locals(to_release=list, is_removed=bint)
     cpdef bint _disconnect_entry(self, Entry entry) except -1
-    @cython.locals(to_release=list, is_removed=bint)
     cpdef bint _disconnect(self, object handler, object sender) except -1
-    @cython.locals(group=Group, entry=Entry, groups=list, is_removed=bint)
-    cdef bint _disconnect_locked(self, object key, object sender, list to_release) except -1
+    @cython.locals(to_release=list, is_removed=bint)
+    cdef bint _disconnect_one(self, Entry entry, object key, object sender) except -1
+    @cython.locals(group=Group, groups=list, is_removed=bint)
+    cdef bint _disconnect_locked(self, Entry entry, object key, object sender, list to_release) except -1
+    @cython.locals(entry=Entry)
+    cdef bint _remove_from(self, Group group, object key, list to_release) except -1
     cpdef object _clear(self)
     @cython.locals(group=Group, entry=Entry)
     cpdef object _clear_locked(self, list to_release)
@@ -532,25 +549,36 @@ cdef bint _purge_locked(list to_release, list never_called) except -1
 cdef object _change(object step, tuple args)
 cdef int _free_lock_at_exit() except -1
 cdef int _take_lock() except -1
+cdef int _drop_lock() except -1
 cpdef object handler_key(object handler)
 cpdef object sender_key(object sender)
 @cython.locals(entry=Entry)
-cdef Entry _make_entry(object handler, bint weak, object condition, int flags, Place place)
+cdef Entry _make_entry(
+    object handler, bint weak, object priority, object condition, int flags, str name, Place place
+)
 @cython.locals(ref=Ref)
 cdef object _make_function_ref(object function, object key, Place place)
 @cython.locals(group=Group)
 cdef Group _make_group(Place place, object sender)
-@cython.locals(cell=Cell)
-cdef Cell _make_cell(Group group)
-@cython.locals(cache=Cache)
-cdef Cache _make_cache()
+@cython.locals(snapshot=Snapshot)
+cdef Snapshot _make_snapshot(Group group)
 cpdef object _by_serial(Entry entry)
-cpdef object _by_priority(Entry entry)
-@cython.locals(entry=Entry, previous=Entry, is_ordered=bint, is_uniform=bint)
+@cython.locals(entry=Entry, tiers=dict, tier=list)
+cdef list _by_priority(object entries)
+@cython.locals(
+    entry=Entry, previous=Entry, usable=list, is_complete=bint, is_ordered=bint, is_uniform=bint
+)
 cdef tuple _in_order(list entries)
 cdef Entry _latest_valid(Entry entry)
 cdef bint _is_alive(Entry entry, list to_release) except -1
 cdef bint _is_live(Group group, Entry entry) except -1
 @cython.locals(values=list)
-cdef tuple _consume(object generator)
+cpdef tuple consume(object generator)
+@cython.locals(entry=Entry)
+cdef object _check_entries(tuple entries)
+@cython.locals(dispatch=Dispatch)
+cdef Dispatch _make_dispatch(
+    EventCore event, object sender, tuple args, dict kwargs, list results, list errors, TaskCollector collector,
+    object watch
+)
 cpdef object expect_death(Entry entry)

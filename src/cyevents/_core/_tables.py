@@ -5,11 +5,16 @@
 How it works
 ------------
 An `EventCore` has one `Group` of `Entry` objects for the handlers of any sender, and one for each sender that handlers
-were connected for. A group maps handler keys to entries. An emission runs a `Snapshot`: an
-immutable tuple of entries in dispatch order, one per handler. Snapshots are built when first needed and kept in the
-event's `Cache`. A change discards those that it makes stale: for handlers of any sender the whole cache, for those of
-one sender the `Cell` of that sender. The patterns that match an event are its `_patterns`: their entries are merged
-into its snapshots, and their changes discard snapshots of their `_matched_events`.
+were connected for. A group maps handler keys to entries, in order of registration. An emission runs a `Snapshot`: an
+immutable tuple of entries in dispatch order, one per handler.
+
+The event keeps the snapshot for any sender as `_latest`, and that keeps those for particular senders in `by_sender`.
+A change discards the snapshots that it makes stale, and the next emission builds one in a single pass over the group:
+runs of changes cost nothing more. The patterns that match an event are its `_patterns`: their entries are merged into
+its snapshots, and their changes discard snapshots of their `_matched_events`.
+
+A snapshot is put in its place before it is built. A change first changes the tables and then takes the snapshot out of
+its place, so one that was built from old tables, without a lock, is found by no later emission.
 
 Who owns what
 -------------
@@ -27,9 +32,11 @@ when it releases the lock.
 Threads and interruptions
 -------------------------
 One lock makes changes of any tables one at a time. It is held for a few dict operations, and never while user code
-runs: what a change discards is collected in `to_release` and released after the lock. An emission takes no lock. It
-gets the cache before it reads the tables: a change replaces the cache after it has changed the tables, so a snapshot
-of the old tables is stored where nothing looks for it.
+runs: what a change discards is collected in `to_release` and released after the lock. An emission takes no lock.
+
+Compiled, with a GIL, a change for any sender takes no lock if no other change is half done (`_is_atomic`): it allocates
+no object that the garbage collector tracks, releases none and calls no Python code, so no other code runs before its
+end. The lock costs as much as the rest of such a change.
 
 The lock is re-entrant, and a change is a sequence of atomic steps, each of which leaves the tables consistent: a signal
 handler, or a finalizer that the garbage collector runs, may make a change of its own between two of them. What can fail
@@ -54,7 +61,7 @@ from types import CodeType, CoroutineType, FunctionType, MethodType
 
 from .._methods import bind, definition_of, may_be_method, method_parts
 from ._frames import is_at_call, is_discarding_call_result, is_returning, warn_vanished_sender
-from ._lock import call_locked, lock, release, taking_at_once
+from ._lock import lock, release, taking_at_once
 from ._safe import not_an_event, typed_repr
 from ._values import ANY, AWAITABLE, GENERATOR, MISSING, VALUE, Cancelled, kind_of_result
 
@@ -67,6 +74,7 @@ if TYPE_CHECKING:
     import cython  # type: ignore[import-untyped]
 
     ClassT = TypeVar("ClassT", bound=type)
+    ResultT = TypeVar("ResultT")
 else:
     from ._shadow import cython
 
@@ -251,10 +259,11 @@ def purge_dead() -> None:
             _free_lock_at_exit()
             if not _acquire(False):
                 return
+            _count_lock(1)
             try:
                 is_done = _purge_locked(to_release, never_called)
             finally:
-                _release()
+                _drop_lock()
         else:
             for _ in taking_at_once():
                 try:
@@ -301,7 +310,7 @@ def _change(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         try:
             result = step(*args)
         finally:
-            _release()
+            _drop_lock()
     else:
         result = call_locked(step, *args, to_release)
     if _pending_removals:
@@ -320,9 +329,24 @@ if cython.compiled:
         """Take the lock. No signal handler runs between this and the `try` that follows: this is C."""
         _free_lock_at_exit()
         _acquire()
+        _count_lock(1)
+
+    def _drop_lock() -> None:
+        _count_lock(-1)
+        _release()
+
+    def call_locked(function: Callable[..., ResultT], *args: Any) -> ResultT:
+        """Call a function while holding the lock, and return what it returns."""
+        _take_lock()
+        try:
+            return function(*args)
+        finally:
+            _drop_lock()
 
 else:  # compiled: in the .pxd
     if TYPE_CHECKING:  # compiled only
+        _count_lock: Any = None
+        _is_gil_alone: Any = None
         _can_be_method: Any = None
         _code_of: Any = None
         _current_frame: Any = None
@@ -336,6 +360,15 @@ else:  # compiled: in the .pxd
     def found(mapping: Any, key: object) -> Any:
         """Return a dict's value for a key, or None, also while another thread changes the dict."""
         return mapping.get(key)
+
+    from ._lock import call_locked
+
+    def values_of(mapping: Any) -> list[Any]:
+        """Return a dict's values, also while another thread changes the dict."""
+        return list(mapping.values())
+
+    def _deref(ref: Any) -> Any:
+        return ref()
 
     def _is_gone(ref: Any) -> bool:
         return ref() is None
@@ -363,6 +396,9 @@ else:  # compiled: in the .pxd
         """Return whether the first parameter of a function is named `self`."""
         code = function.__code__
         return code.co_argcount > 0 and code.co_varnames[0] == "self"
+
+    def _function_code(function: FunctionType) -> CodeType:
+        return function.__code__
 
     def _qualname(function: FunctionType) -> str:
         return function.__qualname__
@@ -514,6 +550,10 @@ class Entry(Ref):
         """Return whether it was to be called once, and has been."""
         return bool(self.flags & ONCE) and not self.claims
 
+    def is_usable(self) -> bool:
+        """Return whether its handler is alive, and it is not used up."""
+        return self.is_alive() and (not self.flags & ONCE or bool(self.claims))
+
     @property
     def is_consumed(self) -> bool:
         """Whether it was to be called once, and has been."""
@@ -525,7 +565,7 @@ class Entry(Ref):
         return not self.flags & HELD
 
 
-def _make_entry(handler: Any, weak: bool, condition: Any, flags: int, place: Place) -> Entry:
+def _make_entry(handler: Any, weak: bool, priority: int, condition: Any, flags: int, name: str, place: Place) -> Entry:
     """Make an entry that refers to a handler or holds it."""
     key = handler_key(handler)
     target = handler
@@ -555,7 +595,7 @@ def _make_entry(handler: Any, weak: bool, condition: Any, flags: int, place: Pla
             flags |= BOUND
             entry.held = _make_function_ref(function, key, place)
         else:
-            entry.held = handler.__code__ if cls is FunctionType else definition_of(handler)
+            entry.held = _function_code(handler) if cls is FunctionType else definition_of(handler)
         if condition is not None:  # it must not keep alive what is held weakly
             parts = method_parts(condition)
             if parts is not None and parts[0] is target:
@@ -563,6 +603,12 @@ def _make_entry(handler: Any, weak: bool, condition: Any, flags: int, place: Pla
                 condition = parts[1]
         entry.flags = flags
     entry._condition = condition
+    entry.priority = priority
+    entry.name = name
+    entry.claims = flags & ONCE != 0 if cython.compiled else [None] if flags & ONCE else _NO_CLAIMS
+    entry.superseded = None
+    entry.may_vanish = False
+    entry._warned = 0
     entry.handler_key = key
     entry.place = place  # last: without it the kernel does not call the entry, whose flags may not be set yet
     return entry
@@ -608,85 +654,34 @@ def _make_group(place: Place, sender: object) -> Group:
 
 
 class Snapshot:
-    """The entries that an emission runs, in order. It never changes."""
+    """The entries that an emission runs, in order, for the sender of a group. Once built, it never changes."""
 
-    __slots__ = ("_tiers", "entries")
+    __slots__ = ("by_sender", "entries", "group")
 
-    entries: tuple[Entry, ...]
-    _tiers: list[tuple[Entry, ...]] | None
+    entries: tuple[Entry, ...]  # None until it is built
+    group: Group
+    by_sender: dict[object, Snapshot] | None  # of the one for any sender: those for particular ones, by sender key
 
     def tiers(self) -> list[tuple[Entry, ...]]:
         """Return the entries of each priority."""
-        tiers: list[tuple[Entry, ...]] | None = self._load_tiers()
-        if tiers is None:
-            tiers = []
-            tier: list[Entry] = []
-            first = None
-            for entry in self.entries:
-                if first is None:
-                    first = entry
-                elif first.priority != entry.priority:
-                    tiers.append(tuple(tier))
-                    tier = []
-                    first = entry
-                tier.append(entry)
-            if tier:
-                tiers.append(tuple(tier))
-            self._store_tiers(tiers)
-        return tiers
-
-    @cython.critical_section
-    def _load_tiers(self) -> list[tuple[Entry, ...]] | None:
-        return self._tiers
-
-    @cython.critical_section
-    def _store_tiers(self, tiers: list[tuple[Entry, ...]]) -> None:
-        self._tiers = tiers
+        if not self.entries:
+            return []
+        first = self.entries[0]
+        last = self.entries[-1]
+        if first.priority == last.priority:
+            return [self.entries]
+        return [tuple(tier) for tier in _by_priority(self.entries)]
 
 
-class Cell:
-    """Where the snapshot for one sender is kept. A change for that sender discards the cell."""
-
-    __slots__ = ("group", "snapshot")
-
-    group: Group
-    snapshot: Snapshot | None
-
-    @cython.critical_section
-    def load(self) -> Snapshot | None:
-        """Return the snapshot, if it has been built."""
-        return self.snapshot
-
-    @cython.critical_section
-    def store(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot."""
-        self.snapshot = snapshot
+def _make_snapshot(group: Group) -> Snapshot:
+    snapshot = Snapshot.__new__(Snapshot)
+    snapshot.group = group
+    snapshot.entries = None  # type: ignore[assignment]
+    snapshot.by_sender = None
+    return snapshot
 
 
-def _make_cell(group: Group) -> Cell:
-    cell = Cell.__new__(Cell)
-    cell.group = group
-    cell.snapshot = None
-    return cell
-
-
-class Cache:
-    """An event's snapshots. A change discards what it makes stale, so that what is being built is stored for nobody."""
-
-    __slots__ = ("by_sender", "general")
-
-    general: Snapshot | None  # for emissions by no particular sender
-    by_sender: dict[object, Cell]
-
-
-def _make_cache() -> Cache:
-    cache = Cache.__new__(Cache)
-    cache.general = None
-    cache.by_sender = {}
-    return cache
-
-
-_EMPTY = _make_cache()  # nothing is ever stored in it: to discard a cache needs no memory
+_EMPTY = _make_snapshot(None)  # type: ignore[arg-type] # in place of one that was discarded: that needs no memory
 
 
 @cython.trashcan(True)
@@ -771,32 +766,241 @@ class TaskCollector:
         """Clean up after a task that could not be made: an exception will report it."""
 
 
+@cython.trashcan(True)
+@cython.cclass
+class Dispatch:
+    """One emission over some entries: what the entries' turns share, and a turn by the slow path."""
+
+    __slots__ = ("args", "collector", "errors", "event", "kwargs", "results", "sender", "watch")
+
+    event: EventCore
+    sender: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    results: list[Any]  # in `send`: the pairs
+    errors: list[Exception]  # those that are raised together at the end
+    collector: TaskCollector | None
+    watch: Any
+
+    def run(self, entries: tuple[Entry, ...]) -> Any:
+        """Call entries in order. Return the handler that cancelled, or None."""
+        for entry in entries:
+            canceller = self.turn(entry)
+            if canceller is not None:
+                return canceller
+        return None
+
+    def turn(self, entry: Entry) -> Any:
+        """Do an entry's turn. Return the handler if it cancelled, else None."""
+        handler = entry.get()
+        given = self._begin_turn(entry, handler)
+        if given is None:
+            return None
+        call = handler if self.watch is None else self.watch.call(entry, handler)
+        collector = self.collector
+        if entry.flags & THREAD and collector is not None:
+            collector._add(collector.start_thread(call, (self.sender, *self.args), given), handler, self.results)
+            return None
+        try:
+            if cython.compiled:
+                result = call_with(call, self.sender, self.args, given)
+            else:
+                result = call(self.sender, *self.args, **given)
+        except Exception as error:
+            if self.take_error(error, entry, handler, given, True):
+                return None
+            if not cython.compiled:
+                raise
+            _reraise(error)
+        if result is None:
+            return None
+        return handler if result is False or self.take_result(result, entry, handler) else None
+
+    def send_turn(self, entry: Entry) -> None:
+        """Do an entry's turn in `send`."""
+        handler = entry.get()
+        given = self._begin_turn(entry, handler)
+        if given is None:
+            return
+        call = handler if self.watch is None else self.watch.call(entry, handler)
+        try:
+            if cython.compiled:
+                self.results.append((handler, call_with(call, self.sender, self.args, given)))
+            else:
+                self.results.append((handler, call(self.sender, *self.args, **given)))
+        except Exception as error:
+            if self.take_error(error, entry, handler, given, False):
+                return
+            if not cython.compiled:
+                raise
+            _reraise(error)
+
+    def _begin_turn(self, entry: Entry, handler: Any) -> dict[str, Any] | None:
+        """Return the keywords for a handler; None if it must not be called."""
+        if handler is None or (entry.flags and not self._should_call(entry, handler)):
+            if self.watch is not None:
+                self.watch.skip(entry, handler)
+            return None
+        return {**self.kwargs, "event": self.event} if entry.flags & WITH_EVENT else self.kwargs
+
+    def _should_call(self, entry: Entry, handler: Any) -> bool:
+        """Return whether an entry with flags must be called now. A `once` entry is used up by that."""
+        if entry.is_inactive():
+            return False
+        if entry.flags & CONDITION:
+            try:
+                if cython.compiled:
+                    is_met = bool(call_with(entry.condition, self.sender, (), self.kwargs))
+                else:
+                    is_met = bool(entry.condition(self.sender, **self.kwargs))
+            except Exception as error:
+                self.event._condition_failed(error, entry, handler, self.sender, self.kwargs)
+                return False
+            if not is_met or entry.is_inactive():  # the condition may have disconnected it
+                return False
+        if entry.flags & ONCE:
+            if not entry.claim():
+                return False
+            _queue_removal(entry)
+            purge_dead()
+        return True
+
+    def take_result(self, result: Any, entry: Entry, handler: Any) -> bool:
+        """Take what a handler returned that may be more than a value; return whether the handler cancels."""
+        kind = AWAITABLE if type(result) is CoroutineType else kind_of_result(result)
+        if kind == VALUE:
+            self.results.append(result)
+            return False
+        if kind == GENERATOR:
+            try:
+                items, cancels = consume(result)
+            except Exception as error:
+                if self._apply_error_policy(error, handler):
+                    return False
+                if not cython.compiled:
+                    raise
+                _reraise(error)
+            self.results.append(items)
+            return cancels
+        collector = self.collector
+        if collector is None:
+            self.event._schedule(result, kind, handler, self.sender, entry)
+        elif collector.make is not None and type(result) is CoroutineType:
+            # In no variable: what a task that starts at once raises refers to this frame.
+            collector._add(collector._make_one(result), handler, self.results)
+        else:
+            collector._add(collector.start(result, kind), handler, self.results)
+        return False
+
+    def take_error(
+        self, error: Exception, entry: Entry, handler: Any, given: dict[str, Any], is_consumed: bool
+    ) -> bool:
+        """Take the exception of a handler's call; return False if it must be raised.
+
+        For an async handler whose arguments did not fit, and whose result is consumed, it becomes what is awaited.
+        """
+        if isinstance(error, TypeError):
+            failing = self.event._call_failed(error, handler, len(self.args), given, is_consumed)
+            if failing is not None and is_consumed:
+                self.take_result(failing, entry, handler)
+                return True
+        return self._apply_error_policy(error, handler)
+
+    def _apply_error_policy(self, error: Exception, handler: Any) -> bool:
+        """Do with an error what the event's policy says; return False if it must be raised."""
+        policy = self.event._error_policy()
+        if callable(policy):
+            if cython.compiled:
+                call_with(policy, error, (handler, self.event, self.sender), {})
+            else:
+                policy(error, handler, self.event, self.sender)
+        elif policy == "raise":
+            return False
+        else:
+            self.errors.append(error)
+            collector = self.collector
+            if collector is not None and len(self.errors) > len(collector.error_positions):
+                collector.error_positions.append(len(self.results))
+        return True
+
+
+def _check_entries(entries: tuple[Entry, ...]) -> None:
+    """Refuse entries that the garbage collector has found before they were complete."""
+    for entry in entries:
+        if entry.place is None:
+            raise TypeError("entries must be those of connections")
+
+
+def _make_dispatch(
+    event: EventCore,
+    sender: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    results: list[Any],
+    errors: list[Exception],
+    collector: TaskCollector | None,
+    watch: Any,
+) -> Dispatch:
+    dispatch = Dispatch.__new__(Dispatch)
+    dispatch.event = event
+    dispatch.sender = sender
+    dispatch.args = args
+    dispatch.kwargs = kwargs
+    dispatch.results = results
+    dispatch.errors = errors
+    dispatch.collector = collector
+    dispatch.watch = watch
+    return dispatch
+
+
 def _by_serial(entry: Entry) -> int:
     return entry.serial
 
 
-def _by_priority(entry: Entry) -> int:
-    return entry.priority
+def _by_priority(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Return the entries of each priority, the highest one first, without changing their order."""
+    tiers: dict[int, list[Entry]] = {}
+    for entry in entries:
+        tier = found(tiers, entry.priority)
+        if tier is None:
+            tiers[entry.priority] = [entry]
+        else:
+            tier.append(entry)
+    return [tiers[priority] for priority in sorted(tiers, reverse=True)]
 
 
 def _in_order(entries: list[Entry]) -> tuple[Entry, ...]:
-    """Return entries in dispatch order: higher priority first, equal priorities in order of registration.
+    """Return the entries that can be called, in dispatch order: by falling priority, then in order of registration.
 
-    Those of a group are mostly in order of registration already, and of one priority.
+    They are mostly in order of registration already, and of one priority. Note that an emission has found them.
     """
-    is_ordered = is_uniform = True
+    is_complete = is_ordered = is_uniform = True
     previous = None
     for entry in entries:
+        entry.may_vanish = True
+        if not entry.is_usable():
+            is_complete = False
         if previous is not None:
             if entry.serial < previous.serial:
                 is_ordered = False
             if entry.priority is not previous.priority:
                 is_uniform = False
         previous = entry
+    if not is_complete:
+        usable = []
+        for entry in entries:
+            if entry.is_usable():
+                usable.append(entry)
+            else:  # its callback had no stack left to run on, or is about to run; or so is the emission that used it
+                _queue_removal(entry)
+        entries = usable
     if not is_ordered:
         entries.sort(key=_by_serial)
     if not is_uniform:
-        entries.sort(key=_by_priority, reverse=True)  # a reversed sort is stable too
+        tiers = _by_priority(entries)
+        entries = []
+        for tier in tiers:
+            entries += tier
     return tuple(entries)
 
 
@@ -808,12 +1012,12 @@ class EventCore:
     __slots__ = (
         "__weakref__",
         "_any",
-        "_cache",
         "_dead_handler_names",
         "_groups",
         "_is_checked",
         "_is_used",
         "_key",
+        "_latest",
         "_matched_events",
         "_mutes",
         "_observer",
@@ -825,7 +1029,7 @@ class EventCore:
     _any: Group
     _slow_path_flags: int  # FILTERED, WATCHED and HIDDEN
     _groups: dict[object, Group]  # by sender key
-    _cache: Cache
+    _latest: Snapshot  # the one for any sender, and by that those for particular ones; _EMPTY if there is none
     _patterns: dict[int, EventCore]  # the patterns that match this event, by their id
     _matched_events: dict[int, EventCore]  # a pattern's events, by
     _key: int  # their id
@@ -839,7 +1043,7 @@ class EventCore:
     def __cinit__(self) -> None:
         _untrack(self)  # nobody must find it, or a reference to it, before it is complete
         self._slow_path_flags = 0
-        self._cache = _EMPTY
+        self._latest = _EMPTY
         self._groups = {}
         self._patterns = {}
         self._matched_events = {}
@@ -860,21 +1064,31 @@ class EventCore:
     # What another thread may replace while an emission looks at it
 
     @cython.critical_section
-    def _load_general(self) -> Snapshot | None:
-        """Return the snapshot for emissions by no particular sender, if it has been built."""
-        return self._cache.general
+    def _load_latest(self) -> Snapshot:
+        return self._latest
 
     @cython.critical_section
-    def _load_cache(self) -> Cache:
-        return self._cache
+    def _store_latest(self, snapshot: Snapshot) -> None:
+        self._latest = snapshot
 
     @cython.critical_section
-    def _store_cache(self, cache: Cache) -> None:
-        self._cache = cache
+    def _load_by_sender(self, latest: Snapshot) -> dict[object, Snapshot] | None:
+        return latest.by_sender
 
     @cython.critical_section
-    def _store_general(self, cache: Cache, snapshot: Snapshot) -> None:
-        cache.general = snapshot
+    def _make_by_sender(self, latest: Snapshot) -> dict[object, Snapshot]:
+        if latest.by_sender is None:
+            latest.by_sender = {}
+        return latest.by_sender
+
+    @cython.critical_section
+    def _is_built(self, snapshot: Snapshot) -> bool:
+        return snapshot.entries is not None
+
+    @cython.critical_section
+    def _finish(self, snapshot: Snapshot, entries: tuple[Entry, ...]) -> None:
+        if snapshot.entries is None:  # else another thread was faster
+            snapshot.entries = entries
 
     @cython.critical_section
     def _load_observer(self) -> Any:
@@ -891,10 +1105,9 @@ class EventCore:
     def emit(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
         """Call the handlers now, in order of priority, and return what they returned.
 
-        Positionals and keywords reach every handler unchanged, after the sender. Async handlers are
-        scheduled and contribute nothing; a generator contributes one list of what it yielded; `None`
-        is dropped. A handler that returns `False` cancels: the rest is not called, and the list is
-        then a `Cancelled`.
+        Positionals and keywords reach every handler unchanged, after the sender. Async handlers are scheduled and
+        contribute nothing; a generator contributes one list of what it yielded; `None` is dropped. A handler that
+        returns `False` cancels: the rest is not called, and the list is a `Cancelled`.
 
         Args:
             sender: who emits; handlers connected for another sender are not called.
@@ -905,12 +1118,12 @@ class EventCore:
             A new list of results, in the order in which the handlers ran.
 
         Raises:
-            Exception: what a handler raised, as it is, where `on_error` says no other.
+            Exception: what a handler raised, unless `on_error` says otherwise.
             ExceptionGroup: of all that handlers raised, with `on_error="group"`.
             ValueError: for a pattern, which cannot be emitted.
 
-        Thread-safe, and takes no lock. Handlers may emit, connect and disconnect; an emission calls
-        the handlers that were connected when it began, less those disconnected or dead by their turn.
+        Thread-safe, and takes no lock. Handlers may emit, connect and disconnect; an emission calls the handlers that
+        were connected when it began, except those disconnected or dead by their turn.
 
         Example:
             >>> from cyevents import Event
@@ -922,39 +1135,74 @@ class EventCore:
             ['draft saved']
         """
         try:
-            snapshot = self._cache.general
+            entries = self._latest.entries
         except AttributeError:
             raise not_an_event(self, "emit") from None
-        if self._slow_path_flags or snapshot is None:
-            return self._emitted(sender, args, kwargs)
-        return self._run(snapshot.entries, sender, args, kwargs)
+        if self._slow_path_flags or entries is None:
+            if self._slow_path_flags & WATCHED:
+                return self._emitted(sender, args, kwargs)
+            entries = self._find_snapshot(sender).entries
+        return self._run(entries, sender, args, kwargs)
 
     def _emitted(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-        """Return what `emit` returns, by whatever way is needed."""
-        observer = self._load_observer() if cython.compiled else self._observer
-        if observer is not None:
-            observed: list[Any] = observer.emit(self, sender, args, kwargs)
-            return observed
-        return self._run(self._find_snapshot(sender).entries, sender, args, kwargs)
+        """Return what `emit` returns of an event that is observed."""
+        observer = self._load_observer()
+        if observer is None:  # no longer
+            return self._run(self._find_snapshot(sender).entries, sender, args, kwargs)
+        observed: list[Any] = observer.emit(self, sender, args, kwargs)
+        return observed
 
     def _run(self, entries: tuple[Entry, ...], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         results: list[Any] = []
-        errors: list[Exception] = []
+        dispatch = None
+        canceller = None
         try:
-            canceller = self._call_entries(entries, sender, args, kwargs, results, errors, None, None)
-            if errors:
-                raise self._make_exception_group(errors)
+            for entry in entries:
+                if not entry.flags:  # the common turn, without a call of `turn`
+                    handler = entry()
+                    if handler is None:
+                        continue
+                    try:
+                        # The second form is the faster one by far.
+                        result = handler(sender, *args, **kwargs) if args or kwargs else handler(sender)
+                    except Exception as error:
+                        if dispatch is None:
+                            dispatch = _make_dispatch(self, sender, args, kwargs, results, [], None, None)
+                        if dispatch.take_error(error, entry, handler, kwargs, True):
+                            continue
+                        if not cython.compiled:
+                            raise
+                        _reraise(error)
+                    if result is None:
+                        continue
+                    try:
+                        is_plain = result is not False and type(result) in _PLAIN
+                    except Exception:  # classes of its class have no hash
+                        is_plain = False
+                    if is_plain:
+                        results.append(result)
+                        continue
+                    if dispatch is None:
+                        dispatch = _make_dispatch(self, sender, args, kwargs, results, [], None, None)
+                    canceller = handler if result is False or dispatch.take_result(result, entry, handler) else None
+                else:
+                    if dispatch is None:
+                        dispatch = _make_dispatch(self, sender, args, kwargs, results, [], None, None)
+                    canceller = dispatch.turn(entry)
+                if canceller is not None:
+                    break
+            if dispatch is not None and dispatch.errors:
+                raise self._make_exception_group(dispatch.errors)
         finally:
-            if errors:
-                errors.clear()  # or they would refer to themselves by their tracebacks
+            if dispatch is not None and dispatch.errors:
+                dispatch.errors.clear()  # or they would refer to themselves by their tracebacks
         return results if canceller is None else Cancelled(results, canceller, self)
 
     def send(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
         """Call the handlers now, and return pairs of each and what it returned, whatever that is.
 
-        Unlike `emit`, it drops no `None`, consumes no generator, schedules and awaits nothing, and no handler
-        cancels: the values are just as the calls returned them. Order, senders, conditions and `on_error` hold
-        as in `emit`.
+        Unlike `emit`, it drops no `None`, consumes no generator, schedules and awaits nothing, and no handler cancels.
+        Order, senders, conditions and `on_error` hold as in `emit`.
 
         Args:
             sender: who emits; handlers connected for another sender are not called.
@@ -964,12 +1212,7 @@ class EventCore:
         Returns:
             A new list of pairs `(handler, value)`, in the order in which the handlers ran.
 
-        Raises:
-            Exception: what a handler raised, as it is, where `on_error` says no other.
-            ExceptionGroup: of all that handlers raised, with `on_error="group"`.
-            ValueError: for a pattern, which cannot be emitted.
-
-        Thread-safe and re-entrant, as `emit` is.
+        Raises what `emit` does. Thread-safe and re-entrant, as `emit` is.
 
         Example:
             >>> from cyevents import Event
@@ -990,33 +1233,24 @@ class EventCore:
         if observer is not None:
             observed: list[tuple[Any, Any]] = observer.send(self, sender, args, kwargs)
             return observed
-        return self._send_entries(self._find_snapshot(sender).entries, sender, args, kwargs, None)
+        return self._pairs(self._find_snapshot(sender).entries, sender, args, kwargs)
 
     def _pairs(
-        self,
-        entries: tuple[Entry, ...],
-        sender: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        watch: Any = None,
+        self, entries: tuple[Entry, ...], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], watch: Any = None
     ) -> list[tuple[Any, Any]]:
         """Call entries in order, and return pairs of each handler and what it returned. For `watch` see `_dispatch`."""
-        return self._send_entries(entries, sender, args, kwargs, watch)
-
-    def _send_entries(
-        self,
-        entries: tuple[Entry, ...],
-        sender: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        watch: Any,
-    ) -> list[tuple[Any, Any]]:
+        if cython.compiled:
+            _check_entries(entries)
         pairs: list[tuple[Any, Any]] = []
-        errors: list[Exception] = []
+        dispatch = None
+        if cython.compiled or watch is not None:
+            dispatch = _make_dispatch(self, sender, args, kwargs, pairs, [], None, watch)
         try:
             for entry in entries:
-                if entry.flags or watch is not None:
-                    self._send_to_one(entry, sender, args, kwargs, pairs, errors, watch)
+                if cython.compiled or entry.flags or watch is not None:
+                    if dispatch is None:
+                        dispatch = _make_dispatch(self, sender, args, kwargs, pairs, [], None, None)
+                    dispatch.send_turn(entry)
                     continue
                 handler = entry()
                 if handler is None:
@@ -1024,61 +1258,16 @@ class EventCore:
                 try:
                     pairs.append((handler, handler(sender, *args, **kwargs)))
                 except Exception as error:
-                    if not self._take_send_error(error, handler, sender, args, kwargs, errors):
-                        if cython.compiled:
-                            _reraise(error)
-                        else:
-                            raise
-            if errors:
-                raise self._make_exception_group(errors)
+                    if dispatch is None:
+                        dispatch = _make_dispatch(self, sender, args, kwargs, pairs, [], None, None)
+                    if not dispatch.take_error(error, entry, handler, kwargs, False):
+                        raise
+            if dispatch is not None and dispatch.errors:
+                raise self._make_exception_group(dispatch.errors)
         finally:
-            if errors:
-                errors.clear()  # or they would refer to themselves by their tracebacks
+            if dispatch is not None and dispatch.errors:
+                dispatch.errors.clear()  # or they would refer to themselves by their tracebacks
         return pairs
-
-    def _send_to_one(
-        self,
-        entry: Entry,
-        sender: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        pairs: list[tuple[Any, Any]],
-        errors: list[Exception],
-        watch: Any,
-    ) -> None:
-        """Do one entry's turn in `send`, whatever its flags."""
-        handler = entry.get()
-        if handler is None or (entry.flags and not self._should_call(entry, handler, sender, kwargs)):
-            if watch is not None:
-                watch.skip(entry, handler)
-            return
-        given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
-        call = handler if watch is None else watch.call(entry, handler)
-        try:
-            if cython.compiled:
-                pairs.append((handler, call_with(call, sender, args, given)))
-            else:
-                pairs.append((handler, call(sender, *args, **given)))
-        except Exception as error:
-            if not self._take_send_error(error, handler, sender, args, given, errors):
-                if cython.compiled:
-                    _reraise(error)
-                else:
-                    raise
-
-    def _take_send_error(
-        self,
-        error: Exception,
-        handler: Any,
-        sender: Any,
-        args: tuple[Any, ...],
-        given: dict[str, Any],
-        errors: list[Exception],
-    ) -> bool:
-        """Take a handler's exception in `send`; return False if it must be raised."""
-        if isinstance(error, TypeError):
-            self._call_failed(error, handler, len(args), given, False)
-        return self._apply_error_policy(error, handler, sender, errors)
 
     def _dispatch(
         self,
@@ -1101,200 +1290,10 @@ class EventCore:
 
         Returns the handler that cancelled, or None.
         """
-        if results is None:
-            raise TypeError("results must be a list")
-        return self._call_entries(entries, sender, args, kwargs, results, errors, collector, watch)
-
-    def _call_entries(
-        self,
-        entries: tuple[Entry, ...],
-        sender: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        results: list[Any],
-        errors: list[Exception],
-        collector: TaskCollector | None,
-        watch: Any,
-    ) -> Any:
-        for entry in entries:
-            if entry.flags or watch is not None:
-                canceller = self._turn(entry, sender, args, kwargs, results, errors, collector, watch)
-                if canceller is not None:
-                    return canceller
-                continue
-            handler = entry()
-            if handler is None:
-                continue
-            try:
-                # The second form is the faster one by far.
-                result = handler(sender, *args, **kwargs) if args or kwargs else handler(sender)
-            except Exception as error:
-                if not self._take_error(error, entry, handler, sender, args, kwargs, results, errors, collector):
-                    if cython.compiled:
-                        _reraise(error)
-                    else:
-                        raise
-                continue
-            if result is None:
-                continue
-            if result is False:
-                return handler
-            try:
-                is_plain = type(result) in _PLAIN
-            except Exception:  # classes of its class have no hash
-                is_plain = False
-            if is_plain:
-                results.append(result)
-            elif self._take_result(result, entry, handler, sender, results, errors, collector):
-                return handler
-        return None
-
-    def _turn(
-        self,
-        entry: Entry,
-        sender: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        results: list[Any],
-        errors: list[Exception],
-        collector: TaskCollector | None,
-        watch: Any,
-    ) -> Any:
-        """Do one entry's turn, whatever its flags: see `_dispatch`. Return the handler if it cancelled, else None."""
-        handler = entry.get()
-        if handler is None or (entry.flags and not self._should_call(entry, handler, sender, kwargs)):
-            if watch is not None:
-                watch.skip(entry, handler)
-            return None
-        given = {**kwargs, "event": self} if entry.flags & WITH_EVENT else kwargs
-        call = handler if watch is None else watch.call(entry, handler)
-        if entry.flags & THREAD and collector is not None:
-            collector._add(collector.start_thread(call, (sender, *args), given), handler, results)
-            return None
-        try:
-            if cython.compiled:
-                result = call_with(call, sender, args, given)
-            else:
-                result = call(sender, *args, **given)
-        except Exception as error:
-            if not self._take_error(error, entry, handler, sender, args, given, results, errors, collector):
-                if cython.compiled:
-                    _reraise(error)
-                else:
-                    raise
-            return None
-        if result is None:
-            return None
-        if result is False or self._take_result(result, entry, handler, sender, results, errors, collector):
-            return handler
-        return None
-
-    def _take_result(
-        self,
-        result: Any,
-        entry: Entry,
-        handler: Any,
-        sender: Any,
-        results: list[Any],
-        errors: list[Exception],
-        collector: TaskCollector | None,
-    ) -> bool:
-        """Take what a handler returned that may be more than a value; return whether the handler cancels."""
-        kind = AWAITABLE if type(result) is CoroutineType else kind_of_result(result)
-        if kind == VALUE:
-            results.append(result)
-            return False
-        if kind == GENERATOR:
-            try:
-                items, cancels = _consume(result)
-            except Exception as error:
-                if not self._take_plain_error(error, handler, sender, results, errors, collector):
-                    if cython.compiled:
-                        _reraise(error)
-                    else:
-                        raise
-                return False
-            results.append(items)
-            return cancels
-        if collector is None:
-            self._schedule(result, kind, handler, sender, entry)
-        elif collector.make is not None and type(result) is CoroutineType:
-            # In no variable: what a task that starts at once raises refers to this frame.
-            collector._add(collector._make_one(result), handler, results)
-        else:
-            collector._add(collector.start(result, kind), handler, results)
-        return False
-
-    def _take_error(
-        self,
-        error: Exception,
-        entry: Entry,
-        handler: Any,
-        sender: Any,
-        args: tuple[Any, ...],
-        given: dict[str, Any],
-        results: list[Any],
-        errors: list[Exception],
-        collector: TaskCollector | None,
-    ) -> bool:
-        """Take the exception of a handler's call; return False if it must be raised.
-
-        For an async handler whose arguments did not fit, it becomes what is awaited.
-        """
-        if isinstance(error, TypeError):
-            failing = self._call_failed(error, handler, len(args), given, True)
-            if failing is not None:
-                self._take_result(failing, entry, handler, sender, results, errors, collector)
-                return True
-        return self._take_plain_error(error, handler, sender, results, errors, collector)
-
-    def _take_plain_error(
-        self,
-        error: Exception,
-        handler: Any,
-        sender: Any,
-        results: list[Any],
-        errors: list[Exception],
-        collector: TaskCollector | None,
-    ) -> bool:
-        if not self._apply_error_policy(error, handler, sender, errors):
-            return False
-        if collector is not None and len(errors) > len(collector.error_positions):
-            collector.error_positions.append(len(results))
-        return True
-
-    def _apply_error_policy(self, error: Exception, handler: Any, sender: Any, errors: list[Exception]) -> bool:
-        """Do with an error what the event's policy says; return False if it must be raised."""
-        policy = self._error_policy()
-        if callable(policy):
-            policy(error, handler, self, sender)
-        elif policy == "raise":
-            return False
-        else:
-            errors.append(error)
-        return True
-
-    def _should_call(self, entry: Entry, handler: Any, sender: Any, kwargs: dict[str, Any]) -> bool:
-        """Return whether an entry with flags must be called now. A `once` entry is used up by that."""
-        if entry.is_inactive():
-            return False
-        if entry.flags & CONDITION:
-            try:
-                if cython.compiled:
-                    is_met = bool(call_with(entry.condition, sender, (), kwargs))
-                else:
-                    is_met = bool(entry.condition(sender, **kwargs))
-            except Exception as error:
-                self._condition_failed(error, entry, handler, sender, kwargs)
-                return False
-            if not is_met or entry.is_inactive():  # the condition may have disconnected it
-                return False
-        if entry.flags & ONCE:
-            if not entry.claim():
-                return False
-            _queue_removal(entry)
-            purge_dead()
-        return True
+        _check_entries(entries)
+        if results is None or args is None or kwargs is None:
+            raise TypeError("results must be a list, args a tuple and kwargs a dict")
+        return _make_dispatch(self, sender, args, kwargs, results, errors, collector, watch).run(entries)
 
     # Snapshots
 
@@ -1303,90 +1302,72 @@ class EventCore:
         return self._find_snapshot(sender)
 
     def _find_snapshot(self, sender: Any) -> Snapshot:
-        for _ in range(100):  # other threads may evict it again; it is endless only if its hook does nothing
-            group = self._any
-            snapshot = None
-            if self._groups:
-                key = sender_key(sender)
-                cell = found(self._load_cache().by_sender, key) if cython.compiled else self._cache.by_sender.get(key)
-                if cell is not None and cell.group.is_for(sender):
-                    group = cell.group
-                    snapshot = cell.load() if cython.compiled else cell.snapshot
-                else:
-                    special = found(self._groups, key)
-                    if special is not None and special.is_for(sender):
-                        group = special
-            if not self._slow_path_flags & HIDDEN:  # looked at after the groups, which `_hide` removes
-                break
-            self._attach_patterns([])
-        if snapshot is None and group is self._any:
-            snapshot = self._load_general()
-        return self._build(group, sender) if snapshot is None else snapshot
+        snapshot = self._look_up(sender)
+        if self._slow_path_flags & HIDDEN:  # checked after the groups were looked at, which `_hide` removes
+            for _ in range(100):  # other threads may evict it again; it is endless only if its hook does nothing
+                self._attach_patterns([])
+                snapshot = self._look_up(sender)
+                if not self._slow_path_flags & HIDDEN:
+                    break
+        if cython.compiled:
+            is_built: bool = self._is_built(snapshot)
+        else:
+            is_built = snapshot.entries is not None
+        return snapshot if is_built else self._build(snapshot, sender)
 
-    def _build(self, group: Group, sender: Any) -> Snapshot:
-        """Build a group's snapshot, without a lock. It gets the cache first: a change in between discards that."""
+    def _look_up(self, sender: Any) -> Snapshot:
+        """Return the snapshot in place for a sender; if there is none, one that is to be built."""
+        latest = self._load_latest() if cython.compiled else self._latest
+        if latest is _EMPTY:
+            latest = _make_snapshot(self._any)
+            self._store_latest(latest)
+        if not self._groups:
+            return latest
+        key = sender_key(sender)
+        by_sender = self._load_by_sender(latest) if cython.compiled else latest.by_sender
+        if by_sender is not None:
+            snapshot: Snapshot = found(by_sender, key)
+            if snapshot is not None and snapshot.group.is_for(sender):
+                return snapshot
+        group = found(self._groups, key)
+        if group is None or not group.is_for(sender):
+            return latest
+        if by_sender is None:
+            by_sender = self._make_by_sender(latest)
+        snapshot = by_sender.setdefault(key, _make_snapshot(group))
+        if snapshot.group is not group:  # of an object that had the sender's id before
+            snapshot = by_sender[key] = _make_snapshot(group)
+        return snapshot
+
+    def _build(self, snapshot: Snapshot, sender: Any) -> Snapshot:
+        """Build a snapshot, without a lock. It is in its place already: a change in between takes it away."""
         if self._dead_handler_names:
             self._log_dead_handlers()
         if self._patterns:
-            for source in list(self._patterns.values()):
+            for source in values_of(self._patterns):
                 if source._dead_handler_names:
                     source._log_dead_handlers()
-        cache = self._load_cache()
-        if cache is _EMPTY:
-            cache = _make_cache()
-            self._store_cache(cache)
-        cell = None
-        key = group.place.key
-        if group is not self._any:
-            cell = cache.by_sender.setdefault(key, _make_cell(group))
-            if cell.group is not group:  # of an object that had the sender's id before
-                cell = _make_cell(group)
-                cache.by_sender[key] = cell
-        snapshot = Snapshot.__new__(Snapshot)
-        snapshot.entries = _in_order(self._living(self._chosen(group, sender)))
-        snapshot._tiers = None
-        if cell is None:
-            self._store_general(cache, snapshot)
-        else:
-            cell.store(snapshot)
-            if found(self._groups, key) is not group:  # discarded meanwhile
-                cache.by_sender.pop(key, None)
+        group = snapshot.group
+        self._finish(snapshot, _in_order(self._chosen(group, sender)))
+        if group is not self._any and found(self._groups, group.place.key) is not group:  # discarded meanwhile
+            self._discard_snapshots(group.place.key, [])
         if self._slow_path_flags & HIDDEN:  # it would keep alive what will be disconnected without notice
-            self._store_cache(_EMPTY)
+            self._store_latest(_EMPTY)
         if _pending_removals:
             purge_dead()
         return snapshot
 
     def _chosen(self, group: Group, sender: Any) -> list[Entry]:
         """Return the entries for a sender that are not muted: of each handler the most specific one."""
-        if group is self._any and not self._patterns and not self._mutes:
-            return list(group.entries.values())
+        if not self._patterns and not self._mutes and (group is self._any or not self._any.entries):
+            return values_of(group.entries)
         chosen = {}
         for entry in self._candidates(group, sender):
-            if entry.is_alive() and not entry.is_used_up():  # else it must not win
+            if entry.is_usable():  # else it must not win
                 chosen[entry.handler_key] = entry
             else:
                 _queue_removal(entry)
-        return list(chosen.values())
-
-    def _living(self, entries: list[Entry]) -> list[Entry]:
-        """Return the entries that can be called, and note that an emission has found them."""
-        is_complete = True
-        for entry in entries:
-            if entry.is_alive() and not entry.is_used_up():
-                entry.may_vanish = True
-            else:
-                is_complete = False
-        if is_complete:
-            return entries
-        living = []
-        for entry in entries:
-            if entry.is_alive() and not entry.is_used_up():
-                entry.may_vanish = True
-                living.append(entry)
-            else:  # its callback had no stack left to run on, or is about to run; or so is the emission that used it
-                _queue_removal(entry)
-        return living
+        return values_of(chosen)
 
     def _candidates(self, group: Group, sender: Any) -> list[Entry]:
         """Return all entries for a sender that are not muted, the most specific last, so that it wins."""
@@ -1395,7 +1376,7 @@ class EventCore:
             return []
         general: list[Entry] = []
         special: list[Entry] = []
-        for source in list(self._patterns.values()):
+        for source in values_of(self._patterns):
             general += source._unmuted_entries(source._any)
             if group is not self._any:
                 other = found(source._groups, group.place.key)
@@ -1404,16 +1385,16 @@ class EventCore:
         general.sort(key=_by_serial)
         special.sort(key=_by_serial)
         candidates = general + special
-        candidates += list(self._any.entries.values())
+        candidates += values_of(self._any.entries)
         if group is not self._any:
-            candidates += list(group.entries.values())
+            candidates += values_of(group.entries)
         if muted:
             candidates = [entry for entry in candidates if entry.handler_key not in muted]
         return candidates
 
     def _unmuted_entries(self, group: Group) -> list[Entry]:
         """Return a group's entries, without what this pattern has muted."""
-        entries = list(group.entries.values())
+        entries = values_of(group.entries)
         muted = self._muted_keys()
         if not muted:
             return entries
@@ -1422,7 +1403,7 @@ class EventCore:
     def _muted_keys(self) -> set[Any]:
         """Return the keys of the handlers that are muted; None among them stands for the whole event."""
         muted = set()
-        for keys in list(self._mutes.values()):
+        for keys in values_of(self._mutes):
             muted.update(keys)
         return muted
 
@@ -1537,35 +1518,30 @@ class EventCore:
         made: list[Entry | None] | None,
     ) -> Entry:
         """Do what `_connect` does, and return the new entry."""
-        key = ANY if sender is ANY else sender_key(sender)
-        entry = _make_entry(handler, weak, condition, flags, self._place(key))
-        entry.priority = priority
-        entry.name = name
-        entry._warned = 0
-        entry.may_vanish = False
-        entry.superseded = None
+        place = self._place(ANY if sender is ANY else sender_key(sender))
+        entry = _make_entry(handler, weak, priority, condition, flags, name, place)
         code = None
         instruction = 0
-        if frame is not None:
-            if cython.compiled:
-                code = _code_of(frame)
-                instruction = _instruction_of(frame)
-            else:
+        if not cython.compiled:
+            if frame is not None:
                 code = frame.f_code
                 instruction = frame.f_lasti
-        if cython.compiled:  # `_change`, without its calls
-            entry.claims = flags & ONCE != 0
-            to_release: list[object] = []
+            _change(self._enter_locked, (entry, sender, code, instruction, made))
+            return entry
+        if frame is not None:
+            code = _code_of(frame)
+            instruction = _instruction_of(frame)
+        to_release: list[object] = []
+        if sender is ANY and made is None and self._is_atomic():
+            self._enter_locked(entry, sender, code, instruction, made, to_release)
+        else:
             _take_lock()
             try:
                 self._enter_locked(entry, sender, code, instruction, made, to_release)
             finally:
-                _release()
-            if _pending_removals:
-                purge_dead()
-        else:
-            entry.claims = [None] if flags & ONCE else _NO_CLAIMS
-            _change(self._enter_locked, (entry, sender, code, instruction, made))
+                _drop_lock()
+        if _pending_removals:
+            purge_dead()
         return entry
 
     def _enter_locked(
@@ -1580,7 +1556,7 @@ class EventCore:
         _last.begin(code, instruction, entry.name)
         entry.serial = entry.chain = _last.serial
         if made is not None:
-            made.append(entry)
+            made += (entry, None)
         self._put(entry, sender, to_release, made)
         ref = None
         if sender is not ANY:
@@ -1599,26 +1575,15 @@ class EventCore:
         key = entry.place.key
         group: Group | None = None
         try:
-            self._ensure_sender_groups(key, sender, to_release)
+            if self._matched_events:
+                self._ensure_sender_groups(key, sender, to_release)
             while True:
                 group = self._any if key is ANY else self._group_for(entry.place, sender, to_release)
-                entries = group.entries
-                previous = found(entries, entry.handler_key)
-                if previous is not None:
-                    to_release.append(previous)
-                if made is not None:
-                    made[1:] = [previous]
-                # One step: an emission that begins now finds one of the two entries.
-                if entry.handler_key in entries:
-                    if entries[entry.handler_key] is not previous:
-                        continue  # a signal handler has connected it
-                    entry.chain = previous.chain
-                    entry.may_vanish = entry.may_vanish or previous.may_vanish
-                    previous.flags |= REPLACED
-                elif previous is not None:
-                    continue
-                entries[entry.handler_key] = entry
-                if self._group_at(key) is group:  # and was not removed by a finalizer
+                while True:
+                    previous = group.entries.setdefault(entry.handler_key, entry)
+                    if previous is entry or self._replace(group.entries, previous, entry, to_release, made):
+                        break
+                if key is ANY or self._group_at(key) is group:  # and was not removed by a finalizer
                     break
             self._invalidate(key, to_release)
         except BaseException:  # no memory, or a signal handler has raised, perhaps after the step
@@ -1627,7 +1592,36 @@ class EventCore:
             if key is not ANY:
                 self._prune_empty_group(key, to_release)
             raise
-        self._ensure_sender_groups(key, sender, to_release)  # in the events of a finalizer too
+        if self._matched_events:
+            self._ensure_sender_groups(key, sender, to_release)  # in the events of a finalizer too
+
+    def _replace(
+        self,
+        entries: dict[object, Entry],
+        previous: Entry,
+        entry: Entry,
+        to_release: list[object],
+        made: list[Entry | None] | None,
+    ) -> bool:
+        """Put an entry in the place of another one; return False if that is gone."""
+        key = entry.handler_key
+        to_release.append(previous)
+        if made is not None:
+            made[1] = previous
+        # One step: an emission that begins now finds one of the two entries.
+        if key in entries and entries[key] is previous:
+            entry.chain = previous.chain
+            entry.may_vanish = entry.may_vanish or previous.may_vanish
+            previous.flags |= REPLACED
+            entries[key] = entry
+            return True
+        if made is not None:
+            made[1] = None
+        return False
+
+    def _is_atomic(self) -> bool:
+        """Return whether a change for any sender needs no lock: see "Threads and interruptions". Compiled only."""
+        return _is_gil_alone() and not self._matched_events and not self._slow_path_flags & HIDDEN
 
     def _place(self, key: object) -> Place:
         """Return the place of a sender's connections."""
@@ -1687,12 +1681,14 @@ class EventCore:
     def _empty_group(self, group: Group, to_release: list[object]) -> None:
         """Deactivate what is in a group that is no longer in the tables."""
         key = group.place.key
-        entries = list(group.entries.values())
+        entries = values_of(group.entries)
         to_release.append(entries)
-        cell = found(self._cache.by_sender, key)
-        if cell is not None and cell.group is group:
-            to_release.append(cell)
-            self._cache.by_sender.pop(key, None)
+        by_sender = self._load_by_sender(self._load_latest())
+        if by_sender is not None:
+            snapshot = found(by_sender, key)
+            if snapshot is not None and snapshot.group is group:
+                to_release.append(snapshot)
+                by_sender.pop(key, None)
         for entry in entries:
             entry.flags |= DEAD
         group.entries.clear()
@@ -1701,7 +1697,7 @@ class EventCore:
         """Remove the group of a sender for which nothing is connected any more, here or by a pattern."""
         self._prune_own_group(key, to_release)
         if self._matched_events:
-            for event in list(self._matched_events.values()):
+            for event in values_of(self._matched_events):
                 event._prune_own_group(key, to_release)
 
     def _prune_own_group(self, key: object, to_release: list[object]) -> None:
@@ -1710,7 +1706,7 @@ class EventCore:
         if group is None:
             return
         to_release.append(group)
-        for source in list(self._patterns.values()):
+        for source in values_of(self._patterns):
             if key in source._groups:
                 return
         # One step.
@@ -1739,20 +1735,21 @@ class EventCore:
             event._discard_snapshots(key, to_release)
 
     def _discard_snapshots(self, key: object, to_release: list[object]) -> None:
-        cache = self._load_cache()
-        if cache is _EMPTY:
-            return
-        try:
-            if key is ANY:
-                to_release.append(cache)
-            else:
-                to_release.append(found(cache.by_sender, key))
-        except MemoryError:  # then it is released under the lock
-            pass
-        if key is ANY:
-            self._store_cache(_EMPTY)
-        else:
-            cache.by_sender.pop(key, None)
+        latest = self._load_latest()
+        if key is not ANY:
+            by_sender = self._load_by_sender(latest)
+            if by_sender is not None:
+                try:
+                    to_release.append(found(by_sender, key))
+                except MemoryError:  # then it is released under the lock
+                    pass
+                by_sender.pop(key, None)
+        elif latest is not _EMPTY:
+            try:
+                to_release.append(latest)
+            except MemoryError:
+                pass
+            self._store_latest(_EMPTY)
 
     def _remove(self, entry: Entry, to_release: list[object]) -> bool:
         """Disconnect an entry; return whether it was connected."""
@@ -1765,10 +1762,13 @@ class EventCore:
         to_release.append(entry)
         entries = group.entries
         key = entry.handler_key
-        # One step.
-        if key not in entries or entries[key] is not entry:
+        try:
+            # One step.
+            if entries[key] is not entry:
+                return False
+            del entries[key]
+        except KeyError:
             return False
-        del entries[key]
         try:
             entry.flags |= DEAD
             self._invalidate(place.key, to_release)
@@ -1803,63 +1803,58 @@ class EventCore:
 
     def _disconnect_entry(self, entry: Entry) -> bool:
         """Remove this very connection; return whether it still existed."""
-        if cython.compiled:  # `_change`, without its calls
-            to_release: list[object] = []
-            is_removed = False
-            _take_lock()
-            try:
-                is_removed = self._remove(entry, to_release)
-            finally:
-                _release()
-            if _pending_removals:
-                purge_dead()
-            return is_removed
-        else:
-            removed: bool = _change(self._remove, (entry,))
-            return removed
+        return self._disconnect_one(entry, None, ANY)
 
     def _disconnect(self, handler: Any, sender: Any) -> bool:
         """Remove a handler's connection for a sender, or all its connections if that is ANY."""
-        key = handler_key(handler)
-        if cython.compiled:  # `_change`, without its calls
-            to_release: list[object] = []
-            is_removed = False
+        return self._disconnect_one(None, handler_key(handler), sender)
+
+    def _disconnect_one(self, entry: Entry | None, key: object, sender: Any) -> bool:
+        if not cython.compiled:
+            removed: bool = _change(self._disconnect_locked, (entry, key, sender))
+            return removed
+        to_release: list[object] = []
+        is_removed = False
+        if sender is ANY and not self._groups and self._is_atomic():
+            is_removed = self._disconnect_locked(entry, key, sender, to_release)
+        else:
             _take_lock()
             try:
-                is_removed = self._disconnect_locked(key, sender, to_release)
+                is_removed = self._disconnect_locked(entry, key, sender, to_release)
             finally:
-                _release()
-            if _pending_removals:
-                purge_dead()
-            return is_removed
-        else:
-            removed: bool = _change(self._disconnect_locked, (key, sender))
-            return removed
+                _drop_lock()
+        if _pending_removals:
+            purge_dead()
+        return is_removed
 
-    def _disconnect_locked(self, key: object, sender: Any, to_release: list[object]) -> bool:
-        is_removed = False
-        groups: list[Group] = [self._any]
+    def _disconnect_locked(self, entry: Entry | None, key: object, sender: Any, to_release: list[object]) -> bool:
+        if entry is not None:
+            return self._remove(entry, to_release)
         if sender is not ANY:
             group = found(self._groups, sender_key(sender))
-            groups = [group] if group is not None and group.is_for(sender) else []
-        elif self._groups:
-            groups += list(self._groups.values())
+            return group is not None and group.is_for(sender) and self._remove_from(group, key, to_release)
+        is_removed = self._remove_from(self._any, key, to_release)
         if self._groups:
+            groups = values_of(self._groups)
             to_release.append(groups)  # a group that is removed holds its sender
-        for group in groups:
-            entry = found(group.entries, key)
-            if entry is not None and _is_alive(entry, to_release) and self._remove(entry, to_release):
-                is_removed = True
+            for group in groups:
+                if self._remove_from(group, key, to_release):
+                    is_removed = True
         return is_removed
+
+    def _remove_from(self, group: Group, key: object, to_release: list[object]) -> bool:
+        """Disconnect a handler from a group."""
+        entry = found(group.entries, key)
+        return entry is not None and _is_alive(entry, to_release) and self._remove(entry, to_release)
 
     def _clear(self) -> None:
         """Remove all connections."""
         _change(self._clear_locked, ())
 
     def _clear_locked(self, to_release: list[object]) -> None:
-        for group in [self._any, *list(self._groups.values())]:
+        for group in [self._any, *values_of(self._groups)]:
             to_release.append(group)
-            for entry in list(group.entries.values()):
+            for entry in values_of(group.entries):
                 self._remove(entry, to_release)
 
     def _restore(self, entry: Entry, previous: Entry | None, sender: Any) -> None:
@@ -1943,7 +1938,7 @@ class EventCore:
         source._matched_events[self._key] = self
         self._patterns[source._key] = source
         self._invalidate(ANY, to_release)
-        for group in list(source._groups.values()):
+        for group in values_of(source._groups):
             sender = group.get_sender()
             to_release.append(sender)
             if sender is not None or group.place.key == id(None):
@@ -1966,7 +1961,7 @@ class EventCore:
         or a sender of theirs, of whose removal it would not be notified.
         """
         self._slow_path_flags |= HIDDEN
-        for source in list(self._patterns.values()):
+        for source in values_of(self._patterns):
             to_release.append(source._matched_events.get(self._key))
             source._matched_events.pop(self._key, None)
         self._invalidate(ANY, to_release)
@@ -1997,8 +1992,8 @@ class EventCore:
 
     def _ensure_sender_groups(self, key: object, sender: Any, to_release: list[object]) -> None:
         """Give a pattern's events a group for a sender that the pattern is about to have one for."""
-        if self._matched_events and key is not ANY:
-            for event in list(self._matched_events.values()):
+        if key is not ANY:
+            for event in values_of(self._matched_events):
                 event._ensure_sender_group(key, sender, to_release)
 
     def _ensure_sender_group(self, key: object, sender: Any, to_release: list[object]) -> None:
@@ -2015,12 +2010,12 @@ class EventCore:
         ordered = []
         if self._slow_path_flags & HIDDEN:
             self._attach_patterns([])
-        for source in [*list(self._patterns.values()), self]:
-            for group in [source._any, *list(source._groups.values())]:
+        for source in [*values_of(self._patterns), self]:
+            for group in [source._any, *values_of(source._groups)]:
                 sender = group.get_sender()
                 if sender is None and group.place.key != id(None):
                     continue  # it is dead, and there was no memory or no stack to note it
-                for entry in list(group.entries.values()):
+                for entry in values_of(group.entries):
                     rows[entry.serial] = (entry, sender, source)
         for row in rows.values():  # no comprehension: compiled, it releases an object twice where it cannot grow
             entries.append(row[0])
@@ -2032,7 +2027,7 @@ class EventCore:
         """Return whether there are connections, for any sender or for some."""
         if self._any.entries:
             return True
-        for group in list(self._groups.values()):
+        for group in values_of(self._groups):
             if group.entries:
                 return True
         return False
@@ -2040,7 +2035,7 @@ class EventCore:
     def _has_live_handlers(self, sender: Any) -> bool:
         """Return whether an emission by this sender would find a handler."""
         for entry in self._find_snapshot(sender).entries:
-            if entry.is_alive() and not entry.flags & DEAD and not entry.is_used_up():
+            if not entry.flags & DEAD and entry.is_usable():
                 return True
         return False
 
@@ -2049,7 +2044,7 @@ class EventCore:
         key = handler_key(handler)
         groups: list[Group] = [self._any]
         if sender is ANY:
-            groups += list(self._groups.values())
+            groups += values_of(self._groups)
         else:
             group = found(self._groups, sender_key(sender))
             groups = [group] if group is not None and group.is_for(sender) else []
@@ -2072,34 +2067,12 @@ class EventCore:
         """The event's name."""
         raise NotImplementedError
 
-    def _add(
-        self,
-        receiver: Any,
-        sender: Any,
-        weak: bool,
-        priority: int,
-        condition: Any,
-        once: bool,
-        with_event: bool,
-        thread: bool,
-        frame: FrameType | None,
-        made: list[Any] | None = None,
-    ) -> Any:
-        """Check what is connected, and `_connect` it on behalf of the caller whose frame that is."""
+    def _add(self, *args: Any, **kwargs: Any) -> Any:
+        """Check the arguments of `connect`, and `_connect` on behalf of the caller whose frame is the last one."""
         raise NotImplementedError
 
-    def _decorator(
-        self,
-        sender: Any,
-        weak: bool,
-        priority: int,
-        condition: Any,
-        once: bool,
-        with_event: bool,
-        thread: bool,
-        frame: FrameType | None,
-    ) -> Any:
-        """Return a decorator that connects what it decorates."""
+    def _decorator(self, *args: Any) -> Any:
+        """Return a decorator that connects what it decorates: see `_add`."""
         raise NotImplementedError
 
     def _attach_patterns(self, to_release: list[object]) -> None:
@@ -2148,14 +2121,17 @@ def _latest_valid(entry: Entry | None) -> Entry | None:
 
 def _is_alive(entry: Entry, to_release: list[object]) -> bool:
     """Return whether an entry's handler is alive. The last reference to it must not be released under the lock."""
-    handler = entry.get()
-    to_release.append(handler)
-    return handler is not None
+    target = entry.held if entry.flags & HELD else _deref(entry)
+    to_release.append(target)
+    if target is not None and entry.flags & BOUND and type(entry.held) is Ref:
+        target = _deref(entry.held)
+        to_release.append(target)
+    return target is not None
 
 
 def _is_live(group: Group, entry: Entry | None) -> bool:
     """Return whether an entry of a group can still be called: handler and sender alive, not used up. None cannot."""
-    if entry is None or entry.is_used_up() or not entry.is_alive():
+    if entry is None or not entry.is_usable():
         return False
     return group.get_sender() is not None or group.place.key == id(None)
 
@@ -2165,21 +2141,16 @@ _NO_CLAIMS: list[None] = []
 
 def consume(generator: Any) -> tuple[list[Any], bool]:
     """Run a generator to its end: return what it yielded, without None, and whether it returned `False`."""
-    return _consume(generator)
-
-
-def _consume(generator: Any) -> tuple[list[Any], bool]:
+    values: list[Any] = []
     if cython.compiled:
-        values: list[Any] = []
         return values, _run_generator(generator, values)
-    items: list[Any] = []
     while True:
         try:
-            item = next(generator)
+            value = next(generator)
         except StopIteration as stop:
-            return items, stop.value is False
-        if item is not None:
-            items.append(item)
+            return values, stop.value is False
+        if value is not None:
+            values.append(value)
 
 
 def expect_death(entry: Entry) -> None:
@@ -2306,7 +2277,7 @@ def install_methods(cls: ClassT) -> ClassT:
 
 
 if cython.compiled:
-    for _class in (LastConnection, Place, Ref, Entry, Group, Snapshot, Cell, Cache):
+    for _class in (LastConnection, Place, Ref, Entry, Group, Snapshot, Dispatch):
         _forbid_new(_class)
     del _class
     EventCore.connect.__annotations__ = {}
