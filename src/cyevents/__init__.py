@@ -1,7 +1,7 @@
 """cyevents: events, handlers and emissions in one process, as fast as the calls themselves.
 
-It may be imported before pytest loads its plugins: PYTEST_DONT_REWRITE tells pytest not to warn that its asserts, of
-which this module has none, are not rewritten then.
+PYTEST_DONT_REWRITE: pytest may find this module imported before it loads its plugins, and would warn that it cannot
+rewrite the asserts. There are none.
 """
 
 from ._connection import Connection, Subscription
@@ -52,7 +52,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import what costs an import when it is asked for."""
+    """Import the names whose modules are slow to import, when they are first used."""
     module: ModuleType
     if name in ("drain", "drain_async", "use_loop"):
         from ._async import scheduling as module

@@ -27,10 +27,10 @@ def is_binding_error(error: TypeError) -> bool:
     return True
 
 
-def add_call_note(error: TypeError, who: str, count: int, names: Iterable[str]) -> None:
-    """Add a note that says how `who` was called, unless an inner emission has added one.
+def add_call_note(error: TypeError, called: str, count: int, names: Iterable[str]) -> None:
+    """Add a note on how a handler or condition was called, unless an inner emission has added one.
 
-    `count` is the number of positionals after the sender, `names` are the keywords.
+    `count` is the number of positional arguments after the sender, `names` are the keywords.
     """
     given = ["sender"]
     if count > 0:
@@ -40,13 +40,13 @@ def add_call_note(error: TypeError, who: str, count: int, names: Iterable[str]) 
     if type(notes) is list and any(type(note) is _CallNote for note in notes):
         return
     try:
-        BaseException.add_note(error, _CallNote(f"{who} was called with ({', '.join(given)})"))
-    except Exception:  # its class has made something else of `__notes__`
+        BaseException.add_note(error, _CallNote(f"{called} was called with ({', '.join(given)})"))
+    except Exception:  # its class uses `__notes__` for something else
         pass
 
 
 class _CallNote(str):
-    """The text of a note; its type tells such notes from others."""
+    """The text of a note. Its type distinguishes such notes from others."""
 
     __slots__ = ()
 
@@ -61,7 +61,7 @@ def handler_text(handler: Any) -> str:
 
 
 def unwrapped(handler: Any) -> Any:
-    """Return the handler, also if this is the partial that an observed emission calls in its place."""
+    """Return the handler itself if this is the partial that an observed emission calls instead of it."""
     if type(handler) is partial and safe_getattr(handler.func, "calls_observed_handler") is True:
         return handler.args[1]
     return handler

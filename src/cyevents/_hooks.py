@@ -1,6 +1,7 @@
 """`EventHooks`: what the core calls on an event, to check and connect handlers, apply policies, schedule and report.
 
-`Event` adds the public methods. A hook may be called at interpreter exit, when nothing can be imported any more.
+`Event` adds the public methods. Members with one underscore are internal to the package, not to their class: without it
+they would be public, since users get `Event` objects. A hook may run at interpreter exit, when imports fail.
 """
 
 from __future__ import annotations
@@ -202,7 +203,7 @@ class EventHooks(EventCore):
         )
 
     def _log_dead_handlers(self) -> None:
-        is_logging = "logging" in sys.modules  # else nobody reads it
+        is_logging = "logging" in sys.modules  # else there is no handler to log to
         while self._dead_handler_names:
             try:
                 name = self._dead_handler_names.pop(0)

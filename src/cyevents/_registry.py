@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
     from ._typing import ErrorPolicy, EventScope
 
-    class _EventDict(dict[str, Event[Any]]):  # stands for the core, which does not know the type of its values
+    class _EventDict(dict[str, Event[Any]]):  # the core does not know the type of its values
         _cached: dict[str, Event[Any]]
 else:
     _EventDict = NamespaceCore
 
 CACHE_LIMIT = 1024
-"""How many events of undeclared names a namespace keeps, besides those that have connections of their own."""
+"""How many events of undeclared names a namespace keeps, in addition to those that have connections of their own."""
 
 _EVICTED = 128  # how many leave a full cache at once
 

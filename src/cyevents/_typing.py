@@ -3,7 +3,7 @@
 In `Event[SenderT, ArgsP]`, `ArgsP` is what an event is emitted with after the sender. Without it, as in `Event[Order]`,
 it is `...`: handlers are not checked, and keep their types when they are decorated. If it is declared, handlers are
 checked, and a decorated one gets the type that the event calls it by, since Python cannot express "its own type, which
-must be compatible with this one". Overloads tell the two cases apart by `[Undeclared]`, which only `...` accepts.
+must be compatible with this one". Overloads distinguish the two cases by `[Undeclared]`, which only `...` accepts.
 """
 
 from __future__ import annotations

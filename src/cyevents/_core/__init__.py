@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from typing import Literal
 
 _SWITCH = "CYEVENTS_PURE_PYTHON"
-_KERNEL = f"{__name__}._emit"
 
 
 def _choose() -> tuple[ModuleType, Literal["cython", "python"], str]:
@@ -34,20 +33,20 @@ def _choose() -> tuple[ModuleType, Literal["cython", "python"], str]:
 
         return _emit, "cython", "the extension is built"
     except Exception as error:
+        is_built = not str(error).startswith("cannot import name '_emit'")
+        reason = f"the extension does not load: {error}" if is_built else "the extension is not built"
         if switch == "0":
-            raise ImportError(f"{_SWITCH}=0 requires the compiled core, which cannot be imported: {error}") from error
-        if str(error).startswith("cannot import name '_emit'"):
-            reason = "the extension is not built"
-        else:
+            cause = error if is_built else reason
+            raise ImportError(f"{_SWITCH}=0 requires the compiled core, which cannot be imported: {cause}") from error
+        if is_built:
             import warnings
 
-            reason = f"the extension does not load: {error}"
             warnings.warn(f"cyevents falls back to its pure-Python core: {reason}", RuntimeWarning, stacklevel=4)
     return _load_uncompiled(), "python", reason
 
 
 def _load_uncompiled() -> ModuleType:
-    """Load the tables from their source, although an import would take the compiled ones if they lie beside it."""
+    """Load the tables from their source, although an import would find the compiled ones in the same folder."""
     import sys
     from importlib._bootstrap import module_from_spec
     from importlib._bootstrap_external import spec_from_file_location
@@ -69,7 +68,7 @@ def _load_uncompiled() -> ModuleType:
 _module, backend, reason = _choose()
 core_file = _module.__file__ or ""
 
-if hasattr(os, "register_at_fork"):  # a child process gets consistent tables, and a lock that nobody holds
+if hasattr(os, "register_at_fork"):  # a child process gets consistent tables, and a free lock
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
     os.register_at_fork(before=free_lock_at_exit)  # runs before the other one
 

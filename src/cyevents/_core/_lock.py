@@ -1,4 +1,4 @@
-"""The one lock under which tables are changed, and the ways to take it that nothing can leave half done.
+"""The one lock that protects the tables, and ways to take it after which it is always released.
 
 Three things can come between taking a lock and the code that releases it:
 
@@ -8,7 +8,7 @@ Three things can come between taking a lock and the code that releases it:
 - A lack of memory. The end of a `with` statement makes a call with three arguments, which may need memory.
   `release()` needs none.
 - The end of the interpreter. Its daemon threads never run again, and one of them may have stopped with the lock held.
-  The tables are sound after each step of a change, so a finalizer that runs later takes the lock away from it.
+  The tables are consistent after each step of a change, so a finalizer that runs later takes the lock over.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 lock: Any = RLock()
 release: Any = lock.release
 
-# What the functions use is in their defaults: at exit a module's globals may have been cleared.
+# The functions keep what they use in their defaults: at exit a module's globals may have been cleared.
 
 
 def free_lock_at_exit(lock: Any = lock, is_finalizing: Any = sys.is_finalizing) -> None:
-    """Take the lock away from a daemon thread that will never run again, if the interpreter is exiting."""
+    """At interpreter exit, free the lock if a daemon thread that will never run again holds it."""
     if is_finalizing() and not lock._is_owned():
         lock._at_fork_reinit()
 
