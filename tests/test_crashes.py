@@ -15,10 +15,10 @@ CLASSES = [
     "Place",
     "Ref",
     "Entry",
-    "Dispatch",
     "Group",
     "Snapshot",
     "TaskCollector",
+    "Dispatch",
     "NamespaceCore",
     "SignalCore",
 ]

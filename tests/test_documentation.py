@@ -181,7 +181,7 @@ def test_everything_public_has_its_own_docstring(api):
 def test_both_cores_have_the_same_docstrings(both):
     compiled, uncompiled = both
     for cls, core in (("Event", "EventCore"), ("Namespace", "NamespaceCore")):
-        (compiled_core,) = [base for base in getattr(compiled, cls).__mro__[:2] if base.__name__ == core]
+        compiled_core = next(base for base in getattr(compiled, cls).__mro__ if base.__name__ == core)
         (pure_core,) = [base for base in getattr(uncompiled, cls).__mro__ if base.__name__ == core]
         for name, value in vars(pure_core).items():
             if callable(value) and value.__doc__ and not name.startswith("__") and hasattr(compiled_core, name):

@@ -20,7 +20,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from .._core._safe import exact_str, safe_repr
-from .._emission import Emission, SenderT, _Parametrised
+from .._emission import Emission, SenderGeneric, SenderT
 from .loops import checked_timeout, no_loop_error, running_trio
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class StreamOverflow(RuntimeError):
     """A stream with `overflow="raise"` has fallen further behind the emissions than its buffer reaches."""
 
 
-class Stream(_Parametrised[SenderT]):
+class Stream(SenderGeneric[SenderT]):
     """The emissions of an event, for an `async for`; made by `Event.stream`.
 
     It receives emissions until it is closed: by `close`, by leaving its `async with`, or when nothing holds it any
