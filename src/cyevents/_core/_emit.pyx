@@ -39,12 +39,36 @@ from cyevents._methods import bind
 cdef extern from *:
     """
     #define CYE_OFFSET PY_VECTORCALL_ARGUMENTS_OFFSET
+    /* Call what is not a Python function, and count the recursion, which that does not. */
+    static PyObject *cye_call_foreign(PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+        PyObject *result;
+        if (cye_enter(" in an emission")) return NULL;
+        result = PyObject_Vectorcall(function, args, nargsf, kwnames);
+        cye_leave();
+        return result;
+    }
+
     /* Call a Python function. What PyObject_Vectorcall does around it is not needed: it is known to be one, and
        always either returns or raises. */
     static inline PyObject *cye_call_function(
         PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
     ) {
         return ((PyFunctionObject *)function)->vectorcall(function, args, nargsf, kwnames);
+    }
+
+    /* Call a handler, a method with its owner. `copied` are the arguments with room before them. Inlined, since a call
+       of a function with so many arguments costs as much as the rest. */
+    static inline Py_ALWAYS_INLINE PyObject *cye_call(
+        PyObject *function, PyObject *owner, int is_foreign, PyObject *const *args, PyObject **copied, size_t nargs,
+        PyObject *kwnames
+    ) {
+        if (owner != NULL) {
+            copied[1] = owner;
+            args = copied + 1;
+            nargs = (nargs + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET;
+        }
+        return is_foreign ? cye_call_foreign(function, args, nargs, kwnames)
+                          : cye_call_function(function, args, nargs, kwnames);
     }
 
     /* Append an item, whose reference is taken over, to a list of results to which so many more may come: PyList_Append,
@@ -113,6 +137,10 @@ cdef extern from *:
     void CYE_STORE(unsigned int place, unsigned int value) noexcept
     PyObject *cye_call_function(
         PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
+    ) noexcept
+    PyObject *cye_call(
+        PyObject *function, PyObject *owner, bint is_foreign, PyObject *const *args, PyObject **copied, size_t nargs,
+        PyObject *kwnames
     ) noexcept
     PyObject *cye_pair(PyObject *first, PyObject *second) noexcept
     int cye_append(PyObject *results, PyObject *item, Py_ssize_t more) noexcept
@@ -227,30 +255,6 @@ cdef inline void release_state(CallState *state) noexcept:
     release(state.function, state.owner)
 
 
-cdef PyObject *call_foreign(PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
-    """Call what is not a Python function, and count the recursion, which that does not."""
-    cdef PyObject *result
-    if cye_enter(b" in an emission"):
-        return NULL
-    result = PyObject_Vectorcall(function, args, nargsf, kwnames)
-    cye_leave()
-    return result
-
-
-cdef inline PyObject *call(
-    int flags, PyObject *function, PyObject *owner, PyObject *const *args, PyObject **copied, Py_ssize_t nargs,
-    PyObject *kwnames,
-) noexcept:
-    """Call a handler; `copied` are the arguments, with room before them."""
-    if owner is not NULL:
-        copied[1] = owner
-        args = copied + 1
-        nargs = (nargs + 1) | CYE_OFFSET
-    if flags & FOREIGN:
-        return call_foreign(function, args, nargs, kwnames)
-    return cye_call_function(function, args, nargs, kwnames)
-
-
 cdef Py_ssize_t run_common(
     PyObject *entries,
     Py_ssize_t i,
@@ -307,7 +311,7 @@ cdef Py_ssize_t run_common(
                     release(function, owner)
                     i += 1
                     continue
-        result = call(flags, function, owner, args, copied, nargs, kwnames)
+        result = cye_call(function, owner, flags & FOREIGN, args, copied, nargs, kwnames)
         if result is cye_none():
             DECREF(result)
         elif result is NULL or result is cye_false() or not cye_is_value(result):
@@ -392,7 +396,7 @@ cdef Dispatch make_dispatch(
     _tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, list results
 ):
     return _tables._make_dispatch(
-        self, <object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames), results, [], None, None
+        self, <object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames), results
     )
 
 
@@ -542,7 +546,9 @@ cdef int send_to(
                 continue
             if not take(entry, flags, &state.function, &state.owner):
                 continue
-            state.result = call(flags, state.function, state.owner, args, copied, nargs, kwnames)
+            state.result = cye_call(
+                state.function, state.owner, flags & FOREIGN, args, copied, nargs, kwnames
+            )
             if state.result is NULL:
                 try:
                     if dispatch is None:
