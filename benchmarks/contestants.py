@@ -1,5 +1,6 @@
 """The contestants: how each library makes an emitter, connects and emits, and what it supports."""
 
+import asyncio
 import importlib
 import importlib.metadata
 import os
@@ -145,7 +146,8 @@ def pure_cyevents():
     os.environ[switch] = "1"
     try:
         package = importlib.import_module("cyevents")
-        importlib.import_module("cyevents._async.gather")  # now, so that it imports this package
+        # The package imports this when it is first used. That must happen now, while `sys.modules` has this package.
+        asyncio.run(package.Event("first").emit_async())
         return package
     finally:
         if setting is None:

@@ -190,7 +190,7 @@ def core(tmp_path, monkeypatch):
     conftest = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(conftest)
     extensions = [tmp_path / "_tables.so", tmp_path / "_emit.so"]
-    monkeypatch.setattr(conftest, "built", lambda: extensions)
+    monkeypatch.setattr(conftest, "find_extensions", lambda: extensions)
     for name, time in (("_tables.py", 1), ("_tables.pxd", 1), ("_emit.pyx", 1), ("_tables.so", 2), ("_emit.so", 2)):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (time, time))

@@ -170,8 +170,8 @@ def test_threads_and_seconds_come_from_the_environment(program):
         CYEVENTS_STRESS_THREADS="7",
         CYEVENTS_STRESS_SECONDS="0.3",
     )
-    told = re.search(r": 7 threads, ([\d.]+) seconds, ", process.stdout)
-    assert float(told[1]) >= 0.3
+    match = re.search(r": 7 threads, ([\d.]+) seconds, ", process.stdout)
+    assert float(match[1]) >= 0.3
 
 
 def test_runner_reports_what_it_ran():

@@ -1,4 +1,4 @@
-"""The note on a `TypeError` of a call whose arguments did not fit. Imported when a call fails with a `TypeError`."""
+"""Notes on a `TypeError` of a call whose arguments did not fit. Imported when a call raises a `TypeError`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._core._safe import handler_name, safe_getattr
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
-_CONSUME = getattr(consume, "__code__", None)  # in the pure core this frame means that a generator failed, not a call
+_CONSUME = getattr(consume, "__code__", None)  # its frame, which only the pure core has: a generator has failed
 
 
 def is_binding_error(error: TypeError) -> bool:
@@ -55,7 +55,7 @@ class _CallNote(str):
 
 
 def handler_text(handler: Any) -> str:
-    """Return a handler's name, with file and line if it has any."""
+    """Return a handler's name, with file and line if they are known."""
     place = code_of(handler).place
     return f"{handler_name(handler)} ({place})" if place else handler_name(handler)
 

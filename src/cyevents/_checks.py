@@ -1,4 +1,4 @@
-"""Checks of arguments: when events are made and handlers are connected."""
+"""Checks of the arguments with which events are made and handlers are connected."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def check_handler(handler: object) -> None:
-    """Raise unless this can be called."""
+    """Raise `TypeError` unless this is callable."""
     if not callable(handler):
         raise TypeError(f"a handler must be callable, not {safe_repr(handler)}")
 
 
 def checked_name(name: object) -> str:
-    """Raise unless this is the name of one event; return it as a plain str."""
+    """Return the name of an event as an exact `str`; raise if it is none, or a pattern."""
     name = exact_str(name)
     if type(name) is not str or not name:
         raise TypeError(f"an event's name must be a non-empty str, not {safe_repr(name)}")
@@ -28,17 +28,17 @@ def checked_name(name: object) -> str:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name stands for all that match it: by a `*` or `?` in it, or a leading `!`."""
+    """Return whether a name is a pattern: whether it has a `*` or `?` in it, or a leading `!`."""
     return "*" in name or "?" in name or name[:1] == "!"
 
 
 def pattern_error(name: str) -> ValueError:
-    """The error of emitting to a pattern."""
+    """Return the error of emitting a pattern."""
     return ValueError(f"{name!r} is a pattern and cannot be emitted: emit an event by its own name")
 
 
 def checked_options(priority: Any, condition: Any) -> int:
-    """Raise unless these can be a handler's; return the priority as a plain int."""
+    """Check priority and condition of a handler; return the priority as an exact `int`."""
     if not issubclass(type(priority), int):
         raise TypeError(f"priority must be an int, not {safe_repr(priority)}")
     if condition is not None:
@@ -52,11 +52,11 @@ def checked_options(priority: Any, condition: Any) -> int:
 
 
 def check_flags(sender: Any, weak: Any, once: Any, with_event: Any, thread: Any) -> None:
-    """Raise unless these are what they must be: `True` or `False`."""
+    """Raise `TypeError` unless all flags are `True` or `False`."""
     hint = ""
-    if type(weak) is not bool and sender is not ANY:  # both were given by position, it seems
-        hint = f": the arguments are (receiver, sender, weak, priority, condition), and {safe_repr(sender)} is"
-        hint += " taken for the sender"
+    if type(weak) is not bool and sender is not ANY:  # both were probably given by position
+        hint = ": the arguments are (receiver, sender, weak, priority, condition),"
+        hint += f" and {safe_repr(sender)} is taken for the sender"
     check_bool("weak", weak, hint)
     check_bool("once", once)
     check_bool("with_event", with_event)
@@ -64,13 +64,13 @@ def check_flags(sender: Any, weak: Any, once: Any, with_event: Any, thread: Any)
 
 
 def check_bool(name: str, value: Any, hint: str = "") -> None:
-    """Raise unless the value of this argument is `True` or `False`."""
+    """Raise `TypeError` unless the value of this argument is `True` or `False`."""
     if type(value) is not bool:
         raise TypeError(f"{name} must be True or False, not {safe_repr(value)}{hint}")
 
 
 def checked_policy(policy: Any) -> Any:
-    """Raise unless this is one for `on_error`; return it."""
+    """Return a policy for `on_error`; raise if it is none."""
     policy = exact_str(policy)
     if type(policy) is str:
         if policy not in ("raise", "group"):

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Subscription:
-    """A connection that can be cancelled, and that holds its handler; made by `Event.subscribe`.
+    """A connection that can be cancelled, and that keeps its handler alive; made by `Event.subscribe`.
 
-    Leaving its `with` cancels it. It removes only the connection that it made, not a later one of the same handler.
-    Thread-safe.
+    Leaving its `with` block cancels it. It removes only the connection that it made, not a later one of the same
+    handler. Thread-safe.
 
     Example:
         >>> from cyevents import Event
@@ -61,7 +61,7 @@ class Subscription:
         return entry is not None and self._event._has_entry(entry)
 
     def cancel(self) -> bool:
-        """Disconnect the handler and stop holding it. Return whether the connection still existed."""
+        """Disconnect the handler and release it. Return whether the connection still existed."""
         entry = self._entry
         removed = entry is not None and self._event._disconnect_entry(entry)
         self._entry = self._receiver = None
@@ -78,74 +78,95 @@ class Subscription:
     def __repr__(self) -> str:
         entry = self._entry
         state = "cancelled" if entry is None else f"of {entry.name}"
-        return f"<Subscription {state} to {self._event._name!r}>"
+        return f"<Subscription {state} to {self._event.name!r}>"
 
 
-class ConnectedTo:
-    """The context manager of `Event.connected_to`. May be entered again, and nested in itself."""
+class _Block:
+    """A context manager that changes a target and undoes that. It may be entered again, and nested in itself."""
 
-    __slots__ = ("_connected", "_event", "_options", "_receiver", "_sender")
+    __slots__ = ("_entered", "_target")
+
+    _block_type: type = object
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self._entered: list[Any] = []  # an object of `_block_type` for each block that was entered and not left
+
+    def __enter__(self) -> Any:
+        block = self._block_type()
+        try:
+            self._entered.append(block)
+            self._do(block)
+            return self._target
+        except BaseException:  # then `__exit__` is not called
+            for index, each in enumerate(self._entered):
+                if each is block:
+                    del self._entered[index]
+                    break
+            self._undo(block)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            block = self._entered.pop()
+        except MemoryError:  # making a list smaller needs memory
+            block = self._entered.pop()
+        try:
+            self._undo(block)
+        except BaseException:  # a signal handler has raised: once more, since a block is left only once
+            self._undo(block)
+            raise
+
+    def _do(self, block: Any) -> None:
+        raise NotImplementedError
+
+    def _undo(self, block: Any) -> None:
+        """Undo what `_do` has done, if it got that far."""
+        raise NotImplementedError
+
+
+class ConnectedTo(_Block):
+    """The context manager of `Event.connected_to`. It may be entered again, and nested in itself."""
+
+    __slots__ = ("_options", "_receiver", "_sender")
+
+    _block_type = list  # of the new entry and the one that it has replaced
 
     def __init__(self, event: Event[Any], receiver: Any, sender: Any, options: dict[str, Any]) -> None:
-        self._event = event
+        super().__init__(event)
         self._receiver = receiver
         self._sender = sender
         self._options = options
-        self._connected: list[list[Any]] = []  # what was made, for each `with` that was entered
 
-    def __enter__(self) -> Event[Any]:
-        made: list[Any] = []
-        try:
-            self._connected.append(made)
-            self._event._add(self._receiver, self._sender, **self._options, frame=sys._getframe().f_back, made=made)
-            return self._event
-        except BaseException:  # if this fails, `__exit__` is not called
-            _drop(self._connected, made)
-            undo_connection(self._event, made, self._sender)
-            raise
+    if TYPE_CHECKING:
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        made = _take_last(self._connected)
-        try:
-            undo_connection(self._event, made, self._sender)
-        except BaseException:  # a signal handler has raised: once more, since a `with` is left only once
-            undo_connection(self._event, made, self._sender)
-            raise
+        def __enter__(self) -> Event[Any]: ...
+
+    def _do(self, block: Any) -> None:
+        frame = sys._getframe(1).f_back  # that of the `with` statement
+        self._target._add(self._receiver, self._sender, **self._options, frame=frame, made=block)
+
+    def _undo(self, block: Any) -> None:
+        undo_connection(self._target, block, self._sender)
 
 
-class Muted:
-    """The context manager of `muted`, of events and namespaces. May be entered again, and nested in itself."""
+class Muted(_Block):
+    """The context manager of `muted`, of events and namespaces. It may be entered again, and nested in itself."""
 
-    __slots__ = ("_entered", "_keys", "_receivers", "_target")
+    __slots__ = ("_keys", "_receivers")
 
     def __init__(self, target: Event[Any] | Namespace, receivers: tuple[Callable[..., Any], ...]) -> None:
-        self._target = target
-        self._receivers = receivers  # held, so that the keys stay theirs
+        super().__init__(target)
+        self._receivers = receivers  # kept alive, or their keys could become those of other handlers
         self._keys = [handler_key(receiver) for receiver in receivers] or [None]
-        self._entered: list[object] = []  # what the target knows each `with` by
 
-    def __enter__(self) -> Any:
-        by = object()
-        try:
-            self._entered.append(by)
-            self._target._mute(by, self._keys)
-            return self._target
-        except BaseException:  # if this fails, `__exit__` is not called
-            _drop(self._entered, by)
-            self._target._unmute(by)
-            raise
+    def _do(self, block: Any) -> None:
+        self._target._mute(block, self._keys)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        by = _take_last(self._entered)
-        try:
-            self._target._unmute(by)
-        except BaseException:  # a signal handler has raised: once more, since a `with` is left only once
-            self._target._unmute(by)
-            raise
+    def _undo(self, block: Any) -> None:
+        self._target._unmute(block)
 
 
 def undo_connection(event: Event[Any], made: list[Any], sender: Any) -> None:
@@ -155,33 +176,17 @@ def undo_connection(event: Event[Any], made: list[Any], sender: Any) -> None:
         event._restore(entry, previous, sender)
 
 
-def _take_last(entered: list[Any]) -> Any:
-    """Remove the last item of a list and return it."""
-    try:
-        return entered.pop()
-    except MemoryError:  # to make the list smaller needs memory
-        return entered.pop()
-
-
-def _drop(entered: list[Any], which: object) -> None:
-    """Take out of a list the very object, if it is there."""
-    for index, each in enumerate(entered):
-        if each is which:
-            del entered[index]
-            return
-
-
 class Connection:
-    """What `Event.handlers` tells about one connection, as it stood when asked.
+    """One connection of an event, as it was when `Event.handlers` was read.
 
     Attributes:
         handler: the handler.
-        sender: the sender it is connected for, or `ANY`.
+        sender: the sender that it is connected for, or `ANY`.
         priority: an int; higher is called earlier.
         condition: the condition, or `None`.
         weak: whether the handler is held weakly.
         once: whether it is called once only.
-        kind: `"sync"`, `"async"`, `"generator"` or `"async_generator"`, as far as the handler's looks tell.
+        kind: `"sync"`, `"async"`, `"generator"` or `"async_generator"`, as far as the handler's code tells.
         with_event: whether it gets the event as a keyword.
         thread: whether `emit_async` runs it in a thread.
         pattern: the pattern that it is connected to, a string, or `None` if it is the event itself.
@@ -212,19 +217,19 @@ class Connection:
     pattern: str | None
 
     def __repr__(self) -> str:
-        said = [handler_name(self.handler), self.kind]
+        parts = [handler_name(self.handler), self.kind]
         if self.sender is not ANY:
-            said.append(f"sender={safe_repr(self.sender)}")
+            parts.append(f"sender={safe_repr(self.sender)}")
         if self.priority:
-            said.append(f"priority={int_text(self.priority)}")
+            parts.append(f"priority={int_text(self.priority)}")
         if self.condition is not None:
-            said.append(f"condition={handler_name(self.condition)}")
-        said += [f"{option}=True" for option in ("once", "with_event", "thread") if getattr(self, option)]
+            parts.append(f"condition={handler_name(self.condition)}")
+        parts += [f"{option}=True" for option in ("once", "with_event", "thread") if getattr(self, option)]
         if not self.weak:
-            said.append("weak=False")
+            parts.append("weak=False")
         if self.pattern is not None:
-            said.append(f"pattern={self.pattern!r}")
-        return f"<Connection {', '.join(said)}>"
+            parts.append(f"pattern={self.pattern!r}")
+        return f"<Connection {', '.join(parts)}>"
 
 
 def connection_of(entry: Entry, sender: Any, source: Any) -> Connection | None:
@@ -242,5 +247,5 @@ def connection_of(entry: Entry, sender: Any, source: Any) -> Connection | None:
     connection.kind = kind_of(handler)
     connection.with_event = bool(entry.flags & WITH_EVENT)
     connection.thread = bool(entry.flags & THREAD)
-    connection.pattern = source._name if is_pattern(source._name) else None
+    connection.pattern = source.name if is_pattern(source.name) else None
     return connection

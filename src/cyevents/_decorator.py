@@ -1,4 +1,4 @@
-"""`Decorator`: what `on` and `connect` return when they are not given a handler."""
+"""`Decorator`: what `on`, and `connect` without a handler, return."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Decorator:
-    """Connects what it decorates, and warns at the line where it was made if it is discarded unused.
+    """Connects what it decorates. If it is discarded unused, it warns at the line where it was made.
 
     Args:
-        connect: connects a handler, on behalf of the caller whose frame it is given.
+        connect: connects a handler; it also gets the frame in which the decorator is called.
         sender: the sender that the handler will be connected for.
-        text: what the user has called, for the warning.
-        frame: the user's, at that call.
+        text: the call that has made it, for the warning.
+        frame: the frame of that call.
     """
 
     __slots__ = ("_connect", "_is_used", "_line", "_sender", "_text")
@@ -34,7 +34,7 @@ class Decorator:
         self._connect = connect
         self._sender = sender
         self._text = text
-        self._is_used = frame is None  # it is called by C code, which has no lines
+        self._is_used = frame is None  # made by C code, which has no lines to warn at
         self._line = None if frame is None else (frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
 
     def __call__(self, handler: Any, /) -> Any:

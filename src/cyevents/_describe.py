@@ -253,9 +253,10 @@ def describe(namespace: Namespace = default_namespace, *, cached: bool = False) 
     """
     if not isinstance(namespace, Namespace):
         raise TypeError(f"describe takes a Namespace, not {safe_repr(namespace)}")
-    events = sorted((dict.copy(namespace) | namespace._cached if cached else dict.copy(namespace)).items())
+    declared, in_cache, by_pattern = namespace._contents()
+    events = sorted((declared | in_cache if cached else declared).items())
     patterns = []
-    for name, pattern in sorted(namespace._patterns.copy().items()):
+    for name, pattern in sorted(by_pattern.items()):
         node = _node(name, pattern, [other for other, _ in events if pattern.matches(other)])
         if node.handlers:
             patterns.append(node)

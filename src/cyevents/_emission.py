@@ -1,4 +1,4 @@
-"""`Emission`: one emission as a value, as streams give it and tests' recorders note it."""
+"""`Emission`: one emission as an object, as streams and the recorder of `cyevents.testing` return it."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ if TYPE_CHECKING:
 
     SenderT = TypeVar("SenderT", default=Any)
 
-    class _Parametrised(Generic[SenderT]):
-        pass
+    class SenderGeneric(Generic[SenderT]):
+        """Generic for type checkers; at run time `cls[...]` is a plain alias, since importing typing is slow."""
 else:
     SenderT = None
 
-    class _Parametrised:
+    class SenderGeneric:
+        """Base class of classes that are generic for type checkers."""
+
         __slots__ = ()
         __class_getitem__ = classmethod(GenericAlias)
 
 
-class Emission(_Parametrised[SenderT]):
-    """One emission, as `Event.wait`, `Event.stream` and `cyevents.testing.Recorder` give it.
+class Emission(SenderGeneric[SenderT]):
+    """One emission, as `Event.wait`, `Event.stream` and `cyevents.testing.Recorder` return it.
 
-    Its `repr` is the call as one writes it: `emit('order.placed', 'ada', total=12)`.
+    Its `repr` is the call in Python: `emit('order.placed', 'ada', total=12)`.
 
     Attributes:
         event: the `Event` that was emitted; for a pattern, the one that matched.
         sender: who emitted it, or `ANY`.
-        args: the positionals, a tuple.
-        kwargs: the keywords, a dict of its own.
+        args: the other positional arguments, a tuple.
+        kwargs: the keyword arguments, a dict of its own.
     """
 
     __slots__ = ("args", "event", "kwargs", "sender")
@@ -62,12 +64,12 @@ class Emission(_Parametrised[SenderT]):
 
 
 def brief(value: object) -> str:
-    """The `repr` of what is given with an emission, shortened."""
+    """Return the `repr` of an argument of an emission, shortened."""
     return short_repr(value, 160)
 
 
 def call_text(name: str, sender: object, args: tuple[object, ...], kwargs: dict[str, Any]) -> str:
-    """An emission as one writes it, what is given with it shortened."""
+    """Return an emission as a call in Python, with its arguments shortened."""
     given = [repr(name)]
     if sender is not ANY or args:
         given.append(brief(sender))

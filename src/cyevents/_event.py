@@ -1,41 +1,34 @@
-"""`Event`: what a user connects handlers to and emits; the shell over a core."""
+"""`Event`, to which handlers are connected and which is emitted, and `Pattern`, for events whose names match.
+
+`connect`, `emit` and `send` are methods of the core; only their types are here. `_hooks.py` has what the core calls.
+"""
 
 from __future__ import annotations
 
 import sys
-from types import FunctionType, GenericAlias
+from types import GenericAlias
 
-from ._checks import (
-    check_bool,
-    check_flags,
-    check_handler,
-    checked_name,
-    checked_options,
-    checked_policy,
-    pattern_error,
-)
+from ._checks import check_bool, check_handler, checked_name, checked_policy, pattern_error
 from ._connection import ConnectedTo, Connection, Muted, Subscription, connection_of, undo_connection
-from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore, expect_death, install_methods
-from ._core._frames import warn
-from ._core._safe import handler_name, not_an_event, safe_repr
+from ._core import WITH_EVENT, Entry, EventCore, expect_death, install_methods
+from ._core._safe import not_an_event, safe_repr
 from ._core._values import ANY, AnySender
-from ._decorator import Decorator
-from ._handlers import coroutine_function, kind_of, takes_sender_as_self
-from ._log import log
+from ._handlers import coroutine_function
+from ._hooks import EventHooks
+from ._patterns import matcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
-    from types import FrameType
-    from typing import Any, Concatenate, Generic, Literal, NoReturn, Unpack, overload
+    from collections.abc import Callable, Coroutine
+    from typing import Any, Concatenate, Generic, NoReturn, Unpack, overload
 
     from ._async.streams import Overflow, Stream
     from ._emission import Emission
     from ._public import Namespace
-    from ._signatures import Declared
     from ._typing import (
         AnyOptions,
         ArgsP,
+        ErrorPolicy,
         EventOptions,
         EventScope,
         Flags,
@@ -47,28 +40,26 @@ if TYPE_CHECKING:
     )
     from ._typing import Decorator as TypedDecorator
 
-    ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
-
-    class _GenericCore(EventCore, Generic[SenderT, ArgsP]):
+    class _GenericHooks(EventHooks, Generic[SenderT, ArgsP]):
         pass
 else:
     SenderT = ArgsP = None
-    _GenericCore = {(SenderT, ArgsP): EventCore}  # so that the class statement below finds the core itself
+    _GenericHooks = {(SenderT, ArgsP): EventHooks}  # the base class of `Event`, found by the same expression
 
 
 @install_methods
-class Event(_GenericCore[SenderT, ArgsP]):
-    """Something that happens in a program, by name: handlers are connected to it, and it is emitted.
+class Event(_GenericHooks[SenderT, ArgsP]):
+    """Something that happens in a program: handlers are connected to it, and they are called when it is emitted.
 
-    Events are mostly made by `event(name)` or `namespace.event(name)`, which give the same one for the
-    same name; one made by calling `Event` belongs to no namespace. `Event[Order]` declares the type of its
-    senders for type checkers, `Event[Order, [int, str]]` also the arguments that it is emitted with.
+    Most events are made by `event(name)` or `namespace.event(name)`, which return the same event for the same name.
+    An event made by calling `Event` belongs to no namespace. `Event[Order]` declares the type of its senders for type
+    checkers, `Event[Order, [int, str]]` also the arguments that it is emitted with.
 
     Args:
         name: a non-empty string that is not a pattern.
         doc: what the event means; becomes its `__doc__`.
-        on_error: what is done with an `Exception` of a handler, see `on_error`.
-        signature: a function that takes what the event is emitted with, the sender first. Type checkers hold
+        on_error: what is done with an `Exception` of a handler: see `on_error`.
+        signature: a function that takes what the event is emitted with, the sender first. Type checkers check
             emissions and handlers against it. It is never called.
         check: refuse handlers, and conditions, that cannot take what `signature` does, when they are connected.
 
@@ -77,8 +68,8 @@ class Event(_GenericCore[SenderT, ArgsP]):
             handler, or `check` is true without a signature.
         ValueError: if the name is a pattern, or `on_error` an unknown word.
 
-    Thread-safety: every method may be called from any thread at any time, from handlers, finalizers and
-    signal handlers too. Neither an emission nor a change holds a lock while user code runs.
+    Thread-safety: every method may be called from any thread at any time, also from handlers, finalizers and
+    signal handlers. No lock is held while user code runs.
 
     Example:
         >>> from cyevents import Event
@@ -92,12 +83,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
         <Event 'order.placed': 1 handler>
     """
 
-    __slots__ = ("__dict__", "_name", "_namespace", "_on_error", "_signature")
-
-    _name: str
-    _namespace: Namespace | None
-    _on_error: ErrorPolicy
-    _signature: Declared  # where `_is_checked`
+    __slots__ = ("__dict__",)
 
     def __init__(
         self,
@@ -120,7 +106,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
             scope.attach(self)
 
     def _declare(self, signature: Any, check: bool) -> None:
-        """Note what the event is emitted with, if handlers are to be checked against it."""
+        """Check a signature. If `check` is true, check the handlers against it, those to come too."""
         check_bool("check", check)
         if signature is not None and not callable(signature):
             raise TypeError(
@@ -158,17 +144,19 @@ class Event(_GenericCore[SenderT, ArgsP]):
     @property
     def namespace(self) -> Namespace | None:
         """The `Namespace` that made the event, or `None` if it was made by calling `Event`."""
-        return self._namespace
+        namespace: Namespace | None = self._namespace
+        return namespace
 
     @property
     def on_error(self) -> ErrorPolicy:
         """What is done with an `Exception` that a handler raises.
 
-        - `None`: what the namespace says; where that says nothing, `"raise"`.
-        - `"raise"`: it propagates to the emitter as it is, and the remaining handlers are not called.
-        - `"group"`: all handlers are called, then what they raised is raised as one `ExceptionGroup`.
-        - a callable `(exception, handler, event, sender)`: it gets each one, those of handlers that `emit`
-          scheduled too (in their loop), and of conditions; the emission goes on. What it raises propagates.
+        - `None`: what the namespace's `on_error` says; without one, the same as `"raise"`.
+        - `"raise"`: it propagates to the emitter unchanged, and the remaining handlers are not called.
+        - `"group"`: all handlers are called, then their exceptions are raised as one `ExceptionGroup`.
+        - a callable `(exception, handler, event, sender)`: it is called with each exception, and the emission goes
+          on. That includes the exceptions of conditions, and of handlers that `emit` scheduled (in their loop). What
+          the callable raises propagates.
 
         Other `BaseException` (`KeyboardInterrupt`, `SystemExit`) always propagate.
 
@@ -184,7 +172,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
         if self._is_hidden():  # the policy keeps it in the cache
             self._attach_patterns([])
 
-    if TYPE_CHECKING:  # what the core does, with its types
+    if TYPE_CHECKING:  # the types of the core's methods
 
         @overload
         def connect(
@@ -236,81 +224,15 @@ class Event(_GenericCore[SenderT, ArgsP]):
         ) -> list[tuple[Any, Any]]:
             pass
 
-    # Connecting
-
-    def _add(
-        self,
-        receiver: Any,
-        sender: Any,
-        weak: bool,
-        priority: int,
-        condition: Any,
-        once: bool,
-        with_event: bool,
-        thread: bool,
-        frame: FrameType | None,
-        made: list[Entry | None] | None = None,
-    ) -> tuple[Entry, Entry | None]:
-        """Connect on behalf of the caller whose frame that is; return the new entry and the one that it replaced.
-
-        Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
-        """
-        if not callable(receiver):
-            check_handler(receiver)
-        if type(priority) is not int or condition is not None:
-            priority = checked_options(priority, condition)
-        if type(weak) is not bool or not type(once) is type(with_event) is type(thread) is bool:
-            check_flags(sender, weak, once, with_event, thread)
-        if self._is_checked:
-            self._signature.check(receiver, condition, with_event)
-        flags = 0 if condition is None else CONDITION
-        if once:
-            flags |= ONCE
-        if with_event:
-            flags |= WITH_EVENT
-        if thread and kind_of(receiver) in ("sync", "generator"):
-            flags |= THREAD
-        if type(receiver) is not FunctionType:
-            name = handler_name(receiver)
-        else:
-            name = receiver.__qualname__
-            if takes_sender_as_self(receiver, sender):  # before it is connected: a warning may be an exception
-                warn(
-                    f"{name} takes self, but is connected as a plain function: {self._name!r} will call it with the"
-                    " sender as self. To call it on an object, connect the object's bound method; the decorator"
-                    " cannot do that in a class body. If self is meant to be the sender, name the parameter sender",
-                    frame,
-                )
-        return self._connect(receiver, sender, weak, priority, condition, flags, name, frame, made)
-
-    def _decorator(
-        self,
-        sender: Any,
-        weak: bool,
-        priority: int,
-        condition: Any,
-        once: bool,
-        with_event: bool,
-        thread: bool,
-        frame: FrameType | None,
-    ) -> Any:
-        checked_options(priority, condition)
-        check_flags(sender, weak, once, with_event, thread)
-
-        def connect(handler: Any, frame: FrameType | None) -> None:
-            self._add(handler, sender, weak, priority, condition, once, with_event, thread, frame)
-
-        return Decorator(connect, sender, f"connect(...) of {self._name!r}", frame)
-
     def disconnect(self, receiver: Callable[..., Any], sender: SenderT | AnySender = ANY) -> bool:
-        """Disconnect a handler: an emission that has not called it yet, will not.
+        """Disconnect a handler. An emission that has not called it yet does not call it any more.
 
         Args:
             receiver: the handler. One that is not connected is no error.
-            sender: the sender it was connected for; `ANY` removes all its connections to this event.
+            sender: the sender that it is connected for; `ANY` removes all its connections to this event.
 
         Returns:
-            Whether something was removed.
+            Whether a connection was removed.
 
         Thread-safe. Does not wait for a call of the handler that runs in another thread.
         """
@@ -319,9 +241,9 @@ class Event(_GenericCore[SenderT, ArgsP]):
         return self._disconnect(receiver, sender)
 
     def clear(self) -> None:
-        """Disconnect all handlers, of all senders. Those of patterns that match the event stay.
+        """Disconnect all handlers, for all senders, but not those of patterns that match the event.
 
-        Streams of the event end, and a `wait` for it is a `RuntimeError`.
+        Streams of the event end, and a `wait` for it raises a `RuntimeError`.
         """
         streams = () if _Stream is None else _Stream._connected_to(self)
         self._clear()
@@ -374,10 +296,10 @@ class Event(_GenericCore[SenderT, ArgsP]):
         with_event: bool = False,
         thread: bool = False,
     ) -> Subscription:
-        """Connect a handler and return a `Subscription`, which holds the handler and can disconnect it.
+        """Connect a handler and return a `Subscription`, which keeps the handler alive and can disconnect it.
 
-        Takes and raises what `connect` does. The handler may be a lambda: it lives as long as the
-        subscription. A subscription that is discarded at once gives a `RuntimeWarning`.
+        The arguments and exceptions are those of `connect`. The handler may be a lambda. A subscription that is
+        discarded at once gives a `RuntimeWarning`.
 
         Example:
             >>> from cyevents import Event
@@ -448,8 +370,8 @@ class Event(_GenericCore[SenderT, ArgsP]):
     ) -> ConnectedTo:
         """Connect a handler inside a `with` block, then restore exactly the previous state.
 
-        Takes and raises what `connect` does, when the `with` is entered. If meanwhile someone has
-        changed the connection, or its handler or sender has died, it is left as it is.
+        The arguments and exceptions are those of `connect`; they are checked when the block is entered. If meanwhile
+        the connection was changed, or its handler or sender has died, it is left as it is.
 
         Example:
             >>> from cyevents import Event
@@ -463,10 +385,10 @@ class Event(_GenericCore[SenderT, ArgsP]):
         return ConnectedTo(self, receiver, sender, options)
 
     def muted(self, *receivers: Callable[..., Any]) -> Muted:
-        """Silence the event, or only some handlers, inside a `with` block.
+        """Silence the event, or only some handlers, inside a `with` block. Nests.
 
-        Holds for emissions that begin inside the block, in all threads. Nests. For a pattern, it silences
-        the handlers that are connected to the pattern.
+        It holds for emissions that begin inside the block, in all threads. A pattern silences the handlers that are
+        connected to the pattern.
 
         Args:
             *receivers: the handlers to silence, those of patterns included; none for the whole event.
@@ -494,28 +416,28 @@ class Event(_GenericCore[SenderT, ArgsP]):
     def emit_async(
         self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs
     ) -> Coroutine[Any, Any, list[Any]]:
-        """Emit and await the handlers: those of one priority in parallel, a lower priority after the higher.
+        """Emit and await the handlers: those of one priority concurrently, a lower priority after the higher.
 
-        Sync handlers are called in place, async ones run as tasks (eagerly started from Python 3.12 on).
-        Any handler but an async generator can cancel the lower priorities by returning `False`.
+        Sync handlers are called in place, async ones run as tasks (from Python 3.12 on started eagerly). A handler
+        that returns `False` cancels the lower priorities; only an async generator cannot.
 
         Args:
             sender: who emits.
-            *args: positionals for the handlers.
-            **kwargs: keywords for the handlers.
+            *args: positional arguments for the handlers.
+            **kwargs: keyword arguments for the handlers.
 
         Returns:
-            An awaitable of the list of results: as that of `emit`, with what async handlers returned, and
-            for async generators a list of what they yielded, in dispatch order.
+            An awaitable of the list of results in dispatch order: as that of `emit`, with what async handlers
+            returned, and for each async generator the list of what it yielded.
 
         Raises:
-            Exception: what a handler raised, first in dispatch order, once its priority is done; others go to
-                the loop's exception handler. `on_error` may say otherwise.
+            Exception: what a handler raised, the first in dispatch order, once its priority is done; others go to
+                the loop's exception handler. `on_error` may change that.
             ValueError: for a pattern, when called.
-            RuntimeError: when awaited where neither asyncio's nor trio's loop runs.
+            RuntimeError: when awaited without a running loop of asyncio or trio.
             ImportError: when awaited under trio, without anyio: `pip install "cyevents[anyio]"`.
 
-        When it is cancelled, it cancels its handlers and waits for them: nothing is left behind.
+        When it is cancelled, it cancels its handlers and waits for them.
 
         Example:
             >>> import asyncio
@@ -546,18 +468,17 @@ class Event(_GenericCore[SenderT, ArgsP]):
         *,
         priority: int = 0,
     ) -> Coroutine[Any, Any, Emission[SenderT]]:
-        """Await the next emission: `await event.wait()`. Of a pattern, the next of an event that matches.
+        """Await the next emission of the event, or for a pattern that of any matching event.
 
-        It listens from the call on: what is emitted between the call and the `await` is not missed. However it
-        ends, nothing stays connected.
+        It listens from the call on: an emission between the call and the `await` is not missed. However it ends,
+        nothing stays connected. Emissions may come from any thread.
 
         Args:
             sender: only this sender's emissions; `ANY` for all.
-            condition: called as `condition(sender, **kwargs)`, where the event is emitted; a false answer passes
-                the emission over.
+            condition: called as `condition(sender, **kwargs)` in the emission; a false result skips the emission.
             timeout: how long to wait at most, in seconds, from the `await` on.
-            priority: at which priority it is called among the handlers. It does not receive an emission that a
-                handler of a higher priority has cancelled.
+            priority: its priority among the handlers. It does not receive an emission that a handler of a higher
+                priority has cancelled.
 
         Returns:
             An awaitable of an `Emission`, with `event`, `sender`, `args` and `kwargs`.
@@ -566,9 +487,7 @@ class Event(_GenericCore[SenderT, ArgsP]):
             TypeError: if an argument is of a wrong type; when called.
             ValueError: if the timeout is NaN; when called.
             TimeoutError: when the time is up.
-            RuntimeError: when awaited where neither asyncio's nor trio's loop runs, or if the event is cleared.
-
-        Emissions may come from any thread.
+            RuntimeError: when awaited without a running loop of asyncio or trio, or if the event is cleared.
 
         Example:
             >>> import asyncio
@@ -597,19 +516,18 @@ class Event(_GenericCore[SenderT, ArgsP]):
     ) -> Stream[SenderT]:
         """Return a stream of the emissions from now on: `async for emission in event.stream()`.
 
-        It listens from the call on, until it is closed, by `close` or at the end of an `async with`, or until nothing
-        holds it any more, as after a `break` out of the loop. An emission never waits until it is taken: it goes to
-        a buffer.
+        It listens from the call on until it is closed, by `close` or at the end of an `async with`, or until nothing
+        refers to it any more, as after a `break` out of the loop. Emissions go to a buffer and never wait; they may
+        come from any thread.
 
         Args:
             sender: only this sender's emissions; `ANY` for all.
-            condition: called as `condition(sender, **kwargs)`, where the event is emitted; a false answer passes
-                the emission over.
-            buffer: how many emissions may be waiting to be taken.
-            overflow: what happens when there is one more. `"raise"`: the stream gives what it has, then raises
+            condition: called as `condition(sender, **kwargs)` in the emission; a false result skips the emission.
+            buffer: how many emissions the buffer holds.
+            overflow: what happens when the buffer is full. `"raise"`: the stream gives what it holds, then raises
                 `StreamOverflow`. `"drop_oldest"` and `"drop_newest"`: one is dropped, and counted by `dropped`.
-            priority: at which priority it is called among the handlers. It does not receive an emission that a
-                handler of a higher priority has cancelled.
+            priority: its priority among the handlers. It does not receive an emission that a handler of a higher
+                priority has cancelled.
 
         Returns:
             A `Stream` of `Emission`, for one task at a time.
@@ -617,8 +535,6 @@ class Event(_GenericCore[SenderT, ArgsP]):
         Raises:
             TypeError: if an argument is of a wrong type.
             ValueError: if the buffer holds nothing, or the word for `overflow` is unknown.
-
-        Emissions may come from any thread.
 
         Example:
             >>> import asyncio
@@ -653,13 +569,12 @@ class Event(_GenericCore[SenderT, ArgsP]):
         ]
 
     def has_handlers_for(self, sender: SenderT | AnySender = ANY) -> bool:
-        """Return whether an emission by this sender would now find a handler.
+        """Return whether an emission by this sender would find a handler now.
 
         Handlers of patterns count. Conditions are not called. While the event is muted, the answer is `False`.
 
         Args:
-            sender: the sender; without one, the answer is about an emission without a sender, which only
-                handlers connected for `ANY` receive.
+            sender: the sender; `ANY` for an emission without one, which only handlers connected for `ANY` receive.
 
         Returns:
             Whether a handler would be found.
@@ -678,13 +593,13 @@ class Event(_GenericCore[SenderT, ArgsP]):
         return self._has_live_handlers(sender)
 
     def is_connected(self, receiver: Callable[..., Any], sender: SenderT | AnySender = ANY) -> bool:
-        """Return whether a handler is connected to this event: whether `disconnect` would now remove something.
+        """Return whether a handler is connected to this event, so that `disconnect` would remove a connection.
 
-        Connections to patterns do not count, and muting changes nothing.
+        Connections to patterns do not count, and muting makes no difference.
 
         Args:
-            receiver: the handler. Anything that is not connected gives `False`.
-            sender: the sender it was connected for; `ANY` for any connection of the handler.
+            receiver: the handler.
+            sender: the sender that it is connected for; `ANY` for any connection of the handler.
 
         Returns:
             Whether there is such a connection. One whose handler or sender has died, or that `once` has used
@@ -707,154 +622,31 @@ class Event(_GenericCore[SenderT, ArgsP]):
         return True
 
     def __repr__(self) -> str:
-        own = wild = 0
-        for _, _, source in self._connections():
-            own += source is self
-            wild += source is not self
+        sources = [source for _, _, source in self._connections()]
+        own = sum(source is self for source in sources)
         text = f"{own} handler{'s' * (own != 1)}"
-        if wild:
-            text += f", {wild} by pattern"
+        if own < len(sources):
+            text += f", {len(sources) - own} by pattern"
         namespace = self._namespace
-        within = "" if namespace is None or namespace.name is None else f" in {namespace.name!r}"
-        return f"<{type(self).__name__} {self._name!r}{within}: {text}>"
+        place = "" if namespace is None or namespace.name is None else f" in {namespace.name!r}"
+        return f"<{type(self).__name__} {self._name!r}{place}: {text}>"
 
     if not TYPE_CHECKING:
 
         def __class_getitem__(cls, types: object) -> GenericAlias:
-            """`Event[Order, [int, str]]`: with a tuple for the list, so that it can be hashed, as in typing's own."""
+            """Return the alias `Event[Order, [int, str]]`, with a tuple for the list so that it can be hashed."""
             if type(types) is tuple:
                 types = tuple([tuple(it) if type(it) is list else it for it in types])
             return GenericAlias(cls, types)
 
     def __copy__(self) -> Event[SenderT, ArgsP]:
-        return self  # an event is who it is
+        return self
 
     def __deepcopy__(self, memo: object) -> Event[SenderT, ArgsP]:
         return self
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(f"event {self._name!r} cannot be pickled: send its name, and find it by that in its namespace")
-
-    # What the core asks for
-
-    def _schedule(
-        self,
-        result: Any,
-        kind: int,
-        handler: Any,
-        sender: Any,
-        entry: Entry,
-        is_finalizing: Callable[[], bool] = sys.is_finalizing,
-    ) -> None:
-        try:
-            (_schedule or _load_schedule())(self, result, kind, handler, sender, entry)
-        except Exception:
-            if not is_finalizing():
-                raise
-            close = getattr(result, "close", None)  # neither asyncio nor logging can be had any more
-            if close is not None:
-                close()
-            stderr = getattr(sys, "stderr", None)
-            if stderr is not None:
-                what = f"async handler {safe_repr(handler)} of {self._name!r}"
-                stderr.write(f"cyevents: {what} is not run: the interpreter is exiting\n")
-
-    def _call_failed(
-        self, error: TypeError, handler: Any, count: int, names: Iterable[str], is_consumed: bool
-    ) -> Coroutine[Any, Any, Any] | None:
-        try:
-            from . import _binding
-        except (ImportError, TypeError):  # the interpreter is exiting, and imports nothing any more
-            return None
-        if not _binding.is_binding_error(error):
-            return None
-        handler = _binding.unwrapped(handler)
-        who = f"handler {_binding.handler_text(handler)} of event {self._name!r}"
-        _binding.add_call_note(error, who, count, names)
-        if is_consumed and kind_of(handler) in ("async", "async_generator"):
-            return _binding.failing(error, handler)
-        return None
-
-    def _error_policy(self) -> Any:
-        policy, namespace = self._on_error, self._namespace
-        if policy is None and namespace is not None:
-            policy = namespace.on_error
-        return "raise" if policy is None else policy
-
-    def _make_exception_group(self, errors: list[Exception]) -> Exception:
-        return ExceptionGroup(f"{len(errors)} handlers of {self._name!r} failed", errors.copy())  # it keeps the list
-
-    def _condition_failed(
-        self, error: Exception, entry: Entry, handler: Any, sender: Any, names: Iterable[str]
-    ) -> None:
-        if isinstance(error, TypeError):
-            self._note_condition_call(error, entry, names)
-        observer = self._observer
-        if observer is not None:
-            observer.condition_failed(error)
-        policy = self._error_policy()
-        if callable(policy):
-            policy(error, handler, self, sender)
-            return
-        log(
-            "DEBUG" if entry.warned() else "WARNING",
-            "condition of handler %s of event %r raised: handler skipped",
-            entry.name,
-            self._name,
-            exc_info=error,
-        )
-
-    def _note_condition_call(self, error: TypeError, entry: Entry, names: Iterable[str]) -> None:
-        try:
-            from . import _binding
-        except (ImportError, TypeError):  # the interpreter is exiting, and imports nothing any more
-            return
-        if _binding.is_binding_error(error):
-            condition = _binding.handler_text(entry.condition)
-            who = f"condition {condition} of handler {entry.name} of event {self._name!r}"
-            _binding.add_call_note(error, who, 0, names)
-
-    def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
-        text = f"handler {name} of event {self._name!r} has died on the spot and will never be called, since "
-        if is_subscription:
-            text += "the subscription that held it was discarded: keep what subscribe() returns"
-        else:
-            text += "nothing else holds it: keep a reference, keep what subscribe() returns, or use weak=False"
-        warn(text, frame)
-
-    def _log_never_called(self, entry: Entry) -> None:
-        if sys.is_finalizing():
-            return
-        name = entry.name
-        for other, _, source in self._connections():
-            if other.name == name and source is self and other.get() is not None:
-                return  # the module was loaded again, or the notebook's cell was run again
-        code = entry.held
-        log(
-            "WARNING",
-            "handler %s of event %r, defined in %s:%d, has died before any emission, since nothing else holds it: it"
-            " will never be called. Keep a reference to it, keep what subscribe() returns, or connect it with"
-            " weak=False",
-            name,
-            self._name,
-            code.co_filename,
-            code.co_firstlineno,
-        )
-
-    def _log_dead_handlers(self) -> None:
-        is_logging = "logging" in sys.modules  # else nobody listens
-        while self._dead_handler_names:
-            try:
-                name = self._dead_handler_names.pop(0)
-            except IndexError:  # another thread was faster
-                return
-            if is_logging:
-                log("DEBUG", "handler %s of event %r has died", name, self._name)
-
-    def _attach_patterns(self, to_release: list[object]) -> None:
-        namespace = self._namespace
-        assert namespace is not None  # it has been in its cache
-        namespace._attach_patterns(self, to_release)
 
 
 class Pattern(Event):
@@ -867,6 +659,12 @@ class Pattern(Event):
     __slots__ = ("matches",)
 
     matches: Callable[[str], object]
+
+    def __init__(self, name: str, namespace: object) -> None:
+        self._name = name
+        self._namespace = namespace
+        self._on_error = None
+        self.matches = matcher(name)
 
     def emit(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
         """Raise `ValueError`: a pattern cannot be emitted."""
@@ -888,16 +686,8 @@ global_scopes: list[EventScope] = []
 
 # What is taken from `_async`, whose modules import asyncio and so are imported when first needed. Not the modules
 # themselves, since finalizers may still use these at exit: see the end of `_core/__init__.py`.
-_schedule: Any = None
 _emit_async: Any = None
 _Stream: Any = None
-
-
-def _load_schedule() -> Any:
-    global _schedule
-    from ._async.scheduling import schedule as _schedule
-
-    return _schedule
 
 
 def _load_emit_async() -> Any:

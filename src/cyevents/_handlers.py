@@ -1,4 +1,4 @@
-"""What a handler is, as far as its looks tell: its kind, and whether it would ever be called rightly."""
+"""What kind of function a handler is, as far as its code tells."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _CO_ASYNC_GENERATOR = 0x200
 
 
 def kind_of(handler: Any) -> Kind:
-    """Tell by a handler's code what kind it is, looking through partials, methods and callable objects.
+    """Return the kind of a handler by its code, looking through partials, methods and callable objects.
 
-    At an emission what counts is what the call returned: this is for introspection, and for what must be known before.
+    An emission goes by what the call returned instead. This is for introspection, and for checks before a call.
     """
     while safe_isinstance(handler, partial):
         handler = safe_getattr(handler, "func")
@@ -38,7 +38,7 @@ def kind_of(handler: Any) -> Kind:
         handler = safe_getattr(type(handler), "__call__")
         code = safe_getattr(handler, "__code__")
     flags = 0 if code is None else safe_getattr(code, "co_flags")
-    if type(flags) is not int:  # of something that has every attribute one asks it for
+    if type(flags) is not int:  # of a mock, which has every attribute
         return "sync"
     if flags & (_CO_COROUTINE | _CO_ITERABLE_COROUTINE) or _is_marked(handler):
         return "async"
@@ -48,16 +48,15 @@ def kind_of(handler: Any) -> Kind:
 
 
 def _is_marked(handler: Any) -> bool:
-    """Whether `inspect.markcoroutinefunction` was here."""
+    """Return whether `inspect.markcoroutinefunction` has marked it."""
     names = safe_getattr(handler, "__dict__")
     return type(names) is dict and "_is_coroutine_marker" in names
 
 
 def takes_sender_as_self(function: FunctionType, sender: Any) -> bool:
-    """Return whether a plain function's first parameter is `self`, which would be the sender.
+    """Return whether a plain function would get the sender as `self`, as if it was decorated in a class body.
 
-    That is a mistake, as of a function that is decorated in a class body, unless it is a function of the class of the
-    very sender that it is connected for.
+    That is no mistake if it is a function of the sender's own class.
     """
     code = function.__code__
     if not code.co_argcount or code.co_varnames[0] != "self":

@@ -1,36 +1,36 @@
-"""`Isolation`: puts a namespace back as it stood, whatever a test did to it."""
+"""`Isolation`: restores a namespace to its previous state, whatever a test did to it."""
 
 from __future__ import annotations
 
-from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, call_locked, purge_dead
+from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry
 from ._namespace import Namespace, default_namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
     from typing import Any
 
-    from ._event import ErrorPolicy, Event, Pattern
+    from ._event import Event
+    from ._typing import ErrorPolicy
 
 _OPTIONS = ONCE | WITH_EVENT | CONDITION | THREAD
 
 
 class Isolation:
-    """Whatever happens to a namespace in its `with` is undone at the end, the namespace itself staying the same.
+    """Undoes at the end of its `with` block whatever happens to a namespace inside it.
 
-    The test finds all that the program has connected. At the end, what it has connected is disconnected, what it has
-    disconnected, or let be called the `once`, is connected again in its old order; events and patterns that it has made
-    are gone, those it has deleted are back, the same objects; `on_error`, docs and attributes of events are as they
-    were. Handlers and senders that were there are held meanwhile.
+    The test finds everything that the program has connected. At the end, what it connected is disconnected; what it
+    disconnected, or used up by `once`, is connected again in its old order; events and patterns that it made are gone,
+    and those that it deleted are back, the same objects; `on_error`, docs and attributes of events are as they were.
+    Handlers and senders that were there are kept alive meanwhile.
 
-    A `Subscription` from before, whose connection the test has removed, no longer cancels what is connected again for
+    A `Subscription` from before, whose connection the test has removed, does not cancel the connection that replaces
     it; nor does one that was made later than a removed one.
 
     Args:
         namespace: the namespace; the default one if not given.
 
-    Under pytest, the fixture `isolated_events` is one for the default namespace.
+    Under pytest, the fixture `isolated_events` does this for the default namespace.
 
     Example:
         >>> from cyevents import default_namespace, emit, on
@@ -51,15 +51,13 @@ class Isolation:
     def __enter__(self) -> Isolation:
         namespace = self._namespace
         self._policy = namespace.on_error
-        self._events = dict.copy(namespace)
-        self._cached = namespace._cached.copy()
-        self._patterns = namespace._patterns.copy()
+        self._contents = namespace._contents()
         self._states: list[tuple[Event[Any], ErrorPolicy, dict[str, Any]]] = []
-        rows = []
-        for event in self._all():
+        connections = []
+        for event in self._events():
             self._states.append((event, event.on_error, dict(vars(event))))
-            rows += [row for row in _connections(event) if row.handler is not None]
-        self._rows = sorted(rows, key=lambda row: row.entry.serial)
+            connections += [each for each in _connections(event) if each.handler is not None]
+        self._connections = sorted(connections, key=lambda each: each.entry.serial)
         return self
 
     def __exit__(
@@ -72,72 +70,50 @@ class Isolation:
             vars(event).clear()
             vars(event).update(attributes)
         self._restore_connections()
-        self._rows = []  # let the handlers go
+        self._connections = []  # which keep the handlers alive
 
     def clear(self) -> None:
         """Disconnect what the program had connected, so that only what the test connects is called.
 
-        The events stay, and so does what was connected in this `with`.
+        The events stay, and so do connections that were made in this `with` block.
         """
-        for row in self._rows:
-            row.event._disconnect_entry(row.entry)
+        for connection in self._connections:
+            connection.event._disconnect_entry(connection.entry)
 
-    def _all(self) -> Iterator[Event[Any]]:
-        yield from self._events.values()
-        yield from self._cached.values()
-        yield from self._patterns.values()
+    def _events(self) -> list[Event[Any]]:
+        """Return the events and patterns from before."""
+        return [event for table in self._contents for event in table.values()]
 
     def _restore_names(self) -> None:
         namespace = self._namespace
-        for name, event in dict.copy(namespace).items():
-            if self._events.get(name) is not event:
-                self._delete(name)
-        for name, pattern in namespace._patterns.copy().items():
-            if self._patterns.get(name) is not pattern:
-                self._delete(name)
-        lost_events = {name: event for name, event in self._events.items() if name not in namespace}
-        lost_patterns = {name: each for name, each in self._patterns.items() if name not in namespace._patterns}
-        to_release: list[object] = []  # let go after the lock
-        call_locked(self._put_back, lost_events, lost_patterns, to_release)
-        purge_dead()
-
-    def _delete(self, name: str) -> None:
-        try:
-            del self._namespace[name]
-        except KeyError:  # another thread was faster
-            pass
-
-    def _put_back(
-        self, lost_events: dict[str, Event[Any]], lost_patterns: dict[str, Pattern], to_release: list[object]
-    ) -> None:
-        namespace = self._namespace
-        for name, pattern in self._patterns.items():
-            for event in (self._events if name in lost_patterns else lost_events).values():
-                if pattern.matches(event._name):
-                    event._attach(pattern, to_release)
-        namespace._patterns.update(lost_patterns)
-        for name, event in lost_events.items():
-            dict.__setitem__(namespace, name, event)
-        namespace._unmatched = set()
-        namespace._set_cached(self._cached, to_release)
+        events, _, patterns = self._contents
+        before = {*map(id, events.values()), *map(id, patterns.values())}
+        events, _, patterns = namespace._contents()
+        for event in [*events.values(), *patterns.values()]:
+            if id(event) not in before:
+                try:
+                    del namespace[event.name]
+                except KeyError:  # another thread was faster
+                    pass
+        namespace._put_back(*self._contents)
 
     def _restore_connections(self) -> None:
-        known = {id(row.entry) for row in self._rows}
-        standing = set()
-        for event in self._all():
-            for row in _connections(event):
-                if id(row.entry) in known:
-                    standing.add(id(row.entry))
+        known = {id(connection.entry) for connection in self._connections}
+        existing = set()
+        for event in self._events():
+            for connection in _connections(event):
+                if id(connection.entry) in known:
+                    existing.add(id(connection.entry))
                 else:
-                    row.event._disconnect_entry(row.entry)
-        lost = [number for number, row in enumerate(self._rows) if id(row.entry) not in standing]
+                    connection.event._disconnect_entry(connection.entry)
+        lost = [index for index, each in enumerate(self._connections) if id(each.entry) not in existing]
         if lost:
-            for row in self._rows[lost[0] :]:  # with all that came later, for the order
-                row.connect()
+            for connection in self._connections[lost[0] :]:  # the later ones too, for the order
+                connection.connect()
 
 
-class _Row:
-    """A connection: what it takes to make it again."""
+class _Connection:
+    """A connection, with what is needed to make it again."""
 
     __slots__ = ("entry", "event", "handler", "sender")
 
@@ -149,12 +125,11 @@ class _Row:
 
     def connect(self) -> None:
         """Make it again."""
-        entry = self.entry
-        flags = entry.flags & _OPTIONS
-        weak = entry.weak
-        self.event._connect(self.handler, self.sender, weak, entry.priority, entry.condition, flags, entry.name, None)
+        entry, flags = self.entry, self.entry.flags & _OPTIONS
+        condition, name = entry.condition, entry.name
+        self.event._connect(self.handler, self.sender, entry.weak, entry.priority, condition, flags, name, None)
 
 
-def _connections(event: Event[Any]) -> list[_Row]:
-    """An event's own, without those of patterns."""
-    return [_Row(event, entry, sender) for entry, sender, source in event._connections() if source is event]
+def _connections(event: Event[Any]) -> list[_Connection]:
+    """Return the event's own connections, without those of patterns."""
+    return [_Connection(event, entry, sender) for entry, sender, source in event._connections() if source is event]

@@ -1,4 +1,4 @@
-"""The logger `cyevents`, for code that may run at any time: while logging is being imported, or at exit."""
+"""Logging for code that may run at any time: while `logging` is being imported, or at interpreter exit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
 
 def log(level: Literal["DEBUG", "WARNING", "ERROR"], message: str, *args: Any, exc_info: Any = None) -> None:
-    """Log a message, or drop it if no logging can be had now.
+    """Log a message to the logger `cyevents`, or drop it if logging is not available now.
 
-    That is so where the interpreter is exiting and imports nothing any more, and where this is called by a finalizer
-    or a signal handler in the middle of the first `import logging`.
+    It is not available when the interpreter exits and imports nothing any more, and when a finalizer or a signal
+    handler calls this in the middle of the first `import logging`.
     """
     try:
         import logging

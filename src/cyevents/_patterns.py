@@ -17,49 +17,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_EXPANDED = 256  # characters of a range up to which it is written out
-
-
-def matcher(pattern: str) -> Callable[[str], bool]:
-    """Return a function that tells whether a name matches the pattern: `match`, prepared.
-
-    The name must be an exact `str`.
-    """
-    pattern = exact_str(pattern)
-    if type(pattern) is not str:
-        raise TypeError(f"a pattern must be a str, not {safe_repr(pattern)}")
-    inverted = pattern[:1] == "!"
-    parts = _split(pattern[inverted:])
-    first, last = parts[0], parts[-1]
-    if len(parts) == 1:
-        if first.is_text:
-            text = first.text
-            return lambda name: (name == text) is not inverted
-        return lambda name: (len(name) == first.length and first.matches(name, 0)) is not inverted
-    middle = [part for part in parts[1:-1] if part.length]
-    if all(part.is_text for part in parts):
-        return _texts(first.text, tuple([part.text for part in middle]), last.text, inverted)
-
-    def matches(name: str) -> bool:
-        at, end = first.length, len(name) - last.length
-        if at > end or (at and not first.matches(name, 0)) or (last.length and not last.matches(name, end)):
-            return inverted
-        for part in middle:
-            at = part.find(name, at, end)
-            if at < 0:
-                return inverted
-            at += part.length
-        return not inverted
-
-    return matches
-
 
 def match(pattern: str, name: str) -> bool:
-    """Tell whether an event's name matches a pattern.
+    """Return whether an event's name matches a pattern.
 
-    `*` stands for anything, `?` for one character, `[seq]` and `[!seq]` for one that is, or is not, among
-    those; a leading `!` for everything but what the rest matches. Upper and lower case differ. The rules
-    after the `!` are those of the standard library's `fnmatch.fnmatchcase`.
+    `*` matches anything, `?` one character, `[seq]` and `[!seq]` one that is, or is not, in the sequence. A leading `!`
+    matches every name that the rest does not match. Case matters. The rules after the `!` are those of the standard
+    library's `fnmatch.fnmatchcase`.
 
     Args:
         pattern: the pattern, a string.
@@ -82,20 +46,39 @@ def match(pattern: str, name: str) -> bool:
     return matcher(pattern)(name)
 
 
-def _texts(first: str, middle: tuple[str, ...], last: str, inverted: bool) -> Callable[[str], bool]:
-    """Return the function for a pattern of stars and plain text."""
-    if not middle:
-        if not last:
-            return lambda name: name.startswith(first) is not inverted
-        if not first:
-            return lambda name: name.endswith(last) is not inverted
-    elif len(middle) == 1 and not first and not last:
-        text = middle[0]
-        return lambda name: (text in name) is not inverted
-    start, tail = len(first), len(last)
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Return a function that returns whether a name, an exact `str`, matches the pattern."""
+    pattern = exact_str(pattern)
+    if type(pattern) is not str:
+        raise TypeError(f"a pattern must be a str, not {safe_repr(pattern)}")
+    inverted = pattern[:1] == "!"
+    parts = _split(pattern[inverted:])
+    first, last = parts[0], parts[-1]
+    if len(parts) == 1:
+        return lambda name: (len(name) == first.length and first.matches(name, 0)) is not inverted
+    middle = [part for part in parts[1:-1] if part.length]
+    if all(part.length == len(part.text) for part in parts):
+        return _text_matcher(first.text, [part.text for part in middle], last.text, inverted)
 
     def matches(name: str) -> bool:
-        at, end = start, len(name) - tail
+        at, end = first.length, len(name) - last.length
+        if at > end or not first.matches(name, 0) or not last.matches(name, end):
+            return inverted
+        for part in middle:
+            at = part.find(name, at, end)
+            if at < 0:
+                return inverted
+            at += part.length
+        return not inverted
+
+    return matches
+
+
+def _text_matcher(first: str, middle: list[str], last: str, inverted: bool) -> Callable[[str], bool]:
+    """Return the function for a pattern of stars and plain text: the common one, and four times faster so."""
+
+    def matches(name: str) -> bool:
+        at, end = len(first), len(name) - len(last)
         if at > end or not name.startswith(first) or not name.endswith(last):
             return inverted
         for text in middle:
@@ -109,14 +92,14 @@ def _texts(first: str, middle: tuple[str, ...], last: str, inverted: bool) -> Ca
 
 
 class _Part:
-    """What a pattern has between two stars. It never changes once `_split` has made it.
+    """A part of a pattern, without stars.
 
     Attributes:
         length: the length of the names that it matches.
         text: its first plain text; empty if it has none.
         at: the index of that text.
-        checks: what a name must have: an index; the text there, or `None`; the characters of which that index holds
-            one; and whether it must instead hold none of them. For a `?` there is no check.
+        checks: what a name must have at an index: a text, or one of some characters and ranges (or none of them, if
+            negated). A `?` needs no check.
     """
 
     __slots__ = ("at", "checks", "length", "text")
@@ -124,38 +107,34 @@ class _Part:
     def __init__(self) -> None:
         self.length = self.at = 0
         self.text = ""
-        self.checks: list[tuple[int, str | None, str | _Chars, bool]] = []
-
-    @property
-    def is_text(self) -> bool:
-        """Whether it is plain text, or empty."""
-        return self.length == len(self.text)
+        self.checks: list[tuple[int, str, list[str], bool]] = []
 
     def add_text(self, text: str) -> None:
-        if not self.text:
-            self.text, self.at = text, self.length
-        self.checks.append((self.length, text, "", False))
-        self.length += len(text)
+        if text:
+            if not self.text:
+                self.text, self.at = text, self.length
+            self.checks.append((self.length, text, [], False))
+            self.length += len(text)
 
-    def add_set(self, chars: str | _Chars, negated: bool) -> None:
-        self.checks.append((self.length, None, chars, negated))
+    def add_set(self, items: list[str], negated: bool) -> None:
+        self.checks.append((self.length, "", items, negated))
         self.length += 1
 
     def matches(self, name: str, start: int) -> bool:
-        """Return whether it matches from an index on, from where the name must be long enough."""
-        for index, text, chars, negated in self.checks:
-            if text is None:
-                if (name[start + index] in chars) is negated:
+        """Return whether it matches at an index, from which the name must be long enough."""
+        for index, text, items, negated in self.checks:
+            if text:
+                if not name.startswith(text, start + index):
                     return False
-            elif not name.startswith(text, start + index):
+            elif any(item[0] <= name[start + index] <= item[-1] for item in items) is negated:
                 return False
         return True
 
     def find(self, name: str, start: int, end: int) -> int:
-        """Return the leftmost index from which it matches within these bounds, or -1."""
+        """Return the leftmost index at which it matches within these bounds, or -1."""
         last = end - self.length
         while start <= last:
-            if self.text:  # skip at once to where its text is
+            if self.text:  # skip to where its text is
                 start = name.find(self.text, start + self.at, end) - self.at
                 if not 0 <= start <= last:
                     return -1
@@ -169,26 +148,23 @@ def _split(pattern: str) -> list[_Part]:
     """Split a pattern at its stars."""
     part = _Part()
     parts = [part]
-    at, size = 0, len(pattern)
-    text = ""
-    while at < size:
+    at, text = 0, ""
+    while at < len(pattern):
         char = pattern[at]
         at += 1
         if char == "[":
             start = at
             at += pattern.startswith("!", at)
-            at = pattern.find("]", at + pattern.startswith("]", at)) + 1  # one that comes first is a character
+            at = pattern.find("]", at + pattern.startswith("]", at)) + 1  # a `]` that comes first is a character
             if at > 0:
-                if text:
-                    part.add_text(text)
-                    text = ""
-                part.add_set(*_set(pattern[start : at - 1]))
+                part.add_text(text)
+                part.add_set(*_parse_set(pattern[start : at - 1]))
+                text = ""
                 continue
             at = start  # it is not closed: a plain character
         elif char in "*?":
-            if text:
-                part.add_text(text)
-                text = ""
+            part.add_text(text)
+            text = ""
             if char == "?":
                 part.length += 1
             else:
@@ -196,47 +172,25 @@ def _split(pattern: str) -> list[_Part]:
                 parts.append(part)
             continue
         text += char
-    if text:
-        part.add_text(text)
+    part.add_text(text)
     return parts
 
 
-def _set(body: str) -> tuple[str | _Chars, bool]:
-    """Return the characters of a set in brackets, and whether it stands for all the others."""
+def _parse_set(body: str) -> tuple[list[str], bool]:
+    """Return the characters of a set in brackets, and whether it matches all others instead."""
     negated = body[0] == "!"
     at, size = int(negated), len(body)
-    items: list[str] = []  # a character each, or the two ends of a range
+    items: list[str] = []  # characters, and ranges as their first and last character
     while at < size:
         if at + 2 < size and body[at + 1] == "-":
-            if body[at] <= body[at + 2]:
+            if body[at] <= body[at + 2]:  # else the range is empty
                 items.append(body[at] + body[at + 2])
             at += 3
         else:
             items.append(body[at])
             at += 1
     if not negated and items and items[0][0] == "!":
-        # There were empty ranges before it. fnmatch drops them first, and then takes this for the `!` that negates.
+        # Empty ranges came before it. fnmatch drops them first, and then takes this for the `!` that negates.
         negated = True
         items[:1] = ["-", items[0][1]] if len(items[0]) == 2 else []
-    chars = ""
-    ranges = []
-    for item in items:
-        low, high = item[0], item[-1]
-        if ord(high) - ord(low) < _EXPANDED:
-            chars += "".join(map(chr, range(ord(low), ord(high) + 1)))
-        else:
-            ranges.append((low, high))
-    return _Chars(chars, tuple(ranges)) if ranges else chars, negated
-
-
-class _Chars:
-    """Characters, and ranges of them that are too long to be written out."""
-
-    __slots__ = ("_chars", "_ranges")
-
-    def __init__(self, chars: str, ranges: tuple[tuple[str, str], ...]) -> None:
-        self._chars = chars
-        self._ranges = ranges
-
-    def __contains__(self, char: str) -> bool:
-        return char in self._chars or any(low <= char <= high for low, high in self._ranges)
+    return items, negated

@@ -1,8 +1,8 @@
-"""Whether a handler can take what an event is emitted with: asked at `connect`, of events made with `check=True`.
+"""Checks at `connect` whether a handler can take what an event is emitted with, for events made with `check=True`.
 
-A signature allows calls: by position and by name, with and without what has a default. Each kind of them is tried on
-the handler's own signature, by `inspect.Signature.bind`; nothing is called. Annotations do not matter: types are for
-type checkers.
+The event's signature allows calls: with arguments by position and by name, with and without those that have defaults.
+Each kind of call is tried on the handler's own signature by `inspect.Signature.bind`; nothing is called. Annotations
+are for type checkers and do not matter here.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ._core._safe import handler_name, safe_getattr, safe_isinstance, safe_repr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MANY = 100  # positionals, where a signature allows any number
-_ANOTHER = "any_other_keyword"  # where it allows any
+_MANY = 100  # positional arguments to try where a signature allows any number
+_ANOTHER = "any_other_keyword"  # to try where it allows any keyword
 _OPTIONS: dict[str, Any] = {}  # for `inspect.signature`
 if sys.version_info >= (3, 14):
     from annotationlib import Format
 
     _OPTIONS["annotation_format"] = Format.FORWARDREF  # annotations may name what only type checkers know
 
-# What the attribute of an object is that is made by `functools.singledispatchmethod`: from Python 3.14 on an object of
-# a class of its own, before that a function whose code is a constant of this one.
+# A method made by `functools.singledispatchmethod` is an object of a class of its own from Python 3.14 on, and before
+# that a function whose code is a constant of this one.
 _DISPATCHED: Any = getattr(functools, "_singledispatchmethod_get", None)
 _DISPATCHING = [
     constant
@@ -38,18 +38,18 @@ _DISPATCHING = [
 
 
 class _Call(NamedTuple):
-    """A kind of call that a signature allows: with which arguments by position, the sender first, and by name."""
+    """A kind of call that a signature allows: the arguments by position, the sender first, and by name."""
 
     by_position: tuple[str, ...]
     by_name: tuple[str, ...]
 
     def __str__(self) -> str:
-        shown = [*self.by_position[: 1 + len(set(self.by_position[1:]))], *(f"{name}=..." for name in self.by_name)]
-        return f"({', '.join(shown)})"
+        given = [*self.by_position[: 1 + len(set(self.by_position[1:]))], *(f"{name}=..." for name in self.by_name)]
+        return f"({', '.join(given)})"
 
 
 class Declared:
-    """What an event is emitted with."""
+    """The declared signature of an event."""
 
     __slots__ = ("_calls", "_event_name", "_signature")
 
@@ -65,13 +65,13 @@ class Declared:
         """Raise unless a handler, and its condition, can take every call."""
         event = ("event",) if with_event else ()
         self._try("handler", handler, [_Call(call.by_position, call.by_name + event) for call in self._calls])
-        if condition is not None:  # positionals are not passed to it
+        if condition is not None:  # which gets the sender and the keywords
             self._try("condition", condition, [_Call(call.by_position[:1], call.by_name) for call in self._calls])
 
     def _try(self, what: str, function: Any, calls: list[_Call]) -> None:
         try:
             takes = _signature_of(function)
-        except Exception:  # nobody can tell, as of some builtins
+        except Exception:  # it has none, as some builtins
             return
         for call in calls:
             try:
@@ -84,7 +84,7 @@ class Declared:
 
 
 def _signature_of(function: Any) -> Signature:
-    """A function's signature, without annotations."""
+    """Return a function's signature, without annotations."""
     signature = inspect.signature(_bound(function), **_OPTIONS)
     parameters = [it.replace(annotation=Parameter.empty) for it in signature.parameters.values()]
     return Signature(parameters)
@@ -93,8 +93,7 @@ def _signature_of(function: Any) -> Signature:
 def _bound(function: Any) -> Any:
     """Return what a method made by `functools.singledispatchmethod` calls by default; anything else as it is.
 
-    Such a method refers by `__wrapped__` to what the decorator got, which is not bound to an object. `inspect` follows
-    that, and would count `self` as an argument.
+    `inspect` follows the method's `__wrapped__`, which is not bound to an object, and would count `self`.
     """
     if type(function) is functools.partial:
         inner = _bound(function.func)
@@ -116,7 +115,7 @@ def _bound(function: Any) -> Any:
 
 
 def _text(signature: Signature) -> str:
-    """A signature as one writes it."""
+    """Return a signature as Python code."""
     try:
         return str(signature)
     except Exception:  # the `repr` of a default fails
@@ -124,7 +123,7 @@ def _text(signature: Signature) -> str:
 
 
 def _calls(signature: Signature) -> Iterator[_Call]:
-    """The kinds of calls that a signature allows."""
+    """Yield the kinds of calls that a signature allows."""
     parameters = list(signature.parameters.values())
     kinds = [it.kind for it in parameters]
     if not parameters or kinds[0] in (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD):

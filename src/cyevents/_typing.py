@@ -1,17 +1,20 @@
-"""What type checkers alone see, and no program imports: type variables, and the types of decorators.
+"""Types for annotations: type variables, options and decorators. Only type checkers import this module.
 
-`Event[SenderT, ArgsP]`: the second says what an event is emitted with, after the sender. Without it, as in
-`Event[Order]`, that is `...`: anything, and handlers are not checked, but keep their types. Where it is declared,
-handlers are checked, and a decorated one has the type by which the event calls it: Python's types cannot say "a type of
-its own, that fits this one". The overloads tell the two by `[Undeclared]`, which fits `...` and nothing else.
+In `Event[SenderT, ArgsP]`, `ArgsP` is what an event is emitted with after the sender. Without it, as in `Event[Order]`,
+it is `...`: handlers are not checked, and keep their types when they are decorated. If it is declared, handlers are
+checked, and a decorated one gets the type that the event calls it by, since Python cannot express "its own type, which
+must be compatible with this one". Overloads tell the two cases apart by `[Undeclared]`, which only `...` accepts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Concatenate, Generic, Literal, Protocol, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Protocol, TypedDict, overload
 
 from typing_extensions import ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from ._public import Event
 
 SenderT = TypeVar("SenderT", default=Any)
 ArgsP = ParamSpec("ArgsP", default=...)
@@ -19,12 +22,15 @@ HandlerT = TypeVar("HandlerT", bound=Callable[..., Any], default=Callable[..., A
 ResultT = TypeVar("ResultT", default=Any)
 
 
+ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
+
+
 class Undeclared:
-    """No event is emitted with this."""
+    """An argument that no event is emitted with."""
 
 
 class Decorator(Generic[SenderT, ArgsP]):
-    """What `on(event)` returns."""
+    """The decorator that `on(event)` and `event.connect()` return."""
 
     @overload
     def __call__(self: Decorator[SenderT, [Undeclared]], handler: HandlerT, /) -> HandlerT: ...
@@ -71,7 +77,7 @@ class AnyOptions(KeywordOptions, total=False):
 
 
 class EventScope(Protocol):
-    """What namespaces and events know of a scope of `cyevents.instrument`."""
+    """A scope of `cyevents.instrument`, as events and namespaces use it."""
 
     def attach(self, event: Any) -> None:
         """Observe a new event, if its name matches. Called under the lock, or while nothing else knows the event."""

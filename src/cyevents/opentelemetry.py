@@ -85,10 +85,7 @@ class Instrumentation(Instrument):
     """Creates spans and metrics for emissions, until `stop` or the end of its `with` block. Made by `instrument`."""
 
     def __init__(
-        self,
-        sources: tuple[Any, ...],
-        tracer_provider: TracerProvider | None,
-        meter_provider: MeterProvider | None,
+        self, sources: tuple[Any, ...], tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
     ) -> None:
         self.tracer = trace.get_tracer("cyevents", __version__, tracer_provider)
         meter = metrics.get_meter("cyevents", __version__, meter_provider)

@@ -1031,7 +1031,7 @@ def private_names(blinker):
     }
     names |= {"_any", "_groups", "_muted", "_send_plain", "_send_otherwise", "_by_hand", "_settle", "_mutes", "_join"}
     names |= {"_told_off", "_mute_by", "_by_receiver", "_by_sender", "_Signal__core", "_Signal__send_slow"}
-    names -= {"connect", "send", *blinker.base.__all__}
+    names -= {"connect", "send", "name", *blinker.base.__all__}
     return sorted(name for name in names if not name.startswith("__"))
 
 

@@ -10,8 +10,9 @@ import weakref
 
 from harness import Witnesses, handler, race
 
-import cyevents._namespace as module
+import cyevents._registry as module
 from cyevents import Namespace
+from cyevents._patterns import matcher
 from cyevents.testing import Recorder
 
 module.CACHE_LIMIT, module._EVICTED = 24, 4
@@ -137,13 +138,13 @@ def patterns(number):
         text = f"sh?red.{name[7:]}*[!{number}{chr(97 + turn % 20)}]" if turn % 2 else f"{name[:-1]}?"
         made = ns.event(text)
         made.connect(mine, sender, priority=3)
-        is_heard = module.matcher(text)(name)
+        is_heard = matcher(text)(name)
         if turn % 2 == 0:
             assert is_heard
         fresh = f"shared.{name[7:]}{next(numbers)}x"
         assert (f"mine {number}" in emit(name, sender)) is is_heard
         assert (f"mine {number}" in witnesses.emit(event, sender)) is is_heard
-        assert (f"mine {number}" in emit(fresh, sender)) is module.matcher(text)(fresh)
+        assert (f"mine {number}" in emit(fresh, sender)) is matcher(text)(fresh)
         made.disconnect(mine)
         assert f"mine {number}" not in emit(name, sender)
         if turn % 2:

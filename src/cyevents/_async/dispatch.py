@@ -1,23 +1,17 @@
 """What an `emit_async` keeps while it runs, and what it does with its handlers' tasks, under any kind of event loop.
 
-How it works
-------------
-The core calls the handlers of one priority after the other: a tier. For each async handler it starts a task, or has the
-subclass start one, and adds it to the `AsyncDispatch`, with a slot in the results. At the end of a tier the subclass
-waits for the tasks, and their results go to the slots, so that results are in dispatch order.
+How it works: the core calls the handlers of one priority, a tier, and adds the tasks of the async ones to the
+`AsyncDispatch`, each with a slot in the results. At the end of a tier the subclass waits for the tasks, and their
+results go to the slots, so that results are in dispatch order.
 
-What handlers raise
--------------------
-An `Exception` of a task counts when its tier is done. A `BaseException` cancels the tier's other tasks, and so does the
-cancellation of the emission itself; either way all tasks are awaited before it is raised. Only one exception can be
-raised, the first in dispatch order: the others are reported, to the loop's exception handler or the logger.
+What handlers raise: an `Exception` of a task counts when its tier is done. A `BaseException` cancels the other tasks,
+and so does the cancellation of the emission itself; either way all tasks are awaited before it is raised. Only the
+first exception in dispatch order can be raised: the others are reported, to the loop's exception handler or the log.
 
-Reference cycles
-----------------
-An exception refers by its traceback to the frames that it has passed, and so to their variables. A frame that keeps it
-in a variable completes a cycle, which keeps handlers and senders alive until the garbage collector runs. Hence the
-`finally` blocks that empty such variables. For the same reason an emission that is over is emptied: contexts that
-handlers' tasks have copied still refer to it.
+Reference cycles: an exception refers by its traceback to the variables of the frames that it has passed. A frame that
+keeps it in a variable completes a cycle, which keeps handlers and senders alive until the garbage collector runs. Hence
+the `finally` blocks that empty such variables. Contexts that tasks have copied refer to the emission also when it is
+over, so then it is emptied.
 """
 
 from __future__ import annotations
@@ -33,13 +27,25 @@ from .awaitables import Consumed
 if TYPE_CHECKING:
     from .._core import EventCore
 
+EAGER = sys.version_info >= (3, 12)
 innermost: ContextVar[AsyncDispatch | None] = ContextVar("cyevents_emission", default=None)
 
 
 class AsyncDispatch(TaskCollector):
     """One running `emit_async`: its results so far, and the tasks of the current tier."""
 
-    __slots__ = ("canceller", "depth", "errors", "event", "has_gaps", "is_calling", "outer", "results", "sender")
+    __slots__ = (
+        "canceller",
+        "depth",
+        "errors",
+        "event",
+        "has_gaps",
+        "is_calling",
+        "loop",
+        "outer",
+        "results",
+        "sender",
+    )
 
     canceller: Any  # the handler of the first task that cancels
     depth: int
@@ -49,7 +55,7 @@ class AsyncDispatch(TaskCollector):
     outer: AsyncDispatch | None  # the emission that this one was made in
     results: list[Any]
 
-    def __init__(self, event: EventCore, sender: Any) -> None:
+    def __init__(self, event: EventCore, sender: Any, loop: Any) -> None:
         # Recursion through tasks does not deepen the stack, so it is counted here.
         self.outer = outer = innermost.get()
         self.depth = 0 if outer is None else outer.depth + 1
@@ -57,6 +63,10 @@ class AsyncDispatch(TaskCollector):
             raise RecursionError(f"maximum recursion depth exceeded: {event.name!r} is emitted within its own emission")
         self.event = event
         self.sender = sender
+        self.loop = loop
+        if EAGER and loop is not None and loop.get_task_factory() is None:
+            self.make = asyncio.Task
+            self.keywords = {"loop": loop, "eager_start": True}
         self.results = []
         self.errors = []
         self.canceller = None
@@ -71,11 +81,6 @@ class AsyncDispatch(TaskCollector):
             outer = outer.outer
         self.depth = depth
         return depth
-
-    def release(self) -> None:
-        """Drop what the emission refers to, when it is over."""
-        self.errors.clear()
-        self.event = self.sender = self.results = self.outer = self.canceller = None  # type: ignore[assignment]
 
     # The end of a tier
 

@@ -1,26 +1,19 @@
 """`emit_async`: calls the handlers in tiers of one priority, and awaits the async ones as asyncio tasks.
 
-How it works
-------------
-From Python 3.12 on, tasks start eagerly: a handler that never suspends is done when the core adds its task, and costs
-no iteration of the loop. At the end of a tier the emission lets the loop run once, since many handlers need no more,
-and then waits for what is still running by one future, which the tasks' done callbacks resolve.
+How it works: from Python 3.12 on, tasks start eagerly, and a handler that never suspends is done when the core adds its
+task. At the end of a tier the emission lets the loop run once, since many handlers need no more, and then waits for the
+other tasks by one future, which their done callbacks resolve.
 
-Who keeps a task alive
-----------------------
-The `AsyncDispatch` does, and `emit_async` keeps that. No emission ends before its tasks, with one exception: if the
-coroutine is closed from outside, as when its loop is gone, nothing can be awaited any more. Then tasks are cancelled.
+Who keeps a task alive: the `AsyncDispatch`, which is held by `emit_async`. No emission ends before its tasks, unless
+its coroutine is closed from outside, as when its loop is gone: then nothing can be awaited, and they are cancelled.
 
-Cancellation
-------------
-Cancelling an emission raises `CancelledError` at its `await`. It is passed on to each task by `task.cancel()`, and
-raised again when all tasks are done. A handler in a thread that has begun cannot be interrupted: it is waited for.
+Cancellation: cancelling an emission raises `CancelledError` at its `await`. It is passed on by cancelling each task,
+and raised again when all are done. A handler in a thread that has begun cannot be interrupted: it is waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from functools import partial
 from types import coroutine
 from typing import TYPE_CHECKING, Any
@@ -35,7 +28,7 @@ if TYPE_CHECKING:
 
     from .._core import Entry, EventCore
 
-_EAGER = sys.version_info >= (3, 12)
+_set_innermost, _reset_innermost = innermost.set, innermost.reset  # else each call would make a bound method
 
 
 async def emit_async(
@@ -50,10 +43,10 @@ async def emit_async(
     In an observed emission, `plan` is called with the entries of each priority, and returns the core's `watch`.
     """
     loop = asyncio._get_running_loop()
-    dispatch = _dispatch_class()(event, sender) if loop is None else AsyncioDispatch(event, sender, loop)
+    dispatch = _dispatch_class()(event, sender, None) if loop is None else AsyncioDispatch(event, sender, loop)
     results = dispatch.results
     canceller = raised = None
-    token = innermost.set(dispatch)
+    token = _set_innermost(dispatch)
     try:
         tiers = event._snapshot(sender).tiers()
         watch = None
@@ -79,9 +72,13 @@ async def emit_async(
             raise event._make_exception_group(dispatch.errors)
     finally:
         raised = None  # see "Reference cycles" in `dispatch`
-        dispatch.release()
+        if dispatch.errors:
+            dispatch.errors.clear()
+        dispatch.event = dispatch.sender = dispatch.results = dispatch.outer = None  # type: ignore[assignment]
+        if canceller is not None:
+            dispatch.canceller = None
         try:
-            innermost.reset(token)
+            _reset_innermost(token)
         except ValueError:  # closed in another context, when the loop is gone
             pass
     if dispatch.has_gaps:
@@ -114,17 +111,10 @@ def _yield_once() -> Generator[None]:
 class AsyncioDispatch(AsyncDispatch):
     """One running `emit_async` in an asyncio loop."""
 
-    __slots__ = ("loop", "running", "waiter")
+    __slots__ = ("running", "waiter")
 
     running: int  # how many tasks are not done
     waiter: asyncio.Future[None] | None  # what the emission awaits: resolved when no task is left, or one is fatal
-
-    def __init__(self, event: EventCore, sender: Any, loop: asyncio.AbstractEventLoop) -> None:
-        AsyncDispatch.__init__(self, event, sender)
-        self.loop = loop
-        if _EAGER and loop.get_task_factory() is None:
-            self.make = asyncio.Task
-            self.keywords = {"loop": loop, "eager_start": True}
 
     # Called by the core
 

@@ -1,39 +1,28 @@
 """What `emit` schedules, since it does not wait for async handlers; `drain`, which waits for those; and the exit.
 
-How it works
-------------
-`schedule` makes a `Job` of what an async handler returned, and the job becomes a task: of the running loop, else of the
-loop that `use_loop` has named, else of the background loop. That one runs in a daemon thread, which starts when it is
-first needed.
+How it works: `schedule` makes a `Job` of what an async handler returned, and the job becomes a task of the running
+loop, else of the loop that `use_loop` has named, else of the background loop, which runs in a daemon thread.
 
-Who keeps a task alive
-----------------------
-Loops refer to their tasks weakly. `jobs` holds each job, and so its task, from `schedule` until the task's done
-callback, `Job.done`, has reported what it raised. A task whose loop is closed never gets there: `_drop_lost` finds it.
+Who keeps a task alive: loops refer to their tasks weakly. `jobs` holds each job, and so its task, until the task's done
+callback has reported what it raised. The task of a closed loop never gets there: `_drop_lost` finds such jobs.
 
-What happens at exit
---------------------
-Two hooks wait for the background loop. The first runs before the interpreter shuts down thread pools, as handlers may
-use `asyncio.to_thread`. Threads that outlive the main one may emit after that; the second hook, the last of all, waits
-for these. Exit hooks that were registered earlier run later, and where they emit, `schedule` itself waits. All this
-takes `EXIT_LIMIT` seconds at most. What is left then is given up, and logged.
+What happens at exit: two hooks wait for the background loop. The first runs before the interpreter shuts down thread
+pools, as handlers may use `asyncio.to_thread`. Threads that outlive the main one may emit after that, so the second is
+the last of all. Exit hooks that the program has registered before that run later: where they emit, `schedule` itself
+waits. All this takes `EXIT_LIMIT` seconds at most. What is left then is given up, and logged.
 
-Cancellation
-------------
-Nothing here cancels a handler. `asyncio.run` does when its main coroutine returns: `Job.done` then logs the advice to
-await `drain_async` first. A task that the program has cancelled is logged at DEBUG.
+Cancellation: nothing here cancels a handler, but `asyncio.run` does when its main coroutine returns. Then the log says
+to await `drain_async` first.
 
-Forks
------
-A child process has only the thread that forked. It forgets the jobs of other threads' loops, and neither runs nor
-closes them: they are the parent's, and to close a coroutine would run code of the handler.
+Forks: a child process has only the thread that forked. It forgets the jobs of other threads' loops, and neither runs
+nor closes them, since closing a coroutine runs code of the handler.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures.thread  # before the first exit hook is registered, so that it runs before this module's # noqa: F401
+import concurrent.futures.thread  # its exit hook must be registered before the one here, to run after that # noqa: F401
 import logging
 import os
 import sys
@@ -43,6 +32,7 @@ from contextvars import Context, ContextVar, copy_context
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from .._core._safe import handler_name, safe_repr
 from .._core._values import MISSING
@@ -60,15 +50,13 @@ if TYPE_CHECKING:
 EXIT_LIMIT = 10.0
 """Seconds for which the interpreter's exit waits for async handlers in the background loop."""
 
-_RETURNED_FALSE = 2
-"""The bit of `Entry.warned` for a result of `False`; 1 is for a condition that raised."""
+_RETURNED_FALSE = 2  # the bit of `Entry.warned` for a result of `False`; 1 is for a condition that raised
+_RUNNING: Any = MISSING  # the default of `use_loop`
 
 _logger = logging.getLogger("cyevents")  # not `_log.log`, which needs an import: at exit there is none
-jobs: dict[Job, None] = {}
-"""The jobs that are not done. A dict changes atomically, so that no emission waits for another."""
-
+jobs: dict[Job, None] = {}  # those that are not done; a dict changes atomically, so no emission waits for another
 _draining: set[Job] = set()  # the jobs that are in `drain` or `drain_async`, and do not wait for each other
-_current_job: ContextVar[object] = ContextVar("cyevents_job", default=None)  # its token, as contexts are copied
+_current_job: ContextVar[ref[Job] | None] = ContextVar("cyevents_job", default=None)  # contexts are copied: weak
 _named_loop: Loop | None = None
 _last_loop: Loop | None = None  # in which a job was started last
 _lost: list[None] = []  # one item for each lost job that `drain` has not reported yet
@@ -111,18 +99,7 @@ def schedule(event: EventCore, result: Any, kind: int, handler: Any, sender: Any
 class Job:
     """An async handler of an emission that does not wait for it."""
 
-    __slots__ = (
-        "__weakref__",
-        "coroutine",
-        "entry",
-        "event",
-        "handler",
-        "is_submitted",
-        "loop",
-        "sender",
-        "task",
-        "token",
-    )
+    __slots__ = ("__weakref__", "coroutine", "entry", "event", "handler", "is_submitted", "loop", "sender", "task")
 
     loop: Loop
 
@@ -135,7 +112,6 @@ class Job:
         self.coroutine = coroutine
         self.entry = entry
         self.is_submitted = False  # whether it was emitted outside its loop
-        self.token = object()
         self.task: asyncio.Task[Any] | None = None
 
     def submit(self, loop: Loop, context: Context) -> bool:
@@ -164,7 +140,7 @@ class Job:
         if loop.get_task_factory() is not None:  # it may start tasks eagerly
             coroutine = _after_yield(coroutine)
         context = copy_context()
-        context.run(_current_job.set, self.token)
+        context.run(_current_job.set, ref(self))
         task = context.run(loop.create_task, coroutine)
         try:
             task.add_done_callback(self.done)
@@ -182,17 +158,20 @@ class Job:
             self.drop()
 
     def done(self, task: asyncio.Task[Any]) -> None:
-        """Done callback: report the task's exception and remove the job."""
-        error = None
+        """Done callback: report what the task raised and remove the job."""
+        error: BaseException | None = None
         try:
             self.coroutine.close()  # if it was cancelled before it began
             if task.cancelled():
-                self.log_cancelled()
+                if _is_ending(self.loop):
+                    self.log("WARNING", "was cancelled before it was done: await drain_async() before its loop ends")
+                else:
+                    self.log("DEBUG", "was cancelled before it was done")
                 return
             error = task.exception()
             if error is None:
                 if task.result() is False and not self.entry.warned(_RETURNED_FALSE):
-                    self.log_false()
+                    self.log("WARNING", "returned False, which cancels in emit_async only: emit does not wait for it")
                 return
             if isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop itself raises these
                 return
@@ -209,25 +188,6 @@ class Job:
             jobs.pop(self, None)  # last, since `drain` waits for the report too
             self.task = None
 
-    def log_cancelled(self) -> None:
-        """Log that the handler was cancelled."""
-        is_ending = _is_ending(self.loop)
-        _logger.log(
-            logging.WARNING if is_ending else logging.DEBUG,
-            "async handler %s of event %r was cancelled before it was done%s",
-            safe_repr(self.handler),
-            self.event.name,
-            ": await drain_async() before its loop ends" if is_ending else "",
-        )
-
-    def log_false(self) -> None:
-        """Log that the handler returned `False`, which cancels nothing here."""
-        _logger.warning(
-            "async handler %s of event %r returned False, which cancels in emit_async only: emit does not wait for it",
-            safe_repr(self.handler),
-            self.event.name,
-        )
-
     def drop(self) -> None:
         """Remove the job and close its coroutine. If it has become a task, that does it in its done callback."""
         if self.task is None:
@@ -237,7 +197,12 @@ class Job:
     def give_up(self, reason: object) -> None:
         """Drop the job, and log that the handler is not run."""
         self.drop()
-        _logger.error("async handler %s of event %r is not run: %s", safe_repr(self.handler), self.event.name, reason)
+        self.log("ERROR", f"is not run: {reason}")
+
+    def log(self, level: str, what: str) -> None:
+        """Log what became of the handler."""
+        number = getattr(logging, level)
+        _logger.log(number, "async handler %s of event %r %s", safe_repr(self.handler), self.event.name, what)
 
 
 async def _after_yield(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -261,12 +226,7 @@ def _drop_lost() -> None:
         _lost.append(None)
         what = "is not run" if job.task is None else "is not finished"
         job.drop()
-        _logger.error(
-            "async handler %s of event %r %s: its event loop was closed",
-            safe_repr(job.handler),
-            job.event.name,
-            what,
-        )
+        job.log("ERROR", f"{what}: its event loop was closed")
 
 
 _ending: Loop | None = None  # the loop that was found to be ending, until its next iteration
@@ -290,9 +250,6 @@ def _is_ending(loop: Loop) -> bool:
 def _reset_ending() -> None:
     global _ending
     _ending = None
-
-
-_RUNNING: Any = MISSING
 
 
 def use_loop(loop: Loop | None = _RUNNING) -> None:
@@ -440,18 +397,8 @@ def drain_async(timeout: float | None = None) -> Coroutine[Any, Any, bool]:
     """Wait until all async handlers that `emit` scheduled in this loop, or in the background one, have finished.
 
     `asyncio.run` cancels what is still scheduled when its main coroutine returns: await this at its end.
-    Called by such a handler, it waits for the others.
-
-    Args:
-        timeout: how long to wait at most, in seconds; `None` for as long as it takes.
-
-    Returns:
-        Whether it got there; `False` also if handlers wait for a loop that `use_loop` has named and that does not
-        run, or were lost when that was closed.
-
-    Raises:
-        TypeError: if the timeout is not a number; when called.
-        ValueError: if it is NaN; when called.
+    Called by such a handler, it waits for the others. Takes, returns and raises what `drain` does, but for the
+    `RuntimeError`; arguments are checked when it is called.
 
     Example:
         >>> import asyncio
@@ -488,9 +435,9 @@ _drain_async.__qualname__ = "drain_async"  # the name in the warning about a cor
 @contextmanager
 def _as_handler() -> Iterator[bool]:
     """Note that a scheduled handler drains, if this is called by one; yield whether it is."""
-    token = _current_job.get()
-    job = None if token is None else next(iter(_jobs_where(lambda job: job.token is token)), None)
-    if job is None:
+    job_ref = _current_job.get()
+    job = None if job_ref is None else job_ref()
+    if job is None or job not in jobs:
         yield False
         return
     _draining.add(job)
@@ -534,7 +481,6 @@ def _none_stuck_or_lost() -> bool:
 _waited_at_exit = 0.0  # seconds
 _is_late = False  # whether the last exit hook has run
 _given_up: set[Job] = set()
-_SHOWN_JOBS = 10  # how many of the jobs that are given up are logged by name
 
 
 def _drain_at_exit() -> None:
@@ -559,9 +505,9 @@ def _drain_at_exit() -> None:
     left = [job for job in left if job not in _given_up]
     _given_up.update(left)
     if left:
-        names = [f"{handler_name(job.handler)} of event {job.event.name!r}" for job in left[:_SHOWN_JOBS]]
-        if len(left) > _SHOWN_JOBS:
-            names.append(f"{len(left) - _SHOWN_JOBS} more")
+        names = [f"{handler_name(job.handler)} of event {job.event.name!r}" for job in left]
+        if len(names) > 10:
+            names[10:] = [f"{len(names) - 10} more"]
         _logger.error("async handlers not finished at exit are given up: %s", ", ".join(names))
 
 
@@ -570,8 +516,14 @@ def _drain_at_last() -> None:
     global _is_late
     _is_late = True
     _drain_at_exit()
-    if _thread is not None and _is_subinterpreter():
-        _end_background(_thread)
+    if _thread is None or not _is_subinterpreter():
+        return
+    loop = _background.pop("loop", None)
+    if loop is not None:  # before Python 3.14, a subinterpreter that ends with a thread ends the whole process
+        loop.call_soon_threadsafe(loop.stop)
+        _thread.join(max(0.0, EXIT_LIMIT - _waited_at_exit))
+        if not _thread.is_alive():
+            loop.close()
 
 
 def _is_subinterpreter() -> bool:
@@ -582,16 +534,6 @@ def _is_subinterpreter() -> bool:
     except ImportError:  # this Python has none
         return False
     return bool(interpreters.get_current() != interpreters.get_main())
-
-
-def _end_background(thread: threading.Thread) -> None:
-    """End the background loop: before Python 3.14 a subinterpreter that ends with a thread ends the whole process."""
-    loop = _background.pop("loop", None)
-    if loop is not None:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(max(0.0, EXIT_LIMIT - _waited_at_exit))
-        if not thread.is_alive():
-            loop.close()
 
 
 try:

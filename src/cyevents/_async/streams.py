@@ -1,16 +1,13 @@
 """`Event.wait` and `Event.stream`, under asyncio and trio.
 
-How it works
-------------
-A `Stream` is a handler with a buffer. An emission, in any thread, appends to the buffer and then wakes the waiter if
-there is one. The task that waits sets the waiter first and then looks into the buffer again, so nothing is lost in
-between. There is no lock, since an emission must never wait for another thread: the buffer's methods are atomic, and
-what only one may have, a place in the buffer or the turn to wait, is claimed by taking an item from a list.
+How it works: a `Stream` is a handler with a buffer. An emission, in any thread, appends to the buffer and then wakes
+the waiter, if there is one. The task that waits sets the waiter first and then looks into the buffer again, so nothing
+is lost in between. There is no lock, since an emission must never wait for another thread: the buffer's methods are
+atomic, and what only one may have, a place in the buffer or the turn to wait, is claimed by taking an item from a list.
 
-Who keeps a stream connected
-----------------------------
-The event holds a stream weakly: one that nothing else refers to, as after a `break`, is disconnected when it dies. A
-stream disconnects itself when it is closed, when it overflows, and when the loop of its waiter turns out to be closed.
+Who keeps a stream connected: the event holds it weakly. One that nothing else refers to, as after a `break`, is
+disconnected when it dies. A stream disconnects itself when it is closed, when it overflows, and when an emission finds
+that the loop of its waiter is closed.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from .._core._safe import exact_str, safe_repr
-from .._emission import Emission, SenderT, _Parametrised
+from .._emission import Emission, SenderGeneric, SenderT
 from .loops import checked_timeout, no_loop_error, running_trio
 
 if TYPE_CHECKING:
@@ -40,7 +37,7 @@ class StreamOverflow(RuntimeError):
     """A stream with `overflow="raise"` has fallen further behind the emissions than its buffer reaches."""
 
 
-class Stream(_Parametrised[SenderT]):
+class Stream(SenderGeneric[SenderT]):
     """The emissions of an event, for an `async for`; made by `Event.stream`.
 
     It receives emissions until it is closed: by `close`, by leaving its `async with`, or when nothing holds it any
@@ -82,7 +79,8 @@ class Stream(_Parametrised[SenderT]):
             raise TypeError(f"buffer must be an int, the number of emissions that it holds, not {safe_repr(buffer)}")
         if buffer < 1:
             raise ValueError(f"buffer must hold at least one emission, not {safe_repr(buffer)}")
-        overflow = exact_str(overflow)
+        if type(overflow) is not str:
+            overflow = exact_str(overflow)
         if type(overflow) is not str or overflow not in ("raise", "drop_oldest", "drop_newest"):
             raise ValueError(f'overflow must be "raise", "drop_oldest" or "drop_newest", not {safe_repr(overflow)}')
         self._event = event
@@ -108,25 +106,19 @@ class Stream(_Parametrised[SenderT]):
             self._disconnect()
 
     @classmethod
-    def _wait(
-        cls,
-        event: EventCore,
-        is_pattern: bool,
-        sender: Any,
-        condition: Callable[..., object] | None,
-        timeout: float | None,
-        priority: int,
-    ) -> WaitCoroutine[Any]:
-        """Return what `Event.wait` returns."""
-        timeout = checked_timeout(timeout)
-        return WaitCoroutine(cls(event, is_pattern, sender, condition, priority, 1, "drop_newest", once=True), timeout)
-
-    @classmethod
     def _connected_to(cls, event: EventCore) -> list[Stream[Any]]:
         """Return the streams that are connected to an event, or a pattern, itself."""
         handlers = [entry.get() for entry, _, source in event._connections() if source is event]
         owners = [getattr(handler, "__self__", None) for handler in handlers]
         return [owner for owner in owners if isinstance(owner, cls)]
+
+    @classmethod
+    def _wait(
+        cls, event: EventCore, is_pattern: bool, sender: Any, condition: Any, timeout: float | None, priority: int
+    ) -> WaitCoroutine[Any]:
+        """Return what `Event.wait` returns."""
+        timeout = checked_timeout(timeout)
+        return WaitCoroutine(cls(event, is_pattern, sender, condition, priority, 1, "drop_newest", True), timeout)
 
     # In the thread of the emission
 

@@ -173,12 +173,7 @@ class Signal(SignalCore):
     # Sending
 
     def send(
-        self,
-        sender: Any = None,
-        /,
-        *,
-        _async_wrapper: Callable[[AsyncReceiver], Receiver] | None = None,
-        **kwargs: Any,
+        self, sender: Any = None, /, *, _async_wrapper: Callable[[AsyncReceiver], Receiver] | None = None, **kwargs: Any
     ) -> Pairs:
         """Call the receivers for a sender, in the order in which they were connected.
 
@@ -213,12 +208,7 @@ class Signal(SignalCore):
         send = SignalCore.send
 
     async def send_async(
-        self,
-        sender: Any = None,
-        /,
-        *,
-        _sync_wrapper: Callable[[Receiver], AsyncReceiver] | None = None,
-        **kwargs: Any,
+        self, sender: Any = None, /, *, _sync_wrapper: Callable[[Receiver], AsyncReceiver] | None = None, **kwargs: Any
     ) -> Pairs:
         """Call and await the receivers for a sender, one after the other.
 

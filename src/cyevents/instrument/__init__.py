@@ -36,16 +36,7 @@ Example:
 """
 
 from ._api import CallSpan, EmissionSpan, EmissionStart, HandlerEntry, Instrument
-from ._emission import origin
+from ._context import origin
 from ._scope import Scope, observe
 
-__all__ = [
-    "CallSpan",
-    "EmissionSpan",
-    "EmissionStart",
-    "HandlerEntry",
-    "Instrument",
-    "Scope",
-    "observe",
-    "origin",
-]
+__all__ = ["CallSpan", "EmissionSpan", "EmissionStart", "HandlerEntry", "Instrument", "Scope", "observe", "origin"]

@@ -11,16 +11,15 @@ from .._event import Event, Pattern, global_scopes
 from .._namespace import Namespace, default_namespace
 from .._patterns import matcher
 from ._api import Instrument
-from ._emission import ActiveInstrument, InstrumentedEmitter
+from ._call import ActiveInstrument
+from ._emission import InstrumentedEmitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
 def observe(
-    instrument: Instrument,
-    *sources: Namespace | Event[Any] | str,
-    matches: Callable[[str], object] | None = None,
+    instrument: Instrument, *sources: Namespace | Event[Any] | str, matches: Callable[[str], object] | None = None
 ) -> Scope:
     """Let an instrument observe emissions that begin from now on, until the scope that this returns is stopped.
 
@@ -73,11 +72,7 @@ class Scope(ActiveInstrument):
     """
 
     def __init__(
-        self,
-        sources: Iterable[Any],
-        *,
-        matches: Callable[[str], object] | None = None,
-        everywhere: bool = False,
+        self, sources: Iterable[Any], *, matches: Callable[[str], object] | None = None, everywhere: bool = False
     ) -> None:
         """Check the sources.
 

@@ -1,0 +1,232 @@
+"""`EventHooks`: what the core calls on an event, to check and connect handlers, apply policies, schedule and report.
+
+`Event` adds the public methods. A hook may be called at interpreter exit, when nothing can be imported any more.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FunctionType
+
+from ._checks import check_flags, check_handler, checked_options
+from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore
+from ._core._frames import warn
+from ._core._safe import handler_name, safe_repr
+from ._decorator import Decorator
+from ._handlers import kind_of, takes_sender_as_self
+from ._log import log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+    from types import FrameType
+    from typing import Any
+
+    from ._signatures import Declared
+    from ._typing import ErrorPolicy
+
+
+class EventHooks(EventCore):
+    """The core's hooks, and the attributes that they need."""
+
+    __slots__ = ("_name", "_namespace", "_on_error", "_signature")
+
+    _name: str
+    _namespace: Any  # a `Namespace`, or None
+    _on_error: ErrorPolicy
+    _signature: Declared  # where `_is_checked`
+
+    # Connecting
+
+    def _add(
+        self,
+        receiver: Any,
+        sender: Any,
+        weak: bool,
+        priority: int,
+        condition: Any,
+        once: bool,
+        with_event: bool,
+        thread: bool,
+        frame: FrameType | None,
+        made: list[Entry | None] | None = None,
+    ) -> tuple[Entry, Entry | None]:
+        """Check the arguments and connect, for the caller in that frame; return the new entry and the one it replaced.
+
+        Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
+        """
+        if not callable(receiver):
+            check_handler(receiver)
+        if type(priority) is not int or condition is not None:
+            priority = checked_options(priority, condition)
+        if type(weak) is not bool or not type(once) is type(with_event) is type(thread) is bool:
+            check_flags(sender, weak, once, with_event, thread)
+        if self._is_checked:
+            self._signature.check(receiver, condition, with_event)
+        flags = 0 if condition is None else CONDITION
+        if once:
+            flags |= ONCE
+        if with_event:
+            flags |= WITH_EVENT
+        if thread and kind_of(receiver) in ("sync", "generator"):
+            flags |= THREAD
+        if type(receiver) is not FunctionType:
+            name = handler_name(receiver)
+        else:
+            name = receiver.__qualname__
+            if takes_sender_as_self(receiver, sender):  # before it is connected: a warning may be an exception
+                warn(
+                    f"{name} takes self, but is connected as a plain function: {self._name!r} will call it with the"
+                    " sender as self. To call it on an object, connect the object's bound method; the decorator"
+                    " cannot do that in a class body. If self is meant to be the sender, name the parameter sender",
+                    frame,
+                )
+        return self._connect(receiver, sender, weak, priority, condition, flags, name, frame, made)
+
+    def _decorator(
+        self,
+        sender: Any,
+        weak: bool,
+        priority: int,
+        condition: Any,
+        once: bool,
+        with_event: bool,
+        thread: bool,
+        frame: FrameType | None,
+    ) -> Any:
+        checked_options(priority, condition)
+        check_flags(sender, weak, once, with_event, thread)
+
+        def connect(handler: Any, frame: FrameType | None) -> None:
+            self._add(handler, sender, weak, priority, condition, once, with_event, thread, frame)
+
+        return Decorator(connect, sender, f"connect(...) of {self._name!r}", frame)
+
+    def _attach_patterns(self, to_release: list[object]) -> None:
+        self._namespace._attach_patterns(self, to_release)  # it is not None: the event was in its cache
+
+    # Emitting
+
+    def _schedule(
+        self,
+        result: Any,
+        kind: int,
+        handler: Any,
+        sender: Any,
+        entry: Entry,
+        is_finalizing: Callable[[], bool] = sys.is_finalizing,
+    ) -> None:
+        try:
+            (_schedule or _load_schedule())(self, result, kind, handler, sender, entry)
+        except Exception:
+            if not is_finalizing():
+                raise
+            close = getattr(result, "close", None)  # there is neither asyncio nor logging any more
+            if close is not None:
+                close()
+            stderr = getattr(sys, "stderr", None)
+            if stderr is not None:
+                text = f"async handler {safe_repr(handler)} of {self._name!r} is not run: the interpreter is exiting"
+                stderr.write(f"cyevents: {text}\n")
+
+    def _error_policy(self) -> Any:
+        policy, namespace = self._on_error, self._namespace
+        if policy is None and namespace is not None:
+            policy = namespace.on_error
+        return "raise" if policy is None else policy
+
+    def _make_exception_group(self, errors: list[Exception]) -> Exception:
+        return ExceptionGroup(f"{len(errors)} handlers of {self._name!r} failed", errors.copy())  # it keeps the list
+
+    def _call_failed(
+        self, error: TypeError, handler: Any, count: int, names: Iterable[str], is_consumed: bool
+    ) -> Coroutine[Any, Any, Any] | None:
+        try:
+            from . import _binding
+        except (ImportError, TypeError):  # at interpreter exit
+            return None
+        if not _binding.is_binding_error(error):
+            return None
+        handler = _binding.unwrapped(handler)
+        _binding.add_call_note(error, f"handler {_binding.handler_text(handler)} of event {self._name!r}", count, names)
+        if is_consumed and kind_of(handler) in ("async", "async_generator"):
+            return _binding.failing(error, handler)
+        return None
+
+    def _condition_failed(
+        self, error: Exception, entry: Entry, handler: Any, sender: Any, names: Iterable[str]
+    ) -> None:
+        if isinstance(error, TypeError):
+            self._add_condition_note(error, entry, names)
+        observer = self._observer
+        if observer is not None:
+            observer.condition_failed(error)
+        policy = self._error_policy()
+        if callable(policy):
+            policy(error, handler, self, sender)
+            return
+        log(
+            "DEBUG" if entry.warned() else "WARNING",
+            "condition of handler %s of event %r raised: handler skipped",
+            entry.name,
+            self._name,
+            exc_info=error,
+        )
+
+    def _add_condition_note(self, error: TypeError, entry: Entry, names: Iterable[str]) -> None:
+        try:
+            from . import _binding
+        except (ImportError, TypeError):  # at interpreter exit
+            return
+        if _binding.is_binding_error(error):
+            condition = _binding.handler_text(entry.condition)
+            _binding.add_call_note(
+                error, f"condition {condition} of handler {entry.name} of event {self._name!r}", 0, names
+            )
+
+    # Handlers that die
+
+    def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
+        text = f"handler {name} of event {self._name!r} has died on the spot and will never be called, since "
+        if is_subscription:
+            text += "the subscription that held it was discarded: keep what subscribe() returns"
+        else:
+            text += "nothing else holds it: keep a reference, keep what subscribe() returns, or use weak=False"
+        warn(text, frame)
+
+    def _log_never_called(self, entry: Entry) -> None:
+        if sys.is_finalizing():
+            return
+        for other, _, source in self._connections():
+            if other.name == entry.name and source is self and other.get() is not None:
+                return  # the module was loaded again, or the notebook's cell was run again
+        log(
+            "WARNING",
+            "handler %s of event %r, defined in %s:%d, has died before any emission, since nothing else holds it: it"
+            " will never be called. Keep a reference to it, keep what subscribe() returns, or connect it with"
+            " weak=False",
+            entry.name,
+            self._name,
+            entry.held.co_filename,
+            entry.held.co_firstlineno,
+        )
+
+    def _log_dead_handlers(self) -> None:
+        is_logging = "logging" in sys.modules  # else nobody reads it
+        while self._dead_handler_names:
+            try:
+                name = self._dead_handler_names.pop(0)
+            except IndexError:  # another thread was faster
+                return
+            if is_logging:
+                log("DEBUG", "handler %s of event %r has died", name, self._name)
+
+
+_schedule: Any = None  # taken from `_async`, which imports asyncio, when the first async handler has been called
+
+
+def _load_schedule() -> Any:
+    global _schedule
+    from ._async.scheduling import schedule as _schedule
+
+    return _schedule

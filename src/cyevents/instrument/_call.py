@@ -1,0 +1,218 @@
+"""How an observed call runs: the handler inside an `ObservedCall`, and what it returns until that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Literal
+
+from .._async.awaitables import as_coroutine
+from .._core._values import GENERATOR, VALUE, kind_of_result
+from .._log import log
+from ._context import reset_in_context, set_in_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from contextvars import Token
+    from types import TracebackType
+    from typing import TypeVar
+
+    from ._api import CallSpan, EmissionSpan, Instrument
+
+    SpanT = TypeVar("SpanT")
+    Target = tuple["ActiveInstrument", Instrument, SpanT]
+    Parent = tuple[Instrument, EmissionSpan | CallSpan]
+
+innermost: ContextVar[Any] = ContextVar("cyevents_observed", default=None)
+"""The innermost `ObservedEmission` or `ObservedCall` in this context, or None."""
+
+
+class ActiveInstrument:
+    """An instrument that observes emissions, and whether it has failed. `Scope` adds which emissions these are."""
+
+    instrument: Instrument | None  # None: it has stopped
+    _has_failed = False
+
+    def _log_failure(self, function: str, failure: Exception) -> None:
+        """Log the first exception that the instrument raises where it must not."""
+        if self._has_failed:
+            return
+        self._has_failed = True
+        try:
+            log(
+                "ERROR",
+                "the instrument's %s raised: the emission goes on; further exceptions in this scope are not logged",
+                function,
+                exc_info=failure,
+            )
+        except Exception:  # no stack is left, say
+            pass
+
+
+def call_safely(scope: ActiveInstrument, span: Any, method: str, *args: Any) -> Any:
+    """Call a method of a span and return its result. If it raises, log the exception and return None."""
+    try:
+        return getattr(span, method)(*args)
+    except Exception as failure:
+        scope._log_failure(f"{type(span).__qualname__}.{method}", failure)
+        return None
+
+
+def notify(targets: Iterable[Target[Any]], method: str, *args: Any) -> None:
+    """Call a method of all spans, and log exceptions."""
+    for scope, _, span in targets:
+        call_safely(scope, span, method, *args)
+
+
+def end_all(targets: list[Target[Any]], result: Any, error: BaseException | None) -> None:
+    """End all spans, the last one first, and empty the list."""
+    while targets:
+        scope, _, span = targets.pop()
+        try:
+            call_safely(scope, span, "end", result, error)
+        except BaseException:  # such as a KeyboardInterrupt: end the other spans first
+            end_all(targets, result, error)
+            raise
+
+
+class ObservedCall:
+    """One observed call of a handler: calls the call spans."""
+
+    __slots__ = ("_spans", "_tokens", "parents")
+
+    def __init__(self, parents: dict[int, Parent], spans: list[Target[CallSpan]]) -> None:
+        self.parents = parents | {id(instrument): (instrument, span) for _, instrument, span in spans}
+        self._spans = spans
+        self._tokens: list[Token[Any]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(set_in_context(innermost, self))
+        notify(self._spans, "enter")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        same_context = True
+        try:
+            reset_in_context(innermost, self._tokens.pop())
+        except ValueError:  # another context, such as when a task is destroyed
+            same_context = False
+        notify(reversed(self._spans), "exit", same_context)
+        if error is not None:
+            self.end(None, error)
+
+    def scheduled(self) -> None:
+        """Report that the handler has returned an awaitable, which will be awaited."""
+        notify(self._spans, "scheduled")
+
+    def started(self) -> None:
+        """Report that the awaitable starts to run."""
+        notify(self._spans, "started")
+
+    def end(self, value: Any, error: BaseException | None) -> None:
+        """Report that the handler has returned, or raised."""
+        end_all(self._spans.copy(), value, error)
+
+
+def call_observed(call: ObservedCall, handler: Any, is_consumed: bool, /, *args: Any, **kwargs: Any) -> Any:
+    """Call a handler. Wrap a coroutine or a generator that it returns, if the emission runs it, to report its end."""
+    with call:
+        result = handler(*args, **kwargs)
+    kind = kind_of_result(result) if is_consumed else VALUE
+    if kind == VALUE:
+        call.end(result, None)
+        return result
+    if kind == GENERATOR:
+        return _observed_generator(call, result)
+    call.scheduled()
+    return ObservedCoroutine(call, as_coroutine(result, kind))
+
+
+call_observed.calls_observed_handler = True  # type: ignore[attr-defined] # for notes on errors, which name the handler
+
+
+def _observed_generator(call: ObservedCall, generator: Any) -> Generator[Any, Any, Any]:
+    with call:
+        while True:
+            try:
+                item = next(generator)
+            except StopIteration as stop:
+                value = stop.value
+                break
+            yield item
+    call.end(value, None)
+    return value
+
+
+class ObservedCoroutine(Coroutine[Any, Any, Any]):
+    """Runs a coroutine, and reports its start and its end. Other attributes are those of that coroutine.
+
+    This is not a coroutine function, since one that is closed before it starts would not close the inner coroutine.
+    """
+
+    _state: Literal["new", "begun", "over"] = "over"  # for `__del__`, if there was no memory to create it
+
+    def __init__(self, call: ObservedCall, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._call = call
+        self._coroutine = coroutine
+        self._state = "new"
+
+    def send(self, value: Any) -> Any:
+        """Resume the coroutine with a value."""
+        return self._step(self._coroutine.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        """Resume the coroutine with an exception."""
+        try:
+            return self._step(self._coroutine.throw, *error)
+        finally:
+            del error  # its traceback refers to this frame: a reference cycle
+
+    def close(self) -> None:
+        """Close the coroutine."""
+        try:
+            self._coroutine.close()
+        finally:
+            self._over(None, GeneratorExit())
+
+    def __del__(self) -> None:
+        if self._state == "begun":  # its task is destroyed: a loop was closed with tasks pending
+            self.close()
+        else:  # the inner coroutine itself warns if it was never awaited
+            self._over(None, GeneratorExit())
+
+    def __await__(self) -> ObservedCoroutine:
+        return self
+
+    def __iter__(self) -> ObservedCoroutine:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._coroutine, name)  # such as cr_frame, for stacks, and __qualname__
+
+    def _step(self, step: Callable[..., Any], *given: Any) -> Any:
+        if self._state == "new":
+            self._state = "begun"
+            self._call.__enter__()
+            self._call.started()
+        try:
+            return step(*given)
+        except StopIteration as stop:
+            self._over(stop.value, None)
+            raise
+        except BaseException as error:
+            self._over(None, error)
+            raise
+        finally:
+            del given  # it may hold the exception that is raised
+
+    def _over(self, value: Any, error: BaseException | None) -> None:
+        state, self._state = self._state, "over"
+        if state == "over":
+            return
+        if state == "begun":
+            self._call.__exit__(None, None, None)
+        self._call.end(value, error)
