@@ -40,7 +40,7 @@ def run(api, loop, monkeypatch):
     elif loop == "anyio_asyncio":
         gather = importlib.import_module("cyevents._async.gather")
         dispatch = importlib.import_module("cyevents._async.trio").TrioDispatch
-        monkeypatch.setattr(gather, "AsyncioDispatch", lambda event, sender, loop: dispatch(event, sender, None))
+        monkeypatch.setattr(gather, "_make_dispatch", dispatch)
 
     async def guarded(main):
         with anyio.fail_after(30):

@@ -19,15 +19,17 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._core import TaskCollector
-from .awaitables import Consumed
+from .awaitables import Consumed, as_coroutine, call_in_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
     from .._core import EventCore
 
-EAGER = sys.version_info >= (3, 12)
 innermost: ContextVar[AsyncDispatch | None] = ContextVar("cyevents_emission", default=None)
 
 
@@ -41,7 +43,6 @@ class AsyncDispatch(TaskCollector):
         "event",
         "has_gaps",
         "is_calling",
-        "loop",
         "outer",
         "results",
         "sender",
@@ -55,7 +56,7 @@ class AsyncDispatch(TaskCollector):
     outer: AsyncDispatch | None  # the emission that this one was made in
     results: list[Any]
 
-    def __init__(self, event: EventCore, sender: Any, loop: Any) -> None:
+    def __init__(self, event: EventCore, sender: Any) -> None:
         # Recursion through tasks does not deepen the stack, so it is counted here.
         self.outer = outer = innermost.get()
         self.depth = 0 if outer is None else outer.depth + 1
@@ -63,10 +64,6 @@ class AsyncDispatch(TaskCollector):
             raise RecursionError(f"maximum recursion depth exceeded: {event.name!r} is emitted within its own emission")
         self.event = event
         self.sender = sender
-        self.loop = loop
-        if EAGER and loop is not None and loop.get_task_factory() is None:
-            self.make = asyncio.Task
-            self.keywords = {"loop": loop, "eager_start": True}
         self.results = []
         self.errors = []
         self.canceller = None
@@ -82,7 +79,26 @@ class AsyncDispatch(TaskCollector):
         self.depth = depth
         return depth
 
-    # The end of a tier
+    # Called by the core
+
+    def start(self, result: Any, kind: int) -> Any:
+        """Start a task for what an async handler returned."""
+        return self.start_task(as_coroutine(result, kind))
+
+    def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Start a task that calls a handler in a thread."""
+        return self.start_task(self.in_thread(partial(call_in_thread, self.event, handler, args, kwargs)))
+
+    # What depends on the kind of loop
+
+    def start_task(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Start a task. It needs the methods of an asyncio task that are used here."""
+        raise NotImplementedError
+
+    @staticmethod
+    def in_thread(call: Callable[[], tuple[Any, BaseException | None]]) -> Coroutine[Any, Any, Any]:
+        """Return a coroutine that runs a `call_in_thread` in a thread, and once it has begun always waits for it."""
+        raise NotImplementedError
 
     async def wait(self, fatal: BaseException | None) -> BaseException | None:
         """Wait for all tasks. A `BaseException` cancels them: that which is given, or the first that comes up.
@@ -94,6 +110,8 @@ class AsyncDispatch(TaskCollector):
     def report(self, error: BaseException, handler: Any, task: Any) -> None:
         """Report an exception that is not raised, since another one is. Handler and task may be None."""
         raise NotImplementedError
+
+    # The end of a tier
 
     async def finish_tier(self, raised: BaseException | None) -> None:
         """Wait for the tasks, take their results, and raise what must be raised: `raised` is what the core raised."""
@@ -115,23 +133,24 @@ class AsyncDispatch(TaskCollector):
                     return False
         except (Exception, asyncio.CancelledError):  # not done, or cancelled. In a subinterpreter of Python 3.11,
             return False  # the InvalidStateError is the main interpreter's
-        for slot, task in zip(self.result_slots, self.tasks, strict=True):
-            value = task.result()
-            if value is False or type(value) is Consumed:
-                self._take_special(slot, value)
-            else:
-                self.results[slot] = value
+        self._take_values(self.tasks, self.handlers, self.result_slots)
         self.clear_tasks()
         return True
 
-    def _take_special(self, slot: int, value: Any) -> None:
-        """Take a `False`, which cancels, or what a generator yielded in a thread."""
-        cancels = value is False
-        if type(value) is Consumed:
-            self.results[slot] = value.items
-            cancels = value.cancels
-        if cancels and self.canceller is None:
-            self.canceller = self.handlers[self.result_slots.index(slot)]
+    def _take_values(self, tasks: Iterable[Any], handlers: Iterable[Any], slots: Iterable[int]) -> None:
+        """Put what tasks have returned into their slots, and note the first that cancels."""
+        results = self.results
+        for task, handler, slot in zip(tasks, handlers, slots, strict=True):
+            value = task.result()
+            if value is False:
+                cancels = True
+            elif type(value) is Consumed:
+                results[slot], cancels = value.items, value.cancels
+            else:
+                results[slot] = value
+                continue
+            if cancels and self.canceller is None:
+                self.canceller = handler
 
     def clear_tasks(self) -> None:
         """Drop the tasks. Their slots stay: one without a result is a gap."""
@@ -156,11 +175,7 @@ class AsyncDispatch(TaskCollector):
             elif error is not None:
                 to_raise.append(_Failure(error))
             else:
-                value = task.result()
-                if value is False or type(value) is Consumed:
-                    self._take_special(slot, value)
-                else:
-                    self.results[slot] = value
+                self._take_values([task], [handler], [slot])
         self.clear_tasks()
         policy = self.event._error_policy()
         if callable(policy):

@@ -14,12 +14,12 @@ and raised again when all are done. A handler in a thread that has begun cannot 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+import sys
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from .._core._values import Cancelled
-from .awaitables import as_coroutine, call_in_thread, outcome_of, report_to_loop
+from .awaitables import outcome_of, report_to_loop
 from .dispatch import AsyncDispatch, innermost
 from .loops import no_loop_error, running_trio
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from .._core import Entry, EventCore
 
+_EAGER = sys.version_info >= (3, 12)
 _set_innermost, _reset_innermost = innermost.set, innermost.reset  # else each call would make a bound method
 
 
@@ -42,8 +43,7 @@ async def emit_async(
 
     In an observed emission, `plan` is called with the entries of each priority, and returns the core's `watch`.
     """
-    loop = asyncio._get_running_loop()
-    dispatch = _dispatch_class()(event, sender, None) if loop is None else AsyncioDispatch(event, sender, loop)
+    dispatch = _make_dispatch(event, sender)
     results = dispatch.results
     canceller = raised = None
     token = _set_innermost(dispatch)
@@ -89,8 +89,20 @@ async def emit_async(
 emit_async.__qualname__ = "Event.emit_async"  # the name in the warning about a coroutine that was never awaited
 
 
-def _dispatch_class() -> type[AsyncDispatch]:
-    """Return the class of emissions where no asyncio loop runs."""
+def _make_dispatch(event: EventCore, sender: Any) -> AsyncDispatch:
+    """Return the dispatch of an emission for the loop that runs here."""
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        return _trio_dispatch()(event, sender)
+    dispatch = AsyncioDispatch(event, sender)
+    dispatch.loop = loop
+    if _EAGER and loop.get_task_factory() is None:
+        dispatch.make = asyncio.Task
+        dispatch.keywords = {"loop": loop, "eager_start": True}
+    return dispatch
+
+
+def _trio_dispatch() -> type[AsyncDispatch]:
     if running_trio() is None:
         raise no_loop_error()
     try:
@@ -111,20 +123,20 @@ def _yield_once() -> Generator[None]:
 class AsyncioDispatch(AsyncDispatch):
     """One running `emit_async` in an asyncio loop."""
 
-    __slots__ = ("running", "waiter")
+    __slots__ = ("loop", "running", "waiter")
 
+    loop: asyncio.AbstractEventLoop
     running: int  # how many tasks are not done
     waiter: asyncio.Future[None] | None  # what the emission awaits: resolved when no task is left, or one is fatal
 
-    # Called by the core
-
-    def start(self, result: Any, kind: int) -> asyncio.Task[Any]:
-        """Start a task for what an async handler returned."""
-        return self._start(as_coroutine(result, kind))
-
-    def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> asyncio.Task[Any]:
-        """Start a task that calls a handler in a thread."""
-        return self._start(_in_thread(partial(call_in_thread, self.event, handler, args, kwargs)))
+    def start_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Start a task."""
+        task: asyncio.Task[Any]
+        task = self.loop.create_task(coroutine) if self.make is None else self.make_one(coroutine)
+        try:
+            return task
+        finally:
+            del task  # what an eager start raises refers to this frame
 
     def not_started(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, Any]) -> None:
         """Clean up after an eager start that raised KeyboardInterrupt, or had no stack left."""
@@ -137,53 +149,75 @@ class AsyncioDispatch(AsyncDispatch):
         except RuntimeError:  # there was not even memory to begin to make the task
             pass
 
-    def _start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any]
-        task = self.loop.create_task(coroutine) if self.make is None else self.make_one(coroutine)
-        try:
-            return task
-        finally:
-            del task  # what an eager start raises refers to this frame
+    @staticmethod
+    async def in_thread(call: Callable[[], tuple[Any, BaseException | None]]) -> Any:
+        """Run a `call_in_thread`: see `AsyncDispatch.in_thread`."""
+        claims = [None]  # claimed by the worker when it starts, or by whoever cancels it before that
+        outcome: list[tuple[Any, BaseException | None]] = []  # not returned: the worker's frame would keep it alive
 
-    # The end of a tier
+        def run() -> None:
+            try:
+                claims.pop()
+            except IndexError:
+                return
+            outcome.append(call())
+
+        work = asyncio.ensure_future(asyncio.to_thread(run))
+        cancellation = None
+        try:
+            while not work.done():
+                try:
+                    await asyncio.wait((work,))
+                except asyncio.CancelledError as error:
+                    try:
+                        claims.pop()
+                    except IndexError:
+                        cancellation = error
+                        continue
+                    work.cancel()
+                    raise
+            work.result()
+            if cancellation is not None and outcome[0][1] is None:
+                raise cancellation
+        finally:
+            del work, cancellation  # see "Reference cycles" in `dispatch`
+        return await outcome_of(*outcome.pop())
 
     async def wait(self, fatal: BaseException | None) -> BaseException | None:
         """Wait for all tasks: see `AsyncDispatch.wait`."""
-        if fatal is None and _fatal_among(self.tasks) is None:
-            try:
-                await _yield_once()
-            except GeneratorExit:
-                self._abandon()
-                raise
-            except asyncio.CancelledError as cancellation:
-                fatal = cancellation
-        if fatal is None:
-            fatal = _fatal_among(self.tasks)
-        running = [task for task in self.tasks if not task.done()]
-        self.waiter = None
-        for task in running:
-            task.add_done_callback(self._task_done)
-        if fatal is not None:
-            self._cancel()
-        self.running = len(running)
-        while self.running:
-            self.waiter = self.loop.create_future()
-            try:
-                await self.waiter
-            except GeneratorExit:  # closed from outside: nothing can be awaited any more
-                self._abandon()
-                raise
-            except asyncio.CancelledError as cancellation:
-                if fatal is None:
-                    fatal = cancellation
-                self._cancel()
-            else:
-                if fatal is None and (fatal := _fatal_among(running)) is not None:
-                    self._cancel()
-            finally:
-                self.waiter = None
         try:
+            if fatal is None and _fatal_among(self.tasks) is None:
+                try:
+                    await _yield_once()
+                except asyncio.CancelledError as cancellation:
+                    fatal = cancellation
+            if fatal is None:
+                fatal = _fatal_among(self.tasks)
+            running = [task for task in self.tasks if not task.done()]
+            self.waiter = None
+            for task in running:
+                task.add_done_callback(self._task_done)
+            if fatal is not None:
+                self._cancel()
+            self.running = len(running)
+            while self.running:
+                self.waiter = self.loop.create_future()
+                try:
+                    await self.waiter
+                except asyncio.CancelledError as cancellation:
+                    if fatal is None:
+                        fatal = cancellation
+                    self._cancel()
+                else:
+                    if fatal is None and (fatal := _fatal_among(running)) is not None:
+                        self._cancel()
+                finally:
+                    self.waiter = None
             return fatal
+        except GeneratorExit:  # closed from outside: nothing can be awaited any more
+            self._cancel()
+            self.clear_tasks()  # their contexts refer to this
+            raise
         finally:
             fatal = None  # see "Reference cycles" in `dispatch`
 
@@ -196,10 +230,6 @@ class AsyncioDispatch(AsyncDispatch):
     def _cancel(self) -> None:
         for task in self.tasks:
             task.cancel()
-
-    def _abandon(self) -> None:
-        self._cancel()
-        self.clear_tasks()  # their contexts refer to this
 
     def report(self, error: BaseException, handler: Any, task: Any) -> None:
         """Report an exception that is not raised to the loop's exception handler."""
@@ -219,37 +249,3 @@ def _fatal_among(tasks: Iterable[asyncio.Task[Any]]) -> BaseException | None:
             if error is not None and not isinstance(error, Exception):
                 return error
     return None
-
-
-async def _in_thread(call: Callable[[], tuple[Any, BaseException | None]]) -> Any:
-    """Run a `call_in_thread` in a thread. Once the thread has begun it is waited for, cancelled or not."""
-    claims = [None]  # claimed by the worker when it starts, or by whoever cancels it before that
-    outcome: list[tuple[Any, BaseException | None]] = []  # not returned: the worker's frame would keep it alive
-
-    def run() -> None:
-        try:
-            claims.pop()
-        except IndexError:
-            return
-        outcome.append(call())
-
-    work = asyncio.ensure_future(asyncio.to_thread(run))
-    cancellation = None
-    try:
-        while not work.done():
-            try:
-                await asyncio.wait((work,))
-            except asyncio.CancelledError as error:
-                try:
-                    claims.pop()
-                except IndexError:
-                    cancellation = error
-                    continue
-                work.cancel()
-                raise
-        work.result()
-        if cancellation is not None and outcome[0][1] is None:
-            raise cancellation
-    finally:
-        del work, cancellation  # see "Reference cycles" in `dispatch`
-    return await outcome_of(*outcome.pop())

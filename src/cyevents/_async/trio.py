@@ -7,18 +7,17 @@ begun yet, and now start together in a task group, which is awaited. Cancelling 
 from __future__ import annotations
 
 from contextvars import copy_context
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from .._log import log
-from .awaitables import as_coroutine, call_in_thread, failure_text, outcome_of
+from .awaitables import failure_text, outcome_of
 from .dispatch import AsyncDispatch
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from anyio.abc import TaskGroup
 
@@ -81,13 +80,14 @@ class TrioDispatch(AsyncDispatch):
 
     __slots__ = ()
 
-    def start(self, result: Any, kind: int) -> _Task:
-        """Make a task of what an async handler returned."""
-        return _Task(as_coroutine(result, kind))
+    def start_task(self, coroutine: Coroutine[Any, Any, Any]) -> _Task:
+        """Make a task, which starts at the end of the tier."""
+        return _Task(coroutine)
 
-    def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Task:
-        """Make a task that calls a handler in a thread."""
-        return _Task(_in_thread(partial(call_in_thread, self.event, handler, args, kwargs)))
+    @staticmethod
+    async def in_thread(call: Callable[[], tuple[Any, BaseException | None]]) -> Any:
+        """Run a `call_in_thread`: see `AsyncDispatch.in_thread`."""
+        return await outcome_of(*await anyio.to_thread.run_sync(call))
 
     def take_results(self) -> bool:
         """Take the results of the tasks if all are done and none has raised; return whether that is so."""
@@ -131,8 +131,3 @@ def _is_cancellation(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return error.split(cancelled)[1] is None
     return isinstance(error, cancelled)
-
-
-async def _in_thread(call: Any) -> Any:
-    """Run a `call_in_thread` in a thread. Once the thread has begun it is waited for, cancelled or not."""
-    return await outcome_of(*await anyio.to_thread.run_sync(call))

@@ -28,9 +28,7 @@ from cyevents._core._tables cimport (
 )
 
 # C variables, since at exit the module's own names may have been cleared.
-cdef object MethodType, ANY, Cancelled, bind, typed_repr
-from types import MethodType
-
+cdef object ANY, Cancelled, bind, typed_repr
 from cyevents._core import _tables as tables
 from cyevents._core._safe import typed_repr
 from cyevents._core._values import ANY, Cancelled
@@ -39,12 +37,34 @@ from cyevents._methods import bind
 cdef extern from *:
     """
     #define CYE_OFFSET PY_VECTORCALL_ARGUMENTS_OFFSET
+    /* Call what is not a Python function, and count the recursion, which that does not. */
+    static PyObject *cye_call_foreign(PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+        PyObject *result;
+        if (cye_enter(" in an emission")) return NULL;
+        result = PyObject_Vectorcall(function, args, nargsf, kwnames);
+        cye_leave();
+        return result;
+    }
+
     /* Call a Python function. What PyObject_Vectorcall does around it is not needed: it is known to be one, and
        always either returns or raises. */
-    static inline PyObject *cye_call_function(
-        PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
-    ) {
+    static inline PyObject *cye_call_function(PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
         return ((PyFunctionObject *)function)->vectorcall(function, args, nargsf, kwnames);
+    }
+
+    /* Call a handler, a method with its owner. `copied` are the arguments with room before them. Inlined, since a call
+       of a function with so many arguments costs as much as the rest. */
+    static inline Py_ALWAYS_INLINE PyObject *cye_call(
+        PyObject *function, PyObject *owner, int is_foreign, PyObject *const *args, PyObject **copied, size_t nargs,
+        PyObject *kwnames
+    ) {
+        if (owner != NULL) {
+            copied[1] = owner;
+            args = copied + 1;
+            nargs = (nargs + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET;
+        }
+        return is_foreign ? cye_call_foreign(function, args, nargs, kwnames)
+                          : cye_call_function(function, args, nargs, kwnames);
     }
 
     /* Append an item, whose reference is taken over, to a list of results to which so many more may come: PyList_Append,
@@ -111,8 +131,10 @@ cdef extern from *:
     size_t CYE_OFFSET
     unsigned int CYE_LOAD(unsigned int place) noexcept
     void CYE_STORE(unsigned int place, unsigned int value) noexcept
-    PyObject *cye_call_function(
-        PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames
+    PyObject *cye_call_function(PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
+    PyObject *cye_call(
+        PyObject *function, PyObject *owner, bint is_foreign, PyObject *const *args, PyObject **copied, size_t nargs,
+        PyObject *kwnames
     ) noexcept
     PyObject *cye_pair(PyObject *first, PyObject *second) noexcept
     int cye_append(PyObject *results, PyObject *item, Py_ssize_t more) noexcept
@@ -126,13 +148,11 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     bint PyMethod_Check(PyObject *) noexcept
-    PyObject *PyMethod_New(PyObject *function, PyObject *owner) noexcept
+    object PyMethod_New(PyObject *function, PyObject *owner)
     PyObject *PyMethod_GET_FUNCTION(PyObject *) noexcept
     PyObject *PyMethod_GET_SELF(PyObject *) noexcept
     PyObject *PyObject_Vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
-    PyObject *PyObject_VectorcallMethod(
-        PyObject *name, PyObject *const *args, size_t nargsf, PyObject *kwnames
-    ) noexcept
+    PyObject *PyObject_VectorcallMethod(PyObject *name, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept
     int PyObject_IsTrue(PyObject *) noexcept
     int PyList_SetSlice(list, Py_ssize_t, Py_ssize_t, PyObject *) noexcept
     Py_ssize_t PY_SSIZE_T_MAX
@@ -227,30 +247,6 @@ cdef inline void release_state(CallState *state) noexcept:
     release(state.function, state.owner)
 
 
-cdef PyObject *call_foreign(PyObject *function, PyObject *const *args, size_t nargsf, PyObject *kwnames) noexcept:
-    """Call what is not a Python function, and count the recursion, which that does not."""
-    cdef PyObject *result
-    if cye_enter(b" in an emission"):
-        return NULL
-    result = PyObject_Vectorcall(function, args, nargsf, kwnames)
-    cye_leave()
-    return result
-
-
-cdef inline PyObject *call(
-    int flags, PyObject *function, PyObject *owner, PyObject *const *args, PyObject **copied, Py_ssize_t nargs,
-    PyObject *kwnames,
-) noexcept:
-    """Call a handler; `copied` are the arguments, with room before them."""
-    if owner is not NULL:
-        copied[1] = owner
-        args = copied + 1
-        nargs = (nargs + 1) | CYE_OFFSET
-    if flags & FOREIGN:
-        return call_foreign(function, args, nargs, kwnames)
-    return cye_call_function(function, args, nargs, kwnames)
-
-
 cdef Py_ssize_t run_common(
     PyObject *entries,
     Py_ssize_t i,
@@ -307,7 +303,7 @@ cdef Py_ssize_t run_common(
                     release(function, owner)
                     i += 1
                     continue
-        result = call(flags, function, owner, args, copied, nargs, kwnames)
+        result = cye_call(function, owner, flags & FOREIGN, args, copied, nargs, kwnames)
         if result is cye_none():
             DECREF(result)
         elif result is NULL or result is cye_false() or not cye_is_value(result):
@@ -330,7 +326,6 @@ cdef Py_ssize_t (*_run_common)(
     PyObject *, Py_ssize_t, PyObject *const *, PyObject **, Py_ssize_t, PyObject *, PyObject *, CallState *
 ) noexcept
 _run_common = run_common
-
 
 
 cdef PyObject *run_rest(
@@ -392,7 +387,7 @@ cdef Dispatch make_dispatch(
     _tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, list results
 ):
     return _tables._make_dispatch(
-        self, <object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames), results, [], None, None
+        self, <object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames), results
     )
 
 
@@ -421,7 +416,7 @@ cdef object make_handler(Entry entry, PyObject *function, PyObject *owner):
     if owner is NULL:
         return <object>function
     if PyFunction_Check(function):
-        return MethodType(<object>function, <object>owner)
+        return PyMethod_New(function, owner)
     return bind(<object>function, <object>owner)
 
 
@@ -438,9 +433,7 @@ cdef dict as_dict(PyObject *const *values, PyObject *kwnames):
     return given
 
 
-cdef inline int ask(
-    PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
-) noexcept:
+cdef inline int ask(PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) noexcept:
     """Return what a condition says of the sender and the keywords: positionals are not passed. -1: it has raised."""
     cdef PyObject *answer
     cdef int truth
@@ -454,9 +447,7 @@ cdef inline int ask(
     return truth
 
 
-cdef int ask_foreign(
-    PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
-) noexcept:
+cdef int ask_foreign(PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) noexcept:
     """`ask` what is not a Python function, and counts no recursion, or where positionals must be left out."""
     cdef PyObject *stack_buffer[STACK_BUFFER]
     cdef PyObject **array = stack_buffer
@@ -542,7 +533,7 @@ cdef int send_to(
                 continue
             if not take(entry, flags, &state.function, &state.owner):
                 continue
-            state.result = call(flags, state.function, state.owner, args, copied, nargs, kwnames)
+            state.result = cye_call(state.function, state.owner, flags & FOREIGN, args, copied, nargs, kwnames)
             if state.result is NULL:
                 try:
                     if dispatch is None:
@@ -555,12 +546,14 @@ cdef int send_to(
             handler = state.function
             if state.owner is not NULL:
                 try:
-                    handler = bound(<Entry>entry, flags, state.function, state.owner)
+                    method = make_handler(<Entry>entry, state.function, state.owner)
                 except BaseException:
                     DECREF(state.result)
                     raise
                 finally:
                     release_state(&state)
+                handler = <PyObject *>method
+                INCREF(handler)
             pair = cye_pair(handler, state.result)
             if pair is NULL or cye_append(<PyObject *>pairs, pair, count - i):
                 already_raised()
@@ -571,19 +564,6 @@ cdef int send_to(
         if copied is not stack_buffer:
             PyMem_Free(copied)
     return 0
-
-
-cdef inline PyObject *bound(Entry entry, int flags, PyObject *function, PyObject *owner) except NULL:
-    """`make_handler` of a method, as a new reference."""
-    cdef PyObject *method
-    if PyFunction_Check(function) and not flags & HELD:
-        method = PyMethod_New(function, owner)
-        if method is NULL:
-            already_raised()
-        return method
-    handler = make_handler(entry, function, owner)
-    INCREF(<PyObject *>handler)
-    return <PyObject *>handler
 
 
 # `emit` and `send` of `EventCore`, `send` of `SignalCore`, `emit` of `NamespaceCore`: with the vectorcall signature
@@ -630,7 +610,7 @@ cdef object emit(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs
     cdef CallState state
     cdef Py_ssize_t i = 0
     cdef list results
-    if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
+    if nargs == 0 or (kwnames is not NULL and find_keyword(kwnames, <PyObject *>_SENDER) >= 0):
         return with_sender(emit, b"emit", self, args, nargs, kwnames)
     if not self._slow_path_flags:
         snapshot = load_general(self)
@@ -657,7 +637,7 @@ cdef object emit(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs
 
 
 cdef object send(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
-    if nargs == 0 or (kwnames is not NULL and named_sender(kwnames) >= 0):
+    if nargs == 0 or (kwnames is not NULL and find_keyword(kwnames, <PyObject *>_SENDER) >= 0):
         return with_sender(send, b"send", self, args, nargs, kwnames)
     return pairs_of(self, args, nargs, kwnames)
 
@@ -689,10 +669,6 @@ cdef inline Py_ssize_t find_keyword(PyObject *kwnames, PyObject *name) noexcept:
     return -1
 
 
-cdef inline Py_ssize_t named_sender(PyObject *kwnames) noexcept:
-    return find_keyword(kwnames, <PyObject *>_SENDER)
-
-
 cdef object with_sender(
     object (*call)(_tables.EventCore, PyObject *const *, Py_ssize_t, PyObject *),
     const char *name,
@@ -702,7 +678,7 @@ cdef object with_sender(
     PyObject *kwnames,
 ):
     """Call `emit` or `send` with the sender given by keyword, or not at all: put it where they expect it."""
-    cdef Py_ssize_t at = -1 if kwnames is NULL else named_sender(kwnames)
+    cdef Py_ssize_t at = -1 if kwnames is NULL else find_keyword(kwnames, <PyObject *>_SENDER)
     if nargs and at >= 0:
         raise TypeError(f"EventCore.{name.decode()}() got multiple values for argument 'sender'")
     return call_with_sender(call, self, <PyObject *>ANY if at < 0 else args[at], args, nargs, kwnames, at)
@@ -825,7 +801,7 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
     cdef unsigned int version
     if nargs == 0:
         raise TypeError("NamespaceCore.emit() missing 1 required positional argument: 'evt'")
-    if nargs > 1 and kwnames is not NULL and named_sender(kwnames) >= 0:
+    if nargs > 1 and kwnames is not NULL and find_keyword(kwnames, <PyObject *>_SENDER) >= 0:
         raise TypeError("NamespaceCore.emit() got multiple values for argument 'sender'")
     evt = <object>args[0]
     event = found(<dict>self, evt) if PyUnicode_CheckExact(evt) else None

@@ -425,6 +425,7 @@ cdef class EventCore:
     @cython.locals(entry=Entry, dispatch=Dispatch, results=list, is_plain=bint)
     cdef object _run(self, tuple entries, object sender, tuple args, dict kwargs)
     cdef object _sent(self, object sender, tuple args, dict kwargs)
+    @cython.locals(dispatch=Dispatch)
     cpdef object _dispatch(
         self, tuple entries, object sender, tuple args, dict kwargs, list results, list errors, TaskCollector collector,
         object watch=*
@@ -457,14 +458,15 @@ cdef class EventCore:
         self, object handler, object sender, bint weak, object priority, object condition, int flags, str name,
         object frame, list made
     )
-    @cython.locals(group=Group, ref=Ref, last_sender=Ref)
+    @cython.locals(group=Group, last_sender=Ref)
     cdef object _enter_locked(
         self, Entry entry, object sender, object code, int instruction, list made, list to_release
     )
     @cython.locals(group=Group, previous=Entry)
-    cdef object _put(self, Entry entry, object sender, list to_release, list made=*)
+    cdef Group _put(self, Entry entry, object sender, list to_release, list made=*)
     cdef bint _replace(self, dict entries, Entry previous, Entry entry, list to_release, list made) except -1
-    cdef bint _is_atomic(self) except -1
+    @cython.locals(group=Group)
+    cdef bint _is_atomic(self, object sender, object key) except -1
     @cython.locals(group=Group, place=Place)
     cdef Place _place(self, object key)
     cdef Group _group_at(self, object key)
@@ -474,17 +476,15 @@ cdef class EventCore:
     cdef Entry _entry_of(self, Ref dead)
     @cython.locals(group=Group, ref=Ref)
     cdef Group _group_for(self, Place place, object sender, list to_release)
-    @cython.locals(groups=dict)
-    cdef object _drop_group(self, Group group, list to_release)
-    @cython.locals(entry=Entry, entries=list, snapshot=Snapshot, by_sender=dict)
-    cdef object _empty_group(self, Group group, list to_release)
+    @cython.locals(entry=Entry, groups=dict, entries=list, snapshot=Snapshot, by_sender=dict)
+    cdef object _drop_group(self, Group group, bint only_if_empty, list to_release)
     @cython.locals(event=EventCore)
     cdef object _prune_empty_group(self, object key, list to_release)
-    @cython.locals(group=Group, source=EventCore, groups=dict)
+    @cython.locals(group=Group, source=EventCore)
     cdef object _prune_own_group(self, object key, list to_release)
     cdef object _invalidate(self, object key, list to_release)
     @cython.locals(event=EventCore, events=dict)
-    cdef object _discard_matched(self, object key, list to_release)
+    cdef object _discard_stale(self, object key, list to_release)
     @cython.locals(latest=Snapshot, by_sender=dict)
     cdef object _discard_snapshots(self, object key, list to_release)
     @cython.locals(group=Group, place=Place, entries=dict)
@@ -515,7 +515,7 @@ cdef class EventCore:
     @cython.locals(group=Group)
     cpdef object _attach(self, EventCore source, list to_release)
     cpdef object _detach(self, EventCore source, list to_release)
-    @cython.locals(group=Group, source=EventCore, groups=dict)
+    @cython.locals(group=Group, source=EventCore)
     cpdef object _hide(self, list to_release)
     cpdef object _show(self)
     @cython.locals(event=EventCore)
@@ -577,8 +577,5 @@ cpdef tuple consume(object generator)
 @cython.locals(entry=Entry)
 cdef object _check_entries(tuple entries)
 @cython.locals(dispatch=Dispatch)
-cdef Dispatch _make_dispatch(
-    EventCore event, object sender, tuple args, dict kwargs, list results, list errors, TaskCollector collector,
-    object watch
-)
+cdef Dispatch _make_dispatch(EventCore event, object sender, tuple args, dict kwargs, list results)
 cpdef object expect_death(Entry entry)

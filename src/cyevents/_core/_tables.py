@@ -34,9 +34,9 @@ Threads and interruptions
 One lock makes changes of any tables one at a time. It is held for a few dict operations, and never while user code
 runs: what a change discards is collected in `to_release` and released after the lock. An emission takes no lock.
 
-Compiled, with a GIL, a change for any sender takes no lock if no other change is half done (`_is_atomic`): it allocates
-no object that the garbage collector tracks, releases none and calls no Python code, so no other code runs before its
-end. The lock costs as much as the rest of such a change.
+Compiled, with a GIL, the common changes take no lock if no other change is half done (`_is_atomic`): they allocate no
+object that the garbage collector tracks, release none and call no Python code, so no other code runs before their end.
+The lock would cost a third of such a change.
 
 The lock is re-entrant, and a change is a sequence of atomic steps, each of which leaves the tables consistent: a signal
 handler, or a finalizer that the garbage collector runs, may make a change of its own between two of them. What can fail
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 
     ClassT = TypeVar("ClassT", bound=type)
     ResultT = TypeVar("ResultT")
+    Made = list["Entry | None"] | None  # a new entry and the one that it replaced, for callers that may undo it
 else:
     from ._shadow import cython
 
@@ -304,15 +305,7 @@ def _purge_locked(to_release: list[object], never_called: list[tuple[EventCore, 
 def _change(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Take a step under the lock, and release what it discards after that. The step gets a list for it as well."""
     to_release: list[object] = []
-    if cython.compiled:
-        args = (*args, to_release)
-        _take_lock()
-        try:
-            result = step(*args)
-        finally:
-            _drop_lock()
-    else:
-        result = call_locked(step, *args, to_release)
+    result = call_locked(step, *args, to_release)
     if _pending_removals:
         purge_dead()
     return result
@@ -932,14 +925,7 @@ def _check_entries(entries: tuple[Entry, ...]) -> None:
 
 
 def _make_dispatch(
-    event: EventCore,
-    sender: Any,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    results: list[Any],
-    errors: list[Exception],
-    collector: TaskCollector | None,
-    watch: Any,
+    event: EventCore, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], results: list[Any]
 ) -> Dispatch:
     dispatch = Dispatch.__new__(Dispatch)
     dispatch.event = event
@@ -947,9 +933,9 @@ def _make_dispatch(
     dispatch.args = args
     dispatch.kwargs = kwargs
     dispatch.results = results
-    dispatch.errors = errors
-    dispatch.collector = collector
-    dispatch.watch = watch
+    dispatch.errors = []
+    dispatch.collector = None
+    dispatch.watch = None
     return dispatch
 
 
@@ -1167,7 +1153,7 @@ class EventCore:
                         result = handler(sender, *args, **kwargs) if args or kwargs else handler(sender)
                     except Exception as error:
                         if dispatch is None:
-                            dispatch = _make_dispatch(self, sender, args, kwargs, results, [], None, None)
+                            dispatch = _make_dispatch(self, sender, args, kwargs, results)
                         if dispatch.take_error(error, entry, handler, kwargs, True):
                             continue
                         if not cython.compiled:
@@ -1183,11 +1169,11 @@ class EventCore:
                         results.append(result)
                         continue
                     if dispatch is None:
-                        dispatch = _make_dispatch(self, sender, args, kwargs, results, [], None, None)
+                        dispatch = _make_dispatch(self, sender, args, kwargs, results)
                     canceller = handler if result is False or dispatch.take_result(result, entry, handler) else None
                 else:
                     if dispatch is None:
-                        dispatch = _make_dispatch(self, sender, args, kwargs, results, [], None, None)
+                        dispatch = _make_dispatch(self, sender, args, kwargs, results)
                     canceller = dispatch.turn(entry)
                 if canceller is not None:
                     break
@@ -1244,12 +1230,13 @@ class EventCore:
         pairs: list[tuple[Any, Any]] = []
         dispatch = None
         if cython.compiled or watch is not None:
-            dispatch = _make_dispatch(self, sender, args, kwargs, pairs, [], None, watch)
+            dispatch = _make_dispatch(self, sender, args, kwargs, pairs)
+            dispatch.watch = watch
         try:
             for entry in entries:
                 if cython.compiled or entry.flags or watch is not None:
                     if dispatch is None:
-                        dispatch = _make_dispatch(self, sender, args, kwargs, pairs, [], None, None)
+                        dispatch = _make_dispatch(self, sender, args, kwargs, pairs)
                     dispatch.send_turn(entry)
                     continue
                 handler = entry()
@@ -1259,7 +1246,7 @@ class EventCore:
                     pairs.append((handler, handler(sender, *args, **kwargs)))
                 except Exception as error:
                     if dispatch is None:
-                        dispatch = _make_dispatch(self, sender, args, kwargs, pairs, [], None, None)
+                        dispatch = _make_dispatch(self, sender, args, kwargs, pairs)
                     if not dispatch.take_error(error, entry, handler, kwargs, False):
                         raise
             if dispatch is not None and dispatch.errors:
@@ -1293,7 +1280,11 @@ class EventCore:
         _check_entries(entries)
         if results is None or args is None or kwargs is None:
             raise TypeError("results must be a list, args a tuple and kwargs a dict")
-        return _make_dispatch(self, sender, args, kwargs, results, errors, collector, watch).run(entries)
+        dispatch = _make_dispatch(self, sender, args, kwargs, results)
+        dispatch.errors = errors
+        dispatch.collector = collector
+        dispatch.watch = watch
+        return dispatch.run(entries)
 
     # Snapshots
 
@@ -1492,7 +1483,7 @@ class EventCore:
         flags: int,
         name: str,
         frame: FrameType | None,
-        made: list[Entry | None] | None = None,
+        made: Made = None,
     ) -> tuple[Entry, Entry | None]:
         """Connect, in place of the handler's connection for the same sender if there is one; return both entries.
 
@@ -1515,7 +1506,7 @@ class EventCore:
         flags: int,
         name: str,
         frame: FrameType | None,
-        made: list[Entry | None] | None,
+        made: Made,
     ) -> Entry:
         """Do what `_connect` does, and return the new entry."""
         place = self._place(ANY if sender is ANY else sender_key(sender))
@@ -1532,7 +1523,7 @@ class EventCore:
             code = _code_of(frame)
             instruction = _instruction_of(frame)
         to_release: list[object] = []
-        if sender is ANY and made is None and self._is_atomic():
+        if made is None and self._is_atomic(sender, entry.place.key):
             self._enter_locked(entry, sender, code, instruction, made, to_release)
         else:
             _take_lock()
@@ -1545,31 +1536,20 @@ class EventCore:
         return entry
 
     def _enter_locked(
-        self,
-        entry: Entry,
-        sender: Any,
-        code: object,
-        instruction: int,
-        made: list[Entry | None] | None,
-        to_release: list[object],
+        self, entry: Entry, sender: Any, code: object, instruction: int, made: Made, to_release: list[object]
     ) -> None:
         _last.begin(code, instruction, entry.name)
         entry.serial = entry.chain = _last.serial
         if made is not None:
             made += (entry, None)
-        self._put(entry, sender, to_release, made)
-        ref = None
-        if sender is not ANY:
-            group = self._group_at(entry.place.key)
-            if group is not None and type(group.sender) is Ref:
-                ref = group.sender
+        group = self._put(entry, sender, to_release, made)
         last_sender = _last.sender
         if last_sender is not None:
             to_release.append(last_sender)
-        _last.replace_sender(ref, get_ident())
+        _last.replace_sender(group.sender if type(group.sender) is Ref else None, get_ident())
 
-    def _put(self, entry: Entry, sender: Any, to_release: list[object], made: list[Entry | None] | None = None) -> None:
-        """Enter an entry in its group, in place of the handler's one there."""
+    def _put(self, entry: Entry, sender: Any, to_release: list[object], made: Made = None) -> Group:
+        """Enter an entry in its group, in place of the handler's one there, and return the group."""
         if self._slow_path_flags & HIDDEN:
             self._attach_patterns(to_release)
         key = entry.place.key
@@ -1594,14 +1574,10 @@ class EventCore:
             raise
         if self._matched_events:
             self._ensure_sender_groups(key, sender, to_release)  # in the events of a finalizer too
+        return group
 
     def _replace(
-        self,
-        entries: dict[object, Entry],
-        previous: Entry,
-        entry: Entry,
-        to_release: list[object],
-        made: list[Entry | None] | None,
+        self, entries: dict[object, Entry], previous: Entry, entry: Entry, to_release: list[object], made: Made
     ) -> bool:
         """Put an entry in the place of another one; return False if that is gone."""
         key = entry.handler_key
@@ -1619,9 +1595,14 @@ class EventCore:
             made[1] = None
         return False
 
-    def _is_atomic(self) -> bool:
-        """Return whether a change for any sender needs no lock: see "Threads and interruptions". Compiled only."""
-        return _is_gil_alone() and not self._matched_events and not self._slow_path_flags & HIDDEN
+    def _is_atomic(self, sender: Any, key: object) -> bool:
+        """Return whether a change for a sender needs no lock: see "Threads and interruptions". Compiled only."""
+        if not _is_gil_alone() or self._matched_events or self._slow_path_flags & HIDDEN:
+            return False
+        if key is ANY:
+            return True
+        group = found(self._groups, key)
+        return group is not None and group.is_for(sender)  # else one must be made
 
     def _place(self, key: object) -> Place:
         """Return the place of a sender's connections."""
@@ -1654,7 +1635,7 @@ class EventCore:
             to_release.append(group)
             if group.is_for(sender):
                 return group
-            self._drop_group(group, to_release)  # a dead sender had this one's id
+            self._drop_group(group, False, to_release)  # a dead sender had this one's id
         group = _make_group(place, sender)
         if isinstance(key, int):  # by identity: held weakly if possible
             try:
@@ -1668,19 +1649,15 @@ class EventCore:
         self._slow_path_flags |= FILTERED
         return self._groups.setdefault(key, group)
 
-    def _drop_group(self, group: Group, to_release: list[object]) -> None:
-        """Remove a group with all its connections."""
+    def _drop_group(self, group: Group, only_if_empty: bool, to_release: list[object]) -> None:
+        """Remove a group with all its connections, or only if it has none."""
         groups = self._groups
         key = group.place.key
         to_release.append(group)
         # One step. First of all: what a signal handler connects from now on goes to another group.
-        if key in groups and groups[key] is group:
-            del groups[key]
-        self._empty_group(group, to_release)
-
-    def _empty_group(self, group: Group, to_release: list[object]) -> None:
-        """Deactivate what is in a group that is no longer in the tables."""
-        key = group.place.key
+        if key not in groups or groups[key] is not group or (only_if_empty and group.entries):
+            return
+        del groups[key]
         entries = values_of(group.entries)
         to_release.append(entries)
         by_sender = self._load_by_sender(self._load_latest())
@@ -1701,38 +1678,30 @@ class EventCore:
                 event._prune_own_group(key, to_release)
 
     def _prune_own_group(self, key: object, to_release: list[object]) -> None:
-        groups = self._groups
-        group = found(groups, key)
+        group = found(self._groups, key)
         if group is None:
             return
         to_release.append(group)
         for source in values_of(self._patterns):
             if key in source._groups:
                 return
-        # One step.
-        if key in groups and groups[key] is group and not group.entries:
-            del groups[key]
-            self._empty_group(group, to_release)
+        self._drop_group(group, True, to_release)
 
     def _invalidate(self, key: object, to_release: list[object]) -> None:
         """Discard the snapshots that a change for a sender makes stale, here and in a pattern's events."""
         try:
-            self._discard_snapshots(key, to_release)
-            if self._matched_events:
-                self._discard_matched(key, to_release)
+            self._discard_stale(key, to_release)
         except BaseException:  # no memory, or a signal handler has raised; the tables have changed
-            self._discard_snapshots(key, to_release)
-            if self._matched_events:
-                self._discard_matched(key, to_release)
+            self._discard_stale(key, to_release)
             raise
 
-    def _discard_matched(self, key: object, to_release: list[object]) -> None:
-        if cython.compiled:  # which needs no memory, and nothing is released meanwhile
-            events = self._matched_events
-        else:
-            events = self._matched_events.copy()
-        for event in events.values():
-            event._discard_snapshots(key, to_release)
+    def _discard_stale(self, key: object, to_release: list[object]) -> None:
+        self._discard_snapshots(key, to_release)
+        if self._matched_events:
+            # Compiled, this needs no memory, and nothing is released meanwhile.
+            events = self._matched_events if cython.compiled else self._matched_events.copy()
+            for event in events.values():
+                event._discard_snapshots(key, to_release)
 
     def _discard_snapshots(self, key: object, to_release: list[object]) -> None:
         latest = self._load_latest()
@@ -1781,17 +1750,13 @@ class EventCore:
         return True
 
     def _remove_dead(
-        self,
-        dead: Ref,
-        is_logged: bool,
-        to_release: list[object],
-        never_called: list[tuple[EventCore, Entry]],
+        self, dead: Ref, is_logged: bool, to_release: list[object], never_called: list[tuple[EventCore, Entry]]
     ) -> None:
         """Remove a used-up entry, that of a dead handler, or all those for a dead sender."""
         if dead.handler_key is None:
             group = self._group_at(dead.place.key)
             if group is not None and group.sender is dead:
-                self._drop_group(group, to_release)
+                self._drop_group(group, False, to_release)
             return
         entry = self._entry_of(dead)
         if entry is None or not self._remove(entry, to_release) or not is_logged:
@@ -1815,7 +1780,7 @@ class EventCore:
             return removed
         to_release: list[object] = []
         is_removed = False
-        if sender is ANY and not self._groups and self._is_atomic():
+        if sender is ANY and not self._groups and self._is_atomic(ANY, ANY):
             is_removed = self._disconnect_locked(entry, key, sender, to_release)
         else:
             _take_lock()
@@ -1965,13 +1930,8 @@ class EventCore:
             to_release.append(source._matched_events.get(self._key))
             source._matched_events.pop(self._key, None)
         self._invalidate(ANY, to_release)
-        groups = self._groups
-        for key, group in list(groups.items()):
-            to_release.append(group)
-            # One step.
-            if key in groups and groups[key] is group and not group.entries:
-                del groups[key]
-                self._empty_group(group, to_release)
+        for group in values_of(self._groups):
+            self._drop_group(group, True, to_release)
 
     def _show(self) -> None:
         """Undo `_hide`, once the patterns are attached again. Under the lock."""
