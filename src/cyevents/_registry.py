@@ -19,7 +19,7 @@ from __future__ import annotations
 from _weakref import ref as weakref
 
 from ._checks import is_pattern, pattern_error
-from ._core import NamespaceCore, call_locked, purge_dead
+from ._core import NamespaceCore, call_locked
 from ._core._safe import exact_str, safe_isinstance, safe_repr
 from ._event import Event, Pattern, global_scopes
 
@@ -79,9 +79,7 @@ class EventRegistry(_EventDict):
     def _change(self, step: Callable[..., Any], *args: Any) -> Any:
         """Take a step under the lock, and release what it discards after that."""
         to_release: list[object] = []
-        result = call_locked(step, *args, to_release)
-        purge_dead()
-        return result
+        return call_locked(step, *args, to_release)
 
     # Finding
 
@@ -269,13 +267,13 @@ class EventRegistry(_EventDict):
                     event._detach(source, to_release)
             for by in list(event._mutes):
                 if by not in self._mutes and event._is_hidden():  # it has no mutes of its own
-                    event._unmute(by)
+                    event._unmute_locked(by, to_release)
 
     def _detach_event(self, event: Event[Any], to_release: list[object]) -> None:
         """Undo `_attach_event`, except for scopes, which go on observing."""
         _detach_patterns([event], self._patterns.values(), to_release)
         for by in list(self._mutes):
-            event._unmute(by)
+            event._unmute_locked(by, to_release)
 
     def _detach_pattern(self, pattern: Pattern, to_release: list[object]) -> None:
         """Detach a pattern from all events."""
@@ -424,26 +422,28 @@ class EventRegistry(_EventDict):
     # Mutes and scopes
 
     def _mute(self, by: object, keys: list[Any]) -> None:
-        call_locked(self._mute_locked, by, keys)
+        self._change(self._mute_locked, by, keys)
 
-    def _mute_locked(self, by: object, keys: list[Any]) -> None:
+    def _mute_locked(self, by: object, keys: list[Any], to_release: list[object]) -> None:
         self._mutes[by] = keys
         events = self._all_events()
+        to_release.append(events)
         for event in events:
-            event._mute(by, keys)
+            event._mute_locked(by, keys, to_release)
         for event in events:
             if not self._is_current(event):  # a finalizer has deleted it
-                event._unmute(by)
+                event._unmute_locked(by, to_release)
 
     def _unmute(self, by: object) -> None:
-        call_locked(self._unmute_locked, by)
+        self._change(self._unmute_locked, by)
 
-    def _unmute_locked(self, by: object) -> None:
+    def _unmute_locked(self, by: object, to_release: list[object]) -> None:
         events = self._all_events()
+        to_release.append(events)
         self._mutes.pop(by, None)
         events += self._all_events()  # with those that a finalizer has made meanwhile
         for event in {id(event): event for event in events}.values():
-            event._unmute(by)
+            event._unmute_locked(by, to_release)
 
     def _add_scope(self, scope: EventScope) -> list[Event[Any]]:
         """Let a scope observe all events, and each one that is made from now on. Called under the lock.

@@ -189,7 +189,7 @@ cdef enum StopReason:
 cdef struct CallState:  # of the entry at which the loop has stopped
     PyObject *function  # owned, and so is the owner if the handler is a method
     PyObject *owner
-    PyObject *result  # owned; NULL if it has raised
+    PyObject *result  # owned; NULL if it, or its condition, has raised
     StopReason reason
 
 cdef enum:
@@ -245,6 +245,17 @@ cdef inline void release(PyObject *function, PyObject *owner) noexcept:
 
 cdef inline void release_state(CallState *state) noexcept:
     release(state.function, state.owner)
+    if state.result is not NULL:
+        DECREF(state.result)
+        state.result = NULL
+
+
+cdef bint has_become_inactive(Entry entry) noexcept:
+    """Return whether a condition has disconnected its own entry. An entry of which that cannot be found out is skipped."""
+    try:
+        return entry.is_inactive()
+    except BaseException:  # no stack is left
+        return True
 
 
 cdef Py_ssize_t run_common(
@@ -296,10 +307,9 @@ cdef Py_ssize_t run_common(
                     state.reason = CONDITION_RAISED
                     state.function = function
                     state.owner = owner
+                    state.result = NULL
                     return i
-                if truth == 0 or (
-                    (<Entry>entry).flags != flags and (<Entry>entry).is_inactive()  # by the condition
-                ):
+                if truth == 0 or ((<Entry>entry).flags != flags and has_become_inactive(<Entry>entry)):
                     release(function, owner)
                     i += 1
                     continue
@@ -484,6 +494,7 @@ cdef int take_unusual(Dispatch dispatch, Entry entry, CallState *state) except -
     if state.reason == UNUSUAL_RESULT and state.result is not NULL:
         result = <object>state.result
         DECREF(state.result)
+        state.result = NULL
         if result is None or result is False:
             return result is False
         return dispatch.take_result(result, entry, make_handler(entry, state.function, state.owner))
@@ -551,7 +562,7 @@ cdef int send_to(
                     DECREF(state.result)
                     raise
                 finally:
-                    release_state(&state)
+                    release(state.function, state.owner)
                 handler = <PyObject *>method
                 INCREF(handler)
             pair = cye_pair(handler, state.result)

@@ -295,6 +295,9 @@ cdef class LastConnection:
     cdef unsigned long thread
     cdef int instruction
     cdef object begin(self, object code, int instruction, str name)
+    cdef bint is_newest(self, Entry entry) except -1
+    cdef bint is_subscribed(self, Entry entry) except -1
+    cdef object note_subscription(self, Entry entry)
     cdef Ref replace_sender(self, Ref sender, unsigned long thread)
     cdef tuple get(self)
 
@@ -344,6 +347,7 @@ cdef class Group:
     cdef Place place
     cdef object sender
     cdef dict entries
+    cdef bint is_removed
     cdef bint is_for(self, object sender) except -1
     cdef object get_sender(self)
 

@@ -14,7 +14,9 @@ runs of changes cost nothing more. The patterns that match an event are its `_pa
 its snapshots, and their changes discard snapshots of their `_matched_events`.
 
 A snapshot is put in its place before it is built. A change first changes the tables and then takes the snapshot out of
-its place, so one that was built from old tables, without a lock, is found by no later emission.
+its place, so one that was built from old tables, without a lock, is found by no later emission. An emission that finds
+a group just before it is removed may put a snapshot of it in place after that. The group notes that it is removed, so
+no other emission takes that snapshot.
 
 Who owns what
 -------------
@@ -26,8 +28,8 @@ a reference cycle, and two fields instead of one would make each entry larger.
 How a dead handler leaves the tables
 ------------------------------------
 The interpreter calls `_on_weakref_dead` in any thread, between any two instructions. It queues the entry in
-`_pending_removals`. `purge_dead` removes what is queued, unless another thread holds the lock: that thread calls it
-when it releases the lock.
+`_pending_removals`. `purge_dead` removes what is queued, unless the lock is held: its owner calls it after releasing
+the lock.
 
 Threads and interruptions
 -------------------------
@@ -158,6 +160,22 @@ class LastConnection:
         self.serial += 1
 
     @cython.critical_section
+    def is_newest(self, entry: Entry) -> bool:
+        """Return whether this entry is that of the newest connection."""
+        return entry.serial == self.serial
+
+    @cython.critical_section
+    def is_subscribed(self, entry: Entry) -> bool:
+        """Return whether this entry is the newest one that a subscription holds."""
+        return entry.serial == self.subscribed
+
+    @cython.critical_section
+    def note_subscription(self, entry: Entry) -> None:
+        """Note that a subscription holds this entry, if it is the newest."""
+        if entry.serial == self.serial:
+            self.subscribed = entry.serial
+
+    @cython.critical_section
     def replace_sender(self, sender: Ref | None, thread: int) -> Ref | None:
         """Note the sender, and return the old one."""
         previous = self.sender
@@ -209,7 +227,7 @@ def _on_weakref_dead(dead: Ref) -> None:
             frame = None
     elif home is not None and dead.handler_key is not None:
         entry = home._entry_of(dead)
-        if entry is not None and entry.serial == _last.serial:  # the newest handler of all: has it died at once?
+        if entry is not None and _last.is_newest(entry):  # has it died at once?
             frame = _user_frame()
             if frame is not None and not is_discarding_call_result(frame, code, instruction):
                 frame = None
@@ -220,7 +238,7 @@ def _on_weakref_dead(dead: Ref) -> None:
     if entry is None:
         warn_vanished_sender(name, frame)
     elif home is not None:
-        home._warn_discarded_handler(entry.name, frame, entry.serial == _last.subscribed)
+        home._warn_discarded_handler(entry.name, frame, _last.is_subscribed(entry))
 
 
 _on_dead = _on_weakref_dead
@@ -251,7 +269,13 @@ def _queue_removal(entry: Entry) -> None:
 
 
 def purge_dead() -> None:
-    """Remove queued dead entries. If another thread holds the lock, that thread removes them when it releases it."""
+    """Remove queued dead entries, unless the lock is held: its owner calls this again after the release.
+
+    That holds for this thread too. What is removed may run a finalizer when it is released, or be logged, and neither
+    must happen under the lock.
+    """
+    if _is_owned():
+        return
     to_release: list[object] = []
     never_called: list[tuple[EventCore, Entry]] = []
     is_done = True
@@ -305,10 +329,22 @@ def _purge_locked(to_release: list[object], never_called: list[tuple[EventCore, 
 def _change(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Take a step under the lock, and release what it discards after that. The step gets a list for it as well."""
     to_release: list[object] = []
-    result = call_locked(step, *args, to_release)
-    if _pending_removals:
-        purge_dead()
-    return result
+    return call_locked(step, *args, to_release)
+
+
+def call_locked(function: Callable[..., ResultT], *args: Any) -> ResultT:
+    """Call a function while holding the lock, and return what it returns."""
+    try:
+        if not cython.compiled:
+            return _call_locked(function, *args)
+        _take_lock()
+        try:
+            return function(*args)
+        finally:
+            _drop_lock()
+    finally:
+        if _pending_removals:
+            purge_dead()
 
 
 if cython.compiled:
@@ -328,14 +364,6 @@ if cython.compiled:
         _count_lock(-1)
         _release()
 
-    def call_locked(function: Callable[..., ResultT], *args: Any) -> ResultT:
-        """Call a function while holding the lock, and return what it returns."""
-        _take_lock()
-        try:
-            return function(*args)
-        finally:
-            _drop_lock()
-
 else:  # compiled: in the .pxd
     if TYPE_CHECKING:  # compiled only
         _count_lock: Any = None
@@ -354,7 +382,7 @@ else:  # compiled: in the .pxd
         """Return a dict's value for a key, or None, also while another thread changes the dict."""
         return mapping.get(key)
 
-    from ._lock import call_locked
+    from ._lock import call_locked as _call_locked
 
     def values_of(mapping: Any) -> list[Any]:
         """Return a dict's values, also while another thread changes the dict."""
@@ -621,16 +649,17 @@ def _make_function_ref(function: Any, key: object, place: Place) -> Any:
 class Group:
     """The connections of one event for one sender, or for any."""
 
-    __slots__ = ("entries", "place", "sender")
+    __slots__ = ("entries", "is_removed", "place", "sender")
 
     place: Place
     sender: object  # a Ref where it can be weakly referenced
+    is_removed: bool  # from the event: a snapshot of it, placed by an emission that found it before, is stale
     entries: dict[object, Entry]  # by handler key, in order of registration but for those that replaced others
 
     def is_for(self, sender: object) -> bool:
-        """Return whether `sender` is this group's sender, not a new object that reuses its id."""
+        """Return whether this is the group of `sender`: not removed, and not that of a dead object with the same id."""
         held = self.sender
-        return type(held) is not Ref or held() is sender
+        return not self.is_removed and (type(held) is not Ref or held() is sender)
 
     def get_sender(self) -> object:
         """Return the sender, or None if it is dead."""
@@ -643,6 +672,7 @@ def _make_group(place: Place, sender: object) -> Group:
     group.place = place
     group.sender = sender
     group.entries = {}
+    group.is_removed = False
     return group
 
 
@@ -1326,7 +1356,7 @@ class EventCore:
         if by_sender is None:
             by_sender = self._make_by_sender(latest)
         snapshot = by_sender.setdefault(key, _make_snapshot(group))
-        if snapshot.group is not group:  # of an object that had the sender's id before
+        if snapshot.group is not group:  # that one was removed
             snapshot = by_sender[key] = _make_snapshot(group)
         return snapshot
 
@@ -1538,14 +1568,12 @@ class EventCore:
     def _enter_locked(
         self, entry: Entry, sender: Any, code: object, instruction: int, made: Made, to_release: list[object]
     ) -> None:
+        to_release.append(_last.replace_sender(None, 0))  # now: this may need memory
         _last.begin(code, instruction, entry.name)
-        entry.serial = entry.chain = _last.serial
+        entry.serial = entry.chain = _last.serial  # which changes under the lock alone
         if made is not None:
             made += (entry, None)
         group = self._put(entry, sender, to_release, made)
-        last_sender = _last.sender
-        if last_sender is not None:
-            to_release.append(last_sender)
         _last.replace_sender(group.sender if type(group.sender) is Ref else None, get_ident())
 
     def _put(self, entry: Entry, sender: Any, to_release: list[object], made: Made = None) -> Group:
@@ -1658,6 +1686,7 @@ class EventCore:
         if key not in groups or groups[key] is not group or (only_if_empty and group.entries):
             return
         del groups[key]
+        group.is_removed = True
         entries = values_of(group.entries)
         to_release.append(entries)
         by_sender = self._load_by_sender(self._load_latest())
@@ -2116,8 +2145,7 @@ def consume(generator: Any) -> tuple[list[Any], bool]:
 def expect_death(entry: Entry) -> None:
     """Note that a subscription holds an entry's handler: when it is discarded, the handler dies."""
     entry.may_vanish = True
-    if entry.serial == _last.serial:
-        _last.subscribed = entry.serial
+    _last.note_subscription(entry)
 
 
 if not cython.compiled:  # compiled: the kernel's
