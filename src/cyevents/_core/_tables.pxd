@@ -429,11 +429,6 @@ cdef class EventCore:
     @cython.locals(entry=Entry, dispatch=Dispatch, results=list, is_plain=bint)
     cdef object _run(self, tuple entries, object sender, tuple args, dict kwargs)
     cdef object _sent(self, object sender, tuple args, dict kwargs)
-    @cython.locals(dispatch=Dispatch)
-    cpdef object _dispatch(
-        self, tuple entries, object sender, tuple args, dict kwargs, list results, list errors, TaskCollector collector,
-        object watch=*
-    )
     @cython.locals(entry=Entry, dispatch=Dispatch, pairs=list)
     cpdef list _pairs(self, tuple entries, object sender, tuple args, dict kwargs, object watch=*)
 
@@ -577,7 +572,6 @@ cdef Entry _latest_valid(Entry entry)
 cdef bint _is_alive(Entry entry, list to_release) except -1
 cdef bint _is_live(Group group, Entry entry) except -1
 @cython.locals(values=list)
-cpdef tuple consume(object generator)
 @cython.locals(entry=Entry)
 cdef object _check_entries(tuple entries)
 @cython.locals(dispatch=Dispatch)

@@ -61,7 +61,7 @@ from _weakref import ReferenceType
 from _weakref import ref as weakref
 from types import CodeType, CoroutineType, FunctionType, MethodType
 
-from .._methods import bind, definition_of, may_be_method, method_parts
+from ._methods import bind, definition_of, may_be_method, method_parts
 from ._frames import is_at_call, is_discarding_call_result, is_returning, warn_vanished_sender
 from ._lock import lock, release, taking_at_once
 from ._safe import not_an_event, typed_repr
@@ -890,13 +890,18 @@ class Dispatch:
 
     def take_result(self, result: Any, entry: Entry, handler: Any) -> bool:
         """Take what a handler returned that may be more than a value; return whether the handler cancels."""
-        kind = AWAITABLE if type(result) is CoroutineType else kind_of_result(result)
+        cls = type(result)
+        kind = VALUE if cls in _PLAIN else AWAITABLE if cls is CoroutineType else kind_of_result(result)
         if kind == VALUE:
             self.results.append(result)
             return False
         if kind == GENERATOR:
             try:
-                items, cancels = consume(result)
+                if cython.compiled:
+                    items: list[Any] = []
+                    cancels: bool = _run_generator(result, items)
+                else:
+                    items, cancels = consume(result)
             except Exception as error:
                 if self._apply_error_policy(error, handler):
                     return False
