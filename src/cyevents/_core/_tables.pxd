@@ -465,7 +465,7 @@ cdef class EventCore:
     cdef Group _put(self, Entry entry, object sender, list to_release, list made=*)
     cdef bint _replace(self, dict entries, Entry previous, Entry entry, list to_release, list made) except -1
     @cython.locals(group=Group)
-    cdef bint _is_atomic(self, object sender, object key) except -1
+    cdef bint _is_atomic(self, object sender, Place place, list to_release) except -1
     @cython.locals(group=Group, place=Place)
     cdef Place _place(self, object key)
     cdef Group _group_at(self, object key)

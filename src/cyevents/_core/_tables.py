@@ -1558,7 +1558,7 @@ class EventCore:
             code = _code_of(frame)
             instruction = _instruction_of(frame)
         to_release: list[object] = []
-        if made is None and self._is_atomic(sender, entry.place.key):
+        if made is None and self._is_atomic(sender, place, to_release):
             self._enter_locked(entry, sender, code, instruction, made, to_release)
         else:
             _take_lock()
@@ -1573,7 +1573,6 @@ class EventCore:
     def _enter_locked(
         self, entry: Entry, sender: Any, code: object, instruction: int, made: Made, to_release: list[object]
     ) -> None:
-        to_release.append(_last.replace_sender(None, 0))  # now: this may need memory
         _last.begin(code, instruction, entry.name)
         entry.serial = entry.chain = _last.serial  # which changes under the lock alone
         if made is not None:
@@ -1596,8 +1595,9 @@ class EventCore:
                     previous = group.entries.setdefault(entry.handler_key, entry)
                     if previous is entry or self._replace(group.entries, previous, entry, to_release, made):
                         break
-                if key is ANY or self._group_at(key) is group:  # and was not removed by a finalizer
+                if not group.is_removed:  # by a finalizer
                     break
+                to_release.append(group)
             self._invalidate(key, to_release)
         except BaseException:  # no memory, or a signal handler has raised, perhaps after the step
             if group is not None:
@@ -1628,14 +1628,24 @@ class EventCore:
             made[1] = None
         return False
 
-    def _is_atomic(self, sender: Any, key: object) -> bool:
-        """Return whether a change for a sender needs no lock: see "Threads and interruptions". Compiled only."""
-        if not _is_gil_alone() or self._matched_events or self._slow_path_flags & HIDDEN:
+    def _is_atomic(self, sender: Any, place: Place, to_release: list[object]) -> bool:
+        """Return whether a change for a sender needs no lock: see "Threads and interruptions". Compiled only.
+
+        To make a group is not atomic: a missing one is made now, and is empty until the change.
+        """
+        if not _is_gil_alone():
             return False
-        if key is ANY:
-            return True
-        group = found(self._groups, key)
-        return group is not None and group.is_for(sender)  # else one must be made
+        if place.key is not ANY:
+            group = found(self._groups, place.key)
+            if group is None:
+                if self._matched_events:
+                    return False
+                group = self._group_for(place, sender, to_release)  # other code may run meanwhile
+                if not _is_gil_alone():
+                    return False
+            if not group.is_for(sender):
+                return False
+        return not self._matched_events and not self._slow_path_flags & HIDDEN
 
     def _place(self, key: object) -> Place:
         """Return the place of a sender's connections."""
@@ -1665,7 +1675,6 @@ class EventCore:
         key = place.key
         group: Group | None = found(self._groups, key)
         if group is not None:
-            to_release.append(group)
             if group.is_for(sender):
                 return group
             self._drop_group(group, False, to_release)  # a dead sender had this one's id
@@ -1814,7 +1823,7 @@ class EventCore:
             return removed
         to_release: list[object] = []
         is_removed = False
-        if sender is ANY and not self._groups and self._is_atomic(ANY, ANY):
+        if sender is ANY and not self._groups and self._is_atomic(ANY, self._any.place, to_release):
             is_removed = self._disconnect_locked(entry, key, sender, to_release)
         else:
             _take_lock()
