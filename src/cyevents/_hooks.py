@@ -140,7 +140,7 @@ class EventHooks(EventCore):
         return ExceptionGroup(f"{len(errors)} handlers of {self._name!r} failed", errors.copy())  # it keeps the list
 
     def _call_failed(
-        self, error: TypeError, handler: Any, count: int, names: Iterable[str], is_consumed: bool
+        self, error: TypeError, handler: Any, count: int, names: Iterable[str], takes_result: bool
     ) -> Coroutine[Any, Any, Any] | None:
         binding = _binding_of(error)
         if binding is None:
@@ -148,7 +148,7 @@ class EventHooks(EventCore):
         handler = binding.unwrapped(handler)
         text = f"handler {binding.handler_text(handler)} of event {self._name!r}"
         binding.add_call_note(error, text, count, names)
-        if is_consumed and kind_of(handler) in ("async", "async_generator"):
+        if takes_result and kind_of(handler) in ("async", "async_generator"):
             coroutine: Coroutine[Any, Any, Any] = binding.failing(error, handler)
             return coroutine
         return None

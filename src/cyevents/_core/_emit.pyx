@@ -23,7 +23,7 @@ from cpython.object cimport PyObject, PyTypeObject
 
 from cyevents._core cimport _tables
 from cyevents._core._tables cimport (
-    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, WATCHED, Dispatch, Entry, Group, Snapshot,
+    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, WATCHED, Dispatch, Entry, Snapshot,
     CYE_GIL, cye_deref, cye_enter, cye_leave, found, sender_key,
 )
 
@@ -158,7 +158,6 @@ cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
     PyObject *PyErr_NoMemory() noexcept
     bint PyFunction_Check(PyObject *) noexcept
-    bint PyUnicode_Check(object)
     bint PyUnicode_CheckExact(object)
     PyObject *item_of "PyTuple_GET_ITEM"(PyObject *tuple, Py_ssize_t i) noexcept
     Py_ssize_t size_of "PyTuple_GET_SIZE"(PyObject *tuple) noexcept
@@ -177,8 +176,8 @@ cdef extern from "Python.h":
 
 
 cdef enum:
-    SHAPE = BOUND | HELD
-    COMMON = SHAPE | CONDITION | FOREIGN  # the flags of entries that the loop calls
+    REFERENCE_FLAGS = BOUND | HELD
+    FAST_FLAGS = REFERENCE_FLAGS | CONDITION | FOREIGN  # the flags of entries that the loop calls
     STACK_BUFFER = 12  # arguments for which there is room on the C stack
 
 cdef enum StopReason:
@@ -211,11 +210,11 @@ cdef class EventCore(_tables.EventCore):
 
 # The loop
 
-cdef inline bint take(PyObject *entry, int flags, PyObject **function, PyObject **owner) noexcept:
+cdef inline bint take_references(PyObject *entry, int flags, PyObject **function, PyObject **owner) noexcept:
     """Take references to an entry's function, and the owner if the handler is a method; false if it is dead."""
     cdef PyObject *held = <PyObject *>(<Entry>entry).held
     owner[0] = NULL
-    if not flags & SHAPE:
+    if not flags & REFERENCE_FLAGS:
         function[0] = cye_deref(entry)
         return function[0] is not NULL
     if flags & BOUND:
@@ -270,7 +269,8 @@ cdef Py_ssize_t run_common(
 ) noexcept:
     """Call entries from the i-th on, while they have no uncommon flags and return values or None.
 
-    Returns the index of the first that is uncommon, with what is known of it in `state`; the number of entries if none.
+    Returns the index of the entry at which it stopped, or the number of entries. `state.reason` says why it stopped,
+    and so whether that entry has been called.
     Without room for the arguments and an object in `copied`, methods are uncommon.
     """
     cdef PyObject *entry
@@ -290,11 +290,11 @@ cdef Py_ssize_t run_common(
             if function is NULL:
                 i += 1
                 continue
-        elif flags & ~COMMON:
+        elif flags & ~FAST_FLAGS:
             state.reason = NEEDS_SLOW_PATH
             return i
         else:
-            if not take(entry, flags, &function, &owner):
+            if not take_references(entry, flags, &function, &owner):
                 i += 1
                 continue
             if owner is not NULL and copied is NULL:
@@ -331,7 +331,7 @@ cdef Py_ssize_t run_common(
     return count
 
 
-# By a pointer, so that the compiler does not merge it with what follows: its loop is short of registers as it is.
+# Called by a pointer, so that the C compiler does not inline it: inlined, its loop has too few registers.
 cdef Py_ssize_t (*_run_common)(
     PyObject *, Py_ssize_t, PyObject *const *, PyObject **, Py_ssize_t, PyObject *, PyObject *, CallState *
 ) noexcept
@@ -360,7 +360,7 @@ cdef PyObject *run_rest(
             if state.reason != NEEDS_SLOW_PATH:
                 i += 1
                 try:
-                    if dispatch is None:
+                    if dispatch is None:  # what the handler raised is set meanwhile: this calls no Python code
                         dispatch = make_dispatch(self, args, nargs, kwnames, results)
                     status = take_unusual(dispatch, entry, state)
                     if status == FAILED:
@@ -369,7 +369,7 @@ cdef PyObject *run_rest(
                         canceller = make_handler(entry, state.function, state.owner)
                 finally:
                     release_state(state)
-            elif entry.flags & ~COMMON:
+            elif entry.flags & ~FAST_FLAGS:
                 i += 1
                 if dispatch is None:
                     dispatch = make_dispatch(self, args, nargs, kwnames, results)
@@ -458,7 +458,10 @@ cdef inline int ask(PyObject *condition, PyObject *const *args, Py_ssize_t nargs
 
 
 cdef int ask_foreign(PyObject *condition, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) noexcept:
-    """`ask` what is not a Python function, and counts no recursion, or where positionals must be left out."""
+    """`ask` a condition that is not a Python function, or where positionals must be left out.
+
+    It counts as recursion, which only Python functions count by themselves.
+    """
     cdef PyObject *stack_buffer[STACK_BUFFER]
     cdef PyObject **array = stack_buffer
     cdef PyObject *answer
@@ -501,7 +504,7 @@ cdef int take_unusual(Dispatch dispatch, Entry entry, CallState *state) except -
     return take_exception(dispatch, entry, state, True)
 
 
-cdef int take_exception(Dispatch dispatch, Entry entry, CallState *state, bint is_consumed) except -1:
+cdef int take_exception(Dispatch dispatch, Entry entry, CallState *state, bint takes_result) except -1:
     if not PyErr_ExceptionMatches(<object>PyExc_Exception):
         return FAILED
     try:
@@ -510,7 +513,7 @@ cdef int take_exception(Dispatch dispatch, Entry entry, CallState *state, bint i
         handler = make_handler(entry, state.function, state.owner)
         if state.reason == CONDITION_RAISED:
             dispatch.event._condition_failed(error, entry, handler, dispatch.sender, dispatch.kwargs)
-        elif not dispatch.take_error(error, entry, handler, dispatch.kwargs, is_consumed):
+        elif not dispatch.take_error(error, entry, handler, dispatch.kwargs, takes_result):
             cye_reraise(error)
             return FAILED
     return False
@@ -537,12 +540,12 @@ cdef int send_to(
         for i in range(count):
             entry = item_of(entries, i)
             flags = (<Entry>entry).flags
-            if flags & ~(SHAPE | FOREIGN):
+            if flags & ~(REFERENCE_FLAGS | FOREIGN):
                 if dispatch is None:
                     dispatch = make_dispatch(self, args, nargs, kwnames, pairs)
                 dispatch.send_turn(<Entry>entry)
                 continue
-            if not take(entry, flags, &state.function, &state.owner):
+            if not take_references(entry, flags, &state.function, &state.owner):
                 continue
             state.result = cye_call(state.function, state.owner, flags & FOREIGN, args, copied, nargs, kwnames)
             if state.result is NULL:
@@ -583,12 +586,12 @@ cdef inline PyObject *load_general(_tables.EventCore self) noexcept:
     """Return the snapshot for no particular sender as a new reference; NULL if it must be built."""
     cdef PyObject *snapshot
     if CYE_GIL:
-        snapshot = <PyObject *>self._latest
+        snapshot = <PyObject *>self._general
         if <PyObject *>(<Snapshot>snapshot).entries is cye_none():
             return NULL
         INCREF(snapshot)
         return snapshot
-    loaded = self._load_latest()
+    loaded = self._load_general()
     if not self._is_built(loaded):
         return NULL
     INCREF(<PyObject *>loaded)
@@ -600,7 +603,7 @@ cdef PyObject *find_snapshot(_tables.EventCore self, PyObject *sender) except NU
     cdef Snapshot snapshot = None
     cdef dict by_sender
     if self._slow_path_flags & (FILTERED | HIDDEN) == FILTERED:
-        by_sender = self._latest.by_sender if CYE_GIL else self._load_by_sender(self._load_latest())
+        by_sender = self._general.by_sender if CYE_GIL else self._load_by_sender(self._load_general())
         if by_sender is not None:
             snapshot = found(by_sender, sender_key(<object>sender))
             if snapshot is not None and (

@@ -394,7 +394,7 @@ cdef class Dispatch:
     cdef bint _should_call(self, Entry entry, object handler) except -1
     @cython.locals(kind=int, collector=TaskCollector)
     cdef bint take_result(self, object result, Entry entry, object handler) except -1
-    cdef bint take_error(self, object error, Entry entry, object handler, dict given, bint is_consumed) except -1
+    cdef bint take_error(self, object error, Entry entry, object handler, dict given, bint takes_result) except -1
     @cython.locals(collector=TaskCollector)
     cdef bint _apply_error_policy(self, object error, object handler) except -1
 
@@ -406,7 +406,7 @@ cdef class EventCore:
     cdef public cye_bool _is_checked
     cdef public cye_bool _is_used
     cdef dict _groups
-    cdef Snapshot _latest
+    cdef Snapshot _general
     cdef readonly dict _patterns
     cdef dict _matched_events
     cdef object _key
@@ -416,10 +416,10 @@ cdef class EventCore:
     cdef object _self
     cdef object __weakref__
 
-    cdef Snapshot _load_latest(self)
-    cdef object _store_latest(self, Snapshot snapshot)
-    cdef dict _load_by_sender(self, Snapshot latest)
-    cdef dict _make_by_sender(self, Snapshot latest)
+    cdef Snapshot _load_general(self)
+    cdef object _store_general(self, Snapshot snapshot)
+    cdef dict _load_by_sender(self, Snapshot general)
+    cdef dict _make_by_sender(self, Snapshot general)
     cdef bint _is_built(self, Snapshot snapshot) except -1
     cdef object _finish(self, Snapshot snapshot, tuple entries)
     cdef object _load_observer(self)
@@ -434,7 +434,7 @@ cdef class EventCore:
 
     @cython.locals(snapshot=Snapshot, is_built=bint)
     cdef Snapshot _find_snapshot(self, object sender)
-    @cython.locals(group=Group, latest=Snapshot, snapshot=Snapshot, by_sender=dict)
+    @cython.locals(group=Group, general=Snapshot, snapshot=Snapshot, by_sender=dict)
     cdef Snapshot _look_up(self, object sender)
     @cython.locals(source=EventCore, group=Group)
     cdef Snapshot _build(self, Snapshot snapshot, object sender)
@@ -484,7 +484,7 @@ cdef class EventCore:
     cdef object _invalidate(self, object key, list to_release)
     @cython.locals(event=EventCore, events=dict)
     cdef object _discard_stale(self, object key, list to_release)
-    @cython.locals(latest=Snapshot, by_sender=dict)
+    @cython.locals(general=Snapshot, by_sender=dict)
     cdef object _discard_snapshots(self, object key, list to_release)
     @cython.locals(group=Group, place=Place, entries=dict)
     cdef bint _remove(self, Entry entry, list to_release) except -1

@@ -5,10 +5,10 @@
 How it works
 ------------
 An `EventCore` has one `Group` of `Entry` objects for the handlers of any sender, and one for each sender that handlers
-were connected for. A group maps handler keys to entries, in order of registration. An emission runs a `Snapshot`: an
-immutable tuple of entries in dispatch order, one per handler.
+were connected for, here or to a pattern that matches. A group maps handler keys to entries, in order of registration.
+An emission runs a `Snapshot`, whose `entries` are an immutable tuple in dispatch order, with one entry per handler.
 
-The event keeps the snapshot for any sender as `_latest`, and that keeps those for particular senders in `by_sender`.
+The event keeps the snapshot for any sender as `_general`, and that keeps those for particular senders in `by_sender`.
 A change discards the snapshots that it makes stale, and the next emission builds one in a single pass over the group:
 runs of changes cost nothing more. The patterns that match an event are its `_patterns`: their entries are merged into
 its snapshots, and their changes discard snapshots of their `_matched_events`.
@@ -34,7 +34,8 @@ the lock.
 Threads and interruptions
 -------------------------
 One lock makes changes of any tables one at a time. It is held for a few dict operations, and never while user code
-runs: what a change discards is collected in `to_release` and released after the lock. An emission takes no lock.
+runs: what a change discards is collected in `to_release` and released after the lock. An emission never waits for the
+lock.
 
 Compiled, with a GIL, the common changes take no lock if no other change is half done (`_is_atomic`): they allocate no
 object that the garbage collector tracks, release none and call no Python code, so no other code runs before their end.
@@ -255,7 +256,7 @@ def _user_frame() -> FrameType | None:
         except ValueError:
             return None
     while frame is not None and frame.f_globals.get("__package__") in _PACKAGES:
-        if not is_returning(frame):  # it drops no argument: the collector runs there, or another finalizer
+        if not is_returning(frame):  # then the object died here by chance, not with the user's statement
             return None
         frame = frame.f_back
     return frame
@@ -327,7 +328,7 @@ def _purge_locked(to_release: list[object], never_called: list[tuple[EventCore, 
 
 
 def _change(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Take a step under the lock, and release what it discards after that. The step gets a list for it as well."""
+    """Take a step under the lock. Its last argument is a list for what it discards, which is released afterwards."""
     to_release: list[object] = []
     return call_locked(step, *args, to_release)
 
@@ -468,7 +469,9 @@ def sender_key(sender: Any) -> object:
 @cython.trashcan(True)  # entries may hold each other: as conditions, say
 @cython.cclass
 class Entry(Ref):
-    """One connection: a handler, and how and in what order it is called. Only its flags ever change.
+    """One connection: a handler, its options, and its place in the order.
+
+    Handler, options and place never change. The flags do, and so do the notes on replacement, use and warnings.
 
     It is itself the weak reference to the handler or, methods being temporaries, to the method's object.
     """
@@ -497,7 +500,9 @@ class Entry(Ref):
     may_vanish: bool  # its death surprises nobody: an emission has found it, or a subscription holds the handler
     name: str
     chain: int  # the same for the entries of one handler and sender that have replaced each other
-    superseded: tuple[Entry | None] | None  # what it had replaced, once what connected it is over
+    superseded: tuple[Entry | None] | None
+    """For blocks of `connected_to` that end in another order than they began: once the block of this entry is over, the
+    entry that it had replaced, which a block that ends later restores instead of this one. Else None."""
     claims: Any  # a list, with one item if it is to be called once; compiled: a flag
     _warned: int
 
@@ -562,7 +567,7 @@ class Entry(Ref):
 
     @cython.critical_section
     def warned(self, of: int = 1) -> bool:
-        """Return whether this was called before with the same bit. Bit 1: its condition raised."""
+        """Return whether this was called with that bit before. 1: its condition raised. 2: its task returned `False`."""
         before = self._warned
         self._warned = before | of
         return bool(before & of)
@@ -602,7 +607,7 @@ def _make_entry(handler: Any, weak: bool, priority: int, condition: Any, flags: 
     if cython.compiled and type(handler if function is None else function) is not FunctionType:
         flags |= FOREIGN
     if not weak:
-        entry = Entry.__new__(Entry, Entry)  # which does not die
+        entry = Entry.__new__(Entry, Entry)  # a reference must be to something: to a class that never dies
         entry.held = handler
         entry.flags = flags | HELD
     else:
@@ -631,7 +636,7 @@ def _make_entry(handler: Any, weak: bool, priority: int, condition: Any, flags: 
     entry.may_vanish = False
     entry._warned = 0
     entry.handler_key = key
-    entry.place = place  # last: without it the kernel does not call the entry, whose flags may not be set yet
+    entry.place = place  # last: without it, `_check_entries` refuses the entry, whose flags may not be set yet
     return entry
 
 
@@ -677,7 +682,7 @@ def _make_group(place: Place, sender: object) -> Group:
 
 
 class Snapshot:
-    """The entries that an emission runs, in order, for the sender of a group. Once built, it never changes."""
+    """The entries that an emission runs, in order, for the sender of a group. Once built, `entries` never changes."""
 
     __slots__ = ("by_sender", "entries", "group")
 
@@ -921,15 +926,15 @@ class Dispatch:
         return False
 
     def take_error(
-        self, error: Exception, entry: Entry, handler: Any, given: dict[str, Any], is_consumed: bool
+        self, error: Exception, entry: Entry, handler: Any, given: dict[str, Any], takes_result: bool
     ) -> bool:
         """Take the exception of a handler's call; return False if it must be raised.
 
         For an async handler whose arguments did not fit, and whose result is consumed, it becomes what is awaited.
         """
         if isinstance(error, TypeError):
-            failing = self.event._call_failed(error, handler, len(self.args), given, is_consumed)
-            if failing is not None and is_consumed:
+            failing = self.event._call_failed(error, handler, len(self.args), given, takes_result)
+            if failing is not None and takes_result:
                 self.take_result(failing, entry, handler)
                 return True
         return self._apply_error_policy(error, handler)
@@ -1004,7 +1009,7 @@ def _in_order(entries: list[Entry]) -> tuple[Entry, ...]:
         if previous is not None:
             if entry.serial < previous.serial:
                 is_ordered = False
-            if entry.priority is not previous.priority:
+            if entry.priority is not previous.priority:  # at worst, equal ones are sorted for nothing
                 is_uniform = False
         previous = entry
     if not is_complete:
@@ -1012,7 +1017,7 @@ def _in_order(entries: list[Entry]) -> tuple[Entry, ...]:
         for entry in entries:
             if entry.is_usable():
                 usable.append(entry)
-            else:  # its callback had no stack left to run on, or is about to run; or so is the emission that used it
+            else:  # it died and its callback has not run, or an emission is using it up just now
                 _queue_removal(entry)
         entries = usable
     if not is_ordered:
@@ -1034,11 +1039,11 @@ class EventCore:
         "__weakref__",
         "_any",
         "_dead_handler_names",
+        "_general",
         "_groups",
         "_is_checked",
         "_is_used",
         "_key",
-        "_latest",
         "_matched_events",
         "_mutes",
         "_observer",
@@ -1050,10 +1055,10 @@ class EventCore:
     _any: Group
     _slow_path_flags: int  # FILTERED, WATCHED and HIDDEN
     _groups: dict[object, Group]  # by sender key
-    _latest: Snapshot  # the one for any sender, and by that those for particular ones; _EMPTY if there is none
+    _general: Snapshot  # the one for any sender, and by that those for particular ones; _EMPTY if there is none
     _patterns: dict[int, EventCore]  # the patterns that match this event, by their id
-    _matched_events: dict[int, EventCore]  # a pattern's events, by
-    _key: int  # their id
+    _matched_events: dict[int, EventCore]  # a pattern's events, by `_key`
+    _key: int  # the id of this event
     _mutes: dict[object, list[Any]]  # what is muted, as keys of handlers, None being the whole event; by whom
     _dead_handler_names: list[str]  # of handlers that died, to be logged
     _observer: Any  # makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
@@ -1064,7 +1069,7 @@ class EventCore:
     def __cinit__(self) -> None:
         _untrack(self)  # nobody must find it, or a reference to it, before it is complete
         self._slow_path_flags = 0
-        self._latest = _EMPTY
+        self._general = _EMPTY
         self._groups = {}
         self._patterns = {}
         self._matched_events = {}
@@ -1085,22 +1090,22 @@ class EventCore:
     # What another thread may replace while an emission looks at it
 
     @cython.critical_section
-    def _load_latest(self) -> Snapshot:
-        return self._latest
+    def _load_general(self) -> Snapshot:
+        return self._general
 
     @cython.critical_section
-    def _store_latest(self, snapshot: Snapshot) -> None:
-        self._latest = snapshot
+    def _store_general(self, snapshot: Snapshot) -> None:
+        self._general = snapshot
 
     @cython.critical_section
-    def _load_by_sender(self, latest: Snapshot) -> dict[object, Snapshot] | None:
-        return latest.by_sender
+    def _load_by_sender(self, general: Snapshot) -> dict[object, Snapshot] | None:
+        return general.by_sender
 
     @cython.critical_section
-    def _make_by_sender(self, latest: Snapshot) -> dict[object, Snapshot]:
-        if latest.by_sender is None:
-            latest.by_sender = {}
-        return latest.by_sender
+    def _make_by_sender(self, general: Snapshot) -> dict[object, Snapshot]:
+        if general.by_sender is None:
+            general.by_sender = {}
+        return general.by_sender
 
     @cython.critical_section
     def _is_built(self, snapshot: Snapshot) -> bool:
@@ -1156,7 +1161,7 @@ class EventCore:
             ['draft saved']
         """
         try:
-            entries = self._latest.entries
+            entries = self._general.entries
         except AttributeError:
             raise not_an_event(self, "emit") from None
         if self._slow_path_flags or entries is None:
@@ -1343,23 +1348,23 @@ class EventCore:
 
     def _look_up(self, sender: Any) -> Snapshot:
         """Return the snapshot in place for a sender; if there is none, one that is to be built."""
-        latest = self._load_latest() if cython.compiled else self._latest
-        if latest is _EMPTY:
-            latest = _make_snapshot(self._any)
-            self._store_latest(latest)
+        general = self._load_general() if cython.compiled else self._general
+        if general is _EMPTY:
+            general = _make_snapshot(self._any)
+            self._store_general(general)
         if not self._groups:
-            return latest
+            return general
         key = sender_key(sender)
-        by_sender = self._load_by_sender(latest) if cython.compiled else latest.by_sender
+        by_sender = self._load_by_sender(general) if cython.compiled else general.by_sender
         if by_sender is not None:
             snapshot: Snapshot = found(by_sender, key)
             if snapshot is not None and snapshot.group.is_for(sender):
                 return snapshot
         group = found(self._groups, key)
         if group is None or not group.is_for(sender):
-            return latest
+            return general
         if by_sender is None:
-            by_sender = self._make_by_sender(latest)
+            by_sender = self._make_by_sender(general)
         snapshot = by_sender.setdefault(key, _make_snapshot(group))
         if snapshot.group is not group:  # that one was removed
             snapshot = by_sender[key] = _make_snapshot(group)
@@ -1378,7 +1383,7 @@ class EventCore:
         if group is not self._any and found(self._groups, group.place.key) is not group:  # discarded meanwhile
             self._discard_snapshots(group.place.key, [])
         if self._slow_path_flags & HIDDEN:  # it would keep alive what will be disconnected without notice
-            self._store_latest(_EMPTY)
+            self._store_general(_EMPTY)
         if _pending_removals:
             purge_dead()
         return snapshot
@@ -1606,7 +1611,7 @@ class EventCore:
                 self._prune_empty_group(key, to_release)
             raise
         if self._matched_events:
-            self._ensure_sender_groups(key, sender, to_release)  # in the events of a finalizer too
+            self._ensure_sender_groups(key, sender, to_release)  # again: a finalizer may have added events
         return group
 
     def _replace(
@@ -1703,7 +1708,7 @@ class EventCore:
         group.is_removed = True
         entries = values_of(group.entries)
         to_release.append(entries)
-        by_sender = self._load_by_sender(self._load_latest())
+        by_sender = self._load_by_sender(self._load_general())
         if by_sender is not None:
             snapshot = found(by_sender, key)
             if snapshot is not None and snapshot.group is group:
@@ -1747,21 +1752,21 @@ class EventCore:
                 event._discard_snapshots(key, to_release)
 
     def _discard_snapshots(self, key: object, to_release: list[object]) -> None:
-        latest = self._load_latest()
+        general = self._load_general()
         if key is not ANY:
-            by_sender = self._load_by_sender(latest)
+            by_sender = self._load_by_sender(general)
             if by_sender is not None:
                 try:
                     to_release.append(found(by_sender, key))
                 except MemoryError:  # then it is released under the lock
                     pass
                 by_sender.pop(key, None)
-        elif latest is not _EMPTY:
+        elif general is not _EMPTY:
             try:
-                to_release.append(latest)
+                to_release.append(general)
             except MemoryError:
                 pass
-            self._store_latest(_EMPTY)
+            self._store_general(_EMPTY)
 
     def _remove(self, entry: Entry, to_release: list[object]) -> bool:
         """Disconnect an entry; return whether it was connected."""
@@ -2086,7 +2091,7 @@ class EventCore:
         """Schedule what an async handler returned."""
         raise NotImplementedError
 
-    def _call_failed(self, error: TypeError, handler: Any, count: int, names: Iterable[str], is_consumed: bool) -> Any:
+    def _call_failed(self, error: TypeError, handler: Any, count: int, names: Iterable[str], takes_result: bool) -> Any:
         """Add a note to the error of a handler's call, if the arguments (a count and keywords) did not fit.
 
         Returns a coroutine that raises the error if the handler is async and the result would be awaited, else None.

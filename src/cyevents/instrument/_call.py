@@ -114,11 +114,11 @@ class ObservedCall:
         end_all(self._spans.copy(), value, error)
 
 
-def call_observed(call: ObservedCall, handler: Any, is_consumed: bool, /, *args: Any, **kwargs: Any) -> Any:
+def call_observed(call: ObservedCall, handler: Any, takes_result: bool, /, *args: Any, **kwargs: Any) -> Any:
     """Call a handler. Wrap a coroutine or a generator that it returns, if the emission runs it, to report its end."""
     with call:
         result = handler(*args, **kwargs)
-    kind = kind_of_result(result) if is_consumed else VALUE
+    kind = kind_of_result(result) if takes_result else VALUE
     if kind == VALUE:
         call.end(result, None)
         return result
