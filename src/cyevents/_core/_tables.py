@@ -567,7 +567,7 @@ class Entry(Ref):
 
     @cython.critical_section
     def warned(self, of: int = 1) -> bool:
-        """Return whether this was called with that bit before. 1: its condition raised. 2: its task returned `False`."""
+        """Return whether this was called with this bit before. 1: a condition raised. 2: a task returned `False`."""
         before = self._warned
         self._warned = before | of
         return bool(before & of)
