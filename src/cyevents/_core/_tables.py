@@ -897,7 +897,10 @@ class Dispatch:
     def take_result(self, result: Any, entry: Entry, handler: Any) -> bool:
         """Take what a handler returned that may be more than a value; return whether the handler cancels."""
         cls = type(result)
-        kind = VALUE if cls in _PLAIN else AWAITABLE if cls is CoroutineType else kind_of_result(result)
+        if type(cls) is type and cls in _PLAIN:  # another metaclass may define a hash that raises
+            kind = VALUE
+        else:
+            kind = AWAITABLE if cls is CoroutineType else kind_of_result(result)
         if kind == VALUE:
             self.results.append(result)
             return False
