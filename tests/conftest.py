@@ -148,8 +148,11 @@ def cores(request):
     both = {}
     for backend in request.config.backends:
         both[backend] = package = load(backend)
-        for name in package.__all__:  # lazily imported names must belong to this package now
+        for name in package.__all__:  # what is imported lazily must come from this package, so import it now
             getattr(package, name)
+        package._event._load_emit_async()
+        package._event._load_stream()
+        package._hooks._load_schedule()
     yield both
     for package in both.values():
         assert package.drain(timeout=10)

@@ -13,12 +13,15 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this s
 
 SECONDS = 1.0  # for each program
 PRELUDE = """
-import itertools, signal, sys, threading, time
+import itertools, signal, sys, threading, time, weakref
 from cyevents import ANY, Event, Namespace
 SECONDS = {seconds}
 
 class Interrupt(BaseException):
-    pass
+    in_flight = weakref.WeakSet()  # the one that is being raised or handled
+
+    def __init__(self):
+        self.in_flight.add(self)
 
 def check_that_lock_is_free():
     thread = threading.Thread(target=Event("other").connect, args=(print,), daemon=True)
@@ -29,7 +32,7 @@ def check_that_lock_is_free():
 def arm(delay):
     global armed
     armed = True
-    # The interval is for exceptions that a finalizer has swallowed.
+    # The interval is for interrupts that a finalizer has swallowed.
     signal.setitimer(signal.ITIMER_REAL, delay, 0.01)
 
 def disarm():
@@ -39,9 +42,9 @@ def disarm():
 
 def interrupted(act, check, delays=(0.0001, 0.0003, 0.0007)):
     "Call `act` until an exception interrupts it, then check that everything still works; repeat."
-    global armed
     def alarm(*_):
-        if armed:
+        # Only one at a time: the code that undoes an interrupted change cannot survive a second interrupt.
+        if armed and not Interrupt.in_flight:
             raise Interrupt
     signal.signal(signal.SIGALRM, alarm)
     end = time.monotonic() + SECONDS
@@ -52,7 +55,6 @@ def interrupted(act, check, delays=(0.0001, 0.0003, 0.0007)):
             while True:
                 act()
         except Interrupt:
-            armed = False  # a function call here could be interrupted again
             disarm()
         number += 1
         check()

@@ -685,7 +685,9 @@ async def in_thread(call):
     except asyncio.CancelledError:
         if not begun:
             work.cancel()
-        await asyncio.wait([work])
+        while not work.done():  # it cannot be interrupted, and may be cancelled again
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
         if begun:
             work.result()
         raise

@@ -342,6 +342,19 @@ async def h2(sender, /, *args, **kwargs):
     raise Fatal('second')
 ===
 do(lambda: (ns.event('a').connect(h1), ns.event('a').connect(h2), ns.event('a').connect(h0, priority=-1)))""",
+    "a handler in a thread is cancelled twice": """
+async def h1(sender, /, *args, **kwargs):
+    raise Fatal('first')
+===
+def h2(sender, /, *args, **kwargs):
+    raise Boom('second')
+===
+async def h3(sender, /, *args, **kwargs):
+    await forever()
+===
+do(lambda: (ns.event('a').connect(h3), ns.event('a').connect(h1), ns.event('a').connect(h2, thread=True)))
+===
+do(lambda: policy(ns.event('a'), swallow))""",
 }
 EMISSIONS = ["do(lambda: ns.event('a').emit(1))", "do_in_loop(lambda: ns.event('a').emit_async(1))"]
 

@@ -546,6 +546,7 @@ cpdef object purge_dead()
 @cython.locals(home=EventCore, dead=Ref)
 cdef bint _purge_locked(list to_release, list never_called) except -1
 cdef object _change(object step, tuple args)
+cdef object _run_locked(object function, tuple args)
 cdef int _free_lock_at_exit() except -1
 cdef int _take_lock() except -1
 cdef int _drop_lock() except -1
@@ -571,7 +572,6 @@ cdef tuple _in_order(list entries)
 cdef Entry _latest_valid(Entry entry)
 cdef bint _is_alive(Entry entry, list to_release) except -1
 cdef bint _is_live(Group group, Entry entry) except -1
-@cython.locals(values=list)
 @cython.locals(entry=Entry)
 cdef object _check_entries(tuple entries)
 @cython.locals(dispatch=Dispatch)

@@ -330,11 +330,17 @@ def _purge_locked(to_release: list[object], never_called: list[tuple[EventCore, 
 def _change(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Take a step under the lock. Its last argument is a list for what it discards, which is released afterwards."""
     to_release: list[object] = []
-    return call_locked(step, *args, to_release)
+    return _run_locked(step, (*args, to_release))
 
 
 def call_locked(function: Callable[..., ResultT], *args: Any) -> ResultT:
     """Call a function while holding the lock, and return what it returns."""
+    result: ResultT = _run_locked(function, args)
+    return result
+
+
+def _run_locked(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Call a function while holding the lock. The core calls this by its C name, which is still there at exit."""
     try:
         if not cython.compiled:
             return _call_locked(function, *args)
@@ -896,7 +902,10 @@ class Dispatch:
     def take_result(self, result: Any, entry: Entry, handler: Any) -> bool:
         """Take what a handler returned that may be more than a value; return whether the handler cancels."""
         cls = type(result)
-        kind = VALUE if cls in _PLAIN else AWAITABLE if cls is CoroutineType else kind_of_result(result)
+        if type(cls) is type and cls in _PLAIN:  # another metaclass may define a hash that raises
+            kind = VALUE
+        else:
+            kind = AWAITABLE if cls is CoroutineType else kind_of_result(result)
         if kind == VALUE:
             self.results.append(result)
             return False
