@@ -10,12 +10,11 @@ import sys
 from types import FunctionType
 
 from ._checks import check_flags, check_handler, checked_options
+from ._connection import Decorator
 from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore
 from ._core._frames import warn
-from ._core._safe import handler_name, safe_repr
-from ._decorator import Decorator
+from ._core._safe import handler_name, log, safe_repr
 from ._handlers import kind_of, takes_sender_as_self
-from ._log import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

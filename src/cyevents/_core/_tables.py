@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     ClassT = TypeVar("ClassT", bound=type)
     ResultT = TypeVar("ResultT")
     Made = list["Entry | None"] | None  # a new entry and the one that it replaced, for callers that may undo it
-else:
+elif __file__.endswith(".py"):  # uncompiled
     from ._shadow import cython
 
 __all__ = [
