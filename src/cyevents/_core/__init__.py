@@ -79,5 +79,6 @@ else:
 
     globals().update({name: getattr(_module, name) for name in _names})
     # At exit the interpreter clears the globals of each module that something still refers to. Finalizers that run
-    # later use the globals of the core, so nothing of the package that they reach refers to a module.
-    del _module
+    # later use the globals of the core, so nothing of the package that they reach refers to a module. The functions of
+    # this file would do so by their globals, which also have the submodules.
+    del _choose, _load_uncompiled, _module
