@@ -546,6 +546,7 @@ cpdef object purge_dead()
 @cython.locals(home=EventCore, dead=Ref)
 cdef bint _purge_locked(list to_release, list never_called) except -1
 cdef object _change(object step, tuple args)
+cdef object _call_with_lock(object function, tuple args)
 cdef int _free_lock_at_exit() except -1
 cdef int _take_lock() except -1
 cdef int _drop_lock() except -1

@@ -329,11 +329,16 @@ def _purge_locked(to_release: list[object], never_called: list[tuple[EventCore, 
 def _change(step: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Take a step under the lock, and release what it discards after that. The step gets a list for it as well."""
     to_release: list[object] = []
-    return call_locked(step, *args, to_release)
+    return _call_with_lock(step, (*args, to_release))
 
 
 def call_locked(function: Callable[..., ResultT], *args: Any) -> ResultT:
     """Call a function while holding the lock, and return what it returns."""
+    result: ResultT = _call_with_lock(function, args)
+    return result
+
+
+def _call_with_lock(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     try:
         if not cython.compiled:
             return _call_locked(function, *args)
