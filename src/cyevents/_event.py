@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-from types import GenericAlias
 
 from ._checks import check_bool, check_handler, checked_name, checked_policy, pattern_error
 from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, undo_connection
@@ -603,8 +602,10 @@ class Event(_GenericHooks[SenderT, ArgsP]):
 
     if not TYPE_CHECKING:
 
-        def __class_getitem__(cls, types: object) -> GenericAlias:
+        def __class_getitem__(cls, types: object) -> object:
             """Return the alias `Event[Order, [int, str]]`, with a tuple for the list so that it can be hashed."""
+            from types import GenericAlias
+
             if type(types) is tuple:
                 types = tuple([tuple(it) if type(it) is list else it for it in types])
             return GenericAlias(cls, types)

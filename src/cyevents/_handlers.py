@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from types import FunctionType, MethodType
 
+from ._core._methods import FunctionType, MethodType
 from ._core._safe import safe_getattr, safe_isinstance
 
 TYPE_CHECKING = False

@@ -59,11 +59,19 @@ from __future__ import annotations
 import sys
 from _weakref import ReferenceType
 from _weakref import ref as weakref
-from types import CodeType, CoroutineType, FunctionType, MethodType
 
 from ._frames import is_at_call, is_discarding_call_result, is_returning, warn_vanished_sender
 from ._lock import lock, release, taking_at_once
-from ._methods import bind, definition_of, may_be_method, method_parts
+from ._methods import (
+    CodeType,
+    CoroutineType,
+    FunctionType,
+    MethodType,
+    bind,
+    definition_of,
+    may_be_method,
+    method_parts,
+)
 from ._safe import not_an_event, typed_repr
 from ._values import ANY, AWAITABLE, GENERATOR, MISSING, VALUE, Cancelled, kind_of_result
 
