@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import check_handler, is_pattern
+from ._checks import check_handler, is_pattern, kind_of
 from ._core import ONCE, THREAD, WITH_EVENT, Entry, handler_key
 from ._core._frames import warn_at
 from ._core._safe import handler_name, int_text, safe_repr
 from ._core._values import ANY
-from ._handlers import kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any
 
-    from ._handlers import Kind
+    from ._checks import Kind
     from ._public import Event, Namespace
 
 

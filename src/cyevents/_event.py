@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import check_bool, check_handler, checked_name, checked_policy, pattern_error
+from ._checks import check_bool, check_handler, checked_name, checked_policy, coroutine_function, pattern_error
 from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, undo_connection
 from ._core import WITH_EVENT, Entry, EventCore, expect_death, install_methods
 from ._core._safe import not_an_event, safe_repr
 from ._core._values import ANY, AnySender
-from ._handlers import coroutine_function
 from ._hooks import EventHooks
 from ._patterns import matcher
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import check_flags, check_handler, checked_options
+from ._checks import check_flags, check_handler, checked_options, kind_of, takes_sender_as_self
 from ._connection import Decorator
 from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore
 from ._core._frames import warn
 from ._core._methods import FunctionType
 from ._core._safe import handler_name, log, safe_repr
-from ._handlers import kind_of, takes_sender_as_self
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
