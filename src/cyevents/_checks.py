@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ._core._methods import FunctionType, MethodType
+from ._core._introspection import FunctionType, MethodType
 from ._core._safe import exact_str, handler_name, safe_getattr, safe_isinstance, safe_repr
 from ._core._values import ANY
 

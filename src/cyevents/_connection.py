@@ -6,7 +6,7 @@ import sys
 
 from ._checks import check_handler, is_pattern, kind_of
 from ._core import ONCE, THREAD, WITH_EVENT, Entry, handler_key
-from ._core._frames import warn_at
+from ._core._introspection import warn_at
 from ._core._safe import handler_name, int_text, safe_repr
 from ._core._values import ANY
 

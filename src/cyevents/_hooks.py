@@ -11,8 +11,7 @@ import sys
 from ._checks import check_flags, check_handler, checked_options, kind_of, takes_sender_as_self
 from ._connection import Decorator
 from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore
-from ._core._frames import warn
-from ._core._methods import FunctionType
+from ._core._introspection import FunctionType, warn
 from ._core._safe import handler_name, log, safe_repr
 
 TYPE_CHECKING = False

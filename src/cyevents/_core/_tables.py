@@ -60,18 +60,21 @@ import sys
 from _weakref import ReferenceType
 from _weakref import ref as weakref
 
-from ._frames import is_at_call, is_discarding_call_result, is_returning, warn_vanished_sender
-from ._lock import lock, release, taking_at_once
-from ._methods import (
+from ._introspection import (
     CodeType,
     CoroutineType,
     FunctionType,
     MethodType,
     bind,
     definition_of,
+    is_at_call,
+    is_discarding_call_result,
+    is_returning,
     may_be_method,
     method_parts,
+    warn_vanished_sender,
 )
+from ._lock import lock, release, taking_at_once
 from ._safe import not_an_event, typed_repr
 from ._values import ANY, AWAITABLE, GENERATOR, MISSING, VALUE, Cancelled, kind_of_result
 
