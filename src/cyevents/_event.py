@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import sys
-from types import GenericAlias
 
-from ._checks import check_bool, check_handler, checked_name, checked_policy, pattern_error
+from ._checks import check_bool, check_handler, checked_name, checked_policy, coroutine_function, pattern_error
 from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, undo_connection
 from ._core import WITH_EVENT, Entry, EventCore, expect_death, install_methods
 from ._core._safe import not_an_event, safe_repr
 from ._core._values import ANY, AnySender
-from ._handlers import coroutine_function
 from ._hooks import EventHooks
 from ._patterns import matcher
 
@@ -603,8 +601,10 @@ class Event(_GenericHooks[SenderT, ArgsP]):
 
     if not TYPE_CHECKING:
 
-        def __class_getitem__(cls, types: object) -> GenericAlias:
+        def __class_getitem__(cls, types: object) -> object:
             """Return the alias `Event[Order, [int, str]]`, with a tuple for the list so that it can be hashed."""
+            from types import GenericAlias
+
             if type(types) is tuple:
                 types = tuple([tuple(it) if type(it) is list else it for it in types])
             return GenericAlias(cls, types)

@@ -7,15 +7,12 @@ they would be public, since users get `Event` objects. A hook may run at interpr
 from __future__ import annotations
 
 import sys
-from types import FunctionType
 
-from ._checks import check_flags, check_handler, checked_options
+from ._checks import check_flags, check_handler, checked_options, kind_of, takes_sender_as_self
+from ._connection import Decorator
 from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore
-from ._core._frames import warn
-from ._core._safe import handler_name, safe_repr
-from ._decorator import Decorator
-from ._handlers import kind_of, takes_sender_as_self
-from ._log import log
+from ._core._introspection import FunctionType, warn
+from ._core._safe import handler_name, log, safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import check_bool, check_flags, checked_options, checked_policy, is_pattern
-from ._connection import Muted
+from ._checks import check_bool, check_flags, checked_options, checked_policy, coroutine_function, is_pattern
+from ._connection import Decorator, Muted
 from ._core import install_methods
 from ._core._safe import exact_str, safe_repr
 from ._core._values import ANY
-from ._decorator import Decorator
-from ._handlers import coroutine_function
 from ._patterns import matcher
 from ._registry import EventRegistry
 

@@ -27,7 +27,7 @@ from cyevents._core._emit import EventCore, NamespaceCore, SignalCore, TaskColle
 
 from cyevents import ANY, Event, Namespace
 from cyevents._core import _emit, _tables
-from cyevents._core._methods import method_parts
+from cyevents._core._introspection import method_parts
 
 MODULES = (_emit.__name__, _tables.__name__)
 core = types.SimpleNamespace(**vars(_tables) | vars(_emit))

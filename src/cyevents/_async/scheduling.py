@@ -34,9 +34,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from .._checks import coroutine_function
 from .._core._safe import handler_name, safe_repr
 from .._core._values import MISSING
-from .._handlers import coroutine_function
 from .awaitables import as_coroutine, report_to_loop
 from .loops import checked_timeout
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from .._log import log
+from .._core._safe import log
 from .awaitables import failure_text, outcome_of
 from .dispatch import AsyncDispatch
 

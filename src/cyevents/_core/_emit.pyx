@@ -32,7 +32,7 @@ cdef object ANY, Cancelled, bind, typed_repr
 from cyevents._core import _tables as tables
 from cyevents._core._safe import typed_repr
 from cyevents._core._values import ANY, Cancelled
-from cyevents._core._methods import bind
+from cyevents._core._introspection import bind
 
 cdef extern from *:
     """

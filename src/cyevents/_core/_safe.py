@@ -1,10 +1,10 @@
-"""Look at objects of any class without failing: their own `__repr__`, `__getattr__` or `__class__` may raise."""
+"""Functions that do not fail: for objects whose own `__repr__` or `__getattr__` may raise, and logging at any time."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Literal
 
 
 def safe_getattr(value: Any, name: str) -> Any:
@@ -71,3 +71,18 @@ def int_text(number: int) -> str:
 def not_an_event(found: object, name: str, kind: str = "Event") -> TypeError:
     """Return the error of a method called on an object of another type, worded as CPython words it for C methods."""
     return TypeError(f"descriptor {name!r} for {kind!r} objects doesn't apply to a {type(found).__name__!r} object")
+
+
+def log(level: Literal["DEBUG", "WARNING", "ERROR"], message: str, *args: Any, exc_info: Any = None) -> None:
+    """Log a message to the logger `cyevents`, or drop it if logging is not available now.
+
+    It is not available when the interpreter exits and imports nothing any more, and when a finalizer or a signal
+    handler calls this in the middle of the first `import logging`.
+    """
+    try:
+        import logging
+
+        logger, number = logging.getLogger("cyevents"), getattr(logging, level)
+    except (ImportError, AttributeError, TypeError):  # TypeError: there is no `__import__` any more
+        return
+    logger.log(number, message, *args, exc_info=exc_info)

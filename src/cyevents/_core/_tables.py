@@ -60,11 +60,22 @@ from __future__ import annotations
 import sys
 from _weakref import ReferenceType
 from _weakref import ref as weakref
-from types import CodeType, CoroutineType, FunctionType, MethodType
 
-from ._frames import is_at_call, is_discarding_call_result, is_returning, warn_vanished_sender
+from ._introspection import (
+    CodeType,
+    CoroutineType,
+    FunctionType,
+    MethodType,
+    bind,
+    definition_of,
+    is_at_call,
+    is_discarding_call_result,
+    is_returning,
+    may_be_method,
+    method_parts,
+    warn_vanished_sender,
+)
 from ._lock import lock, release, taking_at_once
-from ._methods import bind, definition_of, may_be_method, method_parts
 from ._safe import not_an_event, typed_repr
 from ._values import ANY, AWAITABLE, GENERATOR, MISSING, VALUE, Cancelled, kind_of_result
 
@@ -79,7 +90,7 @@ if TYPE_CHECKING:
     ClassT = TypeVar("ClassT", bound=type)
     ResultT = TypeVar("ResultT")
     Made = list["Entry | None"] | None  # a new entry and the one that it replaced, for callers that may undo it
-else:
+elif __file__.endswith(".py"):  # uncompiled
     from ._shadow import cython
 
 __all__ = [
@@ -517,12 +528,12 @@ class Entry(Ref):
         flags = self.flags
         if flags & HELD:
             return self.held
-        target = self()
+        target = _deref(self) if cython.compiled else self()  # uncompiled, a function would cost a call
         if not flags & BOUND or target is None:
             return target
         function = self.held
         if type(function) is Ref:
-            function = function()
+            function = _deref(function)
         return None if function is None else bind(function, target)
 
     def is_alive(self) -> bool:
@@ -902,10 +913,12 @@ class Dispatch:
     def take_result(self, result: Any, entry: Entry, handler: Any) -> bool:
         """Take what a handler returned that may be more than a value; return whether the handler cancels."""
         cls = type(result)
-        if type(cls) is type and cls in _PLAIN:  # another metaclass may define a hash that raises
+        if cls is CoroutineType:
+            kind = AWAITABLE
+        elif type(cls) is type and cls in _PLAIN:  # another metaclass may define a hash that raises
             kind = VALUE
         else:
-            kind = AWAITABLE if cls is CoroutineType else kind_of_result(result)
+            kind = kind_of_result(result)
         if kind == VALUE:
             self.results.append(result)
             return False

@@ -15,7 +15,7 @@ import sys
 from types import BuiltinFunctionType, FunctionType, MethodType
 
 from .._core import DEAD, EventCore, SignalCore, call_locked, sender_key
-from .._core._frames import warn
+from .._core._introspection import warn
 from .._core._safe import handler_name, safe_repr
 from .._core._values import ANY
 

@@ -7,8 +7,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._async.awaitables import as_coroutine
+from .._core._safe import log
 from .._core._values import GENERATOR, VALUE, kind_of_result
-from .._log import log
 from ._context import reset_in_context, set_in_context
 
 if TYPE_CHECKING:
