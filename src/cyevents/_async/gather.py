@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .._core import Entry, EventCore
 
 _EAGER = sys.version_info >= (3, 12)
+_TASK_METHODS = (asyncio.Task.done, asyncio.Task.cancelled, asyncio.Task.exception, asyncio.Task.result)
 _set_innermost, _reset_innermost = innermost.set, innermost.reset  # else each call would make a bound method
 
 
@@ -98,6 +99,7 @@ def _make_dispatch(event: EventCore, sender: Any) -> AsyncDispatch:
     dispatch.loop = loop
     if _EAGER and loop.get_task_factory() is None:
         dispatch.make = asyncio.Task
+        dispatch.methods = _TASK_METHODS
         dispatch.keywords = {"loop": loop, "eager_start": True}
     return dispatch
 

@@ -364,12 +364,13 @@ cdef class Snapshot:
 cdef class TaskCollector:
     cdef public object make
     cdef public dict keywords
+    cdef public tuple methods
     cdef readonly list tasks
     cdef readonly list handlers
     cdef readonly list result_slots
     cdef readonly list error_positions
     cdef object _make_one(self, object coroutine)
-    @cython.locals(count=Py_ssize_t)
+    @cython.locals(count=Py_ssize_t, has_value=bint)
     cdef object _add(self, object task, object handler, list results)
 
 
