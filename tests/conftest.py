@@ -150,7 +150,7 @@ def cores(request):
         both[backend] = package = load(backend)
         for name in package.__all__:  # what is imported lazily must come from this package, so import it now
             getattr(package, name)
-        package._event._load_emit_async()
+        package._event.load_emit_async()
         package._event._load_stream()
         package._hooks._load_schedule()
     yield both

@@ -428,7 +428,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         if observer is not None:
             observed: Coroutine[Any, Any, list[Any]] = observer.emit_async(self, sender, args, kwargs)
             return observed
-        emission: Coroutine[Any, Any, list[Any]] = (_emit_async or _load_emit_async())(self, sender, args, kwargs)
+        emission: Coroutine[Any, Any, list[Any]] = (_emit_async or load_emit_async())(self, sender, args, kwargs)
         return emission
 
     # Waiting
@@ -660,12 +660,14 @@ _emit_async: Any = None
 _Stream: Any = None
 
 
-def _load_emit_async() -> Any:
+def load_emit_async() -> Any:
+    """Return the function behind `Event.emit_async`, importing it if needed."""
     global _emit_async
-    try:
-        from ._async.gather import emit_async as _emit_async
-    except TypeError:  # there is no `__import__` any more
-        raise ImportError("the interpreter is exiting") from None
+    if _emit_async is None:
+        try:
+            from ._async.gather import emit_async as _emit_async
+        except TypeError:  # there is no `__import__` any more
+            raise ImportError("the interpreter is exiting") from None
     return _emit_async
 
 

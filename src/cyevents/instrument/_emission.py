@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core._safe import handler_name
 from .._core._values import Cancelled
+from .._event import load_emit_async
 from ._api import EmissionSpan, EmissionStart
 from ._call import ObservedCall, call_observed, call_safely, end_all, innermost, notify
 from ._context import reset_in_context, set_in_context, take_origin
@@ -65,10 +66,8 @@ class InstrumentedEmitter:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
         """Emit and await: see `Event.emit_async`."""
-        from .._async.gather import emit_async  # imports asyncio
-
         with ObservedEmission(self.scopes, event, "emit_async", sender, args, kwargs) as emission:
-            results = await emit_async(event, sender, args, kwargs, emission.plan)
+            results: list[Any] = await load_emit_async()(event, sender, args, kwargs, emission.plan)
             await emission.wait_done()
             emission.results = results
         return results
