@@ -106,11 +106,11 @@ def sample():
 def test_demo_runs_the_sample_file():
     lines = sample().read_bytes().splitlines()
     orders = [json.loads(line) for line in lines]
-    assert 250 <= len(orders) <= 350
-    assert len(b"\n".join(lines)) < 60_000
+    assert len(orders) == 40
+    assert len(b"\n".join(lines)) < 9_000
     assert len({each["id"] for each in orders}) == len(orders)
-    assert sum(each["total"] <= 0 for each in orders) > 10
-    assert sum(each["total"] > 1000 for each in orders) > 50
+    assert sum(each["total"] <= 0 for each in orders) >= 5
+    assert sum(each["total"] > 1000 for each in orders) >= 10
     assert {len(each["items"]) for each in orders} >= {0, 1, 2, 3, 4}
     assert any(not line.isascii() for line in lines)
 
