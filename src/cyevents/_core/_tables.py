@@ -5,13 +5,14 @@
 How it works
 ------------
 An `EventCore` has one `Group` of `Entry` objects for the handlers of any sender, and one for each sender that handlers
-were connected for, here or to a pattern that matches. A group maps handler keys to entries, in order of registration.
+are connected for. A group maps handler keys to entries, in order of registration.
 An emission runs a `Snapshot`, whose `entries` are an immutable tuple in dispatch order, with one entry per handler.
 
 The event keeps the snapshot for any sender as `_general`, and that keeps those for particular senders in `by_sender`.
 A change discards the snapshots that it makes stale, and the next emission builds one in a single pass over the group:
 runs of changes cost nothing more. The patterns that match an event are its `_patterns`: their entries are merged into
-its snapshots, and their changes discard snapshots of their `_matched_events`.
+its snapshots, and their changes discard snapshots of their `_matched_events`. A sender that only a pattern has a
+group for gets no group here: its snapshot refers to the group of the pattern.
 
 A snapshot is put in its place before it is built. A change first changes the tables and then takes the snapshot out of
 its place, so one that was built from old tables, without a lock, is found by no later emission. An emission that finds
@@ -1385,7 +1386,7 @@ class EventCore:
         if general is _EMPTY:
             general = _make_snapshot(self._any)
             self._store_general(general)
-        if not self._groups:
+        if not self._slow_path_flags & FILTERED:
             return general
         key = sender_key(sender)
         by_sender = self._load_by_sender(general) if cython.compiled else general.by_sender
@@ -1393,8 +1394,8 @@ class EventCore:
             snapshot: Snapshot = found(by_sender, key)
             if snapshot is not None and snapshot.group.is_for(sender):
                 return snapshot
-        group = found(self._groups, key)
-        if group is None or not group.is_for(sender):
+        group = self._sender_group(key, sender)
+        if group is None:
             return general
         if by_sender is None:
             by_sender = self._make_by_sender(general)
@@ -1402,6 +1403,18 @@ class EventCore:
         if snapshot.group is not group:  # that one was removed
             snapshot = by_sender[key] = _make_snapshot(group)
         return snapshot
+
+    def _sender_group(self, key: object, sender: Any) -> Group | None:
+        """Return the group of a sender, here or in a pattern that matches, or None."""
+        group: Group | None = found(self._groups, key)
+        if group is not None and group.is_for(sender):
+            return group
+        if self._patterns:
+            for source in values_of(self._patterns):
+                group = found(source._groups, key)
+                if group is not None and group.is_for(sender):
+                    return group
+        return None
 
     def _build(self, snapshot: Snapshot, sender: Any) -> Snapshot:
         """Build a snapshot, without a lock. It is in its place already: a change in between takes it away."""
@@ -1413,7 +1426,7 @@ class EventCore:
                     source._log_dead_handlers()
         group = snapshot.group
         self._finish(snapshot, _in_order(self._chosen(group, sender)))
-        if group is not self._any and found(self._groups, group.place.key) is not group:  # discarded meanwhile
+        if group.is_removed:  # meanwhile
             self._discard_snapshots(group.place.key, [])
         if self._slow_path_flags & HIDDEN:  # it would keep alive what will be disconnected without notice
             self._store_general(_EMPTY)
@@ -1451,7 +1464,9 @@ class EventCore:
         candidates = general + special
         candidates += values_of(self._any.entries)
         if group is not self._any:
-            candidates += values_of(group.entries)
+            own = found(self._groups, group.place.key)
+            if own is not None and own.is_for(sender):
+                candidates += values_of(own.entries)
         if muted:
             candidates = [entry for entry in candidates if entry.handler_key not in muted]
         return candidates
@@ -1625,8 +1640,6 @@ class EventCore:
         key = entry.place.key
         group: Group | None = None
         try:
-            if self._matched_events:
-                self._ensure_sender_groups(key, sender, to_release)
             while True:
                 group = self._any if key is ANY else self._group_for(entry.place, sender, to_release)
                 while True:
@@ -1643,8 +1656,6 @@ class EventCore:
             if key is not ANY:
                 self._prune_empty_group(key, to_release)
             raise
-        if self._matched_events:
-            self._ensure_sender_groups(key, sender, to_release)  # again: a finalizer may have added events
         return group
 
     def _replace(
@@ -1726,7 +1737,10 @@ class EventCore:
                 ref.place = place
                 ref.handler_key = None
                 group.sender = ref
-        self._slow_path_flags |= FILTERED
+        if not self._slow_path_flags & FILTERED:
+            self._slow_path_flags |= FILTERED
+            for event in values_of(self._matched_events):
+                event._slow_path_flags |= FILTERED
         return self._groups.setdefault(key, group)
 
     def _drop_group(self, group: Group, only_if_empty: bool, to_release: list[object]) -> None:
@@ -1741,32 +1755,17 @@ class EventCore:
         group.is_removed = True
         entries = values_of(group.entries)
         to_release.append(entries)
-        by_sender = self._load_by_sender(self._load_general())
-        if by_sender is not None:
-            snapshot = found(by_sender, key)
-            if snapshot is not None and snapshot.group is group:
-                to_release.append(snapshot)
-                by_sender.pop(key, None)
         for entry in entries:
             entry.flags |= DEAD
         group.entries.clear()
+        self._invalidate(key, to_release)
 
     def _prune_empty_group(self, key: object, to_release: list[object]) -> None:
-        """Remove the group of a sender for which nothing is connected any more, here or by a pattern."""
-        self._prune_own_group(key, to_release)
-        if self._matched_events:
-            for event in values_of(self._matched_events):
-                event._prune_own_group(key, to_release)
-
-    def _prune_own_group(self, key: object, to_release: list[object]) -> None:
+        """Remove the group of a sender for which nothing is connected any more."""
         group = found(self._groups, key)
-        if group is None:
-            return
-        to_release.append(group)
-        for source in values_of(self._patterns):
-            if key in source._groups:
-                return
-        self._drop_group(group, True, to_release)
+        if group is not None:
+            to_release.append(group)
+            self._drop_group(group, True, to_release)
 
     def _invalidate(self, key: object, to_release: list[object]) -> None:
         """Discard the snapshots that a change for a sender makes stale, here and in a pattern's events."""
@@ -1983,12 +1982,8 @@ class EventCore:
         """Add a pattern that matches this event. Called under the lock."""
         source._matched_events[self._key] = self
         self._patterns[source._key] = source
+        self._slow_path_flags |= source._slow_path_flags & FILTERED
         self._invalidate(ANY, to_release)
-        for group in values_of(source._groups):
-            sender = group.get_sender()
-            to_release.append(sender)
-            if sender is not None or group.place.key == id(None):
-                self._ensure_sender_group(group.place.key, sender, to_release)
 
     def _detach(self, source: EventCore, to_release: list[object]) -> None:
         """Undo `_attach`, half of one too. Called under the lock."""
@@ -1997,8 +1992,6 @@ class EventCore:
         self._patterns.pop(source._key, None)
         source._matched_events.pop(self._key, None)
         self._invalidate(ANY, to_release)
-        for key in list(source._groups):
-            self._prune_empty_group(key, to_release)
 
     def _hide(self, to_release: list[object]) -> None:
         """Stop patterns from notifying this event of changes, until `_attach` is called for each. Under the lock.
@@ -2011,8 +2004,6 @@ class EventCore:
             to_release.append(source._matched_events.get(self._key))
             source._matched_events.pop(self._key, None)
         self._invalidate(ANY, to_release)
-        for group in values_of(self._groups):
-            self._drop_group(group, True, to_release)
 
     def _show(self) -> None:
         """Undo `_hide`, once the patterns are attached again. Under the lock."""
@@ -2030,17 +2021,6 @@ class EventCore:
             if by not in mutes:
                 return True
         return False
-
-    def _ensure_sender_groups(self, key: object, sender: Any, to_release: list[object]) -> None:
-        """Give a pattern's events a group for a sender that the pattern is about to have one for."""
-        if key is not ANY:
-            for event in values_of(self._matched_events):
-                event._ensure_sender_group(key, sender, to_release)
-
-    def _ensure_sender_group(self, key: object, sender: Any, to_release: list[object]) -> None:
-        """Give this event a group for a sender that a matching pattern has one for."""
-        self._group_for(self._place(key), sender, to_release)
-        self._discard_snapshots(key, to_release)
 
     # Introspection
 
