@@ -1,7 +1,10 @@
 # The C types of `_tables.py`, for itself and for the kernel, and the C functions that it has where it is compiled.
 
 cimport cython
+from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
+from libc.string cimport memcpy, memset
 
 cdef extern from *:
     """
@@ -132,6 +135,26 @@ cdef extern from *:
         return Py_NewRef(frame ? frame : Py_None);
     }
 
+    /* A list's items as a tuple, which takes them over. */
+    static inline PyObject *cye_as_tuple(PyObject *list) {
+        Py_ssize_t count = PyList_GET_SIZE(list);
+        PyObject *tuple = PyTuple_New(count);
+        if (tuple == NULL) return NULL;
+        if (count) memcpy(&PyTuple_GET_ITEM(tuple, 0), ((PyListObject *)list)->ob_item, count * sizeof(PyObject *));
+        Py_SET_SIZE(list, 0);
+        return tuple;
+    }
+    static inline PyObject **cye_items(PyObject *list) { return ((PyListObject *)list)->ob_item; }
+
+    /* Whether a weak reference has been cleared. With a GIL its object, whose memory may be far away, is not looked at. */
+    static inline int cye_is_cleared(PyObject *ref) {
+    #ifdef Py_GIL_DISABLED
+        return cye_is_gone(ref);
+    #else
+        return ((PyWeakReference *)ref)->wr_object == Py_None;
+    #endif
+    }
+
     /* Count a call in C as recursion. 3.12 and 3.13 allow a fixed number of them, for which a stack of the usual size
        has room if each takes no more of it than their own do: one of ours takes more, and counts as two. */
     #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
@@ -226,6 +249,9 @@ cdef extern from *:
     list values_of "PyDict_Values"(dict)
     object _deref "cye_deref_or_none"(object ref)
     bint _is_gone "cye_is_gone"(object ref) noexcept
+    tuple _as_tuple "cye_as_tuple"(list)
+    PyObject **cye_items(list) noexcept
+    bint cye_is_cleared(PyObject *ref) noexcept
     bint _can_be_method "cye_can_be_method"(object) noexcept
     bint _is_str "PyUnicode_Check"(object) noexcept
     bint _is_int "PyLong_Check"(object) noexcept
@@ -441,10 +467,12 @@ cdef class EventCore:
     cdef Group _sender_group(self, object key, object sender)
     @cython.locals(source=EventCore, group=Group)
     cdef Snapshot _build(self, Snapshot snapshot, object sender)
-    @cython.locals(entry=Entry, chosen=dict)
+    @cython.locals(
+        source=EventCore, other=Group, entry=Entry, chosen=dict, muted=set, general=list, special=list, own=list, entries=list
+    )
     cdef list _chosen(self, Group group, object sender)
-    @cython.locals(source=EventCore, other=Group, own=Group, entry=Entry, general=list, special=list, candidates=list, muted=set)
-    cdef list _candidates(self, Group group, object sender)
+    @cython.locals(entry=Entry, keys=set)
+    cdef bint _are_distinct(self, list entries) except -1
     @cython.locals(entry=Entry, entries=list, muted=set)
     cdef list _unmuted_entries(self, Group group)
     @cython.locals(muted=set)
@@ -574,3 +602,140 @@ cdef object _check_entries(tuple entries)
 @cython.locals(dispatch=Dispatch)
 cdef Dispatch _make_dispatch(EventCore event, object sender, tuple args, dict kwargs, list results)
 cpdef object expect_death(Entry entry)
+
+
+# Dispatch order. The entries come from the tables in order of registration, but for a few that were moved: so the common
+# case is one pass, other priorities are one pass more, and entries out of order are merged, since they form a few runs.
+
+cdef enum:
+    MAX_TIERS = 64
+    PRIORITY_SLOTS = 256  # a hash table of the objects that are priorities: equal ones may be several
+
+
+cdef struct Tier:  # the entries of one priority
+    long long priority
+    Py_ssize_t count
+    Py_ssize_t end  # where the next entry goes
+
+
+cdef inline bint _put_in_order(list entries) noexcept:
+    """Put entries in dispatch order; return False if `_in_order` must do it, for example because one is dead."""
+    cdef PyObject **items = cye_items(entries)
+    cdef Py_ssize_t count = len(entries)
+    cdef Py_ssize_t i
+    cdef PyObject *priority = NULL
+    cdef PyObject **buffer
+    cdef long long serial = 0
+    cdef bint is_uniform = True
+    cdef bint is_ordered = True
+    for i in range(count):
+        if not (<Entry>items[i]).flags & HELD and cye_is_cleared(items[i]):
+            return False
+        if (<Entry>items[i]).flags & ONCE and not (<Entry>items[i]).claims:
+            return False
+        if not (<Entry>items[i]).may_vanish:
+            (<Entry>items[i]).may_vanish = True
+        if <PyObject *>(<Entry>items[i]).priority is not priority:
+            is_uniform = is_uniform and i == 0
+            priority = <PyObject *>(<Entry>items[i]).priority
+        if (<Entry>items[i]).serial < serial:
+            is_ordered = False
+        serial = (<Entry>items[i]).serial
+    if is_uniform and is_ordered:
+        return True
+    buffer = <PyObject **>PyMem_Malloc(count * (sizeof(PyObject *) + 1))
+    if buffer is NULL:
+        return False
+    if not is_ordered:
+        _merge_runs(items, buffer, count)
+    if not is_uniform:
+        is_uniform = _group_by_priority(items, buffer, count)
+    PyMem_Free(buffer)
+    return is_uniform
+
+
+cdef inline bint _group_by_priority(PyObject **items, PyObject **buffer, Py_ssize_t count) noexcept:
+    """Put the entries of higher priorities first, without changing their order otherwise; return False if it cannot."""
+    cdef Tier tiers[MAX_TIERS]
+    cdef unsigned char order[MAX_TIERS]  # tiers by falling priority
+    cdef PyObject *known[PRIORITY_SLOTS]
+    cdef unsigned char tier_of[PRIORITY_SLOTS]
+    cdef unsigned char *tier_at = <unsigned char *>(buffer + count)  # of each entry
+    cdef PyObject *priority
+    cdef long long value
+    cdef int overflow
+    cdef Py_ssize_t i, j, slot, end
+    cdef Py_ssize_t tier_count = 0
+    cdef Py_ssize_t known_count = 0
+    memset(known, 0, sizeof(known))
+    for i in range(count):
+        priority = <PyObject *>(<Entry>items[i]).priority
+        slot = (<size_t>priority // 16) % PRIORITY_SLOTS
+        while known[slot] is not NULL and known[slot] is not priority:
+            slot = (slot + 1) % PRIORITY_SLOTS
+        if known[slot] is NULL:
+            value = PyLong_AsLongLongAndOverflow(<object>priority, &overflow)
+            known_count += 1
+            if overflow or known_count == PRIORITY_SLOTS:
+                return False
+            j = 0
+            while j < tier_count and tiers[j].priority != value:
+                j += 1
+            if j == tier_count:
+                if tier_count == MAX_TIERS:
+                    return False
+                tiers[j].priority = value
+                tiers[j].count = 0
+                tier_count += 1
+                end = j
+                while end > 0 and tiers[order[end - 1]].priority < value:
+                    order[end] = order[end - 1]
+                    end -= 1
+                order[end] = <unsigned char>j
+            known[slot] = priority
+            tier_of[slot] = <unsigned char>j
+        tier_at[i] = tier_of[slot]
+        tiers[tier_of[slot]].count += 1
+    end = 0
+    for j in range(tier_count):
+        tiers[order[j]].end = end
+        end += tiers[order[j]].count
+    for i in range(count):
+        j = tier_at[i]
+        buffer[tiers[j].end] = items[i]
+        tiers[j].end += 1
+    memcpy(items, buffer, count * sizeof(PyObject *))
+    return True
+
+
+cdef inline void _merge_runs(PyObject **items, PyObject **buffer, Py_ssize_t count) noexcept:
+    """Put entries in order of registration: merge neighbouring runs that are in order until there is only one."""
+    cdef Py_ssize_t start, middle, end, i, j, k
+    start = 1
+    while start:  # the pass below has found more than one run
+        start = end = 0
+        while True:
+            middle = _run_end(items, start, count)
+            if middle == count:
+                break
+            end = _run_end(items, middle, count)
+            i, j = start, middle
+            for k in range(start, end):
+                if j == end or (i < middle and (<Entry>items[i]).serial < (<Entry>items[j]).serial):
+                    buffer[k] = items[i]
+                    i += 1
+                else:
+                    buffer[k] = items[j]
+                    j += 1
+            memcpy(items + start, buffer + start, (end - start) * sizeof(PyObject *))
+            if end == count:
+                break
+            start = end
+
+
+cdef inline Py_ssize_t _run_end(PyObject **items, Py_ssize_t start, Py_ssize_t count) noexcept:
+    """Return the end of the run that begins at an index below `count`."""
+    start += 1
+    while start < count and (<Entry>items[start - 1]).serial < (<Entry>items[start]).serial:
+        start += 1
+    return start

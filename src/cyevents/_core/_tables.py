@@ -1034,6 +1034,8 @@ def _in_order(entries: list[Entry]) -> tuple[Entry, ...]:
 
     They are mostly in order of registration already, and of one priority. Note that an emission has found them.
     """
+    if cython.compiled and _put_in_order(entries):
+        return _as_tuple(entries)
     is_complete = is_ordered = is_uniform = True
     previous = None
     for entry in entries:
@@ -1438,38 +1440,43 @@ class EventCore:
         """Return the entries for a sender that are not muted: of each handler the most specific one."""
         if not self._patterns and not self._mutes and (group is self._any or not self._any.entries):
             return values_of(group.entries)
-        chosen = {}
-        for entry in self._candidates(group, sender):
-            if entry.is_usable():  # else it must not win
-                chosen[entry.handler_key] = entry
-            else:
-                _queue_removal(entry)
-        return values_of(chosen)
-
-    def _candidates(self, group: Group, sender: Any) -> list[Entry]:
-        """Return all entries for a sender that are not muted, the most specific last, so that it wins."""
         muted = self._muted_keys()
         if None in muted:
             return []
-        general: list[Entry] = []
+        general: list[Entry] = []  # of patterns, the least specific ones
         special: list[Entry] = []
+        own: list[Entry] = []
         for source in values_of(self._patterns):
             general += source._unmuted_entries(source._any)
             if group is not self._any:
                 other = found(source._groups, group.place.key)
                 if other is not None and other.is_for(sender):
                     special += source._unmuted_entries(other)
+        if group is not self._any:
+            other = found(self._groups, group.place.key)
+            if other is not None and other.is_for(sender):
+                own = values_of(other.entries)
+        entries = values_of(self._any.entries)
+        if not muted and self._are_distinct(general + special + own):
+            return general + special + entries + own
         general.sort(key=_by_serial)
         special.sort(key=_by_serial)
-        candidates = general + special
-        candidates += values_of(self._any.entries)
-        if group is not self._any:
-            own = found(self._groups, group.place.key)
-            if own is not None and own.is_for(sender):
-                candidates += values_of(own.entries)
-        if muted:
-            candidates = [entry for entry in candidates if entry.handler_key not in muted]
-        return candidates
+        chosen = {}
+        for entry in general + special + entries + own:  # the most specific one comes last and wins
+            if not entry.is_usable():
+                _queue_removal(entry)
+            elif entry.handler_key not in muted:
+                chosen[entry.handler_key] = entry
+        return values_of(chosen)
+
+    def _are_distinct(self, entries: list[Entry]) -> bool:
+        """Return whether entries are of different handlers, none of which is connected here for any sender."""
+        keys = set()
+        for entry in entries:
+            if entry.handler_key in self._any.entries:
+                return False
+            keys.add(entry.handler_key)
+        return len(keys) == len(entries)
 
     def _unmuted_entries(self, group: Group) -> list[Entry]:
         """Return a group's entries, without what this pattern has muted."""
