@@ -23,8 +23,8 @@ from cpython.object cimport PyObject, PyTypeObject
 
 from cyevents._core cimport _tables
 from cyevents._core._tables cimport (
-    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, WATCHED, Dispatch, Entry, Snapshot,
-    CYE_GIL, cye_deref, cye_enter, cye_leave, found, sender_key,
+    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, PATTERN_FILTERED, WATCHED, Dispatch, Entry, Snapshot,
+    CYE_GIL, cye_deref, cye_enter, cye_is_identity_sender, cye_leave, find_by_address, found, is_sender, sender_key,
 )
 
 # C variables, since at exit the module's own names may have been cleared.
@@ -598,19 +598,40 @@ cdef inline PyObject *load_general(_tables.EventCore self) noexcept:
     return <PyObject *>loaded
 
 
+cdef inline PyObject *find_known(_tables.EventCore self, PyObject *sender) noexcept:
+    """Return the snapshot for a sender, which is the general one if nothing is connected for it; NULL if that is not known.
+
+    With a GIL only.
+    """
+    cdef PyObject *general = <PyObject *>self._general
+    cdef PyObject *snapshot = NULL
+    if (<Snapshot>general).by_address is not None:
+        snapshot = find_by_address((<Snapshot>general).by_address, sender)
+        if snapshot is not NULL and not is_sender(<PyObject *>(<Snapshot>snapshot).group, sender):
+            return NULL
+    if snapshot is NULL and not self._slow_path_flags & PATTERN_FILTERED and self._senders is not None:
+        if find_by_address(self._senders, sender) is NULL and cye_is_identity_sender(sender):
+            snapshot = general
+    return NULL if snapshot is NULL or (<Snapshot>snapshot).entries is None else snapshot
+
+
 cdef PyObject *find_snapshot(_tables.EventCore self, PyObject *sender) except NULL:
     """Return what an emission by this sender runs, as a new reference."""
     cdef Snapshot snapshot = None
     cdef dict by_sender
+    cdef PyObject *known
     if self._slow_path_flags & (FILTERED | HIDDEN) == FILTERED:
-        by_sender = self._general.by_sender if CYE_GIL else self._load_by_sender(self._load_general())
-        if by_sender is not None:
-            snapshot = found(by_sender, sender_key(<object>sender))
-            if snapshot is not None and (
-                not snapshot.group.is_for(<object>sender)
-                or (snapshot.entries is None if CYE_GIL else not self._is_built(snapshot))
-            ):
-                snapshot = None
+        if CYE_GIL:
+            known = find_known(self, sender)
+            if known is not NULL:
+                INCREF(known)
+                return known
+        else:
+            by_sender = self._load_by_sender(self._load_general())
+            if by_sender is not None:
+                snapshot = found(by_sender, sender_key(<object>sender))
+                if snapshot is not None and not (snapshot.group.is_for(<object>sender) and self._is_built(snapshot)):
+                    snapshot = None
     if snapshot is None:
         snapshot = self._find_snapshot(<object>sender)
     INCREF(<PyObject *>snapshot)

@@ -155,6 +155,20 @@ cdef extern from *:
     #endif
     }
 
+    static inline int cye_refers_to(PyObject *ref, PyObject *object) {
+        return ((PyWeakReference *)ref)->wr_object == object;
+    }
+    /* Whether a sender is surely compared by identity. */
+    static inline int cye_is_identity_sender(PyObject *sender) {
+        unsigned long by_value = Py_TPFLAGS_UNICODE_SUBCLASS | Py_TPFLAGS_LONG_SUBCLASS | Py_TPFLAGS_BYTES_SUBCLASS;
+        return !(PyType_GetFlags(Py_TYPE(sender)) & by_value) && !cye_can_be_method(sender);
+    }
+    static inline void cye_swap(PyObject **items, Py_ssize_t i, Py_ssize_t j) {
+        PyObject *item = items[i];
+        items[i] = items[j];
+        items[j] = item;
+    }
+
     /* Count a call in C as recursion. 3.12 and 3.13 allow a fixed number of them, for which a stack of the usual size
        has room if each takes no more of it than their own do: one of ours takes more, and counts as two. */
     #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
@@ -252,6 +266,10 @@ cdef extern from *:
     tuple _as_tuple "cye_as_tuple"(list)
     PyObject **cye_items(list) noexcept
     bint cye_is_cleared(PyObject *ref) noexcept
+    bint cye_refers_to(PyObject *ref, PyObject *object) noexcept
+    bint cye_is_identity_sender(PyObject *sender) noexcept
+    void cye_swap(PyObject **items, Py_ssize_t i, Py_ssize_t j) noexcept
+    size_t _address_of "(size_t)"(object) noexcept
     bint _can_be_method "cye_can_be_method"(object) noexcept
     bint _is_str "PyUnicode_Check"(object) noexcept
     bint _is_int "PyLong_Check"(object) noexcept
@@ -306,6 +324,7 @@ cdef enum:
     FILTERED = 1
     WATCHED = 2
     HIDDEN = 4
+    PATTERN_FILTERED = 8
 
 
 cdef class EventCore
@@ -374,6 +393,7 @@ cdef class Group:
     cdef object sender
     cdef dict entries
     cdef bint is_removed
+    cdef size_t address  # of the sender
     cdef bint is_for(self, object sender) except -1
     cdef object get_sender(self)
 
@@ -383,6 +403,7 @@ cdef class Snapshot:
     cdef readonly tuple entries
     cdef Group group
     cdef dict by_sender
+    cdef list by_address
     @cython.locals(first=Entry, last=Entry)
     cpdef list tiers(self)
 
@@ -433,6 +454,7 @@ cdef class EventCore:
     cdef public cye_bool _is_checked
     cdef public cye_bool _is_used
     cdef dict _groups
+    cdef list _senders
     cdef Snapshot _general
     cdef readonly dict _patterns
     cdef dict _matched_events
@@ -461,8 +483,12 @@ cdef class EventCore:
 
     @cython.locals(snapshot=Snapshot, is_built=bint)
     cdef Snapshot _find_snapshot(self, object sender)
-    @cython.locals(group=Group, general=Snapshot, snapshot=Snapshot, by_sender=dict)
+    @cython.locals(group=Group, general=Snapshot, snapshot=Snapshot, made=Snapshot, by_sender=dict)
     cdef Snapshot _look_up(self, object sender)
+    @cython.locals(table=list)
+    cdef object _index_snapshot(self, Snapshot general, Snapshot snapshot)
+    @cython.locals(table=list, group=Group)
+    cdef object _make_room(self)
     @cython.locals(group=Group, source=EventCore)
     cdef Group _sender_group(self, object key, object sender)
     @cython.locals(source=EventCore, group=Group)
@@ -504,7 +530,7 @@ cdef class EventCore:
     cdef Entry _entry_at(self, object key, object handler)
     @cython.locals(entry=Entry)
     cdef Entry _entry_of(self, Ref dead)
-    @cython.locals(group=Group, ref=Ref, event=EventCore)
+    @cython.locals(group=Group, added=Group, ref=Ref, event=EventCore)
     cdef Group _group_for(self, Place place, object sender, list to_release)
     @cython.locals(entry=Entry, groups=dict, entries=list)
     cdef object _drop_group(self, Group group, bint only_if_empty, list to_release)
@@ -513,7 +539,7 @@ cdef class EventCore:
     cdef object _invalidate(self, object key, list to_release)
     @cython.locals(event=EventCore, events=dict)
     cdef object _discard_stale(self, object key, list to_release)
-    @cython.locals(general=Snapshot, by_sender=dict)
+    @cython.locals(general=Snapshot, snapshot=Snapshot, by_sender=dict)
     cdef object _discard_snapshots(self, object key, list to_release)
     @cython.locals(group=Group, place=Place, entries=dict)
     cdef bint _remove(self, Entry entry, list to_release) except -1
@@ -739,3 +765,95 @@ cdef inline Py_ssize_t _run_end(PyObject **items, Py_ssize_t start, Py_ssize_t c
     while start < count and (<Entry>items[start - 1]).serial < (<Entry>items[start]).serial:
         start += 1
     return start
+
+
+# Tables by address: lists, whose length is a power of 2, of groups or snapshots, each at the first free place from where
+# the address of its sender says. They are only used with a GIL, and change without interruption by other code.
+
+cdef inline list _make_table(Py_ssize_t count):
+    """Return an empty table that has room for more than so many."""
+    cdef Py_ssize_t size = 8
+    while size < 2 * count:
+        size *= 2
+    return [None] * size
+
+
+cdef inline bint _has_room(list table, Py_ssize_t count) noexcept:
+    """Return whether so many leave enough free places for a short search."""
+    return 3 * count <= 2 * len(table)
+
+
+cdef inline Py_ssize_t _first_place(size_t address, Py_ssize_t size) noexcept:
+    cdef size_t mixed = (address // 16) * <size_t>0x9E3779B97F4A7C15
+    return <Py_ssize_t>((mixed ^ (mixed >> (4 * sizeof(size_t)))) & <size_t>(size - 1))
+
+
+cdef inline PyObject *_group_in(PyObject *item) noexcept:
+    """Return the group of what is in a table; NULL at a free place."""
+    if type(<object>item) is Snapshot:
+        item = <PyObject *>(<Snapshot>item).group
+    return item if type(<object>item) is Group else NULL
+
+
+cdef inline PyObject *find_by_address(list table, PyObject *sender) noexcept:
+    """Return what a table has for the address of an object, which need not be for that object; NULL if nothing."""
+    cdef Py_ssize_t size = len(table)
+    cdef Py_ssize_t i
+    cdef PyObject *group
+    if size:
+        i = _first_place(<size_t>sender, size)
+        for _ in range(size):
+            group = _group_in(cye_items(table)[i])
+            if group is NULL:
+                break
+            if (<Group>group).address == <size_t>sender:
+                return cye_items(table)[i]
+            i = (i + 1) & (size - 1)
+    return NULL
+
+
+cdef inline int _put_by_address(list table, object item) except -1:
+    cdef Py_ssize_t size = len(table)
+    cdef PyObject *group = _group_in(<PyObject *>item)
+    cdef Py_ssize_t i
+    if size and group is not NULL:
+        i = _first_place((<Group>group).address, size)
+        for _ in range(size):
+            if cye_items(table)[i] is <PyObject *>None:
+                table[i] = item
+                break
+            i = (i + 1) & (size - 1)
+    return 0
+
+
+cdef inline int _remove_by_address(list table, object item) except -1:
+    """Remove an item, and move up those that had to make way for it."""
+    cdef Py_ssize_t size = 0 if table is None else len(table)
+    cdef PyObject *group = _group_in(<PyObject *>item)
+    cdef Py_ssize_t i, j
+    if not size or group is NULL:
+        return 0
+    i = _first_place((<Group>group).address, size)
+    for _ in range(size):
+        if cye_items(table)[i] is <PyObject *>item:
+            break
+        i = (i + 1) & (size - 1)
+    else:
+        return 0
+    table[i] = None
+    j = i
+    for _ in range(size):
+        j = (j + 1) & (size - 1)
+        group = _group_in(cye_items(table)[j])
+        if group is NULL:
+            break
+        if ((j - _first_place((<Group>group).address, size)) & (size - 1)) >= ((j - i) & (size - 1)):
+            cye_swap(cye_items(table), i, j)
+            i = j
+    return 0
+
+
+cdef inline bint is_sender(PyObject *group, PyObject *sender) noexcept:
+    """Return whether a group is that of a sender, and not of a dead one with the same address. With a GIL only."""
+    cdef PyObject *held = <PyObject *>(<Group>group).sender
+    return cye_refers_to(held, sender) if type(<object>held) is Ref else held is sender

@@ -14,6 +14,9 @@ runs of changes cost nothing more. The patterns that match an event are its `_pa
 its snapshots, and their changes discard snapshots of their `_matched_events`. A sender that only a pattern has a
 group for gets no group here: its snapshot refers to the group of the pattern.
 
+Compiled with a GIL, groups and the snapshots of senders are also found by the address of the sender, without making an
+`int` of it: see "Tables by address" in `_tables.pxd`.
+
 A snapshot is put in its place before it is built. A change first changes the tables and then takes the snapshot out of
 its place, so one that was built from old tables, without a lock, is found by no later emission. An emission that finds
 a group just before it is removed may put a snapshot of it in place after that. The group notes that it is removed, so
@@ -130,9 +133,10 @@ if not cython.compiled:  # compiled: in the .pxd
     OWN_CONDITION = 1024  # its condition is a method of its own object: the entry has only the function
 
     # What keeps an event's emissions off the fast path.
-    FILTERED = 1  # there have been groups for senders
+    FILTERED = 1  # there have been groups for senders, here or in a pattern that matches
     WATCHED = 2  # there is an observer
     HIDDEN = 4  # patterns no longer notify it of changes: `_attach_patterns` must be called first
+    PATTERN_FILTERED = 8  # there have been groups for senders in a pattern that matches
 
 # Results of these very types are values: there is no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
@@ -388,6 +392,14 @@ else:  # compiled: in the .pxd
         _count_lock: Any = None
         _is_gil_alone: Any = None
         _can_be_method: Any = None
+        CYE_GIL: Any = None
+        _address_of: Any = None
+        _has_room: Any = None
+        _make_table: Any = None
+        _put_by_address: Any = None
+        _remove_by_address: Any = None
+        _as_tuple: Any = None
+        _put_in_order: Any = None
         _code_of: Any = None
         _current_frame: Any = None
         _forbid_new: Any = None
@@ -682,7 +694,10 @@ class Group:
     def is_for(self, sender: object) -> bool:
         """Return whether this is the group of `sender`: not removed, and not that of a dead object with the same id."""
         held = self.sender
-        return not self.is_removed and (type(held) is not Ref or held() is sender)
+        if type(held) is Ref:
+            held = _deref(held)
+            return held is sender and not self.is_removed
+        return not self.is_removed
 
     def get_sender(self) -> object:
         """Return the sender, or None if it is dead."""
@@ -696,6 +711,8 @@ def _make_group(place: Place, sender: object) -> Group:
     group.sender = sender
     group.entries = {}
     group.is_removed = False
+    if cython.compiled:
+        group.address = _address_of(sender)
     return group
 
 
@@ -707,6 +724,7 @@ class Snapshot:
     entries: tuple[Entry, ...]  # None until it is built
     group: Group
     by_sender: dict[object, Snapshot] | None  # of the one for any sender: those for particular ones, by sender key
+    by_address: list[Any]  # compiled with a GIL: the same by the address of the sender
 
     def tiers(self) -> list[tuple[Entry, ...]]:
         """Return the entries of each priority."""
@@ -724,6 +742,8 @@ def _make_snapshot(group: Group) -> Snapshot:
     snapshot.group = group
     snapshot.entries = None  # type: ignore[assignment]
     snapshot.by_sender = None
+    if cython.compiled:
+        snapshot.by_address = None
     return snapshot
 
 
@@ -1089,8 +1109,9 @@ class EventCore:
     )
 
     _any: Group
-    _slow_path_flags: int  # FILTERED, WATCHED and HIDDEN
+    _slow_path_flags: int  # FILTERED, WATCHED, HIDDEN and PATTERN_FILTERED
     _groups: dict[object, Group]  # by sender key
+    _senders: list[Any]  # compiled with a GIL: the same by the address of the sender
     _general: Snapshot  # the one for any sender, and by that those for particular ones; _EMPTY if there is none
     _patterns: dict[int, EventCore]  # the patterns that match this event, by their id
     _matched_events: dict[int, EventCore]  # a pattern's events, by `_key`
@@ -1107,6 +1128,8 @@ class EventCore:
         self._slow_path_flags = 0
         self._general = _EMPTY
         self._groups = {}
+        if cython.compiled:
+            self._senders = None
         self._patterns = {}
         self._matched_events = {}
         self._mutes = {}
@@ -1401,10 +1424,40 @@ class EventCore:
             return general
         if by_sender is None:
             by_sender = self._make_by_sender(general)
-        snapshot = by_sender.setdefault(key, _make_snapshot(group))
+        made = _make_snapshot(group)
+        snapshot = by_sender.setdefault(key, made)
         if snapshot.group is not group:  # that one was removed
-            snapshot = by_sender[key] = _make_snapshot(group)
+            if cython.compiled and CYE_GIL:
+                _remove_by_address(general.by_address, snapshot)
+            snapshot = by_sender[key] = made
+        if cython.compiled and CYE_GIL and snapshot is made:
+            self._index_snapshot(general, made)
         return snapshot
+
+    if cython.compiled:
+
+        def _index_snapshot(self, general: Snapshot, snapshot: Snapshot) -> None:
+            """Let a snapshot that was put into `by_sender` be found by address too."""
+            if general.by_address is not None and _has_room(general.by_address, len(general.by_sender)):
+                _put_by_address(general.by_address, snapshot)
+                return
+            while True:
+                table = _make_table(len(general.by_sender))  # other code may run meanwhile
+                if _has_room(table, len(general.by_sender)):
+                    break
+            for snapshot in general.by_sender.values():
+                _put_by_address(table, snapshot)
+            general.by_address = table
+
+        def _make_room(self) -> None:
+            """Make room for one more group in `_senders`."""
+            while self._senders is None or not _has_room(self._senders, len(self._groups) + 1):
+                table = _make_table(len(self._groups) + 1)  # other code may run meanwhile
+                if not _has_room(table, len(self._groups) + 1):
+                    continue
+                for group in self._groups.values():
+                    _put_by_address(table, group)
+                self._senders = table
 
     def _sender_group(self, key: object, sender: Any) -> Group | None:
         """Return the group of a sender, here or in a pattern that matches, or None."""
@@ -1747,8 +1800,13 @@ class EventCore:
         if not self._slow_path_flags & FILTERED:
             self._slow_path_flags |= FILTERED
             for event in values_of(self._matched_events):
-                event._slow_path_flags |= FILTERED
-        return self._groups.setdefault(key, group)
+                event._slow_path_flags |= FILTERED | PATTERN_FILTERED
+        if cython.compiled and CYE_GIL:
+            self._make_room()
+        added = self._groups.setdefault(key, group)
+        if cython.compiled and CYE_GIL and added is group:
+            _put_by_address(self._senders, group)
+        return added
 
     def _drop_group(self, group: Group, only_if_empty: bool, to_release: list[object]) -> None:
         """Remove a group with all its connections, or only if it has none."""
@@ -1760,6 +1818,8 @@ class EventCore:
             return
         del groups[key]
         group.is_removed = True
+        if cython.compiled and CYE_GIL:
+            _remove_by_address(self._senders, group)
         entries = values_of(group.entries)
         to_release.append(entries)
         for entry in entries:
@@ -1795,11 +1855,14 @@ class EventCore:
         if key is not ANY:
             by_sender = self._load_by_sender(general)
             if by_sender is not None:
+                snapshot = found(by_sender, key)
                 try:
-                    to_release.append(found(by_sender, key))
+                    to_release.append(snapshot)
                 except MemoryError:  # then it is released under the lock
                     pass
                 by_sender.pop(key, None)
+                if cython.compiled and CYE_GIL:
+                    _remove_by_address(general.by_address, snapshot)
         elif general is not _EMPTY:
             try:
                 to_release.append(general)
@@ -1989,7 +2052,8 @@ class EventCore:
         """Add a pattern that matches this event. Called under the lock."""
         source._matched_events[self._key] = self
         self._patterns[source._key] = source
-        self._slow_path_flags |= source._slow_path_flags & FILTERED
+        if source._slow_path_flags & FILTERED:
+            self._slow_path_flags |= FILTERED | PATTERN_FILTERED
         self._invalidate(ANY, to_release)
 
     def _detach(self, source: EventCore, to_release: list[object]) -> None:
