@@ -175,7 +175,7 @@ def test_signal_handler_may_repeat_the_interrupted_change(child):
             lambda: pattern.connect(log, sender),
             lambda: pattern.disconnect(log),
             lambda: event.muted().__enter__(),
-            lambda: [event._unmute(by) for by in list(event._mutes)],
+            lambda: [event._unmute(by) for by in list(event._mutes or ())],
             lambda: event.emit(sender),
             lambda: ns.event("xy") and ns.emit("xyz"),
             lambda: ns.clear() if False else None,
@@ -203,7 +203,7 @@ def test_signal_handler_may_repeat_the_interrupted_change(child):
                 event.emit()
             ns.event("xy")
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for by in list(event._mutes):
+        for by in list(event._mutes or ()):
             event._unmute(by)
         event.clear()
         pattern.clear()

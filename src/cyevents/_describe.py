@@ -264,7 +264,8 @@ def describe(namespace: Namespace = default_namespace, *, cached: bool = False) 
 
 
 def _node(name: str, event: Event[Any], matches: list[str]) -> GraphNode:
-    doc = vars(event).get("__doc__")
+    doc = event.__doc__
+    doc = None if doc == type(event).__doc__ else doc
     edges = [_edge(connection) for connection in event.handlers]
     return GraphNode(name, doc if isinstance(doc, str) else None, _policy(event.on_error), edges, matches)
 

@@ -262,10 +262,10 @@ class EventRegistry(_EventDict):
         while attachments != self._attachments():  # a finalizer has changed them meanwhile
             attachments = self._attachments()
             self._attach_event(event, to_release)
-            for source in list(event._patterns.values()):
+            for source in [] if event._patterns is None else list(event._patterns.values()):
                 if self._patterns.get(source.name) is not source:
                     event._detach(source, to_release)
-            for by in list(event._mutes):
+            for by in [] if event._mutes is None else list(event._mutes):
                 if by not in self._mutes and event._is_hidden():  # it has no mutes of its own
                     event._unmute_locked(by, to_release)
 

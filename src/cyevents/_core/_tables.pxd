@@ -22,10 +22,11 @@ cdef extern from *:
 
     static inline PyObject *cye_id(PyObject *object) { return PyLong_FromVoidPtr(object); }
 
-    /* A dict's value for a key, or None. On free-threaded builds the value that `dict.get` finds, as Cython compiles
+    /* A dict's value for a key, or None, also for no dict. On free-threaded builds the value that `dict.get` finds, as Cython compiles
        it, may be freed by another thread before a reference to it is taken. */
     static inline PyObject *cye_get(PyObject *dict, PyObject *key) {
         PyObject *value;
+        if (dict == Py_None) return Py_NewRef(Py_None);
     #if PY_VERSION_HEX >= 0x030D0000
         if (PyDict_GetItemRef(dict, key, &value) < 0) return NULL;
     #else
@@ -33,6 +34,10 @@ cdef extern from *:
         if (value == NULL && PyErr_Occurred()) return NULL;
     #endif
         return value ? value : Py_NewRef(Py_None);
+    }
+
+    static inline PyObject *cye_values(PyObject *dict) {
+        return dict == Py_None ? PyList_New(0) : PyDict_Values(dict);
     }
 
     /* The object of a weak reference as a new reference, or NULL if it is dead. No error is ever set. */
@@ -260,7 +265,7 @@ cdef extern from *:
     ctypedef bint cye_bool "CYE_BOOL"
     object id "cye_id"(object)
     object found "cye_get"(dict, object key)
-    list values_of "PyDict_Values"(dict)
+    list values_of "cye_values"(dict)
     object _deref "cye_deref_or_none"(object ref)
     bint _is_gone "cye_is_gone"(object ref) noexcept
     tuple _as_tuple "cye_as_tuple"(list)
@@ -458,11 +463,9 @@ cdef class EventCore:
     cdef Snapshot _general
     cdef readonly dict _patterns
     cdef dict _matched_events
-    cdef object _key
     cdef readonly dict _mutes
     cdef readonly list _dead_handler_names
     cdef readonly object _observer
-    cdef object _self
     cdef object __weakref__
 
     cdef Snapshot _load_general(self)
@@ -518,7 +521,7 @@ cdef class EventCore:
     cdef object _enter_locked(
         self, Entry entry, object sender, object code, int instruction, list made, list to_release
     )
-    @cython.locals(group=Group, previous=Entry)
+    @cython.locals(group=Group, previous=Entry, entries=dict)
     cdef Group _put(self, Entry entry, object sender, list to_release, list made=*)
     cdef bint _replace(self, dict entries, Entry previous, Entry entry, list to_release, list made) except -1
     @cython.locals(group=Group)

@@ -410,14 +410,14 @@ else:  # compiled: in the .pxd
         call_with: Any = None
 
     def found(mapping: Any, key: object) -> Any:
-        """Return a dict's value for a key, or None, also while another thread changes the dict."""
-        return mapping.get(key)
+        """Return a dict's value for a key, or None, also while another thread changes the dict, or if there is none."""
+        return None if mapping is None else mapping.get(key)
 
     from ._lock import call_locked as _call_locked
 
     def values_of(mapping: Any) -> list[Any]:
-        """Return a dict's values, also while another thread changes the dict."""
-        return list(mapping.values())
+        """Return a dict's values, also while another thread changes the dict, or if there is none."""
+        return [] if mapping is None else list(mapping.values())
 
     def _deref(ref: Any) -> Any:
         return ref()
@@ -686,7 +686,7 @@ class Group:
 
     __slots__ = ("entries", "is_removed", "place", "sender")
 
-    place: Place
+    place: Place  # None for any sender, until the event has its first connection; so is `entries`
     sender: object  # a Ref where it can be weakly referenced
     is_removed: bool  # from the event: a snapshot of it, placed by an emission that found it before, is stale
     entries: dict[object, Entry]  # by handler key, in order of registration but for those that replaced others
@@ -709,7 +709,7 @@ def _make_group(place: Place, sender: object) -> Group:
     group = Group.__new__(Group)
     group.place = place
     group.sender = sender
-    group.entries = {}
+    group.entries = None if place is None else {}  # type: ignore[assignment]
     group.is_removed = False
     if cython.compiled:
         group.address = _address_of(sender)
@@ -1099,27 +1099,23 @@ class EventCore:
         "_groups",
         "_is_checked",
         "_is_used",
-        "_key",
         "_matched_events",
         "_mutes",
         "_observer",
         "_patterns",
-        "_self",
         "_slow_path_flags",
     )
 
     _any: Group
     _slow_path_flags: int  # FILTERED, WATCHED, HIDDEN and PATTERN_FILTERED
-    _groups: dict[object, Group]  # by sender key
+    _groups: dict[object, Group] | None  # by sender key
     _senders: list[Any]  # compiled with a GIL: the same by the address of the sender
     _general: Snapshot  # the one for any sender, and by that those for particular ones; _EMPTY if there is none
-    _patterns: dict[int, EventCore]  # the patterns that match this event, by their id
-    _matched_events: dict[int, EventCore]  # a pattern's events, by `_key`
-    _key: int  # the id of this event
-    _mutes: dict[object, list[Any]]  # what is muted, as keys of handlers, None being the whole event; by whom
-    _dead_handler_names: list[str]  # of handlers that died, to be logged
+    _patterns: dict[int, EventCore] | None  # the patterns that match this event, by their id
+    _matched_events: dict[int, EventCore] | None  # a pattern's events, by their id
+    _mutes: dict[object, list[Any]] | None  # what is muted, as keys of handlers, None being the whole event; by whom
+    _dead_handler_names: list[str] | None  # of handlers that died, to be logged
     _observer: Any  # makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
-    _self: weakref[EventCore]
     _is_checked: bool  # whether `_add` must check what a handler takes
     _is_used: bool  # emitted by name since its namespace's cache was last cleaned: set by `NamespaceCore.emit`
 
@@ -1127,20 +1123,17 @@ class EventCore:
         _untrack(self)  # nobody must find it, or a reference to it, before it is complete
         self._slow_path_flags = 0
         self._general = _EMPTY
-        self._groups = {}
+        self._groups = None  # these tables are made when they are first needed: most events need none
         if cython.compiled:
             self._senders = None
-        self._patterns = {}
-        self._matched_events = {}
-        self._mutes = {}
-        self._dead_handler_names = []
+        self._patterns = None
+        self._matched_events = None
+        self._mutes = None
+        self._dead_handler_names = None
         self._observer = None
-        self._key = id(self)
         self._is_checked = False
         self._is_used = False
-        self._any = _make_group(Place.__new__(Place), ANY)
-        self._any.place.key = ANY
-        self._self = self._any.place.home = weakref(self)
+        self._any = _make_group(None, ANY)
         _track(self)
 
     def __init__(self) -> None:
@@ -1526,7 +1519,7 @@ class EventCore:
         """Return whether entries are of different handlers, none of which is connected here for any sender."""
         keys = set()
         for entry in entries:
-            if entry.handler_key in self._any.entries:
+            if found(self._any.entries, entry.handler_key) is not None:
                 return False
             keys.add(entry.handler_key)
         return len(keys) == len(entries)
@@ -1702,6 +1695,10 @@ class EventCore:
         try:
             while True:
                 group = self._any if key is ANY else self._group_for(entry.place, sender, to_release)
+                if group.entries is None:
+                    entries: dict[object, Entry] = {}  # a finalizer may connect meanwhile
+                    if group.entries is None:
+                        group.entries = entries
                 while True:
                     previous = group.entries.setdefault(entry.handler_key, entry)
                     if previous is entry or self._replace(group.entries, previous, entry, to_release, made):
@@ -1754,15 +1751,22 @@ class EventCore:
                     return False
             if not group.is_for(sender):
                 return False
+        elif self._any.entries is None:
+            return False
         return not self._matched_events and not self._slow_path_flags & HIDDEN
 
     def _place(self, key: object) -> Place:
         """Return the place of a sender's connections."""
+        if self._any.place is None:
+            place = Place.__new__(Place)
+            place.home = weakref(self)
+            place.key = ANY
+            self._any.place = place  # another thread may make one too, which is as good
         group = self._group_at(key)
         if group is not None:
             return group.place
         place = Place.__new__(Place)
-        place.home = self._self
+        place.home = self._any.place.home
         place.key = key
         return place
 
@@ -1801,6 +1805,8 @@ class EventCore:
             self._slow_path_flags |= FILTERED
             for event in values_of(self._matched_events):
                 event._slow_path_flags |= FILTERED | PATTERN_FILTERED
+        if self._groups is None:
+            self._groups = {}
         if cython.compiled and CYE_GIL:
             self._make_room()
         added = self._groups.setdefault(key, group)
@@ -1814,7 +1820,7 @@ class EventCore:
         key = group.place.key
         to_release.append(group)
         # One step. First of all: what a signal handler connects from now on goes to another group.
-        if key not in groups or groups[key] is not group or (only_if_empty and group.entries):
+        if groups is None or key not in groups or groups[key] is not group or (only_if_empty and group.entries):
             return
         del groups[key]
         group.is_removed = True
@@ -1881,6 +1887,8 @@ class EventCore:
         to_release.append(entry)
         entries = group.entries
         key = entry.handler_key
+        if entries is None:
+            return False
         try:
             # One step.
             if entries[key] is not entry:
@@ -1913,6 +1921,8 @@ class EventCore:
             return
         if type(entry.held) is CodeType and not entry.may_vanish:
             never_called.append((self, entry))
+        elif self._dead_handler_names is None:
+            self._dead_handler_names = [entry.name]
         elif len(self._dead_handler_names) < 100:
             self._dead_handler_names.append(entry.name)
 
@@ -1930,6 +1940,8 @@ class EventCore:
             return removed
         to_release: list[object] = []
         is_removed = False
+        if self._any.place is None:  # it never had a connection
+            return False
         if sender is ANY and not self._groups and self._is_atomic(ANY, self._any.place, to_release):
             is_removed = self._disconnect_locked(entry, key, sender, to_release)
         else:
@@ -2006,6 +2018,8 @@ class EventCore:
         """Do what `_mute` does, under the lock, whether or not patterns are attached."""
         if keys is None:
             raise TypeError("keys must be a list")
+        if self._mutes is None:
+            self._mutes = {}
         try:
             self._mutes[by] = keys
             self._invalidate(ANY, to_release)
@@ -2019,6 +2033,8 @@ class EventCore:
         _change(self._unmute_locked, (by,))
 
     def _unmute_locked(self, by: object, to_release: list[object]) -> None:
+        if self._mutes is None:
+            return
         try:
             to_release.append(self._mutes.get(by))
             self._mutes.pop(by, None)
@@ -2050,18 +2066,24 @@ class EventCore:
 
     def _attach(self, source: EventCore, to_release: list[object]) -> None:
         """Add a pattern that matches this event. Called under the lock."""
-        source._matched_events[self._key] = self
-        self._patterns[source._key] = source
+        if source._matched_events is None:
+            source._matched_events = {}
+        if self._patterns is None:
+            self._patterns = {}
+        source._matched_events[id(self)] = self
+        self._patterns[id(source)] = source
         if source._slow_path_flags & FILTERED:
             self._slow_path_flags |= FILTERED | PATTERN_FILTERED
         self._invalidate(ANY, to_release)
 
     def _detach(self, source: EventCore, to_release: list[object]) -> None:
         """Undo `_attach`, half of one too. Called under the lock."""
-        to_release.append(self._patterns.get(source._key))
-        to_release.append(source._matched_events.get(self._key))
-        self._patterns.pop(source._key, None)
-        source._matched_events.pop(self._key, None)
+        to_release.append(source)
+        to_release.append(self)
+        if self._patterns is not None:
+            self._patterns.pop(id(source), None)
+        if source._matched_events is not None:
+            source._matched_events.pop(id(self), None)
         self._invalidate(ANY, to_release)
 
     def _hide(self, to_release: list[object]) -> None:
@@ -2072,8 +2094,9 @@ class EventCore:
         """
         self._slow_path_flags |= HIDDEN
         for source in values_of(self._patterns):
-            to_release.append(source._matched_events.get(self._key))
-            source._matched_events.pop(self._key, None)
+            to_release.append(self)
+            if source._matched_events is not None:
+                source._matched_events.pop(id(self), None)
         self._invalidate(ANY, to_release)
 
     def _show(self) -> None:
@@ -2088,7 +2111,7 @@ class EventCore:
         """Return whether there are connections, for any sender or for some, or it is muted by other than these."""
         if self._is_connected():
             return True
-        for by in list(self._mutes):
+        for by in [] if self._mutes is None else list(self._mutes):
             if by not in mutes:
                 return True
         return False

@@ -67,7 +67,9 @@ class SignalState(EventCore):
         )
 
     def _log_dead_handlers(self) -> None:
-        self._dead_handler_names.clear()
+        names = self._dead_handler_names
+        if names is not None:
+            names.clear()
 
     # Connections
 
