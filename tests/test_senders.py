@@ -5,8 +5,10 @@ import os
 import pathlib
 import subprocess
 import sys
+import tracemalloc
 import uuid
 import weakref
+from random import Random
 
 import pytest
 
@@ -444,3 +446,68 @@ def test_bound_method_is_the_same_sender_each_time(api, collect):
     del owner, connection, sender, received[:]
     collect()
     assert reference() is None
+
+
+def test_many_senders_come_and_go(ns):
+    """Connections for senders of all kinds, made, removed and found again in a random order, agree with a dict."""
+    random = Random(7)
+    event = ns.event("x")
+    results = {}
+    handlers = [lambda sender, number=number: number for number in range(3)]
+    senders = [Sender() for _ in range(60)] + [f"name {number}" for number in range(20)] + [*range(1000, 1020)]
+    senders += [uuid.uuid4(), Sender, len, Sender().__eq__, True, b"x", ("a",), None]
+    for _ in range(3000):
+        number, i = random.randrange(3), random.randrange(len(senders))
+        sender = senders[i]
+        chance = random.random()
+        if chance < 0.3:
+            event.connect(handlers[number], sender=sender)
+            results.setdefault(i, {})[number] = None
+            results[i][number] = results[i].pop(number)  # connecting it again moves it to the end
+        elif chance < 0.6:
+            connected = results.get(i, {})
+            assert event.disconnect(handlers[number], sender=sender) == (number in connected)
+            connected.pop(number, None)
+        elif chance < 0.65 and type(sender) is Sender:
+            senders[i] = sender = Sender()  # the old one dies, and this one may get its address
+            results.pop(i, None)
+        assert event.emit(sender) == [*results.get(i, {})]
+        assert event.emit(Sender()) == []
+    equal = "".join(["name", " 3"])  # a different object
+    assert event.emit(equal) == event.emit("name 3")
+
+
+def test_a_str_at_the_address_of_a_dead_sender(ns):
+    event = ns.event("x")
+    event.connect(len, sender="a name that is compared by value")
+    keep = [Sender() for _ in range(100)]
+    for sender in keep:
+        event.connect(print, sender=sender)
+        event.disconnect(print, sender=sender)
+        event.emit(sender)
+    del sender
+    keep.clear()
+    for _ in range(100):
+        keep.append("".join(["a name that is ", "compared by value"]))
+        assert event.emit(keep[-1]) == [32]
+
+
+def test_a_pattern_connected_for_many_senders_adds_nothing_to_events(ns, collect):
+    events = [ns.event(f"order.{number}") for number in range(50)]
+    pattern = ns.event("order.*")
+    senders = [Sender() for _ in range(51)]
+    handler = lambda sender: "called"  # noqa: E731
+    first = senders.pop()
+    pattern.connect(handler, sender=first)  # the events get their flags now
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for sender in senders:
+            pattern.connect(handler, sender=sender)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 50 * 2_000  # 50 events with a group for each of 50 senders would take more than 500,000
+    assert [event.emit(senders[0]) for event in events] == [["called"]] * 50
+    assert pattern.disconnect(handler, sender=senders[0])
+    assert [event.emit(senders[0]) for event in events] == [[]] * 50

@@ -281,6 +281,11 @@ class Namespace(EventRegistry):
         matches = matcher(pattern)
         return {name: event for name, event in dict.copy(self).items() if matches(name)}
 
+    def settle(self) -> None:
+        """Settle all events of the namespace: see `Event.settle`."""
+        for event in self._all_events():
+            event.settle()
+
     def muted(self) -> Muted:
         """Silence all events of the namespace inside a `with` block, including those that are made inside it. Nests.
 

@@ -496,6 +496,8 @@ cdef class EventCore:
     cdef Group _sender_group(self, object key, object sender)
     @cython.locals(source=EventCore, group=Group)
     cdef Snapshot _build(self, Snapshot snapshot, object sender)
+    @cython.locals(event=EventCore, source=EventCore, group=Group)
+    cpdef object _settle(self)
     @cython.locals(
         source=EventCore, other=Group, entry=Entry, chosen=dict, muted=set, general=list, special=list, own=list, entries=list
     )
