@@ -589,12 +589,15 @@ def tables_that_others_change():
     for junk in (None, 1, object(), (), [], {}, EventCore, Misbehaving(False), Misbehaving(True)):
         for attribute in ("_patterns", "_mutes"):
             world = World()
-            world.event.muted().__enter__()
+            attempt(world.event.muted().__enter__)
             getattr(world.event, attribute)["junk"] = junk
             world.use()
         world = World()
-        world.event.connect(lambda sender: None)  # which dies at once
-        world.event._dead_handler_names.append(junk)
+        doomed = Thing()
+        attempt(world.event.connect, doomed)
+        attempt(world.event.emit)
+        del doomed  # its name is noted
+        attempt(list.append, world.event._dead_handler_names, junk)
         world.use()
         for owner in ("Group", "EventCore"):  # only the garbage collector finds their dicts
             world = World()

@@ -684,12 +684,13 @@ def _make_function_ref(function: Any, key: object, place: Place) -> Any:
 class Group:
     """The connections of one event for one sender, or for any."""
 
-    __slots__ = ("entries", "is_removed", "place", "sender")
+    __slots__ = ("address", "entries", "is_removed", "place", "sender")
 
     place: Place  # None for any sender, until the event has its first connection; so is `entries`
     sender: object  # a Ref where it can be weakly referenced
+    address: int  # of the sender: compiled only
     is_removed: bool  # from the event: a snapshot of it, placed by an emission that found it before, is stale
-    entries: dict[object, Entry]  # by handler key, in order of registration but for those that replaced others
+    entries: dict[object, Entry] | None  # by handler key, in order of registration but for those that replaced others
 
     def is_for(self, sender: object) -> bool:
         """Return whether this is the group of `sender`: not removed, and not that of a dead object with the same id."""
@@ -705,11 +706,11 @@ class Group:
         return held() if type(held) is Ref else held
 
 
-def _make_group(place: Place, sender: object) -> Group:
+def _make_group(place: Place | None, sender: object) -> Group:
     group = Group.__new__(Group)
-    group.place = place
+    group.place = place  # type: ignore[assignment]
     group.sender = sender
-    group.entries = None if place is None else {}  # type: ignore[assignment]
+    group.entries = None if place is None else {}
     group.is_removed = False
     if cython.compiled:
         group.address = _address_of(sender)
@@ -719,12 +720,12 @@ def _make_group(place: Place, sender: object) -> Group:
 class Snapshot:
     """The entries that an emission runs, in order, for the sender of a group. Once built, `entries` never changes."""
 
-    __slots__ = ("by_sender", "entries", "group")
+    __slots__ = ("by_address", "by_sender", "entries", "group")
 
     entries: tuple[Entry, ...]  # None until it is built
     group: Group
     by_sender: dict[object, Snapshot] | None  # of the one for any sender: those for particular ones, by sender key
-    by_address: list[Any]  # compiled with a GIL: the same by the address of the sender
+    by_address: list[Any] | None  # compiled with a GIL: the same by the address of the sender
 
     def tiers(self) -> list[tuple[Entry, ...]]:
         """Return the entries of each priority."""
@@ -1055,7 +1056,8 @@ def _in_order(entries: list[Entry]) -> tuple[Entry, ...]:
     They are mostly in order of registration already, and of one priority. Note that an emission has found them.
     """
     if cython.compiled and _put_in_order(entries):
-        return _as_tuple(entries)
+        ordered: tuple[Entry, ...] = _as_tuple(entries)
+        return ordered
     is_complete = is_ordered = is_uniform = True
     previous = None
     for entry in entries:
@@ -1103,13 +1105,14 @@ class EventCore:
         "_mutes",
         "_observer",
         "_patterns",
+        "_senders",
         "_slow_path_flags",
     )
 
     _any: Group
     _slow_path_flags: int  # FILTERED, WATCHED, HIDDEN and PATTERN_FILTERED
     _groups: dict[object, Group] | None  # by sender key
-    _senders: list[Any]  # compiled with a GIL: the same by the address of the sender
+    _senders: list[Any] | None  # compiled with a GIL: the same by the address of the sender
     _general: Snapshot  # the one for any sender, and by that those for particular ones; _EMPTY if there is none
     _patterns: dict[int, EventCore] | None  # the patterns that match this event, by their id
     _matched_events: dict[int, EventCore] | None  # a pattern's events, by their id
@@ -1424,31 +1427,31 @@ class EventCore:
                 _remove_by_address(general.by_address, snapshot)
             snapshot = by_sender[key] = made
         if cython.compiled and CYE_GIL and snapshot is made:
-            self._index_snapshot(general, made)
+            self._index_snapshot(general, by_sender, made)
         return snapshot
 
     if cython.compiled:
 
-        def _index_snapshot(self, general: Snapshot, snapshot: Snapshot) -> None:
+        def _index_snapshot(self, general: Snapshot, by_sender: dict[object, Snapshot], snapshot: Snapshot) -> None:
             """Let a snapshot that was put into `by_sender` be found by address too."""
-            if general.by_address is not None and _has_room(general.by_address, len(general.by_sender)):
+            if general.by_address is not None and _has_room(general.by_address, len(by_sender)):
                 _put_by_address(general.by_address, snapshot)
                 return
             while True:
-                table = _make_table(len(general.by_sender))  # other code may run meanwhile
-                if _has_room(table, len(general.by_sender)):
+                table = _make_table(len(by_sender))  # other code may run meanwhile
+                if _has_room(table, len(by_sender)):
                     break
-            for snapshot in general.by_sender.values():
+            for snapshot in by_sender.values():
                 _put_by_address(table, snapshot)
             general.by_address = table
 
-        def _make_room(self) -> None:
+        def _make_room(self, groups: dict[object, Group]) -> None:
             """Make room for one more group in `_senders`."""
-            while self._senders is None or not _has_room(self._senders, len(self._groups) + 1):
-                table = _make_table(len(self._groups) + 1)  # other code may run meanwhile
-                if not _has_room(table, len(self._groups) + 1):
+            while self._senders is None or not _has_room(self._senders, len(groups) + 1):
+                table = _make_table(len(groups) + 1)  # other code may run meanwhile
+                if not _has_room(table, len(groups) + 1):
                     continue
-                for group in self._groups.values():
+                for group in groups.values():
                     _put_by_address(table, group)
                 self._senders = table
 
@@ -1710,7 +1713,7 @@ class EventCore:
             while True:
                 group = self._any if key is ANY else self._group_for(entry.place, sender, to_release)
                 if group.entries is None:
-                    entries: dict[object, Entry] = {}  # a finalizer may connect meanwhile
+                    entries: dict[object, Entry] = {}  # a finalizer that runs now may put another one there
                     if group.entries is None:
                         group.entries = entries
                 while True:
@@ -1820,9 +1823,11 @@ class EventCore:
             for event in values_of(self._matched_events):
                 event._slow_path_flags |= FILTERED | PATTERN_FILTERED
         if self._groups is None:
-            self._groups = {}
+            groups: dict[object, Group] = {}  # see `_put`
+            if self._groups is None:
+                self._groups = groups
         if cython.compiled and CYE_GIL:
-            self._make_room()
+            self._make_room(self._groups)
         added = self._groups.setdefault(key, group)
         if cython.compiled and CYE_GIL and added is group:
             _put_by_address(self._senders, group)
@@ -1844,7 +1849,8 @@ class EventCore:
         to_release.append(entries)
         for entry in entries:
             entry.flags |= DEAD
-        group.entries.clear()
+        if group.entries is not None:
+            group.entries.clear()
         self._invalidate(key, to_release)
 
     def _prune_empty_group(self, key: object, to_release: list[object]) -> None:
@@ -1936,7 +1942,7 @@ class EventCore:
         if type(entry.held) is CodeType and not entry.may_vanish:
             never_called.append((self, entry))
         elif self._dead_handler_names is None:
-            self._dead_handler_names = [entry.name]
+            self._dead_handler_names = [entry.name]  # at worst, a finalizer's one is lost
         elif len(self._dead_handler_names) < 100:
             self._dead_handler_names.append(entry.name)
 
@@ -2033,7 +2039,9 @@ class EventCore:
         if keys is None:
             raise TypeError("keys must be a list")
         if self._mutes is None:
-            self._mutes = {}
+            mutes: dict[object, list[Any]] = {}  # see `_put`
+            if self._mutes is None:
+                self._mutes = mutes
         try:
             self._mutes[by] = keys
             self._invalidate(ANY, to_release)
@@ -2081,9 +2089,13 @@ class EventCore:
     def _attach(self, source: EventCore, to_release: list[object]) -> None:
         """Add a pattern that matches this event. Called under the lock."""
         if source._matched_events is None:
-            source._matched_events = {}
+            events: dict[int, EventCore] = {}  # see `_put`
+            if source._matched_events is None:
+                source._matched_events = events
         if self._patterns is None:
-            self._patterns = {}
+            patterns: dict[int, EventCore] = {}
+            if self._patterns is None:
+                self._patterns = patterns
         source._matched_events[id(self)] = self
         self._patterns[id(source)] = source
         if source._slow_path_flags & FILTERED:
