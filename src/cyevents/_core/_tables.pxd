@@ -126,10 +126,6 @@ cdef extern from *:
     static inline int cye_is_gil_alone(void) { return cye_lock_count == 0; }
     #endif
 
-    static inline void cye_track(PyObject *object) {
-        if (!PyObject_GC_IsTracked(object)) PyObject_GC_Track(object);
-    }
-
     static inline int cye_is_finalizing(void) {
     #if PY_VERSION_HEX >= 0x030D0000
         return Py_IsFinalizing();
@@ -298,7 +294,7 @@ cdef extern from *:
     bint _is_finalizing "cye_is_finalizing"() noexcept
     object call_with "cye_call_with"(object callable, object sender, tuple args, dict kwargs)
     void _untrack "PyObject_GC_UnTrack"(object) noexcept
-    void _track "cye_track"(object) noexcept
+    void _track "PyObject_GC_Track"(object) noexcept
     bint _run_generator "cye_run_generator"(object generator, list items) except -1
     int _reraise "cye_reraise"(object error) except -1
     int _forbid_new "cye_forbid_new"(object cls) except -1

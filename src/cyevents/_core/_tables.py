@@ -667,8 +667,6 @@ def _make_entry(handler: Any, weak: bool, priority: int, condition: Any, flags: 
     entry._warned = 0
     entry.handler_key = key
     entry.place = place  # last: without it, `_check_entries` refuses the entry, whose flags may not be set yet
-    if weak and condition is None and (entry.held is None or type(entry.held) is CodeType or type(entry.held) is Ref):
-        _untrack(entry)  # it refers to nothing that could refer to it: the garbage collector need not visit it
     return entry
 
 
@@ -2026,7 +2024,6 @@ class EventCore:
         else:
             # In a circle there would be no last one.
             entry.superseded = (None if previous is entry else previous,)
-            _track(entry)
 
     def _mute(self, by: object, keys: list[Any]) -> None:
         """Mute handlers, or the whole event by the key None, until `_unmute` is called with the same object."""
