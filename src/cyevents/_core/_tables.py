@@ -398,8 +398,7 @@ else:  # compiled: in the .pxd
         _make_table: Any = None
         _put_by_address: Any = None
         _remove_by_address: Any = None
-        _as_tuple: Any = None
-        _put_in_order: Any = None
+        _as_tuple_in_order: Any = None
         _code_of: Any = None
         _current_frame: Any = None
         _forbid_new: Any = None
@@ -1054,8 +1053,10 @@ def _in_order(entries: list[Entry]) -> tuple[Entry, ...]:
 
     They are mostly in order of registration already, and of one priority. Note that an emission has found them.
     """
-    if cython.compiled and _put_in_order(entries):
-        return _as_tuple(entries)
+    if cython.compiled:
+        ordered: tuple[Entry, ...] | None = _as_tuple_in_order(entries)
+        if ordered is not None:
+            return ordered
     is_complete = is_ordered = is_uniform = True
     previous = None
     for entry in entries:
