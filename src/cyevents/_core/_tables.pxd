@@ -328,6 +328,7 @@ cdef enum:
     WATCHED = 2
     HIDDEN = 4
     PATTERN_FILTERED = 8
+    EVENTS_FILTERED = 16
 
 
 cdef class EventCore
@@ -469,9 +470,11 @@ cdef class EventCore:
     cdef Snapshot _load_general(self)
     cdef object _store_general(self, Snapshot snapshot)
     cdef dict _load_by_sender(self, Snapshot general)
+    @cython.locals(by_sender=dict)
     cdef dict _make_by_sender(self, Snapshot general)
     cdef bint _is_built(self, Snapshot snapshot) except -1
     cdef object _finish(self, Snapshot snapshot, tuple entries)
+    cdef object _store_place(self, Place place)
     cdef object _load_observer(self)
     cdef object _replace_observer(self, object observer)
 
@@ -533,7 +536,7 @@ cdef class EventCore:
     cdef Entry _entry_at(self, object key, object handler)
     @cython.locals(entry=Entry)
     cdef Entry _entry_of(self, Ref dead)
-    @cython.locals(group=Group, added=Group, ref=Ref, event=EventCore)
+    @cython.locals(group=Group, added=Group, ref=Ref, event=EventCore, groups=dict)
     cdef Group _group_for(self, Place place, object sender, list to_release)
     @cython.locals(entry=Entry, groups=dict, entries=list)
     cdef object _drop_group(self, Group group, bint only_if_empty, list to_release)
@@ -546,7 +549,7 @@ cdef class EventCore:
     cdef object _discard_snapshots(self, object key, list to_release)
     @cython.locals(group=Group, place=Place, entries=dict)
     cdef bint _remove(self, Entry entry, list to_release) except -1
-    @cython.locals(group=Group, entry=Entry)
+    @cython.locals(group=Group, entry=Entry, names=list)
     cdef object _remove_dead(self, Ref dead, bint is_logged, list to_release, list never_called)
     cpdef bint _disconnect_entry(self, Entry entry) except -1
     cpdef bint _disconnect(self, object handler, object sender) except -1
@@ -564,11 +567,13 @@ cdef class EventCore:
     cpdef object _restore_locked(self, Entry entry, Entry previous, object sender, list to_release)
     cpdef object _mute(self, object by, list keys)
     cpdef object _mute_locked(self, object by, list keys, list to_release)
+    @cython.locals(mutes=dict)
     cpdef object _set_mute(self, object by, list keys, list to_release)
     cpdef object _unmute(self, object by)
     cpdef object _unmute_locked(self, object by, list to_release)
     cpdef object _observe(self, object observer)
     cpdef object _observe_locked(self, object observer, list to_release)
+    @cython.locals(events=dict, patterns=dict)
     cpdef object _attach(self, EventCore source, list to_release)
     cpdef object _detach(self, EventCore source, list to_release)
     @cython.locals(source=EventCore)
@@ -874,6 +879,8 @@ cdef inline int _remove_by_address(list table, object item) except -1:
 
 
 cdef inline bint is_sender(PyObject *group, PyObject *sender) noexcept:
-    """Return whether a group is that of a sender, and not of a dead one with the same address. With a GIL only."""
+    """Return `Group.is_for`, for a group that was found by the address of the sender. With a GIL only."""
     cdef PyObject *held = <PyObject *>(<Group>group).sender
+    if (<Group>group).is_removed:
+        return False
     return cye_refers_to(held, sender) if type(<object>held) is Ref else held is sender
