@@ -25,6 +25,8 @@ CLASSES = [
 SCENARIOS = [
     "foreign_objects_in_a_namespace",
     "tables_that_others_change",
+    "tables_of_a_plain_event_that_others_change",
+    "lists_of_entries_that_others_clear",
     "junk_in_the_queue_of_dead_handlers",
     "events_attached_in_a_circle",
     "entries_replaced_in_a_circle",

@@ -673,3 +673,65 @@ def test_finalizers_during_any_change(ns, event):
     assert len(done) == 50
     assert all("handler" in results for results in done)
     assert event.handlers == ns.event("x*").handlers == []
+
+
+class Sender:
+    pass
+
+
+def collect_at(number, operate, callback):
+    """Operate while the garbage collector runs a finalizer: up to Python 3.11, at that number of allocations."""
+    threshold = gc.get_threshold()
+    final = Final(callback)
+    final.itself = final
+    gc.collect()
+    gc.disable()
+    del final
+    kept = [({}, []) for _ in range(100)]  # so that no free dicts and lists are left, for which nothing is allocated
+    try:
+        gc.set_threshold(gc.get_count()[0] + number)
+        gc.enable()
+        operate()
+    finally:
+        gc.set_threshold(*threshold)
+        gc.enable()
+    kept.clear()
+    gc.collect()
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_finalizer_emits_while_snapshots_are_made(event, number):
+    handlers = [returning("one"), returning("two"), returning("three")]
+    first, second = Sender(), Sender()
+    event.connect(handlers[0], first)
+    event.connect(handlers[1], second)
+    collect_at(number, lambda: event.emit(first), lambda: event.emit(second))
+    event.connect(handlers[2], second)
+    assert event.emit(second) == ["two", "three"]
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_finalizer_connects_while_groups_are_made(event, number):
+    one, two = returning("one"), returning("two")
+    first, second = Sender(), Sender()
+    collect_at(number, lambda: event.connect(one, first), lambda: event.connect(two, second))
+    assert event.emit(first) == ["one"]
+    assert event.emit(second) == ["two"]
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_finalizer_mutes_while_mutes_are_made(event, number):
+    one, two = returning("one"), returning("two")
+    event.connect(one)
+    event.connect(two)
+    collect_at(number, event.muted(one).__enter__, event.muted(two).__enter__)
+    assert event.emit() == []
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_finalizer_attaches_patterns_while_one_is_attached(ns, event, number):
+    one, two = returning("one"), returning("two")
+    collect_at(number, lambda: ns.event("x*"), lambda: ns.event("?"))
+    ns.event("x*").connect(one)
+    ns.event("?").connect(two)
+    assert event.emit() == ["one", "two"]

@@ -233,6 +233,22 @@ def make_pattern_with_handler(world):
 
 
 @operation
+def connect_first_sender_to_a_pattern(world):
+    """The connection after the one that may fail must work: emissions of the event find both."""
+    world.ns.event("other")
+    pattern = world.ns.event("o*")
+
+    def do():
+        try:
+            pattern.connect(world.a, "value")
+        finally:
+            _testcapi.remove_mem_hooks()
+            pattern.connect(world.fresh, world.new)
+
+    return do
+
+
+@operation
 def delete_event(world):
     world.warm()
     return functools.partial(world.ns.__delitem__, "user.y")

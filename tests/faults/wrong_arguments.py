@@ -593,11 +593,10 @@ def tables_that_others_change():
             getattr(world.event, attribute)["junk"] = junk
             world.use()
         world = World()
-        doomed = Thing()
-        attempt(world.event.connect, doomed)
-        attempt(world.event.emit)
-        del doomed  # its name is noted
-        attempt(list.append, world.event._dead_handler_names, junk)
+        dying = Thing()
+        world.event.connect(dying.method)
+        del dying  # its name is noted
+        world.event._dead_handler_names.append(junk)
         world.use()
         for owner in ("Group", "EventCore"):  # only the garbage collector finds their dicts
             world = World()
@@ -618,6 +617,75 @@ def tables_that_others_change():
             attempt(world.event._unmute, None)
             attempt(world.event._disconnect_entry, world.entry)
             attempt(world.event._restore, world.entry, world.entry, None)
+            world = found = table = None
+            gc.collect()
+            for _ in range(20):  # each call may fail at one handler that has died with its event's junk
+                attempt(core.purge_dead)
+
+
+def referents(owner, cls):
+    return [found for found in gc.get_referents(owner) if type(found) is cls]
+
+
+@scenario
+def tables_of_a_plain_event_that_others_change():
+    """Here nothing but the order of entries looks at what is in the tables."""
+    for junk in (None, 1, object(), "a" * 5000, (), [], Misbehaving(True)):
+        event, sender = Event("plain"), Thing()
+        event.connect(function)
+        event.connect(function, sender)
+        event.emit(sender)
+        (general,) = referents(event, _tables.Snapshot)
+        tables = [*referents(event, list), *referents(general, list)]  # by address
+        for content in ([junk], tables[0], [general], [sender], []):
+            for table in tables:
+                table[:] = content
+            attempt(event.emit, sender)
+            attempt(event.emit, ANY)
+            attempt(event.connect, function, sender)
+            attempt(event.connect, function, Thing())
+            attempt(event.disconnect, function, sender)
+        for group in referents(event, _tables.Group):
+            for table in referents(group, dict):
+                table["junk"] = junk
+        event.connect(function)
+        attempt(event.emit, sender)
+        attempt(lambda event=event: event.handlers)
+
+
+class Clearing:
+    """A priority, and garbage, that clears the lists of entries."""
+
+    def __init__(self):
+        self.itself = self
+
+    def __index__(self):
+        for each in gc.get_objects():
+            if type(each) is list and each and type(each[0]) is _tables.Entry:
+                each.clear()
+        return 1
+
+    def __del__(self):
+        self.__index__()
+
+
+@scenario
+def lists_of_entries_that_others_clear():
+    things = [Thing() for _ in range(100)]
+    event = Event("index")
+    for number, thing in enumerate(things):
+        event._connect(thing.method, ANY, True, Clearing() if number % 2 else 1, None, 0, "method", None)
+    attempt(event.emit, 1)
+    event = Event("garbage")
+    for thing in things:
+        event.connect(thing.method)
+    for number in range(20):
+        event.connect(things[0].method)  # discards the snapshot
+        gc.collect()
+        Clearing()
+        gc.set_threshold(gc.get_count()[0] + number)
+        attempt(event.emit, 1)
+        gc.set_threshold(700)
 
 
 @scenario

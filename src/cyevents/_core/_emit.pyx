@@ -607,8 +607,9 @@ cdef inline PyObject *find_known(_tables.EventCore self, PyObject *sender) noexc
     cdef PyObject *snapshot = NULL
     if (<Snapshot>general).by_address is not None:
         snapshot = find_by_address((<Snapshot>general).by_address, sender)
-        if snapshot is not NULL and not is_sender(<PyObject *>(<Snapshot>snapshot).group, sender):
-            return NULL
+        if snapshot is not NULL:
+            if type(<object>snapshot) is not Snapshot or not is_sender(<PyObject *>(<Snapshot>snapshot).group, sender):
+                return NULL
     if snapshot is NULL and not self._slow_path_flags & PATTERN_FILTERED and self._senders is not None:
         if find_by_address(self._senders, sender) is NULL and cye_is_identity_sender(sender):
             snapshot = general

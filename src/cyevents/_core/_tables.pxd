@@ -1,7 +1,7 @@
 # The C types of `_tables.py`, for itself and for the kernel, and the C functions that it has where it is compiled.
 
 cimport cython
-from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
 from libc.string cimport memcpy, memset
@@ -140,14 +140,11 @@ cdef extern from *:
         return Py_NewRef(frame ? frame : Py_None);
     }
 
-    /* A list's items as a tuple, which takes them over. */
-    static inline PyObject *cye_as_tuple(PyObject *list) {
+    /* Let a new tuple of the same size take over a list's items. */
+    static inline void cye_take_items(PyObject *tuple, PyObject *list) {
         Py_ssize_t count = PyList_GET_SIZE(list);
-        PyObject *tuple = PyTuple_New(count);
-        if (tuple == NULL) return NULL;
         if (count) memcpy(&PyTuple_GET_ITEM(tuple, 0), ((PyListObject *)list)->ob_item, count * sizeof(PyObject *));
         Py_SET_SIZE(list, 0);
-        return tuple;
     }
     static inline PyObject **cye_items(PyObject *list) { return ((PyListObject *)list)->ob_item; }
 
@@ -268,7 +265,8 @@ cdef extern from *:
     list values_of "cye_values"(dict)
     object _deref "cye_deref_or_none"(object ref)
     bint _is_gone "cye_is_gone"(object ref) noexcept
-    tuple _as_tuple "cye_as_tuple"(list)
+    tuple cye_new_tuple "PyTuple_New"(Py_ssize_t count)
+    void cye_take_items(tuple, list) noexcept
     PyObject **cye_items(list) noexcept
     bint cye_is_cleared(PyObject *ref) noexcept
     bint cye_refers_to(PyObject *ref, PyObject *object) noexcept
@@ -330,6 +328,7 @@ cdef enum:
     WATCHED = 2
     HIDDEN = 4
     PATTERN_FILTERED = 8
+    EVENTS_FILTERED = 16
 
 
 cdef class EventCore
@@ -471,9 +470,11 @@ cdef class EventCore:
     cdef Snapshot _load_general(self)
     cdef object _store_general(self, Snapshot snapshot)
     cdef dict _load_by_sender(self, Snapshot general)
+    @cython.locals(by_sender=dict)
     cdef dict _make_by_sender(self, Snapshot general)
     cdef bint _is_built(self, Snapshot snapshot) except -1
     cdef object _finish(self, Snapshot snapshot, tuple entries)
+    cdef object _store_place(self, Place place)
     cdef object _load_observer(self)
     cdef object _replace_observer(self, object observer)
 
@@ -548,7 +549,7 @@ cdef class EventCore:
     cdef object _discard_snapshots(self, object key, list to_release)
     @cython.locals(group=Group, place=Place, entries=dict)
     cdef bint _remove(self, Entry entry, list to_release) except -1
-    @cython.locals(group=Group, entry=Entry)
+    @cython.locals(group=Group, entry=Entry, names=list)
     cdef object _remove_dead(self, Ref dead, bint is_logged, list to_release, list never_called)
     cpdef bint _disconnect_entry(self, Entry entry) except -1
     cpdef bint _disconnect(self, object handler, object sender) except -1
@@ -624,7 +625,7 @@ cpdef object _by_serial(Entry entry)
 @cython.locals(entry=Entry, tiers=dict, tier=list)
 cdef list _by_priority(object entries)
 @cython.locals(
-    entry=Entry, previous=Entry, usable=list, is_complete=bint, is_ordered=bint, is_uniform=bint
+    entry=Entry, previous=Entry, usable=list, ordered=tuple, is_complete=bint, is_ordered=bint, is_uniform=bint
 )
 cdef tuple _in_order(list entries)
 cdef Entry _latest_valid(Entry entry)
@@ -651,8 +652,21 @@ cdef struct Tier:  # the entries of one priority
     Py_ssize_t end  # where the next entry goes
 
 
+cdef inline tuple _as_tuple_in_order(list entries):
+    """Return the entries in dispatch order, and empty the list; None if `_in_order` must do it."""
+    cdef Py_ssize_t count = len(entries)
+    cdef tuple ordered = cye_new_tuple(count)  # other code may run meanwhile, but not from here on
+    if len(entries) != count or not _put_in_order(entries):
+        return None
+    cye_take_items(ordered, entries)
+    return ordered
+
+
 cdef inline bint _put_in_order(list entries) noexcept:
-    """Put entries in dispatch order; return False if `_in_order` must do it, for example because one is dead."""
+    """Put entries in dispatch order; return False if `_in_order` must do it, for example because one is dead.
+
+    It calls no code that could change the list. What the garbage collector lets Python code put into it is refused.
+    """
     cdef PyObject **items = cye_items(entries)
     cdef Py_ssize_t count = len(entries)
     cdef Py_ssize_t i
@@ -662,6 +676,8 @@ cdef inline bint _put_in_order(list entries) noexcept:
     cdef bint is_uniform = True
     cdef bint is_ordered = True
     for i in range(count):
+        if type(<object>items[i]) is not Entry:
+            return False
         if not (<Entry>items[i]).flags & HELD and cye_is_cleared(items[i]):
             return False
         if (<Entry>items[i]).flags & ONCE and not (<Entry>items[i]).claims:
@@ -707,6 +723,8 @@ cdef inline bint _group_by_priority(PyObject **items, PyObject **buffer, Py_ssiz
         while known[slot] is not NULL and known[slot] is not priority:
             slot = (slot + 1) % PRIORITY_SLOTS
         if known[slot] is NULL:
+            if not PyLong_CheckExact(<object>priority):  # of another type, whose `__index__` may be anything
+                return False
             value = PyLong_AsLongLongAndOverflow(<object>priority, &overflow)
             known_count += 1
             if overflow or known_count == PRIORITY_SLOTS:
@@ -861,6 +879,8 @@ cdef inline int _remove_by_address(list table, object item) except -1:
 
 
 cdef inline bint is_sender(PyObject *group, PyObject *sender) noexcept:
-    """Return whether a group is that of a sender, and not of a dead one with the same address. With a GIL only."""
+    """Return `Group.is_for`, for a group that was found by the address of the sender. With a GIL only."""
     cdef PyObject *held = <PyObject *>(<Group>group).sender
+    if (<Group>group).is_removed:
+        return False
     return cye_refers_to(held, sender) if type(<object>held) is Ref else held is sender

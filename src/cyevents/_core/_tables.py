@@ -137,6 +137,7 @@ if not cython.compiled:  # compiled: in the .pxd
     WATCHED = 2  # there is an observer
     HIDDEN = 4  # patterns no longer notify it of changes: `_attach_patterns` must be called first
     PATTERN_FILTERED = 8  # there have been groups for senders in a pattern that matches
+    EVENTS_FILTERED = 16  # it is FILTERED, and the events that it matches as a pattern are PATTERN_FILTERED
 
 # Results of these very types are values: there is no need to ask whether they can be awaited.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
@@ -398,8 +399,7 @@ else:  # compiled: in the .pxd
         _make_table: Any = None
         _put_by_address: Any = None
         _remove_by_address: Any = None
-        _as_tuple: Any = None
-        _put_in_order: Any = None
+        _as_tuple_in_order: Any = None
         _code_of: Any = None
         _current_frame: Any = None
         _forbid_new: Any = None
@@ -1055,9 +1055,10 @@ def _in_order(entries: list[Entry]) -> tuple[Entry, ...]:
 
     They are mostly in order of registration already, and of one priority. Note that an emission has found them.
     """
-    if cython.compiled and _put_in_order(entries):
-        ordered: tuple[Entry, ...] = _as_tuple(entries)
-        return ordered
+    if cython.compiled:
+        ordered: tuple[Entry, ...] | None = _as_tuple_in_order(entries)
+        if ordered is not None:
+            return ordered
     is_complete = is_ordered = is_uniform = True
     previous = None
     for entry in entries:
@@ -1110,7 +1111,7 @@ class EventCore:
     )
 
     _any: Group
-    _slow_path_flags: int  # FILTERED, WATCHED, HIDDEN and PATTERN_FILTERED
+    _slow_path_flags: int  # FILTERED, WATCHED, HIDDEN, PATTERN_FILTERED and EVENTS_FILTERED
     _groups: dict[object, Group] | None  # by sender key
     _senders: list[Any] | None  # compiled with a GIL: the same by the address of the sender
     _general: Snapshot  # the one for any sender, and by that those for particular ones; _EMPTY if there is none
@@ -1158,8 +1159,9 @@ class EventCore:
 
     @cython.critical_section
     def _make_by_sender(self, general: Snapshot) -> dict[object, Snapshot]:
+        by_sender: dict[object, Snapshot] = {}  # a finalizer may emit meanwhile
         if general.by_sender is None:
-            general.by_sender = {}
+            general.by_sender = by_sender
         return general.by_sender
 
     @cython.critical_section
@@ -1170,6 +1172,11 @@ class EventCore:
     def _finish(self, snapshot: Snapshot, entries: tuple[Entry, ...]) -> None:
         if snapshot.entries is None:  # else another thread was faster
             snapshot.entries = entries
+
+    @cython.critical_section
+    def _store_place(self, place: Place) -> None:
+        if self._any.place is None:  # else another thread was faster, and others may be reading that one
+            self._any.place = place
 
     @cython.critical_section
     def _load_observer(self) -> Any:
@@ -1778,7 +1785,7 @@ class EventCore:
             place = Place.__new__(Place)
             place.home = weakref(self)
             place.key = ANY
-            self._any.place = place  # another thread may make one too, which is as good
+            self._store_place(place)
         group = self._group_at(key)
         if group is not None:
             return group.place
@@ -1818,12 +1825,13 @@ class EventCore:
                 ref.place = place
                 ref.handler_key = None
                 group.sender = ref
-        if not self._slow_path_flags & FILTERED:
-            self._slow_path_flags |= FILTERED
+        if not self._slow_path_flags & EVENTS_FILTERED:
+            self._slow_path_flags |= FILTERED  # first: events that are attached from now on see it
             for event in values_of(self._matched_events):
                 event._slow_path_flags |= FILTERED | PATTERN_FILTERED
+            self._slow_path_flags |= EVENTS_FILTERED  # last: if memory runs out above, the next call does it again
         if self._groups is None:
-            groups: dict[object, Group] = {}  # see `_put`
+            groups: dict[object, Group] = {}  # a finalizer may connect meanwhile
             if self._groups is None:
                 self._groups = groups
         if cython.compiled and CYE_GIL:
@@ -1845,13 +1853,13 @@ class EventCore:
         group.is_removed = True
         if cython.compiled and CYE_GIL:
             _remove_by_address(self._senders, group)
+        self._invalidate(key, to_release)  # compiled, this needs no memory
         entries = values_of(group.entries)
         to_release.append(entries)
         for entry in entries:
             entry.flags |= DEAD
         if group.entries is not None:
             group.entries.clear()
-        self._invalidate(key, to_release)
 
     def _prune_empty_group(self, key: object, to_release: list[object]) -> None:
         """Remove the group of a sender for which nothing is connected any more."""
@@ -1941,9 +1949,11 @@ class EventCore:
             return
         if type(entry.held) is CodeType and not entry.may_vanish:
             never_called.append((self, entry))
-        elif self._dead_handler_names is None:
-            self._dead_handler_names = [entry.name]  # at worst, a finalizer's one is lost
-        elif len(self._dead_handler_names) < 100:
+            return
+        names: list[str] = []  # a finalizer may note others meanwhile
+        if self._dead_handler_names is None:
+            self._dead_handler_names = names
+        if len(self._dead_handler_names) < 100:
             self._dead_handler_names.append(entry.name)
 
     def _disconnect_entry(self, entry: Entry) -> bool:
@@ -2039,7 +2049,7 @@ class EventCore:
         if keys is None:
             raise TypeError("keys must be a list")
         if self._mutes is None:
-            mutes: dict[object, list[Any]] = {}  # see `_put`
+            mutes: dict[object, list[Any]] = {}  # a finalizer may mute it meanwhile
             if self._mutes is None:
                 self._mutes = mutes
         try:
@@ -2089,7 +2099,7 @@ class EventCore:
     def _attach(self, source: EventCore, to_release: list[object]) -> None:
         """Add a pattern that matches this event. Called under the lock."""
         if source._matched_events is None:
-            events: dict[int, EventCore] = {}  # see `_put`
+            events: dict[int, EventCore] = {}  # a finalizer may attach others meanwhile
             if source._matched_events is None:
                 source._matched_events = events
         if self._patterns is None:
