@@ -25,6 +25,8 @@ if BUILD not in ("", "yes", "no"):
 
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 MACROS = {"CYTHON_COMPRESS_STRINGS": "0"}  # decompression would take 3 % of the time of `import cyevents`
+if not (DEBUG or SANITIZE or hasattr(sys, "gettotalrefcount")):
+    MACROS["NDEBUG"] = "1"  # of the interpreter's flags, which CFLAGS replaces; else Python's headers check each use
 if TRACE:
     MACROS |= {"CYTHON_TRACE": "1", "CYTHON_USE_SYS_MONITORING": "0"}  # coverage has no plugins for sys.monitoring
 

@@ -165,6 +165,7 @@ def test_flags_win_over_those_of_the_interpreter(project, build, monkeypatch, sw
     build(setting="yes", **switches)
     tables, kernel, _, _ = flags(project)
     assert {"-O0", "-ggdb"} <= set(tables) & set(kernel)
+    assert ("-DNDEBUG=1" in kernel) is not ("DEBUG" in switches or hasattr(sys, "gettotalrefcount"))
     assert (effective(tables, "-O"), effective(kernel, "-O"), effective(tables, "-g")) == expected
     assert effective(kernel, "-g") == expected[2]
     for name, options in (("tables", tables), ("emit", kernel)):
