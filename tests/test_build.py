@@ -6,6 +6,7 @@ Scripts that record their calls replace Cython and the compiler. `.ci/wheels` ch
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -84,10 +85,16 @@ def extensions(project):
 
 
 def flags(project):
-    """Return the compiler's options for compiling and for linking."""
-    compiling, linking, *others = (project / "calls").read_text().splitlines()
-    assert [len(call.split()) for call in others] == [len(compiling.split()), len(linking.split())]
-    return compiling.split(), linking.split()
+    """Return the compiler's options for compiling the tables and the kernel, and for linking them."""
+    calls = [call.split() for call in (project / "calls").read_text().splitlines()]
+    tables, kernel = [call for call in calls if "-c" in call]
+    linking_tables, linking_kernel = [call for call in calls if "-c" not in call]
+    return tables, kernel, linking_tables, linking_kernel
+
+
+def effective(options, prefix):
+    """Return the last option that begins so, which is the one that counts."""
+    return [option for option in options if re.match(prefix, option)][-1]
 
 
 @pytest.mark.parametrize("setting", [None, "", "yes"])
@@ -138,30 +145,44 @@ def test_unknown_build_switch_value_is_an_error(build, setting):
 
 def test_release_build_is_stripped_and_leaves_no_c_source(project, build):
     build(setting="yes")
-    compiling, linking = flags(project)
-    assert compiling[-1] == "-g0"
-    assert not [flag for flag in compiling + linking if "sanitize" in flag or "TRACE" in flag]
+    for options in flags(project):
+        assert not [flag for flag in options if "sanitize" in flag or "TRACE" in flag]
     options = json.loads((project / "options.json").read_text())
     assert (options["build_dir"], options["compiler_directives"]["linetrace"]) == ("build", False)
 
 
-def test_debug_build_options(project, build):
-    build(setting="yes", DEBUG="1")
-    compiling, _ = flags(project)
-    assert compiling[-2:] == ["-g", "-O0"]
+@pytest.mark.parametrize(
+    ("switches", "expected"),
+    [
+        ({}, ("-O2", "-O3", "-g0")),
+        ({"TRACE": "1"}, ("-O2", "-O3", "-g0")),
+        ({"DEBUG": "1"}, ("-O0", "-O0", "-g")),
+        ({"SANITIZE": "1", "DEBUG": "1"}, ("-O1", "-O1", "-g")),
+    ],
+)
+def test_flags_win_over_those_of_the_interpreter(project, build, monkeypatch, switches, expected):
+    monkeypatch.setenv("CFLAGS", "-O0 -ggdb")
+    build(setting="yes", **switches)
+    tables, kernel, _, _ = flags(project)
+    assert {"-O0", "-ggdb"} <= set(tables) & set(kernel)
+    assert ("-DNDEBUG=1" in kernel) is not ("DEBUG" in switches or hasattr(sys, "gettotalrefcount"))
+    assert (effective(tables, "-O"), effective(kernel, "-O"), effective(tables, "-g")) == expected
+    assert effective(kernel, "-g") == expected[2]
+    for name, options in (("tables", tables), ("emit", kernel)):
+        assert f"-DCYE_OPTIMIZATION_{name}={effective(options, '-O')}" in kernel
 
 
 def test_sanitize_build_options(project, build):
     build(setting="yes", SANITIZE="1", DEBUG="1")
-    compiling, linking = flags(project)
-    assert compiling[-4:] == ["-g", "-O1", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
-    assert "-fsanitize=address,undefined" in linking
+    for options in flags(project):
+        assert "-fsanitize=address,undefined" in options
+        assert "-Wl,--strip-all" not in options
 
 
 def test_trace_build_options(project, build):
     build(setting="yes", TRACE="1")
-    compiling, _ = flags(project)
-    assert {"-DCYTHON_TRACE=1", "-DCYTHON_USE_SYS_MONITORING=0"} <= set(compiling)
+    for compiling in flags(project)[:2]:
+        assert {"-DCYTHON_TRACE=1", "-DCYTHON_USE_SYS_MONITORING=0"} <= set(compiling)
     options = json.loads((project / "options.json").read_text())
     assert (options["build_dir"], options["compiler_directives"]["linetrace"]) == (None, True)
 
@@ -169,9 +190,9 @@ def test_trace_build_options(project, build):
 @pytest.mark.parametrize("value", ["", "0", "yes"])
 def test_only_the_value_1_turns_a_switch_on(project, build, value):
     build(setting="yes", DEBUG=value, SANITIZE=value, TRACE=value)
-    compiling, _ = flags(project)
-    assert compiling[-1] == "-g0"
-    assert "-DCYTHON_TRACE=1" not in compiling
+    for compiling in flags(project)[:2]:
+        assert effective(compiling, "-g") == "-g0"
+        assert "-DCYTHON_TRACE=1" not in compiling
 
 
 def test_compiled_core_has_no_untyped_locals():

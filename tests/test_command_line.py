@@ -321,6 +321,9 @@ def test_info(cyevents, backend):
     rows = dict(line.split(maxsplit=1) for line in output.splitlines())
     assert rows["backend"].startswith(f"{backend} (")
     assert rows["python"].startswith(platform.python_version())
+    levels = r"[-/]O\w \(kernel\), [-/]O\w \(tables\)" if backend == "cython" else r"none \(the pure core .*\)"
+    assert re.fullmatch(levels, rows["optimization"])
+    assert max(len(line) for line in output.splitlines() if line.startswith("optimization")) < 80
     assert len({len(re.match(r"\S+ +", line)[0]) for line in output.splitlines()}) == 1
 
 
@@ -350,6 +353,7 @@ def test_info_json(cyevents, api, backend):
     assert info["backend"] == backend
     assert info["python"] == platform.python_version()
     assert ("_tables" in info["core"]) is (backend == "python")
+    assert ("(kernel)" in info["optimization"]) is (backend == "cython")
     assert isinstance(info["reason"], str)
     assert isinstance(info["gil_enabled"], bool)
     assert isinstance(info["free_threaded_build"], bool)

@@ -120,7 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     add("program", metavar="PROGRAM", help="the script, followed by its arguments")
     add("arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
-    info = commands.add_parser("info", help="show the version, the backend and the reason for it, and the Python")
+    info_help = "show the version, the backend and the reason for it, its optimization, and the Python"
+    info = commands.add_parser("info", help=info_help)
     info.set_defaults(run=_info)
     info.add_argument("--json", action="store_true", help="as JSON")
     return parser
@@ -267,6 +268,7 @@ def _info(options: argparse.Namespace) -> int:
         "backend": _core.backend,
         "reason": _core.reason,
         "core": _core.core_file,
+        "optimization": _core.optimization,
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "executable": sys.executable or "",
@@ -284,6 +286,7 @@ def _info(options: argparse.Namespace) -> int:
         "cyevents": info["version"],
         "backend": f"{info['backend']} ({info['reason']})",
         "core": info["core"],
+        "optimization": info["optimization"] or "none (the pure core is not compiled)",
         "python": f"{info['python']} ({info['implementation']})",
         "executable": info["executable"],
         "platform": info["platform"],

@@ -67,6 +67,7 @@ def _load_uncompiled() -> ModuleType:
 
 _module, backend, reason = _choose()
 core_file = _module.__file__ or ""
+optimization: str = getattr(_module, "optimization", "")  # the flags that the compiled core was compiled with
 
 if hasattr(os, "register_at_fork"):  # a child process gets consistent tables, and a free lock
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

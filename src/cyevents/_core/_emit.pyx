@@ -927,6 +927,21 @@ def install_methods(cls):
     return cls
 
 
+cdef extern from *:
+    """
+    #define CYE_QUOTE(text) #text
+    #define CYE_TEXT(macro) CYE_QUOTE(macro)
+    #ifdef CYE_OPTIMIZATION_emit
+    #define CYE_OPTIMIZATION CYE_TEXT(CYE_OPTIMIZATION_emit) " (kernel), " CYE_TEXT(CYE_OPTIMIZATION_tables) " (tables)"
+    #else
+    #define CYE_OPTIMIZATION "unknown" /* not built by setup.py */
+    #endif
+    static PyObject *cye_optimization(void) { return PyUnicode_FromString(CYE_OPTIMIZATION); }
+    """
+    str cye_optimization()
+
+optimization = cye_optimization()
+
 # What the package takes from here, some of which are C names in this module
 globals().update(
     {
