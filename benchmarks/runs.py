@@ -5,12 +5,19 @@ import os
 import platform
 import statistics
 import sys
+import sysconfig
 from datetime import UTC, datetime
 from pathlib import Path
 
 from . import bars
 
 NOISE = 0.10  # smaller differences are noise on any machine
+
+
+def python_tag():
+    """Return the name of this Python's results: "3.14", or "3.14t" if it is free-threaded."""
+    free_threaded = sysconfig.get_config_var("Py_GIL_DISABLED")
+    return f"{sys.version_info.major}.{sys.version_info.minor}" + ("t" if free_threaded else "")
 
 
 def describe_machine():
@@ -39,7 +46,7 @@ def summarize_race(race):
             "high": high,
             "rounds": len(values),
         }
-        if name != bars.OURS and bars.OURS in race and race.median(bars.OURS):
+        if name != bars.OURS and bars.OURS in race and all(race.times[bars.OURS].values()):
             result[name]["times ours"] = race.ratio(name, bars.OURS)
     return result
 
@@ -51,6 +58,7 @@ def summarize(suite, command):
     return {
         "command": command,
         "mode": suite.mode,
+        "seconds": {description: round(taken, 2) for description, taken in suite.taken.items()},
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": describe_machine(),
         "python": f"{platform.python_implementation()} {platform.python_version()} ({platform.python_compiler()})",
@@ -86,6 +94,8 @@ def compare(old, new):
     """
     changes = {}
     for name in sorted(old["races"].keys() & new["races"].keys()):
+        if name.startswith("tail, "):  # which is noise between two runs: its bars compare contestants of one run
+            continue
         before, after = old["races"][name], new["races"][name]
         for contestant in before.keys() & after.keys():
             if before[contestant]["median"] and after[contestant]["median"] and name != "import brings":
