@@ -1,4 +1,4 @@
-"""The comparison suite: `python -m benchmarks [--full | --brief]`, `... compare OLD NEW`, `... instructions`."""
+"""The comparison suite: `python -m benchmarks [--full | --brief]`, `... compare OLD NEW`, `... publish`."""
 
 import argparse
 import contextlib
@@ -42,6 +42,7 @@ def main(arguments=None):
     commands.add_parser(
         "install", help="install the other libraries one by one, and report those that do not install on this Python"
     )
+    commands.add_parser("publish", help="write the figures of the saved runs into README.md and docs/performance.md")
     options = parser.parse_args(arguments)
     if options.command == "compare":
         lines, slower = runs.compare(runs.load(options.old), runs.load(options.new))
@@ -55,6 +56,10 @@ def main(arguments=None):
         from . import install
 
         return install.main()
+    if options.command == "publish":
+        from . import publish
+
+        return publish.main()
     if options.command == "report":
         write(runs.load(options.run), options.run, pictures=not options.no_pictures)
         return 0

@@ -1,9 +1,7 @@
 """Each library and case under pytest-benchmark (`pytest benchmarks --benchmark-only`), and tests of the suite."""
 
 import gc
-import re
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +15,7 @@ from . import (
     imports,
     install,
     memory,
+    publish,
     report,
     runs,
     tail,
@@ -249,8 +248,23 @@ def test_steps_have_names_of_their_own():
         assert len(names) == len(set(names))
 
 
-def test_the_performance_page_names_failed_bars():
-    root = Path(__file__).parents[1]
-    report = (root / "benchmarks/results/quick.md").read_text("utf-8")
-    page = (root / "docs/performance.md").read_text("utf-8").partition("## The bars")[2].partition("\n## ")[0]
-    assert re.findall(r"^- (.+?):", page, re.M) == re.findall(r"^\| (.+?) \|.*\*\*does not hold\*\*", report, re.M)
+@pytest.mark.parametrize("page", publish.PAGES)
+def test_pages_have_the_figures_of_the_saved_runs(page):
+    text = (publish.ROOT / page).read_text("utf-8")
+    folder = "benchmarks/results" if page == "README.md" else "../benchmarks/results"
+    assert publish.BLOCK.search(text)
+    assert publish.fill(text, publish.load_runs(), folder) == text
+
+
+def test_figures_come_from_the_runs_of_all_pythons():
+    saved = {}
+    for tag, factor in (("3.11", 1), ("3.14", 3)):
+        suite = Suite("brief")
+        race = suite.races["plain 10"] = Race()
+        for name in publish.README_ROWS:
+            race.record(name, 0, 100 * factor)
+        saved[tag] = runs.summarize(suite, "pytest")
+    lines = publish.fill("<!-- figures: speed -->\nold\n<!-- end of figures -->", saved, "results").splitlines()
+    assert [line for line in lines if line.startswith("| **")] == ["| **cyevents** | 100 ns | 300 ns |  |  |"]
+    assert "old" not in lines
+    assert any("results/3.11.md" in line and "results/3.14.md" in line for line in lines)
