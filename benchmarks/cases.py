@@ -113,12 +113,16 @@ class Owner:
         pass
 
 
+# Of the other senders. It is never released: events would log that it died uncalled.
+OTHER_HANDLER = any_keywords()
+
+
 class CaseSetup:
     """The objects of one case: the handlers, which all contestants share, and what keeps them alive."""
 
     def __init__(self, case):
         self.case = case
-        self.keep = []  # emitters: the first attribute, so that they go before the handlers, whose death they would log
+        self.keep = []  # emitters
         self.sender = "the sender" if case.by_value else Sender()
         self.others = [f"sender {number}" if case.by_value else Sender() for number in range(case.others)]
         self.owners = []
@@ -144,7 +148,6 @@ class CaseSetup:
         elif case.kind == "condition false":
             self.conditions = [false() for _ in range(count)]
             self.calls = 0
-        self.other_handler = any_keywords()
 
     def prepare(self, contestant):
         """Connect the handlers to a new emitter of a contestant, check it, and return the stopwatch of its emission."""
@@ -170,7 +173,7 @@ class CaseSetup:
             else:
                 contestant.connect(emitter, handler, weak_method=self.case.kind == "methods")
         for other in self.others:
-            contestant.connect_for_sender(emitter, self.other_handler, other)
+            contestant.connect_for_sender(emitter, OTHER_HANDLER, other)
         return emitter
 
     def make_watch(self, contestant, emitter, sender=None):
@@ -192,7 +195,7 @@ class CaseSetup:
         """Check that an emission calls each handler once, no other, and returns their results."""
         called = {}
         keywords = []
-        codes = {handler.__code__ for handler in (*self.handlers, self.other_handler)}
+        codes = {handler.__code__ for handler in (*self.handlers, OTHER_HANDLER)}
 
         def profile(frame, event, _):
             if event == "call" and frame.f_code in codes:

@@ -37,6 +37,7 @@ class Contestant:
     connect_statement = "token = connect(handler)"
     disconnect_statement = "disconnect(handler)"
     churn_statement = ""  # connect, emit and disconnect, unless the three statements do it
+    slow_to_connect = False  # each connection takes longer than the one before
     in_order = True  # whether handlers are called in the order in which they were connected
 
     def __init__(self):
@@ -428,6 +429,7 @@ class Pluggy(Contestant):
     module = distribution = "pluggy"
     abilities = frozenset((PLAIN, ANY_KEYWORDS, RESULTS, ONE_BY_ONE))
     note = "a hook; handlers held strongly, the last one first; keywords only as far as handlers name them"
+    slow_to_connect = True
     in_order = False
     emit_statement = "emit(sender=sender)"
     disconnect_statement = "disconnect(token)"

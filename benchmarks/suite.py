@@ -12,7 +12,7 @@ from .timing import FEWEST, Race
 # Contestants of a library that another contestant has measured already.
 TWINS = ("psygnal emit_fast", "Django (caching)")
 MEMORY_IN_BRIEF = ("cyevents", "blinker")
-SENDERS_TO_CONNECT = 10  # seconds that a million connections and their senders take
+SENDERS_TO_CONNECT = 15  # seconds that a million connections and their senders take
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Suite:
                         1.5 * scale,
                         "among senders" + (f": {name}" if name != "cyevents" else ""),
                         lambda seconds, name=name: emissions.among_senders(name, numbers, seconds),
-                        0 if brief else SENDERS_TO_CONNECT,
+                        0 if brief else SENDERS_TO_CONNECT * (3 if "pure" in name else 1),
                     )
         yield Step("the tail", self.tail_seconds(), self.measure_tail)
         reason = threads.skip_reason()
@@ -183,7 +183,8 @@ class Suite:
         return Step(description, seconds + extra, lambda: self.add(name, make_race(seconds)))
 
     def emission_step(self, case, seconds):
-        return Step(f"emission: {case.key}", seconds, lambda: self.measure_emission(case, seconds))
+        least = 0 if self.mode == "brief" else min(5, 0.05 * case.handlers)  # the first laps, which all have
+        return Step(f"emission: {case.key}", max(seconds, least), lambda: self.measure_emission(case, seconds))
 
     def tail_seconds(self):
         return {"brief": 2, "quick": 15, "full": 700}[self.mode] * self.factor
