@@ -40,13 +40,30 @@ def time_threads(watches, rounds):
     return (perf_counter_ns() - start) / rounds / EMISSIONS
 
 
+def module_function():
+    """Return a new handler that is like one defined in a module.
+
+    Functions that are defined inside others have reference counts for which threads contend, whoever calls them.
+    """
+    scope = {}
+    exec("def handler(sender):\n    pass\n", scope)
+    return scope["handler"]
+
+
+def make_setup(handlers):
+    """Return the objects of the case, with such handlers."""
+    setup = CaseSetup(Case("plain", handlers))
+    setup.handlers = [module_function() for _ in range(handlers)]
+    return setup
+
+
 def prepare(contestant, handlers):
     """Return the stopwatches of each setting by name, and the objects that must be kept alive.
 
     Each thread has a stopwatch, and so a sender, of its own.
     """
-    shared = CaseSetup(Case("plain", handlers))
-    own = [CaseSetup(Case("plain", handlers)) for _ in range(THREADS)]
+    shared = make_setup(handlers)
+    own = [make_setup(handlers) for _ in range(THREADS)]
     emitter = shared.connect_all(contestant)
     same_handlers = [shared.connect_all(contestant) for _ in range(THREADS)]
     watches = {
