@@ -22,22 +22,25 @@ def skip_reason():
 
 
 def time_threads(watches, rounds):
-    """Run each stopwatch in a thread of its own, all at once; return the nanoseconds per emission of a thread."""
-    barrier = threading.Barrier(len(watches) + 1)
+    """Run each stopwatch in a thread of its own, all at once; return the nanoseconds per emission of the slowest."""
+    arrived = []
+    taken = []
 
     def work(watch):
-        barrier.wait()
+        arrived.append(watch)
+        while len(arrived) < len(watches):  # not a barrier, which wakes one thread long after the other
+            pass
+        start = perf_counter_ns()
         for _ in range(rounds):
             watch(EMISSIONS)
+        taken.append(perf_counter_ns() - start)
 
     threads = [threading.Thread(target=work, args=(watch,)) for watch in watches]
     for thread in threads:
         thread.start()
-    barrier.wait()
-    start = perf_counter_ns()
     for thread in threads:
         thread.join()
-    return (perf_counter_ns() - start) / rounds / EMISSIONS
+    return max(taken) / rounds / EMISSIONS
 
 
 def module_function():
