@@ -96,7 +96,7 @@ def race(options):
         runs.save(run, path)
         write(run, path, not options.no_pictures)
     if mode != "brief":
-        show(run)
+        show(run, only_measured=bool(options.only))
     taken = perf_counter() - start
     print(f"{len(run['races'])} races in {duration(taken)}")
     if run["incorrect"]:
@@ -124,9 +124,11 @@ def write(run, path, pictures):
     print(f"written: {path}, {text}" + "".join(f", {path.parent / name}" for name, _ in drawn))
 
 
-def show(run):
-    """Print the bars."""
+def show(run, only_measured=False):
+    """Print the bars, or only those for which something was measured."""
     for row in run["bars"]:
+        if only_measured and row["worst"] is None:
+            continue
         verdict = {True: "holds", False: "DOES NOT HOLD", None: "-"}[row["holds"]]
         value = "" if row["worst"] is None else f"{row['worst']:.2f}"
         print(f"{row['what']:<62} {row['limit']:>7} {value:>7}  {verdict:<13} {row['where']}")

@@ -110,7 +110,7 @@ def compare(old, new):
     others = [
         change
         for (name, contestant), (change, _) in changes.items()
-        if "cyevents" not in contestant and name != "memory"
+        if "cyevents" not in contestant and not name.startswith("memory")
     ]
     machine_factor = statistics.median(others) if others else 1.0
     lines = [
@@ -126,7 +126,7 @@ def compare(old, new):
     for (name, contestant), (change, band) in changes.items():
         if not (contestant.startswith("cyevents") or name == "million"):
             continue
-        if name != "memory":
+        if not name.startswith("memory"):
             change /= machine_factor
         if 1 / (1 + band) <= change <= 1 + band:
             unchanged += 1
