@@ -21,6 +21,8 @@ AWAITED = {
     "priorities suspending": "suspend once, each with a priority of its own",
     "sync handlers": "are not async",
 }
+# In lines between those of others, whose labels leave no room.
+NOT_IN_COST_PICTURE = ("inline loop", "psygnal emit", "Django", "eventkit", "events", "zope.event", "traitlets")
 REFERENCES = ("the floor", "bare loop", "inline loop", "hand-written")
 
 
@@ -241,7 +243,7 @@ def cost_picture(run, axes):
     lines = {}
     for count in COUNTS[1:]:
         for name, row in run["races"].get(f"**kwargs {count}", {}).items():
-            if "by name" not in name:
+            if "by name" not in name and name not in NOT_IN_COST_PICTURE:
                 lines.setdefault(name, []).append((count, row["median"]))
     if not lines:
         return
