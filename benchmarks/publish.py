@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from . import runs
-from .report import TIMES, allocation_table, nanoseconds, table, tail_table
+from .report import REFERENCES, TIMES, allocation_table, nanoseconds, table, tail_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -18,6 +18,7 @@ OURS = "cyevents"
 KINDS = {"plain": "`(sender)`", "**kwargs": "`(sender, **kwargs)`", "keywords": "with two keywords"}
 README_ROWS = ("the floor", OURS, "bare loop", "cyevents.blinker", "pyee", "blinker")
 TAIL_ROWS = ("the floor", OURS, "bare loop", "hand-written", "atom", "dust-riven", "pyee", "psygnal emit", "blinker")
+BASELINES = (*REFERENCES, "awaited in turn", "asyncio.gather", "eager tasks")  # which are no libraries
 MISSING = "No such run is saved yet."
 
 
@@ -213,7 +214,7 @@ def features(saved, folder):
 
 
 def others(saved, folder):
-    """Return where others are faster, each case with the fastest library of each Python."""
+    """Return where other libraries are faster, each case with the fastest library of each Python."""
     cases = {
         "ten handlers `(sender)`": "plain 10",
         "awaiting one handler that does not suspend": "async, through, asyncio 1",
@@ -234,7 +235,9 @@ def others(saved, folder):
             found = {
                 name: value
                 for name in run["races"].get(race, {})
-                if not name.startswith("cyevents") and (value := times(run, race, name)) is not None
+                if not name.startswith("cyevents")
+                and name not in BASELINES
+                and (value := times(run, race, name)) is not None
             }
             if not found:
                 return None
