@@ -1,4 +1,4 @@
-"""The comparison suite: `python -m benchmarks [--full | --brief]`, `... compare OLD NEW`, `... instructions`."""
+"""The comparison suite: `python -m benchmarks [--full | --brief]`, `... compare OLD NEW`, `... publish`."""
 
 import argparse
 import contextlib
@@ -6,6 +6,8 @@ import sys
 import warnings
 from pathlib import Path
 from time import perf_counter
+
+from . import runs
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -18,9 +20,15 @@ def main(arguments=None):
     mode.add_argument("--full", action="store_true", help="all cases, six times as long")
     mode.add_argument("--brief", action="store_true", help="only check that all contestants are correct, without bars")
     parser.add_argument(
-        "--save", type=Path, metavar="FILE", help="save the run in FILE (benchmarks/results/quick.json)"
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help=f"save the run in FILE (default: benchmarks/results/{runs.python_tag()}.json, named after this Python)",
     )
     parser.add_argument("--no-pictures", action="store_true", help="draw no pictures")
+    parser.add_argument("--only", metavar="WORDS", help="run only the steps that have WORDS in their names")
+    parser.add_argument("--scale", type=float, default=1.0, metavar="FACTOR", help="make the run shorter or longer")
+    parser.add_argument("--list", action="store_true", help="print the steps and about how long they take, run none")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     compare = commands.add_parser("compare", help="report what changed between two saved runs, beyond the noise")
     compare.add_argument("old", metavar="OLD")
@@ -34,10 +42,9 @@ def main(arguments=None):
     commands.add_parser(
         "install", help="install the other libraries one by one, and report those that do not install on this Python"
     )
+    commands.add_parser("publish", help="write the figures of the saved runs into README.md and docs/performance.md")
     options = parser.parse_args(arguments)
     if options.command == "compare":
-        from . import runs
-
         lines, slower = runs.compare(runs.load(options.old), runs.load(options.new))
         print("\n".join(lines))
         return int(slower)
@@ -49,45 +56,57 @@ def main(arguments=None):
         from . import install
 
         return install.main()
-    if options.command == "report":
-        from . import runs
+    if options.command == "publish":
+        from . import publish
 
+        return publish.main()
+    if options.command == "report":
         write(runs.load(options.run), options.run, pictures=not options.no_pictures)
         return 0
-    return race(
-        "full" if options.full else "brief" if options.brief else "quick", options.save, not options.no_pictures
-    )
+    return race(options)
 
 
-def race(mode, path, pictures):
+def race(options):
     """Run the suite, write the results, and print which bars hold; return the exit code."""
-    from . import runs
     from .suite import Suite
 
     start = perf_counter()
-    suite = Suite(mode)
+    mode = "full" if options.full else "brief" if options.brief else "quick"
+    suite = Suite(mode, options.scale)
     for name, why in suite.absent.items():
         print(f"absent: {name}: {why}")
-    steps = list(suite.steps())
+    steps = [step for step in suite.steps() if (options.only or "") in step.description]
+    if options.list:
+        for step in steps:
+            print(f"{step.seconds:7.1f} s  {step.description}")
+    print(f"{len(steps)} steps take about {duration(sum(step.seconds for step in steps))}", flush=True)
+    if options.list:
+        return 0
     with progress(len(steps)) as advance:
-        for description, run_step in steps:
-            advance(description)
-            run_step()
+        for step in steps:
+            advance(step.description)
+            suite.run(step)
     command = "python -m benchmarks" + ("" if mode == "quick" else f" --{mode}")
     run = runs.summarize(suite, command)
     for name, why in run["incorrect"].items():
         print(f"incorrect: {name}: {why}")
-    if mode != "brief":
-        path = path or RESULTS / f"{mode}.json"
+    whole = mode != "brief" and not options.only and options.scale >= 1
+    if whole or options.save:
+        path = options.save or RESULTS / f"{runs.python_tag()}.json"
         runs.save(run, path)
-        write(run, path, pictures)
-        show(run)
-    print(f"{len(run['races'])} races in {perf_counter() - start:.0f} s")
+        write(run, path, not options.no_pictures)
+    if mode != "brief":
+        show(run, only_measured=bool(options.only))
+    taken = perf_counter() - start
+    print(f"{len(run['races'])} races in {duration(taken)}")
     if run["incorrect"]:
         return 1
-    if mode == "brief":
-        return 0
-    return int(any(row["holds"] is False for row in run["bars"]))
+    return int(mode != "brief" and any(row["holds"] is False for row in run["bars"]))
+
+
+def duration(seconds):
+    """Return a duration as text."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def write(run, path, pictures):
@@ -105,9 +124,11 @@ def write(run, path, pictures):
     print(f"written: {path}, {text}" + "".join(f", {path.parent / name}" for name, _ in drawn))
 
 
-def show(run):
-    """Print the bars."""
+def show(run, only_measured=False):
+    """Print the bars, or only those for which something was measured."""
     for row in run["bars"]:
+        if only_measured and row["worst"] is None:
+            continue
         verdict = {True: "holds", False: "DOES NOT HOLD", None: "-"}[row["holds"]]
         value = "" if row["worst"] is None else f"{row['worst']:.2f}"
         print(f"{row['what']:<62} {row['limit']:>7} {value:>7}  {verdict:<13} {row['where']}")

@@ -1,13 +1,15 @@
-"""Races of awaited emissions, with handlers that suspend and handlers that do not, under asyncio and uvloop."""
+"""Races of awaited emissions under asyncio and uvloop: handlers that suspend, that do not, and sync ones."""
 
 import asyncio
-import importlib
+import importlib.util
+import logging
 import sys
 from time import perf_counter_ns
 
 from .contestants import load_contestants
-from .timing import Race, race
+from .timing import FEWEST, Race, race
 
+FAVOURITES = ("cyevents", "cyevents emit", "eager tasks", "asyncio.gather", "blinker send_async")
 EAGER = sys.version_info >= (3, 12)
 COUNTS = (1, 10, 100)
 
@@ -29,20 +31,46 @@ async def suspending(sender, **kwargs):
     return 1
 
 
+def sync(sender, **kwargs):
+    Counter.done += 1
+    return 1
+
+
+# What the handlers do, and whether each has a priority of its own.
+KINDS = {
+    "through": (not_suspending, False),
+    "suspending": (suspending, False),
+    "priorities through": (not_suspending, True),
+    "priorities suspending": (suspending, True),
+    "sync handlers": (sync, False),
+}
+
+
 def copies(function, count):
     """Return `count` functions with the same code."""
     kind = type(function)
     return [kind(function.__code__, function.__globals__, function.__name__) for _ in range(count)]
 
 
-def cyevents(package):
+def cyevents(package, *, priorities=False, sync=False):
+    """Return the function that makes an emission of this package, with a priority of its own for each handler."""
+
     def make_emit(handlers):
         event = package.Event("benchmark")
-        for handler in handlers:
-            event.connect(handler)
-        return event.emit_async
+        for number, handler in enumerate(handlers):
+            event.connect(handler, priority=number if priorities else 0)
+        return event.emit if sync else event.emit_async
 
     return make_emit
+
+
+def one_by_one(handlers):
+    """Make the least emission: one handler after the other, in the caller's task."""
+
+    async def emit(sender):
+        return [await handler(sender) for handler in handlers]
+
+    return emit
 
 
 def gather(handlers):
@@ -74,6 +102,22 @@ def blinker(handlers):
     for handler in handlers:
         signal.connect(handler)
     return signal.send_async
+
+
+def blinker_with_sync_receivers(handlers):
+    """Make an emission by blinker, which wants sync receivers to be wrapped."""
+    send = blinker(handlers)
+
+    def wrap(function):
+        async def wrapped(sender, **kwargs):
+            return function(sender, **kwargs)
+
+        return wrapped
+
+    def emit(sender):
+        return send(sender, _sync_wrapper=wrap)
+
+    return emit
 
 
 def django(handlers):
@@ -117,14 +161,43 @@ def dust_riven(handlers):
     return emit
 
 
-def contestants():
+def bubus(handlers):
+    """Make an emission by bubus, which must be closed: its bus has a task in the loop."""
+    library = importlib.import_module("bubus")
+    logging.getLogger("bubus").setLevel(logging.ERROR)
+    benchmark = type("Benchmark", (library.BaseEvent,), {})
+    bus = library.EventBus(parallel_handlers=True)
+    for number, handler in enumerate(handlers):
+        handler.__name__ = f"handler_{number}"  # it warns of two with one name
+        bus.on(benchmark, handler)
+
+    async def emit(sender):
+        await bus.dispatch(benchmark())
+
+    emit.close = bus.stop
+    return emit
+
+
+def contestants(kind="through"):
     """Return by name the functions that make an emission for handlers, and by name why others are absent."""
     present, missing = load_contestants()
     absent = dict(missing)
     chosen = {}
+    priorities = KINDS[kind][1]
     for name in ("cyevents", "cyevents (pure)"):
         if name in present:
-            chosen[name] = cyevents(present[name].library)
+            chosen[name] = cyevents(present[name].library, priorities=priorities)
+    if kind == "sync handlers":
+        if "cyevents" in present:
+            chosen["cyevents emit"] = cyevents(present["cyevents"].library, sync=True)
+        if "blinker" in present:
+            chosen["blinker send_async"] = blinker_with_sync_receivers
+        return chosen, absent
+    chosen["awaited in turn"] = one_by_one
+    if priorities:  # only these await the handlers in an order
+        if "blinker" in present:
+            chosen["blinker send_async"] = blinker
+        return chosen, absent
     if EAGER:
         chosen["eager tasks"] = eager_tasks
     else:
@@ -140,6 +213,8 @@ def contestants():
     for library, (name, make_emit) in peers.items():
         if library in present:
             chosen[name] = make_emit
+    if importlib.util.find_spec("bubus"):
+        chosen["bubus"] = bubus
     return chosen, absent
 
 
@@ -158,7 +233,9 @@ def verify(name, loop, emit, count):
 
     async def once():
         Counter.done = 0
-        await emit("sender")
+        returned = emit("sender")
+        if returned.__class__ is not list:  # of `emit`, which is not awaited
+            await returned
         return Counter.done
 
     done = loop.run_until_complete(once())
@@ -166,8 +243,11 @@ def verify(name, loop, emit, count):
         raise AssertionError(f"{name} ran {done} of {count} async handlers")
 
 
-def stopwatch(loop, emit):
-    """Return a function that awaits `count` emissions in a loop and returns the nanoseconds that they took."""
+def stopwatch(loop, emit, is_sync=False):
+    """Return a function that awaits `count` emissions in a loop and returns the nanoseconds that they took.
+
+    Those of `emit` itself are not awaited.
+    """
 
     async def emissions(count):
         start = perf_counter_ns()
@@ -175,30 +255,43 @@ def stopwatch(loop, emit):
             await emit("sender")
         return perf_counter_ns() - start
 
+    async def sync_emissions(count):
+        start = perf_counter_ns()
+        for _ in range(count):
+            emit("sender")
+        return perf_counter_ns() - start
+
+    if is_sync:
+        return lambda count: loop.run_until_complete(sync_emissions(count))
+
     return lambda count: loop.run_until_complete(emissions(count))
 
 
-def async_race(loop_name, suspends, count, seconds, sittings=2):
-    """Race the contestants that can await handlers.
+def async_race(loop_name, kind, count, seconds, sittings=2, fewest=FEWEST):
+    """Race the contestants that can await handlers of a kind.
 
     Returns the `Race`, by contestant why it was not correct, and by contestant why it is absent.
     """
-    chosen, absent = contestants()
+    chosen, absent = contestants(kind)
     incorrect = {}
     result = Race()
     for _ in range(sittings):
         loop = loops()[loop_name]()
-        handlers = copies(suspending if suspends else not_suspending, count)
+        handlers = copies(KINDS[kind][0], count)
+        emits = {}
         watches = {}
         try:
             for name, make_emit in chosen.items():
                 try:
-                    emit = make_emit(handlers)
+                    emits[name] = emit = make_emit(handlers)
                     verify(name, loop, emit, count)
-                    watches[name] = stopwatch(loop, emit)
+                    watches[name] = stopwatch(loop, emit, is_sync=name == "cyevents emit")
                 except Exception as error:
                     incorrect[name] = f"{type(error).__name__}: {error}"
-            race(watches, seconds / sittings, into=result, favourites=("cyevents", "eager tasks", "asyncio.gather"))
+            race(watches, seconds / sittings, into=result, fewest=fewest, favourites=FAVOURITES)
+            for emit in emits.values():
+                if hasattr(emit, "close"):
+                    loop.run_until_complete(emit.close())
         finally:
             loop.close()
     return result, incorrect, absent

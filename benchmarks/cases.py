@@ -24,6 +24,7 @@ class Case:
     kind: str
     handlers: int
     others: int = 0  # other senders, with one handler each
+    by_value: bool = False  # senders are texts instead of objects
 
     @property
     def key(self):
@@ -112,13 +113,18 @@ class Owner:
         pass
 
 
+# Of the other senders. It is never released: events would log that it died uncalled.
+OTHER_HANDLER = any_keywords()
+
+
 class CaseSetup:
     """The objects of one case: the handlers, which all contestants share, and what keeps them alive."""
 
     def __init__(self, case):
         self.case = case
-        self.sender = Sender()
-        self.others = [Sender() for _ in range(case.others)]
+        self.keep = []  # emitters
+        self.sender = "the sender" if case.by_value else Sender()
+        self.others = [f"sender {number}" if case.by_value else Sender() for number in range(case.others)]
         self.owners = []
         self.values = []
         self.calls = case.handlers
@@ -142,54 +148,62 @@ class CaseSetup:
         elif case.kind == "condition false":
             self.conditions = [false() for _ in range(count)]
             self.calls = 0
-        self.other_handler = any_keywords()
-        self.keep = []  # emitters
 
     def prepare(self, contestant):
         """Connect the handlers to a new emitter of a contestant, check it, and return the stopwatch of its emission."""
-        case = self.case
-        emitter = contestant.make_emitter()
-        self.keep.append(emitter)
         try:
-            return self._prepare(contestant, emitter, case)
+            return self.make_watch(contestant, self.connect_all(contestant))
         except IncorrectResult:
             raise
         except Exception as error:
+            case = self.case
             raise IncorrectResult(f"{contestant.name} fails at {case.key}: {type(error).__name__}: {error}") from error
 
-    def _prepare(self, contestant, emitter, case):
+    def connect_all(self, contestant):
+        """Return a new emitter of a contestant with all handlers."""
+        emitter = contestant.make_emitter()
+        self.keep.append(emitter)
         if self.conditions:
             for handler, condition in zip(self.handlers, self.conditions, strict=True):
                 contestant.connect_with_condition(emitter, handler, condition)
-            emit = contestant.get_emit_if(emitter)
-        else:
-            for handler in self.handlers:
-                if case.kind == "sender":
-                    contestant.connect_for_sender(emitter, handler, self.sender)
-                else:
-                    contestant.connect(emitter, handler, weak_method=case.kind == "methods")
-            for other in self.others:
-                contestant.connect_for_sender(emitter, self.other_handler, other)
-            emit = contestant.get_emit(emitter)
-        statement = contestant.emit_statement
-        if case.kind == "keywords":
-            statement = statement.removesuffix(")") + KEYWORDS_SOURCE + ")"
+            return emitter
+        for handler in self.handlers:
+            if self.case.kind == "sender":
+                contestant.connect_for_sender(emitter, handler, self.sender)
+            else:
+                contestant.connect(emitter, handler, weak_method=self.case.kind == "methods")
+        for other in self.others:
+            contestant.connect_for_sender(emitter, OTHER_HANDLER, other)
+        return emitter
+
+    def make_watch(self, contestant, emitter, sender=None):
+        """Check a contestant's emission, and return its stopwatch, with a sender if it is not the case's."""
+        statement, emit = self.get_emission(contestant, emitter)
         self.verify(contestant, statement, emit)
-        return stopwatch(statement, emit=emit, sender=self.sender)
+        return stopwatch(statement, emit=emit, sender=sender or self.sender)
+
+    def get_emission(self, contestant, emitter):
+        """Return the statement that emits, and the `emit` that it calls."""
+        if self.conditions:
+            return contestant.emit_statement, contestant.get_emit_if(emitter)
+        if self.case.kind == "keywords":
+            statement = contestant.emit_statement.removesuffix(")") + KEYWORDS_SOURCE + ")"
+            return statement, contestant.get_emit_with_keywords(emitter)
+        return contestant.emit_statement, contestant.get_emit(emitter)
 
     def verify(self, contestant, statement, emit):
         """Check that an emission calls each handler once, no other, and returns their results."""
         called = {}
         keywords = []
-        codes = {handler.__code__ for handler in (*self.handlers, self.other_handler)}
+        codes = {handler.__code__ for handler in (*self.handlers, OTHER_HANDLER)}
 
         def profile(frame, event, _):
             if event == "call" and frame.f_code in codes:
                 called[frame.f_code] = called.get(frame.f_code, 0) + 1
                 keywords.append(frame.f_locals.get("kwargs"))
 
-        scope = {"emit": emit, "sender": self.sender}
-        code = compile("returned = " + statement, "<statement>", "exec")
+        scope = {"emit": emit, "sender": self.sender, "returned": None}
+        code = compile(contestant.get_assignment(statement), "<statement>", "exec")
         sys.setprofile(profile)
         try:
             exec(code, scope)

@@ -1,4 +1,4 @@
-"""Races of changes: connect, disconnect, connect-emit-disconnect, a sender per request, and a million handlers."""
+"""Races of changes: connect, disconnect, both with an emission, what follows a change, and a million handlers."""
 
 import sys
 from time import perf_counter_ns
@@ -33,7 +33,7 @@ def loop_over_handlers(statement, **names):
     return scope["run"]
 
 
-def count_calls(contestant, emitter, handlers):
+def count_calls(contestant, emitter, handlers, sender=None):
     """Return how many calls of these handlers, which share their code, one emission makes."""
     calls = 0
     code = handlers[0].__code__
@@ -42,7 +42,7 @@ def count_calls(contestant, emitter, handlers):
         nonlocal calls
         calls += event == "call" and frame.f_code is code
 
-    scope = {"emit": contestant.get_emit(emitter), "sender": Sender()}
+    scope = {"emit": contestant.get_emit(emitter), "sender": Sender() if sender is None else sender}
     statement = c.compiled(contestant.emit_statement)
     sys.setprofile(profile)
     try:
@@ -95,20 +95,18 @@ def contestants_with(kind):
     return [one for one in load_contestants()[0].values() if kind in one.abilities]
 
 
-def connect_race(seconds, disconnecting=False, handlers=HANDLERS):
-    """Race connecting a thousand handlers to a new emitter, or disconnecting them."""
+def connect_race(seconds, disconnecting=False, handlers=HANDLERS, emitters=2):
+    """Race connecting a thousand handlers to new emitters, two per round, or disconnecting them."""
     functions = [any_keywords() for _ in range(handlers)]
     watches = {one.name: connecting_stopwatch(one, functions, disconnecting) for one in contestants_with(c.ONE_BY_ONE)}
-    return race(watches, seconds, fewest=3, per=handlers)
+    return race(watches, seconds, emissions=emitters, fewest=3, per=handlers)
 
 
 def churn_race(seconds):
     """Race connecting a handler, emitting and disconnecting it."""
     watches = {}
     keep = []
-    for one in contestants_with(c.ONE_BY_ONE):
-        if one.name == "bare loop":
-            continue
+    for one in contestants_with(c.ONE_BY_ONE) + contestants_with(c.CHANGES):
         handler = any_keywords()
         emitter = one.make_emitter()
         keep.append((handler, emitter))
@@ -129,6 +127,94 @@ def churn_race(seconds):
             raise AssertionError(f"{one.name} still calls a handler that was disconnected")
         watches[one.name] = stopwatch(statement, **names)
     return race(watches, seconds)
+
+
+def after_connect_race(count, laps, names=("cyevents", "cyevents (pure)", "blinker")):
+    """Race the emission that follows a `connect` against a plain emission, among `count` handlers."""
+    present = load_contestants()[0]
+    emissions = {}
+    for name in names:
+        if name in present:
+            emissions[name] = AfterConnect(present[name], count)
+    result = Race()
+    with gc_disabled():
+        for lap in range(-2, laps):  # the first two warm up
+            for name, emission in emissions.items():
+                plain_time, later_time = emission.measure()
+                if lap >= 0:
+                    result.record(f"{name}, plain", lap, plain_time)
+                    result.record(f"{name}, after a connect", lap, later_time)
+    return result
+
+
+class AfterConnect:
+    """An emitter with many handlers, of which one more is connected and disconnected again and again."""
+
+    def __init__(self, contestant, count):
+        self.contestant = contestant
+        self.handlers = [plain() for _ in range(count + 1)]
+        self.emitter = contestant.make_emitter()
+        for handler in self.handlers[:-1]:
+            contestant.connect(self.emitter, handler)
+        self.emission = stopwatch(contestant.emit_statement, emit=contestant.get_emit(self.emitter), sender=Sender())
+        self.change(contestant.connect_statement)
+        found = count_calls(contestant, self.emitter, self.handlers)
+        if found != count + 1:
+            raise AssertionError(f"{contestant.name} calls {found} of {count + 1} handlers after a connect")
+        self.change(contestant.disconnect_statement)
+
+    def change(self, statement):
+        """Connect or disconnect the last handler."""
+        contestant, emitter = self.contestant, self.emitter
+        c.run(
+            statement,
+            connect=contestant.get_connect(emitter),
+            disconnect=contestant.get_disconnect(emitter),
+            handler=self.handlers[-1],
+        )
+
+    def measure(self):
+        """Return the nanoseconds of a plain emission, and of the one after a connect."""
+        self.emission(1)  # what the last disconnect left to do
+        plain_time = self.emission(1)
+        self.change(self.contestant.connect_statement)
+        later_time = self.emission(1)
+        self.change(self.contestant.disconnect_statement)
+        return plain_time, later_time
+
+
+def first_emission_race(laps, senders=1_000, names=("cyevents", "cyevents (pure)", "blinker")):
+    """Race the first emission of senders that have a handler of their own against their second one."""
+    present = load_contestants()[0]
+    result = Race()
+    emit_all = {}
+    for name in names:
+        if name in present:
+            one = present[name]
+            source = "def run(emit, senders):\n    start = clock()\n    for sender in senders:\n"
+            scope = {"clock": perf_counter_ns}
+            exec(f"{source}        {one.emit_statement}\n    return clock() - start", scope)
+            emit_all[name] = scope["run"]
+    with gc_disabled():
+        for lap in range(laps):
+            for name, run in emit_all.items():
+                one = present[name]
+                emitter = one.make_emitter()
+                handlers = [plain() for _ in range(10)]
+                own = plain()
+                for handler in handlers:
+                    one.connect(emitter, handler)
+                objects = [Sender() for _ in range(senders)]
+                for sender in objects:
+                    one.connect_for_sender(emitter, own, sender)
+                emit = one.get_emit(emitter)
+                c.run(one.emit_statement, emit=emit, sender=Sender())
+                result.record(f"{name}, first", lap, run(emit, objects) / senders)
+                result.record(f"{name}, second", lap, run(emit, objects) / senders)
+                if lap == 0 and count_calls(one, emitter, handlers, objects[0]) != 11:
+                    raise AssertionError(f"{name} does not call the handlers of a new sender")
+                del emitter, emit
+    return result
 
 
 REQUEST = "sender = Sender()\nconnect(handler, sender=sender)\nemit(sender)\ndel sender"

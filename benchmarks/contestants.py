@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from functools import cache
+from operator import methodcaller
 
 from . import floor
 
@@ -21,6 +22,7 @@ CONDITIONS = "conditions"  # handlers with a condition, evaluated before each ca
 CANCELLING = "cancelling"  # a handler that returns False ends the emission
 NAMES = "names"  # events are emitted by name
 ONE_BY_ONE = "one by one"  # handlers can be connected and disconnected
+CHANGES = "changes"  # another way to connect and disconnect, for the race of that alone
 
 
 class Contestant:
@@ -35,6 +37,7 @@ class Contestant:
     connect_statement = "token = connect(handler)"
     disconnect_statement = "disconnect(handler)"
     churn_statement = ""  # connect, emit and disconnect, unless the three statements do it
+    slow_to_connect = False  # each connection takes longer than the one before
     in_order = True  # whether handlers are called in the order in which they were connected
 
     def __init__(self):
@@ -64,6 +67,14 @@ class Contestant:
     def get_emit(self, emitter):
         """Return the `emit` that the emit statement calls."""
         return emitter.emit
+
+    def get_emit_with_keywords(self, emitter):
+        """Return the `emit` that the emit statement calls with keywords."""
+        return self.get_emit(emitter)
+
+    def get_assignment(self, statement):
+        """Return the statement that emits and keeps what the emission returns as `returned`."""
+        return f"returned = {statement}"
 
     def connect(self, emitter, handler, *, weak_method=False):
         """Connect one handler."""
@@ -105,7 +116,6 @@ class Cyevents(Contestant):
         (PLAIN, ANY_KEYWORDS, KEYWORDS, RESULTS, METHODS, SENDERS, CONDITIONS, CANCELLING, NAMES, ONE_BY_ONE)
     )
     note = "functions held weakly"
-    churn_statement = "token = emitter.subscribe(handler)\nemit(sender)\ntoken.cancel()"
 
     def load(self):
         super().load()
@@ -157,6 +167,14 @@ def pure_cyevents():
         for name in modules():
             del sys.modules[name]
         sys.modules.update(before)
+
+
+class CyeventsSubscribe(Cyevents):
+    """Subscriptions, which are timed where connections change."""
+
+    name = "cyevents subscribe"
+    abilities = frozenset((CHANGES,))
+    churn_statement = "token = emitter.subscribe(handler)\nemit(sender)\ntoken.cancel()"
 
 
 class CyeventsByName(Cyevents):
@@ -356,6 +374,10 @@ class Eventkit(Contestant):
     abilities = frozenset((PLAIN, ANY_KEYWORDS, METHODS, ONE_BY_ONE))
     note = "functions held weakly; no keywords, no results"
 
+    def load(self):
+        asyncio.set_event_loop(asyncio.new_event_loop())  # which it wants when it is imported
+        super().load()
+
     def make_emitter(self):
         return self.library.Event("benchmark")
 
@@ -402,6 +424,144 @@ class DustRiven(Contestant):
         return [value for value in returned if value is not None]
 
 
+class Pluggy(Contestant):
+    name = "pluggy"
+    module = distribution = "pluggy"
+    abilities = frozenset((PLAIN, ANY_KEYWORDS, RESULTS, ONE_BY_ONE))
+    note = "a hook; handlers held strongly, the last one first; keywords only as far as handlers name them"
+    slow_to_connect = True
+    in_order = False
+    emit_statement = "emit(sender=sender)"
+    disconnect_statement = "disconnect(token)"
+
+    def load(self):
+        super().load()
+        self.implementation = self.library.HookimplMarker("benchmark")
+        specification = self.library.HookspecMarker("benchmark")
+
+        class Specification:
+            @specification
+            def handle(self, sender):
+                """Take a sender."""
+
+        class Plugin:
+            def __init__(self, handle):
+                self.handle = handle
+
+        self.specification = Specification
+        self.plugin = Plugin
+
+    def make_emitter(self):
+        manager = self.library.PluginManager("benchmark")
+        manager.add_hookspecs(self.specification)
+        return manager
+
+    def get_connect(self, emitter):
+        def connect(handler):
+            plugin = self.plugin(self.implementation(handler))
+            emitter.register(plugin)
+            return plugin
+
+        return connect
+
+    def get_disconnect(self, emitter):
+        return emitter.unregister
+
+    def get_emit(self, emitter):
+        return emitter.hook.handle
+
+    def get_results(self, returned):
+        return list(returned)
+
+
+class Traitlets(Contestant):
+    name = "traitlets"
+    module = distribution = "traitlets"
+    abilities = frozenset((PLAIN, ANY_KEYWORDS, ONE_BY_ONE))
+    note = "notify_change of a trait: handlers get the change; held strongly; no keywords, no results"
+    emit_statement = 'emit({"name": "changed", "type": "change", "new": sender})'
+    connect_statement = 'token = connect(handler, "changed")'
+    disconnect_statement = 'disconnect(handler, "changed")'
+
+    def load(self):
+        super().load()
+        self.owner = type("Owner", (self.library.HasTraits,), {"changed": self.library.Any()})
+
+    def make_emitter(self):
+        return self.owner()
+
+    def get_connect(self, emitter):
+        return emitter.observe
+
+    def get_disconnect(self, emitter):
+        return emitter.unobserve
+
+    def get_emit(self, emitter):
+        return emitter.notify_change
+
+
+class ReactiveX(Contestant):
+    name = "reactivex"
+    module = distribution = "reactivex"
+    abilities = frozenset((PLAIN, ANY_KEYWORDS, ONE_BY_ONE))
+    note = "a Subject; handlers held strongly; no keywords, no results"
+    disconnect_statement = "disconnect(token)"
+
+    def make_emitter(self):
+        return self.library.Subject()
+
+    def get_connect(self, emitter):
+        return emitter.subscribe
+
+    def get_disconnect(self, emitter):
+        return methodcaller("dispose")
+
+    def get_emit(self, emitter):
+        return emitter.on_next
+
+
+class ZopeEvent(Contestant):
+    name = "zope.event"
+    module = distribution = "zope.event"
+    abilities = frozenset((PLAIN, ANY_KEYWORDS, ONE_BY_ONE))
+    note = "one global list of subscribers, held strongly; no keywords, no results"
+
+    def make_emitter(self):  # there is only one
+        return self
+
+    def get_connect(self, emitter):
+        return self.library.subscribers.append
+
+    def get_disconnect(self, emitter):
+        return self.library.subscribers.remove
+
+    def get_emit(self, emitter):
+        return self.library.notify
+
+    def drop(self, emitter):
+        self.library.subscribers.clear()
+
+
+class Events(Contestant):
+    name = "events"
+    module = "events"
+    distribution = "Events"
+    abilities = frozenset((PLAIN, ANY_KEYWORDS, KEYWORDS, ONE_BY_ONE))
+    note = "handlers held strongly; no results"
+
+    def make_emitter(self):
+        return self.library.Events().changed
+
+    def get_connect(self, emitter):
+        return emitter.__iadd__
+
+    def get_disconnect(self, emitter):
+        return emitter.__isub__
+
+    def get_emit(self, emitter):
+        return emitter
+
+
 class Emitter:
     """A simple emitter, as programs write one themselves."""
 
@@ -441,17 +601,21 @@ class HandWritten(Contestant):
 
 
 class Handlers(list):
-    """A list of handlers with an `emit` method."""
+    """A list of handlers with functions that call them."""
 
     def emit(self, sender):
         for handler in self:
             handler(sender)
 
+    def emit_with_keywords(self, sender, **kwargs):
+        for handler in self:
+            handler(sender, **kwargs)
+
 
 class BareLoop(Contestant):
     name = "bare loop"
-    note = "for handler in handlers: handler(sender)"
-    abilities = frozenset((PLAIN, ANY_KEYWORDS))
+    note = "a function with `for handler in handlers: handler(sender)`, or `handler(sender, **kwargs)` for keywords"
+    abilities = frozenset((PLAIN, ANY_KEYWORDS, KEYWORDS))
     connect_statement = "connect(handler)"
 
     def load(self):
@@ -462,6 +626,29 @@ class BareLoop(Contestant):
 
     def get_connect(self, emitter):
         return emitter.append
+
+    def get_disconnect(self, emitter):
+        return emitter.remove
+
+    def get_emit_with_keywords(self, emitter):
+        return emitter.emit_with_keywords
+
+
+class InlineLoop(BareLoop):
+    """The loop without a function around it, which can call with the keywords by their names."""
+
+    name = "inline loop"
+    note = "the bare loop in place, without the call of a function around it"
+    emit_statement = "for handler in emit:\n    handler(sender)"
+
+    def get_emit(self, emitter):
+        return emitter
+
+    def get_emit_with_keywords(self, emitter):
+        return emitter
+
+    def get_assignment(self, statement):
+        return statement
 
 
 class FloorHandlers:
@@ -505,7 +692,9 @@ ALL = (
     Cyevents,
     CyeventsByName,
     CyeventsPure,
+    CyeventsSubscribe,
     BareLoop,
+    InlineLoop,
     HandWritten,
     Atom,
     DustRiven,
@@ -520,6 +709,11 @@ ALL = (
     DjangoCaching,
     Django,
     PyDispatcher,
+    Pluggy,
+    Traitlets,
+    ReactiveX,
+    ZopeEvent,
+    Events,
 )
 
 

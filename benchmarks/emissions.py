@@ -1,14 +1,16 @@
 """Races of emission: all libraries that support a case, and one sender among a million."""
 
-from .cases import Case, CaseSetup, IncorrectResult, contestants_for
-from .contestants import load_contestants
-from .timing import Race, race, stopwatch
+import sys
 
-FAVOURITES = ("the floor", "cyevents", "cyevents by name")
+from .cases import Case, CaseSetup, IncorrectResult, Sender, contestants_for, plain
+from .contestants import compiled, load_contestants
+from .timing import FEWEST, Race, race, stopwatch
+
+FAVOURITES = ("the floor", "cyevents", "cyevents by name", "bare loop")
 SENDERS = (1, 1_000, 1_000_000)
 
 
-def emission_race(case, seconds, sittings=3):
+def emission_race(case, seconds, sittings=3, fewest=FEWEST):
     """Race the contestants that support a case, several times with new objects.
 
     Returns the `Race`, and by contestant why it was not correct.
@@ -26,25 +28,63 @@ def emission_race(case, seconds, sittings=3):
             except IncorrectResult as error:
                 incorrect[contestant.name] = str(error)
         try:
-            race(watches, seconds / sittings, into=result, favourites=FAVOURITES)
+            race(watches, seconds / sittings, into=result, fewest=fewest, favourites=FAVOURITES)
         finally:
             stage.clean_up(contestants)
     return result, incorrect
 
 
 def among_senders(name, numbers, seconds, handlers=1):
-    """Race one library's emission for one sender among different numbers of others."""
+    """Race one library's emission for one sender among different numbers of others.
+
+    Beside it run the emission to as many handlers for any sender, and the same among `str` senders.
+    """
     contestant = load_contestants()[0][name]
-    watches = {}
-    stages = []
-    for number in numbers:
-        stage = CaseSetup(Case("sender", handlers, number))
-        stages.append(stage)
-        watches[f"{name}, {number:,}"] = stage.prepare(contestant)
+    cases = {f"{name}, {number:,}": Case("sender", handlers, number) for number in numbers}
+    cases[f"{name}, any sender"] = Case("**kwargs", handlers)
+    cases[f"{name}, {numbers[-1]:,} (str)"] = Case("sender", handlers, numbers[-1], by_value=True)
+    cases[f"{name}, any sender (str)"] = Case("**kwargs", handlers, by_value=True)
+    stages = {label: CaseSetup(case) for label, case in cases.items()}
     try:
-        return race(watches, seconds)
+        return race({label: stage.prepare(contestant) for label, stage in stages.items()}, seconds)
     finally:
-        stages[0].clean_up([contestant])
+        contestant.drop(None)
+
+
+def lookup_race(seconds):
+    """Race `event.emit(sender)`, which looks the method up each time, against a call of the bound method."""
+    package = load_contestants()[0]["cyevents"].library
+    watches = {}
+    keep = []
+    for label, doc in (("", None), (", with doc", "A documented event.")):
+        event = package.Event("benchmark", doc=doc)
+        handler = plain()
+        event.connect(handler)
+        keep.append(handler)
+        names = {"event": event, "bound": event.emit, "sender": Sender()}
+        for statement in ("bound(sender)", "event.emit(sender)"):
+            found = count_calls_of(handler, statement, names)
+            if found != 1:
+                raise AssertionError(f"{statement}{label}: {found} calls instead of 1")
+            watches[statement.replace("sender", "s") + label] = stopwatch(statement, **names, handler=handler)
+    return race(watches, seconds)
+
+
+def count_calls_of(handler, statement, names):
+    """Return how many calls of a handler one run of a statement makes."""
+    calls = 0
+
+    def profile(frame, event, _):
+        nonlocal calls
+        calls += event == "call" and frame.f_code is handler.__code__
+
+    code = compiled(statement)
+    sys.setprofile(profile)
+    try:
+        exec(code, dict(names))
+    finally:
+        sys.setprofile(None)
+    return calls
 
 
 def empty_loop(seconds=0.1):

@@ -1,6 +1,7 @@
 """Races of imports: time and imported modules of each library, each time in a new interpreter."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -22,32 +23,38 @@ sys.stdout.write(__import__("json").dumps([taken, new]))
 
 def import_once(module, pure=False):
     """Return the nanoseconds of one import, and the names of the modules that it imported."""
-    import os
-
     environment = {**os.environ, "CYEVENTS_PURE_PYTHON": "1" if pure else ""}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(module=module)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
+        [sys.executable, "-c", PROGRAM.format(module=module)], capture_output=True, text=True, env=environment
     )
+    if done.returncode:
+        raise ImportError(done.stderr.strip().splitlines()[-1])
     return json.loads(done.stdout)
 
 
 def measure(modules, rounds):
-    """Race the imports of modules by contestant; return the `Race` and the modules that each imports."""
+    """Race the imports of modules by contestant.
+
+    Returns the `Race`, the modules that each imports, and why some cannot be imported by themselves.
+    """
     result = Race()
     imported = {}
+    failed = {}
     names = list(modules)
     order = random.Random(0)
     for lap in range(-1, rounds):
         order.shuffle(names)
         for name in names:
-            taken, imported[name] = import_once(modules[name], name == "cyevents (pure)")
+            if name in failed:
+                continue
+            try:
+                taken, imported[name] = import_once(modules[name], name == "cyevents (pure)")
+            except ImportError as error:
+                failed[name] = str(error)
+                continue
             if lap >= 0:  # the first round fills caches and writes bytecode
                 result.record(name, lap, taken)
-    return result, imported
+    return result, imported, failed
 
 
 def forbidden(modules):

@@ -13,7 +13,17 @@ COLOURS = {
     "bare loop": "#777777",
 }
 TIMES = "\N{MULTIPLICATION SIGN}"
-REFERENCES = ("the floor", "bare loop", "hand-written")
+PERCENTILES = ("p50", "p99", "p99.9", "p99.99")
+AWAITED = {
+    "through": "do not suspend",
+    "suspending": "suspend once",
+    "priorities through": "do not suspend, each with a priority of its own",
+    "priorities suspending": "suspend once, each with a priority of its own",
+    "sync handlers": "are not async",
+}
+# In lines between those of others, whose labels leave no room.
+NOT_IN_COST_PICTURE = ("inline loop", "psygnal emit", "Django", "eventkit", "events", "zope.event", "traitlets")
+REFERENCES = ("the floor", "bare loop", "inline loop", "hand-written")
 
 
 def nanoseconds(value):
@@ -64,6 +74,67 @@ def race_table(races, unit=nanoseconds):
     return list(table(("", *map(str, races)), rows))
 
 
+def memory_table(run):
+    """Return the table of bytes per connection and per emitter."""
+    emitters = run["races"].get("memory, emitter", {})
+    rows = sorted(run["races"]["memory"].items(), key=lambda row: row[1]["median"])
+    cells = [
+        (name, f"{row['median']:,.0f}", f"{emitters[name]['median']:,.0f}" if name in emitters else "")
+        for name, row in rows
+    ]
+    return list(table(("bytes", "of a connection", "of an emitter"), cells))
+
+
+def tail_table(run, names=None):
+    """Return the table of the tail: the percentiles of each contestant, quiet and beside changes."""
+    races = {percentile: run["races"][f"tail, {percentile}"] for percentile in PERCENTILES}
+    rows = []
+    for name in sorted(races["p99.9"], key=lambda name: races["p50"][name]["median"]):
+        base = name.removesuffix(", changing")
+        if name.endswith(", changing") or (names and base not in names):
+            continue
+        for label, shown in ((name, name), (f"{name}, changing", f"{name}, beside changes")):
+            if label in races["p50"]:
+                rows.append((shown, *(nanoseconds(race[label]["median"]) for race in races.values())))
+    return list(table(("", *PERCENTILES), rows))
+
+
+def allocation_table(run, names=None):
+    """Return the table of what an emission allocates and how many collections a million of them start."""
+    columns = {
+        "blocks in use inside a handler": "tail, blocks",
+        "bytes allocated at the peak": "tail, bytes",
+        "collections per million": "tail, collections",
+    }
+    races = [run["races"][race] for race in columns.values()]
+    rows = [
+        (name, *(f"{race[name]['median']:,.0f}" for race in races)) for name in races[0] if not names or name in names
+    ]
+    return list(table(("", *columns), rows))
+
+
+def tail_section(run):
+    """Return the lines about the tail, or none."""
+    if "tail, p99.9" not in run["races"]:
+        return []
+    clock = run["races"]["tail, clock"]["the clock"]["median"]
+    changes = [row["median"] for row in run["races"]["tail, changes a second"].values()]
+    emissions = [row["median"] for row in run["races"]["tail, emissions"].values()]
+    return [
+        "The tail: ten handlers `(sender)`, garbage collection on, each emission timed by itself, quiet and while"
+        f" another thread connects and disconnects a handler ({min(changes):,.0f} to {max(changes):,.0f} changes a"
+        f" second). From {min(emissions):,.0f} to {max(emissions):,.0f} emissions each, medians over the rounds. The"
+        f" {clock:.0f} ns that the clock takes are subtracted:",
+        "",
+        *tail_table(run),
+        "",
+        "What such an emission allocates, its list of results included:",
+        "",
+        *allocation_table(run),
+        "",
+    ]
+
+
 def markdown(run, pictures=()):
     """Return the report."""
     lines = [
@@ -93,18 +164,26 @@ def markdown(run, pictures=()):
             name for name in run["races"] if name.startswith("among senders")
         ],
         "Per connection, 1,000 to one event": ["connect", "disconnect"],
+        "One handler, by how the emission is written": ["lookup"],
         "Connect, emit, disconnect": ["churn"],
+        "The emission after one `connect`, by number of handlers": [
+            name for name in run["races"] if name.startswith("after a connect")
+        ],
+        "The first and the second emission of a sender that has a handler of its own, beside ten handlers for any": [
+            "first emission"
+        ],
         "A new sender for each request (connect, emit, drop), by number of live senders": ["request"],
         "Per connection, by number of connections to one event": ["million"],
         "10,000 patterns, by how many match": [name for name in run["races"] if name.startswith("wildcards")],
-        "Threads that emit the same event at the same time": ["threads"],
+        "Threads that emit at the same time, ten handlers, per emission of a thread": ["threads"],
     }
     for title, names in groups.items():
         races = {name: run["races"][name] for name in names if name in run["races"]}
         if races:
             lines += [f"{title}:", "", *race_table(races), ""]
+    lines += tail_section(run)
     for loop in ("asyncio", "uvloop"):
-        for kind, words in (("through", "do not suspend"), ("suspending", "suspend once")):
+        for kind, words in AWAITED.items():
             start = f"async, {kind}, {loop} "
             races = {name.removeprefix(start): race for name, race in run["races"].items() if name.startswith(start)}
             if races:
@@ -116,9 +195,8 @@ def markdown(run, pictures=()):
             title = f"A Flask application over either library, {words}, by number of receivers for each of its signals"
             lines += [f"{title}:", "", *race_table(races), ""]
     if "memory" in run["races"]:
-        rows = sorted(run["races"]["memory"].items(), key=lambda row: row[1]["median"])
-        lines += ["Memory per connection, 10,000 to one event, the handlers not counted:", ""]
-        lines += [*table(("", "bytes"), [(name, f"{row['median']:,.0f}") for name, row in rows]), ""]
+        lines += ["Memory: of a connection, 10,000 to one event, without the handlers; of an emitter without any:", ""]
+        lines += [*memory_table(run), ""]
     if "import" in run["races"]:
         rows = sorted(run["races"]["import"].items(), key=lambda row: row[1]["median"])
         lines += ["Cold import:", ""]
@@ -165,7 +243,7 @@ def cost_picture(run, axes):
     lines = {}
     for count in COUNTS[1:]:
         for name, row in run["races"].get(f"**kwargs {count}", {}).items():
-            if "by name" not in name:
+            if "by name" not in name and name not in NOT_IN_COST_PICTURE:
                 lines.setdefault(name, []).append((count, row["median"]))
     if not lines:
         return
@@ -296,9 +374,7 @@ def draw(run, folder, name):
             paint(run, axes)
             figure.subplots_adjust(left=0.09 if which == "handlers" else 0.18, right=right, top=0.90, bottom=0.14)
             figure.text(0.01, 0.015, foot, fontsize=7.5, color="#6b7a88")
-            for kind in ("svg", "png"):
-                metadata = {"Date": None} if kind == "svg" else None
-                figure.savefig(Path(folder) / f"{name}-{which}.{kind}", dpi=140, facecolor="white", metadata=metadata)
+            figure.savefig(Path(folder) / f"{name}-{which}.svg", facecolor="white", metadata={"Date": None})
             pyplot.close(figure)
             written.append((f"{name}-{which}.svg", text))
     return written

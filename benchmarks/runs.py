@@ -5,12 +5,19 @@ import os
 import platform
 import statistics
 import sys
+import sysconfig
 from datetime import UTC, datetime
 from pathlib import Path
 
 from . import bars
 
 NOISE = 0.10  # smaller differences are noise on any machine
+
+
+def python_tag():
+    """Return the name of this Python's results: "3.14", or "3.14t" if it is free-threaded."""
+    free_threaded = sysconfig.get_config_var("Py_GIL_DISABLED")
+    return f"{sys.version_info.major}.{sys.version_info.minor}" + ("t" if free_threaded else "")
 
 
 def describe_machine():
@@ -39,7 +46,7 @@ def summarize_race(race):
             "high": high,
             "rounds": len(values),
         }
-        if name != bars.OURS and bars.OURS in race and race.median(bars.OURS):
+        if name != bars.OURS and bars.OURS in race and all(race.times[bars.OURS].values()):
             result[name]["times ours"] = race.ratio(name, bars.OURS)
     return result
 
@@ -51,6 +58,7 @@ def summarize(suite, command):
     return {
         "command": command,
         "mode": suite.mode,
+        "seconds": {description: round(taken, 2) for description, taken in suite.taken.items()},
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": describe_machine(),
         "python": f"{platform.python_implementation()} {platform.python_version()} ({platform.python_compiler()})",
@@ -86,6 +94,8 @@ def compare(old, new):
     """
     changes = {}
     for name in sorted(old["races"].keys() & new["races"].keys()):
+        if name.startswith("tail, "):  # which is noise between two runs: its bars compare contestants of one run
+            continue
         before, after = old["races"][name], new["races"][name]
         for contestant in before.keys() & after.keys():
             if before[contestant]["median"] and after[contestant]["median"] and name != "import brings":
@@ -100,7 +110,7 @@ def compare(old, new):
     others = [
         change
         for (name, contestant), (change, _) in changes.items()
-        if "cyevents" not in contestant and name != "memory"
+        if "cyevents" not in contestant and not name.startswith("memory")
     ]
     machine_factor = statistics.median(others) if others else 1.0
     lines = [
@@ -116,7 +126,7 @@ def compare(old, new):
     for (name, contestant), (change, band) in changes.items():
         if not (contestant.startswith("cyevents") or name == "million"):
             continue
-        if name != "memory":
+        if not name.startswith("memory"):
             change /= machine_factor
         if 1 / (1 + band) <= change <= 1 + band:
             unchanged += 1

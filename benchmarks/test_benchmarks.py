@@ -1,9 +1,7 @@
 """Each library and case under pytest-benchmark (`pytest benchmarks --benchmark-only`), and tests of the suite."""
 
 import gc
-import re
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,12 +10,15 @@ from . import (
     async_cases,
     bars,
     connections,
+    emissions,
     flask_case,
     imports,
     install,
     memory,
+    publish,
     report,
     runs,
+    tail,
     threads,
     wildcards,
 )
@@ -93,16 +94,30 @@ def test_bars_hold_up_to_their_limit():
             one = races.setdefault(ratio.race, Race())
             for name in (ratio.numerator, ratio.denominator):
                 one.record(name, 0, 1.0)
-    rows = {row["what"]: row for row in bars.check(races)}
+    rows = {row["what"]: row for row in bars.check(races, (3, 11))}
     assert rows["emit over the floor; 10, 100, 1000 handlers"]["holds"] is True
     assert rows["faster than blinker, plain, 10"]["holds"] is False
     races["plain 100"].times["cyevents"][0] = 1.2
     del races["connect"]
-    rows = {row["what"]: row for row in bars.check(races)}
+    rows = {row["what"]: row for row in bars.check(races, (3, 11))}
     row = rows["emit over the floor; 10, 100, 1000 handlers"]
     assert (row["holds"], row["worst"]) == (False, 1.2)
     assert row["where"].startswith("plain 100")
     assert rows["connect over blinker's"]["holds"] is None
+
+
+@pytest.mark.parametrize(
+    ("version", "up_to_311", "from_312"), [((3, 11), (False, 1.2), (None, None)), ((3, 14), (None, None), (None, 1.2))]
+)
+def test_bars_are_for_a_range_of_pythons(version, up_to_311, from_312):
+    races = {}
+    for key in ("plain 10", "plain 100"):
+        races[key] = Race()
+        races[key].record("cyevents", 0, 1.2)
+        races[key].record("bare loop", 0, 1.0)
+    rows = {row["what"]: (row["holds"], row["worst"]) for row in bars.check(races, version)}
+    assert rows["emit over the bare loop, plain; 10, 100; up to 3.11"] == up_to_311
+    assert rows["emit over the bare loop, plain; 10, 100; from 3.12 on"] == from_312
 
 
 def test_a_run_is_saved_reported_and_compared(tmp_path):
@@ -150,10 +165,35 @@ def test_connecting(name):
 def test_the_other_races():
     assert connections.churn_race(0.01).times
     assert connections.request_race(0.01, lives=(1, 5)).times
+    assert connections.after_connect_race(5, 1).times
+    assert connections.first_emission_race(1, 5).times
     assert "cyevents" not in PRESENT or connections.million_race(1, few=2, many=20).times
+    assert "cyevents" not in PRESENT or len(emissions.lookup_race(0.01).times) == 4
+    assert "cyevents" not in PRESENT or len(emissions.among_senders("cyevents", (1, 3), 0.01).times) == 5
     for matching in ("none", "one", "all"):
         assert wildcards.wildcard_race(matching, 0.01, 20).times
-    assert threads.skip_reason() or threads.thread_race(laps=1).times
+    assert len(threads.thread_race(1, 1, names=["bare loop"]).times) == 4
+
+
+def test_percentiles():
+    histogram = tail.Histogram()
+    histogram.counts[10] = 990
+    histogram.counts[20] = 9
+    histogram.slow.append(100_000)
+    found = [histogram.percentile(fraction) for fraction in (*tail.PERCENTILES.values(), 1)]
+    assert found == [10, 10, 20, 100_000, 100_000]
+
+
+def test_the_tail():
+    races, failed = tail.measure(emissions=300, laps=2, seconds=1, everything=True)
+    assert not failed
+    assert races["tail, emissions"].median("bare loop") == 300
+    quiet = {name for name in races["tail, p99.9"].times if not name.endswith(", changing")} - {tail.CLOCK}
+    assert quiet == set(races["tail, blocks"].times)
+    assert {name.removesuffix(", changing") for name in races["tail, p50"].times} - {tail.CLOCK} == quiet
+    if "cyevents" in PRESENT:
+        assert races["tail, blocks"].median("cyevents") <= 1  # the list of results
+        assert races["tail, collections"].median("cyevents") == 0
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -164,24 +204,26 @@ def test_flask(receivers, whole):
     assert set(flask_case.flask_race(receivers, 0.01, whole).times) == set(flask_case.NAMES)
 
 
-@pytest.mark.parametrize("suspends", [False, True])
+@pytest.mark.parametrize("kind", list(async_cases.KINDS))
 @pytest.mark.parametrize("loop", list(async_cases.loops()))
-def test_async(loop, suspends):
-    found, incorrect, _ = async_cases.async_race(loop, suspends, 3, 0.01, sittings=1)
+def test_async(loop, kind):
+    found, incorrect, _ = async_cases.async_race(loop, kind, 3, 0.01, sittings=1, fewest=1)
     assert not incorrect
     assert found.times
 
 
 def test_modules_of_an_import():
     if "cyevents" in PRESENT:
-        _, imported = imports.measure({"cyevents": "cyevents"}, 1)
+        _, imported, failed = imports.measure({"cyevents": "cyevents", "nothing": "no_such_module"}, 1)
+        assert failed == {"nothing": "ModuleNotFoundError: No module named 'no_such_module'"}
         assert "cyevents._event" in imported["cyevents"]
         assert imports.forbidden(imported["cyevents"]) == []
 
 
-def test_memory_of_a_connection():
+def test_memory_of_a_connection_and_of_an_event():
     name = next(name for name in PRESENT if name.startswith("cyevents"))
-    assert 50 < memory.measure([name]).median(name) < 2_000
+    for found in memory.measure([name]).values():
+        assert 50 < found.median(name) < 2_000
 
 
 def test_libraries_are_installed_one_by_one(monkeypatch, capsys):
@@ -200,8 +242,29 @@ def test_libraries_are_installed_one_by_one(monkeypatch, capsys):
     assert absent.endswith("ERROR: no wheel")
 
 
-def test_the_performance_page_names_failed_bars():
-    root = Path(__file__).parents[1]
-    report = (root / "benchmarks/results/quick.md").read_text("utf-8")
-    page = (root / "docs/performance.md").read_text("utf-8").partition("## The bars")[2].partition("\n## ")[0]
-    assert re.findall(r"^- (.+?):", page, re.M) == re.findall(r"^\| (.+?) \|.*\*\*does not hold\*\*", report, re.M)
+def test_steps_have_names_of_their_own():
+    for mode in ("brief", "quick", "full"):
+        names = [step.description for step in Suite(mode).steps()]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("page", publish.PAGES)
+def test_pages_have_the_figures_of_the_saved_runs(page):
+    text = (publish.ROOT / page).read_text("utf-8")
+    folder = "benchmarks/results" if page == "README.md" else "../benchmarks/results"
+    assert publish.BLOCK.search(text)
+    assert publish.fill(text, publish.load_runs(), folder) == text
+
+
+def test_figures_come_from_the_runs_of_all_pythons():
+    saved = {}
+    for tag, factor in (("3.11", 1), ("3.14", 3)):
+        suite = Suite("brief")
+        race = suite.races["plain 10"] = Race()
+        for name in publish.README_ROWS:
+            race.record(name, 0, 100 * factor)
+        saved[tag] = runs.summarize(suite, "pytest")
+    lines = publish.fill("<!-- figures: speed -->\nold\n<!-- end of figures -->", saved, "results").splitlines()
+    assert [line for line in lines if line.startswith("| **")] == ["| **cyevents** | 100 ns | 300 ns |  |  |"]
+    assert "old" not in lines
+    assert any("results/3.11.md" in line and "results/3.14.md" in line for line in lines)

@@ -10,6 +10,7 @@ from time import perf_counter, perf_counter_ns
 EMISSIONS = 1000  # per round
 LONGEST = 0.02  # seconds per round at most: slower contestants emit less often per round
 FEWEST = 5  # laps of each contestant at least
+FEWEST_OF_OTHERS = 3  # where there are favourites
 
 
 def stopwatch(statement, **names):
@@ -74,8 +75,8 @@ def race(watches, seconds, into=None, emissions=EMISSIONS, fewest=FEWEST, favour
     """Time stopwatches by name, interleaved, for `seconds` in all; return the `Race`.
 
     Each contestant has a share of the time, and misses further laps when it is used up, but never the first few.
-    Favourites, whose ratios must be exact, have a share three times as large. The time of one run of a statement is
-    divided by `per`.
+    Favourites, whose ratios must be exact, have a share three times as large, and more of these first laps. The time of
+    one run of a statement is divided by `per`.
     """
     result = Race() if into is None else into
     counts = {}
@@ -88,13 +89,16 @@ def race(watches, seconds, into=None, emissions=EMISSIONS, fewest=FEWEST, favour
             watch(counts[name] // 4)
     weights = {name: 3 if name in favourites else 1 for name in watches}
     shares = {name: seconds * weight / sum(weights.values()) for name, weight in weights.items()}
+    least = {
+        name: fewest if name in favourites or not favourites else min(fewest, FEWEST_OF_OTHERS) for name in watches
+    }
     spent = dict.fromkeys(watches, 0.0)
     names = list(watches)
     order = random.Random(0)
     first = lap = max((max(laps) + 1 for laps in result.times.values()), default=0)
     with gc_disabled():
         while True:
-            running = [name for name in names if spent[name] < shares[name] or lap - first < fewest]
+            running = [name for name in names if spent[name] < shares[name] or lap - first < least[name]]
             if not running:
                 return result
             order.shuffle(running)

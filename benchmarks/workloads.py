@@ -139,6 +139,26 @@ def attribute_1(number):
         event.emit("ada")
 
 
+def attribute_doc_1(number):
+    """`attribute_1` for an event with a docstring."""
+    handlers = plain(1)
+    event = Event("workload", doc="A documented event.")
+    event.connect(handlers[0])
+    for _ in range(number):
+        event.emit("ada")
+
+
+def first_emission(number):
+    """Emit once for each of many senders that have a handler of their own."""
+    handlers = plain(11)
+    event = weak_event_of(handlers[:10])
+    senders = [Owner() for _ in range(3000)]  # as many in each run, so that connecting them does not count
+    for sender in senders:
+        event.connect(handlers[10], sender=sender)
+    for sender in senders[:number]:
+        event.emit(sender)
+
+
 def unknown_name(number):
     """Emit a name that has no event, in a namespace without patterns."""
     emit = Namespace().emit
@@ -227,6 +247,8 @@ ALL = {
         sender_1,
         by_name_1,
         attribute_1,
+        attribute_doc_1,
+        first_emission,
         unknown_name,
         churn,
         connect,
