@@ -734,10 +734,14 @@ def events_attached_in_a_circle():
             attempt(event.send, "sender")
             attempt(event.disconnect, function, "sender")
             attempt(event._connections)
+            attempt(event._settle)
         for event in circle:
             attempt(event._hide, [])
             attempt(event._detach, circle[0], [])
     one, other = Event("a"), Event("b")
+    for event in (one, other):  # makes the dicts
+        event._attach(event, [])
+        event._detach(event, [])
     for first, second in ((one, other), (other, one)):  # as above, in the dicts themselves
         for table in gc.get_referents(first):
             if type(table) is dict and not table:
@@ -745,6 +749,7 @@ def events_attached_in_a_circle():
     for event in (one, other):
         attempt(event.connect, function, "sender")
         attempt(event.emit, "sender")
+        attempt(event._settle)
         attempt(event.disconnect, function, "sender")
 
 
