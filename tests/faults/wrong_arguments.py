@@ -637,7 +637,7 @@ def tables_of_a_plain_event_that_others_change():
         event.emit(sender)
         (general,) = referents(event, _tables.Snapshot)
         tables = [*referents(event, list), *referents(general, list)]  # by address
-        for content in ([junk], tables[0], [general], [sender], []):
+        for content in ([junk], referents(event, _tables.Group), [general], [sender], []):
             for table in tables:
                 table[:] = content
             attempt(event.emit, sender)
