@@ -194,6 +194,16 @@ def test_event_without_namespace_has_a_doc(api):
     assert api.Event("x").__doc__ == api.Event.__doc__
 
 
+def test_doc_of_an_event_that_was_not_initialised(api):
+    event = api.Event.__new__(api.Event)
+    assert event.__doc__ == api.Event.__doc__
+    event.__doc__ = "early"
+    event.__init__("x")
+    assert event.__doc__ == "early"
+    del event.__doc__
+    assert event.__doc__ == api.Event.__doc__
+
+
 def test_any_is_a_singleton(api):
     assert type(api.ANY)() is api.ANY
     assert copy.copy(api.ANY) is copy.deepcopy(api.ANY) is pickle.loads(pickle.dumps(api.ANY)) is api.ANY

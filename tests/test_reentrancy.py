@@ -682,10 +682,10 @@ class Sender:
 def collect_at(number, operate, callback):
     """Operate while the garbage collector runs a finalizer: up to Python 3.11, at that number of allocations."""
     threshold = gc.get_threshold()
-    final = Final(callback)
-    final.itself = final
     gc.collect()
     gc.disable()
+    final = Final(callback)  # of the youngest generation
+    final.itself = final
     del final
     kept = [({}, []) for _ in range(100)]  # so that no free dicts and lists are left, for which nothing is allocated
     try:

@@ -96,7 +96,6 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         self._namespace = None
         self._on_error = checked_policy(on_error)
         super().__init__()
-        self._doc = None
         if doc is not None:
             self.__doc__ = doc
         if signature is not None or check is not False:
@@ -655,7 +654,7 @@ class _Doc:
         self._class_doc = class_doc
 
     def __get__(self, event: EventHooks | None, owner: type) -> str | None:
-        doc = None if event is None else event._doc
+        doc = getattr(event, "_doc", None)  # missing: it has not got one
         return self._class_doc if doc is None else doc
 
     def __set__(self, event: EventHooks, doc: str | None) -> None:
@@ -682,7 +681,7 @@ class Pattern(Event):
     def __init__(self, name: str, namespace: object) -> None:
         self._name = name
         self._namespace = namespace
-        self._on_error = self._doc = None
+        self._on_error = None
         self.matches = matcher(name)
 
     def emit(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:

@@ -637,7 +637,7 @@ def tables_of_a_plain_event_that_others_change():
         event.emit(sender)
         (general,) = referents(event, _tables.Snapshot)
         tables = [*referents(event, list), *referents(general, list)]  # by address
-        for content in ([junk], tables[0], [general], [sender], []):
+        for content in ([junk], referents(event, _tables.Group), [general], [sender], []):
             for table in tables:
                 table[:] = content
             attempt(event.emit, sender)
@@ -734,10 +734,14 @@ def events_attached_in_a_circle():
             attempt(event.send, "sender")
             attempt(event.disconnect, function, "sender")
             attempt(event._connections)
+            attempt(event._settle)
         for event in circle:
             attempt(event._hide, [])
             attempt(event._detach, circle[0], [])
     one, other = Event("a"), Event("b")
+    for event in (one, other):  # makes the dicts
+        event._attach(event, [])
+        event._detach(event, [])
     for first, second in ((one, other), (other, one)):  # as above, in the dicts themselves
         for table in gc.get_referents(first):
             if type(table) is dict and not table:
@@ -745,6 +749,7 @@ def events_attached_in_a_circle():
     for event in (one, other):
         attempt(event.connect, function, "sender")
         attempt(event.emit, "sender")
+        attempt(event._settle)
         attempt(event.disconnect, function, "sender")
 
 

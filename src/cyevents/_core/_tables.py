@@ -1495,16 +1495,13 @@ class EventCore:
     def _settle(self) -> None:
         """Build the snapshots that emissions of this event, or of the events that a pattern matches, would build."""
         purge_dead()
-        if self._matched_events:
-            for event in values_of(self._matched_events):
-                event._settle()
-            return
-        self._find_snapshot(ANY)
-        for source in [self, *values_of(self._patterns)]:
-            for group in values_of(source._groups):
-                sender = group.get_sender()
-                if sender is not None or group.place.key == id(None):
-                    self._find_snapshot(sender)
+        for event in values_of(self._matched_events) or [self]:  # no recursion: it may be attached to itself
+            event._find_snapshot(ANY)
+            for source in [event, *values_of(event._patterns)]:
+                for group in values_of(source._groups):
+                    sender = group.get_sender()
+                    if sender is not None or group.place.key == id(None):
+                        event._find_snapshot(sender)
 
     def _chosen(self, group: Group, sender: Any) -> list[Entry]:
         """Return the entries for a sender that are not muted: of each handler the most specific one."""
