@@ -503,6 +503,7 @@ cdef class EventCore:
         source=EventCore, other=Group, entry=Entry, chosen=dict, muted=set, general=list, special=list, own=list, entries=list
     )
     cdef list _chosen(self, Group group, object sender)
+    cdef Py_ssize_t _count(self) except -1
     @cython.locals(entry=Entry, keys=set)
     cdef bint _are_distinct(self, list entries) except -1
     @cython.locals(entry=Entry, entries=list, muted=set)
@@ -543,7 +544,7 @@ cdef class EventCore:
     @cython.locals(group=Group)
     cdef object _prune_empty_group(self, object key, list to_release)
     cdef object _invalidate(self, object key, list to_release)
-    @cython.locals(event=EventCore, events=dict)
+    @cython.locals(event=EventCore)
     cdef object _discard_stale(self, object key, list to_release)
     @cython.locals(general=Snapshot, snapshot=Snapshot, by_sender=dict)
     cdef object _discard_snapshots(self, object key, list to_release)

@@ -1524,7 +1524,8 @@ class EventCore:
             if other is not None and other.is_for(sender):
                 own = values_of(other.entries)
         entries = values_of(self._any.entries)
-        if not muted and self._are_distinct(general + special + own):
+        # The length tells of a handler that another thread disconnects meanwhile.
+        if not muted and self._are_distinct(general + special + own) and len(entries) == self._count():
             return general + special + entries + own
         general.sort(key=_by_serial)
         special.sort(key=_by_serial)
@@ -1535,6 +1536,10 @@ class EventCore:
             elif entry.handler_key not in muted:
                 chosen[entry.handler_key] = entry
         return values_of(chosen)
+
+    def _count(self) -> int:
+        """Return how many handlers are connected here for any sender."""
+        return 0 if self._any.entries is None else len(self._any.entries)
 
     def _are_distinct(self, entries: list[Entry]) -> bool:
         """Return whether entries are of different handlers, none of which is connected here for any sender."""
@@ -1876,10 +1881,12 @@ class EventCore:
     def _discard_stale(self, key: object, to_release: list[object]) -> None:
         self._discard_snapshots(key, to_release)
         if self._matched_events:
-            # Compiled, this needs no memory, and nothing is released meanwhile.
-            events = self._matched_events if cython.compiled else self._matched_events.copy()
-            for event in events.values():
-                event._discard_snapshots(key, to_release)
+            if cython.compiled:  # this needs no memory, and nothing is released meanwhile
+                for event in self._matched_events.values():
+                    event._discard_snapshots(key, to_release)
+            else:  # a finalizer may delete an event meanwhile
+                for event in values_of(self._matched_events):
+                    event._discard_snapshots(key, to_release)
 
     def _discard_snapshots(self, key: object, to_release: list[object]) -> None:
         general = self._load_general()
