@@ -52,10 +52,10 @@ class Isolation:
         namespace = self._namespace
         self._policy = namespace.on_error
         self._contents = namespace._contents()
-        self._states: list[tuple[Event[Any], ErrorPolicy, dict[str, Any]]] = []
+        self._states: list[tuple[Event[Any], ErrorPolicy, str | None, dict[str, Any]]] = []
         connections = []
         for event in self._events():
-            self._states.append((event, event.on_error, dict(vars(event))))
+            self._states.append((event, event.on_error, getattr(event, "_doc", None), dict(vars(event))))
             connections += [each for each in _connections(event) if each.handler is not None]
         self._connections = sorted(connections, key=lambda each: each.entry.serial)
         return self
@@ -65,8 +65,9 @@ class Isolation:
     ) -> None:
         self._namespace.on_error = self._policy
         self._restore_names()
-        for event, policy, attributes in self._states:
+        for event, policy, doc, attributes in self._states:
             event.on_error = policy
+            event._doc = doc
             vars(event).clear()
             vars(event).update(attributes)
         self._restore_connections()
