@@ -159,21 +159,22 @@ class AsyncDispatch(AwaitedDispatch):
 
     def _insert_errors(self, failures: list[Failure]) -> None:
         """Put the tasks' errors among those of the sync handlers, in dispatch order."""
-        positions = self.error_positions or ()
-        ordered = [(slot, 0, error) for slot, error in zip(positions, self.errors, strict=True)]
+        positions, errors = self.error_positions or (), self.errors or ()
+        ordered = [(slot, 0, error) for slot, error in zip(positions, errors, strict=True)]
         ordered += [(failure.slot, 1, failure.error) for failure in failures]  # type: ignore[misc]
         ordered.sort(key=lambda row: row[:2])
-        self.errors[:] = [error for _, _, error in ordered]
+        self.errors = [error for _, _, error in ordered]
         self.error_positions = [slot for slot, _, _ in ordered]
 
     def _report_others(self, failures: list[Failure]) -> None:
         """Report all exceptions but the first, also those that would have been raised as a group."""
         first, *others = failures
-        others += [Failure(error) for error in self.errors]
+        others += [Failure(error) for error in self.errors or ()]
         for error, handler, task, _ in others:
             if error is not first.error and not isinstance(error, (KeyboardInterrupt, SystemExit)):
                 self.report(error, handler, task)
-        self.errors.clear()
+        if self.errors:
+            self.errors.clear()
 
 
 class Failure(NamedTuple):

@@ -419,7 +419,7 @@ cdef class Dispatch:
     cdef tuple args
     cdef dict kwargs
     cdef readonly list results
-    cdef readonly list errors
+    cdef public list errors
     cdef object watch
     @cython.final
     @cython.locals(entry=Entry)

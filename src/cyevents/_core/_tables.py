@@ -1203,8 +1203,10 @@ class AwaitedDispatch(Dispatch):
     def _end(self) -> None:
         """Drop what would keep handlers alive, or refer to exceptions whose tracebacks refer to this."""
         self._is_over = True
-        self._coroutine = self._context = self._handler = self._thrown = self.interruption = None
-        self._yielded = MISSING
+        if self._coroutine is not None:
+            self._coroutine = self._context = self._handler = None
+        if self._thrown is not None or self.interruption is not None:
+            self._thrown = self.interruption = None
         if self.errors:
             self.errors.clear()
         nesting = self._nesting
@@ -1252,9 +1254,10 @@ class AwaitedDispatch(Dispatch):
         return True
 
     def _collect_error(self, error: Exception) -> None:
-        self.errors.append(error)
-        if self.error_positions is None:
+        if self.errors is None:
+            self.errors = []
             self.error_positions = []
+        self.errors.append(error)
         self.error_positions.append(len(self.results))
 
     # Async handlers that are stepped here
@@ -1330,7 +1333,8 @@ class AwaitedDispatch(Dispatch):
             return False
         if self.cancelling():
             return True
-        self.interruption = None
+        if self.interruption is not None:
+            self.interruption = None
         return False
 
     def _note_interruption(self, error: Any) -> None:
@@ -1469,7 +1473,7 @@ def _make_awaited(
     dispatch.args = args
     dispatch.kwargs = kwargs
     dispatch.results = results
-    dispatch.errors = []
+    dispatch.errors = None  # type: ignore[assignment] # until there is one
     dispatch.watch = None
     dispatch.entries = entries
     return dispatch
