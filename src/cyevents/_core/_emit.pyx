@@ -208,10 +208,13 @@ cdef class EventCore(_tables.EventCore):
         pass
 
     def _start_async(self, dispatch_class, loop, sender, tuple args not None, dict kwargs not None, plan=None):
-        """Call the handlers for `emit_async`: see `_tables.EventCore._start_async`.
+        """Call the handlers for `emit_async`, and return the results.
 
-        The common loop calls them, up to the first that needs more.
+        If one must be awaited, return what must be awaited for them: a `dispatch_class`, which gets the `loop`.
+
+        In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`.
         """
+        # The common loop calls them, up to the first that needs more.
         cdef PyObject *stack_buffer[STACK_BUFFER]
         cdef PyObject *snapshot = NULL
         cdef PyObject *entries

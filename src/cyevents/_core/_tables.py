@@ -1833,6 +1833,7 @@ class EventCore:
         """Call the handlers for `emit_async`, and return the results.
 
         If one must be awaited, return what must be awaited for them: a `dispatch_class`, which gets the `loop`.
+
         In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`.
         """
         if args is None or kwargs is None:
