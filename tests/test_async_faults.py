@@ -472,6 +472,10 @@ def test_task_rejected_by_its_loop_is_ended(ns):
         finally:
             ended.append(sender)
 
+    @event.connect
+    async def other(sender):  # a lone handler would have no task
+        pass
+
     async def main():
         # Before 3.14, CPython registers the task while the exception is set, and raises SystemError because of it.
         with pytest.raises(RecursionError if sys.version_info >= (3, 14) else (RecursionError, SystemError)):

@@ -17,8 +17,9 @@ CLASSES = [
     "Entry",
     "Group",
     "Snapshot",
-    "TaskCollector",
     "Dispatch",
+    "AwaitedDispatch",
+    "Nesting",
     "NamespaceCore",
     "SignalCore",
 ]
@@ -74,7 +75,7 @@ def test_core_objects_cannot_be_created_in_python(api, backend):
         pytest.skip("the pure core does not rely on object fields")
     from cyevents._core import _tables
 
-    for name in ("LastConnection", "Place", "Ref", "Entry", "Group", "Snapshot", "Dispatch"):
+    for name in ("LastConnection", "Place", "Ref", "Entry", "Group", "Snapshot", "Dispatch", "Nesting"):
         cls = getattr(_tables, name)
         for make in (cls, cls.__new__):
             with pytest.raises(TypeError):
@@ -82,11 +83,11 @@ def test_core_objects_cannot_be_created_in_python(api, backend):
 
 
 def wrong_private_calls(event, entry):
-    yield lambda: event._dispatch((1,), None, (), {}, [], [], None)
-    yield lambda: event._dispatch((entry, None), None, (), {}, [], [], None)
-    yield lambda: event._dispatch(None, None, (), {}, [], [], None)
-    yield lambda: event._dispatch((entry,), None, (), {1: 2}, [], [], None)
-    yield lambda: event._dispatch((entry,), None, (), {}, None, [], None)
+    yield lambda: event._dispatch((1,), None, (), {}, [], [])
+    yield lambda: event._dispatch((entry, None), None, (), {}, [], [])
+    yield lambda: event._dispatch(None, None, (), {}, [], [])
+    yield lambda: event._dispatch((entry,), None, (), {1: 2}, [], [])
+    yield lambda: event._dispatch((entry,), None, (), {}, None, [])
     yield lambda: event._pairs((None,), None, (), {})
     yield lambda: event._pairs((entry,), None, (), {1: 2})
     yield lambda: event._attach(None, [])

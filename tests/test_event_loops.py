@@ -40,7 +40,8 @@ def run(api, loop, monkeypatch):
     elif loop == "anyio_asyncio":
         gather = importlib.import_module("cyevents._async.gather")
         dispatch = importlib.import_module("cyevents._async.trio").TrioDispatch
-        monkeypatch.setattr(gather, "_make_dispatch", dispatch)
+        monkeypatch.setattr(gather, "running_loop", lambda: None)
+        monkeypatch.setattr(gather, "_trio_dispatch", lambda: dispatch)
 
     async def guarded(main):
         with anyio.fail_after(30):

@@ -414,8 +414,9 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     ) -> Coroutine[Any, Any, list[Any]]:
         """Emit and await the handlers: those of one priority concurrently, a lower priority after the higher.
 
-        Sync handlers are called in place, async ones run as tasks (from Python 3.12 on started eagerly). A handler
-        that returns `False` cancels the lower priorities; only an async generator cannot.
+        Sync handlers are called in place, async ones run as tasks (from Python 3.12 on started eagerly), or in the
+        emitter's task if there is only one, the last of its priority. Either way each has its own copy of the context.
+        A handler that returns `False` cancels the lower priorities; only an async generator cannot.
 
         Args:
             sender: who emits.

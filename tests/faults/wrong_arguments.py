@@ -23,7 +23,7 @@ import types
 import warnings
 import weakref
 
-from cyevents._core._emit import EventCore, NamespaceCore, SignalCore, TaskCollector
+from cyevents._core._emit import AwaitedDispatch, EventCore, NamespaceCore, SignalCore
 
 from cyevents import ANY, Event, Namespace
 from cyevents._core import _emit, _tables
@@ -96,13 +96,48 @@ class HookedEvent(Event):
     _condition_failed = _warn_discarded_handler = _log_never_called = _log_dead_handlers = hook
 
 
-class HookedTaskCollector(TaskCollector):
-    """Contains objects that are not tasks."""
+class HookedDispatch(AwaitedDispatch):
+    """An awaited emission whose hooks return nonsense."""
 
     def hook(self, *args, **kwargs):
         return HookedEvent.answer()
 
-    start = start_thread = not_started = hook
+    begin = begin_tasks = as_coroutine = start = in_thread = not_started = hook
+    take_results = finish_tier = finish_cancelled = hook
+
+
+class SteppingDispatch(HookedDispatch):
+    """An awaited emission that steps coroutines."""
+
+    def begin(self):
+        self.cancelling = int
+
+
+class Suspending:
+    def __await__(self):
+        for _ in range(20):
+            yield self
+
+
+async def suspending(sender, **kwargs):
+    await Suspending()
+
+
+def suspended():
+    """Return an awaited emission whose handler is suspended."""
+    event = Event("suspended")
+    event.connect(suspending)
+    return event._start_async(SteppingDispatch, None, 1, (), {})
+
+
+def attempt_async(event, dispatch_class, sender=None, args=(), kwargs=None, plan=None):
+    """Begin an awaited emission, and go on with it in every way."""
+    for go_on in (next, lambda made: made.send(1), lambda made: made.throw(ValueError()), AwaitedDispatch.close):
+        made = attempt(event._start_async, dispatch_class, None, sender, args, {} if kwargs is None else kwargs, plan)
+        if isinstance(made, AwaitedDispatch):
+            for _ in range(3):
+                attempt(go_on, made)
+            attempt(made.close)
 
 
 class Task:
@@ -225,8 +260,8 @@ class World:
             return [self.event, EventCore(), self.hooked, self.pattern]
         if cls is NamespaceCore:
             return [self.namespace, NamespaceCore(), self.foreign_namespace]
-        if cls is TaskCollector:
-            return [TaskCollector(), HookedTaskCollector()]
+        if cls is AwaitedDispatch:
+            return [suspended(), AwaitedDispatch(), HookedDispatch()]
         if cls is SignalCore:
             return [SignalCore(self.event), SignalCore(EventCore())]
         return self.found.get(cls.__name__, [])[:2]
@@ -270,7 +305,9 @@ class World:
             "kwargs": {"a": 1},
             "results": [],
             "errors": [],
-            "pending": HookedTaskCollector(),
+            "dispatch_class": SteppingDispatch,
+            "loop": None,
+            "plan": None,
             "receiver": function,
             "handler": self.thing.method,
             "weak": True,
@@ -454,8 +491,8 @@ def fuzz_attribute(name, cls, descriptor):
             found = world.instances(cls)[owner]
             call(name, descriptor.__set__, found, value)
             call(name, descriptor.__get__, found)
-            if cls is TaskCollector:
-                call(name, TaskCollector.make_one, found, Task())
+            if cls is AwaitedDispatch:
+                call(name, AwaitedDispatch.__next__, found)
         call(name, descriptor.__delete__, found)
         world.use()
 
@@ -495,9 +532,9 @@ def use_everywhere(name, one):
             if callable(value):
                 attempt(value)
     for entries in ((one,), (one, one), (world.entry, one)):
-        attempt(event._dispatch, entries, None, (), {}, [], [], TaskCollector())
-        attempt(event._dispatch, entries, None, (), {}, [], None, None)
-        attempt(event._dispatch, entries, None, (), {}, [], [], None, Misbehaving(False))
+        attempt(event._dispatch, entries, None, (), {}, [], [])
+        attempt(event._dispatch, entries, None, (), {}, [], None)
+        attempt(event._dispatch, entries, None, (), {}, [], [], Misbehaving(False))
         attempt(event._pairs, entries, None, (), {})
         attempt(event._pairs, entries, None, (), {}, Misbehaving(False))
     for method in (event._disconnect_entry, event._has_entry, core.expect_death, core._on_weakref_dead):
@@ -796,7 +833,7 @@ def make_long_chains():
         return EventCore()._connect(link, ANY, False, 0, None, 0, "f", None)[0]
 
     def pending(link):
-        made = TaskCollector()
+        made = AwaitedDispatch()
         made.make = link
         return made
 
@@ -911,8 +948,9 @@ def runaway_recursion():
         watch = types.SimpleNamespace(call=lambda *args, returned=returned: returned, skip=event.emit)
         event._observe(types.SimpleNamespace(emit=lambda *args, watch=watch: event._pairs(entries, 1, (), {}, watch)))
         attempt(event.emit)
-        pending = type("Starting", (TaskCollector,), {"start": event.emit, "start_thread": event.emit})()
-        attempt(event._dispatch, entries, None, (), {}, [], [], pending, watch)
+        starting = type("Starting", (AwaitedDispatch,), {"start": event.emit, "in_thread": event.emit})
+        attempt_async(event, starting, plan=lambda tier, watch=watch: watch)
+        attempt(event._dispatch, entries, None, (), {}, [], [], watch)
     event._observe(None)
     event.clear()
 
@@ -944,7 +982,8 @@ def all_flags():
                     )
                 attempt(event.emit, 1)
                 attempt(event.send, 1, a=1)
-                attempt(event._dispatch, tuple(made), None, (), {}, [], [], HookedTaskCollector())
+                attempt(event._dispatch, tuple(made), None, (), {}, [], [])
+                attempt_async(event, SteppingDispatch)
                 attempt(event._connections)
 
 
@@ -966,10 +1005,12 @@ def keywords_that_are_not_strings():
             {"": 1, Text("a"): 2},
         ):
             for each, watch in itertools.product([(entry,) for entry in entries], [None, Misbehaving(False)]):
-                attempt(event._dispatch, each, sender, (), kwargs, [], [], None, watch)
-                attempt(event._dispatch, each, sender, (1,) * 20, kwargs, [], [], TaskCollector(), watch)
+                attempt(event._dispatch, each, sender, (), kwargs, [], [], watch)
+                attempt(event._dispatch, each, sender, (1,) * 20, kwargs, [], [], watch)
                 attempt(event._pairs, each, sender, (), kwargs, watch)
                 attempt(event._pairs, each, sender, (1,), kwargs, watch)
+            for args, plan in itertools.product([(), (1,), (1,) * 20], [None, lambda tier: Misbehaving(False)]):
+                attempt_async(event, HookedDispatch, sender, args, kwargs, plan)
 
 
 @scenario
@@ -985,19 +1026,20 @@ def lists_changed_during_an_emission():
         return marker
 
     def sort(sender, *args, **kwargs):
-        gathered.sort(key=lambda item: event._dispatch(entries, marker, (), {}, gathered, [], None) if item else 0)
+        gathered.sort(key=lambda item: event._dispatch(entries, marker, (), {}, gathered, []) if item else 0)
         return marker
 
-    def add(sender, *args, **kwargs):
-        pending.tasks.clear()
-        pending.handlers.clear()
-        pending.result_slots.extend([1, 2])
+    async def add(sender, *args, **kwargs):
+        for found in gc.get_objects():
+            if isinstance(found, AwaitedDispatch) and found.tasks is not None and found.result_slots is not None:
+                found.tasks.clear()
+                found.handlers.clear()
+                found.result_slots.extend([1, 2])
         return marker
 
     gathered = [marker]
     event = Event("x")
     event.on_error = lambda *args: None
-    pending = HookedTaskCollector()
     for handler in (lambda sender, *args, **kwargs: marker, change, add):
         event.connect(handler, weak=False)
         entries = event._snapshot(None).entries
@@ -1005,11 +1047,11 @@ def lists_changed_during_an_emission():
             arguments = tuple(object() for _ in range(count))
             attempt(event.emit, marker, *arguments)
             attempt(event.send, marker, *arguments)
-            attempt(event._dispatch, entries, marker, arguments, {"a": marker}, [marker], [], pending)
+            attempt(event._dispatch, entries, marker, arguments, {"a": marker}, [marker], [])
+            for dispatch_class in (HookedDispatch, SteppingDispatch):
+                attempt_async(event, dispatch_class, marker, arguments, {"a": marker})
             attempt(event._pairs, entries, marker, arguments, {"a": marker})
-            attempt(
-                event._dispatch, entries, marker, arguments, {f"k{i}": object() for i in range(count)}, [], [], None
-            )
+            attempt(event._dispatch, entries, marker, arguments, {f"k{i}": object() for i in range(count)}, [], [])
     event.clear()
     event.connect(sort, weak=False, once=True)
     event.connect(function)
@@ -1047,7 +1089,7 @@ def tasks_of_any_type():
         Task,
         generator,
         Event,
-        TaskCollector,
+        AwaitedDispatch,
         Misbehaving(False),
         Misbehaving,
         FakeEvent(),
@@ -1060,15 +1102,13 @@ def tasks_of_any_type():
     event.connect(thing.asynchronous)
     for cls in types_:
         for keywords in (None, {}, {1: 2}, {"a": 1}, {"loop": None}):
-            for made in (TaskCollector(), HookedTaskCollector()):
-                attempt(setattr, made, "make", cls)
-                attempt(setattr, made, "keywords", keywords)
-                attempt(made.make_one, Task())
-                coroutine = thing.asynchronous(1)
-                attempt(made.make_one, coroutine)
-                attempt(made.add, coroutine, function, [])
-                coroutine.close()
-                attempt(event._dispatch, event._snapshot(None).entries, None, (), {}, [], [], made)
+
+            class Making(HookedDispatch):
+                def begin_tasks(self, cls=cls, keywords=keywords):
+                    for name, value in (("make", cls), ("keywords", keywords), ("methods", (Task.done, 1, None, 2))):
+                        attempt(setattr, self, name, value)
+
+            attempt_async(event, Making)
 
 
 @scenario

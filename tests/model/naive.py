@@ -6,6 +6,7 @@ the event and of the patterns that match it.
 
 import asyncio
 import contextlib
+import contextvars
 import fnmatch
 import functools
 import inspect
@@ -399,11 +400,14 @@ class Tier:
     def __init__(self, event, sender, results, errors):
         self.event, self.sender, self.results, self.errors = event, sender, results, errors
         self.tasks = []  # each with its handler and its position in the results
+        self.has_started = False  # whether a handler was started as a task
+        self.lone = None  # the last handler, if only that is async: its coroutine, context and so on
         self.raised = None  # by the last handler that was called in place
         self.cancellers = []
         self.to_raise = []
 
     def call(self, connections, args, kwargs):
+        connections = list(connections)
         for connection in connections:
             call = outcome = task = None
             handler = connection.handler
@@ -420,6 +424,11 @@ class Tier:
                         raise
                     continue
                 if outcome.coroutine is not None:
+                    is_last = connection is connections[-1] and not self.has_started and not connection.thread
+                    if is_last and not asyncio.current_task().cancelling():
+                        self.lone = outcome.coroutine, contextvars.copy_context(), handler, len(self.results) - 1
+                        return
+                    self.has_started = True
                     task = start(outcome.coroutine)
                     if is_over(task) and task.result() is not False:  # it was started at once and waits for nothing
                         self.results[-1] = Outcome(task.result(), is_final=True).values
@@ -446,6 +455,9 @@ class Tier:
 
     async def finish(self):
         """Wait for the tasks and take their results and exceptions, in dispatch order."""
+        if self.lone is not None:
+            await self.finish_lone(*self.lone)
+            return
         sync_cancellers, self.cancellers = self.cancellers, []
         self.to_raise = await wait([task for task, _, _ in self.tasks], self.raised)
         failed = [row for row in self.tasks if not row[0].cancelled() and row[0].exception() is not None]
@@ -465,6 +477,31 @@ class Tier:
                     self.to_raise.append(another)
         self.to_raise += [] if self.raised is None else [self.raised]
         self.cancellers += sync_cancellers
+
+    async def finish_lone(self, coroutine, context, handler, place):
+        """Run a coroutine in this task, and take its result or exception."""
+        thrown = []
+        try:
+            value = await stepped(coroutine, context, thrown)
+        except BaseException as error:
+            if thrown and asyncio.current_task().cancelling():
+                self.to_raise.append(thrown[-1])
+            if not isinstance(error, Exception):
+                if not (self.to_raise and isinstance(error, asyncio.CancelledError)):
+                    self.to_raise.append(error)
+                return
+            try:
+                if not self.fail(error, handler, place):
+                    self.to_raise.append(error)
+            except BaseException as another:
+                self.to_raise.append(another)
+        else:
+            if thrown and asyncio.current_task().cancelling():
+                self.to_raise.append(thrown[-1])
+            else:
+                self.take(Outcome(value, is_final=True), handler, place)
+        finally:
+            thrown.clear()
 
 
 def in_order(connections):
@@ -612,6 +649,24 @@ async def awaited(awaitable):
 
 async def collected(generator):
     return [item async for item in generator if item is not None]
+
+
+@types.coroutine
+def stepped(coroutine, context, thrown):
+    """Run a coroutine in this task and in a context. Note what is thrown into it."""
+    step, given = coroutine.send, (None,)
+    while True:
+        try:
+            yielded = context.run(step, *given)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            given = None  # otherwise an exception would refer to itself through its traceback
+        try:
+            step, given = coroutine.send, ((yield yielded),)
+        except BaseException as error:
+            thrown.append(error)
+            step, given = coroutine.throw, (error,)
 
 
 # Tasks

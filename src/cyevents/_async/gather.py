@@ -1,14 +1,18 @@
-"""`emit_async`: calls the handlers in tiers of one priority, and awaits the async ones as asyncio tasks.
+"""`emit_async` under asyncio: its function, the tasks of a tier with several async handlers, and how they are awaited.
 
-How it works: from Python 3.12 on, tasks start eagerly, and a handler that never suspends is done when the core adds its
-task. At the end of a tier the emission lets the loop run once, since many handlers need no more, and then waits for the
-other tasks by one future, which their done callbacks resolve.
+How it works: the core runs the emission. From Python 3.12 on, tasks start eagerly, and a handler that never suspends is
+done when the core adds its task. At the end of a tier with tasks the emission lets the loop run once, since many
+handlers need no more, and then waits for the other tasks by one future, which their done callbacks resolve.
 
 Who keeps a task alive: the `AsyncDispatch`, which is held by `emit_async`. No emission ends before its tasks, unless
 its coroutine is closed from outside, as when its loop is gone: then nothing can be awaited, and they are cancelled.
 
-Cancellation: cancelling an emission raises `CancelledError` at its `await`. It is passed on by cancelling each task,
-and raised again when all are done. A handler in a thread that has begun cannot be interrupted: it is waited for.
+Cancellation: cancelling an emission raises `CancelledError` where it waits. With tasks, it is passed on by cancelling
+each of them, and raised again when all are done. A handler in a thread that has begun cannot be interrupted: it is
+waited for. A lone handler, which runs in the emitter's task, gets the error itself. If it suppresses that, the
+emission must raise it in the end. `Task.cancelling()` tells: timeouts and task groups inside the handler take back each
+cancellation of their own by `Task.uncancel()`, so what is left was meant for the emission. That needs a count that is
+zero at the start, and `TaskGroup` needs that too: in a task that is being cancelled, each handler has its own task.
 """
 
 from __future__ import annotations
@@ -18,10 +22,11 @@ import sys
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
-from .._core._values import Cancelled
+from .._core import inherit_slots
 from .awaitables import outcome_of, report_to_loop
-from .dispatch import AsyncDispatch, innermost
+from .dispatch import AsyncDispatch, Failure
 from .loops import no_loop_error, running_trio
+from .running import current_task, running_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable
@@ -30,7 +35,6 @@ if TYPE_CHECKING:
 
 _EAGER = sys.version_info >= (3, 12)
 _TASK_METHODS = (asyncio.Task.done, asyncio.Task.cancelled, asyncio.Task.exception, asyncio.Task.result)
-_set_innermost, _reset_innermost = innermost.set, innermost.reset  # else each call would make a bound method
 
 
 async def emit_async(
@@ -44,64 +48,16 @@ async def emit_async(
 
     In an observed emission, `plan` is called with the entries of each priority, and returns the core's `watch`.
     """
-    dispatch = _make_dispatch(event, sender)
-    results = dispatch.results
-    canceller = raised = None
-    token = _set_innermost(dispatch)
-    try:
-        tiers = event._snapshot(sender).tiers()
-        watch = None
-        if plan is not None:
-            for tier in tiers:
-                watch = plan(tier)  # the same for all
-        for tier in tiers:
-            dispatch.is_calling = True
-            try:
-                canceller = event._dispatch(tier, sender, args, kwargs, results, dispatch.errors, dispatch, watch)
-            except BaseException as error:
-                trace = error.__traceback__
-                raised = error.with_traceback(trace and trace.tb_next)  # it is raised again in this very frame
-                trace = None
-            dispatch.is_calling = False
-            if raised is not None or (dispatch.tasks and not dispatch.take_results()):
-                await dispatch.finish_tier(raised)
-            if dispatch.canceller is not None:
-                canceller = dispatch.canceller
-            if canceller is not None:
-                break
-        if dispatch.errors:
-            raise event._make_exception_group(dispatch.errors)
-    finally:
-        raised = None  # see "Reference cycles" in `dispatch`
-        if dispatch.errors:
-            dispatch.errors.clear()
-        dispatch.event = dispatch.sender = dispatch.results = dispatch.outer = None  # type: ignore[assignment]
-        if canceller is not None:
-            dispatch.canceller = None
-        try:
-            _reset_innermost(token)
-        except ValueError:  # closed in another context, when the loop is gone
-            pass
-    if dispatch.has_gaps:
-        results = [result for result in results if result is not None]
-    return results if canceller is None else Cancelled(results, canceller, event)
+    loop = running_loop()
+    dispatch_class = _trio_dispatch() if loop is None else AsyncioDispatch
+    results = event._start_async(dispatch_class, loop, sender, args, kwargs, plan)
+    if type(results) is dispatch_class:
+        await results
+        results = results.outcome
+    return results  # type: ignore[no-any-return]
 
 
 emit_async.__qualname__ = "Event.emit_async"  # the name in the warning about a coroutine that was never awaited
-
-
-def _make_dispatch(event: EventCore, sender: Any) -> AsyncDispatch:
-    """Return the dispatch of an emission for the loop that runs here."""
-    loop = asyncio._get_running_loop()
-    if loop is None:
-        return _trio_dispatch()(event, sender)
-    dispatch = AsyncioDispatch(event, sender)
-    dispatch.loop = loop
-    if _EAGER and loop.get_task_factory() is None:
-        dispatch.make = asyncio.Task
-        dispatch.methods = _TASK_METHODS
-        dispatch.keywords = {"loop": loop, "eager_start": True}
-    return dispatch
 
 
 def _trio_dispatch() -> type[AsyncDispatch]:
@@ -122,23 +78,38 @@ def _yield_once() -> Generator[None]:
     yield
 
 
+@inherit_slots
 class AsyncioDispatch(AsyncDispatch):
     """One running `emit_async` in an asyncio loop."""
 
-    __slots__ = ("loop", "running", "waiter")
+    __slots__ = ("running", "waiter")
 
-    loop: asyncio.AbstractEventLoop
     running: int  # how many tasks are not done
     waiter: asyncio.Future[None] | None  # what the emission awaits: resolved when no task is left, or one is fatal
 
-    def start_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Start a task."""
-        task: asyncio.Task[Any]
-        task = self.loop.create_task(coroutine) if self.make is None else self.make_one(coroutine)
+    def begin(self) -> None:
+        """Find out whether coroutines can be stepped in this task: see `AwaitedDispatch.begin`."""
+        loop = self.loop
+        if loop.get_task_factory() is not None:  # it is used for each handler
+            return
         try:
-            return task
-        finally:
-            del task  # what an eager start raises refers to this frame
+            cancelling = current_task(loop).cancelling
+        except AttributeError:  # this is called in no task, or in one of another type
+            return
+        if not cancelling():
+            self.cancelling = cancelling
+
+    def begin_tasks(self) -> None:
+        """Find out how to start tasks: see `AwaitedDispatch.begin_tasks`."""
+        loop = self.loop
+        if loop.get_task_factory() is None:
+            self.make = asyncio.Task
+            self.methods = _TASK_METHODS
+            self.keywords = {"loop": loop, "eager_start": True} if _EAGER else {"loop": loop}
+
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Start a task by the loop's task factory."""
+        return self.loop.create_task(coroutine)  # type: ignore[no-any-return]
 
     def not_started(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, Any]) -> None:
         """Clean up after an eager start that raised KeyboardInterrupt, or had no stack left."""
@@ -152,8 +123,8 @@ class AsyncioDispatch(AsyncDispatch):
             pass
 
     @staticmethod
-    async def in_thread(call: Callable[[], tuple[Any, BaseException | None]]) -> Any:
-        """Run a `call_in_thread`: see `AsyncDispatch.in_thread`."""
+    async def run_in_thread(call: Callable[[], tuple[Any, BaseException | None]]) -> Any:
+        """Run a `call_in_thread`: see `AsyncDispatch.run_in_thread`."""
         claims = [None]  # claimed by the worker when it starts, or by whoever cancels it before that
         outcome: list[tuple[Any, BaseException | None]] = []  # not returned: the worker's frame would keep it alive
 
@@ -184,6 +155,32 @@ class AsyncioDispatch(AsyncDispatch):
         finally:
             del work, cancellation  # see "Reference cycles" in `dispatch`
         return await outcome_of(*outcome.pop())
+
+    async def finish_cancelled(self, raised: BaseException | None, handler: Any) -> None:
+        """Raise the cancellation that a handler has got: see `AwaitedDispatch.finish_cancelled`."""
+        cancellation, self.interruption = self.interruption, None
+        to_raise: list[Failure] = []
+        try:
+            if isinstance(raised, (KeyboardInterrupt, SystemExit)):
+                raise raised
+            if isinstance(raised, asyncio.CancelledError):
+                if not isinstance(cancellation, asyncio.CancelledError):
+                    cancellation = raised
+                raised = None
+            if getattr(current_task(self.loop), "_must_cancel", False):  # it was cancelled again since
+                try:
+                    await _yield_once()
+                except asyncio.CancelledError as another:
+                    if cancellation is None:
+                        cancellation = another
+            to_raise.append(Failure(cancellation or asyncio.CancelledError()))
+            if isinstance(raised, Exception):
+                self._raise_first([Failure(raised, handler)], to_raise, None)
+            else:
+                self._raise_first([], to_raise, raised)
+        finally:
+            raised = cancellation = None  # see "Reference cycles" in `dispatch`
+            to_raise.clear()
 
     async def wait(self, fatal: BaseException | None) -> BaseException | None:
         """Wait for all tasks: see `AsyncDispatch.wait`."""

@@ -80,20 +80,14 @@ class TrioDispatch(AsyncDispatch):
 
     __slots__ = ()
 
-    def start_task(self, coroutine: Coroutine[Any, Any, Any]) -> _Task:
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> _Task:
         """Make a task, which starts at the end of the tier."""
         return _Task(coroutine)
 
     @staticmethod
-    async def in_thread(call: Callable[[], tuple[Any, BaseException | None]]) -> Any:
-        """Run a `call_in_thread`: see `AsyncDispatch.in_thread`."""
+    async def run_in_thread(call: Callable[[], tuple[Any, BaseException | None]]) -> Any:
+        """Run a `call_in_thread`: see `AsyncDispatch.run_in_thread`."""
         return await outcome_of(*await anyio.to_thread.run_sync(call))
-
-    def take_results(self) -> bool:
-        """Take the results of the tasks if all are done and none has raised; return whether that is so."""
-        if any(not task.done() or task.cancelled() for task in self.tasks):
-            return False
-        return super().take_results()
 
     async def wait(self, fatal: BaseException | None) -> BaseException | None:
         """Run all tasks: see `AsyncDispatch.wait`."""

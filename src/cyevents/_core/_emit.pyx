@@ -23,7 +23,7 @@ from cpython.object cimport PyObject, PyTypeObject
 
 from cyevents._core cimport _tables
 from cyevents._core._tables cimport (
-    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, PATTERN_FILTERED, WATCHED, Dispatch, Entry, Snapshot,
+    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, PATTERN_FILTERED, WATCHED, AwaitedDispatch, Dispatch, Entry, Snapshot,
     CYE_GIL, cye_deref, cye_enter, cye_is_identity_sender, cye_leave, find_by_address, found, is_sender, sender_key,
 )
 
@@ -206,6 +206,87 @@ cdef class EventCore(_tables.EventCore):
 
     def __init__(self):
         pass
+
+    def _start_async(self, dispatch_class, loop, sender, tuple args not None, dict kwargs not None, plan=None):
+        """Call the handlers for `emit_async`, and return the results.
+
+        If one must be awaited, return what must be awaited for them: a `dispatch_class`, which gets the `loop`.
+
+        In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`.
+        """
+        # The common loop calls them, up to the first that needs more.
+        cdef PyObject *stack_buffer[STACK_BUFFER]
+        cdef PyObject *snapshot = NULL
+        cdef PyObject *entries
+        cdef tuple names = None
+        cdef tuple values
+        cdef CallState state
+        cdef Py_ssize_t nargs = 1 + len(args)
+        cdef Py_ssize_t size = nargs + len(kwargs)
+        cdef Py_ssize_t i
+        cdef list results
+        if plan is not None or size + 2 > STACK_BUFFER:
+            return _tables.EventCore._start_async(self, dispatch_class, loop, sender, args, kwargs, plan)
+        stack_buffer[2] = <PyObject *>sender
+        for i in range(1, nargs):
+            stack_buffer[i + 2] = item_of(<PyObject *>args, i - 1)
+        if kwargs:
+            names = tuple(kwargs)
+            values = tuple(kwargs.values())
+            if len(names) != size - nargs or len(values) != size - nargs:  # another thread changes it
+                return _tables.EventCore._start_async(self, dispatch_class, loop, sender, args, kwargs, None)
+            for i in range(size - nargs):
+                if not PyUnicode_CheckExact(names[i]):
+                    return _tables.EventCore._start_async(self, dispatch_class, loop, sender, args, kwargs, None)
+                stack_buffer[nargs + i + 2] = item_of(<PyObject *>values, i)
+        if not self._slow_path_flags:
+            snapshot = load_general(self)
+        if snapshot is NULL:
+            snapshot = find_snapshot(self, <PyObject *>sender)
+        try:
+            results = []
+            entries = <PyObject *>(<Snapshot>snapshot).entries
+            i = _run_common(
+                entries, 0, stack_buffer + 2, stack_buffer, nargs, NULL if names is None else <PyObject *>names,
+                <PyObject *>results, &state,
+            )
+            if i == size_of(entries):
+                return results
+            return start_awaited(
+                self, dispatch_class, loop, sender, args, kwargs, results, <tuple>entries, i, &state
+            )
+        finally:
+            DECREF(snapshot)
+
+
+cdef object start_awaited(
+    EventCore self, dispatch_class, loop, sender, tuple args, dict kwargs, list results, tuple entries, Py_ssize_t i,
+    CallState *state,
+):
+    """Go on where the common loop has stopped."""
+    cdef AwaitedDispatch dispatch = None
+    cdef Entry entry = <Entry>item_of(<PyObject *>entries, i)
+    cdef int status
+    cdef bint is_called = state.reason != NEEDS_SLOW_PATH
+    try:
+        # What the handler raised is set meanwhile: this calls no Python code.
+        dispatch = _tables._make_awaited(dispatch_class, loop, self, sender, args, kwargs, results, entries)
+        dispatch._index = i + is_called
+        if is_called:
+            status = take_unusual(dispatch, entry, state)
+            if status == FAILED:
+                already_raised()
+            if status:
+                dispatch._stopper = make_handler(entry, state.function, state.owner)
+    except BaseException as error:
+        if dispatch is not None:
+            dispatch._end()
+        cye_reraise(error)
+        already_raised()
+    finally:
+        if is_called:
+            release_state(state)
+    return dispatch._start()
 
 
 # The loop
@@ -947,8 +1028,8 @@ globals().update(
     {
         name: getattr(tables, name)
         for name in (
-            "Entry", "TaskCollector", "call_locked", "consume", "expect_death", "handler_key", "purge_dead",
-            "sender_key",
+            "AwaitedDispatch", "Entry", "call_locked", "consume", "expect_death", "handler_key", "inherit_slots",
+            "purge_dead", "sender_key",
         )
     },
     CONDITION=_tables.CONDITION,

@@ -189,7 +189,8 @@ cdef extern from *:
     #define cye_leave Py_LeaveRecursiveCall
     #endif
 
-    /* `callable(sender, *args, **kwargs)`, for which nothing is allocated if there are few arguments. */
+    /* `callable(sender, *args, **kwargs)`, for which nothing is allocated if there are few arguments. Recursion is counted
+       but for Python functions, which do that by themselves. */
     #define CYE_STACK_BUFFER 12
     static inline PyObject *cye_call_with(PyObject *callable, PyObject *sender, PyObject *args, PyObject *kwargs) {
         PyObject *buffer[CYE_STACK_BUFFER];
@@ -197,6 +198,7 @@ cdef extern from *:
         PyObject *result = NULL;
         PyObject *own = NULL;
         Py_ssize_t count, i;
+        int is_function = PyFunction_Check(callable);
         if (args == Py_None || kwargs == Py_None) {
             PyErr_SetString(PyExc_TypeError, "args and kwargs must not be None");
             return NULL;
@@ -207,14 +209,46 @@ cdef extern from *:
         for (i = 0; i < count; i++) array[i + 2] = PyTuple_GET_ITEM(args, i);
         if (PyDict_GET_SIZE(kwargs) == 0) kwargs = NULL;
         else if (PyVectorcall_Function(callable) == NULL && (kwargs = own = PyDict_Copy(kwargs)) == NULL) goto done;
-        if (!cye_enter(" in an emission")) {
+        if (is_function || !cye_enter(" in an emission")) {
             result = PyObject_VectorcallDict(callable, array + 1, (count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, kwargs);
-            cye_leave();
+            if (!is_function) cye_leave();
         }
     done:
         Py_XDECREF(own);
         if (array != buffer) PyMem_Free(array);
         return result;
+    }
+
+    /* Resume a coroutine, in a context if there is one. Return what it yields or returns; `is_done` tells which. */
+    static inline PyObject *cye_step(PyObject *context, PyObject *coroutine, int *is_done) {
+        PyObject *result = NULL;
+        if (cye_enter(" in an emission")) return NULL;
+        if (context == Py_None || PyContext_Enter(context) == 0) {
+            *is_done = PyIter_Send(coroutine, Py_None, &result) == PYGEN_RETURN;
+            if (context != Py_None && PyContext_Exit(context) < 0) Py_CLEAR(result);
+        }
+        cye_leave();
+        return result;
+    }
+
+    /* A copy of the current context, in which a variable is set. */
+    static inline PyObject *cye_copy_context(PyObject *variable, PyObject *value) {
+        PyObject *token = NULL;
+        PyObject *context = PyContext_CopyCurrent();
+        if (context == NULL) return NULL;
+        if (PyContext_Enter(context) == 0) {
+            token = PyContextVar_Set(variable, value);
+            if (PyContext_Exit(context) < 0) Py_CLEAR(token);
+        }
+        if (token == NULL) Py_CLEAR(context);
+        Py_XDECREF(token);
+        return context;
+    }
+
+    /* A context variable's value. It has a default. */
+    static inline PyObject *cye_get_variable(PyObject *variable) {
+        PyObject *value;
+        return PyContextVar_Get(variable, NULL, &value) < 0 ? NULL : value;
     }
 
     /* Put what a generator yields into a list, without None; return whether it returned `False`, or -1 for an error. */
@@ -243,6 +277,16 @@ cdef extern from *:
         PyErr_Restore(Py_NewRef(Py_TYPE(error)), Py_NewRef(error), Py_XNewRef(next));
         Py_XDECREF(trace);
         return -1;
+    }
+
+    /* Give a class the functions that `await` uses of its base. */
+    static inline int cye_inherit_slots(PyObject *cls, PyObject *base) {
+        PyTypeObject *type = (PyTypeObject *)cls;
+        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE && type->tp_as_async != NULL) {
+            type->tp_iternext = ((PyTypeObject *)base)->tp_iternext;
+            type->tp_as_async->am_await = ((PyTypeObject *)base)->tp_as_async->am_await;
+        }
+        return 0;
     }
 
     /* Keep Python code from making instances of a type: the core would trust them, and they would have no contents. */
@@ -293,8 +337,14 @@ cdef extern from *:
     object call_with "cye_call_with"(object callable, object sender, tuple args, dict kwargs)
     void _untrack "PyObject_GC_UnTrack"(object) noexcept
     void _track "PyObject_GC_Track"(object) noexcept
+    object _step "cye_step"(object context, object coroutine, int *is_done)
+    object _get_variable "cye_get_variable"(object variable)
+    object _set_variable "PyContextVar_Set"(object variable, object value)
+    int _reset_variable "PyContextVar_Reset"(object variable, object token) except -1
+    object _copy_context_with "cye_copy_context"(object variable, object value)
     bint _run_generator "cye_run_generator"(object generator, list items) except -1
     int _reraise "cye_reraise"(object error) except -1
+    int _inherit_slots "cye_inherit_slots"(object cls, object base) except -1
     int _forbid_new "cye_forbid_new"(object cls) except -1
     unsigned long get_ident "PyThread_get_thread_ident"() noexcept
     PyObject *cye_deref(PyObject *ref) noexcept
@@ -305,6 +355,7 @@ cdef extern from *:
 cdef object weakref, CodeType, CoroutineType, FunctionType, MethodType
 cdef object ANY, MISSING, Cancelled, is_discarding_call_result, is_at_call, is_returning, kind_of_result, not_an_event, typed_repr
 cdef object bind, definition_of, may_be_method, method_parts, warn_vanished_sender
+cdef object sys, _innermost
 cdef object _acquire, _release, _is_owned, _reset_lock, _on_dead
 cdef int AWAITABLE, GENERATOR, VALUE
 cdef list _pending_removals
@@ -332,6 +383,7 @@ cdef enum:
 
 
 cdef class EventCore
+cdef class AwaitedDispatch
 
 
 @cython.final
@@ -412,43 +464,101 @@ cdef class Snapshot:
     cpdef list tiers(self)
 
 
-cdef class TaskCollector:
+cdef class Dispatch:
+    cdef readonly EventCore event
+    cdef readonly object sender
+    cdef tuple args
+    cdef dict kwargs
+    cdef readonly list results
+    cdef public list errors
+    cdef object watch
+    @cython.final
+    @cython.locals(entry=Entry)
+    cdef object run(self, tuple entries)
+    @cython.final
+    @cython.locals(given=dict)
+    cdef object turn(self, Entry entry)
+    @cython.final
+    @cython.locals(given=dict)
+    cdef object send_turn(self, Entry entry)
+    @cython.final
+    cdef dict _begin_turn(self, Entry entry, object handler)
+    @cython.final
+    @cython.locals(is_met=bint)
+    cdef bint _should_call(self, Entry entry, object handler) except -1
+    @cython.final
+    @cython.locals(kind=int)
+    cdef bint take_result(self, object result, Entry entry, object handler) except -1
+    @cython.final
+    cdef bint take_error(self, object error, Entry entry, object handler, dict given, bint takes_result) except -1
+    @cython.final
+    cdef bint _apply_error_policy(self, object error, object handler) except -1
+    cdef object _take_awaitable(self, object result, int kind, Entry entry, object handler)
+    cdef bint _call_in_thread(self, object call, dict given, object handler) except -1
+    cdef object _collect_error(self, object error)
+
+
+@cython.final
+cdef class Nesting:
+    cdef Nesting outer
+    cdef long depth
+    cdef cye_bool is_over
+    @cython.locals(nesting=Nesting, depth=long)
+    cdef long _recount(self) except -1
+
+
+cdef class AwaitedDispatch(Dispatch):
+    cdef readonly tuple entries
+    cdef readonly object outcome
+    cdef public object canceller
+    cdef public object cancelling
+    cdef public object interruption
+    cdef public object loop
     cdef public object make
     cdef public dict keywords
     cdef public tuple methods
     cdef readonly list tasks
     cdef readonly list handlers
     cdef readonly list result_slots
-    cdef readonly list error_positions
-    cdef object _make_one(self, object coroutine)
-    @cython.locals(count=Py_ssize_t, has_value=bint)
-    cdef object _add(self, object task, object handler, list results)
-
-
-@cython.final
-cdef class Dispatch:
-    cdef EventCore event
-    cdef object sender
-    cdef tuple args
-    cdef dict kwargs
-    cdef list results
-    cdef list errors
-    cdef TaskCollector collector
-    cdef object watch
+    cdef public list error_positions
+    cdef public bint has_gaps
+    cdef Py_ssize_t _index
+    cdef object _stopper
+    cdef object _coroutine
+    cdef object _context
+    cdef object _handler
+    cdef object _yielded
+    cdef tuple _thrown
+    cdef bint _has_suspended
+    cdef int _is_done
+    cdef bint _has_begun
+    cdef bint _has_started
+    cdef bint _is_running
+    cdef bint _is_over
+    cdef Nesting _nesting
+    cdef object _token
+    cdef object _enter(self)
+    cdef object _start(self)
+    cdef object _advance(self, object value)
     @cython.locals(entry=Entry)
-    cdef object run(self, tuple entries)
-    @cython.locals(given=dict, collector=TaskCollector)
-    cdef object turn(self, Entry entry)
-    @cython.locals(given=dict)
-    cdef object send_turn(self, Entry entry)
-    cdef dict _begin_turn(self, Entry entry, object handler)
-    @cython.locals(is_met=bint)
-    cdef bint _should_call(self, Entry entry, object handler) except -1
-    @cython.locals(kind=int, collector=TaskCollector)
-    cdef bint take_result(self, object result, Entry entry, object handler) except -1
-    cdef bint take_error(self, object error, Entry entry, object handler, dict given, bint takes_result) except -1
-    @cython.locals(collector=TaskCollector)
-    cdef bint _apply_error_policy(self, object error, object handler) except -1
+    cdef bint _call_entries(self) except -1
+    @cython.locals(entry=Entry, following=Entry)
+    cdef bint _is_last(self) except -1
+    cdef object _finish(self)
+    @cython.locals(nesting=Nesting)
+    cdef object _end(self)
+    @cython.locals(nesting=Nesting)
+    cdef object _begin(self)
+    cdef object _resume(self, object value)
+    cdef object _step_by_method(self, object value)
+    cdef object _take_value(self, object value)
+    cdef bint _take_failure(self, object error) except -1
+    cdef bint _leave_coroutine(self) except -1
+    cdef object _note_interruption(self, object error)
+    cdef object _start_task(self, object coroutine, object handler)
+    cdef object _make_task(self, object coroutine)
+    @cython.locals(count=Py_ssize_t, has_value=bint)
+    cdef object _add_task(self, object task, object handler)
 
 
 @cython.trashcan(True)  # as in the source, where the kernel's class does not see it
@@ -634,6 +744,12 @@ cdef bint _is_alive(Entry entry, list to_release) except -1
 cdef bint _is_live(Group group, Entry entry) except -1
 @cython.locals(entry=Entry)
 cdef object _check_entries(tuple entries)
+@cython.locals(nesting=Nesting, outer=Nesting)
+cdef Nesting _make_nesting(EventCore event)
+@cython.locals(dispatch=AwaitedDispatch)
+cdef AwaitedDispatch _make_awaited(
+    object cls, object loop, EventCore event, object sender, tuple args, dict kwargs, list results, tuple entries
+)
 @cython.locals(dispatch=Dispatch)
 cdef Dispatch _make_dispatch(EventCore event, object sender, tuple args, dict kwargs, list results)
 cpdef object expect_death(Entry entry)

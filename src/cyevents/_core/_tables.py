@@ -62,6 +62,7 @@ The core knows nothing of names, patterns of names or asyncio: it calls the meth
 from __future__ import annotations
 
 import sys
+from _contextvars import ContextVar
 from _weakref import ReferenceType
 from _weakref import ref as weakref
 
@@ -103,15 +104,16 @@ __all__ = [
     "ONCE",
     "THREAD",
     "WITH_EVENT",
+    "AwaitedDispatch",
     "Entry",
     "EventCore",
     "NamespaceCore",
     "SignalCore",
-    "TaskCollector",
     "call_locked",
     "consume",
     "expect_death",
     "handler_key",
+    "inherit_slots",
     "install_methods",
     "purge_dead",
     "sender_key",
@@ -147,6 +149,7 @@ _acquire = lock.acquire
 _release = release
 _is_owned = lock._is_owned
 _reset_lock = lock._at_fork_reinit
+_innermost: ContextVar[Nesting | None] = ContextVar("cyevents_emission", default=None)
 _pending_removals: list[list[Any]] = []  # [event, entry or reference, whether to log it]
 
 
@@ -403,10 +406,12 @@ else:  # compiled: in the .pxd
         _code_of: Any = None
         _current_frame: Any = None
         _forbid_new: Any = None
+        _inherit_slots: Any = None
         _instruction_of: Any = None
         _is_finalizing: Any = None
         _reraise: Any = None
         _run_generator: Any = None
+        _step: Any = None
         call_with: Any = None
 
     def found(mapping: Any, key: object) -> Any:
@@ -433,6 +438,18 @@ else:  # compiled: in the .pxd
             cls.__init__(made, *args, **keywords)
         finally:
             del made, args  # a task that is started at once keeps what its coroutine raises, which refers to this frame
+
+    from _contextvars import copy_context
+
+    _get_variable = ContextVar.get
+    _set_variable = ContextVar.set
+    _reset_variable = ContextVar.reset
+
+    def _copy_context_with(variable: Any, value: Any) -> Any:
+        """Return a copy of the current context, in which a variable is set."""
+        context = copy_context()
+        context.run(variable.set, value)
+        return context
 
     def _untrack(made: Any) -> None:
         """Hide an object from the garbage collector: compiled only."""
@@ -753,103 +770,10 @@ _EMPTY = _make_snapshot(None)  # type: ignore[arg-type] # in place of one that w
 
 @cython.trashcan(True)
 @cython.cclass
-class TaskCollector:
-    """What an emission that waits for its handlers has started: its tasks, whatever these are, and whose they are."""
-
-    __slots__ = ("error_positions", "handlers", "keywords", "make", "methods", "result_slots", "tasks")
-
-    make: Any  # a type of tasks, made of a coroutine and `keywords`; None: they are started by `start`
-    keywords: dict[str, Any]
-    methods: tuple[Any, Any, Any, Any]
-    """Of that type: `done`, `cancelled`, `exception` and `result`. Looking them up for each task costs a twentieth of
-    an emission to handlers that do not suspend."""
-    tasks: list[Any]
-    handlers: list[Any]
-    result_slots: list[int]  # where among the results theirs belong
-    error_positions: list[int]  # how many results there were when errors were collected
-
-    def __cinit__(self) -> None:
-        self.make = None
-        self.tasks = []
-        self.handlers = []
-        self.result_slots = []
-        self.error_positions = []
-
-    def __init__(self) -> None:
-        pass
-
-    def make_one(self, coroutine: Any) -> Any:
-        """Make a task, in two steps: one that raises while it is made must be cleaned up."""
-        return self._make_one(coroutine)
-
-    def _make_one(self, coroutine: Any) -> Any:
-        cls = self.make
-        task = _make_instance(cls)
-        try:
-            _initialise(cls, task, (coroutine,), self.keywords)
-        except BaseException:
-            self.not_started(task, coroutine)
-            raise
-        try:
-            return task
-        finally:
-            del task  # what an eager start raises refers to this frame
-
-    def add(self, task: Any, handler: Any, results: list[Any]) -> None:
-        """Take the value of a task that is done; else note it, and keep a slot for its result.
-
-        What it has raised, and whether it cancels, counts only when all are done.
-        """
-        self._add(task, handler, results)
-
-    def _add(self, task: Any, handler: Any, results: list[Any]) -> None:
-        has_value = False
-        if self.make is not None and type(task) is self.make:
-            done, cancelled, exception, get_result = self.methods
-            if done(task) and not cancelled(task) and exception(task) is None:
-                has_value = True
-                value = get_result(task)
-        elif task.done() and not task.cancelled() and task.exception() is None:
-            has_value = True
-            value = task.result()
-        if has_value:
-            if value is None:
-                return
-            if value is not False:
-                results.append(value)
-                return
-        try:
-            self.handlers.append(handler)
-            self.result_slots.append(len(results))
-            results.append(None)
-            self.tasks.append(task)
-        except MemoryError:
-            count = len(self.tasks)
-            del self.handlers[count:]
-            del self.result_slots[count:]
-            task.cancel()
-            raise
-
-    # Hooks: what the package adds.
-
-    def start(self, result: Any, kind: int) -> Any:
-        """Start a task for what an async handler returned."""
-        raise NotImplementedError
-
-    def start_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Start a task that calls a handler in a thread."""
-        raise NotImplementedError
-
-    def not_started(self, task: Any, coroutine: Any) -> None:
-        """Clean up after a task that could not be made: an exception will report it."""
-
-
-@cython.trashcan(True)
-@cython.cclass
 class Dispatch:
     """One emission over some entries: what the entries' turns share, and a turn by the slow path."""
 
-    __slots__ = ("args", "collector", "errors", "event", "kwargs", "results", "sender", "watch")
+    __slots__ = ("args", "errors", "event", "kwargs", "results", "sender", "watch")
 
     event: EventCore
     sender: Any
@@ -857,8 +781,7 @@ class Dispatch:
     kwargs: dict[str, Any]
     results: list[Any]  # in `send`: the pairs
     errors: list[Exception]  # those that are raised together at the end
-    collector: TaskCollector | None
-    watch: Any
+    watch: Any  # follows each entry, or None: see `EventCore._dispatch`
 
     def run(self, entries: tuple[Entry, ...]) -> Any:
         """Call entries in order. Return the handler that cancelled, or None."""
@@ -875,9 +798,7 @@ class Dispatch:
         if given is None:
             return None
         call = handler if self.watch is None else self.watch.call(entry, handler)
-        collector = self.collector
-        if entry.flags & THREAD and collector is not None:
-            collector._add(collector.start_thread(call, (self.sender, *self.args), given), handler, self.results)
+        if entry.flags & THREAD and self._call_in_thread(call, given, handler):
             return None
         try:
             if cython.compiled:
@@ -970,14 +891,15 @@ class Dispatch:
                 _reraise(error)
             self.results.append(items)
             return cancels
-        collector = self.collector
-        if collector is None:
-            self.event._schedule(result, kind, handler, self.sender, entry)
-        elif collector.make is not None and type(result) is CoroutineType:
-            # In no variable: what a task that starts at once raises refers to this frame.
-            collector._add(collector._make_one(result), handler, self.results)
-        else:
-            collector._add(collector.start(result, kind), handler, self.results)
+        self._take_awaitable(result, kind, entry, handler)
+        return False
+
+    def _take_awaitable(self, result: Any, kind: int, entry: Entry, handler: Any) -> None:
+        """Take what an async handler returned."""
+        self.event._schedule(result, kind, handler, self.sender, entry)
+
+    def _call_in_thread(self, call: Any, given: dict[str, Any], handler: Any) -> bool:
+        """Call a handler in a thread; return False if it must be called in place."""
         return False
 
     def take_error(
@@ -1005,11 +927,12 @@ class Dispatch:
         elif policy == "raise":
             return False
         else:
-            self.errors.append(error)
-            collector = self.collector
-            if collector is not None and len(self.errors) > len(collector.error_positions):
-                collector.error_positions.append(len(self.results))
+            self._collect_error(error)
         return True
+
+    def _collect_error(self, error: Exception) -> None:
+        """Note an error that is raised with the others at the end."""
+        self.errors.append(error)
 
 
 def _check_entries(entries: tuple[Entry, ...]) -> None:
@@ -1029,8 +952,552 @@ def _make_dispatch(
     dispatch.kwargs = kwargs
     dispatch.results = results
     dispatch.errors = []
-    dispatch.collector = None
     dispatch.watch = None
+    return dispatch
+
+
+class Nesting:
+    """How deep an emission is nested in others: all that contexts which are copied in it keep of it.
+
+    The coroutines and tasks that it awaits may run on stacks of their own, so their depth is counted here.
+    """
+
+    __slots__ = ("depth", "is_over", "outer")
+
+    depth: int
+    is_over: bool
+    outer: Nesting | None  # that of the emission that it was made in
+
+    def _recount(self) -> int:
+        """Return the depth without emissions that are over: a task that their handlers left behind is no recursion."""
+        depth = 0
+        nesting = self
+        while nesting is not None and not nesting.is_over:
+            depth += 1
+            nesting = nesting.outer  # type: ignore[assignment]
+        return depth
+
+
+def _make_nesting(event: EventCore) -> Nesting:
+    nesting = Nesting.__new__(Nesting)
+    nesting.outer = outer = _get_variable(_innermost)
+    nesting.is_over = False
+    nesting.depth = 0
+    if outer is not None:
+        nesting.depth = outer.depth + 1
+        if nesting.depth > sys.getrecursionlimit():
+            nesting.depth = outer._recount()
+            if nesting.depth > sys.getrecursionlimit():
+                raise RecursionError(
+                    f"maximum recursion depth exceeded: {event.name!r} is emitted within its own emission"
+                )
+    return nesting
+
+
+@cython.trashcan(True)
+@cython.cclass
+class AwaitedDispatch(Dispatch):
+    """An emission that awaits its handlers: an iterator to be awaited, whose `outcome` are then the results.
+
+    It calls the entries one priority, a tier, after the other. In a tier with several async handlers, each becomes a
+    task, with a slot in the results, and at the end of the tier a coroutine of the subclass waits for them. An async
+    handler that is the last of its tier, and the only one that is async so far, needs no task: its coroutine is
+    stepped here, in a copied context, and what it yields is yielded on. `_coroutine` is what is stepped now.
+
+    The subclass knows the event loop: see "Hooks". It may read and change the public attributes.
+    """
+
+    __slots__ = (
+        "_context",
+        "_coroutine",
+        "_handler",
+        "_has_begun",
+        "_has_started",
+        "_has_suspended",
+        "_index",
+        "_is_done",
+        "_is_over",
+        "_is_running",
+        "_nesting",
+        "_stopper",
+        "_thrown",
+        "_token",
+        "_yielded",
+        "canceller",
+        "cancelling",
+        "entries",
+        "error_positions",
+        "handlers",
+        "has_gaps",
+        "interruption",
+        "keywords",
+        "loop",
+        "make",
+        "methods",
+        "outcome",
+        "result_slots",
+        "tasks",
+    )
+
+    entries: tuple[Entry, ...]
+    loop: Any  # the event loop that runs, if the subclass needs it
+    outcome: list[Any]  # what the emission returns
+    canceller: Any  # the handler of the first coroutine or task that cancels
+    cancelling: Any  # returns how often the task in which coroutines are stepped was cancelled; None: none is stepped
+    interruption: BaseException | None  # what was thrown into the coroutine of a handler
+    make: Any  # a type of tasks, made of a coroutine and `keywords`; None: they are started by `start`
+    keywords: dict[str, Any]
+    methods: tuple[Any, Any, Any, Any]
+    """Of that type: `done`, `cancelled`, `exception` and `result`. Looking them up for each task costs a twentieth of
+    an emission to handlers that do not suspend."""
+    tasks: list[Any]  # of the current tier, but those that have a result already
+    handlers: list[Any]
+    result_slots: list[int]  # where among the results theirs belong
+    error_positions: list[int]  # how many results there were when errors were collected
+    has_gaps: bool  # whether there may be None among the results
+    _index: int  # of the next entry
+    _stopper: Any  # the handler that has cancelled when it was called
+    _coroutine: Any  # what is stepped; None: nothing
+    _context: Any  # in which it is stepped; None: in the emitter's, for the end of a tier
+    _handler: Any  # which has returned it
+    _yielded: Any  # by its first step, until this object is awaited
+    _thrown: tuple[Any, ...] | None  # into it, by its next step
+    _has_suspended: bool  # whether the coroutine of a handler has yielded
+    _is_done: bool  # whether the last step was its last
+    _has_begun: bool  # whether there was an async handler
+    _has_started: bool  # whether a task was started in this tier
+    _is_running: bool
+    _is_over: bool
+    _nesting: Nesting | None
+    _token: Any  # to restore the context variable
+
+    def __cinit__(self) -> None:
+        self._yielded = MISSING
+        if not cython.compiled:  # compiled: all others are None or false
+            self._is_running = self._is_over = self._has_begun = self._has_started = self._has_suspended = False
+            self._is_done = self.has_gaps = False
+            self._index = 0
+            self._coroutine = self._context = self._handler = self._stopper = self._thrown = self._nesting = None
+            self._token = self.canceller = self.cancelling = self.interruption = self.make = None
+            self.entries = self.tasks = self.handlers = self.result_slots = None  # type: ignore[assignment]
+            self.error_positions = self.outcome = None  # type: ignore[assignment]
+
+    # The protocol of a coroutine, as `await` uses it
+
+    def __await__(self) -> AwaitedDispatch:
+        return self
+
+    def __iter__(self) -> AwaitedDispatch:
+        return self
+
+    def __next__(self) -> Any:
+        yielded = self._advance(None)
+        if yielded is MISSING:
+            raise StopIteration
+        return yielded
+
+    def send(self, value: Any) -> Any:
+        """Go on until something is yielded, and return that."""
+        yielded = self._advance(value)
+        if yielded is MISSING:
+            raise StopIteration
+        return yielded
+
+    def throw(self, *error: Any) -> Any:
+        """Go on with an exception, raised where the emission awaits something."""
+        try:
+            if not self._is_running and not self._is_over:  # else the next line raises
+                self._yielded = MISSING
+                self._thrown = error
+                if self._context is not None:
+                    self._note_interruption(error[0] if len(error) < 2 or error[1] is None else error[1])
+            yielded = self._advance(None)
+        finally:
+            del error  # its traceback refers to this frame
+        if yielded is MISSING:
+            raise StopIteration
+        return yielded
+
+    def close(self) -> None:
+        """End the emission where it awaits something."""
+        if self._is_over or self.entries is None:
+            return
+        self._enter()
+        coroutine = self._coroutine
+        try:
+            if coroutine is not None:
+                if self._context is None:
+                    coroutine.close()
+                else:
+                    self._context.run(coroutine.close)
+        finally:
+            self._is_running = False
+            self._end()
+
+    @cython.critical_section
+    def _enter(self) -> None:
+        """Refuse to go on where that is impossible."""
+        if self._is_running:
+            raise ValueError("coroutine already executing")
+        if self._is_over or self.entries is None:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        self._is_running = True
+
+    # How it runs
+
+    def _start(self) -> Any:
+        """Begin to run. Return the results, or this object if it must be awaited."""
+        yielded = self._advance(None)
+        if yielded is MISSING:
+            return self.outcome
+        self._yielded = yielded
+        return self
+
+    def _advance(self, value: Any) -> Any:
+        """Go on until something must be yielded, and return that; `MISSING` at the end."""
+        yielded = self._yielded
+        if yielded is not MISSING:  # that was found when it began
+            self._yielded = MISSING
+            return yielded
+        self._enter()
+        try:
+            while True:
+                if self._coroutine is not None:
+                    yielded = self._resume(value)
+                    if yielded is not MISSING:
+                        return yielded
+                    value = None
+                elif not self._call_entries():
+                    self._finish()
+                    return MISSING
+        except BaseException as error:
+            self._end()
+            if isinstance(error, StopIteration):
+                raise RuntimeError("coroutine raised StopIteration") from error
+            if not cython.compiled:
+                raise
+            _reraise(error)
+        finally:
+            self._is_running = False
+        return MISSING
+
+    def _call_entries(self) -> bool:
+        """Call entries until a coroutine must be stepped. Return False if none is left, or a handler has cancelled."""
+        try:
+            while self._coroutine is None:
+                if self._has_started and (self._stopper is not None or self._is_last()):
+                    self._has_started = False
+                    if self.tasks and not self.take_results():
+                        self._coroutine = self.finish_tier(None)
+                        break
+                if self._stopper is not None or self.canceller is not None or self._index >= len(self.entries):
+                    return False
+                entry = self.entries[self._index]
+                self._index += 1
+                self._stopper = self.turn(entry)
+        except BaseException as error:
+            if self.tasks or self.errors:
+                self._coroutine = self.finish_tier(error)
+                return True
+            if not cython.compiled:
+                raise
+            _reraise(error)
+        return True
+
+    def _is_last(self) -> bool:
+        """Return whether the entry that was called last is the last one of its tier."""
+        if self._index >= len(self.entries):
+            return True
+        entry = self.entries[self._index - 1]
+        following = self.entries[self._index]
+        return entry.priority is not following.priority and entry.priority != following.priority
+
+    def _finish(self) -> None:
+        if self.errors:
+            raise self.event._make_exception_group(self.errors)
+        results = self.results
+        if self.has_gaps:
+            results = [result for result in results if result is not None]
+        canceller = self._stopper if self.canceller is None else self.canceller
+        self.outcome = results if canceller is None else Cancelled(results, canceller, self.event)
+        self._end()
+
+    def _end(self) -> None:
+        """Drop what would keep handlers alive, or refer to exceptions whose tracebacks refer to this."""
+        self._is_over = True
+        if self._coroutine is not None:
+            self._coroutine = self._context = self._handler = None
+        if self._thrown is not None or self.interruption is not None:
+            self._thrown = self.interruption = None
+        if self.errors:
+            self.errors.clear()
+        nesting = self._nesting
+        if nesting is not None:
+            nesting.is_over = True
+            nesting.outer = None
+            self._nesting = None
+        if self._token is not None:
+            try:
+                _reset_variable(_innermost, self._token)
+            except ValueError:  # closed in another context, when the loop is gone
+                pass
+            self._token = None
+
+    # Async handlers
+
+    def _begin(self) -> None:
+        """Prepare for the first async handler."""
+        self._has_begun = True
+        self._nesting = _make_nesting(self.event)
+        self.begin()
+
+    def _take_awaitable(self, result: Any, kind: int, entry: Entry, handler: Any) -> None:
+        if not self._has_begun:
+            try:
+                self._begin()
+            except BaseException:
+                if type(result) is CoroutineType:
+                    result.close()  # it will never be awaited
+                raise
+        if type(result) is not CoroutineType:
+            result = self.as_coroutine(result, kind)
+        if self.cancelling is not None and not self._has_started and self._is_last():
+            self._coroutine = result
+            self._context = _copy_context_with(_innermost, self._nesting)
+            self._handler = handler
+            self._has_suspended = False
+        else:
+            self._start_task(result, handler)
+
+    def _call_in_thread(self, call: Any, given: dict[str, Any], handler: Any) -> bool:
+        if not self._has_begun:
+            self._begin()
+        self._start_task(self.in_thread(call, (self.sender, *self.args), given), handler)
+        return True
+
+    def _collect_error(self, error: Exception) -> None:
+        if self.errors is None:
+            self.errors = []
+            self.error_positions = []
+        self.errors.append(error)
+        self.error_positions.append(len(self.results))
+
+    # Async handlers that are stepped here
+
+    def _resume(self, value: Any) -> Any:
+        """Resume the coroutine. Return what it yields; `MISSING` if it is over."""
+        try:
+            if cython.compiled and value is None and self._thrown is None:
+                result = _step(self._context, self._coroutine, cython.address(self._is_done))
+            else:
+                result = self._step_by_method(value)
+        except BaseException as error:
+            if self._take_failure(error):
+                if not cython.compiled:
+                    raise
+                _reraise(error)
+            return MISSING
+        if self._is_done:
+            self._take_value(result)
+            return MISSING
+        self._has_suspended = True
+        return result
+
+    def _step_by_method(self, value: Any) -> Any:
+        """Resume the coroutine by its method. Return what it yields or returns; `_is_done` tells which."""
+        thrown, self._thrown = self._thrown, None
+        self._is_done = False
+        try:
+            if thrown is None:
+                step, given = self._coroutine.send, (value,)
+            else:
+                step, given = self._coroutine.throw, thrown
+            return step(*given) if self._context is None else self._context.run(step, *given)
+        except StopIteration as stop:
+            self._is_done = True
+            return stop.value
+        finally:
+            thrown = given = None  # type: ignore[assignment] # the traceback of an exception refers to this frame
+
+    def _take_value(self, value: Any) -> None:
+        """Take what the coroutine has returned."""
+        if self._context is None:  # the tier is done
+            self._coroutine = None
+            return
+        handler = self._handler
+        if self._leave_coroutine():
+            self._coroutine = self.finish_cancelled(None, handler)
+        elif value is False:
+            self.canceller = handler
+        elif value is not None:
+            self.results.append(value)
+
+    def _take_failure(self, error: BaseException) -> bool:
+        """Take what the coroutine has raised; return whether it must be raised."""
+        if self._context is None:
+            self._coroutine = None
+            return True
+        handler = self._handler
+        if self._leave_coroutine():
+            self._coroutine = self.finish_cancelled(error, handler)
+            return False
+        if isinstance(error, Exception) and self._apply_error_policy(error, handler):
+            return False
+        if self.errors:
+            self._coroutine = self.finish_tier(error)
+            return False
+        return True
+
+    def _leave_coroutine(self) -> bool:
+        """Drop the coroutine of a handler. Return whether the emission was cancelled meanwhile."""
+        self._coroutine = self._context = self._handler = None
+        if not self._has_suspended:  # nobody else could: what the handler itself cancels raises at the next `await`
+            return False
+        if self.cancelling():
+            return True
+        if self.interruption is not None:
+            self.interruption = None
+        return False
+
+    def _note_interruption(self, error: Any) -> None:
+        """Note what is thrown into the coroutine of a handler: a cancellation, unless an earlier one still counts."""
+        if isinstance(error, BaseException) and (self.interruption is None or self.cancelling() <= 1):
+            self.interruption = error
+
+    # Async handlers that are tasks
+
+    def _start_task(self, coroutine: Any, handler: Any) -> None:
+        self._has_started = True
+        if self.tasks is None:
+            self.begin_tasks()
+            self._token = _set_variable(_innermost, self._nesting)
+            self.tasks = []
+        # In no variable: what a task that starts at once raises refers to this frame.
+        self._add_task(self.start(coroutine) if self.make is None else self._make_task(coroutine), handler)
+
+    def _make_task(self, coroutine: Any) -> Any:
+        """Make a task, in two steps: one that raises while it is made must be cleaned up."""
+        cls = self.make
+        task = _make_instance(cls)
+        try:
+            _initialise(cls, task, (coroutine,), self.keywords)
+        except BaseException:
+            self.not_started(task, coroutine)
+            raise
+        try:
+            return task
+        finally:
+            del task  # what an eager start raises refers to this frame
+
+    def _add_task(self, task: Any, handler: Any) -> None:
+        """Take the value of a task that is done; else note it, and keep a slot for its result.
+
+        What it has raised, and whether it cancels, counts only when all are done.
+        """
+        has_value = False
+        if self.make is not None and type(task) is self.make:
+            done, cancelled, exception, get_result = self.methods
+            if done(task) and not cancelled(task) and exception(task) is None:
+                has_value = True
+                value = get_result(task)
+        elif task.done() and not task.cancelled() and task.exception() is None:
+            has_value = True
+            value = task.result()
+        if has_value:
+            if value is None:
+                return
+            if value is not False:
+                self.results.append(value)
+                return
+        if self.handlers is None:
+            self.handlers = []
+            self.result_slots = []
+        try:
+            self.handlers.append(handler)
+            self.result_slots.append(len(self.results))
+            self.results.append(None)
+            self.tasks.append(task)
+        except MemoryError:
+            count = len(self.tasks)
+            del self.handlers[count:]
+            del self.result_slots[count:]
+            task.cancel()
+            raise
+
+    # Hooks: what the subclass adds.
+
+    def begin(self) -> None:
+        """Prepare for the first async handler: set `cancelling`."""
+
+    def begin_tasks(self) -> None:
+        """Prepare for the first task: set `make`, `keywords` and `methods`."""
+
+    def as_coroutine(self, result: Any, kind: int) -> Any:
+        """Return a coroutine that awaits what an async handler returned."""
+        raise NotImplementedError
+
+    def start(self, coroutine: Any) -> Any:
+        """Start a task. It needs the methods of an asyncio task that are used here."""
+        raise NotImplementedError
+
+    def in_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return a coroutine that calls a handler in a thread."""
+        raise NotImplementedError
+
+    def not_started(self, task: Any, coroutine: Any) -> None:
+        """Clean up after a task that could not be made: an exception will report it."""
+
+    def take_results(self) -> bool:
+        """Take the results of the tasks if all are done and none has raised; return whether that is so."""
+        return False
+
+    def finish_tier(self, raised: BaseException | None) -> Any:
+        """Return a coroutine that waits for the tasks, takes their results, and raises what must be raised.
+
+        `raised` is what was raised by a handler that was called or stepped here.
+        """
+        raise NotImplementedError
+
+    def finish_cancelled(self, raised: BaseException | None, handler: Any) -> Any:
+        """Return a coroutine that raises the cancellation of the emission, whatever its last handler has raised."""
+        raise NotImplementedError
+
+
+def inherit_slots(cls: ClassT) -> ClassT:
+    """Class decorator: give a subclass of `AwaitedDispatch` the C functions of that for `await`.
+
+    The interpreter gives it functions that look for Python methods, which take longer than the rest of a step.
+    """
+    if not isinstance(cls, type) or not issubclass(cls, AwaitedDispatch):
+        raise TypeError(f"cls must be a subclass of AwaitedDispatch, not {typed_repr(cls)}")
+    if cython.compiled:
+        _inherit_slots(cls, AwaitedDispatch)
+    return cls
+
+
+def _make_awaited(
+    cls: Any,
+    loop: Any,
+    event: EventCore,
+    sender: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    results: list[Any],
+    entries: tuple[Entry, ...],
+) -> AwaitedDispatch:
+    made = _make_instance(cls)
+    if not isinstance(made, AwaitedDispatch):
+        raise TypeError(f"dispatch_class must be a subclass of AwaitedDispatch, not {typed_repr(cls)}")
+    dispatch = made
+    dispatch.loop = loop
+    dispatch.event = event
+    dispatch.sender = sender
+    dispatch.args = args
+    dispatch.kwargs = kwargs
+    dispatch.results = results
+    dispatch.errors = None  # type: ignore[assignment] # until there is one
+    dispatch.watch = None
+    dispatch.entries = entries
     return dispatch
 
 
@@ -1366,13 +1833,9 @@ class EventCore:
         kwargs: dict[str, Any],
         results: list[Any],
         errors: list[Exception],
-        collector: TaskCollector | None,
         watch: Any = None,
     ) -> Any:
         """Call entries in order, filling `results` and, where errors are grouped, `errors`.
-
-        What is awaited, or must run in a thread, is started and added to `collector`; without one, awaitables are
-        scheduled, and the rest runs in place.
 
         A `watch` follows each entry. `watch.call(entry, handler)` returns what is called in place of the handler,
         with the same arguments. `watch.skip(entry, handler)` is called if the handler is not; it is None if dead.
@@ -1384,9 +1847,32 @@ class EventCore:
             raise TypeError("results must be a list, args a tuple and kwargs a dict")
         dispatch = _make_dispatch(self, sender, args, kwargs, results)
         dispatch.errors = errors
-        dispatch.collector = collector
         dispatch.watch = watch
         return dispatch.run(entries)
+
+    def _start_async(
+        self,
+        dispatch_class: type[AwaitedDispatch],
+        loop: Any,
+        sender: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        plan: Callable[[tuple[Entry, ...]], Any] | None = None,
+    ) -> Any:
+        """Call the handlers for `emit_async`, and return the results.
+
+        If one must be awaited, return what must be awaited for them: a `dispatch_class`, which gets the `loop`.
+
+        In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`.
+        """
+        if args is None or kwargs is None:
+            raise TypeError("args must be a tuple and kwargs a dict")
+        snapshot = self._find_snapshot(sender)
+        dispatch = _make_awaited(dispatch_class, loop, self, sender, args, kwargs, [], snapshot.entries)
+        if plan is not None:
+            for tier in snapshot.tiers():
+                dispatch.watch = plan(tier)  # the same for all
+        return dispatch._start()
 
     # Snapshots
 
@@ -2431,7 +2917,7 @@ def install_methods(cls: ClassT) -> ClassT:
 
 
 if cython.compiled:
-    for _class in (LastConnection, Place, Ref, Entry, Group, Snapshot, Dispatch):
+    for _class in (LastConnection, Place, Ref, Entry, Group, Snapshot, Dispatch, Nesting):
         _forbid_new(_class)
     del _class
     EventCore.connect.__annotations__ = {}
@@ -2442,7 +2928,7 @@ else:  # compiled: `__cinit__` is called by the interpreter, and no annotations 
         self.__cinit__()
         return self
 
-    EventCore.__new__ = TaskCollector.__new__ = NamespaceCore.__new__ = _new  # type: ignore[method-assign]
+    EventCore.__new__ = AwaitedDispatch.__new__ = NamespaceCore.__new__ = _new  # type: ignore[method-assign]
 
     if not TYPE_CHECKING:  # so that help() shows what it can show for the compiled core: signatures without types
         for _method in (EventCore.connect, EventCore.emit, EventCore.send, NamespaceCore.emit):

@@ -45,7 +45,7 @@ class InstrumentedEmitter:
             try:
                 entries = event._snapshot(sender).entries
                 watch = emission.plan(entries)
-                canceller = event._dispatch(entries, sender, args, kwargs, results, errors, None, watch)
+                canceller = event._dispatch(entries, sender, args, kwargs, results, errors, watch)
                 if errors:
                     raise event._make_exception_group(errors)
             finally:
