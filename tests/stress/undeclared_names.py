@@ -219,7 +219,7 @@ def finish():
     for each in ns, quiet, cleared:
         assert len(each._cached) <= limit, len(each._cached)
         for item in [each.event("*"), each.event("!nothing")]:
-            assert len(getattr(item, "_matched_events", ())) <= limit + len(each)
+            assert len(getattr(item, "_matched_events", None) or ()) <= limit + len(each)
     return len(names)
 
 
