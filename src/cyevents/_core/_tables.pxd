@@ -488,7 +488,7 @@ cdef class AwaitedDispatch(Dispatch):
     cdef object _token
     cdef object _enter(self)
     cdef object _start(self)
-    cdef object _advance(self, object value)
+    cdef object _advance(self, object value, tuple thrown)
     @cython.locals(entry=Entry)
     cdef bint _call_entries(self) except -1
     @cython.locals(entry=Entry, following=Entry)
@@ -506,7 +506,7 @@ cdef class AwaitedDispatch(Dispatch):
     cdef object _note_interruption(self, object error)
     cdef object _start_task(self, object coroutine, object handler)
     cdef object _make_task(self, object coroutine)
-    @cython.locals(count=Py_ssize_t, has_value=bint)
+    @cython.locals(count=Py_ssize_t, has_value=bint, methods=tuple)
     cdef object _add_task(self, object task, object handler)
 
 

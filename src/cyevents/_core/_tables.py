@@ -1069,14 +1069,14 @@ class AwaitedDispatch(Dispatch):
         return self
 
     def __next__(self) -> Any:
-        yielded = self._advance(None)
+        yielded = self._advance(None, None)
         if yielded is MISSING:
             raise StopIteration
         return yielded
 
     def send(self, value: Any) -> Any:
         """Go on until something is yielded, and return that."""
-        yielded = self._advance(value)
+        yielded = self._advance(value, None)
         if yielded is MISSING:
             raise StopIteration
         return yielded
@@ -1084,12 +1084,7 @@ class AwaitedDispatch(Dispatch):
     def throw(self, *error: Any) -> Any:
         """Go on with an exception, raised where the emission awaits something."""
         try:
-            if not self._is_running and not self._is_over:  # else the next line raises
-                self._yielded = MISSING
-                self._thrown = error
-                if self._context is not None:
-                    self._note_interruption(error[0] if len(error) < 2 or error[1] is None else error[1])
-            yielded = self._advance(None)
+            yielded = self._advance(None, error)
         finally:
             del error  # its traceback refers to this frame
         if yielded is MISSING:
@@ -1109,8 +1104,8 @@ class AwaitedDispatch(Dispatch):
                 else:
                     self._context.run(coroutine.close)
         finally:
-            self._is_running = False
             self._end()
+            self._is_running = False
 
     @cython.critical_section
     def _enter(self) -> None:
@@ -1125,20 +1120,25 @@ class AwaitedDispatch(Dispatch):
 
     def _start(self) -> Any:
         """Begin to run. Return the results, or this object if it must be awaited."""
-        yielded = self._advance(None)
+        yielded = self._advance(None, None)
         if yielded is MISSING:
             return self.outcome
         self._yielded = yielded
         return self
 
-    def _advance(self, value: Any) -> Any:
+    def _advance(self, value: Any, thrown: tuple[Any, ...] | None) -> Any:
         """Go on until something must be yielded, and return that; `MISSING` at the end."""
-        yielded = self._yielded
-        if yielded is not MISSING:  # that was found when it began
-            self._yielded = MISSING
-            return yielded
         self._enter()
         try:
+            yielded = self._yielded
+            if yielded is not MISSING:  # that was found when it began
+                self._yielded = MISSING
+                if thrown is None:
+                    return yielded
+            if thrown is not None:
+                self._thrown = thrown
+                if self._context is not None:
+                    self._note_interruption(thrown[0] if len(thrown) < 2 or thrown[1] is None else thrown[1])
             while True:
                 if self._coroutine is not None:
                     yielded = self._resume(value)
@@ -1156,6 +1156,7 @@ class AwaitedDispatch(Dispatch):
                 raise
             _reraise(error)
         finally:
+            thrown = None  # the traceback of an exception refers to this frame
             self._is_running = False
         return MISSING
 
@@ -1374,10 +1375,12 @@ class AwaitedDispatch(Dispatch):
         """
         has_value = False
         if self.make is not None and type(task) is self.make:
-            done, cancelled, exception, get_result = self.methods
-            if done(task) and not cancelled(task) and exception(task) is None:
+            methods = (
+                self.methods
+            )  # by index: unpacked, all of them are checked and counted for a task that is not done
+            if methods[0](task) and not methods[1](task) and methods[2](task) is None:
                 has_value = True
-                value = get_result(task)
+                value = methods[3](task)
         elif task.done() and not task.cancelled() and task.exception() is None:
             has_value = True
             value = task.result()
