@@ -423,7 +423,7 @@ cdef class Dispatch:
     cdef object watch
     @cython.final
     @cython.locals(entry=Entry)
-    cdef object run(self, tuple entries)
+    cdef object call_all(self, tuple entries)
     @cython.final
     @cython.locals(given=dict)
     cdef object turn(self, Entry entry)
@@ -686,7 +686,7 @@ cdef bint _is_live(Group group, Entry entry) except -1
 @cython.locals(entry=Entry)
 cdef object _check_entries(tuple entries)
 @cython.locals(nesting=Nesting, outer=Nesting)
-cdef Nesting _make_nesting(EventCore event)
+cdef Nesting _make_nesting()
 @cython.locals(dispatch=AwaitedDispatch)
 cdef AwaitedDispatch _make_awaited(
     object cls, object loop, EventCore event, object sender, tuple args, dict kwargs, list results, tuple entries

@@ -761,7 +761,7 @@ class Dispatch:
     errors: list[Exception]  # those that are raised together at the end
     watch: Any  # follows each entry, or None: see `EventCore._dispatch`
 
-    def run(self, entries: tuple[Entry, ...]) -> Any:
+    def call_all(self, entries: tuple[Entry, ...]) -> Any:
         """Call entries in order. Return the handler that cancelled, or None."""
         for entry in entries:
             canceller = self.turn(entry)
@@ -956,19 +956,11 @@ class Nesting:
         return depth
 
 
-def _make_nesting(event: EventCore) -> Nesting:
+def _make_nesting() -> Nesting:
     nesting = Nesting.__new__(Nesting)
     nesting.outer = outer = _get_variable(_innermost)
     nesting.is_over = False
-    nesting.depth = 0
-    if outer is not None:
-        nesting.depth = outer.depth + 1
-        if nesting.depth > sys.getrecursionlimit():
-            nesting.depth = outer._recount()
-            if nesting.depth > sys.getrecursionlimit():
-                raise RecursionError(
-                    f"maximum recursion depth exceeded: {event.name!r} is emitted within its own emission"
-                )
+    nesting.depth = 0 if outer is None else outer.depth + 1
     return nesting
 
 
@@ -1227,7 +1219,11 @@ class AwaitedDispatch(Dispatch):
     def _begin(self) -> None:
         """Prepare for the first async handler."""
         self._has_begun = True
-        self._nesting = _make_nesting(self.event)
+        nesting = self._nesting = _make_nesting()
+        if nesting.outer is not None and nesting.depth > sys.getrecursionlimit():
+            nesting.depth = nesting.outer._recount()
+            if nesting.depth > sys.getrecursionlimit():
+                raise self.recursion_error()
         self.begin()
 
     def _take_awaitable(self, result: Any, kind: int, entry: Entry, handler: Any) -> None:
@@ -1409,6 +1405,10 @@ class AwaitedDispatch(Dispatch):
 
     def begin(self) -> None:
         """Prepare for the first async handler: set `cancelling`."""
+
+    def recursion_error(self) -> RecursionError:
+        """Return the error of too many emissions that await each other."""
+        return RecursionError("maximum recursion depth exceeded")
 
     def begin_tasks(self) -> None:
         """Prepare for the first task: set `make`, `keywords` and `methods`."""
@@ -1822,7 +1822,7 @@ class EventCore:
         dispatch = _make_dispatch(self, sender, args, kwargs, results)
         dispatch.errors = errors
         dispatch.watch = watch
-        return dispatch.run(entries)
+        return dispatch.call_all(entries)
 
     def _start_async(
         self,
