@@ -614,6 +614,28 @@ def test_lone_handlers_of_many_priorities(ns, run, suspends):
     assert log == [number for number in range(10) for _ in range(2)]
 
 
+@pytest.mark.parametrize("step", [next, lambda awaited: awaited.throw(ValueError), lambda awaited: awaited.close()])
+def test_running_emission_cannot_be_stepped(ns, run, step):
+    """What an emission awaits can be found, and must refuse to be stepped by its own handler."""
+
+    @ns.on("x")
+    async def handler(sender):
+        found = []
+        asyncio.get_running_loop().call_soon(lambda: found.append(sender[0].cr_await))
+        await asyncio.sleep(0)
+        with pytest.raises(ValueError, match="already executing"):
+            step(found[0])
+        await asyncio.sleep(0)
+        return "done"
+
+    async def main():
+        sender = []
+        sender.append(ns.emit_async("x", sender))
+        assert await sender[0] == ["done"]
+
+    run(main())
+
+
 # Emissions that end early
 
 

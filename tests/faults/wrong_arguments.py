@@ -103,7 +103,7 @@ class HookedDispatch(AwaitedDispatch):
         return HookedEvent.answer()
 
     begin = begin_tasks = as_coroutine = start = in_thread = not_started = hook
-    take_results = finish_tier = finish_cancelled = hook
+    take_results = finish_tier = finish_cancelled = recursion_error = hook
 
 
 class SteppingDispatch(HookedDispatch):

@@ -37,6 +37,12 @@ class AsyncDispatch(AwaitedDispatch):
         """Return a coroutine that awaits what an async handler returned."""
         return as_coroutine(result, kind)
 
+    def recursion_error(self) -> RecursionError:
+        """Return the error of too many emissions that await each other."""
+        return RecursionError(
+            f"maximum recursion depth exceeded: {self.event.name!r} is emitted within its own emission"
+        )
+
     def in_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """Return a coroutine that calls a handler in a thread: see `AwaitedDispatch.in_thread`."""
         return self.run_in_thread(partial(call_in_thread, self.event, handler, args, kwargs))

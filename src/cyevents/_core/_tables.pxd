@@ -474,7 +474,7 @@ cdef class Dispatch:
     cdef object watch
     @cython.final
     @cython.locals(entry=Entry)
-    cdef object run(self, tuple entries)
+    cdef object call_all(self, tuple entries)
     @cython.final
     @cython.locals(given=dict)
     cdef object turn(self, Entry entry)
@@ -539,7 +539,7 @@ cdef class AwaitedDispatch(Dispatch):
     cdef object _token
     cdef object _enter(self)
     cdef object _start(self)
-    cdef object _advance(self, object value)
+    cdef object _advance(self, object value, tuple thrown)
     @cython.locals(entry=Entry)
     cdef bint _call_entries(self) except -1
     @cython.locals(entry=Entry, following=Entry)
@@ -557,7 +557,7 @@ cdef class AwaitedDispatch(Dispatch):
     cdef object _note_interruption(self, object error)
     cdef object _start_task(self, object coroutine, object handler)
     cdef object _make_task(self, object coroutine)
-    @cython.locals(count=Py_ssize_t, has_value=bint)
+    @cython.locals(count=Py_ssize_t, has_value=bint, methods=tuple)
     cdef object _add_task(self, object task, object handler)
 
 
@@ -745,7 +745,7 @@ cdef bint _is_live(Group group, Entry entry) except -1
 @cython.locals(entry=Entry)
 cdef object _check_entries(tuple entries)
 @cython.locals(nesting=Nesting, outer=Nesting)
-cdef Nesting _make_nesting(EventCore event)
+cdef Nesting _make_nesting()
 @cython.locals(dispatch=AwaitedDispatch)
 cdef AwaitedDispatch _make_awaited(
     object cls, object loop, EventCore event, object sender, tuple args, dict kwargs, list results, tuple entries

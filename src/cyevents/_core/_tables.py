@@ -783,7 +783,7 @@ class Dispatch:
     errors: list[Exception]  # those that are raised together at the end
     watch: Any  # follows each entry, or None: see `EventCore._dispatch`
 
-    def run(self, entries: tuple[Entry, ...]) -> Any:
+    def call_all(self, entries: tuple[Entry, ...]) -> Any:
         """Call entries in order. Return the handler that cancelled, or None."""
         for entry in entries:
             canceller = self.turn(entry)
@@ -978,19 +978,11 @@ class Nesting:
         return depth
 
 
-def _make_nesting(event: EventCore) -> Nesting:
+def _make_nesting() -> Nesting:
     nesting = Nesting.__new__(Nesting)
     nesting.outer = outer = _get_variable(_innermost)
     nesting.is_over = False
-    nesting.depth = 0
-    if outer is not None:
-        nesting.depth = outer.depth + 1
-        if nesting.depth > sys.getrecursionlimit():
-            nesting.depth = outer._recount()
-            if nesting.depth > sys.getrecursionlimit():
-                raise RecursionError(
-                    f"maximum recursion depth exceeded: {event.name!r} is emitted within its own emission"
-                )
+    nesting.depth = 0 if outer is None else outer.depth + 1
     return nesting
 
 
@@ -1091,14 +1083,14 @@ class AwaitedDispatch(Dispatch):
         return self
 
     def __next__(self) -> Any:
-        yielded = self._advance(None)
+        yielded = self._advance(None, None)
         if yielded is MISSING:
             raise StopIteration
         return yielded
 
     def send(self, value: Any) -> Any:
         """Go on until something is yielded, and return that."""
-        yielded = self._advance(value)
+        yielded = self._advance(value, None)
         if yielded is MISSING:
             raise StopIteration
         return yielded
@@ -1106,12 +1098,7 @@ class AwaitedDispatch(Dispatch):
     def throw(self, *error: Any) -> Any:
         """Go on with an exception, raised where the emission awaits something."""
         try:
-            if not self._is_running and not self._is_over:  # else the next line raises
-                self._yielded = MISSING
-                self._thrown = error
-                if self._context is not None:
-                    self._note_interruption(error[0] if len(error) < 2 or error[1] is None else error[1])
-            yielded = self._advance(None)
+            yielded = self._advance(None, error)
         finally:
             del error  # its traceback refers to this frame
         if yielded is MISSING:
@@ -1131,8 +1118,8 @@ class AwaitedDispatch(Dispatch):
                 else:
                     self._context.run(coroutine.close)
         finally:
-            self._is_running = False
             self._end()
+            self._is_running = False
 
     @cython.critical_section
     def _enter(self) -> None:
@@ -1147,20 +1134,25 @@ class AwaitedDispatch(Dispatch):
 
     def _start(self) -> Any:
         """Begin to run. Return the results, or this object if it must be awaited."""
-        yielded = self._advance(None)
+        yielded = self._advance(None, None)
         if yielded is MISSING:
             return self.outcome
         self._yielded = yielded
         return self
 
-    def _advance(self, value: Any) -> Any:
+    def _advance(self, value: Any, thrown: tuple[Any, ...] | None) -> Any:
         """Go on until something must be yielded, and return that; `MISSING` at the end."""
-        yielded = self._yielded
-        if yielded is not MISSING:  # that was found when it began
-            self._yielded = MISSING
-            return yielded
         self._enter()
         try:
+            yielded = self._yielded
+            if yielded is not MISSING:  # that was found when it began
+                self._yielded = MISSING
+                if thrown is None:
+                    return yielded
+            if thrown is not None:
+                self._thrown = thrown
+                if self._context is not None:
+                    self._note_interruption(thrown[0] if len(thrown) < 2 or thrown[1] is None else thrown[1])
             while True:
                 if self._coroutine is not None:
                     yielded = self._resume(value)
@@ -1178,6 +1170,7 @@ class AwaitedDispatch(Dispatch):
                 raise
             _reraise(error)
         finally:
+            thrown = None  # the traceback of an exception refers to this frame
             self._is_running = False
         return MISSING
 
@@ -1248,7 +1241,11 @@ class AwaitedDispatch(Dispatch):
     def _begin(self) -> None:
         """Prepare for the first async handler."""
         self._has_begun = True
-        self._nesting = _make_nesting(self.event)
+        nesting = self._nesting = _make_nesting()
+        if nesting.outer is not None and nesting.depth > sys.getrecursionlimit():
+            nesting.depth = nesting.outer._recount()
+            if nesting.depth > sys.getrecursionlimit():
+                raise self.recursion_error()
         self.begin()
 
     def _take_awaitable(self, result: Any, kind: int, entry: Entry, handler: Any) -> None:
@@ -1396,10 +1393,12 @@ class AwaitedDispatch(Dispatch):
         """
         has_value = False
         if self.make is not None and type(task) is self.make:
-            done, cancelled, exception, get_result = self.methods
-            if done(task) and not cancelled(task) and exception(task) is None:
+            methods = (
+                self.methods
+            )  # by index: unpacked, all of them are checked and counted for a task that is not done
+            if methods[0](task) and not methods[1](task) and methods[2](task) is None:
                 has_value = True
-                value = get_result(task)
+                value = methods[3](task)
         elif task.done() and not task.cancelled() and task.exception() is None:
             has_value = True
             value = task.result()
@@ -1428,6 +1427,10 @@ class AwaitedDispatch(Dispatch):
 
     def begin(self) -> None:
         """Prepare for the first async handler: set `cancelling`."""
+
+    def recursion_error(self) -> RecursionError:
+        """Return the error of too many emissions that await each other."""
+        return RecursionError("maximum recursion depth exceeded")
 
     def begin_tasks(self) -> None:
         """Prepare for the first task: set `make`, `keywords` and `methods`."""
@@ -1848,7 +1851,7 @@ class EventCore:
         dispatch = _make_dispatch(self, sender, args, kwargs, results)
         dispatch.errors = errors
         dispatch.watch = watch
-        return dispatch.run(entries)
+        return dispatch.call_all(entries)
 
     def _start_async(
         self,
