@@ -849,3 +849,30 @@ def test_emission_in_an_eager_task(ns):
         assert await task == [True]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("end", ["raises", "returns", "raises_cancelled"])
+def test_cancelled_handler_leaves_no_reference_cycle(ns, run, no_garbage, end):
+    gone = []
+
+    @ns.on("x")
+    async def handler(sender):
+        local = Bare()
+        gone.append(weakref.ref(local))
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            if end == "raises":
+                raise ValueError from None
+            if end == "raises_cancelled":
+                raise
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)  # keeps none
+        task = await cancelled_in(ns.emit_async("x"))
+        assert task.cancelled()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+    assert gone[0]() is None
