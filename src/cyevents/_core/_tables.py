@@ -934,6 +934,8 @@ def _make_dispatch(
     return dispatch
 
 
+@cython.trashcan(True)  # a long chain of them is freed at once if their emissions never end
+@cython.cclass
 class Nesting:
     """How deep an emission is nested in others: all that contexts which are copied in it keep of it.
 
