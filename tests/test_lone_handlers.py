@@ -851,6 +851,42 @@ def test_emission_in_an_eager_task(ns):
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("catches", [False, True])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_task_group_that_fails_at_its_end(ns, run, groups, catches, cancelled):
+    """Before Python 3.13 such a group leaves the task that it is in cancelled, which must not end the emission."""
+
+    async def fail():
+        raise ValueError
+
+    @ns.on("x")
+    async def handler(sender):
+        for number in range(groups):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(fail())
+            except ExceptionGroup:
+                if number == groups - 1 and not catches:
+                    raise
+        if cancelled:
+            await forever()
+        return 1
+
+    async def main():
+        if cancelled and catches:
+            task = await cancelled_in(ns.emit_async("x"), 10)
+            assert task.cancelled()
+        elif catches:
+            assert await ns.emit_async("x") == [1]
+        else:
+            with pytest.raises(ExceptionGroup):
+                await ns.emit_async("x")
+        assert asyncio.current_task().cancelling() == 0
+
+    run(main())
+
+
 @pytest.mark.parametrize("end", ["raises", "returns", "raises_cancelled"])
 def test_cancelled_handler_leaves_no_reference_cycle(ns, run, no_garbage, end):
     gone = []

@@ -1198,6 +1198,7 @@ class AwaitedDispatch(Dispatch):
     def _end(self) -> None:
         """Drop what would keep handlers alive, or refer to exceptions whose tracebacks refer to this."""
         self._is_over = True
+        self.cancelling = None  # it may refer to this
         if self._coroutine is not None:
             self._coroutine = self._context = self._handler = None
         if self._thrown is not None or self.interruption is not None:
