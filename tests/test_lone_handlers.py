@@ -1,6 +1,7 @@
 """A lone async handler runs in the emitter's task: it and the emission behave as if it had a task of its own."""
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import sys
@@ -883,6 +884,39 @@ def test_task_group_that_fails_at_its_end(ns, run, groups, catches, cancelled):
             with pytest.raises(ExceptionGroup):
                 await ns.emit_async("x")
         assert asyncio.current_task().cancelling() == 0
+
+    run(main())
+
+
+def test_task_group_that_fails_in_its_block_is_cancelled_at_its_end(ns, run):
+    ending = []
+
+    async def fail():
+        raise ValueError
+
+    async def ends_late():
+        try:
+            await forever()
+        finally:
+            ending.append(True)
+            await asyncio.sleep(0.001)
+
+    @ns.on("x")
+    async def handler(sender):
+        with contextlib.suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(ends_late())
+                group.create_task(fail())
+                await forever()
+
+    async def main():
+        task = asyncio.ensure_future(ns.emit_async("x"))
+        while not ending:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=TIMEOUT)
+        assert task.cancelled()
 
     run(main())
 

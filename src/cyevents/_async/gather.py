@@ -253,8 +253,10 @@ def _is_left_over(cancellation: BaseException | None) -> bool:
     traceback = None if cancellation is None else cancellation.__traceback__
     if traceback is None or traceback.tb_frame.f_code is not asyncio.TaskGroup.__aexit__.__code__:
         return False
-    group = traceback.tb_frame.f_locals.get("self")
-    return isinstance(group, asyncio.TaskGroup) and getattr(group, "_parent_cancel_requested", False) is True
+    variables = traceback.tb_frame.f_locals
+    if variables.get("et") is not None:  # its block has raised, so it was interrupted before its end
+        return False
+    return getattr(variables.get("self"), "_parent_cancel_requested", False) is True
 
 
 def _fatal_among(tasks: Iterable[asyncio.Task[Any]]) -> BaseException | None:
