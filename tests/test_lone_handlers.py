@@ -1,6 +1,7 @@
 """A lone async handler runs in the emitter's task: it and the emission behave as if it had a task of its own."""
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import sys
@@ -849,3 +850,99 @@ def test_emission_in_an_eager_task(ns):
         assert await task == [True]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("catches", [False, True])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_task_group_that_fails_at_its_end(ns, run, groups, catches, cancelled):
+    """Before Python 3.13 such a group leaves the task that it is in cancelled, which must not end the emission."""
+
+    async def fail():
+        raise ValueError
+
+    @ns.on("x")
+    async def handler(sender):
+        for number in range(groups):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(fail())
+            except ExceptionGroup:
+                if number == groups - 1 and not catches:
+                    raise
+        if cancelled:
+            await forever()
+        return 1
+
+    async def main():
+        if cancelled and catches:
+            task = await cancelled_in(ns.emit_async("x"), 10)
+            assert task.cancelled()
+        elif catches:
+            assert await ns.emit_async("x") == [1]
+        else:
+            with pytest.raises(ExceptionGroup):
+                await ns.emit_async("x")
+        assert asyncio.current_task().cancelling() == 0
+
+    run(main())
+
+
+def test_task_group_that_fails_in_its_block_is_cancelled_at_its_end(ns, run):
+    ending = []
+
+    async def fail():
+        raise ValueError
+
+    async def ends_late():
+        try:
+            await forever()
+        finally:
+            ending.append(True)
+            await asyncio.sleep(0.001)
+
+    @ns.on("x")
+    async def handler(sender):
+        with contextlib.suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(ends_late())
+                group.create_task(fail())
+                await forever()
+
+    async def main():
+        task = asyncio.ensure_future(ns.emit_async("x"))
+        while not ending:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=TIMEOUT)
+        assert task.cancelled()
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", ["raises", "returns", "raises_cancelled"])
+def test_cancelled_handler_leaves_no_reference_cycle(ns, run, no_garbage, end):
+    gone = []
+
+    @ns.on("x")
+    async def handler(sender):
+        local = Bare()
+        gone.append(weakref.ref(local))
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            if end == "raises":
+                raise ValueError from None
+            if end == "raises_cancelled":
+                raise
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)  # keeps none
+        task = await cancelled_in(ns.emit_async("x"))
+        assert task.cancelled()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+    assert gone[0]() is None

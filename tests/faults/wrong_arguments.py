@@ -9,6 +9,7 @@ random arguments. After each call the events are used, because a bad value may b
 """
 
 import contextlib
+import contextvars
 import copy
 import faulthandler
 import gc
@@ -812,6 +813,9 @@ def long_chains():
 
 
 def make_long_chains():
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(2 * CHAIN)  # emissions in emissions are counted
+
     def chained(grow, start):
         link = start
         for _ in range(CHAIN):
@@ -867,6 +871,29 @@ def make_long_chains():
         made._connect(link.emit, ANY, False, 0, None, 0, "f", None)
         return made
 
+    class Stepping(AwaitedDispatch):
+        __slots__ = ()
+
+        def begin(self):
+            self.cancelling = int
+
+    contexts = []
+
+    @types.coroutine
+    def suspends():
+        contexts.append(contextvars.copy_context())
+        yield
+
+    async def awaits(sender):
+        await suspends()
+
+    awaited = Event("x")
+    awaited.connect(awaits)
+
+    def nested(link):
+        link.run(awaited._start_async, Stepping, None, None, (), {})
+        return contexts.pop()
+
     for grow, start in [
         (condition, None),
         (priority, 0),
@@ -878,6 +905,7 @@ def make_long_chains():
         (cached, None),
         (sender, EventCore()),
         (strongly, EventCore()),
+        (nested, contextvars.copy_context()),
     ]:
         log("chain of", grow.__name__)
         try:
@@ -886,6 +914,7 @@ def make_long_chains():
             log(describe(error))
         event._clear()
         gc.collect()
+    sys.setrecursionlimit(limit)
 
 
 @scenario

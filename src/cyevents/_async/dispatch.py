@@ -162,6 +162,7 @@ class AsyncDispatch(AwaitedDispatch):
         finally:  # see "Reference cycles"
             raised = failure = None  # type: ignore[assignment]
             to_raise.clear()
+            failures.clear()
 
     def _insert_errors(self, failures: list[Failure]) -> None:
         """Put the tasks' errors among those of the sync handlers, in dispatch order."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .._core import Entry, EventCore
 
 _EAGER = sys.version_info >= (3, 12)
+_HAS_LEFT_OVER_CANCELLATIONS = sys.version_info < (3, 13)
 _TASK_METHODS = (asyncio.Task.done, asyncio.Task.cancelled, asyncio.Task.exception, asyncio.Task.result)
 
 
@@ -97,7 +98,19 @@ class AsyncioDispatch(AsyncDispatch):
         except AttributeError:  # this is called in no task, or in one of another type
             return
         if not cancelling():
-            self.cancelling = cancelling
+            self.cancelling = self.count_cancellations if _HAS_LEFT_OVER_CANCELLATIONS else cancelling
+
+    def count_cancellations(self) -> int:
+        """Return how often this task was cancelled, without what a `TaskGroup` has left over.
+
+        Before Python 3.13, a group whose task fails while the group waits at its end does not take back that it has
+        cancelled the task that it is in.
+        """
+        task: asyncio.Task[Any] = current_task(self.loop)
+        if _is_left_over(self.interruption):
+            task.uncancel()
+            self.interruption = None
+        return task.cancelling()
 
     def begin_tasks(self) -> None:
         """Find out how to start tasks: see `AwaitedDispatch.begin_tasks`."""
@@ -233,6 +246,17 @@ class AsyncioDispatch(AsyncDispatch):
     def report(self, error: BaseException, handler: Any, task: Any) -> None:
         """Report an exception that is not raised to the loop's exception handler."""
         report_to_loop(self.loop, error, handler, self.event, task)
+
+
+def _is_left_over(cancellation: BaseException | None) -> bool:
+    """Return whether a `TaskGroup` has caught this at its end after it had cancelled its own task."""
+    traceback = None if cancellation is None else cancellation.__traceback__
+    if traceback is None or traceback.tb_frame.f_code is not asyncio.TaskGroup.__aexit__.__code__:
+        return False
+    variables = traceback.tb_frame.f_locals
+    if variables.get("et") is not None:  # its block has raised, so it was interrupted before its end
+        return False
+    return getattr(variables.get("self"), "_parent_cancel_requested", False) is True
 
 
 def _fatal_among(tasks: Iterable[asyncio.Task[Any]]) -> BaseException | None:

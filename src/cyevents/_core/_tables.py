@@ -956,6 +956,8 @@ def _make_dispatch(
     return dispatch
 
 
+@cython.trashcan(True)  # a long chain of them is freed at once if their emissions never end
+@cython.cclass
 class Nesting:
     """How deep an emission is nested in others: all that contexts which are copied in it keep of it.
 
@@ -1218,6 +1220,7 @@ class AwaitedDispatch(Dispatch):
     def _end(self) -> None:
         """Drop what would keep handlers alive, or refer to exceptions whose tracebacks refer to this."""
         self._is_over = True
+        self.cancelling = None  # it may refer to this
         if self._coroutine is not None:
             self._coroutine = self._context = self._handler = None
         if self._thrown is not None or self.interruption is not None:
