@@ -946,3 +946,15 @@ def test_cancelled_handler_leaves_no_reference_cycle(ns, run, no_garbage, end):
 
     run(main())
     assert gone[0]() is None
+
+
+def test_emissions_nested_deeply(ns, run):
+    """Lone handlers share the emitter's stack, but only in a few nested emissions: those deeper down have tasks."""
+    event = ns.event("x")
+
+    @event.connect
+    async def count_down(sender):
+        await asyncio.sleep(0)
+        return [sender, *(await event.emit_async(sender - 1))[0]] if sender else [0]
+
+    assert run(event.emit_async(400)) == [[*range(400, -1, -1)]]

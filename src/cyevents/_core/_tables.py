@@ -1261,7 +1261,9 @@ class AwaitedDispatch(Dispatch):
                 raise
         if type(result) is not CoroutineType:
             result = self.as_coroutine(result, kind)
-        if self.cancelling is not None and not self._has_started and self._is_last():
+        # Deeper, each handler has a task, and so a stack, of its own: coroutines that are stepped here share one.
+        is_shallow = self._nesting is not None and self._nesting.depth < 30
+        if is_shallow and self.cancelling is not None and not self._has_started and self._is_last():
             self._coroutine = result
             self._context = _copy_context_with(_innermost, self._nesting)
             self._handler = handler
