@@ -24,7 +24,8 @@ from cpython.object cimport PyObject, PyTypeObject
 from cyevents._core cimport _tables
 from cyevents._core._tables cimport (
     BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, PATTERN_FILTERED, WATCHED, Dispatch, Entry, Snapshot,
-    CYE_GIL, cye_deref, cye_enter, cye_is_identity_sender, cye_leave, find_by_address, found, is_sender, sender_key,
+    CYE_GIL, cye_deref, cye_deref_function, cye_enter, cye_is_identity_sender, cye_leave, find_by_address, found,
+    is_sender, sender_key,
 )
 
 # C variables, since at exit the module's own names may have been cleared.
@@ -215,14 +216,14 @@ cdef inline bint take_references(PyObject *entry, int flags, PyObject **function
     cdef PyObject *held = <PyObject *>(<Entry>entry).held
     owner[0] = NULL
     if not flags & REFERENCE_FLAGS:
-        function[0] = cye_deref(entry)
+        function[0] = cye_deref_function(entry, (<Entry>entry).was_deferred)
         return function[0] is not NULL
     if flags & BOUND:
         owner[0] = cye_deref(entry)
         if owner[0] is NULL:
             return False
         if type(<object>held) is _tables.Ref:
-            function[0] = cye_deref(held)
+            function[0] = cye_deref_function(held, (<Entry>entry).was_deferred)
             if function[0] is NULL:
                 DECREF(owner[0])
                 return False
@@ -286,7 +287,7 @@ cdef Py_ssize_t run_common(
         flags = (<Entry>entry).flags
         if flags == 0:
             owner = NULL
-            function = cye_deref(entry)
+            function = cye_deref_function(entry, (<Entry>entry).was_deferred)
             if function is NULL:
                 i += 1
                 continue

@@ -404,6 +404,7 @@ else:  # compiled: in the .pxd
         _current_frame: Any = None
         _forbid_new: Any = None
         _instruction_of: Any = None
+        _is_deferred: Any = None
         _is_finalizing: Any = None
         _reraise: Any = None
         _run_generator: Any = None
@@ -535,6 +536,7 @@ class Entry(Ref):
     entry that it had replaced, which a block that ends later restores instead of this one. Else None."""
     claims: Any  # a list, with one item if it is to be called once; compiled: a flag
     _warned: int
+    was_deferred: bool  # compiled only: of its function, if that is held weakly, see cye_deref_function
 
     def get(self) -> Any:
         """Return the handler, or None once it is dead."""
@@ -665,6 +667,9 @@ def _make_entry(handler: Any, weak: bool, priority: int, condition: Any, flags: 
     entry.superseded = None
     entry.may_vanish = False
     entry._warned = 0
+    if cython.compiled and not CYE_GIL:
+        callee = handler if function is None else function
+        entry.was_deferred = type(callee) is FunctionType and _is_deferred(callee)
     entry.handler_key = key
     entry.place = place  # last: without it, `_check_entries` refuses the entry, whose flags may not be set yet
     return entry
