@@ -622,11 +622,13 @@ cdef inline PyObject *load_general(_tables.EventCore self) noexcept:
             return NULL
         INCREF(snapshot)
         return snapshot
-    loaded = self._load_general()
-    if not self._is_built(loaded):
-        return NULL
-    INCREF(<PyObject *>loaded)
-    return <PyObject *>loaded
+    with cython.critical_section(self):  # one, since threads that emit the same event wait for each other here
+        snapshot = <PyObject *>self._general
+        if <PyObject *>(<Snapshot>snapshot).entries is cye_none():
+            snapshot = NULL
+        else:
+            INCREF(snapshot)
+    return snapshot
 
 
 cdef inline PyObject *find_known(_tables.EventCore self, PyObject *sender) noexcept:
