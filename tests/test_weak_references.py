@@ -173,6 +173,64 @@ def test_weak_false_holds_until_disconnected(ns, collect, no_warning, kind):
     assert gone() is None
 
 
+@pytest.mark.parametrize("way", ["emit", "send"])
+def test_module_function_survives_its_call(ns, collect, way):
+    # Free-threaded builds do not count the reference that a call has: the emission must have one that is counted.
+    scope = {"collect": collect, "was_alive": []}
+    exec(
+        "def handler(sender):\n"
+        "    global handler\n"
+        "    del handler\n"
+        "    collect()\n"
+        "    was_alive.append(gone() is not None)\n",
+        scope,
+    )
+    gone = scope["gone"] = weakref.ref(scope["handler"])
+    event = ns.event("x")
+    event.connect(scope["handler"])
+    getattr(event, way)("s")
+    assert scope["was_alive"] == [True]
+    collect()
+    assert gone() is None
+    assert event.handlers == []
+
+
+@pytest.mark.parametrize("way", ["emit", "send"])
+@pytest.mark.parametrize("ending", ["returns", "raises"])
+@pytest.mark.parametrize("kind", ["function", "method", "object"])
+def test_held_handler_survives_its_disconnection(ns, collect, kind, ending, way):
+    event = ns.event("x")
+    was_alive = []
+
+    def leave():
+        event.clear()
+        collect()
+        was_alive.append(gone() is not None)
+        if ending == "raises":
+            raise KeyError
+
+    class Leaving:
+        def method(self, sender):
+            leave()
+
+        __call__ = method
+
+    def make_handler():
+        owner = Leaving()
+        handlers = {"function": lambda sender: leave(), "method": owner.method, "object": owner}
+        return handlers[kind], owner if kind != "function" else handlers[kind]
+
+    handler, owner = make_handler()
+    gone = weakref.ref(owner)
+    event.connect(handler, weak=False)
+    del handler, owner
+    with contextlib.nullcontext() if ending == "returns" else pytest.raises(KeyError):
+        getattr(event, way)("s")
+    assert was_alive == [True]
+    collect()
+    assert gone() is None
+
+
 def test_methods_are_called_with_their_objects(ns, no_warning):
     event = ns.event("x")
     owner, seen, last = Owner(), set(), collections.deque(maxlen=1)

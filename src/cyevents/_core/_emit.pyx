@@ -24,7 +24,8 @@ from cpython.object cimport PyObject, PyTypeObject
 from cyevents._core cimport _tables
 from cyevents._core._tables cimport (
     BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, PATTERN_FILTERED, WATCHED, AwaitedDispatch, Dispatch, Entry, Snapshot,
-    CYE_GIL, cye_deref, cye_enter, cye_is_identity_sender, cye_leave, find_by_address, found, is_sender, sender_key,
+    CYE_GIL, cye_deref, cye_deref_function, cye_enter, cye_is_identity_sender, cye_leave, find_by_address, found,
+    is_sender, sender_key,
 )
 
 # C variables, since at exit the module's own names may have been cleared.
@@ -296,14 +297,14 @@ cdef inline bint take_references(PyObject *entry, int flags, PyObject **function
     cdef PyObject *held = <PyObject *>(<Entry>entry).held
     owner[0] = NULL
     if not flags & REFERENCE_FLAGS:
-        function[0] = cye_deref(entry)
+        function[0] = cye_deref_function(entry, (<Entry>entry).was_deferred)
         return function[0] is not NULL
     if flags & BOUND:
         owner[0] = cye_deref(entry)
         if owner[0] is NULL:
             return False
         if type(<object>held) is _tables.Ref:
-            function[0] = cye_deref(held)
+            function[0] = cye_deref_function(held, (<Entry>entry).was_deferred)
             if function[0] is NULL:
                 DECREF(owner[0])
                 return False
@@ -317,6 +318,25 @@ cdef inline bint take_references(PyObject *entry, int flags, PyObject **function
     return True
 
 
+cdef inline bint is_borrowed(int flags) noexcept:
+    """Return whether the loop calls an entry's handler without references of its own to it.
+
+    The snapshot keeps its entries and so what they hold. On free-threaded builds threads would contend for the
+    reference counts of handlers that they share.
+    """
+    return not CYE_GIL and flags & HELD
+
+
+cdef inline void borrow(PyObject *entry, PyObject **function, PyObject **owner) noexcept:
+    """Set what `take_references` does, for an entry that holds its handler, without taking references."""
+    cdef PyObject *held = <PyObject *>(<Entry>entry).held
+    owner[0] = NULL
+    if PyMethod_Check(held):
+        owner[0] = PyMethod_GET_SELF(held)
+        held = PyMethod_GET_FUNCTION(held)
+    function[0] = held
+
+
 cdef inline void release(PyObject *function, PyObject *owner) noexcept:
     DECREF(function)
     if owner is not NULL:
@@ -328,6 +348,21 @@ cdef inline void release_state(CallState *state) noexcept:
     if state.result is not NULL:
         DECREF(state.result)
         state.result = NULL
+
+
+cdef inline void release_called(int flags, PyObject *function, PyObject *owner) noexcept:
+    if not is_borrowed(flags):
+        release(function, owner)
+
+
+cdef inline void fill_state(CallState *state, int flags, PyObject *function, PyObject *owner, PyObject *result) noexcept:
+    if is_borrowed(flags):
+        INCREF(function)
+        if owner is not NULL:
+            INCREF(owner)
+    state.function = function
+    state.owner = owner
+    state.result = result
 
 
 cdef bint has_become_inactive(Entry entry) noexcept:
@@ -367,7 +402,7 @@ cdef Py_ssize_t run_common(
         flags = (<Entry>entry).flags
         if flags == 0:
             owner = NULL
-            function = cye_deref(entry)
+            function = cye_deref_function(entry, (<Entry>entry).was_deferred)
             if function is NULL:
                 i += 1
                 continue
@@ -375,39 +410,35 @@ cdef Py_ssize_t run_common(
             state.reason = NEEDS_SLOW_PATH
             return i
         else:
-            if not take_references(entry, flags, &function, &owner):
+            if is_borrowed(flags):
+                borrow(entry, &function, &owner)
+            elif not take_references(entry, flags, &function, &owner):
                 i += 1
                 continue
             if owner is not NULL and copied is NULL:
-                release(function, owner)
+                release_called(flags, function, owner)
                 state.reason = NEEDS_SLOW_PATH
                 return i
             if flags & CONDITION:
                 truth = ask(<PyObject *>(<Entry>entry)._condition, args, nargs, kwnames)
                 if truth < 0:
                     state.reason = CONDITION_RAISED
-                    state.function = function
-                    state.owner = owner
-                    state.result = NULL
+                    fill_state(state, flags, function, owner, NULL)
                     return i
                 if truth == 0 or ((<Entry>entry).flags != flags and has_become_inactive(<Entry>entry)):
-                    release(function, owner)
+                    release_called(flags, function, owner)
                     i += 1
                     continue
         result = cye_call(function, owner, flags & FOREIGN, args, copied, nargs, kwnames)
         if result is cye_none():
             DECREF(result)
         elif result is NULL or result is cye_false() or not cye_is_value(result):
-            state.function = function
-            state.owner = owner
-            state.result = result
+            fill_state(state, flags, function, owner, result)
             return i
         elif cye_append(results, result, count - i):
-            state.function = function
-            state.owner = owner
-            state.result = NULL
+            fill_state(state, flags, function, owner, NULL)
             return i
-        release(function, owner)
+        release_called(flags, function, owner)
         i += 1
     return count
 
@@ -672,11 +703,13 @@ cdef inline PyObject *load_general(_tables.EventCore self) noexcept:
             return NULL
         INCREF(snapshot)
         return snapshot
-    loaded = self._load_general()
-    if not self._is_built(loaded):
-        return NULL
-    INCREF(<PyObject *>loaded)
-    return <PyObject *>loaded
+    with cython.critical_section(self):  # one, since threads that emit the same event wait for each other here
+        snapshot = <PyObject *>self._general
+        if <PyObject *>(<Snapshot>snapshot).entries is cye_none():
+            snapshot = NULL
+        else:
+            INCREF(snapshot)
+    return snapshot
 
 
 cdef inline PyObject *find_known(_tables.EventCore self, PyObject *sender) noexcept:

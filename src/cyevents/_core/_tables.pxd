@@ -53,6 +53,37 @@ cdef extern from *:
         return object;
     }
 
+    /* Whether the references to a function are counted as those to functions of modules and classes are on free-threaded
+       builds: only the garbage collector frees it, while it keeps all other threads from running Python code. Until
+       then its count is far higher than any number of references. */
+    static inline int cye_is_deferred(PyObject *function) {
+    #ifdef Py_GIL_DISABLED
+        return Py_REFCNT(function) > PY_SSIZE_T_MAX / 16;
+    #else
+        return 0;
+    #endif
+    }
+
+    /* `cye_deref`, for a reference to a function that may have been `cye_is_deferred` when the reference was made.
+
+       For others, `PyWeakref_GetRef` takes one of a few locks that all threads share, and that lie side by side in
+       memory: threads contend for them even if each calls handlers of its own. That is not needed if only the collector
+       frees the function. It clears the references first, in one pause of all threads with the decision that the
+       function is garbage, and no such pause happens between the lines below. A reference must be taken: a call has
+       none that the collector sees. */
+    static inline PyObject *cye_deref_function(PyObject *ref, int was_deferred) {
+    #ifdef Py_GIL_DISABLED
+        if (was_deferred) {
+            PyObject *object = _Py_atomic_load_ptr(&((PyWeakReference *)ref)->wr_object);
+            if (object == Py_None) return NULL;
+            if (cye_is_deferred(object)) return Py_NewRef(object);  /* else Python exits, for example */
+        }
+    #else
+        (void)was_deferred;
+    #endif
+        return cye_deref(ref);
+    }
+
     static inline PyObject *cye_deref_or_none(PyObject *ref) {
         PyObject *object = cye_deref(ref);
         return object ? object : Py_NewRef(Py_None);
@@ -348,6 +379,8 @@ cdef extern from *:
     int _forbid_new "cye_forbid_new"(object cls) except -1
     unsigned long get_ident "PyThread_get_thread_ident"() noexcept
     PyObject *cye_deref(PyObject *ref) noexcept
+    PyObject *cye_deref_function(PyObject *ref, bint was_deferred) noexcept
+    bint _is_deferred "cye_is_deferred"(object function) noexcept
     int cye_enter(const char *where) noexcept
     void cye_leave() noexcept
 
@@ -420,6 +453,7 @@ cdef class Entry(Ref):
     cdef cye_bool claims
     cdef cye_bool may_vanish
     cdef unsigned char _warned
+    cdef unsigned char was_deferred
     cdef readonly object held
     cdef readonly object priority
     cdef readonly long long serial
@@ -448,7 +482,7 @@ cdef class Group:
     cdef Place place
     cdef object sender
     cdef dict entries
-    cdef bint is_removed
+    cdef cye_bool is_removed
     cdef size_t address  # of the sender
     cdef bint is_for(self, object sender) except -1
     cdef object get_sender(self)

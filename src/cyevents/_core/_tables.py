@@ -408,6 +408,7 @@ else:  # compiled: in the .pxd
         _forbid_new: Any = None
         _inherit_slots: Any = None
         _instruction_of: Any = None
+        _is_deferred: Any = None
         _is_finalizing: Any = None
         _reraise: Any = None
         _run_generator: Any = None
@@ -552,6 +553,7 @@ class Entry(Ref):
     entry that it had replaced, which a block that ends later restores instead of this one. Else None."""
     claims: Any  # a list, with one item if it is to be called once; compiled: a flag
     _warned: int
+    was_deferred: bool  # compiled only: of its function, if that is held weakly, see cye_deref_function
 
     def get(self) -> Any:
         """Return the handler, or None once it is dead."""
@@ -682,6 +684,9 @@ def _make_entry(handler: Any, weak: bool, priority: int, condition: Any, flags: 
     entry.superseded = None
     entry.may_vanish = False
     entry._warned = 0
+    if cython.compiled and not CYE_GIL:
+        callee = handler if function is None else function
+        entry.was_deferred = type(callee) is FunctionType and _is_deferred(callee)
     entry.handler_key = key
     entry.place = place  # last: without it, `_check_entries` refuses the entry, whose flags may not be set yet
     return entry
@@ -1613,6 +1618,14 @@ class EventCore:
         self._is_checked = False
         self._is_used = False
         self._any = _make_group(None, ANY)
+        if cython.compiled and not CYE_GIL:  # no other thread must read a field while a table is put into it
+            self._groups = {}
+            self._patterns = {}
+            self._matched_events = {}
+            self._mutes = {}
+            self._dead_handler_names = []
+            self._any.entries = {}
+            self._place(ANY)
         _track(self)
 
     def __init__(self) -> None:
