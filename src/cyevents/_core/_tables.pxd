@@ -22,8 +22,8 @@ cdef extern from *:
 
     static inline PyObject *cye_id(PyObject *object) { return PyLong_FromVoidPtr(object); }
 
-    /* A dict's value for a key, or None, also for no dict. On free-threaded builds the value that `dict.get` finds, as Cython compiles
-       it, may be freed by another thread before a reference to it is taken. */
+    /* A dict's value for a key, or None, also for no dict. On free-threaded builds the value that `dict.get` finds, as
+       Cython compiles it, may be freed by another thread before a reference to it is taken. */
     static inline PyObject *cye_get(PyObject *dict, PyObject *key) {
         PyObject *value;
         if (dict == Py_None) return Py_NewRef(Py_None);
