@@ -392,7 +392,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         matters call `settle` after changes, for example when they have started. For a pattern, it settles the events
         that match.
 
-        Thread-safe. Handlers whose death is logged, at DEBUG, are logged by this call.
+        Thread-safe. This call also writes the DEBUG records of handlers that have died since the last emission.
 
         Example:
             >>> from cyevents import Event

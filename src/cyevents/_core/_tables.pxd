@@ -874,7 +874,7 @@ cdef inline bint _group_by_priority(PyObject **items, PyObject **buffer, Py_ssiz
         while known[slot] is not NULL and known[slot] is not priority:
             slot = (slot + 1) % PRIORITY_SLOTS
         if known[slot] is NULL:
-            if not PyLong_CheckExact(<object>priority):  # of another type, whose `__index__` may be anything
+            if not PyLong_CheckExact(<object>priority):  # of another type, whose `__index__` may run any code
                 return False
             value = PyLong_AsLongLongAndOverflow(<object>priority, &overflow)
             known_count += 1
