@@ -305,6 +305,7 @@ cdef extern from *:
     static inline int cye_reraise(PyObject *error) {
         PyObject *trace = PyException_GetTraceback(error);
         PyObject *next = trace != NULL ? (PyObject *)((PyTracebackObject *)trace)->tb_next : NULL;
+        PyException_SetTraceback(error, next != NULL ? next : Py_None);  /* restoring NULL leaves the old one on 3.14 */
         PyErr_Restore(Py_NewRef(Py_TYPE(error)), Py_NewRef(error), Py_XNewRef(next));
         Py_XDECREF(trace);
         return -1;
