@@ -19,7 +19,9 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from .._checks import ConnectOptions
 from .._core._safe import exact_str, safe_repr
+from .._core._values import MISSING
 from .._emission import Emission, SenderGeneric, SenderT
 from .loops import checked_timeout, no_loop_error, running_trio
 
@@ -101,7 +103,8 @@ class Stream(SenderGeneric[SenderT]):
         self._with_event = is_pattern
         made: list[Any] = []
         self._connections = made  # filled before anything else can find the stream
-        event._add(self._on_emit, sender, True, priority, condition, once, is_pattern, False, None, made)
+        options = ConnectOptions(MISSING, sender, True, priority, condition, once, is_pattern)
+        event._add(self._on_emit, sender, options, None, made)
         if not self._is_open:  # it was closed before it was connected
             self._disconnect()
 
