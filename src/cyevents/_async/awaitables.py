@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import consume
 from .._core._safe import safe_repr
-from .._core._values import ASYNC_GENERATOR, GENERATOR, VALUE, kind_of_result
+from .._core._values import ASYNC_GENERATOR, GENERATOR, VALUE, Cancel, CancelAfterItems, kind_of_result
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -29,7 +29,14 @@ async def _await(awaitable: Any) -> Any:
 
 async def _collect(generator: Any) -> list[Any]:
     """Return what an async generator yields, without None."""
-    return [item async for item in generator if item is not None]
+    items: list[Any] = []
+    try:
+        async for item in generator:
+            if item is not None:
+                items.append(item)
+    except Cancel as cancel:
+        raise CancelAfterItems(items, cancel) from cancel
+    return items
 
 
 class Consumed:
@@ -53,7 +60,11 @@ def call_in_thread(
             event._call_failed(error, handler, len(args) - 1, kwargs, False)
             raise
         if kind_of_result(value) == GENERATOR:
-            value = Consumed(*consume(value))
+            items: list[Any] = []
+            try:
+                value = Consumed(items, consume(value, items))
+            except Cancel as cancel:
+                raise CancelAfterItems(items, cancel) from cancel
     except BaseException as error:
         return None, error
     return value, None
