@@ -30,6 +30,7 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "match",
     "on",
     "use_loop",
+    "wait_any",
 ]
 VALUES = ["ANY", "backend", "default_namespace"]
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ._async.scheduling import drain, drain_async, use_loop
     from ._async.streams import Stream, StreamOverflow
+    from ._async.wait_any import wait_any
     from ._describe import NamespaceGraph, describe
     from ._emission import Emission
     from ._handles import handles
@@ -52,6 +53,7 @@ __all__ = [
     "on",
     "trace",
     "use_loop",
+    "wait_any",
 ]
 
 
@@ -64,6 +66,8 @@ def __getattr__(name: str) -> object:
         from . import _emission as module
     elif name in ("Stream", "StreamOverflow"):
         from ._async import streams as module
+    elif name == "wait_any":
+        from ._async import wait_any as module
     elif name == "handles":
         from . import _handles as module
     elif name == "Subscriptions":

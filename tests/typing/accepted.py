@@ -22,6 +22,7 @@ from cyevents import (
     filter_signals,
     handles,
     on,
+    wait_any,
 )
 from cyevents.instrument import (
     CallSpan,
@@ -284,6 +285,11 @@ async def waiting() -> None:
     assert_type(emissions.dropped, int)
     async for any_emission in anything.stream():
         assert_type(any_emission, Emission[Any])
+    assert_type(await wait_any(placed.wait(), paid.wait(Order(), timeout=1)), Emission[Order])
+    numbers: Event[int] = Event("numbers")
+    assert_type((await wait_any(placed.wait(), numbers.wait())).sender, Order | int)
+    await wait_any(*[each.wait() for each in (placed, placed)])
+    await wait_any(placed.wait(), numbers.wait(), anything.wait(), paid.wait(), paid.wait())
 
 
 # An instrument overrides the methods it needs

@@ -3,7 +3,7 @@
 Each part has the same heading as a part of accepted.py.
 """
 
-from cyevents import Event, Namespace, Subscriptions, emit, emit_async, event, handles, on
+from cyevents import Event, Namespace, Subscriptions, emit, emit_async, event, handles, on, wait_any
 from cyevents.instrument import EmissionStart, Instrument, observe
 
 
@@ -278,6 +278,15 @@ async def waiting() -> None:
     await placed.wait("no order")
     # mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
     # pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+    (await wait_any(placed.wait(), paid.wait())).sender.sum
+    # mypy [attr-defined] "Order" has no attribute "sum"
+    # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
+    await wait_any()
+    # mypy [call-overload] All overload variants of "wait_any" require at least one argument
+    # pyright [reportCallIssue] No overloads for "wait_any"
+    await wait_any(placed)
+    # mypy [call-overload] No overload variant of "wait_any"
+    # pyright [reportArgumentType] cannot be assigned to parameter "wait"
     paid.stream(overflow="block")
     # mypy [arg-type] incompatible type "Literal['block']"
     # pyright [reportArgumentType] cannot be assigned to parameter "overflow" of type "Overflow"
