@@ -12,7 +12,7 @@ from ._core._values import ANY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import FrameType, TracebackType
     from typing import Any
 
@@ -82,9 +82,9 @@ class Subscription:
 
     __slots__ = ("_entry", "_event", "_receiver")
 
-    def __init__(self, event: Event[Any], receiver: Callable[..., Any], entry: Entry) -> None:
+    def __init__(self, event: Event[Any], receiver: Callable[..., Any] | None, entry: Entry) -> None:
         self._event = event
-        self._receiver: Callable[..., Any] | None = receiver
+        self._receiver = receiver  # kept alive; None: it is not
         self._entry: Entry | None = entry  # None: cancelled
 
     @property
@@ -208,6 +208,31 @@ class Muted(_Block):
 
     def _undo(self, block: Any) -> None:
         self._target._unmute(block)
+
+
+def connect_all(
+    connections: Iterable[tuple[Event[Any], Any, Any, ConnectOptions]], frame: FrameType | None
+) -> list[tuple[Event[Any], list[Any], Any]]:
+    """Connect each receiver to its event for its sender, or none if one fails: see `Event._add`.
+
+    Return the arguments with which `undo_connection` undoes each.
+    """
+    all_made: list[tuple[Event[Any], list[Any], Any]] = []
+    try:
+        for event, receiver, sender, options in connections:
+            made: list[Any] = []
+            all_made.append((event, made, sender))
+            event._add(receiver, sender, options, frame, made)
+    except BaseException:
+        undo_all(all_made)
+        raise
+    return all_made
+
+
+def undo_all(all_made: list[tuple[Event[Any], list[Any], Any]]) -> None:
+    """Undo what `connect_all` has made: the last one first, since it may have replaced an earlier one."""
+    for each in reversed(all_made):
+        undo_connection(*each)
 
 
 def undo_connection(event: Event[Any], made: list[Any], sender: Any) -> None:
