@@ -208,7 +208,7 @@ cdef class EventCore(_tables.EventCore):
     def __init__(self):
         pass
 
-    def _start_async(self, dispatch_class, loop, sender, tuple args not None, dict kwargs not None, plan=None):
+    def _start_async(self, dispatch_class, loop, sender, tuple args not None, dict kwargs not None, plan=None, /):
         """Call the handlers for `emit_async`, and return the results.
 
         If one must be awaited, return what must be awaited for them: a `dispatch_class`, which gets the `loop`.

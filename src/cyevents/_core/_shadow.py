@@ -5,7 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     T = TypeVar("T")
 
@@ -14,6 +14,8 @@ class cython:
     """The names of `cython` that the source uses."""
 
     compiled = False
+    if TYPE_CHECKING:
+        address: Callable[[int], object]  # compiled only
 
     @staticmethod
     def cclass(cls: T) -> T:
@@ -26,7 +28,12 @@ class cython:
         return function
 
     @staticmethod
-    def binding(is_bound: bool) -> Callable[[T], T]:
+    def locals(**types: object) -> Callable[[T], T]:
+        """Compiled: give parameters and variables C types. Uncompiled: do nothing."""
+        return _unchanged
+
+    @staticmethod
+    def binding(is_bound: bool) -> Any:
         """Compiled: choose the type of the method object. Uncompiled: do nothing."""
         return _unchanged
 

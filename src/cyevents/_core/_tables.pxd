@@ -472,8 +472,6 @@ cdef class Entry(Ref):
     cdef bint _is_chain_connected(self) except -1
     @cython.locals(is_claimed=bint)
     cdef bint claim(self) except -1
-    @cython.locals(before=int)
-    cpdef bint warned(self, int of=*) except -1
     cdef bint is_used_up(self) except -1
     cdef bint is_usable(self) except -1
 
@@ -629,8 +627,6 @@ cdef class EventCore:
     @cython.locals(entry=Entry, dispatch=Dispatch, results=list, is_plain=bint)
     cdef object _run(self, tuple entries, object sender, tuple args, dict kwargs)
     cdef object _sent(self, object sender, tuple args, dict kwargs)
-    @cython.locals(entry=Entry, dispatch=Dispatch, pairs=list)
-    cpdef list _pairs(self, tuple entries, object sender, tuple args, dict kwargs, object watch=*)
 
     @cython.locals(snapshot=Snapshot, is_built=bint)
     cdef Snapshot _find_snapshot(self, object sender)
@@ -644,8 +640,6 @@ cdef class EventCore:
     cdef Group _sender_group(self, object key, object sender)
     @cython.locals(source=EventCore, group=Group)
     cdef Snapshot _build(self, Snapshot snapshot, object sender)
-    @cython.locals(event=EventCore, source=EventCore, group=Group)
-    cpdef object _settle(self)
     @cython.locals(
         source=EventCore, other=Group, entry=Entry, chosen=dict, muted=set, general=list, special=list, own=list, entries=list
     )
@@ -658,11 +652,6 @@ cdef class EventCore:
     @cython.locals(muted=set)
     cdef set _muted_keys(self)
 
-    @cython.locals(entry=Entry)
-    cpdef tuple _connect(
-        self, object handler, object sender, bint weak, object priority, object condition, int flags, str name,
-        object frame, list made=*
-    )
     @cython.locals(entry=Entry, place=Place, instruction=int, to_release=list)
     cdef Entry _enter(
         self, object handler, object sender, bint weak, object priority, object condition, int flags, str name,
@@ -699,44 +688,12 @@ cdef class EventCore:
     cdef bint _remove(self, Entry entry, list to_release) except -1
     @cython.locals(group=Group, entry=Entry, names=list)
     cdef object _remove_dead(self, Ref dead, bint is_logged, list to_release, list never_called)
-    cpdef bint _disconnect_entry(self, Entry entry) except -1
-    cpdef bint _disconnect(self, object handler, object sender) except -1
     @cython.locals(to_release=list, is_removed=bint)
     cdef bint _disconnect_one(self, Entry entry, object key, object sender) except -1
     @cython.locals(group=Group, groups=list, is_removed=bint)
     cdef bint _disconnect_locked(self, Entry entry, object key, object sender, list to_release) except -1
     @cython.locals(entry=Entry)
     cdef bint _remove_from(self, Group group, object key, list to_release) except -1
-    cpdef object _clear(self)
-    @cython.locals(group=Group, entry=Entry)
-    cpdef object _clear_locked(self, list to_release)
-    cpdef object _restore(self, Entry entry, Entry previous, object sender)
-    @cython.locals(current=Entry)
-    cpdef object _restore_locked(self, Entry entry, Entry previous, object sender, list to_release)
-    cpdef object _mute(self, object by, list keys)
-    cpdef object _mute_locked(self, object by, list keys, list to_release)
-    @cython.locals(mutes=dict)
-    cpdef object _set_mute(self, object by, list keys, list to_release)
-    cpdef object _unmute(self, object by)
-    cpdef object _unmute_locked(self, object by, list to_release)
-    cpdef object _observe(self, object observer)
-    cpdef object _observe_locked(self, object observer, list to_release)
-    @cython.locals(events=dict, patterns=dict)
-    cpdef object _attach(self, EventCore source, list to_release)
-    cpdef object _detach(self, EventCore source, list to_release)
-    @cython.locals(source=EventCore)
-    cpdef object _hide(self, list to_release)
-    cpdef object _show(self)
-    @cython.locals(source=EventCore, group=Group, entry=Entry, rows=dict, entries=list, ordered=list)
-    cpdef list _connections(self)
-    @cython.locals(group=Group)
-    cpdef bint _is_connected(self) except -1
-    @cython.locals(entry=Entry)
-    cpdef bint _has_live_handlers(self, object sender) except -1
-    @cython.locals(group=Group, groups=list)
-    cpdef bint _has_connection(self, object handler, object sender) except -1
-    @cython.locals(group=Group)
-    cpdef bint _has_entry(self, Entry entry) except -1
 
 
 cdef class NamespaceCore(dict):

@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True, auto_pickle=False, annotation_typing=False, binding=False, nonecheck=True
-# cython: embedsignature=True, embedsignature.format=clinic
+# cython: embedsignature=True, embedsignature.format=clinic, always_allow_keywords=False
 """The tables of an event's connections, and the slow path of an emission: one source, compiled or run as it is.
 
 How it works
@@ -90,13 +90,15 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, Self, TypeVar
 
-    import cython  # type: ignore[import-untyped]
+    from ._shadow import cython
 
     ClassT = TypeVar("ClassT", bound=type)
     ResultT = TypeVar("ResultT")
     Made = list["Entry | None"] | None  # a new entry and the one that it replaced, for callers that may undo it
 elif __file__.endswith(".py"):  # uncompiled
     from ._shadow import cython
+else:  # not executed: for the compiler
+    import cython
 
 __all__ = [
     "CONDITION",
@@ -614,8 +616,9 @@ class Entry(Ref):
                 return False
             return True
 
+    @cython.locals(of="int", before="int")
     @cython.critical_section
-    def warned(self, of: int = 1) -> bool:
+    def warned(self, of: int = 1, /) -> bool:
         """Return whether this was called with this bit before. 1: a condition raised. 2: a task returned `False`."""
         before = self._warned
         self._warned = before | of
@@ -1115,7 +1118,7 @@ class AwaitedDispatch(Dispatch):
             raise StopIteration
         return yielded
 
-    def send(self, value: Any) -> Any:
+    def send(self, value: Any, /) -> Any:
         """Go on until something is yielded, and return that."""
         yielded = self._advance(value, None)
         if yielded is MISSING:
@@ -1467,38 +1470,38 @@ class AwaitedDispatch(Dispatch):
     def begin_tasks(self) -> None:
         """Prepare for the first task: set `make`, `keywords` and `methods`."""
 
-    def as_coroutine(self, result: Any, kind: int) -> Any:
+    def as_coroutine(self, result: Any, kind: int, /) -> Any:
         """Return a coroutine that awaits what an async handler returned."""
         raise NotImplementedError
 
-    def start(self, coroutine: Any) -> Any:
+    def start(self, coroutine: Any, /) -> Any:
         """Start a task. It needs the methods of an asyncio task that are used here."""
         raise NotImplementedError
 
-    def in_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def in_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         """Return a coroutine that calls a handler in a thread."""
         raise NotImplementedError
 
-    def not_started(self, task: Any, coroutine: Any) -> None:
+    def not_started(self, task: Any, coroutine: Any, /) -> None:
         """Clean up after a task that could not be made: an exception will report it."""
 
     def take_results(self) -> bool:
         """Take the results of the tasks if all are done and none has raised; return whether that is so."""
         return False
 
-    def finish_tier(self, raised: BaseException | None) -> Any:
+    def finish_tier(self, raised: BaseException | None, /) -> Any:
         """Return a coroutine that waits for the tasks, takes their results, and raises what must be raised.
 
         `raised` is what was raised by a handler that was called or stepped here.
         """
         raise NotImplementedError
 
-    def finish_cancelled(self, raised: BaseException | None, handler: Any) -> Any:
+    def finish_cancelled(self, raised: BaseException | None, handler: Any, /) -> Any:
         """Return a coroutine that raises the cancellation of the emission, whatever its last handler has raised."""
         raise NotImplementedError
 
 
-def inherit_slots(cls: ClassT) -> ClassT:
+def inherit_slots(cls: ClassT, /) -> ClassT:
     """Class decorator: give a subclass of `AwaitedDispatch` the C functions of that for `await`.
 
     The interpreter gives it functions that look for Python methods, which take longer than the rest of a step.
@@ -1837,8 +1840,15 @@ class EventCore:
             return observed
         return self._pairs(self._find_snapshot(sender).entries, sender, args, kwargs)
 
+    @cython.locals(entries=tuple, args=tuple, kwargs=dict, entry=Entry, dispatch=Dispatch, pairs=list)
     def _pairs(
-        self, entries: tuple[Entry, ...], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], watch: Any = None
+        self,
+        entries: tuple[Entry, ...],
+        sender: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        watch: Any = None,
+        /,
     ) -> list[tuple[Any, Any]]:
         """Call entries in order, and return pairs of each handler and what it returned. For `watch` see `_dispatch`."""
         if cython.compiled:
@@ -1882,6 +1892,7 @@ class EventCore:
         errors: list[Exception],
         watch: Any = None,
         is_first: bool = False,
+        /,
     ) -> Any:
         """Call entries in order, filling `results` and, where errors are grouped, `errors`.
 
@@ -1908,6 +1919,7 @@ class EventCore:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         plan: Callable[[tuple[Entry, ...]], Any] | None = None,
+        /,
     ) -> Any:
         """Call the handlers for `emit_async`, and return the results.
 
@@ -1926,7 +1938,7 @@ class EventCore:
 
     # Snapshots
 
-    def _snapshot(self, sender: Any) -> Snapshot:
+    def _snapshot(self, sender: Any, /) -> Snapshot:
         """Return what an emission by this sender runs."""
         return self._find_snapshot(sender)
 
@@ -2028,6 +2040,7 @@ class EventCore:
             purge_dead()
         return snapshot
 
+    @cython.locals(event="EventCore", source="EventCore", group=Group)
     def _settle(self) -> None:
         """Build the snapshots that emissions of this event, or of the events that a pattern matches, would build."""
         purge_dead()
@@ -2177,6 +2190,7 @@ class EventCore:
         self._add(receiver, sender, options, _caller())
         return receiver
 
+    @cython.locals(weak="bint", flags="int", name=str, made=list, entry=Entry)
     def _connect(
         self,
         handler: Any,
@@ -2188,6 +2202,7 @@ class EventCore:
         name: str,
         frame: FrameType | None,
         made: Made = None,
+        /,
     ) -> tuple[Entry, Entry | None]:
         """Connect, in place of the handler's connection for the same sender if there is one; return both entries.
 
@@ -2497,11 +2512,12 @@ class EventCore:
         if len(self._dead_handler_names) < 100:
             self._dead_handler_names.append(entry.name)
 
-    def _disconnect_entry(self, entry: Entry) -> bool:
+    @cython.locals(entry=Entry)
+    def _disconnect_entry(self, entry: Entry, /) -> bool:
         """Remove this very connection; return whether it still existed."""
         return self._disconnect_one(entry, None, ANY)
 
-    def _disconnect(self, handler: Any, sender: Any) -> bool:
+    def _disconnect(self, handler: Any, sender: Any, /) -> bool:
         """Remove a handler's connection for a sender, or all its connections if that is ANY."""
         return self._disconnect_one(None, handler_key(handler), sender)
 
@@ -2549,19 +2565,22 @@ class EventCore:
         """Remove all connections."""
         _change(self._clear_locked, ())
 
-    def _clear_locked(self, to_release: list[object]) -> None:
+    @cython.locals(to_release=list, group=Group, entry=Entry)
+    def _clear_locked(self, to_release: list[object], /) -> None:
         for group in [self._any, *values_of(self._groups)]:
             to_release.append(group)
             for entry in values_of(group.entries):
                 self._remove(entry, to_release)
 
-    def _restore(self, entry: Entry, previous: Entry | None, sender: Any) -> None:
+    @cython.locals(entry=Entry, previous=Entry)
+    def _restore(self, entry: Entry, previous: Entry | None, sender: Any, /) -> None:
         """Undo a `_connect`: put back the entry that it replaced, unless someone changed the connection since."""
         if entry.place is None or (previous is not None and previous.place is None):
             raise TypeError("entry and previous must be those of connections")
         _change(self._restore_locked, (entry, previous, sender))
 
-    def _restore_locked(self, entry: Entry, previous: Entry | None, sender: Any, to_release: list[object]) -> None:
+    @cython.locals(entry=Entry, previous=Entry, to_release=list, current=Entry)
+    def _restore_locked(self, entry: Entry, previous: Entry | None, sender: Any, to_release: list[object], /) -> None:
         current = self._entry_at(entry.place.key, entry.handler_key)
         to_release.append(current)
         previous = _latest_valid(previous)
@@ -2576,16 +2595,19 @@ class EventCore:
             # In a circle there would be no last one.
             entry.superseded = (None if previous is entry else previous,)
 
-    def _mute(self, by: object, keys: list[Any]) -> None:
+    @cython.locals(keys=list)
+    def _mute(self, by: object, keys: list[Any], /) -> None:
         """Mute handlers, or the whole event by the key None, until `_unmute` is called with the same object."""
         _change(self._mute_locked, (by, keys))
 
-    def _mute_locked(self, by: object, keys: list[Any], to_release: list[object]) -> None:
+    @cython.locals(keys=list, to_release=list)
+    def _mute_locked(self, by: object, keys: list[Any], to_release: list[object], /) -> None:
         if self._slow_path_flags & HIDDEN:
             self._attach_patterns(to_release)
         self._set_mute(by, keys, to_release)
 
-    def _set_mute(self, by: object, keys: list[Any], to_release: list[object]) -> None:
+    @cython.locals(keys=list, to_release=list, mutes=dict)
+    def _set_mute(self, by: object, keys: list[Any], to_release: list[object], /) -> None:
         """Do what `_mute` does, under the lock, whether or not patterns are attached."""
         if keys is None:
             raise TypeError("keys must be a list")
@@ -2601,11 +2623,12 @@ class EventCore:
             self._invalidate(ANY, to_release)
             raise
 
-    def _unmute(self, by: object) -> None:
+    def _unmute(self, by: object, /) -> None:
         """Undo `_mute`, if it has been done."""
         _change(self._unmute_locked, (by,))
 
-    def _unmute_locked(self, by: object, to_release: list[object]) -> None:
+    @cython.locals(to_release=list)
+    def _unmute_locked(self, by: object, to_release: list[object], /) -> None:
         if self._mutes is None:
             return
         try:
@@ -2619,7 +2642,7 @@ class EventCore:
 
     # Observation
 
-    def _observe(self, observer: Any) -> None:
+    def _observe(self, observer: Any, /) -> None:
         """Let an observer make the emissions that begin from now on; with None, the event makes them again.
 
         It is called as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
@@ -2627,7 +2650,8 @@ class EventCore:
         """
         _change(self._observe_locked, (observer,))
 
-    def _observe_locked(self, observer: Any, to_release: list[object]) -> None:
+    @cython.locals(to_release=list)
+    def _observe_locked(self, observer: Any, to_release: list[object], /) -> None:
         to_release.append(self._load_observer())
         if observer is None:
             self._slow_path_flags &= ~WATCHED
@@ -2637,7 +2661,8 @@ class EventCore:
 
     # Patterns
 
-    def _attach(self, source: EventCore, to_release: list[object]) -> None:
+    @cython.locals(source="EventCore", to_release=list, events=dict, patterns=dict)
+    def _attach(self, source: EventCore, to_release: list[object], /) -> None:
         """Add a pattern that matches this event. Called under the lock."""
         if source._matched_events is None:
             events: dict[int, EventCore] = {}  # a finalizer may attach others meanwhile
@@ -2653,7 +2678,8 @@ class EventCore:
             self._slow_path_flags |= FILTERED | PATTERN_FILTERED
         self._invalidate(ANY, to_release)
 
-    def _detach(self, source: EventCore, to_release: list[object]) -> None:
+    @cython.locals(source="EventCore", to_release=list)
+    def _detach(self, source: EventCore, to_release: list[object], /) -> None:
         """Undo `_attach`, half of one too. Called under the lock."""
         to_release.append(source)
         to_release.append(self)
@@ -2663,7 +2689,8 @@ class EventCore:
             source._matched_events.pop(id(self), None)
         self._invalidate(ANY, to_release)
 
-    def _hide(self, to_release: list[object]) -> None:
+    @cython.locals(to_release=list, source="EventCore")
+    def _hide(self, to_release: list[object], /) -> None:
         """Stop patterns from notifying this event of changes, until `_attach` is called for each. Under the lock.
 
         It keeps its patterns: an emission that has begun still finds their handlers. But nothing of it holds a handler
@@ -2684,7 +2711,7 @@ class EventCore:
         """Return whether `_hide` was called, and not `_show` since."""
         return bool(self._slow_path_flags & HIDDEN)
 
-    def _has_state(self, mutes: Collection[object]) -> bool:
+    def _has_state(self, mutes: Collection[object], /) -> bool:
         """Return whether there are connections, for any sender or for some, or it is muted by other than these."""
         if self._is_connected():
             return True
@@ -2695,6 +2722,7 @@ class EventCore:
 
     # Introspection
 
+    @cython.locals(source="EventCore", group=Group, entry=Entry, rows=dict, entries=list, ordered=list)
     def _connections(self) -> list[tuple[Entry, Any, EventCore]]:
         """Return all entries in dispatch order, each with its sender and the event, or pattern, that it belongs to."""
         rows = {}
@@ -2715,6 +2743,7 @@ class EventCore:
             ordered.append(rows[entry.serial])
         return ordered
 
+    @cython.locals(group=Group)
     def _is_connected(self) -> bool:
         """Return whether there are connections, for any sender or for some."""
         if self._any.entries:
@@ -2724,14 +2753,16 @@ class EventCore:
                 return True
         return False
 
-    def _has_live_handlers(self, sender: Any) -> bool:
+    @cython.locals(entry=Entry)
+    def _has_live_handlers(self, sender: Any, /) -> bool:
         """Return whether an emission by this sender would find a handler."""
         for entry in self._find_snapshot(sender).entries:
             if not entry.flags & DEAD and entry.is_usable():
                 return True
         return False
 
-    def _has_connection(self, handler: Any, sender: Any) -> bool:
+    @cython.locals(group=Group, groups=list)
+    def _has_connection(self, handler: Any, sender: Any, /) -> bool:
         """Return whether a handler is connected for a sender, or, if that is ANY, at all. Patterns do not count."""
         key = handler_key(handler)
         groups: list[Group] = [self._any]
@@ -2745,7 +2776,8 @@ class EventCore:
                 return True
         return False
 
-    def _has_entry(self, entry: Entry) -> bool:
+    @cython.locals(entry=Entry, group=Group)
+    def _has_entry(self, entry: Entry, /) -> bool:
         """Return whether this very connection exists, its handler and sender are alive, and it is not used up."""
         group = None if entry.place is None else self._group_at(entry.place.key)
         if group is None or found(group.entries, entry.handler_key) is not entry:
@@ -2771,15 +2803,17 @@ class EventCore:
         """Return a decorator that connects what it decorates: see `_add`."""
         raise NotImplementedError
 
-    def _attach_patterns(self, to_release: list[object]) -> None:
+    def _attach_patterns(self, to_release: list[object], /) -> None:
         """Attach the patterns that match, which may have changed, and call `_show`. Called under the lock or not."""
         raise NotImplementedError
 
-    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry) -> None:
+    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry, /) -> None:
         """Schedule what an async handler returned."""
         raise NotImplementedError
 
-    def _call_failed(self, error: TypeError, handler: Any, count: int, names: Iterable[str], takes_result: bool) -> Any:
+    def _call_failed(
+        self, error: TypeError, handler: Any, count: int, names: Iterable[str], takes_result: bool, /
+    ) -> Any:
         """Add a note to the error of a handler's call, if the arguments (a count and keywords) did not fit.
 
         Returns a coroutine that raises the error if the handler is async and the result would be awaited, else None.
@@ -2793,19 +2827,25 @@ class EventCore:
         """Return what is done with an `Exception` of a handler: "raise", "group" or a callable."""
         return "raise"
 
-    def _make_exception_group(self, errors: list[Exception]) -> Exception:
+    def _make_exception_group(self, errors: list[Exception], /) -> Exception:
         """Return one exception for several."""
         raise NotImplementedError
 
     def _condition_failed(
-        self, error: Exception, entry: Entry, handler: Any, sender: Any, names: Iterable[str]
+        self,
+        error: Exception,
+        entry: Entry,
+        handler: Any,
+        sender: Any,
+        names: Iterable[str],
+        /,
     ) -> None:
         """A condition, called with these keywords, has raised, and its handler is skipped."""
 
-    def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
+    def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool, /) -> None:
         """A handler has died at once, or the subscription that held it was discarded at once."""
 
-    def _log_never_called(self, entry: Entry) -> None:
+    def _log_never_called(self, entry: Entry, /) -> None:
         """A function has died before any emission could have called it."""
 
     def _log_dead_handlers(self) -> None:
@@ -2839,7 +2879,7 @@ def _is_live(group: Group, entry: Entry | None) -> bool:
 _NO_CLAIMS: list[None] = []
 
 
-def consume(generator: Any, items: list[Any]) -> bool:
+def consume(generator: Any, items: list[Any], /) -> bool:
     """Run a generator to its end. Put what it yields, without None, into a list; return whether it returned `False`."""
     if type(items) is not list:
         raise TypeError(f"items must be a list, not {typed_repr(items)}")
@@ -2967,12 +3007,12 @@ class NamespaceCore(dict):  # type: ignore[type-arg]
         results = event.emit(sender, *args, **kwargs)  # it is a mock
         return results
 
-    def _find(self, evt: Any) -> Any:
+    def _find(self, evt: Any, /) -> Any:
         """The event meant by what is not a name in here; None for an unknown name."""
         raise NotImplementedError
 
 
-def install_methods(cls: ClassT) -> ClassT:
+def install_methods(cls: ClassT, /) -> ClassT:
     """Return the class as it is: only the compiled core puts methods on `Event` and `Namespace`."""
     return cls
 
