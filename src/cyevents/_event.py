@@ -502,6 +502,51 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         )
         return waiting
 
+    def wait_sync(
+        self,
+        sender: SenderT | AnySender = ANY,
+        condition: Callable[..., object] | None = None,
+        timeout: float | None = None,
+        *,
+        priority: int = 0,
+    ) -> Emission[SenderT]:
+        """Block the calling thread until the next emission, or for a pattern until that of any matching event.
+
+        For threads without an event loop. It listens from the call on, and however it ends, nothing stays connected.
+        Emissions may come from any other thread, or from a signal handler or a finalizer in this one.
+
+        Args:
+            sender: only this sender's emissions; `ANY` for all.
+            condition: called as `condition(sender, **kwargs)` in the emission; a false result skips the emission.
+            timeout: how long to wait at most, in seconds.
+            priority: its priority among the handlers. It does not receive an emission that a handler of a higher
+                priority has cancelled.
+
+        Returns:
+            An `Emission`, with `event`, `sender`, `args` and `kwargs`.
+
+        Raises:
+            TypeError: if an argument is of a wrong type.
+            ValueError: if the timeout is NaN.
+            TimeoutError: when the time is up.
+            RuntimeError: if a loop of asyncio or trio runs in this thread, or the event is cleared.
+
+        Thread-safe. In the main thread it can be interrupted, as by Ctrl-C.
+
+        Example:
+            >>> import threading
+            >>> from cyevents import Event
+            >>> replied = Event("replied")
+            >>> timer = threading.Timer(0.01, replied.emit, ["the server"], {"status": 200})
+            >>> timer.start()
+            >>> replied.wait_sync("the server").kwargs
+            {'status': 200}
+        """
+        emission: Emission[SenderT] = (_Stream or _load_stream())._wait_sync(
+            self, isinstance(self, Pattern), sender, condition, timeout, priority
+        )
+        return emission
+
     def stream(
         self,
         sender: SenderT | AnySender = ANY,
@@ -513,9 +558,11 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     ) -> Stream[SenderT]:
         """Return a stream of the emissions from now on: `async for emission in event.stream()`.
 
-        It listens from the call on until it is closed, by `close` or at the end of an `async with`, or until nothing
-        refers to it any more, as after a `break` out of the loop. Emissions go to a buffer and never wait; they may
-        come from any thread.
+        In threads without an event loop, it is `for emission in event.stream()`.
+
+        It listens from the call on until it is closed, by `close` or at the end of a `with` or `async with`, or until
+        nothing refers to it any more, as after a `break` out of the loop. Emissions go to a buffer and never wait; they
+        may come from any thread.
 
         Args:
             sender: only this sender's emissions; `ANY` for all.
@@ -527,7 +574,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
                 priority has cancelled.
 
         Returns:
-            A `Stream` of `Emission`, for one task at a time.
+            A `Stream` of `Emission`, for one task or thread at a time.
 
         Raises:
             TypeError: if an argument is of a wrong type.

@@ -230,6 +230,19 @@ async def waiting() -> None:
         assert_type(any_emission, Emission[Any])
 
 
+# Threads wait for emissions with the event's sender type
+
+
+def blocking() -> None:
+    emission = placed.wait_sync(Order(), condition=lambda sender, **kwargs: sender.total > 0, timeout=1, priority=1)
+    assert_type(emission, Emission[Order])
+    with paid.stream(buffer=1, overflow="drop_oldest") as emissions:
+        assert_type(emissions, Stream[Order])
+        for each in emissions:
+            assert_type(each, Emission[Order])
+        assert_type(next(emissions), Emission[Order])
+
+
 # An instrument overrides the methods it needs
 
 

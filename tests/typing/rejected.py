@@ -239,6 +239,25 @@ async def waiting() -> None:
         # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
 
 
+# Threads wait for emissions with the event's sender type
+
+
+def blocking() -> None:
+    placed.wait_sync().sender.sum
+    # mypy [attr-defined] "Order" has no attribute "sum"
+    # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
+    placed.wait_sync("no order")
+    # mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+    # pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+    placed.wait_sync(timeout="1")
+    # mypy [arg-type] incompatible type "str"; expected "float | None"
+    # pyright [reportArgumentType] cannot be assigned to parameter "timeout" of type "float | None"
+    for emission in paid.stream():
+        emission.sender.sum
+        # mypy [attr-defined] "Order" has no attribute "sum"
+        # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
+
+
 # An instrument overrides the methods it needs
 
 
