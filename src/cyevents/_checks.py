@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from ._core import CONDITION, ONCE, WITH_EVENT
 from ._core._introspection import FunctionType, MethodType
 from ._core._safe import exact_str, handler_name, safe_getattr, safe_isinstance, safe_repr
-from ._core._values import ANY
+from ._core._values import ANY, MISSING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,30 +52,66 @@ def pattern_error(name: str) -> ValueError:
     return ValueError(f"{name!r} is a pattern and cannot be emitted: emit an event by its own name")
 
 
-def checked_options(priority: Any, condition: Any) -> int:
-    """Check priority and condition of a handler; return the priority as an exact `int`."""
-    if not issubclass(type(priority), int):
-        raise TypeError(f"priority must be an int, not {safe_repr(priority)}")
-    if condition is not None:
-        if not callable(condition):
-            raise TypeError(f"condition must be callable or None, not {safe_repr(condition)}")
-        if kind_of(condition) in ("async", "async_generator"):
-            raise TypeError(
-                f"condition {handler_name(condition)} is a coroutine function: a condition must answer at once"
-            )
-    return int.__index__(priority)
+class ConnectOptions:
+    """The options of a connection, checked when this is made; what `connect`, `on` and the like have in common.
 
+    It does not keep receiver and sender: they are here for the checks. A decorator gets its receiver later, and gives
+    `MISSING`.
 
-def check_flags(sender: Any, weak: Any, once: Any, with_event: Any, thread: Any) -> None:
-    """Raise `TypeError` unless all flags are `True` or `False`."""
-    hint = ""
-    if type(weak) is not bool and sender is not ANY:  # both were probably given by position
-        hint = ": the arguments are (receiver, sender, weak, priority, condition),"
-        hint += f" and {safe_repr(sender)} is taken for the sender"
-    check_bool("weak", weak, hint)
-    check_bool("once", once)
-    check_bool("with_event", with_event)
-    check_bool("thread", thread)
+    Attributes:
+        weak: whether the handler is held weakly.
+        priority: an exact `int`.
+        condition: the condition, or None.
+        flags: those of the entry, as far as they do not depend on the handler.
+        thread: whether `emit_async` runs the handler in a thread, if it is a sync one.
+    """
+
+    __slots__ = ("condition", "flags", "priority", "thread", "weak")
+
+    def __init__(
+        self,
+        receiver: Any,
+        sender: Any,
+        weak: bool = True,
+        priority: int = 0,
+        condition: Callable[..., object] | None = None,
+        once: bool = False,
+        with_event: bool = False,
+        thread: bool = False,
+    ) -> None:
+        if not callable(receiver) and receiver is not MISSING:
+            check_handler(receiver)
+        flags = 0
+        if type(priority) is not int:
+            if not issubclass(type(priority), int):
+                raise TypeError(f"priority must be an int, not {safe_repr(priority)}")
+            priority = int.__index__(priority)
+        if condition is not None:
+            flags = CONDITION
+            if not callable(condition):
+                raise TypeError(f"condition must be callable or None, not {safe_repr(condition)}")
+            if kind_of(condition) in ("async", "async_generator"):
+                raise TypeError(
+                    f"condition {handler_name(condition)} is a coroutine function: a condition must answer at once"
+                )
+        if not type(weak) is type(once) is type(with_event) is type(thread) is bool:
+            hint = ""
+            if type(weak) is not bool and sender is not ANY:  # both were probably given by position
+                hint = ": the arguments are (receiver, sender, weak, priority, condition),"
+                hint += f" and {safe_repr(sender)} is taken for the sender"
+            check_bool("weak", weak, hint)
+            check_bool("once", once)
+            check_bool("with_event", with_event)
+            check_bool("thread", thread)
+        if once:
+            flags |= ONCE
+        if with_event:
+            flags |= WITH_EVENT
+        self.weak = weak
+        self.priority = priority
+        self.condition = condition
+        self.flags = flags
+        self.thread = thread
 
 
 def check_bool(name: str, value: Any, hint: str = "") -> None:

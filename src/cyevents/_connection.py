@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import check_handler, is_pattern, kind_of
+from ._checks import ConnectOptions, check_handler, is_pattern, kind_of
 from ._core import ONCE, THREAD, WITH_EVENT, Entry, handler_key
 from ._core._introspection import warn_at
 from ._core._safe import handler_name, int_text, safe_repr
@@ -172,15 +172,13 @@ class _Block:
 class ConnectedTo(_Block):
     """The context manager of `Event.connected_to`. It may be entered again, and nested in itself."""
 
-    __slots__ = ("_options", "_receiver", "_sender")
+    __slots__ = ("_arguments",)
 
     _block_type = list  # of the new entry and the one that it has replaced
 
-    def __init__(self, event: Event[Any], receiver: Any, sender: Any, options: dict[str, Any]) -> None:
+    def __init__(self, event: Event[Any], *arguments: Any) -> None:
         super().__init__(event)
-        self._receiver = receiver
-        self._sender = sender
-        self._options = options
+        self._arguments = arguments  # those of `ConnectOptions`: they are checked when the block is entered
 
     if TYPE_CHECKING:
 
@@ -188,10 +186,11 @@ class ConnectedTo(_Block):
 
     def _do(self, block: Any) -> None:
         frame = sys._getframe(1).f_back  # that of the `with` statement
-        self._target._add(self._receiver, self._sender, **self._options, frame=frame, made=block)
+        receiver, sender = self._arguments[:2]
+        self._target._add(receiver, sender, ConnectOptions(*self._arguments), frame, block)
 
     def _undo(self, block: Any) -> None:
-        undo_connection(self._target, block, self._sender)
+        undo_connection(self._target, block, self._arguments[1])
 
 
 class Muted(_Block):

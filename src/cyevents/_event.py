@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import check_bool, check_handler, checked_name, checked_policy, coroutine_function, pattern_error
+from ._checks import (
+    ConnectOptions,
+    check_bool,
+    check_handler,
+    checked_name,
+    checked_policy,
+    coroutine_function,
+    pattern_error,
+)
 from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, undo_connection
 from ._core import WITH_EVENT, Entry, EventCore, expect_death, install_methods
 from ._core._safe import not_an_event, safe_repr
@@ -292,11 +300,10 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             >>> ticked.emit("clock")
             []
         """
+        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread)
         made: list[Any] = []
         try:
-            self._add(
-                receiver, sender, weak, priority, condition, once, with_event, thread, sys._getframe().f_back, made
-            )
+            self._add(receiver, sender, options, sys._getframe().f_back, made)
             entry: Entry = made[0]
             expect_death(entry)
             return Subscription(self, receiver, entry)
@@ -354,9 +361,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             ...     ticked.emit("clock")
             ['tock']
         """
-        options = {"weak": weak, "priority": priority, "condition": condition}
-        options |= {"once": once, "with_event": with_event, "thread": thread}
-        return ConnectedTo(self, receiver, sender, options)
+        return ConnectedTo(self, receiver, sender, weak, priority, condition, once, with_event, thread)
 
     def muted(self, *receivers: Callable[..., Any]) -> Muted:
         """Silence the event, or only some handlers, inside a `with` block. Nests.

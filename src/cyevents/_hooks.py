@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import check_flags, check_handler, checked_options, kind_of, takes_sender_as_self
+from ._checks import ConnectOptions, kind_of, takes_sender_as_self
 from ._connection import Decorator
-from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore
+from ._core import THREAD, WITH_EVENT, Entry, EventCore
 from ._core._introspection import FunctionType, warn
 from ._core._safe import handler_name, log, safe_repr
 
@@ -37,37 +37,24 @@ class EventHooks(EventCore):
 
     # Connecting
 
+    _make_options = ConnectOptions
+
     def _add(
         self,
         receiver: Any,
         sender: Any,
-        weak: bool,
-        priority: int,
-        condition: Any,
-        once: bool,
-        with_event: bool,
-        thread: bool,
+        options: ConnectOptions,
         frame: FrameType | None,
         made: list[Entry | None] | None = None,
     ) -> tuple[Entry, Entry | None]:
-        """Check the arguments and connect, for the caller in that frame; return the new entry and the one it replaced.
+        """Connect a callable for the caller in that frame; return the new entry and the one it replaced.
 
         Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
         """
-        if not callable(receiver):
-            check_handler(receiver)
-        if type(priority) is not int or condition is not None:
-            priority = checked_options(priority, condition)
-        if type(weak) is not bool or not type(once) is type(with_event) is type(thread) is bool:
-            check_flags(sender, weak, once, with_event, thread)
+        flags = options.flags
         if self._is_checked:
-            self._signature.check(receiver, condition, with_event)
-        flags = 0 if condition is None else CONDITION
-        if once:
-            flags |= ONCE
-        if with_event:
-            flags |= WITH_EVENT
-        if thread and kind_of(receiver) in ("sync", "generator"):
+            self._signature.check(receiver, options.condition, bool(flags & WITH_EVENT))
+        if options.thread and kind_of(receiver) in ("sync", "generator"):
             flags |= THREAD
         if type(receiver) is not FunctionType:
             name = handler_name(receiver)
@@ -80,24 +67,13 @@ class EventHooks(EventCore):
                     " cannot do that in a class body. If self is meant to be the sender, name the parameter sender",
                     frame,
                 )
-        return self._connect(receiver, sender, weak, priority, condition, flags, name, frame, made)
+        return self._connect(
+            receiver, sender, options.weak, options.priority, options.condition, flags, name, frame, made
+        )
 
-    def _decorator(
-        self,
-        sender: Any,
-        weak: bool,
-        priority: int,
-        condition: Any,
-        once: bool,
-        with_event: bool,
-        thread: bool,
-        frame: FrameType | None,
-    ) -> Any:
-        checked_options(priority, condition)
-        check_flags(sender, weak, once, with_event, thread)
-
+    def _decorator(self, sender: Any, options: ConnectOptions, frame: FrameType | None) -> Any:
         def connect(handler: Any, frame: FrameType | None) -> None:
-            self._add(handler, sender, weak, priority, condition, once, with_event, thread, frame)
+            self._add(handler, sender, options, frame)
 
         return Decorator(connect, sender, f"connect(...) of {self._name!r}", frame)
 

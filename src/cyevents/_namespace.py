@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import check_bool, check_flags, checked_options, checked_policy, coroutine_function, is_pattern
+from ._checks import ConnectOptions, check_bool, checked_policy, coroutine_function, is_pattern
 from ._connection import Decorator, Muted
 from ._core import install_methods
 from ._core._safe import exact_str, safe_repr
-from ._core._values import ANY
+from ._core._values import ANY, MISSING
 from ._patterns import matcher
 from ._registry import EventRegistry
 
@@ -225,12 +225,11 @@ class Namespace(EventRegistry):
         event = self._resolve(evt)
         if event is None and self._strict and not is_pattern(evt):
             raise self._undeclared_error(evt)
-        checked_options(priority, condition)
-        check_flags(sender, weak, once, with_event, thread)
+        options = ConnectOptions(MISSING, sender, weak, priority, condition, once, with_event, thread)
 
         def connect(handler: Any, frame: FrameType | None) -> None:
             target = self.event(evt) if type(evt) is str else evt
-            target._add(handler, sender, weak, priority, condition, once, with_event, thread, frame)
+            target._add(handler, sender, options, frame)
 
         text = f"on({evt!r})" if type(evt) is str else f"on(...) of event {evt.name!r}"
         return Decorator(connect, sender, text, sys._getframe().f_back)

@@ -24,7 +24,9 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from .._checks import ConnectOptions
 from .._core._safe import exact_str, safe_repr
+from .._core._values import MISSING
 from .._emission import Emission, SenderGeneric, SenderT
 from .loops import checked_timeout, no_loop_error, running_asyncio, running_trio
 
@@ -108,8 +110,9 @@ class Stream(SenderGeneric[SenderT]):
         self._with_event = is_pattern
         made: list[Any] = []
         self._connections = made  # filled before anything else can find the stream
+        options = ConnectOptions(MISSING, sender, True, priority, condition, once, is_pattern)
         try:
-            event._add(self._on_emit, sender, True, priority, condition, once, is_pattern, False, None, made)
+            event._add(self._on_emit, sender, options, None, made)
         except BaseException:  # a signal handler has raised: the traceback refers to this
             self._disconnect()
             raise

@@ -2141,10 +2141,11 @@ class EventCore:
         ):
             flags = (ONCE if once else 0) | (WITH_EVENT if with_event else 0)
             self._enter(receiver, sender, weak, priority, None, flags, _qualname(function), _caller(), None)
-        elif receiver is MISSING:
-            return self._decorator(sender, weak, priority, condition, once, with_event, thread, _caller())
-        else:
-            self._add(receiver, sender, weak, priority, condition, once, with_event, thread, _caller())
+            return receiver
+        options = self._make_options(receiver, sender, weak, priority, condition, once, with_event, thread)
+        if receiver is MISSING:
+            return self._decorator(sender, options, _caller())
+        self._add(receiver, sender, options, _caller())
         return receiver
 
     def _connect(
@@ -2729,8 +2730,12 @@ class EventCore:
         """The event's name."""
         raise NotImplementedError
 
-    def _add(self, *args: Any, **kwargs: Any) -> Any:
-        """Check the arguments of `connect`, and `_connect` on behalf of the caller whose frame is the last one."""
+    def _make_options(self, *args: Any) -> Any:
+        """Check the arguments of `connect`, and return its options as one object."""
+        raise NotImplementedError
+
+    def _add(self, *args: Any) -> Any:
+        """`_connect` with such options, on behalf of the caller whose frame is given."""
         raise NotImplementedError
 
     def _decorator(self, *args: Any) -> Any:
