@@ -68,11 +68,12 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         signature: a function that takes what the event is emitted with, the sender first. Type checkers check
             emissions and handlers against it. It is never called.
         check: refuse handlers, and conditions, that cannot take what `signature` does, when they are connected.
+        replay: how many of its last emissions the event keeps for handlers that are connected later: see `replay`.
 
     Raises:
         TypeError: if the name is not a non-empty string, `on_error` not a policy, the signature not that of a
-            handler, or `check` is true without a signature.
-        ValueError: if the name is a pattern, or `on_error` an unknown word.
+            handler, `check` is true without a signature, or `replay` is not an int.
+        ValueError: if the name is a pattern, `on_error` an unknown word, or `replay` negative.
 
     Thread-safety: every method may be called from any thread at any time, also from handlers, finalizers and
     signal handlers. No lock is held while user code runs.
@@ -99,6 +100,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         on_error: ErrorPolicy = None,
         signature: Callable[Concatenate[SenderT, ArgsP], object] | None = None,
         check: bool = False,
+        replay: int = 0,
     ) -> None:
         self._name = checked_name(name)
         self._namespace = None
@@ -108,6 +110,8 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             self.__doc__ = doc
         if signature is not None or check is not False:
             self._declare(signature, check)
+        if type(replay) is not int or replay:
+            self.replay = replay
         for scope in tuple(global_scopes):  # other threads may change it
             scope.attach(self)
 
@@ -178,6 +182,49 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         if self._is_hidden():  # the policy keeps it in the cache
             self._attach_patterns([])
 
+    @property
+    def replay(self) -> int:
+        """How many of its last emissions the event keeps, for handlers that are connected with `replay=True`.
+
+        Such a handler is called at once, in the thread that connects it, with the kept emissions in order, as if it
+        had been connected when they began: those of its sender, if its condition is true now, only one for `once`.
+        `emit`, `send` and `emit_async` are kept when they begin, whatever the handlers do, also if there are none.
+        Emissions while the whole event is muted are not kept, nor those that an instrument vetoes.
+
+        0 means none. Setting a smaller number drops the oldest ones. Kept emissions hold their sender and arguments
+        strongly. An emission that keeps itself takes some microseconds longer.
+
+        Raises:
+            TypeError: when set to something that is not an int.
+            ValueError: when set to a negative number, or for a pattern to another one than 0.
+
+        Thread-safe: a handler receives an emission that runs meanwhile exactly once, by itself or by its record.
+
+        Example:
+            >>> from cyevents import Event
+            >>> ready = Event("ready", replay=1)
+            >>> ready.emit("database", 5432)
+            []
+            >>> def start(sender, port):
+            ...     print(f"{sender} is ready at {port}")
+            >>> _ = ready.connect(start, replay=True)
+            database is ready at 5432
+        """
+        kept = getattr(self, "_kept", None)
+        return 0 if kept is None else kept.limit
+
+    @replay.setter
+    def replay(self, replay: int) -> None:
+        from ._replay import checked_replay, keep
+
+        keep(self, checked_replay(replay, self._name))
+
+    def clear_replay(self) -> None:
+        """Drop the emissions that the event keeps for `replay`. It goes on to keep new ones."""
+        kept = getattr(self, "_kept", None)
+        if kept is not None:
+            kept.clear()
+
     if TYPE_CHECKING:  # the types of the core's methods
 
         @overload
@@ -241,7 +288,8 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def clear(self) -> None:
         """Disconnect all handlers, for all senders, but not those of patterns that match the event.
 
-        Streams of the event end, and a `wait` for it raises a `RuntimeError`.
+        Streams of the event end, and a `wait` for it raises a `RuntimeError`. Emissions that it keeps for `replay`
+        stay: `clear_replay` drops them.
         """
         streams = () if _Stream is None else _Stream._connected_to(self)
         self._clear()
@@ -285,6 +333,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         once: bool = False,
         with_event: bool = False,
         thread: bool = False,
+        replay: bool = False,
     ) -> Subscription:
         """Connect a handler and return a `Subscription`, which keeps the handler alive and can disconnect it.
 
@@ -300,7 +349,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             >>> ticked.emit("clock")
             []
         """
-        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread)
+        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
         made: list[Any] = []
         try:
             self._add(receiver, sender, options, sys._getframe().f_back, made)
@@ -348,6 +397,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         once: bool = False,
         with_event: bool = False,
         thread: bool = False,
+        replay: bool = False,
     ) -> ConnectedTo:
         """Connect a handler inside a `with` block, then restore exactly the previous state.
 
@@ -361,7 +411,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             ...     ticked.emit("clock")
             ['tock']
         """
-        return ConnectedTo(self, receiver, sender, weak, priority, condition, once, with_event, thread)
+        return ConnectedTo(self, receiver, sender, weak, priority, condition, once, with_event, thread, replay)
 
     def muted(self, *receivers: Callable[..., Any]) -> Muted:
         """Silence the event, or only some handlers, inside a `with` block. Nests.

@@ -41,7 +41,7 @@ shop = Namespace(on_error="group")
 
 # An event has a name, a doc and an error policy
 
-placed: Event[Order] = Event("order.placed", doc="An order.")
+placed: Event[Order] = Event("order.placed", doc="An order.", replay=1)
 anything: Event = event("anything")
 
 
@@ -57,6 +57,11 @@ for each in shop.values():
     assert_type(each.has_handlers_for(None), bool)
     assert_type(each.has_handlers_for(), bool)
 assert_type(placed.namespace, Namespace | None)
+assert_type(placed.replay, int)
+placed.replay = 2
+placed.clear_replay()
+assert_type(event("order.ready", replay=1), Event[Any])
+assert_type(shop.event("order.ready", "An order is ready.", replay=None), Event[Any])
 
 # A sender is of the event's type
 
@@ -75,8 +80,8 @@ assert_type(anything.is_connected(print, "anyone"), bool)
 
 # A handler is callable and connected with its options
 
-placed.connect(print, Order(), False, -1, None, once=True, with_event=True, thread=True)
-on("order.placed", Order(), False, -1, None, once=True, with_event=True, thread=True)(print)
+placed.connect(print, Order(), False, -1, None, once=True, with_event=True, thread=True, replay=True)
+on("order.placed", Order(), False, -1, None, once=True, with_event=True, thread=True, replay=True)(print)
 subscription = placed.subscribe(print, once=True)
 assert_type(subscription, Subscription)
 assert_type(subscription.active, bool)

@@ -20,6 +20,12 @@ placed.namespace = Namespace()
 placed.on_error = "explode"
 # mypy [assignment] Incompatible types in assignment (expression has type "Literal['explod
 # pyright [reportAttributeAccessIssue] Cannot assign to attribute "on_error" for class "Event[Order, ...]"
+placed.replay = "1"
+# mypy [assignment] Incompatible types in assignment (expression has type "str", variable has type "int")
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "replay" for class "Event[Order, ...]"
+Event("order.ready", replay="1")
+# mypy [arg-type] incompatible type "str"; expected "int"
+# pyright [reportArgumentType] cannot be assigned to parameter "replay" of type "int"
 Event(5)
 # mypy [arg-type] incompatible type "int"; expected "str"
 # pyright [reportArgumentType] cannot be assigned to parameter "name" of type "str"
@@ -59,6 +65,9 @@ placed.connect(5)
 placed.connect(print, priority="high")
 # mypy [call-overload] No overload variant
 # pyright [reportArgumentType] cannot be assigned to parameter "priority" of type "int"
+placed.connect(print, replay=1)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "replay" of type "bool"
 placed.connect(print, None, True, 0, None, True)
 # mypy [call-overload] No overload variant
 # pyright [reportCallIssue] No overloads for "connect"

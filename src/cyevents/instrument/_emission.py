@@ -43,7 +43,7 @@ class InstrumentedEmitter:
         errors: list[Exception] = []
         with ObservedEmission(self.scopes, event, "emit", sender, args, kwargs) as emission:
             try:
-                entries = event._snapshot(sender).entries
+                entries = event._begin_emission(sender, args, kwargs)
                 watch = emission.plan(entries)
                 canceller = event._dispatch(entries, sender, args, kwargs, results, errors, watch)
                 if errors:
@@ -58,7 +58,7 @@ class InstrumentedEmitter:
     ) -> list[tuple[Any, Any]]:
         """Send: see `Event.send`."""
         with ObservedEmission(self.scopes, event, "send", sender, args, kwargs) as emission:
-            entries = event._snapshot(sender).entries
+            entries = event._begin_emission(sender, args, kwargs)
             pairs = emission.results = event._pairs(entries, sender, args, kwargs, emission.plan(entries))
         return pairs
 
