@@ -84,7 +84,14 @@ def test_data(api, shop):
     placed, shipped, created = data["events"]
     assert placed["doc"] == "An order has been placed.\nSee the manual."
     assert (placed["on_error"], shipped["on_error"]) == ("print", None)
-    assert created == {"name": "user.created", "doc": None, "on_error": None, "handlers": [], "matches": []}
+    assert created == {
+        "name": "user.created",
+        "doc": None,
+        "on_error": None,
+        "handlers": [],
+        "matches": [],
+        "replay": 0,
+    }
     assert [edge["handler"]["name"] for edge in placed["handlers"]] == ["validate", "charge", "log"]
     file, module = str(HERE), validate.__module__
     assert placed["handlers"][0]["handler"] == {
@@ -104,6 +111,7 @@ def test_data(api, shop):
         "once": True,
         "with_event": False,
         "thread": False,
+        "replay": False,
     }
     (pattern,) = data["patterns"]
     assert (pattern["name"], pattern["matches"]) == ("order.*", ["order.placed", "order.shipped"])

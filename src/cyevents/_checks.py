@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ._core import CONDITION, ONCE, WITH_EVENT
+from ._core import CONDITION, ONCE, REPLAY, WITH_EVENT
 from ._core._introspection import FunctionType, MethodType
 from ._core._safe import exact_str, handler_name, safe_getattr, safe_isinstance, safe_repr
 from ._core._values import ANY, MISSING
@@ -78,6 +78,7 @@ class ConnectOptions:
         once: bool = False,
         with_event: bool = False,
         thread: bool = False,
+        replay: bool = False,
     ) -> None:
         if not callable(receiver) and receiver is not MISSING:
             check_handler(receiver)
@@ -94,7 +95,7 @@ class ConnectOptions:
                 raise TypeError(
                     f"condition {handler_name(condition)} is a coroutine function: a condition must answer at once"
                 )
-        if not type(weak) is type(once) is type(with_event) is type(thread) is bool:
+        if not type(weak) is type(once) is type(with_event) is type(thread) is type(replay) is bool:
             hint = ""
             if type(weak) is not bool and sender is not ANY:  # both were probably given by position
                 hint = ": the arguments are (receiver, sender, weak, priority, condition),"
@@ -103,10 +104,13 @@ class ConnectOptions:
             check_bool("once", once)
             check_bool("with_event", with_event)
             check_bool("thread", thread)
+            check_bool("replay", replay)
         if once:
             flags |= ONCE
         if with_event:
             flags |= WITH_EVENT
+        if replay:
+            flags |= REPLAY
         self.weak = weak
         self.priority = priority
         self.condition = condition

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from ._checks import ConnectOptions, check_handler, is_pattern, kind_of
-from ._core import ONCE, THREAD, WITH_EVENT, Entry, handler_key
+from ._core import ONCE, REPLAY, THREAD, WITH_EVENT, Entry, EventCore, handler_key
 from ._core._introspection import warn_at
 from ._core._safe import handler_name, int_text, safe_repr
 from ._core._values import ANY
@@ -235,7 +235,7 @@ def undo_all(all_made: list[tuple[Event[Any], list[Any], Any]]) -> None:
         undo_connection(*each)
 
 
-def undo_connection(event: Event[Any], made: list[Any], sender: Any) -> None:
+def undo_connection(event: EventCore, made: list[Any], sender: Any) -> None:
     """Undo an `Event._add` that has filled this list, if it got that far."""
     if made:
         entry, previous = made if len(made) == 2 else (made[0], None)
@@ -255,6 +255,7 @@ class Connection:
         kind: `"sync"`, `"async"`, `"generator"` or `"async_generator"`, as far as the handler's code tells.
         with_event: whether it gets the event as a keyword.
         thread: whether `emit_async` runs it in a thread.
+        replay: whether it was called with the emissions that its event had kept.
         pattern: the pattern that it is connected to, a string, or `None` if it is the event itself.
     """
 
@@ -265,6 +266,7 @@ class Connection:
         "once",
         "pattern",
         "priority",
+        "replay",
         "sender",
         "thread",
         "weak",
@@ -281,6 +283,7 @@ class Connection:
         self.kind: Kind = kind_of(handler)
         self.with_event = bool(entry.flags & WITH_EVENT)
         self.thread = bool(entry.flags & THREAD)
+        self.replay = bool(entry.flags & REPLAY)
         self.pattern = event_name if is_pattern(event_name) else None
 
     def __repr__(self) -> str:

@@ -41,6 +41,7 @@ class GraphEdge:
         once: whether it is called only once.
         with_event: whether it gets the event.
         thread: whether `emit_async` runs it in a thread.
+        replay: whether it was called with the emissions that its event had kept.
     """
 
     handler: Code
@@ -53,6 +54,7 @@ class GraphEdge:
     once: bool
     with_event: bool
     thread: bool
+    replay: bool = False
 
     @property
     def options(self) -> list[str]:
@@ -62,6 +64,7 @@ class GraphEdge:
             is_elsewhere = self.condition.name.endswith("<lambda>") and self.condition.place != self.handler.place
             options.append(f"if {last_part(self.condition.name)}" + f" {self.condition.place}" * is_elsewhere)
         options += ["once"] * self.once + ["with event"] * self.with_event + ["in a thread"] * self.thread
+        options += ["replay"] * self.replay
         return options + ["held strongly"] * (not self.weak)
 
 
@@ -75,6 +78,7 @@ class GraphNode:
         on_error: `"raise"`, `"group"`, the name of a callable, or `None` to use the namespace's.
         handlers: in calling order; those of an event include the handlers of patterns that match it.
         matches: the names of the events that a pattern matches.
+        replay: how many of its last emissions it keeps for handlers that are connected later.
     """
 
     name: str
@@ -82,6 +86,7 @@ class GraphNode:
     on_error: str | None
     handlers: list[GraphEdge]
     matches: list[str] = field(default_factory=list)
+    replay: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,8 @@ class NamespaceGraph:
             about = (node.doc or "").strip().partition("\n")[0]
             if node.matches:
                 about = f"matches {', '.join(node.matches)}"
+            if node.replay:
+                about = f"replay={node.replay}" + f"  {about}" * bool(about)
             lines.append("  ".join(filter(None, (_heading(node), about))))
             for priority, *cells in edges:
                 padded = [text.ljust(width) for text, width in zip(cells, widths[1:], strict=True)]
@@ -267,7 +274,7 @@ def _node(name: str, event: Event[Any], matches: list[str]) -> GraphNode:
     doc = event.__doc__
     doc = None if doc == type(event).__doc__ else doc
     edges = [_edge(connection) for connection in event.handlers]
-    return GraphNode(name, doc if isinstance(doc, str) else None, _policy(event.on_error), edges, matches)
+    return GraphNode(name, doc if isinstance(doc, str) else None, _policy(event.on_error), edges, matches, event.replay)
 
 
 def _edge(connection: Connection) -> GraphEdge:
@@ -282,6 +289,7 @@ def _edge(connection: Connection) -> GraphEdge:
         once=connection.once,
         with_event=connection.with_event,
         thread=connection.thread,
+        replay=connection.replay,
     )
 
 

@@ -30,7 +30,7 @@ else:
 
 
 class Emission(SenderGeneric[SenderT]):
-    """One emission, as `Event.wait`, `Event.stream` and `cyevents.testing.Recorder` return it.
+    """One emission, as waits and streams of an event and `cyevents.testing.Recorder` return it.
 
     Its `repr` is the call in Python: `emit('order.placed', 'ada', total=12)`.
 

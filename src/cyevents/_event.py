@@ -68,11 +68,12 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         signature: a function that takes what the event is emitted with, the sender first. Type checkers check
             emissions and handlers against it. It is never called.
         check: refuse handlers, and conditions, that cannot take what `signature` does, when they are connected.
+        replay: how many of its last emissions the event keeps for handlers that are connected later: see `replay`.
 
     Raises:
         TypeError: if the name is not a non-empty string, `on_error` not a policy, the signature not that of a
-            handler, or `check` is true without a signature.
-        ValueError: if the name is a pattern, or `on_error` an unknown word.
+            handler, `check` is true without a signature, or `replay` is not an int.
+        ValueError: if the name is a pattern, `on_error` an unknown word, or `replay` negative.
 
     Thread-safety: every method may be called from any thread at any time, also from handlers, finalizers and
     signal handlers. No lock is held while user code runs.
@@ -99,6 +100,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         on_error: ErrorPolicy = None,
         signature: Callable[Concatenate[SenderT, ArgsP], object] | None = None,
         check: bool = False,
+        replay: int = 0,
     ) -> None:
         self._name = checked_name(name)
         self._namespace = None
@@ -108,6 +110,8 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             self.__doc__ = doc
         if signature is not None or check is not False:
             self._declare(signature, check)
+        if type(replay) is not int or replay:
+            self.replay = replay
         for scope in tuple(global_scopes):  # other threads may change it
             scope.attach(self)
 
@@ -179,6 +183,49 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         if self._is_hidden():  # the policy keeps it in the cache
             self._attach_patterns([])
 
+    @property
+    def replay(self) -> int:
+        """How many of its last emissions the event keeps, for handlers that are connected with `replay=True`.
+
+        Such a handler is called at once, in the thread that connects it, with the kept emissions in order, as if it
+        had been connected when they began: those of its sender, if its condition is true now, only one for `once`.
+        Emissions of all kinds are kept when they begin, whatever the handlers do, also if there are none.
+        Emissions while the whole event is muted are not kept, nor those that an instrument vetoes.
+
+        0 means none. Setting a smaller number drops the oldest ones. Kept emissions hold their sender and arguments
+        strongly. An emission that keeps itself takes some microseconds longer.
+
+        Raises:
+            TypeError: when set to something that is not an int.
+            ValueError: when set to a negative number, or for a pattern to another one than 0.
+
+        Thread-safe: a handler receives an emission that runs meanwhile exactly once, by itself or by its record.
+
+        Example:
+            >>> from cyevents import Event
+            >>> ready = Event("ready", replay=1)
+            >>> ready.emit("database", 5432)
+            []
+            >>> def start(sender, port):
+            ...     print(f"{sender} is ready at {port}")
+            >>> _ = ready.connect(start, replay=True)
+            database is ready at 5432
+        """
+        kept = getattr(self, "_kept", None)
+        return 0 if kept is None else kept.limit
+
+    @replay.setter
+    def replay(self, replay: int) -> None:
+        from ._replay import checked_replay, keep
+
+        keep(self, checked_replay(replay, self._name))
+
+    def clear_replay(self) -> None:
+        """Drop the emissions that the event keeps for `replay`. It goes on to keep new ones."""
+        kept = getattr(self, "_kept", None)
+        if kept is not None:
+            kept.clear()
+
     if TYPE_CHECKING:  # the types of the core's methods
 
         @overload
@@ -242,7 +289,8 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def clear(self) -> None:
         """Disconnect all handlers, for all senders, but not those of patterns that match the event.
 
-        Streams of the event end, and a `wait` for it raises a `RuntimeError`.
+        Streams of the event end, and a `wait` for it raises a `RuntimeError`. Emissions that it keeps for `replay`
+        stay: `clear_replay` drops them.
         """
         streams = () if _Stream is None else _Stream._connected_to(self)
         self._clear()
@@ -286,6 +334,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         once: bool = False,
         with_event: bool = False,
         thread: bool = False,
+        replay: bool = False,
     ) -> Subscription:
         """Connect a handler and return a `Subscription`, which keeps the handler alive and can disconnect it.
 
@@ -301,7 +350,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             >>> ticked.emit("clock")
             []
         """
-        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread)
+        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
         made: list[Any] = []
         try:
             self._add(receiver, sender, options, sys._getframe().f_back, made)
@@ -349,6 +398,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         once: bool = False,
         with_event: bool = False,
         thread: bool = False,
+        replay: bool = False,
     ) -> ConnectedTo:
         """Connect a handler inside a `with` block, then restore exactly the previous state.
 
@@ -362,7 +412,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             ...     ticked.emit("clock")
             ['tock']
         """
-        return ConnectedTo(self, receiver, sender, weak, priority, condition, once, with_event, thread)
+        return ConnectedTo(self, receiver, sender, weak, priority, condition, once, with_event, thread, replay)
 
     def muted(self, *receivers: Callable[..., Any]) -> Muted:
         """Silence the event, or only some handlers, inside a `with` block. Nests.
@@ -503,7 +553,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         """
         observer = self._observer
         if observer is None:
-            results: list[Any] = run(self, self._snapshot(sender).entries, sender, args, kwargs, None, True)
+            results: list[Any] = run(self, self._begin_emission(sender, args, kwargs), sender, args, kwargs, None, True)
         else:
             results = observer.emit(self, sender, args, kwargs, "first")
         return results[0] if results and type(results) is list else default
@@ -556,6 +606,51 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         )
         return waiting
 
+    def wait_sync(
+        self,
+        sender: SenderT | AnySender = ANY,
+        condition: Callable[..., object] | None = None,
+        timeout: float | None = None,
+        *,
+        priority: int = 0,
+    ) -> Emission[SenderT]:
+        """Block the calling thread until the next emission, or for a pattern until that of any matching event.
+
+        For threads without an event loop. It listens from the call on, and however it ends, nothing stays connected.
+        Emissions may come from any other thread, or from a signal handler or a finalizer in this one.
+
+        Args:
+            sender: only this sender's emissions; `ANY` for all.
+            condition: called as `condition(sender, **kwargs)` in the emission; a false result skips the emission.
+            timeout: how long to wait at most, in seconds.
+            priority: its priority among the handlers. It does not receive an emission that a handler of a higher
+                priority has cancelled.
+
+        Returns:
+            An `Emission`, with `event`, `sender`, `args` and `kwargs`.
+
+        Raises:
+            TypeError: if an argument is of a wrong type.
+            ValueError: if the timeout is NaN.
+            TimeoutError: when the time is up.
+            RuntimeError: if a loop of asyncio or trio runs in this thread, or the event is cleared.
+
+        Thread-safe. In the main thread it can be interrupted, as by Ctrl-C.
+
+        Example:
+            >>> import threading
+            >>> from cyevents import Event
+            >>> replied = Event("replied")
+            >>> timer = threading.Timer(0.01, replied.emit, ["the server"], {"status": 200})
+            >>> timer.start()
+            >>> replied.wait_sync("the server").kwargs
+            {'status': 200}
+        """
+        emission: Emission[SenderT] = (_Stream or _load_stream())._wait_sync(
+            self, isinstance(self, Pattern), sender, condition, timeout, priority
+        )
+        return emission
+
     def stream(
         self,
         sender: SenderT | AnySender = ANY,
@@ -567,9 +662,11 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     ) -> Stream[SenderT]:
         """Return a stream of the emissions from now on: `async for emission in event.stream()`.
 
-        It listens from the call on until it is closed, by `close` or at the end of an `async with`, or until nothing
-        refers to it any more, as after a `break` out of the loop. Emissions go to a buffer and never wait; they may
-        come from any thread.
+        In threads without an event loop, it is `for emission in event.stream()`.
+
+        It listens from the call on until it is closed, by `close` or at the end of a `with` or `async with`, or until
+        nothing refers to it any more, as after a `break` out of the loop. Emissions go to a buffer and never wait; they
+        may come from any thread.
 
         Args:
             sender: only this sender's emissions; `ANY` for all.
@@ -581,7 +678,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
                 priority has cancelled.
 
         Returns:
-            A `Stream` of `Emission`, for one task at a time.
+            A `Stream` of `Emission`, for one task or thread at a time.
 
         Raises:
             TypeError: if an argument is of a wrong type.

@@ -67,6 +67,7 @@ def handles(
     once: bool = False,
     with_event: bool = False,
     thread: bool = False,
+    replay: bool = False,
 ) -> Any:
     """Mark the decorated method as a handler: `Namespace.attach` connects it for an object.
 
@@ -83,6 +84,7 @@ def handles(
         once: disconnect when about to be called the first time.
         with_event: pass the event that fired as the keyword `event`.
         thread: in `emit_async`, run a sync handler in a thread.
+        replay: call the handler with the emissions that the event has kept, when it is connected: see `Event.replay`.
 
     Returns:
         A decorator that returns what it decorates. It can be above or below `staticmethod` and `classmethod`.
@@ -106,7 +108,7 @@ def handles(
         ['counted order 7']
     """
     targets = event_targets(evt)
-    options = ConnectOptions(MISSING, sender, weak, priority, condition, once, with_event, thread)
+    options = ConnectOptions(MISSING, sender, weak, priority, condition, once, with_event, thread, replay)
 
     def mark(handler: Any) -> Any:
         if safe_isinstance(handler, type):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import ConnectOptions, kind_of, takes_sender_as_self
-from ._connection import Decorator
-from ._core import THREAD, WITH_EVENT, Entry, EventCore
+from ._checks import ConnectOptions, is_pattern, kind_of, takes_sender_as_self
+from ._connection import Decorator, undo_connection
+from ._core import REPLAY, THREAD, WITH_EVENT, Entry, EventCore
 from ._core._introspection import FunctionType, warn
 from ._core._safe import handler_name, log, safe_getattr, safe_repr
 from ._core._values import Cancel, CancelAfterItems
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from ._replay import EmissionRecord, KeptEmissions
     from ._signatures import Declared
     from ._typing import ErrorPolicy
 
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 class EventHooks(EventCore):
     """The core's hooks, and the attributes that they need."""
 
-    __slots__ = ("_doc", "_name", "_namespace", "_on_error", "_signature")
+    __slots__ = ("_doc", "_kept", "_name", "_namespace", "_on_error", "_signature")
 
     _doc: str | None  # see `_Doc`
+    _kept: KeptEmissions  # missing until `replay` is set
     _name: str
     _namespace: Any  # a `Namespace`, or None
     _on_error: ErrorPolicy
@@ -69,9 +71,37 @@ class EventHooks(EventCore):
                     " name the parameter sender",
                     frame,
                 )
-        return self._connect(
-            receiver, sender, options.weak, options.priority, options.condition, flags, name, frame, made
-        )
+        kept = self._get_kept() if flags & REPLAY else None
+        if kept is None:
+            return self._connect(
+                receiver, sender, options.weak, options.priority, options.condition, flags, name, frame, made
+            )
+        replay = object()
+        settled: dict[EmissionRecord, tuple[Entry, ...]] = {}
+        made = [] if made is None else made
+        try:
+            kept.replays[replay] = settled  # before the connection
+            connected = self._connect(
+                receiver, sender, options.weak, options.priority, options.condition, flags, name, frame, made
+            )
+            kept.replay(self, connected[0], settled)
+        except BaseException:
+            undo_connection(self, made, sender)
+            made.clear()
+            raise
+        finally:
+            kept.replays.pop(replay, None)
+        return connected
+
+    def _get_kept(self) -> KeptEmissions:
+        """Return the emissions that the event keeps; raise if it keeps none."""
+        kept: KeptEmissions | None = getattr(self, "_kept", None)
+        if kept is not None and kept.limit:
+            return kept
+        cure = f"make it with replay=1, as in event({self._name!r}, replay=1), or set its attribute replay"
+        if is_pattern(self._name):
+            cure = "a pattern is never emitted. Connect to the events themselves"
+        raise TypeError(f"replay=True needs an event that keeps emissions, and {self._name!r} does not: {cure}")
 
     def _decorator(self, sender: Any, options: ConnectOptions, frame: FrameType | None) -> Any:
         def connect(handler: Any, frame: FrameType | None) -> None:
@@ -83,6 +113,9 @@ class EventHooks(EventCore):
         self._namespace._attach_patterns(self, to_release)  # it is not None: the event was in its cache
 
     # Emitting
+
+    def _record(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Entry, ...]:
+        return self._kept.begin_emission(self, sender, args, kwargs)
 
     def _schedule(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry
+from ._core import CONDITION, ONCE, REPLAY, THREAD, WITH_EVENT, Entry
 from ._namespace import Namespace, default_namespace
 
 TYPE_CHECKING = False
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ._event import Event
     from ._typing import ErrorPolicy
 
-_OPTIONS = ONCE | WITH_EVENT | CONDITION | THREAD
+_OPTIONS = ONCE | WITH_EVENT | CONDITION | THREAD | REPLAY
 
 
 class Isolation:
@@ -21,7 +21,8 @@ class Isolation:
 
     The test finds everything that the program has connected. At the end, what it connected is disconnected; what it
     disconnected, or used up by `once`, is connected again in its old order; events and patterns that it made are gone,
-    and those that it deleted are back, the same objects; `on_error`, docs and attributes of events are as they were.
+    and those that it deleted are back, the same objects; `on_error`, docs, attributes and kept emissions of events are
+    as they were.
     Handlers and senders that were there are kept alive meanwhile.
 
     A `Subscription` from before, whose connection the test has removed, does not cancel the connection that replaces
@@ -52,10 +53,12 @@ class Isolation:
         namespace = self._namespace
         self._policy = namespace.on_error
         self._contents = namespace._contents()
-        self._states: list[tuple[Event[Any], ErrorPolicy, str | None, dict[str, Any]]] = []
+        self._states: list[tuple[Event[Any], ErrorPolicy, str | None, dict[str, Any], int, list[Any]]] = []
         connections = []
         for event in self._events():
-            self._states.append((event, event.on_error, getattr(event, "_doc", None), dict(vars(event))))
+            kept = event._kept.records() if event.replay else []
+            doc = getattr(event, "_doc", None)
+            self._states.append((event, event.on_error, doc, dict(vars(event)), event.replay, kept))
             connections += [each for each in _connections(event) if each.handler is not None]
         self._connections = sorted(connections, key=lambda each: each.entry.serial)
         return self
@@ -65,13 +68,16 @@ class Isolation:
     ) -> None:
         self._namespace.on_error = self._policy
         self._restore_names()
-        for event, policy, doc, attributes in self._states:
+        for event, policy, doc, attributes, replay, kept in self._states:
             event.on_error = policy
             event._doc = doc
             vars(event).clear()
             vars(event).update(attributes)
+            event.replay = replay
+            if replay:
+                event._kept.restore(kept)
         self._restore_connections()
-        self._connections = []  # which keep the handlers alive
+        self._connections, self._states = [], []  # which keep handlers, and senders of kept emissions, alive
 
     def clear(self) -> None:
         """Disconnect what the program had connected, so that only what the test connects is called.

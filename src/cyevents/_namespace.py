@@ -118,7 +118,7 @@ class Namespace(EventRegistry):
     if TYPE_CHECKING:
 
         @overload
-        def event(self, name: str, doc: str | None = ...) -> Event[Any]: ...
+        def event(self, name: str, doc: str | None = ..., *, replay: int | None = ...) -> Event[Any]: ...
         @overload
         def event(
             self,
@@ -127,9 +127,18 @@ class Namespace(EventRegistry):
             *,
             signature: Callable[Concatenate[SenderT, ArgsP], object],
             check: bool = ...,
+            replay: int | None = ...,
         ) -> Event[SenderT, ArgsP]: ...
 
-    def event(self, name: str, doc: str | None = None, *, signature: Any = None, check: bool = False) -> Event[Any]:
+    def event(
+        self,
+        name: str,
+        doc: str | None = None,
+        *,
+        signature: Any = None,
+        check: bool = False,
+        replay: int | None = None,
+    ) -> Event[Any]:
         """Return the event of a name, and make it if it does not exist.
 
         A name with `*` or `?` in it, or with a leading `!`, is a pattern: its handlers are called for all events of
@@ -144,17 +153,24 @@ class Namespace(EventRegistry):
             check: refuse handlers, and conditions, that cannot take what `signature` does, when they are
                 connected; connected ones are checked now. Handlers of a pattern are checked if the pattern is
                 declared with `check=True`.
+            replay: how many of its last emissions the event keeps for handlers that are connected later: see
+                `Event.replay`. `None` leaves the number that it has; 0 for a new event.
 
         Returns:
             The event.
 
         Raises:
-            TypeError: if the name is not a non-empty string, the signature not that of a handler or missing, or
-                a connected handler cannot take it.
+            TypeError: if the name is not a non-empty string, the signature not that of a handler or missing,
+                a connected handler cannot take it, or `replay` is not an int.
+            ValueError: if `replay` is negative, or given for a pattern.
 
         Thread-safe.
         """
         check_bool("check", check)  # before the event is made
+        if replay is not None:
+            from ._replay import checked_replay
+
+            replay = checked_replay(replay, name)
         event: Any = self.get(name) if type(name) is str else None
         if event is None:
             event = self._create(name)
@@ -162,6 +178,8 @@ class Namespace(EventRegistry):
             event.__doc__ = doc
         if signature is not None or check:
             event._declare(signature, check)
+        if replay is not None:
+            event.replay = replay
         return event  # type: ignore[no-any-return]
 
     if TYPE_CHECKING:
@@ -203,6 +221,7 @@ class Namespace(EventRegistry):
         once: bool = False,
         with_event: bool = False,
         thread: bool = False,
+        replay: bool = False,
     ) -> Any:
         """Connect the decorated function to an event, or to several, which are made if they do not exist.
 
@@ -215,6 +234,7 @@ class Namespace(EventRegistry):
             once: disconnect when about to be called the first time.
             with_event: pass the event that fired as the keyword `event`.
             thread: in `emit_async`, run a sync handler in a thread.
+            replay: first call the handler with the emissions that the event keeps: see `Event.replay`.
 
         Returns:
             A decorator that returns what it decorates, unchanged.
@@ -240,7 +260,7 @@ class Namespace(EventRegistry):
             [True]
         """
         targets = self._declared_targets(evt)
-        options = ConnectOptions(MISSING, sender, weak, priority, condition, once, with_event, thread)
+        options = ConnectOptions(MISSING, sender, weak, priority, condition, once, with_event, thread, replay)
 
         def connect(handler: Any, frame: FrameType | None) -> None:
             connect_all([(event, handler, sender, options) for event in self._make_events(targets)], frame)
@@ -312,6 +332,7 @@ class Namespace(EventRegistry):
         once: bool = False,
         with_event: bool = False,
         thread: bool = False,
+        replay: bool = False,
     ) -> Any:
         """Connect a handler to an event, or to several, which are made if they do not exist.
 
@@ -325,6 +346,7 @@ class Namespace(EventRegistry):
             once: for each event, disconnect when about to be called the first time.
             with_event: pass the event that fired as the keyword `event`.
             thread: in `emit_async`, run a sync handler in a thread.
+            replay: call the handler at once with the emissions that each event has kept: see `Event.replay`.
 
         Returns:
             The receiver.
@@ -347,7 +369,7 @@ class Namespace(EventRegistry):
             ['order.paid']
         """
         targets = self._declared_targets(evt)
-        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread)
+        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
         events = self._make_events(targets)
         connect_all([(event, receiver, sender, options) for event in events], sys._getframe().f_back)
         return receiver

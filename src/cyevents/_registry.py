@@ -395,7 +395,7 @@ class EventRegistry(_EventDict):
                     self._evicted.pop(name, None)
 
     def _is_kept(self, event: Event[Any]) -> bool:
-        return event._on_error is not None or event._has_state(self._mutes)
+        return event._on_error is not None or event.replay > 0 or event._has_state(self._mutes)
 
     def _check_evicted(self, event: Event[Any], to_release: list[object]) -> None:
         """Undo an eviction if a finalizer or a signal handler has used the event meanwhile. Called under the lock."""

@@ -49,6 +49,7 @@ class Flags(TypedDict, total=False):
 
     once: bool
     thread: bool
+    replay: bool
 
 
 class KeywordOptions(Flags, total=False):

@@ -45,7 +45,7 @@ shop = Namespace(on_error="group")
 
 # An event has a name, a doc and an error policy
 
-placed: Event[Order] = Event("order.placed", doc="An order.")
+placed: Event[Order] = Event("order.placed", doc="An order.", replay=1)
 anything: Event = event("anything")
 
 
@@ -61,6 +61,11 @@ for each in shop.values():
     assert_type(each.has_handlers_for(None), bool)
     assert_type(each.has_handlers_for(), bool)
 assert_type(placed.namespace, Namespace | None)
+assert_type(placed.replay, int)
+placed.replay = 2
+placed.clear_replay()
+assert_type(event("order.ready", replay=1), Event[Any])
+assert_type(shop.event("order.ready", "An order is ready.", replay=None), Event[Any])
 
 # A sender is of the event's type
 
@@ -79,8 +84,8 @@ assert_type(anything.is_connected(print, "anyone"), bool)
 
 # A handler is callable and connected with its options
 
-placed.connect(print, Order(), False, -1, None, once=True, with_event=True, thread=True)
-on("order.placed", Order(), False, -1, None, once=True, with_event=True, thread=True)(print)
+placed.connect(print, Order(), False, -1, None, once=True, with_event=True, thread=True, replay=True)
+on("order.placed", Order(), False, -1, None, once=True, with_event=True, thread=True, replay=True)(print)
 subscription = placed.subscribe(print, once=True)
 assert_type(subscription, Subscription)
 assert_type(subscription.active, bool)
@@ -323,6 +328,19 @@ async def waiting() -> None:
     assert_type((await wait_any(placed.wait(), numbers.wait())).sender, Order | int)
     await wait_any(*[each.wait() for each in (placed, placed)])
     await wait_any(placed.wait(), numbers.wait(), anything.wait(), paid.wait(), paid.wait())
+
+
+# Threads wait for emissions with the event's sender type
+
+
+def blocking() -> None:
+    emission = placed.wait_sync(Order(), condition=lambda sender, **kwargs: sender.total > 0, timeout=1, priority=1)
+    assert_type(emission, Emission[Order])
+    with paid.stream(buffer=1, overflow="drop_oldest") as emissions:
+        assert_type(emissions, Stream[Order])
+        for each in emissions:
+            assert_type(each, Emission[Order])
+        assert_type(next(emissions), Emission[Order])
 
 
 # An instrument overrides the methods it needs

@@ -32,6 +32,12 @@ placed.namespace = Namespace()
 placed.on_error = "explode"
 # mypy [assignment] Incompatible types in assignment (expression has type "Literal['explod
 # pyright [reportAttributeAccessIssue] Cannot assign to attribute "on_error" for class "Event[Order, ...]"
+placed.replay = "1"
+# mypy [assignment] Incompatible types in assignment (expression has type "str", variable has type "int")
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "replay" for class "Event[Order, ...]"
+Event("order.ready", replay="1")
+# mypy [arg-type] incompatible type "str"; expected "int"
+# pyright [reportArgumentType] cannot be assigned to parameter "replay" of type "int"
 Event(5)
 # mypy [arg-type] incompatible type "int"; expected "str"
 # pyright [reportArgumentType] cannot be assigned to parameter "name" of type "str"
@@ -71,6 +77,9 @@ placed.connect(5)
 placed.connect(print, priority="high")
 # mypy [call-overload] No overload variant
 # pyright [reportArgumentType] cannot be assigned to parameter "priority" of type "int"
+placed.connect(print, replay=1)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "replay" of type "bool"
 placed.connect(print, None, True, 0, None, True)
 # mypy [call-overload] No overload variant
 # pyright [reportCallIssue] No overloads for "connect"
@@ -327,6 +336,25 @@ async def waiting() -> None:
     # mypy [arg-type] incompatible type "Literal['block']"
     # pyright [reportArgumentType] cannot be assigned to parameter "overflow" of type "Overflow"
     async for emission in paid.stream():
+        emission.sender.sum
+        # mypy [attr-defined] "Order" has no attribute "sum"
+        # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
+
+
+# Threads wait for emissions with the event's sender type
+
+
+def blocking() -> None:
+    placed.wait_sync().sender.sum
+    # mypy [attr-defined] "Order" has no attribute "sum"
+    # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
+    placed.wait_sync("no order")
+    # mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
+    # pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+    placed.wait_sync(timeout="1")
+    # mypy [arg-type] incompatible type "str"; expected "float | None"
+    # pyright [reportArgumentType] cannot be assigned to parameter "timeout" of type "float | None"
+    for emission in paid.stream():
         emission.sender.sum
         # mypy [attr-defined] "Order" has no attribute "sum"
         # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def running_asyncio() -> Any:
+    """Return the asyncio loop that runs in this thread, or None."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return asyncio._get_running_loop()  # type: ignore[union-attr]
+    except AttributeError:  # it is not imported, or only in part
+        return None
+
+
 def running_trio() -> Any:
     """Return the module `trio` if a trio task runs here, else None. For callers that found no running asyncio loop."""
     trio = sys.modules.get("trio")

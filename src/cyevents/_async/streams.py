@@ -1,9 +1,12 @@
-"""`Event.wait` and `Event.stream`, under asyncio and trio.
+"""`Event.wait`, `Event.wait_sync` and `Event.stream`, under asyncio, trio and in threads without a loop.
 
 How it works: a `Stream` is a handler with a buffer. An emission, in any thread, appends to the buffer and then wakes
 the waiter, if there is one. The task that waits sets the waiter first and then looks into the buffer again, so nothing
 is lost in between. There is no lock, since an emission must never wait for another thread: the buffer's methods are
-atomic, and what only one may have, a place in the buffer or the turn to wait, is claimed by taking an item from a list.
+atomic, and what only one may have, a place in the buffer or the turn to wait, is claimed by one call that is atomic.
+
+A thread without a loop runs the same coroutines. Its waiter blocks instead of suspending, so one step runs them to
+their end. They import no event loop: a loop that is not imported does not run.
 
 Who keeps a stream connected: the event holds it weakly. One that nothing else refers to, as after a `break`, is
 disconnected when it dies. A stream disconnects itself when it is closed, when it overflows, and when an emission finds
@@ -12,20 +15,23 @@ that the loop of its waiter is closed.
 
 from __future__ import annotations
 
-import asyncio
+import sys
+from _thread import TIMEOUT_MAX, allocate_lock
 from collections import deque
 from collections.abc import Coroutine
 from itertools import count
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .._checks import ConnectOptions
 from .._core._safe import exact_str, safe_repr
 from .._core._values import MISSING
 from .._emission import Emission, SenderGeneric, SenderT
-from .loops import checked_timeout, no_loop_error, running_trio
+from .loops import checked_timeout, no_loop_error, running_asyncio, running_trio
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Generator, Iterable
     from types import TracebackType
     from typing import Literal, Self
@@ -40,11 +46,12 @@ class StreamOverflow(RuntimeError):
 
 
 class Stream(SenderGeneric[SenderT]):
-    """The emissions of an event, for an `async for`; made by `Event.stream`.
+    """The emissions of an event, for an `async for`, or for a `for` in a thread; made by `Event.stream`.
 
-    It receives emissions until it is closed: by `close`, by leaving its `async with`, or when nothing holds it any
-    more, as after a `break` out of `async for emission in event.stream()`. One task at a time may wait for the next
-    emission, under asyncio or trio. Emissions may come from any thread, and `close` may be called in any.
+    It receives emissions until it is closed: by `close`, by leaving its `with` or `async with`, or when nothing holds
+    it any more, as after a `break` out of `for emission in event.stream()`. One task or thread at a time may wait for
+    the next emission. `async for` works under asyncio and trio, and `for` in threads in which neither runs. Emissions
+    may come from any thread, and `close` may be called in any.
     """
 
     __slots__ = (
@@ -96,15 +103,19 @@ class Stream(SenderGeneric[SenderT]):
             self._buffer, self._free_places = deque(), [None] * buffer
         self._numbers = _of_waits if once else count()  # of the emissions, dropped ones too
         self._seen = self._taken = 0
-        self._turn = [None]  # claimed by the one task that may wait
-        self._waiter: _AsyncioWaiter | _TrioWaiter | None = None
+        self._turn: dict[int, object] = {}  # the claim of the one task or thread that may wait
+        self._waiter: _AsyncioWaiter | _TrioWaiter | _ThreadWaiter | None = None
         self._is_open = True
         self._is_overflown = False
         self._with_event = is_pattern
         made: list[Any] = []
         self._connections = made  # filled before anything else can find the stream
         options = ConnectOptions(MISSING, sender, True, priority, condition, once, is_pattern)
-        event._add(self._on_emit, sender, options, None, made)
+        try:
+            event._add(self._on_emit, sender, options, None, made)
+        except BaseException:  # a signal handler has raised: the traceback refers to this
+            self._disconnect()
+            raise
         if not self._is_open:  # it was closed before it was connected
             self._disconnect()
 
@@ -123,6 +134,20 @@ class Stream(SenderGeneric[SenderT]):
         timeout = checked_timeout(timeout)
         stream = cls(event, is_pattern, sender, condition, priority, 1, "drop_newest", True)
         return WaitCoroutine([(stream, timeout)], _first(stream, timeout))
+
+    @classmethod
+    def _wait_sync(
+        cls, event: EventCore, is_pattern: bool, sender: Any, condition: Any, timeout: float | None, priority: int
+    ) -> Emission[Any]:
+        """Do what `Event.wait_sync` does."""
+        timeout = checked_timeout(timeout)
+        _check_no_loop("wait_sync()", event, "await event.wait()")
+        stream = cls(event, is_pattern, sender, condition, priority, 1, "drop_newest", True)
+        try:
+            emission: Emission[Any] = _run(_first(stream, timeout, True))
+            return emission
+        finally:
+            stream.close()  # also if a signal handler has raised before the coroutine began
 
     # In the thread of the emission
 
@@ -152,7 +177,7 @@ class Stream(SenderGeneric[SenderT]):
             return False
         return True
 
-    # In the task that waits
+    # In the task or thread that waits
 
     def _pop(self) -> Emission[SenderT] | None:
         """Take the next emission from the buffer, if there is one."""
@@ -166,25 +191,26 @@ class Stream(SenderGeneric[SenderT]):
         self._seen = max(self._seen, number + 1)
         return emission
 
-    async def _next_emission(self, timeout: float | None) -> Emission[SenderT] | None:
-        """Wait for the next emission. Return None if the stream is closed."""
-        loop = asyncio._get_running_loop()
+    async def _next_emission(self, timeout: float | None, in_thread: bool = False) -> Emission[SenderT] | None:
+        """Wait for the next emission: in a loop, or blocking the thread. Return None if the stream is closed."""
+        loop: Any = None
         trio: Any = None
-        if loop is None:
-            trio = running_trio()
-            if trio is None:
-                raise no_loop_error()
-            await trio.lowlevel.checkpoint()  # as every call in trio is one
+        if not in_thread:
+            loop = running_asyncio()
+            if loop is None:
+                trio = running_trio()
+                if trio is None:
+                    raise no_loop_error()
+                await trio.lowlevel.checkpoint()  # as every call in trio is one
+        claim = object()
         try:
-            self._turn.pop()  # atomic: tasks in two threads may try at the same time
-        except IndexError:
-            text = f"a stream serves one task at a time, and another waits for {self._event.name!r} by it"
-            raise RuntimeError(text) from None
-        try:
+            if self._turn.setdefault(0, claim) is not claim:  # atomic: two threads may try at the same time
+                text = f"a stream serves one task or thread at a time, and another waits for {self._event.name!r} by it"
+                raise RuntimeError(text)
             emission = self._pop() if self._is_open else None
             if emission is not None:
                 return emission
-            clock = trio.current_time if loop is None else loop.time
+            clock = monotonic if in_thread else trio.current_time if loop is None else loop.time
             deadline = None if timeout is None else clock() + timeout
             has_slept = False
             while self._is_open:
@@ -205,8 +231,9 @@ class Stream(SenderGeneric[SenderT]):
                 await waiter.sleep(deadline)
                 has_slept = True
         finally:
-            self._waiter = None
-            self._turn.append(None)
+            if self._turn.get(0) is claim:
+                self._waiter = None
+                del self._turn[0]
             del self  # or the traceback of what is raised would hold it, and so its connection
         return None
 
@@ -224,7 +251,7 @@ class Stream(SenderGeneric[SenderT]):
         return self._seen - self._taken
 
     def close(self) -> None:
-        """Disconnect, and drop what is in the buffer. A task that waits for the next emission gets none."""
+        """Disconnect, and drop what is in the buffer. A task or thread that waits for the next emission gets none."""
         self._is_open = False
         self._disconnect()
         self._buffer.clear()
@@ -252,6 +279,27 @@ class Stream(SenderGeneric[SenderT]):
         return self
 
     async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Emission[SenderT]:
+        _check_no_loop("a for loop over a stream", self._event, "async for")
+        try:
+            emission: Emission[SenderT] | None = _run(self._next_emission(None, True))
+        finally:
+            del self  # as in `_next_emission`
+        if emission is None:
+            raise StopIteration
+        return emission
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
@@ -309,9 +357,9 @@ class WaitCoroutine(Coroutine[Any, Any, Emission[SenderT]]):
             stream.close()
 
 
-async def _first(stream: Stream[SenderT], timeout: float | None) -> Emission[SenderT]:
+async def _first(stream: Stream[SenderT], timeout: float | None, in_thread: bool = False) -> Emission[SenderT]:
     try:
-        emission = await stream._next_emission(timeout)
+        emission = await stream._next_emission(timeout, in_thread)
     finally:
         stream.close()
     if emission is None:
@@ -325,9 +373,27 @@ _first.__qualname__ = "Event.wait"  # the name in the warning about a coroutine 
 _of_waits = count()  # one for the emissions of all waits, so that `wait_any` can tell which came first
 
 
-def make_waiter(loop: asyncio.AbstractEventLoop | None, trio: Any) -> _AsyncioWaiter | _TrioWaiter:
-    """Return a waiter of this asyncio loop; without one, of the running trio task."""
-    return _TrioWaiter(trio) if loop is None else _AsyncioWaiter(loop)
+def _check_no_loop(what: str, event: EventCore, instead: str) -> None:
+    """Refuse to block a thread in which an event loop runs."""
+    if running_asyncio() is not None or running_trio() is not None:
+        raise RuntimeError(f"{what} of {event.name!r} would block this thread's event loop: use {instead}")
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that blocks and never suspends; return what it returns."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        coroutine.close()  # if a signal handler has raised before it began, nobody awaits it
+
+
+def make_waiter(loop: asyncio.AbstractEventLoop | None, trio: Any) -> _AsyncioWaiter | _TrioWaiter | _ThreadWaiter:
+    """Return a waiter of this asyncio loop or of the running trio task; without either, of the thread."""
+    if loop is not None:
+        return _AsyncioWaiter(loop)
+    return _ThreadWaiter() if trio is None else _TrioWaiter(trio)
 
 
 class _AsyncioWaiter:
@@ -345,7 +411,7 @@ class _AsyncioWaiter:
         if self._is_woken:  # or another thread is about to wake it
             return True
         self._is_woken = True
-        if asyncio._get_running_loop() is self._loop:
+        if running_asyncio() is self._loop:
             self._resolve()
             return True
         try:
@@ -392,3 +458,30 @@ class _TrioWaiter:
         """Sleep until it is woken, or to the deadline."""
         with self._trio.CancelScope(deadline=inf if deadline is None else deadline):
             await self._is_set.wait()
+
+
+# On Windows, Ctrl-C does not interrupt a thread that waits for a lock: it is noticed between two short sleeps.
+_LONGEST_SLEEP = 0.1 if sys.platform == "win32" else TIMEOUT_MAX
+
+
+class _ThreadWaiter:
+    """A thread that sleeps until it is woken, once. The lock is free once it is woken."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+        self._lock.acquire()
+
+    def wake(self) -> bool:
+        """Wake it, from any thread, also from a signal handler or a finalizer in the thread itself."""
+        try:
+            self._lock.release()
+        except RuntimeError:  # it is woken already
+            pass
+        return True
+
+    async def sleep(self, deadline: float | None) -> None:
+        """Sleep until it is woken, or to the deadline, or for a while. Signal handlers run, and what they raise too."""
+        remaining = _LONGEST_SLEEP if deadline is None else max(deadline - monotonic(), 0)
+        self._lock.acquire(timeout=min(remaining, _LONGEST_SLEEP))

@@ -23,7 +23,8 @@ from cpython.object cimport PyObject, PyTypeObject
 
 from cyevents._core cimport _tables
 from cyevents._core._tables cimport (
-    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, PATTERN_FILTERED, WATCHED, AwaitedDispatch, Dispatch, Entry, Snapshot,
+    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, PATTERN_FILTERED, RECORDED, WATCHED, AwaitedDispatch, Dispatch,
+    Entry, Snapshot,
     CYE_GIL, cye_deref, cye_deref_function, cye_enter, cye_is_identity_sender, cye_leave, find_by_address, found,
     is_sender, sender_key,
 )
@@ -242,6 +243,8 @@ cdef class EventCore(_tables.EventCore):
                 stack_buffer[nargs + i + 2] = item_of(<PyObject *>values, i)
         if not self._slow_path_flags:
             snapshot = load_general(self)
+        elif self._slow_path_flags & RECORDED:
+            return _tables.EventCore._start_async(self, dispatch_class, loop, sender, args, kwargs, None)
         if snapshot is NULL:
             snapshot = find_snapshot(self, <PyObject *>sender)
         try:
@@ -766,7 +769,7 @@ cdef object emit(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs
         return with_sender(emit, b"emit", self, args, nargs, kwnames)
     if not self._slow_path_flags:
         snapshot = load_general(self)
-    elif self._slow_path_flags & WATCHED:
+    elif self._slow_path_flags & (WATCHED | RECORDED):
         return self._emitted(<object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames))
     if snapshot is NULL:
         snapshot = find_snapshot(self, args[0])
@@ -800,7 +803,7 @@ cdef object pairs_of(_tables.EventCore self, PyObject *const *args, Py_ssize_t n
     cdef list pairs
     if not self._slow_path_flags:
         snapshot = load_general(self)
-    elif self._slow_path_flags & WATCHED:
+    elif self._slow_path_flags & (WATCHED | RECORDED):
         return self._sent(<object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames))
     if snapshot is NULL:
         snapshot = find_snapshot(self, args[0])
@@ -1070,6 +1073,7 @@ globals().update(
     CONDITION=_tables.CONDITION,
     DEAD=_tables.DEAD,
     ONCE=_tables.ONCE,
+    REPLAY=_tables.REPLAY,
     THREAD=_tables.THREAD,
     WITH_EVENT=_tables.WITH_EVENT,
 )

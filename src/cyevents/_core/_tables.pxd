@@ -408,12 +408,14 @@ cdef enum:
     BOUND = 64
     HELD = 128
     FOREIGN = 256
+    REPLAY = 512
     OWN_CONDITION = 1024
     FILTERED = 1
     WATCHED = 2
     HIDDEN = 4
     PATTERN_FILTERED = 8
     EVENTS_FILTERED = 16
+    RECORDED = 32
 
 
 cdef class EventCore
@@ -493,8 +495,6 @@ cdef class Snapshot:
     cdef Group group
     cdef dict by_sender
     cdef list by_address
-    @cython.locals(first=Entry, last=Entry)
-    cpdef list tiers(self)
 
 
 cdef class Dispatch:
@@ -628,6 +628,7 @@ cdef class EventCore:
     cdef object _run(self, tuple entries, object sender, tuple args, dict kwargs)
     cdef object _sent(self, object sender, tuple args, dict kwargs)
 
+    cpdef tuple _begin_emission(self, object sender, tuple args, dict kwargs)
     @cython.locals(snapshot=Snapshot, is_built=bint)
     cdef Snapshot _find_snapshot(self, object sender)
     @cython.locals(group=Group, general=Snapshot, snapshot=Snapshot, made=Snapshot, by_sender=dict)

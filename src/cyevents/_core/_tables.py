@@ -104,6 +104,7 @@ __all__ = [
     "CONDITION",
     "DEAD",
     "ONCE",
+    "REPLAY",
     "THREAD",
     "WITH_EVENT",
     "AwaitedDispatch",
@@ -134,6 +135,7 @@ if not cython.compiled:  # compiled: in the .pxd
     BOUND = 64  # it is a method: the entry refers to its object, and has its function
     HELD = 128  # it is held strongly
     FOREIGN = 256  # not a Python function or method: the compiled core counts its recursion
+    REPLAY = 512  # it was called with the emissions that its event keeps
     OWN_CONDITION = 1024  # its condition is a method of its own object: the entry has only the function
 
     # What keeps an event's emissions off the fast path.
@@ -141,6 +143,7 @@ if not cython.compiled:  # compiled: in the .pxd
     WATCHED = 2  # there is an observer
     HIDDEN = 4  # patterns no longer notify it of changes: `_attach_patterns` must be called first
     PATTERN_FILTERED = 8  # there have been groups for senders in a pattern that matches
+    RECORDED = 32  # it keeps its last emissions
     EVENTS_FILTERED = 16  # it is FILTERED, and the events that it matches as a pattern are PATTERN_FILTERED
 
 # Results of these very types are values: there is no need to ask whether they can be awaited.
@@ -751,16 +754,6 @@ class Snapshot:
     group: Group
     by_sender: dict[object, Snapshot] | None  # of the one for any sender: those for particular ones, by sender key
     by_address: list[Any] | None  # compiled with a GIL: the same by the address of the sender
-
-    def tiers(self) -> list[tuple[Entry, ...]]:
-        """Return the entries of each priority."""
-        if not self.entries:
-            return []
-        first = self.entries[0]
-        last = self.entries[-1]
-        if first.priority == last.priority:
-            return [self.entries]
-        return [tuple(tier) for tier in _by_priority(self.entries)]
 
 
 def _make_snapshot(group: Group) -> Snapshot:
@@ -1616,7 +1609,7 @@ class EventCore:
     )
 
     _any: Group
-    _slow_path_flags: int  # FILTERED, WATCHED, HIDDEN, PATTERN_FILTERED and EVENTS_FILTERED
+    _slow_path_flags: int  # FILTERED, WATCHED, HIDDEN, PATTERN_FILTERED, EVENTS_FILTERED and RECORDED
     _groups: dict[object, Group] | None  # by sender key
     _senders: list[Any] | None  # compiled with a GIL: the same by the address of the sender
     _general: Snapshot  # the one for any sender, and by that those for particular ones; _EMPTY if there is none
@@ -1740,16 +1733,16 @@ class EventCore:
         except AttributeError:
             raise not_an_event(self, "emit") from None
         if self._slow_path_flags or entries is None:
-            if self._slow_path_flags & WATCHED:
+            if self._slow_path_flags & (WATCHED | RECORDED):
                 return self._emitted(sender, args, kwargs)
             entries = self._find_snapshot(sender).entries
         return self._run(entries, sender, args, kwargs)
 
     def _emitted(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-        """Return what `emit` returns of an event that is observed."""
+        """Return what `emit` returns of an event that is observed, or keeps its last emissions."""
         observer = self._load_observer()
-        if observer is None:  # no longer
-            return self._run(self._find_snapshot(sender).entries, sender, args, kwargs)
+        if observer is None:
+            return self._run(self._begin_emission(sender, args, kwargs), sender, args, kwargs)
         observed: list[Any] = observer.emit(self, sender, args, kwargs)
         return observed
 
@@ -1838,7 +1831,7 @@ class EventCore:
         if observer is not None:
             observed: list[tuple[Any, Any]] = observer.send(self, sender, args, kwargs)
             return observed
-        return self._pairs(self._find_snapshot(sender).entries, sender, args, kwargs)
+        return self._pairs(self._begin_emission(sender, args, kwargs), sender, args, kwargs)
 
     @cython.locals(entries=tuple, args=tuple, kwargs=dict, entry=Entry, dispatch=Dispatch, pairs=list)
     def _pairs(
@@ -1929,14 +1922,27 @@ class EventCore:
         """
         if args is None or kwargs is None:
             raise TypeError("args must be a tuple and kwargs a dict")
-        snapshot = self._find_snapshot(sender)
-        dispatch = _make_awaited(dispatch_class, loop, self, sender, args, kwargs, [], snapshot.entries)
+        entries = self._begin_emission(sender, args, kwargs)
+        dispatch = _make_awaited(dispatch_class, loop, self, sender, args, kwargs, [], entries)
         if plan is not None:
-            for tier in snapshot.tiers():
-                dispatch.watch = plan(tier)  # the same for all
+            for tier in _by_priority(entries):
+                dispatch.watch = plan(tuple(tier))  # the same for all
         return dispatch._start()
 
     # Snapshots
+
+    def _begin_emission(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Entry, ...]:
+        """Return the entries that an emission calls. Record the emission if the event keeps its last ones."""
+        if self._slow_path_flags & RECORDED:
+            return self._record(sender, args, kwargs)
+        return self._find_snapshot(sender).entries
+
+    def _set_recording(self, is_recording: bool, /) -> None:
+        """Record the emissions that begin from now on, or do not. Called under the lock."""
+        if is_recording:
+            self._slow_path_flags |= RECORDED
+        else:
+            self._slow_path_flags &= ~RECORDED
 
     def _snapshot(self, sender: Any, /) -> Snapshot:
         """Return what an emission by this sender runs."""
@@ -2128,6 +2134,7 @@ class EventCore:
         once: bool = False,
         with_event: bool = False,
         thread: bool = False,
+        replay: bool = False,
     ) -> Any:
         """Connect a handler, to be called as `receiver(sender, *args, **kwargs)` when the event is emitted.
 
@@ -2147,6 +2154,8 @@ class EventCore:
             once: disconnect when about to be called the first time.
             with_event: pass the event that fired as the keyword `event`.
             thread: in `emit_async`, run a sync handler in a thread. `emit` runs it in place.
+            replay: first call the handler, in this thread, with the emissions that the event keeps: see
+                `Event.replay`. If one of these calls raises, as `on_error` decides, nothing is connected.
 
         Returns:
             The receiver, so that `connect` serves as a decorator.
@@ -2154,7 +2163,8 @@ class EventCore:
         Raises:
             TypeError: if the receiver or the condition is not callable, the condition is a coroutine
                 function, the priority not an int, a flag not a bool, or the receiver cannot be held weakly;
-                with `check=True` of the event, if the receiver or the condition cannot take what it declares.
+                with `check=True` of the event, if the receiver or the condition cannot take what it declares;
+                with `replay=True`, if the event keeps no emissions.
 
         Warns:
             RuntimeWarning: if the receiver or the sender dies at once, as a lambda does that nothing else
@@ -2178,13 +2188,14 @@ class EventCore:
             and type(once) is bool
             and type(with_event) is bool
             and thread is False
+            and replay is False
             and not self._is_checked
             and (function is not receiver or not _takes_self(function))
         ):
             flags = (ONCE if once else 0) | (WITH_EVENT if with_event else 0)
             self._enter(receiver, sender, weak, priority, None, flags, _qualname(function), _caller(), None)
             return receiver
-        options = self._make_options(receiver, sender, weak, priority, condition, once, with_event, thread)
+        options = self._make_options(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
         if receiver is MISSING:
             return self._decorator(sender, options, _caller())
         self._add(receiver, sender, options, _caller())
@@ -2208,8 +2219,8 @@ class EventCore:
 
         Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
         """
-        if flags & ~(ONCE | WITH_EVENT | CONDITION | THREAD):
-            raise TypeError(f"flags must be made up of ONCE, WITH_EVENT, CONDITION and THREAD, not {flags}")
+        if flags & ~(ONCE | WITH_EVENT | CONDITION | THREAD | REPLAY):
+            raise TypeError(f"flags must be made up of ONCE, WITH_EVENT, CONDITION, THREAD and REPLAY, not {flags}")
         if made is None:
             made = []
         entry = self._enter(handler, sender, weak, priority, condition, flags, name, frame, made)
@@ -2646,7 +2657,7 @@ class EventCore:
         """Let an observer make the emissions that begin from now on; with None, the event makes them again.
 
         It is called as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
-        of `_snapshot`, and `_dispatch` or `_pairs` with a `watch`. `first` adds the argument `"first"`.
+        of `_begin_emission`, and `_dispatch` or `_pairs` with a `watch`. `first` adds the argument `"first"`.
         """
         _change(self._observe_locked, (observer,))
 
@@ -2805,6 +2816,10 @@ class EventCore:
 
     def _attach_patterns(self, to_release: list[object], /) -> None:
         """Attach the patterns that match, which may have changed, and call `_show`. Called under the lock or not."""
+        raise NotImplementedError
+
+    def _record(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Entry, ...]:
+        """Record an emission that begins, and return the entries that it calls."""
         raise NotImplementedError
 
     def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry, /) -> None:

@@ -41,7 +41,7 @@ class InstrumentedEmitter:
     ) -> list[Any]:
         """Emit: see `Event.emit`. With `"first"` as the way, up to the first result."""
         with ObservedEmission(self.scopes, event, way, sender, args, kwargs) as emission:
-            entries = event._snapshot(sender).entries
+            entries = event._begin_emission(sender, args, kwargs)
             watch = emission.plan(entries)
             results = emission.results = run(event, entries, sender, args, kwargs, watch, way == "first")
         return results
@@ -51,7 +51,7 @@ class InstrumentedEmitter:
     ) -> list[tuple[Any, Any]]:
         """Send: see `Event.send`."""
         with ObservedEmission(self.scopes, event, "send", sender, args, kwargs) as emission:
-            entries = event._snapshot(sender).entries
+            entries = event._begin_emission(sender, args, kwargs)
             pairs = emission.results = event._pairs(entries, sender, args, kwargs, emission.plan(entries))
         return pairs
 
