@@ -268,7 +268,7 @@ class Namespace(EventRegistry):
     def _make_events(self, targets: tuple[Any, ...]) -> list[Event[Any]]:
         """Return the events of these targets, each once; make those that do not exist."""
         events = [self.event(target) if type(target) is str else target for target in targets]
-        return list({id(event): event for event in events}.values())
+        return list({id(event): event for event in events}.values()) if len(events) > 1 else events
 
     if TYPE_CHECKING:
 
