@@ -246,9 +246,9 @@ class Namespace(EventRegistry):
         def connect(handler: Any, frame: FrameType | None) -> None:
             self._connect_to(targets, handler, sender, options, frame)
 
-        text = f"on({evt!r})"
-        if type(evt) is not str:
-            names = [repr(each if type(each) is str else each.name) for each in targets]
+        names = [repr(each if type(each) is str else each.name) for each in targets]
+        text = f"on({names[0]})"
+        if len(names) > 1 or type(targets[0]) is not str:
             text = f"on(...) of event{'s' * (len(names) != 1)} {', '.join(names)}"
         return Decorator(connect, sender, text, sys._getframe().f_back)
 
