@@ -229,7 +229,7 @@ def test_other_callables_can_be_marked(ns, handles):
             return functools.partial(self, owner)
 
     class Shop:
-        a = handles("x")(functools.partial(max, "a"))
+        a = handles("x")(staticmethod(functools.partial(max, "a")))
         b = handles("x")(lambda self, sender: (self, sender))
         c = handles("x")(Callable())
         d = handles("x")(Binding())

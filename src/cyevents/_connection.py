@@ -14,10 +14,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType, TracebackType
-    from typing import Any
+    from typing import Any, TypeVar
 
     from ._checks import Kind
     from ._public import Event, Namespace
+
+    ResultT = TypeVar("ResultT")
 
 
 class Decorator:
@@ -211,11 +213,14 @@ class Muted(_Block):
 
 
 def connect_all(
-    connections: Iterable[tuple[Event[Any], Any, Any, ConnectOptions]], frame: FrameType | None
-) -> list[tuple[Event[Any], list[Any], Any]]:
+    connections: Iterable[tuple[Event[Any], Any, Any, ConnectOptions]],
+    frame: FrameType | None,
+    result: Callable[[list[tuple[Event[Any], list[Any], Any]]], ResultT],
+) -> ResultT:
     """Connect each receiver to its event for its sender, or none if one fails: see `Event._add`.
 
-    Return the arguments with which `undo_connection` undoes each.
+    Return what `result` makes of the event, the new entry with the one that it replaced, and the sender of each. If
+    that fails too, nothing is connected.
     """
     all_made: list[tuple[Event[Any], list[Any], Any]] = []
     try:
@@ -223,16 +228,11 @@ def connect_all(
             made: list[Any] = []
             all_made.append((event, made, sender))
             event._add(receiver, sender, options, frame, made)
+        return result(all_made)
     except BaseException:
-        undo_all(all_made)
+        for each in reversed(all_made):  # the last one first: it may have replaced an earlier one
+            undo_connection(*each)
         raise
-    return all_made
-
-
-def undo_all(all_made: list[tuple[Event[Any], list[Any], Any]]) -> None:
-    """Undo what `connect_all` has made: the last one first, since it may have replaced an earlier one."""
-    for each in reversed(all_made):
-        undo_connection(*each)
 
 
 def undo_connection(event: EventCore, made: list[Any], sender: Any) -> None:

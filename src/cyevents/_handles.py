@@ -17,7 +17,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ._checks import ConnectOptions
-from ._connection import Subscription, connect_all, undo_all
+from ._connection import Subscription, connect_all
 from ._core._introspection import is_at_call, is_returning, method_parts, warn
 from ._core._safe import safe_isinstance, safe_repr
 from ._core._values import ANY, MISSING
@@ -129,7 +129,7 @@ def handles(
 
 def _marks_of(attribute: Any) -> tuple[Mark, ...]:
     """Return the marks of an attribute of a class, or of the function in it."""
-    while True:
+    while attribute is not None and type(attribute) is not str:  # the most common ones that have none
         if type(attribute) is FunctionType:  # looking at its `__dict__` would make one
             marks: tuple[Mark, ...] = getattr(attribute, _MARKS, ())
             return marks
@@ -143,7 +143,8 @@ def _marks_of(attribute: Any) -> tuple[Mark, ...]:
         elif type(attribute) is cached_property:
             attribute = attribute.func
         else:
-            return ()
+            break
+    return ()
 
 
 def _names_of(owner: Any) -> dict[str, Any]:
@@ -160,22 +161,21 @@ def attach(namespace: Namespace, owner: Any, frame: FrameType | None) -> Subscri
     handlers = list(_handlers_of(owner))
     for _, marks in handlers:
         for targets, _, _ in marks:
-            namespace._declared_targets(targets)
+            namespace._check_declared(targets)
     connections = []
     for handler, marks in handlers:
         for targets, sender, options in marks:
             connections += [(event, handler, sender, options) for event in namespace._make_events(targets)]
-    made = connect_all(connections, frame)
-    try:
+
+    def result(made: list[tuple[Event[Any], list[Any], Any]]) -> Subscriptions:
         subscriptions = Subscriptions()
         for event, entries, _ in made:
             subscriptions.add(Subscription(event, None, entries[0]))
         if frame is not None and any(_is_method_of(handler, owner) for handler, _ in handlers):
             subscriptions._watch = _warn_if_it_dies(owner, frame)
         return subscriptions
-    except BaseException:
-        undo_all(made)
-        raise
+
+    return connect_all(connections, frame, result)
 
 
 def _handlers_of(owner: Any) -> Iterator[tuple[Any, tuple[Mark, ...]]]:

@@ -259,31 +259,36 @@ class Namespace(EventRegistry):
             >>> shop.emit("order.placed", "order 7")
             [True]
         """
-        targets = self._declared_targets(evt)
+        targets = event_targets(evt)
+        self._check_declared(targets)
         options = ConnectOptions(MISSING, sender, weak, priority, condition, once, with_event, thread, replay)
 
         def connect(handler: Any, frame: FrameType | None) -> None:
-            connect_all([(event, handler, sender, options) for event in self._make_events(targets)], frame)
+            self._connect_to(targets, handler, sender, options, frame)
 
-        text = f"on({evt!r})"
-        if type(evt) is not str:
-            names = [repr(each if type(each) is str else each.name) for each in targets]
+        names = [repr(each if type(each) is str else each.name) for each in targets]
+        text = f"on({names[0]})"
+        if len(names) > 1 or type(targets[0]) is not str:
             text = f"on(...) of event{'s' * (len(names) != 1)} {', '.join(names)}"
         return Decorator(connect, sender, text, sys._getframe().f_back)
 
-    def _declared_targets(self, evt: Any) -> tuple[Any, ...]:
-        """Return `event_targets`. Raise `LookupError` for a name that a strict namespace refuses."""
-        targets = event_targets(evt)
+    def _check_declared(self, targets: tuple[Any, ...]) -> None:
+        """Raise `LookupError` if this is a strict namespace and one of these is a name that it refuses."""
         if self._strict:
             for target in targets:
                 if type(target) is str and target not in self and not is_pattern(target):
                     raise self._undeclared_error(target)
-        return targets
+
+    def _connect_to(
+        self, targets: tuple[Any, ...], receiver: Any, sender: Any, options: ConnectOptions, frame: FrameType | None
+    ) -> None:
+        """Connect a receiver to all of these, or to none if one fails."""
+        connect_all([(event, receiver, sender, options) for event in self._make_events(targets)], frame, len)
 
     def _make_events(self, targets: tuple[Any, ...]) -> list[Event[Any]]:
         """Return the events of these targets, each once; make those that do not exist."""
         events = [self.event(target) if type(target) is str else target for target in targets]
-        return list({id(event): event for event in events}.values())
+        return list({id(event): event for event in events}.values()) if len(events) > 1 else events
 
     if TYPE_CHECKING:
 
@@ -368,10 +373,10 @@ class Namespace(EventRegistry):
             >>> shop.emit("order.paid", "order 7")
             ['order.paid']
         """
-        targets = self._declared_targets(evt)
+        targets = event_targets(evt)
+        self._check_declared(targets)
         options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
-        events = self._make_events(targets)
-        connect_all([(event, receiver, sender, options) for event in events], sys._getframe().f_back)
+        self._connect_to(targets, receiver, sender, options, sys._getframe().f_back)
         return receiver
 
     def attach(self, obj: object) -> Subscriptions:

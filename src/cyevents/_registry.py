@@ -52,6 +52,8 @@ def event_targets(evt: Any) -> tuple[Any, ...]:
 
     Names are those of events or patterns. They are exact strings.
     """
+    if type(evt) is str and evt:
+        return (evt,)
     targets = tuple([exact_str(each) for each in evt]) if issubclass(type(evt), (list, tuple)) else (exact_str(evt),)
     if not targets:
         raise ValueError(f"at least one event must be given, not {safe_repr(evt)}")

@@ -7,6 +7,7 @@ no task for each, and no cancellation of those that come later.
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from .._checks import coroutine_function
@@ -121,11 +122,11 @@ async def _first_emission(waits: list[tuple[Stream[Any], float | None]]) -> Emis
         waiter = make_waiter(loop, trio)
         for stream, _ in waits:
             stream._waiter = waiter
-        arrived = [stream for stream, _ in waits if stream._buffer]  # after that: an earlier emission found no waiter
-        if arrived:
-            emission = min(arrived, key=lambda stream: stream._buffer[0][0])._pop()
-            assert emission is not None  # nothing else takes it
-            return emission
+        # After that, since an emission before it has found no waiter.
+        for stream in sorted([stream for stream, _ in waits], key=_number_of_emission):
+            emission = stream._pop()
+            if emission is not None:
+                return emission
         for stream, _ in waits:
             if not stream._is_open:
                 raise stream._cleared_error()
@@ -133,3 +134,11 @@ async def _first_emission(waits: list[tuple[Stream[Any], float | None]]) -> Emis
             raise next(stream._timeout_error(timeout) for at, timeout, stream in timeouts if at == deadline)
         await waiter.sleep(deadline)
         has_slept = True
+
+
+def _number_of_emission(stream: Stream[Any]) -> float:
+    """Return the number of the emission in a stream; infinity if there is none."""
+    try:
+        return stream._buffer[0][0]
+    except IndexError:  # another thread may clear the event at any time
+        return inf
