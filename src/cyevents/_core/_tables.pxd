@@ -527,6 +527,7 @@ cdef class Dispatch:
     @cython.final
     cdef bint take_error(self, object error, Entry entry, object handler, dict given, bint takes_result) except -1
     @cython.final
+    @cython.locals(cancel=tuple)
     cdef bint _apply_error_policy(self, object error, object handler) except -1
     cdef object _take_awaitable(self, object result, int kind, Entry entry, object handler)
     cdef bint _call_in_thread(self, object call, dict given, object handler) except -1

@@ -933,9 +933,9 @@ class Dispatch:
         cancel = self.event._cancel_of(error)
         if cancel is not None:
             self.has_cancel = True
-            self.reason, items = cancel
-            if items is not None:
-                self.results.append(items)
+            self.reason = cancel[0]
+            if cancel[1] is not None:
+                self.results.append(cancel[1])
             return True
         policy = self.event._error_policy()
         if callable(policy):
@@ -2897,7 +2897,7 @@ _NO_CLAIMS: list[None] = []
 def consume(generator: Any, items: list[Any], /) -> bool:
     """Run a generator to its end. Put what it yields, without None, into a list; return whether it returned `False`."""
     if type(items) is not list:
-        raise TypeError(f"items must be a list, not {typed_repr(items)}")
+        raise TypeError("items must be a list")
     if cython.compiled:
         is_false: bool = _run_generator(generator, items)
         return is_false
