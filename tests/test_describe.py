@@ -84,7 +84,14 @@ def test_data(api, shop):
     placed, shipped, created = data["events"]
     assert placed["doc"] == "An order has been placed.\nSee the manual."
     assert (placed["on_error"], shipped["on_error"]) == ("print", None)
-    assert created == {"name": "user.created", "doc": None, "on_error": None, "handlers": [], "matches": []}
+    assert created == {
+        "name": "user.created",
+        "doc": None,
+        "on_error": None,
+        "handlers": [],
+        "matches": [],
+        "sequential": None,
+    }
     assert [edge["handler"]["name"] for edge in placed["handlers"]] == ["validate", "charge", "log"]
     file, module = str(HERE), validate.__module__
     assert placed["handlers"][0]["handler"] == {

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import check_bool, check_flags, checked_options, checked_policy, coroutine_function, is_pattern
+from ._checks import (
+    check_bool,
+    check_flags,
+    check_sequential,
+    checked_options,
+    checked_policy,
+    coroutine_function,
+    is_pattern,
+)
 from ._connection import Decorator, Muted
 from ._core import install_methods
 from ._core._safe import exact_str, safe_repr
@@ -40,9 +48,11 @@ class Namespace(EventRegistry):
         name: shown in the `repr` of the namespace and of its events.
         strict: refuse names that `event` has not declared: `on`, `emit` and `emit_async` raise a `LookupError` that
             suggests the nearest declared name. Handlers can still be connected to patterns.
+        sequential: whether `emit_async` awaits async handlers one after the other, for events that do not say
+            otherwise: see `Event.sequential`.
 
     Raises:
-        TypeError: if `on_error` is not a policy, the name not a string, or `strict` not a bool.
+        TypeError: if `on_error` is not a policy, the name not a string, or `strict` or `sequential` not a bool.
         ValueError: if `on_error` is an unknown word.
 
     Thread-safety: every method may be called from any thread at any time.
@@ -57,7 +67,14 @@ class Namespace(EventRegistry):
 
     __slots__ = ()
 
-    def __init__(self, *, on_error: ErrorPolicy = None, name: str | None = None, strict: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        on_error: ErrorPolicy = None,
+        name: str | None = None,
+        strict: bool = False,
+        sequential: bool = False,
+    ) -> None:
         super().__init__()
         name = exact_str(name)
         if name is not None and type(name) is not str:
@@ -66,6 +83,7 @@ class Namespace(EventRegistry):
         self._name = name
         self._strict = strict
         self._on_error = checked_policy(on_error)
+        self.sequential = sequential
 
     @property
     def name(self) -> str | None:
@@ -86,6 +104,16 @@ class Namespace(EventRegistry):
     def on_error(self, policy: ErrorPolicy) -> None:
         self._on_error = checked_policy(policy)
 
+    @property
+    def sequential(self) -> bool:
+        """Whether `emit_async` awaits async handlers one after the other, for events whose `sequential` is `None`."""
+        return self._is_sequential
+
+    @sequential.setter
+    def sequential(self, value: bool) -> None:
+        check_bool("sequential", value)
+        self._is_sequential = value
+
     if TYPE_CHECKING:  # the types of the core's method
 
         @overload
@@ -105,7 +133,7 @@ class Namespace(EventRegistry):
     if TYPE_CHECKING:
 
         @overload
-        def event(self, name: str, doc: str | None = ...) -> Event[Any]: ...
+        def event(self, name: str, doc: str | None = ..., *, sequential: bool | None = ...) -> Event[Any]: ...
         @overload
         def event(
             self,
@@ -114,9 +142,18 @@ class Namespace(EventRegistry):
             *,
             signature: Callable[Concatenate[SenderT, ArgsP], object],
             check: bool = ...,
+            sequential: bool | None = ...,
         ) -> Event[SenderT, ArgsP]: ...
 
-    def event(self, name: str, doc: str | None = None, *, signature: Any = None, check: bool = False) -> Event[Any]:
+    def event(
+        self,
+        name: str,
+        doc: str | None = None,
+        *,
+        signature: Any = None,
+        check: bool = False,
+        sequential: bool | None = None,
+    ) -> Event[Any]:
         """Return the event of a name, and make it if it does not exist.
 
         A name with `*` or `?` in it, or with a leading `!`, is a pattern: its handlers are called for all events of
@@ -131,17 +168,22 @@ class Namespace(EventRegistry):
             check: refuse handlers, and conditions, that cannot take what `signature` does, when they are
                 connected; connected ones are checked now. Handlers of a pattern are checked if the pattern is
                 declared with `check=True`.
+            sequential: whether `emit_async` awaits async handlers one after the other: see `Event.sequential`. `None`
+                leaves what it has.
 
         Returns:
             The event.
 
         Raises:
-            TypeError: if the name is not a non-empty string, the signature not that of a handler or missing, or
-                a connected handler cannot take it.
+            TypeError: if the name is not a non-empty string, the signature not that of a handler or missing, a
+                connected handler cannot take it, or `sequential` is not a bool or `None`.
+            ValueError: if `sequential` is given for a pattern.
 
         Thread-safe.
         """
         check_bool("check", check)  # before the event is made
+        if sequential is not None:
+            check_sequential(sequential, isinstance(name, str) and is_pattern(name))
         event: Any = self.get(name) if type(name) is str else None
         if event is None:
             event = self._create(name)
@@ -149,6 +191,8 @@ class Namespace(EventRegistry):
             event.__doc__ = doc
         if signature is not None or check:
             event._declare(signature, check)
+        if sequential is not None:
+            event.sequential = sequential
         return event  # type: ignore[no-any-return]
 
     if TYPE_CHECKING:

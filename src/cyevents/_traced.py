@@ -20,7 +20,7 @@ class TracedEmission:
 
     Attributes:
         event: the event's name.
-        way: `"emit"`, `"emit_async"` or `"send"`.
+        way: `"emit"`, `"send"`, `"emit_async"`, `"send_async"` or `"first_async"`.
         sender: the `repr` of the sender, shortened; `None` for `ANY`.
         arguments: the other arguments as they were written, shortened: `"1, total=12"`.
         start: when it began, in seconds since the trace began.
@@ -30,7 +30,8 @@ class TracedEmission:
         within: the number of emissions that enclose it.
         calls: the calls of its handlers, and the handlers that were skipped, in order.
         cancelled_by: the name of the handler that cancelled the rest, or `None`.
-        not_called: the names of the handlers that were not reached, since the emission was cancelled or failed.
+        not_called: the names of the handlers that were not reached, since the emission was cancelled or failed,
+            or `first_async` had its answer.
         error: the exception that it raised, as one line, or `None`.
     """
 

@@ -209,12 +209,7 @@ cdef class EventCore(_tables.EventCore):
         pass
 
     def _start_async(self, dispatch_class, loop, sender, tuple args not None, dict kwargs not None, plan=None):
-        """Call the handlers for `emit_async`, and return the results.
-
-        If one must be awaited, return what must be awaited for them: a `dispatch_class`, which gets the `loop`.
-
-        In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`.
-        """
+        """Do what `_start_awaiting` does, for `emit_async`."""
         # The common loop calls them, up to the first that needs more.
         cdef PyObject *stack_buffer[STACK_BUFFER]
         cdef PyObject *snapshot = NULL
@@ -227,7 +222,7 @@ cdef class EventCore(_tables.EventCore):
         cdef Py_ssize_t i
         cdef list results
         if plan is not None or size + 2 > STACK_BUFFER:
-            return _tables.EventCore._start_async(self, dispatch_class, loop, sender, args, kwargs, plan)
+            return _tables.EventCore._start_awaiting(self, dispatch_class, loop, sender, args, kwargs, plan, 0)
         stack_buffer[2] = <PyObject *>sender
         for i in range(1, nargs):
             stack_buffer[i + 2] = item_of(<PyObject *>args, i - 1)
@@ -235,10 +230,10 @@ cdef class EventCore(_tables.EventCore):
             names = tuple(kwargs)
             values = tuple(kwargs.values())
             if len(names) != size - nargs or len(values) != size - nargs:  # another thread changes it
-                return _tables.EventCore._start_async(self, dispatch_class, loop, sender, args, kwargs, None)
+                return _tables.EventCore._start_awaiting(self, dispatch_class, loop, sender, args, kwargs, None, 0)
             for i in range(size - nargs):
                 if not PyUnicode_CheckExact(names[i]):
-                    return _tables.EventCore._start_async(self, dispatch_class, loop, sender, args, kwargs, None)
+                    return _tables.EventCore._start_awaiting(self, dispatch_class, loop, sender, args, kwargs, None, 0)
                 stack_buffer[nargs + i + 2] = item_of(<PyObject *>values, i)
         if not self._slow_path_flags:
             snapshot = load_general(self)
@@ -271,7 +266,7 @@ cdef object start_awaited(
     cdef bint is_called = state.reason != NEEDS_SLOW_PATH
     try:
         # What the handler raised is set meanwhile: this calls no Python code.
-        dispatch = _tables._make_awaited(dispatch_class, loop, self, sender, args, kwargs, results, entries)
+        dispatch = _tables._make_awaited(dispatch_class, loop, self, sender, args, kwargs, results, entries, 0)
         dispatch._index = i + is_called
         if is_called:
             status = take_unusual(dispatch, entry, state)

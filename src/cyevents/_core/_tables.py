@@ -82,7 +82,18 @@ from ._introspection import (
 )
 from ._lock import lock, release, taking_at_once
 from ._safe import not_an_event, typed_repr
-from ._values import ANY, AWAITABLE, GENERATOR, MISSING, VALUE, Cancelled, kind_of_result
+from ._values import (
+    ANY,
+    AWAITABLE,
+    FIRST,
+    GENERATOR,
+    MISSING,
+    PAIRS,
+    SEQUENTIAL,
+    VALUE,
+    Cancelled,
+    kind_of_result,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,7 +153,7 @@ if not cython.compiled:  # compiled: in the .pxd
     EVENTS_FILTERED = 16  # it is FILTERED, and the events that it matches as a pattern are PATTERN_FILTERED
 
 # Results of these very types are values: there is no need to ask whether they can be awaited.
-_PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
 
 _PACKAGES = ("cyevents", "cyevents._core")  # whose frames are not the user's code
 _acquire = lock.acquire
@@ -778,14 +789,15 @@ _EMPTY = _make_snapshot(None)  # type: ignore[arg-type] # in place of one that w
 class Dispatch:
     """One emission over some entries: what the entries' turns share, and a turn by the slow path."""
 
-    __slots__ = ("args", "errors", "event", "kwargs", "results", "sender", "watch")
+    __slots__ = ("args", "errors", "event", "kwargs", "mode", "results", "sender", "watch")
 
     event: EventCore
     sender: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    results: list[Any]  # in `send`: the pairs
+    results: list[Any]  # in `send` and `send_async`: the pairs
     errors: list[Exception]  # those that are raised together at the end
+    mode: int  # how it differs from `emit`: SEQUENTIAL, PAIRS and FIRST
     watch: Any  # follows each entry, or None: see `EventCore._dispatch`
 
     def call_all(self, entries: tuple[Entry, ...]) -> Any:
@@ -816,6 +828,9 @@ class Dispatch:
             if not cython.compiled:
                 raise
             _reraise(error)
+        if self.mode & PAIRS:
+            self.take_result(result, entry, handler)
+            return None
         if result is None:
             return None
         return handler if result is False or self.take_result(result, entry, handler) else None
@@ -878,6 +893,9 @@ class Dispatch:
             kind = VALUE
         else:
             kind = kind_of_result(result)
+        if self.mode & PAIRS and kind != AWAITABLE:
+            self.results.append((handler, result))
+            return False
         if kind == VALUE:
             self.results.append(result)
             return False
@@ -957,6 +975,7 @@ def _make_dispatch(
     dispatch.kwargs = kwargs
     dispatch.results = results
     dispatch.errors = []
+    dispatch.mode = 0
     dispatch.watch = None
     return dispatch
 
@@ -1002,6 +1021,9 @@ class AwaitedDispatch(Dispatch):
     task, with a slot in the results, and at the end of the tier a coroutine of the subclass waits for them. An async
     handler that is the last of its tier, and the only one that is async so far, needs no task: its coroutine is
     stepped here, in a copied context, and what it yields is yielded on. `_coroutine` is what is stepped now.
+
+    In a SEQUENTIAL emission, each async handler is awaited before the next handler is called: its coroutine is stepped
+    here too, and where it needs a task, that is awaited at once, as if the tier ended after it.
 
     The subclass knows the event loop: see "Hooks". It may read and change the public attributes.
     """
@@ -1185,12 +1207,14 @@ class AwaitedDispatch(Dispatch):
         """Call entries until a coroutine must be stepped. Return False if none is left, or a handler has cancelled."""
         try:
             while self._coroutine is None:
-                if self._has_started and (self._stopper is not None or self._is_last()):
+                if self._has_started and (self._stopper is not None or self.mode & SEQUENTIAL or self._is_last()):
                     self._has_started = False
                     if self.tasks and not self.take_results():
                         self._coroutine = self.finish_tier(None)
                         break
                 if self._stopper is not None or self.canceller is not None or self._index >= len(self.entries):
+                    return False
+                if self.mode & FIRST and self.results and self.results[-1] is not None:
                     return False
                 entry = self.entries[self._index]
                 self._index += 1
@@ -1249,6 +1273,12 @@ class AwaitedDispatch(Dispatch):
     def _begin(self) -> None:
         """Prepare for the first async handler."""
         self._has_begun = True
+        event = self.event
+        if event._is_sequential_set:
+            if event._is_sequential:
+                self.mode |= SEQUENTIAL
+        elif event._namespace is not None and event._namespace._is_sequential:
+            self.mode |= SEQUENTIAL
         nesting = self._nesting = _make_nesting()
         if nesting.outer is not None and nesting.depth > sys.getrecursionlimit():
             nesting.depth = nesting.outer._recount()
@@ -1268,7 +1298,12 @@ class AwaitedDispatch(Dispatch):
             result = self.as_coroutine(result, kind)
         # Deeper, each handler has a task, and so a stack, of its own: coroutines that are stepped here share one.
         is_shallow = self._nesting is not None and self._nesting.depth < 30
-        if is_shallow and self.cancelling is not None and not self._has_started and self._is_last():
+        if (
+            is_shallow
+            and self.cancelling is not None
+            and not self._has_started
+            and (self.mode & SEQUENTIAL or self._is_last())
+        ):
             self._coroutine = result
             self._context = _copy_context_with(_innermost, self._nesting)
             self._handler = handler
@@ -1334,6 +1369,8 @@ class AwaitedDispatch(Dispatch):
         handler = self._handler
         if self._leave_coroutine():
             self._coroutine = self.finish_cancelled(None, handler)
+        elif self.mode & PAIRS:
+            self.results.append((handler, value))
         elif value is False:
             self.canceller = handler
         elif value is not None:
@@ -1413,6 +1450,9 @@ class AwaitedDispatch(Dispatch):
             has_value = True
             value = task.result()
         if has_value:
+            if self.mode & PAIRS:
+                self.results.append((handler, value))
+                return
             if value is None:
                 return
             if value is not False:
@@ -1497,6 +1537,7 @@ def _make_awaited(
     kwargs: dict[str, Any],
     results: list[Any],
     entries: tuple[Entry, ...],
+    mode: int,
 ) -> AwaitedDispatch:
     made = _make_instance(cls)
     if not isinstance(made, AwaitedDispatch):
@@ -1509,6 +1550,7 @@ def _make_awaited(
     dispatch.kwargs = kwargs
     dispatch.results = results
     dispatch.errors = None  # type: ignore[assignment] # until there is one
+    dispatch.mode = mode
     dispatch.watch = None
     dispatch.entries = entries
     return dispatch
@@ -1581,9 +1623,12 @@ class EventCore:
         "_general",
         "_groups",
         "_is_checked",
+        "_is_sequential",
+        "_is_sequential_set",
         "_is_used",
         "_matched_events",
         "_mutes",
+        "_namespace",
         "_observer",
         "_patterns",
         "_senders",
@@ -1600,7 +1645,10 @@ class EventCore:
     _mutes: dict[object, list[Any]] | None  # what is muted, as keys of handlers, None being the whole event; by whom
     _dead_handler_names: list[str] | None  # of handlers that died, to be logged
     _observer: Any  # makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
+    _namespace: NamespaceCore | None  # that it belongs to
     _is_checked: bool  # whether `_add` must check what a handler takes
+    _is_sequential: bool  # whether `emit_async` awaits one handler after the other
+    _is_sequential_set: bool  # whether that counts; else it is as in the namespace
     _is_used: bool  # emitted by name since its namespace's cache was last cleaned: set by `NamespaceCore.emit`
 
     def __cinit__(self) -> None:
@@ -1615,7 +1663,10 @@ class EventCore:
         self._mutes = None
         self._dead_handler_names = None
         self._observer = None
+        self._namespace = None
         self._is_checked = False
+        self._is_sequential = False
+        self._is_sequential_set = False
         self._is_used = False
         self._any = _make_group(None, ANY)
         if cython.compiled and not CYE_GIL:  # no other thread must read a field while a table is put into it
@@ -1871,25 +1922,41 @@ class EventCore:
         dispatch.watch = watch
         return dispatch.call_all(entries)
 
-    def _start_async(
+    if not cython.compiled:  # compiled: the kernel's
+
+        def _start_async(
+            self,
+            dispatch_class: type[AwaitedDispatch],
+            loop: Any,
+            sender: Any,
+            args: tuple[Any, ...],
+            kwargs: dict[str, Any],
+            plan: Callable[[tuple[Entry, ...]], Any] | None = None,
+        ) -> Any:
+            """Do what `_start_awaiting` does, for `emit_async`."""
+            return self._start_awaiting(dispatch_class, loop, sender, args, kwargs, plan, 0)
+
+    def _start_awaiting(
         self,
         dispatch_class: type[AwaitedDispatch],
         loop: Any,
         sender: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        plan: Callable[[tuple[Entry, ...]], Any] | None = None,
+        plan: Callable[[tuple[Entry, ...]], Any] | None,
+        mode: int,
     ) -> Any:
-        """Call the handlers for `emit_async`, and return the results.
+        """Call the handlers, and return the results.
 
         If one must be awaited, return what must be awaited for them: a `dispatch_class`, which gets the `loop`.
 
-        In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`.
+        In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`. The mode is
+        PAIRS for `send_async`, and FIRST | SEQUENTIAL for `first_async`, which has one result at most.
         """
         if args is None or kwargs is None:
             raise TypeError("args must be a tuple and kwargs a dict")
         snapshot = self._find_snapshot(sender)
-        dispatch = _make_awaited(dispatch_class, loop, self, sender, args, kwargs, [], snapshot.entries)
+        dispatch = _make_awaited(dispatch_class, loop, self, sender, args, kwargs, [], snapshot.entries, mode)
         if plan is not None:
             for tier in snapshot.tiers():
                 dispatch.watch = plan(tier)  # the same for all
@@ -2865,12 +2932,14 @@ if not cython.compiled:  # compiled: the kernel's
 class NamespaceCore(dict):  # type: ignore[type-arg]
     """Events by name, and emission by name. `Namespace` adds what a user sees, and the types."""
 
-    __slots__ = ("_cached",)
+    __slots__ = ("_cached", "_is_sequential")
 
     _cached: dict[str, Any]  # events of names that nobody made, which patterns or observers hear
+    _is_sequential: bool  # as that of its events, for those that have not set it
 
     def __cinit__(self) -> None:
         self._cached = {}
+        self._is_sequential = False
 
     def emit(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
         """Emit an event, given by its name or as an `Event`: see `Event.emit`.
