@@ -14,6 +14,8 @@ def functions(api):
     event, ns = api.Event("e"), api.Namespace()
     return [
         event.emit_async,
+        event.send_async,
+        event.first_async,
         event.wait,
         ns.event("x.*").emit_async,
         ns.event("x.*").wait,

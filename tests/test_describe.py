@@ -91,6 +91,7 @@ def test_data(api, shop):
         "handlers": [],
         "matches": [],
         "replay": 0,
+        "sequential": None,
     }
     assert [edge["handler"]["name"] for edge in placed["handlers"]] == ["validate", "charge", "log"]
     file, module = str(HERE), validate.__module__

@@ -1,4 +1,4 @@
-"""A lone async handler runs in the emitter's task: it and the emission behave as if it had a task of its own."""
+"""A lone async handler, or each of a sequential event, runs in the emitter's task: it behaves as if it had its own."""
 
 import asyncio
 import contextlib
@@ -25,6 +25,12 @@ class Bare:
     def __await__(self):
         yield from self.yielded
         return "bare"
+
+
+@pytest.fixture(params=[False, True], ids=["lone", "sequential"])
+def ns(request, api):
+    """Return a new namespace, whose handlers are alone or awaited one after the other."""
+    return api.Namespace(sequential=request.param)
 
 
 async def forever():
@@ -87,7 +93,7 @@ def test_lone_handler_runs_in_the_emitters_task(ns, run):
 
 
 @pytest.mark.parametrize("place", ["first", "last"])
-def test_handler_beside_others_has_its_own_task(ns, run, place):
+def test_handler_beside_others_has_its_own_task_unless_sequential(ns, run, place):
     tasks = []
 
     async def handler(sender):
@@ -101,7 +107,7 @@ def test_handler_beside_others_has_its_own_task(ns, run, place):
 
     async def main():
         await ns.emit_async("x")
-        assert len({*tasks, asyncio.current_task()}) == 3
+        assert len({*tasks, asyncio.current_task()}) == (1 if ns.sequential else 3)
 
     run(main())
 

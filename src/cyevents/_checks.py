@@ -124,6 +124,18 @@ def check_bool(name: str, value: Any, hint: str = "") -> None:
         raise TypeError(f"{name} must be True or False, not {safe_repr(value)}{hint}")
 
 
+def check_sequential(value: Any, is_pattern: bool) -> None:
+    """Raise `TypeError` unless this can be the `sequential` of an event, `ValueError` if it is set for a pattern."""
+    if value is None:
+        return
+    if type(value) is not bool:
+        raise TypeError(f"sequential must be True, False or None, not {safe_repr(value)}")
+    if is_pattern:
+        raise ValueError(
+            "sequential cannot be set for a pattern, which is not emitted: set it for events, or for their namespace"
+        )
+
+
 def checked_policy(policy: Any) -> Any:
     """Return a policy for `on_error`; raise if it is none."""
     policy = exact_str(policy)

@@ -68,7 +68,7 @@ class _Timeline:
         args: dict[str, Any] = {"way": emission.way, "sender": emission.sender, "arguments": emission.arguments}
         args |= {"cancelled by": emission.cancelled_by, "reason": emission.reason}
         args |= {"not called": emission.not_called, "error": emission.error}
-        inner, closing = self._open(emission.event, emission, emission.way == "emit_async", args, lanes)
+        inner, closing = self._open(emission.event, emission, emission.way.endswith("_async"), args, lanes)
         for call in emission.calls:
             self._add_call(call, inner)
         self.events += closing

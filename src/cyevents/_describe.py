@@ -79,6 +79,7 @@ class GraphNode:
         handlers: in calling order; those of an event include the handlers of patterns that match it.
         matches: the names of the events that a pattern matches.
         replay: how many of its last emissions it keeps for handlers that are connected later.
+        sequential: whether async handlers are awaited one after the other; `None` to do as the namespace says.
     """
 
     name: str
@@ -87,6 +88,7 @@ class GraphNode:
     handlers: list[GraphEdge]
     matches: list[str] = field(default_factory=list)
     replay: int = 0
+    sequential: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,13 @@ class NamespaceGraph:
         events: the events, sorted by name.
         patterns: the patterns that have handlers, sorted by name.
         on_error: the namespace's policy for exceptions of handlers, as in `GraphNode`.
+        sequential: whether async handlers are awaited one after the other, for events that do not say otherwise.
     """
 
     events: list[GraphNode]
     patterns: list[GraphNode]
     on_error: str | None
+    sequential: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON: dicts, lists, strings, numbers and `None`.
@@ -116,13 +120,14 @@ class NamespaceGraph:
         columns = zip(*[cells for _, edges in rows for cells in edges], strict=True)
         widths = [max(map(len, column)) for column in columns]
         lines = []
-        for node, edges in rows:
+        for index, (node, edges) in enumerate(rows):
             about = (node.doc or "").strip().partition("\n")[0]
             if node.matches:
                 about = f"matches {', '.join(node.matches)}"
-            if node.replay:
-                about = f"replay={node.replay}" + f"  {about}" * bool(about)
-            lines.append("  ".join(filter(None, (_heading(node), about))))
+            is_sequential = self.sequential if node.sequential is None else node.sequential
+            order = "sequential" if is_sequential and index < len(self.events) else ""
+            replay = f"replay={node.replay}" if node.replay else ""
+            lines.append("  ".join(filter(None, (_heading(node), order, replay, about))))
             for priority, *cells in edges:
                 padded = [text.ljust(width) for text, width in zip(cells, widths[1:], strict=True)]
                 lines.append("  ".join(["", priority.rjust(widths[0]), *padded]).rstrip())
@@ -267,14 +272,16 @@ def describe(namespace: Namespace = default_namespace, *, cached: bool = False) 
         node = _node(name, pattern, [other for other, _ in events if pattern.matches(other)])
         if node.handlers:
             patterns.append(node)
-    return NamespaceGraph([_node(name, event, []) for name, event in events], patterns, _policy(namespace.on_error))
+    nodes = [_node(name, event, []) for name, event in events]
+    return NamespaceGraph(nodes, patterns, _policy(namespace.on_error), namespace.sequential)
 
 
 def _node(name: str, event: Event[Any], matches: list[str]) -> GraphNode:
     doc = event.__doc__
     doc = None if doc == type(event).__doc__ else doc
     edges = [_edge(connection) for connection in event.handlers]
-    return GraphNode(name, doc if isinstance(doc, str) else None, _policy(event.on_error), edges, matches, event.replay)
+    doc = doc if isinstance(doc, str) else None
+    return GraphNode(name, doc, _policy(event.on_error), edges, matches, event.replay, event.sequential)
 
 
 def _edge(connection: Connection) -> GraphEdge:

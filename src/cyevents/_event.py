@@ -11,6 +11,7 @@ from ._checks import (
     ConnectOptions,
     check_bool,
     check_handler,
+    check_sequential,
     checked_name,
     checked_policy,
     coroutine_function,
@@ -19,7 +20,7 @@ from ._checks import (
 from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, undo_connection
 from ._core import WITH_EVENT, Entry, EventCore, expect_death, install_methods
 from ._core._safe import not_an_event, safe_repr
-from ._core._values import ANY, AnySender
+from ._core._values import ANY, FIRST, AnySender
 from ._hooks import EventHooks
 from ._patterns import matcher
 
@@ -69,10 +70,11 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             emissions and handlers against it. It is never called.
         check: refuse handlers, and conditions, that cannot take what `signature` does, when they are connected.
         replay: how many of its last emissions the event keeps for handlers that are connected later: see `replay`.
+        sequential: whether `emit_async` awaits async handlers one after the other: see `sequential`.
 
     Raises:
         TypeError: if the name is not a non-empty string, `on_error` not a policy, the signature not that of a
-            handler, `check` is true without a signature, or `replay` is not an int.
+            handler, `check` is true without a signature, `replay` is not an int, or `sequential` not a bool or `None`.
         ValueError: if the name is a pattern, `on_error` an unknown word, or `replay` negative.
 
     Thread-safety: every method may be called from any thread at any time, also from handlers, finalizers and
@@ -101,11 +103,14 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         signature: Callable[Concatenate[SenderT, ArgsP], object] | None = None,
         check: bool = False,
         replay: int = 0,
+        sequential: bool | None = None,
     ) -> None:
         self._name = checked_name(name)
         self._namespace = None
         self._on_error = checked_policy(on_error)
         super().__init__()
+        if sequential is not None:
+            self.sequential = sequential
         if doc is not None:
             self.__doc__ = doc
         if signature is not None or check is not False:
@@ -225,6 +230,51 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         kept = getattr(self, "_kept", None)
         if kept is not None:
             kept.clear()
+
+    @property
+    def sequential(self) -> bool | None:
+        """Whether `emit_async` and `send_async` await async handlers one after the other.
+
+        - `None`: as the namespace's `sequential` says; without one, the same as `False`.
+        - `False`: the async handlers of one priority run concurrently.
+        - `True`: a handler is called when the one before it is done, whatever their priorities. So it sees what the
+          handlers before it have done, and is not called if one of them returns `False` or raises.
+
+        An emission reads it once, before its first async handler. It makes no difference to `emit`, which schedules
+        async handlers. Of a pattern it is always `None`: the emitted event decides, for handlers of patterns too.
+
+        Raises:
+            TypeError: when set to something else.
+            ValueError: when set for a pattern.
+
+        Example:
+            >>> import asyncio
+            >>> from cyevents import Event
+            >>> closing = Event("closing", sequential=True)
+            >>> @closing.connect
+            ... async def flush(file):
+            ...     await asyncio.sleep(0.001)
+            ...     print("flushed")
+            >>> @closing.connect
+            ... async def unlock(file):
+            ...     print("unlocked")
+            >>> asyncio.run(closing.emit_async("a file"))
+            flushed
+            unlocked
+            []
+        """
+        return self._is_sequential if self._is_sequential_set else None
+
+    @sequential.setter
+    def sequential(self, value: bool | None) -> None:
+        check_sequential(value, isinstance(self, Pattern))
+        if value is None:
+            self._is_sequential_set = False
+        else:
+            self._is_sequential = value  # first: an emission may look at both in between
+            self._is_sequential_set = True
+        if self._is_hidden():  # it is kept in the cache by this
+            self._attach_patterns([])
 
     if TYPE_CHECKING:  # the types of the core's methods
 
@@ -470,6 +520,8 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     ) -> Coroutine[Any, Any, list[Any]]:
         """Emit and await the handlers: those of one priority concurrently, a lower priority after the higher.
 
+        With `sequential`, each handler is awaited before the next one is called, and may cancel it.
+
         Sync handlers are called in place, async ones run as tasks (from Python 3.12 on started eagerly), or in the
         emitter's task if there is only one, the last of its priority. Either way each has its own copy of the context.
         A handler that returns `False`, or raises `Cancel`, cancels the lower priorities.
@@ -553,10 +605,105 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         """
         observer = self._observer
         if observer is None:
-            results: list[Any] = run(self, self._begin_emission(sender, args, kwargs), sender, args, kwargs, None, True)
+            results: list[Any] = run(
+                self, self._begin_emission(sender, args, kwargs), sender, args, kwargs, None, FIRST
+            )
         else:
             results = observer.emit(self, sender, args, kwargs, "first")
         return results[0] if results and type(results) is list else default
+
+    @coroutine_function
+    def send_async(
+        self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs
+    ) -> Coroutine[Any, Any, list[tuple[Any, Any]]]:
+        """Call and await the handlers, and return pairs of each and its value, whatever that is.
+
+        It is to `emit_async` what `send` is to `emit`: it drops no `None`, consumes no generator, sync or async, and
+        no handler cancels. Order, senders, conditions, `sequential` and `on_error` hold as in `emit_async`.
+
+        Args:
+            sender: who emits.
+            *args: positional arguments for the handlers.
+            **kwargs: keyword arguments for the handlers.
+
+        Returns:
+            An awaitable of a list of pairs `(handler, value)` in dispatch order. The value is what the handler
+            returned, or if that can be awaited, what awaiting it returned.
+
+        Raises what `emit_async` does. When it is cancelled, it cancels its handlers and waits for them.
+
+        Example:
+            >>> import asyncio
+            >>> from cyevents import Event
+            >>> saved = Event("saved")
+            >>> @saved.connect
+            ... async def report(sender):
+            ...     return None
+            >>> asyncio.run(saved.send_async("draft")) == [(report, None)]
+            True
+        """
+        observer = self._observer
+        if observer is not None:
+            observed: Coroutine[Any, Any, list[tuple[Any, Any]]] = observer.send_async(self, sender, args, kwargs)
+            return observed
+        sending: Coroutine[Any, Any, list[tuple[Any, Any]]] = (_send_async or load_emit_async("send_async"))(
+            self, sender, args, kwargs
+        )
+        return sending
+
+    if TYPE_CHECKING:
+
+        @overload
+        def first_async(
+            self, /, sender: SenderT | AnySender = ..., *args: ArgsP.args, **kwargs: ArgsP.kwargs
+        ) -> Coroutine[Any, Any, Any]: ...
+        @overload
+        def first_async(
+            self, /, sender: SenderT | AnySender = ..., *args: Any, default: Any, **kwargs: Any
+        ) -> Coroutine[Any, Any, Any]: ...
+
+    @coroutine_function
+    def first_async(
+        self, /, sender: Any = ANY, *args: Any, default: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]:
+        """Call and await the handlers one after the other until one returns something other than `None`: return that.
+
+        Order, senders, conditions and `on_error` hold as in `emit_async`. The handlers after the one that answers are
+        not called. A generator, sync or async, answers with the list of what it yielded, even an empty one.
+
+        Args:
+            sender: who asks.
+            *args: positional arguments for the handlers.
+            default: what to return if no handler answers. Handlers do not get this keyword.
+            **kwargs: other keyword arguments for the handlers.
+
+        Returns:
+            An awaitable of the answer; of `default` if there is none, or if a handler cancels.
+
+        Raises what `emit_async` does; with `on_error="group"`, the exceptions of the handlers before the answer are
+        raised even if there is one. When it is cancelled, it cancels the handler that runs and waits for it.
+
+        Example:
+            >>> import asyncio
+            >>> from cyevents import Event
+            >>> page_asked = Event("page.asked")
+            >>> @page_asked.connect
+            ... async def look_into_cache(name):
+            ...     return None
+            >>> @page_asked.connect
+            ... async def fetch(name):
+            ...     return f"page {name}"
+            >>> asyncio.run(page_asked.first_async("home"))
+            'page home'
+        """
+        observer = self._observer
+        if observer is not None:
+            observed: Coroutine[Any, Any, Any] = observer.first_async(self, sender, args, kwargs, default)
+            return observed
+        asking: Coroutine[Any, Any, Any] = (_first_async or load_emit_async("first_async"))(
+            self, sender, args, kwargs, None, default
+        )
+        return asking
 
     # Waiting
 
@@ -853,6 +1000,18 @@ class Pattern(Event):
         """Raise `ValueError`: a pattern cannot be emitted."""
         raise pattern_error(self._name)
 
+    @coroutine_function
+    def send_async(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, list[tuple[Any, Any]]]:
+        """Raise `ValueError`: a pattern cannot be emitted."""
+        raise pattern_error(self._name)
+
+    @coroutine_function
+    def first_async(
+        self, /, sender: Any = ANY, *args: Any, default: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]:
+        """Raise `ValueError`: a pattern cannot be emitted."""
+        raise pattern_error(self._name)
+
 
 def run(
     event: EventCore,
@@ -861,12 +1020,12 @@ def run(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     watch: Any,
-    is_first: bool,
+    mode: int,
 ) -> list[Any]:
-    """Call entries, or with `is_first` up to the first result, and return the results: see `EventCore._dispatch`."""
+    """Call entries, with FIRST up to the first result, and return the results: see `EventCore._dispatch`."""
     errors: list[Exception] = []
     try:
-        results: list[Any] = event._dispatch(entries, sender, args, kwargs, [], errors, watch, is_first)
+        results: list[Any] = event._dispatch(entries, sender, args, kwargs, [], errors, watch, mode)
         if errors:
             raise event._make_exception_group(errors)
     finally:
@@ -881,18 +1040,21 @@ global_scopes: list[EventScope] = []
 # What is taken from `_async`, whose modules import asyncio and so are imported when first needed. Not the modules
 # themselves, since finalizers may still use these at exit: see the end of `_core/__init__.py`.
 _emit_async: Any = None
+_send_async: Any = None
+_first_async: Any = None
 _Stream: Any = None
 
 
-def load_emit_async() -> Any:
-    """Return the function behind `Event.emit_async`, importing it if needed."""
-    global _emit_async
+def load_emit_async(way: str = "emit_async") -> Any:
+    """Return the function behind `Event.emit_async`, or another method that awaits handlers, importing it if needed."""
+    global _emit_async, _send_async, _first_async
     if _emit_async is None:
         try:
-            from ._async.gather import emit_async as _emit_async
+            from ._async.gather import emit_async, first_async, send_async
         except TypeError:  # there is no `__import__` any more
             raise ImportError("the interpreter is exiting") from None
-    return _emit_async
+        _first_async, _send_async, _emit_async = first_async, send_async, emit_async
+    return _emit_async if way == "emit_async" else _send_async if way == "send_async" else _first_async
 
 
 def _load_stream() -> Any:

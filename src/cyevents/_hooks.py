@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 class EventHooks(EventCore):
     """The core's hooks, and the attributes that they need."""
 
-    __slots__ = ("_doc", "_kept", "_name", "_namespace", "_on_error", "_signature")
+    __slots__ = ("_doc", "_kept", "_name", "_on_error", "_signature")
 
     _doc: str | None  # see `_Doc`
     _kept: KeptEmissions  # missing until `replay` is set
     _name: str
-    _namespace: Any  # a `Namespace`, or None
+    _namespace: Any  # a `Namespace`, or None; the core has it
     _on_error: ErrorPolicy
     _signature: Declared  # where `_is_checked`
 

@@ -21,8 +21,8 @@ class Isolation:
 
     The test finds everything that the program has connected. At the end, what it connected is disconnected; what it
     disconnected, or used up by `once`, is connected again in its old order; events and patterns that it made are gone,
-    and those that it deleted are back, the same objects; `on_error`, docs, attributes and kept emissions of events are
-    as they were.
+    and those that it deleted are back, the same objects; `on_error`, `sequential`, docs, attributes and kept emissions
+    of events are as they were.
     Handlers and senders that were there are kept alive meanwhile.
 
     A `Subscription` from before, whose connection the test has removed, does not cancel the connection that replaces
@@ -52,13 +52,14 @@ class Isolation:
     def __enter__(self) -> Isolation:
         namespace = self._namespace
         self._policy = namespace.on_error
+        self._is_sequential = namespace.sequential
         self._contents = namespace._contents()
-        self._states: list[tuple[Event[Any], ErrorPolicy, str | None, dict[str, Any], int, list[Any]]] = []
+        self._states: list[tuple[Event[Any], ErrorPolicy, bool | None, str | None, dict[str, Any], int, list[Any]]] = []
         connections = []
         for event in self._events():
             kept = event._kept.records() if event.replay else []
             doc = getattr(event, "_doc", None)
-            self._states.append((event, event.on_error, doc, dict(vars(event)), event.replay, kept))
+            self._states.append((event, event.on_error, event.sequential, doc, dict(vars(event)), event.replay, kept))
             connections += [each for each in _connections(event) if each.handler is not None]
         self._connections = sorted(connections, key=lambda each: each.entry.serial)
         return self
@@ -67,9 +68,11 @@ class Isolation:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._namespace.on_error = self._policy
+        self._namespace.sequential = self._is_sequential
         self._restore_names()
-        for event, policy, doc, attributes, replay, kept in self._states:
+        for event, policy, sequential, doc, attributes, replay, kept in self._states:
             event.on_error = policy
+            event.sequential = sequential
             event._doc = doc
             vars(event).clear()
             vars(event).update(attributes)

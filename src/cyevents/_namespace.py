@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import ConnectOptions, check_bool, checked_policy, coroutine_function, is_pattern
+from ._checks import (
+    ConnectOptions,
+    check_bool,
+    check_sequential,
+    checked_policy,
+    coroutine_function,
+    is_pattern,
+)
 from ._connection import Decorator, Muted, connect_all
 from ._core import install_methods
 from ._core._safe import exact_str, safe_repr
@@ -53,9 +60,11 @@ class Namespace(EventRegistry):
         name: shown in the `repr` of the namespace and of its events.
         strict: refuse names that `event` has not declared: `on`, `emit` and `emit_async` raise a `LookupError` that
             suggests the nearest declared name. Handlers can still be connected to patterns.
+        sequential: whether `emit_async` awaits async handlers one after the other, for events that do not say
+            otherwise: see `Event.sequential`.
 
     Raises:
-        TypeError: if `on_error` is not a policy, the name not a string, or `strict` not a bool.
+        TypeError: if `on_error` is not a policy, the name not a string, or `strict` or `sequential` not a bool.
         ValueError: if `on_error` is an unknown word.
 
     Thread-safety: every method may be called from any thread at any time.
@@ -70,7 +79,14 @@ class Namespace(EventRegistry):
 
     __slots__ = ()
 
-    def __init__(self, *, on_error: ErrorPolicy = None, name: str | None = None, strict: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        on_error: ErrorPolicy = None,
+        name: str | None = None,
+        strict: bool = False,
+        sequential: bool = False,
+    ) -> None:
         super().__init__()
         name = exact_str(name)
         if name is not None and type(name) is not str:
@@ -79,6 +95,7 @@ class Namespace(EventRegistry):
         self._name = name
         self._strict = strict
         self._on_error = checked_policy(on_error)
+        self.sequential = sequential
 
     @property
     def name(self) -> str | None:
@@ -99,6 +116,16 @@ class Namespace(EventRegistry):
     def on_error(self, policy: ErrorPolicy) -> None:
         self._on_error = checked_policy(policy)
 
+    @property
+    def sequential(self) -> bool:
+        """Whether `emit_async` awaits async handlers one after the other, for events whose `sequential` is `None`."""
+        return self._is_sequential
+
+    @sequential.setter
+    def sequential(self, value: bool) -> None:
+        check_bool("sequential", value)
+        self._is_sequential = value
+
     if TYPE_CHECKING:  # the types of the core's method
 
         @overload
@@ -118,7 +145,9 @@ class Namespace(EventRegistry):
     if TYPE_CHECKING:
 
         @overload
-        def event(self, name: str, doc: str | None = ..., *, replay: int | None = ...) -> Event[Any]: ...
+        def event(
+            self, name: str, doc: str | None = ..., *, replay: int | None = ..., sequential: bool | None = ...
+        ) -> Event[Any]: ...
         @overload
         def event(
             self,
@@ -128,6 +157,7 @@ class Namespace(EventRegistry):
             signature: Callable[Concatenate[SenderT, ArgsP], object],
             check: bool = ...,
             replay: int | None = ...,
+            sequential: bool | None = ...,
         ) -> Event[SenderT, ArgsP]: ...
 
     def event(
@@ -138,6 +168,7 @@ class Namespace(EventRegistry):
         signature: Any = None,
         check: bool = False,
         replay: int | None = None,
+        sequential: bool | None = None,
     ) -> Event[Any]:
         """Return the event of a name, and make it if it does not exist.
 
@@ -155,14 +186,16 @@ class Namespace(EventRegistry):
                 declared with `check=True`.
             replay: how many of its last emissions the event keeps for handlers that are connected later: see
                 `Event.replay`. `None` leaves the number that it has; 0 for a new event.
+            sequential: whether `emit_async` awaits async handlers one after the other: see `Event.sequential`. `None`
+                leaves what it has.
 
         Returns:
             The event.
 
         Raises:
-            TypeError: if the name is not a non-empty string, the signature not that of a handler or missing,
-                a connected handler cannot take it, or `replay` is not an int.
-            ValueError: if `replay` is negative, or given for a pattern.
+            TypeError: if the name is not a non-empty string, the signature not that of a handler or missing, a
+                connected handler cannot take it, `replay` is not an int, or `sequential` is not a bool or `None`.
+            ValueError: if `replay` is negative, or it or `sequential` is given for a pattern.
 
         Thread-safe.
         """
@@ -171,6 +204,8 @@ class Namespace(EventRegistry):
             from ._replay import checked_replay
 
             replay = checked_replay(replay, name)
+        if sequential is not None:
+            check_sequential(sequential, isinstance(name, str) and is_pattern(name))
         event: Any = self.get(name) if type(name) is str else None
         if event is None:
             event = self._create(name)
@@ -180,6 +215,8 @@ class Namespace(EventRegistry):
             event._declare(signature, check)
         if replay is not None:
             event.replay = replay
+        if sequential is not None:
+            event.sequential = sequential
         return event  # type: ignore[no-any-return]
 
     if TYPE_CHECKING:

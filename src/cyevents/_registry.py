@@ -372,7 +372,7 @@ class EventRegistry(_EventDict):
     def _evict(self, to_release: list[object]) -> None:
         """Evict cached events that were not emitted since the last time. Called under the lock.
 
-        Events that have connections of their own, are muted, or have an error policy stay.
+        Events that have connections of their own, are muted, or have an error policy or an order of their own stay.
         """
         cached = self._cached
         kept = [event for event in list(cached.values()) if self._is_kept(event)]
@@ -397,7 +397,9 @@ class EventRegistry(_EventDict):
                     self._evicted.pop(name, None)
 
     def _is_kept(self, event: Event[Any]) -> bool:
-        return event._on_error is not None or event.replay > 0 or event._has_state(self._mutes)
+        if event._on_error is not None or event.replay > 0 or event._is_sequential_set:
+            return True
+        return event._has_state(self._mutes)
 
     def _check_evicted(self, event: Event[Any], to_release: list[object]) -> None:
         """Undo an eviction if a finalizer or a signal handler has used the event meanwhile. Called under the lock."""

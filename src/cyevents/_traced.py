@@ -20,7 +20,7 @@ class TracedEmission:
 
     Attributes:
         event: the event's name.
-        way: `"emit"`, `"emit_async"`, `"send"` or `"first"`.
+        way: `"emit"`, `"send"`, `"first"`, `"emit_async"`, `"send_async"` or `"first_async"`.
         sender: the `repr` of the sender, shortened; `None` for `ANY`.
         arguments: the other arguments as they were written, shortened: `"1, total=12"`.
         start: when it began, in seconds since the trace began.
@@ -31,7 +31,7 @@ class TracedEmission:
         calls: the calls of its handlers, and the handlers that were skipped, in order.
         cancelled_by: the name of the handler that cancelled the rest, or `None`.
         not_called: the names of the handlers that were not reached, since the emission was cancelled or failed, or
-            `first` had its result.
+            `first` or `first_async` had its answer.
         error: the exception that it raised, as one line, or `None`.
         reason: the `repr` of the reason that was given to `Cancel`, shortened; `None` if there is none.
     """

@@ -55,6 +55,11 @@ def report(error: Exception, handler: Any, event: Event[Any], sender: Any) -> No
 
 placed.on_error = report
 placed.on_error = "raise"
+placed.sequential = None
+shop.sequential = True
+assert_type(Event("order.paid", sequential=True).sequential, bool | None)
+assert_type(event("order.paid", sequential=True), Event[Any])
+assert_type(Namespace(sequential=True).sequential, bool)
 assert_type(filter_signals("order.*"), dict[str, Event[Any]])
 assert_type(default_namespace["order.placed"].name, str)
 for each in shop.values():
@@ -201,7 +206,7 @@ def order_paid(sender: Order, amount: int, *, currency: str = "EUR") -> None:
     """An order has been paid."""
 
 
-paid = event("order.paid", signature=order_paid, check=True)
+paid = event("order.paid", signature=order_paid, check=True, sequential=True)
 alone = Event("order.paid", on_error="group", signature=order_paid)
 assert_type(paid.emit(Order(), 1), list[Any])
 assert_type(paid.emit(Order(), amount=1, currency="USD"), list[Any])
@@ -269,6 +274,10 @@ async def emitting() -> None:
     assert_type(await emit_async("order.placed"), list[Any])
     assert_type(await paid.emit_async(Order(), 1, currency="USD"), list[Any])
     assert_type(await emit_async(paid, Order(), amount=1), list[Any])
+    assert_type(await paid.send_async(Order(), 1, currency="USD"), list[tuple[Any, Any]])
+    assert_type(await paid.first_async(Order(), 1, currency="USD"), Any)
+    assert_type(await paid.first_async(Order(), 1, default=0), Any)
+    assert_type(await anything.first_async("anyone", default=0), Any)
     pay_again = placed.connect(pay)
     assert_type(await pay_again(Order(), twice=True), int)
     assert_type(await anyhow(Order(), 1, currency=""), int)
@@ -349,7 +358,7 @@ def blocking() -> None:
 class Timing(Instrument, EmissionSpan):
     def begin(self, start: EmissionStart) -> EmissionSpan | None:
         assert_type(start.event, Event[Any])
-        assert_type(start.way, Literal["emit", "send", "first", "emit_async"])
+        assert_type(start.way, Literal["emit", "send", "first", "emit_async", "send_async", "first_async"])
         assert_type(start.args, tuple[Any, ...])
         assert_type(start.kwargs, dict[str, Any])
         start.on_accepted(lambda: print("accepted"))

@@ -38,6 +38,15 @@ placed.replay = "1"
 Event("order.ready", replay="1")
 # mypy [arg-type] incompatible type "str"; expected "int"
 # pyright [reportArgumentType] cannot be assigned to parameter "replay" of type "int"
+placed.sequential = "yes"
+# mypy [assignment] Incompatible types in assignment (expression has type "str", variable has type "bool | None")
+# pyright [reportAttributeAccessIssue] attribute "sequential" for class "Event[Order, ...]"
+Namespace(sequential=None)
+# mypy [arg-type] incompatible type "None"; expected "bool"
+# pyright [reportArgumentType] cannot be assigned to parameter "sequential" of type "bool"
+event("order.placed", sequential=1)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "sequential" of type "bool | None"
 Event(5)
 # mypy [arg-type] incompatible type "int"; expected "str"
 # pyright [reportArgumentType] cannot be assigned to parameter "name" of type "str"
@@ -284,6 +293,15 @@ async def emitting() -> None:
     await emit_async(paid, Order(), "much")
     # mypy [call-overload] No overload variant
     # pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+    await paid.send_async(Order(), "much")
+    # mypy [arg-type] incompatible type "str"; expected "int"
+    # pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+    await paid.first_async(Order(), "much")
+    # mypy [call-overload] No overload variant
+    # pyright [reportArgumentType] parameter "amount" of type "int" in function "first_async"
+    await paid.first_async("no order", 1, default=0)
+    # mypy [call-overload] No overload variant
+    # pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
     len(paid.emit_async(Order(), 1))
     # mypy [arg-type] incompatible type "Coroutine[Any, Any, list[Any]]"; expected "Sized"
     # pyright [reportArgumentType] cannot be assigned to parameter "obj" of type "Sized"

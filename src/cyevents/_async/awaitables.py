@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import consume
 from .._core._safe import safe_repr
-from .._core._values import ASYNC_GENERATOR, GENERATOR, VALUE, Cancel, CancelAfterItems, kind_of_result
+from .._core._values import ASYNC_GENERATOR, AWAITABLE, GENERATOR, VALUE, Cancel, CancelAfterItems, kind_of_result
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -50,34 +50,39 @@ class Consumed:
 
 
 def call_in_thread(
-    event: EventCore, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Any, BaseException | None]:
-    """Call a sync handler, and run a generator to its end. Return the result or `Consumed`, and what was raised."""
+    event: EventCore, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any], keeps_generators: bool
+) -> tuple[Any, BaseException | None, int]:
+    """Call a sync handler. Return the result, what was raised, and the kind of the result, which decides what follows.
+
+    Unless it `keeps_generators`, which are values then, it runs a generator to its end and returns a `Consumed`.
+    """
     try:
         try:
             value = handler(*args, **kwargs)
         except TypeError as error:  # add the note that the core adds to the errors of other calls
             event._call_failed(error, handler, len(args) - 1, kwargs, False)
             raise
-        if kind_of_result(value) == GENERATOR:
+        kind = kind_of_result(value)
+        if keeps_generators:
+            kind = kind if kind == AWAITABLE else VALUE
+        elif kind == GENERATOR:
             items: list[Any] = []
             try:
-                value = Consumed(items, consume(value, items))
+                value, kind = Consumed(items, consume(value, items)), VALUE
             except Cancel as cancel:
                 raise CancelAfterItems(items, cancel) from cancel
     except BaseException as error:
-        return None, error
-    return value, None
+        return None, error, VALUE
+    return value, None, kind
 
 
-async def outcome_of(value: Any, error: BaseException | None) -> Any:
+async def outcome_of(value: Any, error: BaseException | None, kind: int) -> Any:
     """Return or raise what `call_in_thread` returned; an awaitable is awaited first."""
     if error is not None:
         try:
             raise error
         finally:
             del error  # or it would refer to itself by its traceback
-    kind = kind_of_result(value)
     return value if kind == VALUE else await as_coroutine(value, kind)
 
 

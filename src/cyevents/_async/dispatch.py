@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._core import AwaitedDispatch
+from .._core._values import PAIRS
 from .awaitables import Consumed, as_coroutine, call_in_thread
 
 if TYPE_CHECKING:
@@ -45,12 +46,12 @@ class AsyncDispatch(AwaitedDispatch):
 
     def in_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """Return a coroutine that calls a handler in a thread: see `AwaitedDispatch.in_thread`."""
-        return self.run_in_thread(partial(call_in_thread, self.event, handler, args, kwargs))
+        return self.run_in_thread(partial(call_in_thread, self.event, handler, args, kwargs, self.mode & PAIRS != 0))
 
     # What depends on the kind of loop
 
     @staticmethod
-    def run_in_thread(call: Callable[[], tuple[Any, BaseException | None]]) -> Coroutine[Any, Any, Any]:
+    def run_in_thread(call: Callable[[], tuple[Any, BaseException | None, int]]) -> Coroutine[Any, Any, Any]:
         """Return a coroutine that runs a `call_in_thread` in a thread, and once it has begun always waits for it."""
         raise NotImplementedError
 
@@ -91,6 +92,10 @@ class AsyncDispatch(AwaitedDispatch):
     def _take_values(self, tasks: Iterable[Any], handlers: Iterable[Any], slots: Iterable[int]) -> None:
         """Put what tasks have returned into their slots, and note the first that cancels."""
         results = self.results
+        if self.mode & PAIRS:
+            for task, handler, slot in zip(tasks, handlers, slots, strict=True):
+                results[slot] = (handler, task.result())
+            return
         for task, handler, slot in zip(tasks, handlers, slots, strict=True):
             value = task.result()
             if value is False:
@@ -129,7 +134,9 @@ class AsyncDispatch(AwaitedDispatch):
                     continue
             error = task.exception()
             cancel = None if error is None else self.event._cancel_of(error)
-            if cancel is not None:
+            if cancel is not None and self.mode & PAIRS:
+                self.results[slot] = (handler, False)
+            elif cancel is not None:
                 reason, self.results[slot] = cancel
                 self._cancel_by(handler, reason)
             elif isinstance(error, Exception):

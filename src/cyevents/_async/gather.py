@@ -23,7 +23,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from .._core import inherit_slots
-from .._core._values import Cancel
+from .._core._values import FIRST, PAIRS, SEQUENTIAL, Cancel, Cancelled
 from .awaitables import outcome_of, report_to_loop
 from .dispatch import AsyncDispatch, Failure
 from .loops import no_loop_error, running_trio
@@ -59,7 +59,59 @@ async def emit_async(
     return results  # type: ignore[no-any-return]
 
 
-emit_async.__qualname__ = "Event.emit_async"  # the name in the warning about a coroutine that was never awaited
+async def send_async(
+    event: EventCore,
+    sender: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    plan: Callable[[tuple[Entry, ...]], object] | None = None,
+) -> list[tuple[Any, Any]]:
+    """Call and await an event's handlers as `emit_async` does, and return pairs of each handler and its value."""
+    results = _start(event, sender, args, kwargs, plan, PAIRS)
+    if isinstance(results, AsyncDispatch):
+        await results
+        results = results.outcome
+    return results  # type: ignore[no-any-return]
+
+
+async def first_async(
+    event: EventCore,
+    sender: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    plan: Callable[[tuple[Entry, ...]], object] | None = None,
+    default: Any = None,
+) -> Any:
+    """Call and await an event's handlers one after the other, and return the first result that is not None.
+
+    In an observed emission, return the list of that result, so that the instruments see it.
+    """
+    results = _start(event, sender, args, kwargs, plan, FIRST | SEQUENTIAL)
+    if isinstance(results, AsyncDispatch):
+        await results
+        results = results.outcome
+    if plan is not None:
+        return results
+    return default if isinstance(results, Cancelled) or not results else results[0]
+
+
+# The names in the warnings about coroutines that were never awaited.
+emit_async.__qualname__ = "Event.emit_async"
+send_async.__qualname__ = "Event.send_async"
+first_async.__qualname__ = "Event.first_async"
+
+
+def _start(
+    event: EventCore,
+    sender: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    plan: Callable[[tuple[Entry, ...]], object] | None,
+    mode: int,
+) -> Any:
+    loop = running_loop()
+    dispatch_class = _trio_dispatch() if loop is None else AsyncioDispatch
+    return event._start_awaiting(dispatch_class, loop, sender, args, kwargs, plan, mode)
 
 
 def _trio_dispatch() -> type[AsyncDispatch]:
@@ -137,10 +189,10 @@ class AsyncioDispatch(AsyncDispatch):
             pass
 
     @staticmethod
-    async def run_in_thread(call: Callable[[], tuple[Any, BaseException | None]]) -> Any:
+    async def run_in_thread(call: Callable[[], tuple[Any, BaseException | None, int]]) -> Any:
         """Run a `call_in_thread`: see `AsyncDispatch.run_in_thread`."""
         claims = [None]  # claimed by the worker when it starts, or by whoever cancels it before that
-        outcome: list[tuple[Any, BaseException | None]] = []  # not returned: the worker's frame would keep it alive
+        outcome: list[tuple[Any, BaseException | None, int]] = []  # not returned: the worker's frame would keep it
 
         def run() -> None:
             try:

@@ -85,7 +85,7 @@ class TrioDispatch(AsyncDispatch):
         return _Task(coroutine)
 
     @staticmethod
-    async def run_in_thread(call: Callable[[], tuple[Any, BaseException | None]]) -> Any:
+    async def run_in_thread(call: Callable[[], tuple[Any, BaseException | None, int]]) -> Any:
         """Run a `call_in_thread`: see `AsyncDispatch.run_in_thread`."""
         return await outcome_of(*await anyio.to_thread.run_sync(call))
 

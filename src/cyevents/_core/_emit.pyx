@@ -210,12 +210,7 @@ cdef class EventCore(_tables.EventCore):
         pass
 
     def _start_async(self, dispatch_class, loop, sender, tuple args not None, dict kwargs not None, plan=None, /):
-        """Call the handlers for `emit_async`, and return the results.
-
-        If one must be awaited, return what must be awaited for them: a `dispatch_class`, which gets the `loop`.
-
-        In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`.
-        """
+        """Do what `_start_awaiting` does, for `emit_async`."""
         # The common loop calls them, up to the first that needs more.
         cdef PyObject *stack_buffer[STACK_BUFFER]
         cdef PyObject *snapshot = NULL
@@ -228,7 +223,7 @@ cdef class EventCore(_tables.EventCore):
         cdef Py_ssize_t i
         cdef list results
         if plan is not None or size + 2 > STACK_BUFFER:
-            return _tables.EventCore._start_async(self, dispatch_class, loop, sender, args, kwargs, plan)
+            return _tables.EventCore._start_awaiting(self, dispatch_class, loop, sender, args, kwargs, plan, 0)
         stack_buffer[2] = <PyObject *>sender
         for i in range(1, nargs):
             stack_buffer[i + 2] = item_of(<PyObject *>args, i - 1)
@@ -236,15 +231,15 @@ cdef class EventCore(_tables.EventCore):
             names = tuple(kwargs)
             values = tuple(kwargs.values())
             if len(names) != size - nargs or len(values) != size - nargs:  # another thread changes it
-                return _tables.EventCore._start_async(self, dispatch_class, loop, sender, args, kwargs, None)
+                return _tables.EventCore._start_awaiting(self, dispatch_class, loop, sender, args, kwargs, None, 0)
             for i in range(size - nargs):
                 if not PyUnicode_CheckExact(names[i]):
-                    return _tables.EventCore._start_async(self, dispatch_class, loop, sender, args, kwargs, None)
+                    return _tables.EventCore._start_awaiting(self, dispatch_class, loop, sender, args, kwargs, None, 0)
                 stack_buffer[nargs + i + 2] = item_of(<PyObject *>values, i)
         if not self._slow_path_flags:
             snapshot = load_general(self)
         elif self._slow_path_flags & RECORDED:
-            return _tables.EventCore._start_async(self, dispatch_class, loop, sender, args, kwargs, None)
+            return _tables.EventCore._start_awaiting(self, dispatch_class, loop, sender, args, kwargs, None, 0)
         if snapshot is NULL:
             snapshot = find_snapshot(self, <PyObject *>sender)
         try:
@@ -274,7 +269,7 @@ cdef object start_awaited(
     cdef bint is_called = state.reason != NEEDS_SLOW_PATH
     try:
         # What the handler raised is set meanwhile: this calls no Python code.
-        dispatch = _tables._make_awaited(dispatch_class, loop, self, sender, args, kwargs, results, entries)
+        dispatch = _tables._make_awaited(dispatch_class, loop, self, sender, args, kwargs, results, entries, 0)
         dispatch._index = i + is_called
         if is_called:
             status = take_unusual(dispatch, entry, state)
@@ -476,7 +471,7 @@ cdef PyObject *run_rest(
                 i += 1
                 try:
                     if dispatch is None:  # what the handler raised is set meanwhile: this calls no Python code
-                        dispatch = make_dispatch(self, args, nargs, kwnames, results)
+                        dispatch = make_dispatch(self, args, nargs, kwnames, results, 0)
                     status = take_unusual(dispatch, entry, state)
                     if status == FAILED:
                         return NULL
@@ -487,7 +482,7 @@ cdef PyObject *run_rest(
             elif entry.flags & ~FAST_FLAGS:
                 i += 1
                 if dispatch is None:
-                    dispatch = make_dispatch(self, args, nargs, kwnames, results)
+                    dispatch = make_dispatch(self, args, nargs, kwnames, results, 0)
                 canceller = dispatch.turn(entry)
             if canceller is not None:
                 break
@@ -511,10 +506,10 @@ cdef inline void clear_errors(Dispatch dispatch) noexcept:
 
 
 cdef Dispatch make_dispatch(
-    _tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, list results
+    _tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, list results, int mode
 ):
     return _tables._make_dispatch(
-        self, <object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames), results
+        self, <object>args[0], as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames), results, mode
     )
 
 
@@ -659,7 +654,7 @@ cdef int send_to(
             flags = (<Entry>entry).flags
             if flags & ~(REFERENCE_FLAGS | FOREIGN):
                 if dispatch is None:
-                    dispatch = make_dispatch(self, args, nargs, kwnames, pairs)
+                    dispatch = make_dispatch(self, args, nargs, kwnames, pairs, _tables.PAIRS)
                 dispatch.send_turn(<Entry>entry)
                 continue
             if not take_references(entry, flags, &state.function, &state.owner):
@@ -668,7 +663,7 @@ cdef int send_to(
             if state.result is NULL:
                 try:
                     if dispatch is None:
-                        dispatch = make_dispatch(self, args, nargs, kwnames, pairs)
+                        dispatch = make_dispatch(self, args, nargs, kwnames, pairs, _tables.PAIRS)
                     if take_exception(dispatch, <Entry>entry, &state, False) == FAILED:
                         return -1
                 finally:

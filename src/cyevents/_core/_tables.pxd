@@ -391,7 +391,7 @@ cdef object ANY, MISSING, Cancelled, is_discarding_call_result, is_at_call, is_r
 cdef object bind, definition_of, may_be_method, method_parts, warn_vanished_sender
 cdef object sys, _innermost
 cdef object _acquire, _release, _is_owned, _reset_lock, _on_dead
-cdef int AWAITABLE, GENERATOR, VALUE
+cdef int AWAITABLE, GENERATOR, VALUE, SEQUENTIAL, PAIRS, FIRST
 cdef list _pending_removals
 cdef LastConnection _last
 cdef Snapshot _EMPTY
@@ -420,6 +420,7 @@ cdef enum:
 
 cdef class EventCore
 cdef class AwaitedDispatch
+cdef class NamespaceCore
 
 
 @cython.final
@@ -507,9 +508,10 @@ cdef class Dispatch:
     cdef object watch
     cdef bint has_cancel
     cdef public object reason
+    cdef readonly int mode
     @cython.final
     @cython.locals(entry=Entry)
-    cdef object call_all(self, tuple entries, bint is_first)
+    cdef object call_all(self, tuple entries)
     @cython.final
     @cython.locals(given=dict)
     cdef object turn(self, Entry entry)
@@ -583,7 +585,7 @@ cdef class AwaitedDispatch(Dispatch):
     cdef object _finish(self)
     @cython.locals(nesting=Nesting)
     cdef object _end(self)
-    @cython.locals(nesting=Nesting)
+    @cython.locals(nesting=Nesting, event=EventCore)
     cdef object _begin(self)
     cdef object _resume(self, object value)
     cdef object _step_by_method(self, object value)
@@ -603,6 +605,8 @@ cdef class EventCore:
     cdef cye_int _slow_path_flags
     cdef public cye_bool _is_checked
     cdef public cye_bool _is_used
+    cdef public cye_bool _is_sequential
+    cdef public cye_bool _is_sequential_set
     cdef dict _groups
     cdef list _senders
     cdef Snapshot _general
@@ -611,6 +615,7 @@ cdef class EventCore:
     cdef readonly dict _mutes
     cdef readonly list _dead_handler_names
     cdef readonly object _observer
+    cdef public NamespaceCore _namespace
     cdef object __weakref__
 
     cdef Snapshot _load_general(self)
@@ -700,6 +705,7 @@ cdef class EventCore:
 
 cdef class NamespaceCore(dict):
     cdef readonly dict _cached
+    cdef public cye_bool _is_sequential
 
 
 @cython.locals(home=EventCore, entry=Entry, sender=Ref, thread="unsigned long", instruction=int)
@@ -744,10 +750,11 @@ cdef object _check_entries(tuple entries)
 cdef Nesting _make_nesting()
 @cython.locals(dispatch=AwaitedDispatch)
 cdef AwaitedDispatch _make_awaited(
-    object cls, object loop, EventCore event, object sender, tuple args, dict kwargs, list results, tuple entries
+    object cls, object loop, EventCore event, object sender, tuple args, dict kwargs, list results, tuple entries,
+    int mode
 )
 @cython.locals(dispatch=Dispatch)
-cdef Dispatch _make_dispatch(EventCore event, object sender, tuple args, dict kwargs, list results)
+cdef Dispatch _make_dispatch(EventCore event, object sender, tuple args, dict kwargs, list results, int mode)
 cpdef object expect_death(Entry entry)
 
 

@@ -82,7 +82,18 @@ from ._introspection import (
 )
 from ._lock import lock, release, taking_at_once
 from ._safe import not_an_event, typed_repr
-from ._values import ANY, AWAITABLE, GENERATOR, MISSING, VALUE, Cancelled, kind_of_result
+from ._values import (
+    ANY,
+    AWAITABLE,
+    FIRST,
+    GENERATOR,
+    MISSING,
+    PAIRS,
+    SEQUENTIAL,
+    VALUE,
+    Cancelled,
+    kind_of_result,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,7 +158,7 @@ if not cython.compiled:  # compiled: in the .pxd
     EVENTS_FILTERED = 16  # it is FILTERED, and the events that it matches as a pattern are PATTERN_FILTERED
 
 # Results of these very types are values: there is no need to ask whether they can be awaited.
-_PLAIN = frozenset({bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
 
 _PACKAGES = ("cyevents", "cyevents._core")  # whose frames are not the user's code
 _acquire = lock.acquire
@@ -774,25 +785,26 @@ _EMPTY = _make_snapshot(None)  # type: ignore[arg-type] # in place of one that w
 class Dispatch:
     """One emission over some entries: what the entries' turns share, and a turn by the slow path."""
 
-    __slots__ = ("args", "errors", "event", "has_cancel", "kwargs", "reason", "results", "sender", "watch")
+    __slots__ = ("args", "errors", "event", "has_cancel", "kwargs", "mode", "reason", "results", "sender", "watch")
 
     event: EventCore
     sender: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    results: list[Any]  # in `send`: the pairs
+    results: list[Any]  # the pairs, if the mode has PAIRS
     errors: list[Exception]  # those that are raised together at the end
+    mode: int  # how it differs from `emit`: SEQUENTIAL, PAIRS and FIRST
     watch: Any  # follows each entry, or None: see `EventCore._dispatch`
     has_cancel: bool  # whether a handler has raised `Cancel`
     reason: Any  # the reason that it gave
 
-    def call_all(self, entries: tuple[Entry, ...], is_first: bool) -> Any:
-        """Call entries in order, with `is_first` up to the first result. Return the handler that cancelled, or None."""
+    def call_all(self, entries: tuple[Entry, ...]) -> Any:
+        """Call entries in order, with FIRST up to the first result. Return the handler that cancelled, or None."""
         for entry in entries:
             canceller = self.turn(entry)
             if canceller is not None:
                 return canceller
-            if is_first and self.results:
+            if self.mode & FIRST and self.results:
                 break
         return None
 
@@ -816,6 +828,9 @@ class Dispatch:
             if not cython.compiled:
                 raise
             _reraise(error)
+        if self.mode & PAIRS:
+            self.take_result(result, entry, handler)
+            return None
         if result is None:
             return None
         return handler if result is False or self.take_result(result, entry, handler) else None
@@ -878,6 +893,9 @@ class Dispatch:
             kind = VALUE
         else:
             kind = kind_of_result(result)
+        if self.mode & PAIRS and kind != AWAITABLE:
+            self.results.append((handler, result))
+            return False
         if kind == VALUE:
             self.results.append(result)
             return False
@@ -915,23 +933,21 @@ class Dispatch:
         """Take the exception of a handler's call; return False if it must be raised.
 
         For an async handler whose arguments did not fit, and whose result is consumed, it becomes what is awaited.
-        In `send`, where no handler cancels, one that would has the value `False`.
         """
         if isinstance(error, TypeError):
             failing = self.event._call_failed(error, handler, len(self.args), given, takes_result)
             if failing is not None and takes_result:
                 self.take_result(failing, entry, handler)
                 return True
-        is_taken = self._apply_error_policy(error, handler)
-        if self.has_cancel and not takes_result:
-            self.has_cancel = False
-            self.results.append((handler, False))
-        return is_taken
+        return self._apply_error_policy(error, handler)
 
     def _apply_error_policy(self, error: Exception, handler: Any) -> bool:
         """Do with an error what the event's policy says, or note a `Cancel`; return False if it must be raised."""
         cancel = self.event._cancel_of(error)
         if cancel is not None:
+            if self.mode & PAIRS:  # no handler cancels, and `False` is a value
+                self.results.append((handler, False))
+                return True
             self.has_cancel = True
             self.reason = cancel[0]
             if cancel[1] is not None:
@@ -962,7 +978,7 @@ def _check_entries(entries: tuple[Entry, ...]) -> None:
 
 
 def _make_dispatch(
-    event: EventCore, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], results: list[Any]
+    event: EventCore, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], results: list[Any], mode: int
 ) -> Dispatch:
     dispatch = Dispatch.__new__(Dispatch)
     dispatch.event = event
@@ -971,6 +987,7 @@ def _make_dispatch(
     dispatch.kwargs = kwargs
     dispatch.results = results
     dispatch.errors = []
+    dispatch.mode = mode
     dispatch.watch = None
     if not cython.compiled:  # compiled: these are None and false
         dispatch.reason, dispatch.has_cancel = None, False
@@ -1018,6 +1035,9 @@ class AwaitedDispatch(Dispatch):
     task, with a slot in the results, and at the end of the tier a coroutine of the subclass waits for them. An async
     handler that is the last of its tier, and the only one that is async so far, needs no task: its coroutine is
     stepped here, in a copied context, and what it yields is yielded on. `_coroutine` is what is stepped now.
+
+    In a SEQUENTIAL emission, each async handler is awaited before the next handler is called: its coroutine is stepped
+    here too, and where it needs a task, that is awaited at once, as if the tier ended after it.
 
     The subclass knows the event loop: see "Hooks". It may read and change the public attributes.
     """
@@ -1201,12 +1221,14 @@ class AwaitedDispatch(Dispatch):
         """Call entries until a coroutine must be stepped. Return False if none is left, or a handler has cancelled."""
         try:
             while self._coroutine is None:
-                if self._has_started and (self._stopper is not None or self._is_last()):
+                if self._has_started and (self._stopper is not None or self.mode & SEQUENTIAL or self._is_last()):
                     self._has_started = False
                     if self.tasks and not self.take_results():
                         self._coroutine = self.finish_tier(None)
                         break
                 if self._stopper is not None or self.canceller is not None or self._index >= len(self.entries):
+                    return False
+                if self.mode & FIRST and self.results and self.results[-1] is not None:
                     return False
                 entry = self.entries[self._index]
                 self._index += 1
@@ -1265,6 +1287,12 @@ class AwaitedDispatch(Dispatch):
     def _begin(self) -> None:
         """Prepare for the first async handler."""
         self._has_begun = True
+        event = self.event
+        if event._is_sequential_set:
+            if event._is_sequential:
+                self.mode |= SEQUENTIAL
+        elif event._namespace is not None and event._namespace._is_sequential:
+            self.mode |= SEQUENTIAL
         nesting = self._nesting = _make_nesting()
         if nesting.outer is not None and nesting.depth > sys.getrecursionlimit():
             nesting.depth = nesting.outer._recount()
@@ -1284,7 +1312,12 @@ class AwaitedDispatch(Dispatch):
             result = self.as_coroutine(result, kind)
         # Deeper, each handler has a task, and so a stack, of its own: coroutines that are stepped here share one.
         is_shallow = self._nesting is not None and self._nesting.depth < 30
-        if is_shallow and self.cancelling is not None and not self._has_started and self._is_last():
+        if (
+            is_shallow
+            and self.cancelling is not None
+            and not self._has_started
+            and (self.mode & SEQUENTIAL or self._is_last())
+        ):
             self._coroutine = result
             self._context = _copy_context_with(_innermost, self._nesting)
             self._handler = handler
@@ -1350,6 +1383,8 @@ class AwaitedDispatch(Dispatch):
         handler = self._handler
         if self._leave_coroutine():
             self._coroutine = self.finish_cancelled(None, handler)
+        elif self.mode & PAIRS:
+            self.results.append((handler, value))
         elif value is False:
             self.canceller = handler
         elif value is not None:
@@ -1431,6 +1466,9 @@ class AwaitedDispatch(Dispatch):
             has_value = True
             value = task.result()
         if has_value:
+            if self.mode & PAIRS:
+                self.results.append((handler, value))
+                return
             if value is None:
                 return
             if value is not False:
@@ -1515,6 +1553,7 @@ def _make_awaited(
     kwargs: dict[str, Any],
     results: list[Any],
     entries: tuple[Entry, ...],
+    mode: int,
 ) -> AwaitedDispatch:
     made = _make_instance(cls)
     if not isinstance(made, AwaitedDispatch):
@@ -1527,6 +1566,7 @@ def _make_awaited(
     dispatch.kwargs = kwargs
     dispatch.results = results
     dispatch.errors = None  # type: ignore[assignment] # until there is one
+    dispatch.mode = mode
     dispatch.watch = None
     dispatch.entries = entries
     return dispatch
@@ -1599,9 +1639,12 @@ class EventCore:
         "_general",
         "_groups",
         "_is_checked",
+        "_is_sequential",
+        "_is_sequential_set",
         "_is_used",
         "_matched_events",
         "_mutes",
+        "_namespace",
         "_observer",
         "_patterns",
         "_senders",
@@ -1618,7 +1661,10 @@ class EventCore:
     _mutes: dict[object, list[Any]] | None  # what is muted, as keys of handlers, None being the whole event; by whom
     _dead_handler_names: list[str] | None  # of handlers that died, to be logged
     _observer: Any  # makes the emissions in its stead, by `emit` and `send`; or None: see `_observe`
+    _namespace: NamespaceCore | None  # that it belongs to
     _is_checked: bool  # whether `_add` must check what a handler takes
+    _is_sequential: bool  # whether `emit_async` awaits one handler after the other
+    _is_sequential_set: bool  # whether that counts; else it is as in the namespace
     _is_used: bool  # emitted by name since its namespace's cache was last cleaned: set by `NamespaceCore.emit`
 
     def __cinit__(self) -> None:
@@ -1633,7 +1679,10 @@ class EventCore:
         self._mutes = None
         self._dead_handler_names = None
         self._observer = None
+        self._namespace = None
         self._is_checked = False
+        self._is_sequential = False
+        self._is_sequential_set = False
         self._is_used = False
         self._any = _make_group(None, ANY)
         if cython.compiled and not CYE_GIL:  # no other thread must read a field while a table is put into it
@@ -1761,7 +1810,7 @@ class EventCore:
                         result = handler(sender, *args, **kwargs) if args or kwargs else handler(sender)
                     except Exception as error:
                         if dispatch is None:
-                            dispatch = _make_dispatch(self, sender, args, kwargs, results)
+                            dispatch = _make_dispatch(self, sender, args, kwargs, results, 0)
                         if not dispatch.take_error(error, entry, handler, kwargs, True):
                             if not cython.compiled:
                                 raise
@@ -1780,11 +1829,11 @@ class EventCore:
                         results.append(result)
                         continue
                     if dispatch is None:
-                        dispatch = _make_dispatch(self, sender, args, kwargs, results)
+                        dispatch = _make_dispatch(self, sender, args, kwargs, results, 0)
                     canceller = handler if result is False or dispatch.take_result(result, entry, handler) else None
                 else:
                     if dispatch is None:
-                        dispatch = _make_dispatch(self, sender, args, kwargs, results)
+                        dispatch = _make_dispatch(self, sender, args, kwargs, results, 0)
                     canceller = dispatch.turn(entry)
                 if canceller is not None:
                     break
@@ -1849,13 +1898,13 @@ class EventCore:
         pairs: list[tuple[Any, Any]] = []
         dispatch = None
         if cython.compiled or watch is not None:
-            dispatch = _make_dispatch(self, sender, args, kwargs, pairs)
+            dispatch = _make_dispatch(self, sender, args, kwargs, pairs, PAIRS)
             dispatch.watch = watch
         try:
             for entry in entries:
                 if cython.compiled or entry.flags or watch is not None:
                     if dispatch is None:
-                        dispatch = _make_dispatch(self, sender, args, kwargs, pairs)
+                        dispatch = _make_dispatch(self, sender, args, kwargs, pairs, PAIRS)
                     dispatch.send_turn(entry)
                     continue
                 handler = entry()
@@ -1865,7 +1914,7 @@ class EventCore:
                     pairs.append((handler, handler(sender, *args, **kwargs)))
                 except Exception as error:
                     if dispatch is None:
-                        dispatch = _make_dispatch(self, sender, args, kwargs, pairs)
+                        dispatch = _make_dispatch(self, sender, args, kwargs, pairs, PAIRS)
                     if not dispatch.take_error(error, entry, handler, kwargs, False):
                         raise
             if dispatch is not None and dispatch.errors:
@@ -1884,46 +1933,62 @@ class EventCore:
         results: list[Any],
         errors: list[Exception],
         watch: Any = None,
-        is_first: bool = False,
+        mode: int = 0,
         /,
     ) -> Any:
         """Call entries in order, filling `results` and, where errors are grouped, `errors`.
 
         A `watch` follows each entry. `watch.call(entry, handler)` returns what is called in place of the handler,
         with the same arguments. `watch.skip(entry, handler)` is called if the handler is not; it is None if dead.
-        With `is_first`, the first result is the last.
+        With FIRST as the mode, the first result is the last.
 
         Returns the results, as a `Cancelled` if a handler has cancelled.
         """
         _check_entries(entries)
         if results is None or args is None or kwargs is None:
             raise TypeError("results must be a list, args a tuple and kwargs a dict")
-        dispatch = _make_dispatch(self, sender, args, kwargs, results)
+        dispatch = _make_dispatch(self, sender, args, kwargs, results, mode)
         dispatch.errors = errors
         dispatch.watch = watch
-        canceller = dispatch.call_all(entries, is_first)
+        canceller = dispatch.call_all(entries)
         return results if canceller is None else Cancelled(results, canceller, self, dispatch.reason)
 
-    def _start_async(
+    if not cython.compiled:  # compiled: the kernel's
+
+        def _start_async(
+            self,
+            dispatch_class: type[AwaitedDispatch],
+            loop: Any,
+            sender: Any,
+            args: tuple[Any, ...],
+            kwargs: dict[str, Any],
+            plan: Callable[[tuple[Entry, ...]], Any] | None = None,
+        ) -> Any:
+            """Do what `_start_awaiting` does, for `emit_async`."""
+            return self._start_awaiting(dispatch_class, loop, sender, args, kwargs, plan, 0)
+
+    def _start_awaiting(
         self,
         dispatch_class: type[AwaitedDispatch],
         loop: Any,
         sender: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        plan: Callable[[tuple[Entry, ...]], Any] | None = None,
+        plan: Callable[[tuple[Entry, ...]], Any] | None,
+        mode: int,
         /,
     ) -> Any:
-        """Call the handlers for `emit_async`, and return the results.
+        """Call the handlers, and return the results.
 
         If one must be awaited, return what must be awaited for them: a `dispatch_class`, which gets the `loop`.
 
-        In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`.
+        In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`. The mode is
+        PAIRS for `send_async`, and FIRST | SEQUENTIAL for `first_async`, which has one result at most.
         """
         if args is None or kwargs is None:
             raise TypeError("args must be a tuple and kwargs a dict")
         entries = self._begin_emission(sender, args, kwargs)
-        dispatch = _make_awaited(dispatch_class, loop, self, sender, args, kwargs, [], entries)
+        dispatch = _make_awaited(dispatch_class, loop, self, sender, args, kwargs, [], entries, mode)
         if plan is not None:
             for tier in _by_priority(entries):
                 dispatch.watch = plan(tuple(tier))  # the same for all
@@ -2960,12 +3025,14 @@ if not cython.compiled:  # compiled: the kernel's
 class NamespaceCore(dict):  # type: ignore[type-arg]
     """Events by name, and emission by name. `Namespace` adds what a user sees, and the types."""
 
-    __slots__ = ("_cached",)
+    __slots__ = ("_cached", "_is_sequential")
 
     _cached: dict[str, Any]  # events of names that nobody made, which patterns or observers hear
+    _is_sequential: bool  # as that of its events, for those that have not set it
 
     def __cinit__(self) -> None:
         self._cached = {}
+        self._is_sequential = False
 
     def emit(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
         """Emit an event, given by its name or as an `Event`: see `Event.emit`.

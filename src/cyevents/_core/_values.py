@@ -136,6 +136,10 @@ class Cancelled(list["Any"]):
 VALUE, GENERATOR, AWAITABLE, ASYNC_GENERATOR = range(4)
 """The kinds of results. The result decides, not the handler: a decorated coroutine function is async too."""
 
+SEQUENTIAL, PAIRS, FIRST = 1, 2, 4
+"""How an emission differs from `emit`, as bits: it awaits one handler after the other, it returns pairs of each handler
+and its value, it ends with the first result."""
+
 _CO_ITERABLE_COROUTINE = 0x100  # set by types.coroutine
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .._event import Event
 
-    Way = Literal["emit", "send", "first", "emit_async"]
+    Way = Literal["emit", "send", "first", "emit_async", "send_async", "first_async"]
 
 
 class HandlerEntry(Protocol):
@@ -32,7 +32,7 @@ class EmissionStart:
 
     Attributes:
         event: the `Event`.
-        way: `"emit"`, `"send"`, `"first"` or `"emit_async"`.
+        way: `"emit"`, `"send"`, `"first"`, `"emit_async"`, `"send_async"` or `"first_async"`.
         sender: the sender; `ANY` if the emission has none.
         args: the other positional arguments, a tuple.
         kwargs: the keyword arguments, the dict that handlers get them from: do not change it, and copy it to keep it.
@@ -119,9 +119,9 @@ class EmissionSpan:
     def plan(self, entries: tuple[HandlerEntry, ...], /) -> None:
         """Called with the next handlers in order, before the first of them runs.
 
-        `emit`, `send` and `first` call it once with all handlers; `emit_async` calls it for each priority before any
-        handler runs. Some handlers may not be reached, since a handler may cancel the rest, raise, or be the `first`
-        to return something.
+        `emit`, `send` and `first` call it once with all handlers; `emit_async`, `send_async` and `first_async` call it
+        for each priority before any handler runs. Some handlers may not be reached, since a handler may cancel the
+        rest, raise, or answer in `first` or `first_async`.
 
         Args:
             entries: the handlers' connections.
@@ -151,18 +151,19 @@ class EmissionSpan:
         return None
 
     async def wait_done(self) -> None:
-        """Awaited by `emit_async` when the handlers are done and it has no exception to raise, span after span.
+        """Awaited by `emit_async`, `send_async` and `first_async` when the handlers are done, span after span.
 
-        Override it if an emission must wait for something else, such as a confirmation by a broker. `emit_async` raises
-        exceptions from here unchanged and regardless of `on_error`.
+        It is not awaited if they raise. Override it if an emission must wait for something else, such as a confirmation
+        by a broker. Exceptions from here are raised unchanged and regardless of `on_error`.
         """
 
     def end(self, results: list[Any] | None, error: BaseException | None, /) -> None:
         """Called once when the emission is over. Only async handlers that `emit` has scheduled end later.
 
         Args:
-            results: the list that the emitter gets (of pairs for `send`; of one result at most for `first`;
-                `Cancelled` if a handler has cancelled the rest): do not change it. `None` if the emission raises.
+            results: the list that the emitter gets (of pairs for `send` and `send_async`; of one result at most for
+                `first` and `first_async`; `Cancelled` if a handler has cancelled the rest): do not change it. `None` if
+                the emission raises.
             error: the exception that the emitter gets, else `None`.
         """
 
@@ -170,7 +171,8 @@ class EmissionSpan:
 class CallSpan:
     """Base class of call spans: an instrument's view of one call of a handler.
 
-    The call of an async handler or a generator lasts until that has ended, except for `send`, which does not run it.
+    The call of an async handler or a generator lasts until that has ended, except for `send`, which does not run it,
+    and for generators in `send_async`.
     As in `EmissionSpan`, exceptions that the methods raise are logged.
     """
 

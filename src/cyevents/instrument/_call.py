@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._async.awaitables import as_coroutine
 from .._core._safe import log
-from .._core._values import GENERATOR, VALUE, CancelAfterItems, kind_of_result
+from .._core._values import GENERATOR, CancelAfterItems, kind_of_result
 from ._context import reset_in_context, set_in_context
 
 if TYPE_CHECKING:
@@ -114,12 +114,12 @@ class ObservedCall:
         end_all(self._spans.copy(), value, error)
 
 
-def call_observed(call: ObservedCall, handler: Any, takes_result: bool, /, *args: Any, **kwargs: Any) -> Any:
-    """Call a handler. Wrap a coroutine or a generator that it returns, if the emission runs it, to report its end."""
+def call_observed(call: ObservedCall, handler: Any, kinds: tuple[int, ...], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a handler. Wrap what it returns, if it is of a kind that the emission runs, to report its end."""
     with call:
         result = handler(*args, **kwargs)
-    kind = kind_of_result(result) if takes_result else VALUE
-    if kind == VALUE:
+    kind = kind_of_result(result)
+    if kind not in kinds:
         call.end(result, None)
         return result
     if kind == GENERATOR:

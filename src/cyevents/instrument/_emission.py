@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._core._safe import handler_name
+from .._core._values import ASYNC_GENERATOR, AWAITABLE, FIRST, GENERATOR, Cancelled
 from .._event import load_emit_async, run
 from ._api import EmissionSpan, EmissionStart
 from ._call import ObservedCall, call_observed, call_safely, end_all, innermost, notify
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from .._event import Event
     from ._api import CallSpan, Way
     from ._call import ActiveInstrument, Parent, Target
+
+
+RUN_KINDS = (AWAITABLE, GENERATOR, ASYNC_GENERATOR)  # the kinds of results that most emissions run
 
 
 class InstrumentedEmitter:
@@ -43,7 +47,9 @@ class InstrumentedEmitter:
         with ObservedEmission(self.scopes, event, way, sender, args, kwargs) as emission:
             entries = event._begin_emission(sender, args, kwargs)
             watch = emission.plan(entries)
-            results = emission.results = run(event, entries, sender, args, kwargs, watch, way == "first")
+            results = emission.results = run(
+                event, entries, sender, args, kwargs, watch, FIRST if way == "first" else 0
+            )
         return results
 
     def send(
@@ -59,8 +65,26 @@ class InstrumentedEmitter:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
         """Emit and await: see `Event.emit_async`."""
-        with ObservedEmission(self.scopes, event, "emit_async", sender, args, kwargs) as emission:
-            results: list[Any] = await load_emit_async()(event, sender, args, kwargs, emission.plan)
+        return await self._await_handlers("emit_async", event, sender, args, kwargs)
+
+    async def send_async(
+        self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[tuple[Any, Any]]:
+        """Send and await: see `Event.send_async`."""
+        return await self._await_handlers("send_async", event, sender, args, kwargs)
+
+    async def first_async(
+        self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], default: Any
+    ) -> Any:
+        """Await the first result: see `Event.first_async`."""
+        results = await self._await_handlers("first_async", event, sender, args, kwargs)
+        return default if isinstance(results, Cancelled) or not results else results[0]
+
+    async def _await_handlers(
+        self, way: Way, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[Any]:
+        with ObservedEmission(self.scopes, event, way, sender, args, kwargs) as emission:
+            results: list[Any] = await load_emit_async(way)(event, sender, args, kwargs, emission.plan)
             await emission.wait_done()
             emission.results = results
         return results
@@ -71,7 +95,10 @@ class InstrumentedEmitter:
         if type(emission) is ObservedEmission:
             emission.condition_error = error
 
-    emit_async.__qualname__ = "Event.emit_async"  # the name in the warning about a coroutine that was never awaited
+    # The names in the warnings about coroutines that were never awaited.
+    emit_async.__qualname__ = "Event.emit_async"
+    send_async.__qualname__ = "Event.send_async"
+    first_async.__qualname__ = "Event.first_async"
 
 
 class ObservedEmission:
@@ -178,7 +205,8 @@ class ObservedEmission:
                 calls.append((scope, instrument, call))
         if not calls:
             return handler  # type: ignore[no-any-return]
-        return partial(call_observed, ObservedCall(self.parents, calls), handler, self.way != "send")
+        kinds = () if self.way == "send" else (AWAITABLE,) if self.way == "send_async" else RUN_KINDS
+        return partial(call_observed, ObservedCall(self.parents, calls), handler, kinds)
 
 
 def _overrides(span: EmissionSpan, method: str) -> bool:
