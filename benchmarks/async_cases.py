@@ -42,6 +42,8 @@ KINDS = {
     "suspending": (suspending, False),
     "priorities through": (not_suspending, True),
     "priorities suspending": (suspending, True),
+    "one by one through": (not_suspending, False),
+    "one by one suspending": (suspending, False),
     "sync handlers": (sync, False),
 }
 
@@ -52,11 +54,11 @@ def copies(function, count):
     return [kind(function.__code__, function.__globals__, function.__name__) for _ in range(count)]
 
 
-def cyevents(package, *, priorities=False, sync=False):
-    """Return the function that makes an emission of this package, with a priority of its own for each handler."""
+def cyevents(package, *, priorities=False, sequential=False, sync=False):
+    """Return the function that makes an emission of this package, if asked with a priority for each handler."""
 
     def make_emit(handlers):
-        event = package.Event("benchmark")
+        event = package.Event("benchmark", sequential=sequential)
         for number, handler in enumerate(handlers):
             event.connect(handler, priority=number if priorities else 0)
         return event.emit if sync else event.emit_async
@@ -184,9 +186,10 @@ def contestants(kind="through"):
     absent = dict(missing)
     chosen = {}
     priorities = KINDS[kind][1]
+    sequential = kind.startswith("one by one")
     for name in ("cyevents", "cyevents (pure)"):
         if name in present:
-            chosen[name] = cyevents(present[name].library, priorities=priorities)
+            chosen[name] = cyevents(present[name].library, priorities=priorities, sequential=sequential)
     if kind == "sync handlers":
         if "cyevents" in present:
             chosen["cyevents emit"] = cyevents(present["cyevents"].library, sync=True)
@@ -194,7 +197,7 @@ def contestants(kind="through"):
             chosen["blinker send_async"] = blinker_with_sync_receivers
         return chosen, absent
     chosen["awaited in turn"] = one_by_one
-    if priorities:  # only these await the handlers in an order
+    if priorities or sequential:  # only these await the handlers in an order
         if "blinker" in present:
             chosen["blinker send_async"] = blinker
         return chosen, absent

@@ -180,6 +180,11 @@ BARS = (
         at_most=1.0,
     ),
     Bar(
+        "emit_async, 10 one by one, over blinker's send_async; suspending or not",
+        over_async(("one by one through", "one by one suspending"), "blinker send_async", (10,)),
+        at_most=1.0,
+    ),
+    Bar(
         "emit_async of 10 sync handlers over emit",
         (Ratio("async, sync handlers, asyncio 10", OURS, "cyevents emit"),),
         at_most=3,

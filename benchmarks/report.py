@@ -19,6 +19,8 @@ AWAITED = {
     "suspending": "suspend once",
     "priorities through": "do not suspend, each with a priority of its own",
     "priorities suspending": "suspend once, each with a priority of its own",
+    "one by one through": "do not suspend, awaited one after the other",
+    "one by one suspending": "suspend once, awaited one after the other",
     "sync handlers": "are not async",
 }
 # In lines between those of others, whose labels leave no room.

@@ -11,6 +11,7 @@ import pytest
 PROGRAM = Path(__file__).parent / "faults" / "wrong_arguments.py"
 CLASSES = [
     "EventCore",
+    "NamespaceCore",
     "LastConnection",
     "Place",
     "Ref",
@@ -20,7 +21,6 @@ CLASSES = [
     "Dispatch",
     "AwaitedDispatch",
     "Nesting",
-    "NamespaceCore",
     "SignalCore",
 ]
 SCENARIOS = [

@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import gc
-import inspect
 import logging
 import subprocess
 import sys
@@ -103,6 +102,14 @@ def test_blinker_async(api, blinker):
     order.clear()
     asyncio.run(event.emit_async("ada"))
     assert order == [1, 1, 2, 2]
+    order.clear()
+    event.sequential = True
+    assert (
+        {*asyncio.run(event.send_async("ada"))}
+        == {*asyncio.run(signal.send_async("ada"))}
+        == {(one, None), (two, None)}
+    )
+    assert order == [1, 2] * 4
     order.clear()
     assert event.emit("ada") == []
     assert api.drain(timeout=10)
@@ -372,8 +379,7 @@ def test_django_asend_pairs(api, dispatch):
     async def main():
         assert await signal.asend("ada") == [(log, "logged"), (mail, "mailed"), (nothing, None)]
         assert await event.emit_async("ada") == ["mailed", "logged"]
-        pairs = [(handler, await it if inspect.isawaitable(it) else it) for handler, it in event.send("ada")]
-        assert pairs == [(mail, "mailed"), (nothing, None), (log, "logged")]
+        assert await event.send_async("ada") == [(mail, "mailed"), (nothing, None), (log, "logged")]
 
     asyncio.run(main())
 

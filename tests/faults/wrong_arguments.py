@@ -134,11 +134,15 @@ def suspended():
 def attempt_async(event, dispatch_class, sender=None, args=(), kwargs=None, plan=None):
     """Begin an awaited emission, and go on with it in every way."""
     for go_on in (next, lambda made: made.send(1), lambda made: made.throw(ValueError()), AwaitedDispatch.close):
-        made = attempt(event._start_async, dispatch_class, None, sender, args, {} if kwargs is None else kwargs, plan)
-        if isinstance(made, AwaitedDispatch):
-            for _ in range(3):
-                attempt(go_on, made)
-            attempt(made.close)
+        given = dispatch_class, None, sender, args, {} if kwargs is None else kwargs, plan
+        for made in (
+            attempt(event._start_async, *given),
+            *(attempt(event._start_awaiting, *given, n) for n in range(8)),
+        ):
+            if isinstance(made, AwaitedDispatch):
+                for _ in range(3):
+                    attempt(go_on, made)
+                attempt(made.close)
 
 
 class Task:
@@ -856,6 +860,11 @@ def make_long_chains():
         made["x"] = link
         return made
 
+    def belonging(link):
+        made = EventCore()
+        made._namespace = namespace(link)
+        return made
+
     def cached(link):
         made = NamespaceCore()
         made._cached["x"] = link
@@ -902,6 +911,7 @@ def make_long_chains():
         (observing, print),
         (signal, print),
         (namespace, None),
+        (belonging, None),
         (cached, None),
         (sender, EventCore()),
         (strongly, EventCore()),

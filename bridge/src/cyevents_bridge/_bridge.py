@@ -72,8 +72,8 @@ class Bridge:
     and arguments. Priorities, conditions and cancellation are local to each process: an emission is published even if
     a local handler cancels it or raises. A message that has arrived is not published again, by any bridge.
 
-    `emit` and `send` never wait for the network: the message goes to a bounded outbox. `emit_async` returns after the
-    broker has confirmed the message, and raises `Dropped` if it was not published.
+    `emit` and `send` never wait for the network: the message goes to a bounded outbox. `emit_async`, `send_async` and
+    `first_async` return after the broker has confirmed the message, and raise `Dropped` if it was not published.
 
     Args:
         namespace: the namespace.
@@ -354,7 +354,7 @@ class Bridge:
         )
         if len(body) > self._max_size:
             raise ValueError(f"{event!r} is emitted with {len(body)} bytes; max_size is {self._max_size}")
-        confirmed: Future[None] | None = Future() if start.way == "emit_async" else None
+        confirmed: Future[None] | None = Future() if start.way.endswith("_async") else None
         item = Item(event, body, identity, confirmed is not None, False, confirmed)
         self._outbox.check(item)
         start.on_accepted(partial(self._outbox.put, item))  # not now: another bridge may refuse the emission
