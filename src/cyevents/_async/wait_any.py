@@ -50,7 +50,7 @@ def wait_any(wait: Any, /, *waits: Any) -> Coroutine[Any, Any, Emission[Any]]:
     result is the emission that came first. It takes the waits over: they cannot be awaited any more.
 
     Args:
-        wait: what `Event.wait` has returned. Nothing may have awaited it.
+        wait: what `Event.wait` or `wait_any` has returned. Nothing may have awaited it.
         *waits: more of them.
 
     Returns:
