@@ -188,7 +188,7 @@ class Stream(SenderGeneric[SenderT]):
             deadline = None if timeout is None else clock() + timeout
             has_slept = False
             while self._is_open:
-                waiter = self._waiter = make_waiter(loop, trio)
+                waiter = self._waiter = _make_waiter(loop, trio)
                 emission = self._pop()  # again: an emission before this found no waiter
                 if emission is not None:
                     return emission
@@ -325,7 +325,7 @@ _first.__qualname__ = "Event.wait"  # the name in the warning about a coroutine 
 _of_waits = count()  # one for the emissions of all waits, so that `wait_any` can tell which came first
 
 
-def make_waiter(loop: asyncio.AbstractEventLoop | None, trio: Any) -> _AsyncioWaiter | _TrioWaiter:
+def _make_waiter(loop: asyncio.AbstractEventLoop | None, trio: Any) -> _AsyncioWaiter | _TrioWaiter:
     """Return a waiter of this asyncio loop; without one, of the running trio task."""
     return _TrioWaiter(trio) if loop is None else _AsyncioWaiter(loop)
 
