@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 class Namespace(EventRegistry):
     """A set of events by name: a mapping of name to `Event` that can be read like a `dict`.
 
-    Events are made by `event` and `on` and stay until `del namespace[name]`. Two namespaces share nothing; a copy of
-    a namespace is the namespace itself.
+    Events are made by `event`, `on`, `connect` and `attach`, and stay until `del namespace[name]`. Two namespaces share
+    nothing; a copy of a namespace is the namespace itself.
 
     A name without an event can be emitted too: the handlers of patterns that match it are called. The namespace
     keeps the events of about 1,024 such names in a cache. They are not items of the mapping until `event(name)` or
@@ -58,8 +58,8 @@ class Namespace(EventRegistry):
     Args:
         on_error: what is done with an `Exception` of a handler if the event has no `on_error`: see `Event.on_error`.
         name: shown in the `repr` of the namespace and of its events.
-        strict: refuse names that `event` has not declared: `on`, `emit` and `emit_async` raise a `LookupError` that
-            suggests the nearest declared name. Handlers can still be connected to patterns.
+        strict: refuse names that `event` has not declared: `on`, `connect`, `attach`, `emit` and `emit_async` raise a
+            `LookupError` that suggests the nearest declared name. Handlers can still be connected to patterns.
         sequential: whether `emit_async` awaits async handlers one after the other, for events that do not say
             otherwise: see `Event.sequential`.
 
@@ -530,7 +530,7 @@ class Namespace(EventRegistry):
         """
         return Muted(self, ())
 
-    # The mapping: only `event`, `on`, `del` and `clear` change it.
+    # The mapping: only `event`, what connects, `del` and `clear` change it.
 
     def __delitem__(self, name: str) -> None:
         """Remove an event or a pattern.

@@ -214,7 +214,7 @@ class Stream(SenderGeneric[SenderT]):
             deadline = None if timeout is None else clock() + timeout
             has_slept = False
             while self._is_open:
-                waiter = self._waiter = make_waiter(loop, trio)
+                waiter = self._waiter = _make_waiter(loop, trio)
                 emission = self._pop()  # again: an emission before this found no waiter
                 if emission is not None:
                     return emission
@@ -389,7 +389,7 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         coroutine.close()  # if a signal handler has raised before it began, nobody awaits it
 
 
-def make_waiter(loop: asyncio.AbstractEventLoop | None, trio: Any) -> _AsyncioWaiter | _TrioWaiter | _ThreadWaiter:
+def _make_waiter(loop: asyncio.AbstractEventLoop | None, trio: Any) -> _AsyncioWaiter | _TrioWaiter | _ThreadWaiter:
     """Return a waiter of this asyncio loop or of the running trio task; without either, of the thread."""
     if loop is not None:
         return _AsyncioWaiter(loop)

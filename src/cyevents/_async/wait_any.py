@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._checks import coroutine_function
 from .._core._safe import safe_isinstance, safe_repr
 from .loops import no_loop_error, running_trio
-from .streams import WaitCoroutine, make_waiter
+from .streams import WaitCoroutine, _make_waiter
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -50,7 +50,7 @@ def wait_any(wait: Any, /, *waits: Any) -> Coroutine[Any, Any, Emission[Any]]:
     result is the emission that came first. It takes the waits over: they cannot be awaited any more.
 
     Args:
-        wait: what `Event.wait` has returned. Nothing may have awaited it.
+        wait: what `Event.wait` or `wait_any` has returned. Nothing may have awaited it.
         *waits: more of them.
 
     Returns:
@@ -119,7 +119,7 @@ async def _first_emission(waits: list[tuple[Stream[Any], float | None]]) -> Emis
     deadline = min(timeouts, key=lambda each: each[0])[0] if timeouts else None
     has_slept = False
     while True:
-        waiter = make_waiter(loop, trio)
+        waiter = _make_waiter(loop, trio)
         for stream, _ in waits:
             stream._waiter = waiter
         # After that, since an emission before it has found no waiter.
