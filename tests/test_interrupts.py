@@ -295,3 +295,55 @@ def test_interrupted_attach_connects_all_or_nothing(child):
 
         interrupted(act, check, (0.0001, 0.00013, 0.0002, 0.0003))
     """)
+
+
+def test_interrupted_replays_call_later_handlers_once(child):
+    child("""
+        event, numbers, calls = Event("e", replay=3), itertools.count(), []
+        def handler(sender): calls.append(sender)
+        def act():
+            event.emit(next(numbers))
+            event.connect(handler, replay=True)
+            event.emit(next(numbers))
+            event.disconnect(handler)
+            event.replay = 1
+            with event.connected_to(handler, replay=True):
+                event.emit(next(numbers))
+            event.clear_replay()
+            event.replay = 3
+        def check():
+            event.clear()
+            event.replay = 3
+            last = [next(numbers) for _ in range(5)]
+            for number in last:
+                event.emit(number)
+            calls.clear()
+            event.connect(handler, replay=True)
+            assert calls == last[-3:], (calls, last)
+            event.emit(next(numbers))
+            assert len(calls) == 4
+            assert not event._kept.replays
+            assert len(event._kept._records) == 3
+            event.disconnect(handler)
+        interrupted(act, check)
+    """)
+
+
+def test_interrupted_waits_leave_nothing_connected(child):
+    child("""
+        event = Event("e")
+        def act():
+            try:
+                event.wait_sync(timeout=0)
+            except TimeoutError:
+                pass
+            with event.stream() as emissions:
+                event.emit(1)
+                assert next(emissions).sender == 1
+        def check():
+            assert not event.handlers, event.handlers
+            with event.stream() as emissions:
+                event.emit(1)
+                assert next(emissions).sender == 1
+        interrupted(act, check)
+    """)

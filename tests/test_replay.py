@@ -866,6 +866,26 @@ def test_emission_interrupted_while_it_begins_is_not_kept(ns, event, fire, calls
     assert calls == [(1,)]
 
 
+def test_interrupted_replay_leaves_nothing_behind(event, fire, calls):
+    event.emit(1)
+    kept = event._kept
+
+    class Replays(dict):
+        """Where a replay is noted, but not removed: a signal handler has raised."""
+
+        def pop(self, key, default=None):
+            raise KeyboardInterrupt
+
+    kept.replays, before = Replays(), kept.replays
+    with pytest.raises(KeyboardInterrupt):
+        event.connect(calls, replay=True)
+    kept.replays = dict(kept.replays)
+    assert len(kept.replays) == 1
+    gc.collect()
+    fire(event, 2)
+    assert kept.replays == before == {}
+
+
 @pytest.mark.parametrize("who", ["replay", "emission"])
 def test_emission_of_another_thread_and_replay_call_it_once(ns, fire, monkeypatch, who):
     event = ns.event("x", replay=2)

@@ -198,7 +198,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         Emissions while the whole event is muted are not kept, nor those that an instrument vetoes.
 
         0 means none. Setting a smaller number drops the oldest ones. Kept emissions hold their sender and arguments
-        strongly. An emission that keeps itself takes some microseconds longer.
+        strongly. An emission that is kept takes about a microsecond longer.
 
         Raises:
             TypeError: when set to something that is not an int.

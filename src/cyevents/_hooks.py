@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import ConnectOptions, is_pattern, kind_of, takes_sender_as_self
-from ._connection import Decorator, undo_connection
+from ._checks import ConnectOptions, kind_of, takes_sender_as_self
+from ._connection import Decorator
 from ._core import REPLAY, THREAD, WITH_EVENT, Entry, EventCore
 from ._core._introspection import FunctionType, warn
 from ._core._safe import handler_name, log, safe_getattr, safe_repr
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from ._replay import EmissionRecord, KeptEmissions
+    from ._replay import KeptEmissions
     from ._signatures import Declared
     from ._typing import ErrorPolicy
 
@@ -71,37 +71,17 @@ class EventHooks(EventCore):
                     " name the parameter sender",
                     frame,
                 )
-        kept = self._get_kept() if flags & REPLAY else None
-        if kept is None:
-            return self._connect(
-                receiver, sender, options.weak, options.priority, options.condition, flags, name, frame, made
-            )
-        replay = object()
-        settled: dict[EmissionRecord, tuple[Entry, ...]] = {}
-        made = [] if made is None else made
-        try:
-            kept.replays[replay] = settled  # before the connection
-            connected = self._connect(
-                receiver, sender, options.weak, options.priority, options.condition, flags, name, frame, made
-            )
-            kept.replay(self, connected[0], settled)
-        except BaseException:
-            undo_connection(self, made, sender)
-            made.clear()
-            raise
-        finally:
-            kept.replays.pop(replay, None)
-        return connected
+        if flags & REPLAY:
+            kept: KeptEmissions | None = getattr(self, "_kept", None)
+            if kept is None:
+                from ._replay import KeptEmissions
 
-    def _get_kept(self) -> KeptEmissions:
-        """Return the emissions that the event keeps; raise if it keeps none."""
-        kept: KeptEmissions | None = getattr(self, "_kept", None)
-        if kept is not None and kept.limit:
-            return kept
-        cure = f"make it with replay=1, as in event({self._name!r}, replay=1), or set its attribute replay"
-        if is_pattern(self._name):
-            cure = "a pattern is never emitted. Connect to the events themselves"
-        raise TypeError(f"replay=True needs an event that keeps emissions, and {self._name!r} does not: {cure}")
+                kept = KeptEmissions()  # it keeps none, and says so
+            arguments = (receiver, sender, options.weak, options.priority, options.condition, flags, name, frame)
+            return kept.connect(self, *arguments, [] if made is None else made)
+        return self._connect(
+            receiver, sender, options.weak, options.priority, options.condition, flags, name, frame, made
+        )
 
     def _decorator(self, sender: Any, options: ConnectOptions, frame: FrameType | None) -> Any:
         def connect(handler: Any, frame: FrameType | None) -> None:

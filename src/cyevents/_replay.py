@@ -17,9 +17,11 @@ alive handlers that are held strongly. Replays that begin later are for handlers
 
 from __future__ import annotations
 
+from _weakref import ref
 from itertools import count
 
 from ._checks import is_pattern
+from ._connection import undo_connection
 from ._core import call_locked
 from ._core._safe import exact_str, safe_repr
 
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 
     from ._core import Entry, EventCore
     from ._hooks import EventHooks
+
+    _Dict = dict["EmissionRecord", tuple[Entry, ...]]
+else:
+    _Dict = dict
 
 
 def checked_replay(replay: Any, name: Any) -> int:
@@ -86,6 +92,12 @@ class EmissionRecord:
         self.kwargs = kwargs
 
 
+class SettledEmissions(_Dict):
+    """The entries of the emissions that were settled since a replay has begun, by their records."""
+
+    __slots__ = ("__weakref__",)
+
+
 class KeptEmissions:
     """The last emissions of an event. Its dicts change atomically, so no emission waits for another thread."""
 
@@ -93,8 +105,8 @@ class KeptEmissions:
 
     def __init__(self) -> None:
         self.limit = 0  # how many are kept
-        self.replays: dict[object, dict[EmissionRecord, tuple[Entry, ...]]] = {}
-        """Those that run now, or are about to, and for each the entries of the emissions that were settled since."""
+        self.replays: dict[object, ref[SettledEmissions]] = {}
+        """Those that run now, or are about to. Weak, for those that a signal handler ends before they remove theirs."""
         self._numbers = count()
         self._records: dict[int, EmissionRecord] = {}  # by number, so that those to drop are known without a look
 
@@ -143,26 +155,50 @@ class KeptEmissions:
                 entries = tuple(
                     [entry for entry in latest if id(entry) in known or claims.setdefault(entry.serial, True)]
                 )
+            for key, reference in list(self.replays.items()):  # first: replays read these last
+                settled = reference()
+                if settled is None:
+                    self.replays.pop(key, None)
+                else:
+                    settled[record] = entries
+            record.claims = None
+            record.entries = ()
         except BaseException:  # no memory, or a signal handler has raised: nothing is emitted
             self._records.pop(number, None)
             raise
-        for settled in list(self.replays.values()):  # first: replays read these last
-            settled[record] = entries
-        record.claims = None
-        record.entries = ()
         return entries
 
     # In the thread that connects
 
-    def replay(self, event: EventHooks, entry: Entry, settled: dict[EmissionRecord, tuple[Entry, ...]]) -> None:
+    def connect(self, event: EventHooks, *arguments: Any) -> tuple[Entry, Entry | None]:
+        """Do what `EventCore._connect` does with these arguments, and call the handler with the kept emissions."""
+        _, sender, *_, made = arguments
+        if not self.limit:
+            cure = f"make it with replay=1, as in event({event._name!r}, replay=1), or set its attribute replay"
+            if is_pattern(event._name):
+                cure = "a pattern is never emitted. Connect to the events themselves"
+            raise TypeError(f"replay=True needs an event that keeps emissions, and {event._name!r} does not: {cure}")
+        replay, settled = object(), SettledEmissions()
+        try:
+            self.replays[replay] = ref(settled)  # before the connection
+            connected: tuple[Entry, Entry | None] = event._connect(*arguments)
+            self.replay(event, connected[0], settled)
+        except BaseException:
+            undo_connection(event, made, sender)
+            made.clear()
+            raise
+        finally:
+            self.replays.pop(replay, None)
+        return connected
+
+    def replay(self, event: EventHooks, entry: Entry, settled: SettledEmissions) -> None:
         """Call a new handler with the kept emissions that an emission would call it for.
 
-        `settled` is what is in `replays` for it since before it was connected.
+        `settled` is in `replays` since before the handler was connected.
 
         Raises:
             Exception: what the handler raises, if the event's policy is to raise it.
         """
-        results: list[Any] = []
         errors: list[Exception] = []
         try:
             for record in self.records():
@@ -173,7 +209,7 @@ class KeptEmissions:
                     continue  # it is for another sender, or gone
                 if claims is not None and claims.setdefault(entry.serial, False):
                     continue  # the emission has claimed it
-                event._dispatch((entry,), record.sender, record.args, record.kwargs, results, errors)
+                event._dispatch((entry,), record.sender, record.args, record.kwargs, [], errors)
             if errors:
                 raise event._make_exception_group(errors)
         finally:
