@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
     from ._async.scheduling import drain, drain_async, use_loop
     from ._async.streams import Stream, StreamOverflow
+    from ._bound import BoundEvent
     from ._describe import NamespaceGraph, describe
     from ._emission import Emission
     from ._trace import Trace, trace
 
 __all__ = [
     "ANY",
+    "BoundEvent",
     "Cancelled",
     "Connection",
     "Emission",
@@ -56,6 +58,8 @@ def __getattr__(name: str) -> object:
     module: ModuleType
     if name in ("drain", "drain_async", "use_loop"):
         from ._async import scheduling as module
+    elif name == "BoundEvent":
+        from . import _bound as module
     elif name == "Emission":
         from . import _emission as module
     elif name in ("Stream", "StreamOverflow"):

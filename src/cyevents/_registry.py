@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from _weakref import ref as weakref
 
-from ._checks import is_pattern, pattern_error
+from ._checks import hint_for, is_pattern, pattern_error
 from ._core import NamespaceCore, call_locked
 from ._core._safe import exact_str, safe_isinstance, safe_repr
 from ._event import Event, Pattern, global_scopes
@@ -89,7 +89,9 @@ class EventRegistry(_EventDict):
             return self.get(evt)
         if safe_isinstance(evt, Event):
             return evt  # type: ignore[no-any-return]
-        raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(evt)}")
+        raise TypeError(
+            f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(evt)}{hint_for(evt)}"
+        )
 
     def _find(self, evt: Any) -> Event[Any] | None:
         """Return the event to emit; None for a name without one, if nothing would be called or observed.
