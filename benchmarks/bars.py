@@ -116,6 +116,7 @@ BARS = (
     Bar(
         "t.changed.emit(21) faster than psygnal's, 1",
         (Ratio("bound", "psygnal, 1", "t.changed.emit(21), 1"),),
+        at_least=15,
     ),
     Bar('emit("name", s) over event.emit(s), 1', (Ratio("by name 1", "cyevents by name", OURS),), at_most=1.35),
     Bar(
