@@ -108,6 +108,16 @@ BARS = (
         ),
         at_most=1.15,
     ),
+    Bar(
+        "t.changed.emit(21), looked up on t, over event.emit(t, 21), 1",
+        (Ratio("bound", "t.changed.emit(21), 1", "event.emit(t, 21), 1"),),
+        at_most=1.30,
+    ),
+    Bar(
+        "t.changed.emit(21) faster than psygnal's, 1",
+        (Ratio("bound", "psygnal, 1", "t.changed.emit(21), 1"),),
+        at_least=15,
+    ),
     Bar('emit("name", s) over event.emit(s), 1', (Ratio("by name 1", "cyevents by name", OURS),), at_most=1.35),
     Bar(
         "a true condition over a floor of two calls; 10, 100", over_floor(("condition true",), (10, 100)), at_most=1.25

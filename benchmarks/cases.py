@@ -71,6 +71,20 @@ def plain():
     return handler
 
 
+def with_value():
+    def handler(sender, value):
+        pass
+
+    return handler
+
+
+def only_value():
+    def handler(value):
+        pass
+
+    return handler
+
+
 def any_keywords():
     def handler(sender, **kwargs):
         pass

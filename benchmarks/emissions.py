@@ -2,7 +2,7 @@
 
 import sys
 
-from .cases import Case, CaseSetup, IncorrectResult, Sender, contestants_for, plain
+from .cases import Case, CaseSetup, IncorrectResult, Sender, contestants_for, only_value, plain, with_value
 from .contestants import compiled, load_contestants
 from .timing import FEWEST, Race, race, stopwatch
 
@@ -67,6 +67,33 @@ def lookup_race(seconds):
             if found != 1:
                 raise AssertionError(f"{statement}{label}: {found} calls instead of 1")
             watches[statement.replace("sender", "s") + label] = stopwatch(statement, **names, handler=handler)
+    return race(watches, seconds)
+
+
+def bound_race(seconds, counts=(0, 1, 10)):
+    """Race events of objects, looked up on the object for each emission, against `event.emit(object, value)`.
+
+    Beside them run signals of objects of psygnal, if it is there, whose handlers do not get the object.
+    """
+    present = load_contestants()[0]
+    event_class = present["cyevents"].library.Event
+    watches = {}
+    for count in counts:
+        handlers = [with_value() for _ in range(count)]
+        emitter = type("Emitter", (), {"changed": event_class("benchmark")})()
+        for handler in handlers:
+            type(emitter).changed.connect(handler)
+        names = {"event": type(emitter).changed, "t": emitter}
+        for statement in ("event.emit(t, 21)", "t.changed.emit(21)"):
+            found = count_calls_of(handlers[-1], statement, names) if handlers else 0
+            if found != count:
+                raise AssertionError(f"{statement}: {found} calls instead of {count}")
+            watches[f"{statement}, {count}"] = stopwatch(statement, **names, handlers=handlers)
+        if "psygnal emit" in present:
+            other = type("Emitter", (), {"changed": present["psygnal emit"].library.Signal(int)})()
+            for _ in handlers:
+                other.changed.connect(only_value())  # it holds functions strongly
+            watches[f"psygnal, {count}"] = stopwatch("t.changed.emit(21)", t=other)
     return race(watches, seconds)
 
 

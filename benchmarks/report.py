@@ -167,6 +167,7 @@ def markdown(run, pictures=()):
         ],
         "Per connection, 1,000 to one event": ["connect", "disconnect"],
         "One handler, by how the emission is written": ["lookup"],
+        "An event of an object, by number of handlers": ["bound"],
         "Connect, emit, disconnect": ["churn"],
         "The emission after one `connect`, by number of handlers": [
             name for name in run["races"] if name.startswith("after a connect")

@@ -60,6 +60,7 @@ class Suite:
             yield self.emission_step(Case("sender", 1, others), 1 * scale)
         if "cyevents" in self.present:
             yield self.step("event.emit looked up", 1.5 * scale, "lookup", emissions.lookup_race)
+            yield self.step("events of objects", 1.5 * scale, "bound", emissions.bound_race)
             numbers = (1, 100) if brief else emissions.SENDERS
             for name in ("cyevents", "cyevents (pure)", "blinker") if full else ("cyevents",):
                 if name in self.present:

@@ -169,6 +169,7 @@ def test_the_other_races():
     assert connections.first_emission_race(1, 5).times
     assert "cyevents" not in PRESENT or connections.million_race(1, few=2, many=20).times
     assert "cyevents" not in PRESENT or len(emissions.lookup_race(0.01).times) == 4
+    assert "cyevents" not in PRESENT or len(emissions.bound_race(0.01).times) >= 6
     assert "cyevents" not in PRESENT or len(emissions.among_senders("cyevents", (1, 3), 0.01).times) == 5
     for matching in ("none", "one", "all"):
         assert wildcards.wildcard_race(matching, 0.01, 20).times

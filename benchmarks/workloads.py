@@ -148,6 +148,18 @@ def attribute_doc_1(number):
         event.emit("ada")
 
 
+def bound_1(number):
+    """`attribute_1` for an event in a class, looked up on an object for each emission."""
+    handlers = plain(1)
+
+    class Emitter:
+        changed = weak_event_of(handlers)
+
+    emitter = Emitter()
+    for _ in range(number):
+        emitter.changed.emit()
+
+
 def first_emission(number):
     """Emit once for each of many senders that have a handler of their own."""
     handlers = plain(11)
@@ -248,6 +260,7 @@ ALL = {
         by_name_1,
         attribute_1,
         attribute_doc_1,
+        bound_1,
         first_emission,
         unknown_name,
         churn,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MODULES = ["_core._values", "_event", "_connection", "_namespace", "_async.scheduling", "_core._tables"]
+MODULES = ["_core._values", "_event", "_bound", "_connection", "_namespace", "_async.scheduling", "_core._tables"]
 MODULES += ["_async.streams", "_signatures"]
 MODULES += ["_describe", "_isolation", "testing", "_emission", "_trace", "_traced", "opentelemetry"]
 MODULES += ["instrument", "instrument._context", "instrument._scope"]
@@ -29,7 +29,19 @@ MODULES += ["instrument", "instrument._context", "instrument._scope"]
 # `print(...)  # this`, comment lines directly after a print, and `# prints: this` give the expected output.
 FENCE = re.compile(r"^(?:<!-- (continues|from .+|not run: .+) -->\n)?( *)```(.*)\n((?:.*\n)*?)\2```$", re.M)
 LANGUAGES = {"python", "console", "sh", "text", "toml", "ini", "json", "yaml", "html", ""}
-OPTIONAL = {"asgiref", "django", "fastapi", "flask", "nitro", "opentelemetry", "pyee", "rich", "starlette", "trio"}
+OPTIONAL = {
+    "asgiref",
+    "django",
+    "fastapi",
+    "flask",
+    "nitro",
+    "opentelemetry",
+    "psygnal",
+    "pyee",
+    "rich",
+    "starlette",
+    "trio",
+}
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._async.scheduling import drain, drain_async, use_loop
     from ._async.streams import Stream, StreamOverflow
     from ._async.wait_any import wait_any
+    from ._bound import BoundEvent
     from ._describe import NamespaceGraph, describe
     from ._emission import Emission
     from ._handles import handles
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY",
+    "BoundEvent",
     "Cancel",
     "Cancelled",
     "Connection",
@@ -63,6 +65,8 @@ def __getattr__(name: str) -> object:
     module: ModuleType
     if name in ("drain", "drain_async", "use_loop"):
         from ._async import scheduling as module
+    elif name == "BoundEvent":
+        from . import _bound as module
     elif name == "Emission":
         from . import _emission as module
     elif name in ("Stream", "StreamOverflow"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ._core import CONDITION, ONCE, REPLAY, WITH_EVENT
+from ._core import CONDITION, ONCE, REPLAY, WITH_EVENT, BoundCore
 from ._core._introspection import FunctionType, MethodType
 from ._core._safe import exact_str, handler_name, safe_getattr, safe_isinstance, safe_repr
 from ._core._values import ANY, MISSING
@@ -40,6 +40,11 @@ def checked_name(name: object) -> str:
     if is_pattern(name):
         raise ValueError(f"{name!r} is a pattern, which belongs to a namespace: use namespace.event({name!r})")
     return name
+
+
+def hint_for(source: object) -> str:
+    """Return how to give an event that was given as one of an object, to what takes events; else the empty string."""
+    return ": use its own methods, or its .event for all senders" if issubclass(type(source), BoundCore) else ""
 
 
 def is_pattern(name: str) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 
 from ._checks import ConnectOptions, check_handler, is_pattern, kind_of
-from ._core import ONCE, REPLAY, THREAD, WITH_EVENT, Entry, EventCore, handler_key
+from ._core import ONCE, REPLAY, THREAD, WITH_EVENT, Entry, EventCore, expect_death, handler_key
 from ._core._introspection import warn_at
 from ._core._safe import handler_name, int_text, safe_repr
 from ._core._values import ANY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
     from types import FrameType, TracebackType
     from typing import Any, TypeVar
 
@@ -123,6 +123,21 @@ class Subscription:
         entry = self._entry
         state = "cancelled" if entry is None else f"of {entry.name}"
         return f"<Subscription {state} to {self._event.name!r}>"
+
+
+def subscribe(
+    event: Event[Any], receiver: Any, sender: Any, options: ConnectOptions, frame: FrameType | None
+) -> Subscription:
+    """Connect a handler for the caller in that frame, and return the subscription."""
+    made: list[Any] = []
+    try:
+        event._add(receiver, sender, options, frame, made)
+        entry: Entry = made[0]
+        expect_death(entry)
+        return Subscription(event, receiver, entry)
+    except BaseException:
+        undo_connection(event, made, sender)
+        raise
 
 
 class _Block:
@@ -302,10 +317,15 @@ class Connection:
         return f"<Connection {', '.join(parts)}>"
 
 
-def connections_of(event: Event[Any]) -> list[Connection]:
-    """Return the connections of an event in dispatch order, without dead handlers and those used up by `once`."""
+def connections_of(event: Event[Any], entries: Container[int] | None = None) -> list[Connection]:
+    """Return the connections of an event in dispatch order, without dead handlers and those used up by `once`.
+
+    With `entries`, only those of entries with these ids.
+    """
     connections = []
     for entry, sender, source in event._connections():
+        if entries is not None and id(entry) not in entries:
+            continue
         handler = entry.get()
         if handler is not None and not entry.is_consumed:
             connections.append(Connection(entry, handler, sender, source.name))

@@ -43,13 +43,12 @@ class Emission(SenderGeneric[SenderT]):
 
     __slots__ = ("args", "event", "kwargs", "sender")
 
-    event: Event[Any]
     sender: SenderT
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
     def __init__(self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.event = event
+        self.event: Event[Any] = event  # annotated in the class body, type checkers would bind it
         self.sender = sender
         self.args = args
         self.kwargs = kwargs

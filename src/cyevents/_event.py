@@ -15,21 +15,24 @@ from ._checks import (
     checked_name,
     checked_policy,
     coroutine_function,
+    is_pattern,
     pattern_error,
 )
-from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, undo_connection
-from ._core import WITH_EVENT, Entry, EventCore, expect_death, install_methods
+from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, subscribe
+from ._core import WITH_EVENT, EventCore, install_methods
 from ._core._safe import not_an_event, safe_repr
-from ._core._values import ANY, FIRST, AnySender
+from ._core._values import ANY, FIRST, UNNAMED, AnySender
 from ._hooks import EventHooks
 from ._patterns import matcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from typing import Any, Concatenate, Generic, NoReturn, Unpack, overload
+    from typing import Any, Concatenate, Generic, NoReturn, Self, Unpack, overload
 
     from ._async.streams import Overflow, Stream
+    from ._bound import BoundEvent
+    from ._core import Entry
     from ._emission import Emission
     from ._public import Namespace
     from ._typing import (
@@ -62,8 +65,12 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     An event made by calling `Event` belongs to no namespace. `Event[Order]` declares the type of its senders for type
     checkers, `Event[Order, [int, str]]` also the arguments that it is emitted with.
 
+    An event in the body of a class binds its sender, as a function there binds `self`: `object.event` is a
+    `BoundEvent`, whose methods are those of the event with the object as the sender.
+
     Args:
-        name: a non-empty string that is not a pattern.
+        name: a non-empty string that is not a pattern. Without it, the class in whose body the event is made names it
+            after its place, such as `"Thermostat.changed"`. It cannot be emitted before.
         doc: what the event means; becomes its `__doc__`.
         on_error: what is done with an `Exception` of a handler: see `on_error`.
         signature: a function that takes what the event is emitted with, the sender first. Type checkers check
@@ -96,7 +103,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
 
     def __init__(
         self,
-        name: str,
+        name: str = UNNAMED,
         doc: str | None = None,
         *,
         on_error: ErrorPolicy = None,
@@ -105,7 +112,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         replay: int = 0,
         sequential: bool | None = None,
     ) -> None:
-        self._name = checked_name(name)
+        self._name = name if name is UNNAMED else checked_name(name)
         self._namespace = None
         self._on_error = checked_policy(on_error)
         super().__init__()
@@ -117,8 +124,29 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             self._declare(signature, check)
         if type(replay) is not int or replay:
             self.replay = replay
+        if name is UNNAMED:
+            self._observe(_Unnamed)  # so that it costs named events nothing to check that they have a name
+        else:
+            self._attach_global_scopes()
+
+    def _attach_global_scopes(self) -> None:
         for scope in tuple(global_scopes):  # other threads may change it
             scope.attach(self)
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        """Take a name from the class in whose body the event is, unless it has one."""
+        if self._name is not UNNAMED:
+            return
+        name = f"{owner.__name__}.{attribute}"
+        if is_pattern(name):
+            raise ValueError(
+                f"an event cannot be named {name!r} after its place, since that is a pattern: give it a name"
+            )
+        self._name = name
+        if self._is_checked:
+            self._signature.event_name = name
+        self._observe(None)
+        self._attach_global_scopes()
 
     def _declare(self, signature: Any, check: bool) -> None:
         """Check a signature. If `check` is true, check the handlers against it, those to come too."""
@@ -278,6 +306,13 @@ class Event(_GenericHooks[SenderT, ArgsP]):
 
     if TYPE_CHECKING:  # the types of the core's methods
 
+        @overload  # mypy binds what properties return, too
+        def __get__(self, instance: Subscription | BoundEvent[Any, ...] | None, owner: type[Any], /) -> Self: ...
+        @overload
+        def __get__(self, instance: SenderT, owner: type[Any] | None = ..., /) -> BoundEvent[SenderT, ArgsP]: ...
+        def __get__(self, instance: Any, owner: Any = None, /) -> Any:
+            pass
+
         @overload
         def connect(
             self: Event[SenderT, [Undeclared]],
@@ -401,15 +436,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             []
         """
         options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
-        made: list[Any] = []
-        try:
-            self._add(receiver, sender, options, sys._getframe().f_back, made)
-            entry: Entry = made[0]
-            expect_death(entry)
-            return Subscription(self, receiver, entry)
-        except BaseException:
-            undo_connection(self, made, sender)
-            raise
+        return subscribe(self, receiver, sender, options, sys._getframe().f_back)
 
     if TYPE_CHECKING:
 
@@ -940,6 +967,21 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         raise TypeError(f"event {self._name!r} cannot be pickled: send its name, and find it by that in its namespace")
 
 
+class _Unnamed:
+    """The observer of an event without a name: it refuses to make emissions. It is used as a class."""
+
+    scopes = ()
+
+    @staticmethod
+    def emit(*emission: object) -> NoReturn:
+        raise RuntimeError(
+            "an event without a name cannot be emitted: give it one, as in Event('order.paid'), or make it in the body"
+            " of a class, which names it after its place"
+        )
+
+    send = emit_async = send_async = first_async = emit
+
+
 class _Doc:
     """The `__doc__` of `Event` and of its instances: their own one, or else that of the class.
 
@@ -982,6 +1024,10 @@ class Pattern(Event):
         self._namespace = namespace
         self._on_error = None
         self.matches = matcher(name)
+
+    def __get__(self, instance: object, owner: type[Any] | None = None, /) -> Self:  # type: ignore[override]
+        """Return the pattern itself: patterns do not bind, since they cannot be emitted."""
+        return self
 
     def emit(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
         """Raise `ValueError`: a pattern cannot be emitted."""

@@ -89,6 +89,12 @@ class EventHooks(EventCore):
 
         return Decorator(connect, sender, f"connect(...) of {self._name!r}", frame)
 
+    def _load_bound_methods(self) -> None:
+        try:
+            from . import _bound  # noqa: F401
+        except (ImportError, TypeError):  # at interpreter exit: then bound events can emit and nothing else
+            pass
+
     def _attach_patterns(self, to_release: list[object]) -> None:
         self._namespace._attach_patterns(self, to_release)  # it is not None: the event was in its cache
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from _weakref import ref as weakref
 
-from ._checks import is_pattern, pattern_error
+from ._checks import hint_for, is_pattern, pattern_error
 from ._core import NamespaceCore, call_locked
 from ._core._safe import exact_str, safe_isinstance, safe_repr
 from ._event import Event, Pattern, global_scopes
@@ -44,7 +44,9 @@ _EVICTED = 128  # how many leave a full cache at once
 def _check_target(evt: Any) -> None:
     """Raise `TypeError` unless an event is given: by its name, an exact `str`, or as such."""
     if not ((type(evt) is str and evt) or safe_isinstance(evt, Event)):
-        raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(evt)}")
+        raise TypeError(
+            f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(evt)}{hint_for(evt)}"
+        )
 
 
 def event_targets(evt: Any) -> tuple[Any, ...]:

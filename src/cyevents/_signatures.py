@@ -51,10 +51,10 @@ class _Call(NamedTuple):
 class Declared:
     """The declared signature of an event."""
 
-    __slots__ = ("_calls", "_event_name", "_signature")
+    __slots__ = ("_calls", "_signature", "event_name")
 
     def __init__(self, event_name: str, function: Any) -> None:
-        self._event_name = event_name
+        self.event_name = event_name
         try:
             self._signature = _signature_of(function)
         except ValueError as error:
@@ -78,7 +78,7 @@ class Declared:
                 takes.bind(*call.by_position, **dict.fromkeys(call.by_name))
             except TypeError as error:
                 raise TypeError(
-                    f"{what} {handler_name(function)}{_text(takes)} cannot take {call}, as event {self._event_name!r}"
+                    f"{what} {handler_name(function)}{_text(takes)} cannot take {call}, as event {self.event_name!r}"
                     f" may be emitted, whose signature is {_text(self._signature)}: {error}"
                 ) from None
 

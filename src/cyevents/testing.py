@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._checks import is_pattern
+from ._checks import hint_for, is_pattern
 from ._core._safe import exact_str, int_text, safe_isinstance, safe_repr
 from ._core._values import ANY
 from ._emission import Emission, brief, call_text
@@ -197,9 +197,8 @@ class _Expected:
     ) -> None:
         event = exact_str(event)
         if not safe_isinstance(event, Event) and (type(event) is not str or not event):
-            raise TypeError(
-                f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(event)}"
-            )
+            text = f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(event)}"
+            raise TypeError(text + hint_for(event))
         self.name: str = event if type(event) is str else event.name
         self.event = None if type(event) is str else event
         self.sender = sender

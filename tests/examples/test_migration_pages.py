@@ -1342,3 +1342,113 @@ def test_nitro_async_binding_errors_in_cyevents(api, ns, caplog):
     assert ns.emit("async", "ada", total=12) == [2]
     assert api.drain(timeout=10)
     assert [type(error) for error in errors] == [TypeError]
+
+
+# psygnal
+
+
+@pytest.fixture
+def objects(api):
+    """Return an object with a signal of psygnal, and one with an event, both named `changed`."""
+    psygnal = pytest.importorskip("psygnal", reason="psygnal is not installed")
+    signals = type("Thermostat", (), {"changed": psygnal.Signal(int)})
+    events = type("Thermostat", (), {"changed": api.Event()})
+    return signals(), events()
+
+
+def test_psygnal_handlers_do_not_get_the_object(objects):
+    signals, events = objects
+    calls = []
+
+    def take(*args):
+        calls.append(args)
+
+    for owner in objects:
+        assert owner.changed.connect(take) is take
+        owner.changed.emit(21)
+    assert calls == [(21,), (events, 21)]
+
+
+def test_psygnal_disconnects(objects):
+    def take(*args):
+        raise AssertionError("it was disconnected")
+
+    for owner in objects:
+        owner.changed.connect(take)
+        owner.changed.disconnect(take)
+        owner.changed.emit(21)
+    signals, events = objects
+    signals.changed.connect(take)
+    signals.changed.disconnect()
+    events.changed.connect(take)
+    type(events).changed.clear()
+    assert len(signals.changed) == len(events.changed.handlers) == 0
+
+
+def test_psygnal_blocks(objects):
+    signals, events = objects
+    calls = []
+
+    def take(*args):
+        calls.append(args)
+
+    signals.changed.connect(take)
+    events.changed.connect(take)
+    with signals.changed.blocked(), type(events).changed.muted():
+        signals.changed.emit(21)
+        events.changed.emit(21)
+    assert calls == []
+
+
+def test_psygnal_holds_functions(objects, collect):
+    signals, events = objects
+    calls = []
+    signals.changed.connect(lambda degrees: calls.append("psygnal"))
+    with pytest.warns(RuntimeWarning, match="has died on the spot"):
+        events.changed.connect(lambda owner, degrees: calls.append("cyevents"))
+    collect()
+    signals.changed.emit(21)
+    events.changed.emit(21)
+    assert calls == ["psygnal"]
+
+
+def test_psygnal_calls_as_often_as_connected(objects):
+    calls = []
+
+    def take(*args):
+        calls.append(args[-1])
+        return False
+
+    for owner, number in zip(objects, (1, 2), strict=True):
+        owner.changed.connect(take)
+        owner.changed.connect(take)
+        owner.changed.emit(number)
+    assert calls == [1, 1, 2]
+
+
+def test_psygnal_wraps_exceptions(objects):
+    psygnal = pytest.importorskip("psygnal")
+
+    def fail(*args):
+        raise ValueError
+
+    signals, events = objects
+    signals.changed.connect(fail)
+    events.changed.connect(fail)
+    with pytest.raises(psygnal.EmitLoopError):
+        signals.changed.emit(21)
+    with pytest.raises(ValueError):
+        events.changed.emit(21)
+
+
+def test_psygnal_names_the_sender(objects):
+    psygnal = pytest.importorskip("psygnal")
+    signals, _ = objects
+    senders = []
+
+    def take(degrees):
+        senders.append(psygnal.Signal.sender())
+
+    signals.changed.connect(take, max_args=1)
+    signals.changed.emit(21)
+    assert senders == [signals]

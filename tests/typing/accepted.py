@@ -4,12 +4,14 @@ Each part has the same heading as a part of rejected.py.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, assert_type
+from typing import Any, ClassVar, Literal, assert_type
 
 from cyevents import (
     ANY,
+    BoundEvent,
     Cancel,
     Cancelled,
+    Connection,
     Emission,
     Event,
     Namespace,
@@ -400,3 +402,68 @@ scope.stop()
 observe(Observing())
 with origin("a message"):
     placed.emit(Order())
+
+# An event in a class binds its sender
+
+
+class Thermostat:
+    changed = Event["Thermostat", [int]]()
+    moved: ClassVar[Event["Thermostat"]] = Event("moved")
+    sensors = event("sensor.*")
+
+    def __init__(self) -> None:
+        self.own: Event[Order] = Event("own")
+
+
+class Radiator(Thermostat):
+    pass
+
+
+thermostat = Thermostat()
+assert_type(Thermostat.changed, Event[Thermostat, [int]])
+assert_type(thermostat.changed, BoundEvent[Thermostat, [int]])
+assert_type(Radiator().changed, BoundEvent[Thermostat, [int]])
+assert_type(thermostat.own, Event[Order])
+assert_type(thermostat.changed.emit(21), list[Any])
+assert_type(thermostat.changed.send(21), list[tuple[Any, Any]])
+assert_type(thermostat.changed.sender, Thermostat)
+assert_type(thermostat.changed.event, Event[Thermostat, [int]])
+assert_type(thermostat.changed.handlers, list[Connection])
+assert_type(thermostat.changed.has_handlers(), bool)
+assert_type(thermostat.moved.emit(1, 2, key=3), list[Any])
+Thermostat.changed.emit(thermostat, 21)
+view: BoundEvent[Thermostat, [int]] = thermostat.changed
+
+
+@thermostat.changed.connect
+def show_degrees(sender: Thermostat, degrees: int) -> str:
+    return f"{degrees}"
+
+
+@thermostat.changed.connect(priority=5, once=True)
+def show_degrees_first(sender: Thermostat, degrees: int) -> None:
+    pass
+
+
+@thermostat.changed.connect(with_event=True)
+def with_the_event(sender: Thermostat, degrees: int, *, event: Event) -> None:
+    pass
+
+
+@thermostat.moved.connect
+def show_move(sender: Thermostat, speed: float = 1.0) -> int:
+    return 1
+
+
+assert_type(show_move(thermostat, speed=2.0), int)
+assert_type(thermostat.changed.subscribe(show_degrees), Subscription)
+thermostat.changed.disconnect(show_degrees)
+assert_type(thermostat.changed.is_connected(show_degrees), bool)
+with thermostat.changed.connected_to(show_degrees) as bound:
+    assert_type(bound, BoundEvent[Thermostat, [int]])
+
+
+async def use_bound() -> None:
+    assert_type(await thermostat.changed.emit_async(21), list[Any])
+    assert_type(await thermostat.changed.wait(timeout=5), Emission[Thermostat])
+    assert_type(thermostat.changed.stream(), Stream[Thermostat])

@@ -406,3 +406,43 @@ observe(Instrument(), matches=5)
 EmissionStart(placed, "emitting", None, (), {})
 # mypy [arg-type] incompatible type "Literal['emitting']"
 # pyright [reportArgumentType] cannot be assigned to parameter "way" of type "Way"
+
+# An event in a class binds its sender
+
+
+class Thermostat:
+    changed = Event["Thermostat", [int]]()
+    placed = Event[Order]("order.placed")
+
+
+def show_text(sender: Thermostat, degrees: str) -> None: ...
+
+
+def show(sender: Thermostat, degrees: int) -> None: ...
+
+
+thermostat = Thermostat()
+thermostat.changed.emit("x")
+# mypy [arg-type] Argument 1 to "emit" of "BoundEvent" has incompatible type "str"; expected "int"
+# pyright [reportArgumentType] cannot be assigned to parameter of type "int" in function "emit"
+thermostat.changed.emit(thermostat, 21)
+# mypy [call-arg] Too many arguments for "emit" of "BoundEvent"
+# pyright [reportCallIssue] Expected 1 positional argument
+thermostat.changed.send("x")
+# mypy [arg-type] Argument 1 to "send" of "BoundEvent" has incompatible type "str"; expected "int"
+# pyright [reportArgumentType] cannot be assigned to parameter of type "int" in function "send"
+thermostat.changed.connect(show_text)
+# mypy [arg-type] expected "Callable[[Thermostat, int], None]"
+# pyright [reportArgumentType] cannot be assigned to parameter "receiver" of type "(Thermostat, int)
+thermostat.changed.connect(show, sender=thermostat)
+# mypy [call-overload] No overload variant
+# pyright [reportCallIssue] No overloads for "connect"
+thermostat.changed.connect(show, priority="high")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "priority" of type "int"
+thermostat.placed.emit()
+# mypy [call-overload] No overload variant of "__get__" of "Event" matches argument types "Thermostat"
+# pyright [reportAttributeAccessIssue] Cannot access attribute "placed" for class "Thermostat"
+thermostat.changed.sender = thermostat
+# mypy [misc] Property "sender" defined in "BoundEvent" is read-only
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "sender" for class "BoundEvent[Thermo

@@ -127,7 +127,97 @@ cdef extern from *:
     #endif
     static inline unsigned int cye_version(PyObject *type) { return CYE_LOAD(((PyTypeObject *)type)->tp_version_tag); }
     static inline PyObject *cye_dict(PyObject *type) { return Py_XNewRef(((PyTypeObject *)type)->tp_dict); }
+    static Py_ALWAYS_INLINE inline PyObject *cye_emit_array(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+    static inline PyObject *cye_type(PyObject *object) { return (PyObject *)Py_TYPE(object); }
     static inline PyObject *cye_none(void) { return Py_None; }
+
+    /* Copy a few arguments that have just been written. Several at once would wait for those writes. */
+    static inline void cye_copy(PyObject *volatile *to, PyObject *const *from, Py_ssize_t size) {
+        Py_ssize_t i;
+        for (i = 0; i < size; i++) to[i] = from[i];
+    }
+
+    #include "structmember.h"
+
+    /* An event and its sender, as a bound method is a function and its object: `BoundEvent`. One is made and freed for
+       each `object.event.emit(...)`, so a few of them are kept. They stay tracked by the garbage collector, which
+       takes a third of the time of making one. So anything may find a kept one, whose fields are NULL. */
+    typedef struct {
+        PyObject_HEAD
+        PyObject *event;
+        PyObject *sender;
+        PyObject *weakrefs;
+    } CyeBound;
+    #if defined(Py_GIL_DISABLED) || defined(Py_REF_DEBUG)
+    #define CYE_SPARE_BOUND 0
+    #else
+    #define CYE_SPARE_BOUND 4
+    #endif
+    static PyTypeObject *cye_bound_type;
+    static CyeBound *cye_spare_bound[CYE_SPARE_BOUND + 1];
+    static int cye_spare_bound_count;
+
+    static PyObject *cye_bind(PyObject *event, PyObject *sender) {
+        CyeBound *bound;
+        int is_new = cye_spare_bound_count == 0;
+        if (is_new) {
+            bound = PyObject_GC_New(CyeBound, cye_bound_type);
+            if (bound == NULL) return NULL;
+            bound->weakrefs = NULL;
+        } else {
+            bound = cye_spare_bound[--cye_spare_bound_count];
+        }
+        bound->event = Py_NewRef(event);
+        bound->sender = Py_NewRef(sender);
+        if (is_new) PyObject_GC_Track(bound);
+        return (PyObject *)bound;
+    }
+
+    static void cye_bound_dealloc(PyObject *self) {
+        CyeBound *bound = (CyeBound *)self;
+        PyObject *event = bound->event, *sender = bound->sender;
+        if (cye_spare_bound_count < CYE_SPARE_BOUND && bound->weakrefs == NULL) {
+            bound->event = bound->sender = NULL;
+            Py_SET_REFCNT(self, 1);
+            cye_spare_bound[cye_spare_bound_count++] = bound;
+        } else {
+            PyObject_GC_UnTrack(self);
+            if (bound->weakrefs != NULL) PyObject_ClearWeakRefs(self);
+            PyObject_GC_Del(self);
+            Py_DECREF(cye_bound_type);
+        }
+        Py_XDECREF(event);
+        Py_XDECREF(sender);
+    }
+
+    static int cye_bound_traverse(PyObject *self, visitproc visit, void *arg) {
+        Py_VISIT(Py_TYPE(self));
+        Py_VISIT(((CyeBound *)self)->event);
+        Py_VISIT(((CyeBound *)self)->sender);
+        return 0;
+    }
+
+    static PyMemberDef cye_bound_members[] = {
+        {"_event", T_OBJECT, offsetof(CyeBound, event), READONLY, NULL},
+        {"_sender", T_OBJECT, offsetof(CyeBound, sender), READONLY, NULL},
+        {"__weaklistoffset__", T_PYSSIZET, offsetof(CyeBound, weakrefs), READONLY, NULL},
+        {NULL}
+    };
+    static PyType_Slot cye_bound_slots[] = {
+        {Py_tp_dealloc, cye_bound_dealloc},
+        {Py_tp_traverse, cye_bound_traverse},
+        {Py_tp_members, cye_bound_members},
+        {0, NULL}
+    };
+    static PyType_Spec cye_bound_spec = {
+        "cyevents._bound.BoundEvent", sizeof(CyeBound), 0,
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, cye_bound_slots
+    };
+    static PyObject *cye_make_bound_type(void) {
+        PyObject *type = PyType_FromSpec(&cye_bound_spec);
+        cye_bound_type = (PyTypeObject *)Py_XNewRef(type);
+        return type;
+    }
     static inline PyObject *cye_false(void) { return Py_False; }
     """
     size_t CYE_OFFSET
@@ -145,7 +235,15 @@ cdef extern from *:
     int cye_reraise(object error) noexcept
     unsigned int cye_version(PyObject *type) noexcept
     dict cye_dict(PyObject *type)
+    PyObject *cye_type(PyObject *) noexcept
     PyObject *cye_none() noexcept
+    void cye_copy(PyObject **to, PyObject *const *from_, Py_ssize_t size) noexcept
+    ctypedef struct CyeBound:
+        PyObject *event
+        PyObject *sender
+    object cye_bind(object event, object sender)
+    object cye_make_bound_type()
+    int cye_spare_bound_count
     PyObject *cye_false() noexcept
 
 cdef extern from "Python.h":
@@ -199,6 +297,7 @@ cdef enum:
 cdef object _SENDER = "sender"
 cdef object _ASYNC_WRAPPER = "_async_wrapper"
 cdef object _SEND_SLOW = "_SignalCore__send_slow"
+cdef bint _are_bound_methods_loaded = False
 
 
 @cython.binding(False)
@@ -256,6 +355,16 @@ cdef class EventCore(_tables.EventCore):
             )
         finally:
             DECREF(snapshot)
+
+    def __get__(self, instance, owner):
+        """Return the event itself for a class, and bound to the object for an object of the class."""
+        global _are_bound_methods_loaded
+        if instance is None:
+            return self
+        if not cye_spare_bound_count and not _are_bound_methods_loaded:
+            self._load_bound_methods()
+            _are_bound_methods_loaded = True
+        return cye_bind(self, instance)
 
 
 cdef object start_awaited(
@@ -753,15 +862,17 @@ cdef PyObject *find_snapshot(_tables.EventCore self, PyObject *sender) except NU
     return <PyObject *>snapshot
 
 
-cdef object emit(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+cdef inline object emit_array "cye_emit_array"(
+    PyObject *event, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
+):
+    """Emit with the arguments of an array, the sender first: `emit`, inlined where each call more would show."""
+    cdef _tables.EventCore self = <_tables.EventCore>event
     cdef PyObject *cancelled = NULL
     cdef PyObject *snapshot = NULL
     cdef PyObject *entries
     cdef CallState state
     cdef Py_ssize_t i = 0
     cdef list results
-    if nargs == 0 or (kwnames is not NULL and find_keyword(kwnames, <PyObject *>_SENDER) >= 0):
-        return with_sender(emit, b"emit", self, args, nargs, kwnames)
     if not self._slow_path_flags:
         snapshot = load_general(self)
     elif self._slow_path_flags & (WATCHED | RECORDED):
@@ -784,6 +895,12 @@ cdef object emit(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs
     outcome = <object>cancelled
     DECREF(cancelled)
     return results if outcome is None else outcome
+
+
+cdef object emit(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    if nargs == 0 or (kwnames is not NULL and find_keyword(kwnames, <PyObject *>_SENDER) >= 0):
+        return with_sender(emit, b"emit", self, args, nargs, kwnames)
+    return emit_array(<PyObject *>self, args, nargs, kwnames)
 
 
 cdef object send(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
@@ -942,13 +1059,30 @@ cdef class NamespaceCore(_tables.NamespaceCore):
     """Events by name, and emission by name. `Namespace` adds what a user sees, and the types."""
 
 
-# The version, which no two types share, of the type of event that was last emitted by name, which is `Event`, if its
-# `emit` is the one above.
+# The version, which no two types share, of the type of event that was last emitted by name or bound, which is `Event`,
+# if its `emit` is the one above.
 cdef unsigned int _plain_version = 0
 
 
+cdef inline bint is_plain(PyObject *cls) noexcept:
+    """Return whether a class of events is known to have the `emit` above."""
+    cdef unsigned int version = cye_version(cls)  # 0: it has changed too often to tell
+    return version == CYE_LOAD(_plain_version) and version != 0
+
+
+cdef inline bint has_plain_emit(object event) except -1:
+    """Return whether an event has the `emit` above: none of a subclass, or of a test that has replaced it."""
+    cls = type(event)
+    cdef unsigned int version = cye_version(<PyObject *>cls)
+    if is_plain(<PyObject *>cls):
+        return True
+    if not issubclass(cls, _tables.EventCore) or cls.emit is not _emit:
+        return False
+    CYE_STORE(_plain_version, version)
+    return True
+
+
 cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
-    cdef unsigned int version
     if nargs == 0:
         raise TypeError("NamespaceCore.emit() missing 1 required positional argument: 'evt'")
     if nargs > 1 and kwnames is not NULL and find_keyword(kwnames, <PyObject *>_SENDER) >= 0:
@@ -963,22 +1097,64 @@ cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nar
         event = self._find(evt)
         if event is None:
             return []
-    cls = type(event)
-    version = cye_version(<PyObject *>cls)  # 0: it has changed too often to tell
-    if version != CYE_LOAD(_plain_version) or version == 0:
-        is_event = issubclass(cls, _tables.EventCore)  # else it is a mock, say
-        method = cls.emit if is_event else event.emit
-        if method is not _emit or not is_event:  # overridden, or replaced by a test
-            given = as_dict(args + nargs, kwnames)
-            positionals = as_tuple(args, 1, nargs) or (given.pop(_SENDER, ANY),)
-            return method(event, *positionals, **given) if is_event else method(*positionals, **given)
-        CYE_STORE(_plain_version, version)
+    if not has_plain_emit(event):  # overridden, or replaced by a test
+        is_event = issubclass(type(event), _tables.EventCore)  # else it is a mock, say
+        method = type(event).emit if is_event else event.emit
+        given = as_dict(args + nargs, kwnames)
+        positionals = as_tuple(args, 1, nargs) or (given.pop(_SENDER, ANY),)
+        return method(event, *positionals, **given) if is_event else method(*positionals, **given)
     return emit(<_tables.EventCore>event, args + 1, nargs - 1, kwnames)
+
+
+cdef object emit_bound(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    cdef PyObject *event = (<CyeBound *>self).event
+    cdef PyObject *sender = (<CyeBound *>self).sender
+    cdef PyObject *stack_buffer[STACK_BUFFER]
+    cdef Py_ssize_t size = nargs + names_in(kwnames)
+    if size >= STACK_BUFFER or event is NULL or (nargs and args[0] is sender) or not is_plain(cye_type(event)):
+        return call_bound(self, "emit", args, nargs, kwnames)
+    stack_buffer[0] = sender
+    cye_copy(stack_buffer + 1, args, size)
+    if kwnames is not NULL:
+        return emit(<_tables.EventCore>event, stack_buffer, nargs + 1, kwnames)
+    return emit_array(event, stack_buffer, nargs + 1, NULL)
+
+
+cdef object send_bound(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    return call_bound(self, "send", args, nargs, kwnames)
+
+
+cdef object call_bound(PyObject *self, str name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    """Call a method of a bound event's class with the event and the sender before the other arguments."""
+    cdef PyObject *event = (<CyeBound *>self).event
+    cdef PyObject *sender = (<CyeBound *>self).sender
+    cdef PyObject *stack_buffer[STACK_BUFFER]
+    cdef PyObject **array
+    cdef PyObject *returned
+    if event is NULL:  # found by the garbage collector, while nothing uses it
+        raise TypeError("this BoundEvent is not in use: take a new one from the sender")
+    if nargs and args[0] is sender:
+        (<object>self)._warn_sender_given(name, _tables._current_frame())
+    has_plain_emit(<object>event)  # from now on it is known
+    method = getattr(type(<object>event), name)
+    array = copy_args(args, nargs + names_in(kwnames), stack_buffer)
+    if array is NULL:
+        already_raised()
+    array[0] = event
+    array[1] = sender
+    returned = PyObject_Vectorcall(<PyObject *>method, array, nargs + 2, kwnames)
+    if array is not stack_buffer:
+        PyMem_Free(array)
+    if returned is NULL:
+        already_raised()
+    results = <object>returned
+    DECREF(returned)
+    return results
 
 
 cdef str _ANY_SENDER = "sender=cyevents._core._values.ANY_DEFAULT_TEXT, *args, **kwargs)"
 cdef list _docs = []  # keeps alive what the definitions refer to
-cdef PyMethodDef _definitions[4]
+cdef PyMethodDef _definitions[6]
 _definitions[0] = define(b"emit", <void *>emit, f"($self, /, {_ANY_SENDER}", tables.EventCore.emit.__doc__)
 _definitions[1] = define(b"send", <void *>send, f"($self, /, {_ANY_SENDER}", tables.EventCore.send.__doc__)
 _definitions[2] = define(b"emit", <void *>emit_named, f"($self, evt, /, {_ANY_SENDER}", tables.NamespaceCore.emit.__doc__)
@@ -988,6 +1164,13 @@ Call the receivers for a sender, in order of connection, and return pairs of eac
 The sender is the one positional, None if it is missing. The keyword `_async_wrapper` is dropped, since no receiver is a
 coroutine function. With more positionals, or while `_SignalCore__uses_python_send` is set, the call is passed
 on to `_SignalCore__send_slow`.
+""")
+
+_definitions[4] = define(b"emit", <void *>emit_bound, "($self, /, *args, **kwargs)", """\
+Emit the event for this sender: the same as `event.emit(sender, *args, **kwargs)`, see `Event.emit`.
+""")
+_definitions[5] = define(b"send", <void *>send_bound, "($self, /, *args, **kwargs)", """\
+Call the handlers for this sender, and return pairs of each and what it returned: see `Event.send`.
 """)
 
 
@@ -1022,6 +1205,9 @@ cdef object _emit = install(EventCore, &_definitions[0])
 install(EventCore, &_definitions[1])
 install(NamespaceCore, &_definitions[2])
 install(SignalCore, &_definitions[3])
+BoundCore = cye_make_bound_type()
+install(BoundCore, &_definitions[4])
+install(BoundCore, &_definitions[5])
 
 
 def install_methods(cls):

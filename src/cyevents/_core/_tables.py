@@ -119,6 +119,7 @@ __all__ = [
     "THREAD",
     "WITH_EVENT",
     "AwaitedDispatch",
+    "BoundCore",
     "Entry",
     "EventCore",
     "NamespaceCore",
@@ -2879,6 +2880,9 @@ class EventCore:
         """Return a decorator that connects what it decorates: see `_add`."""
         raise NotImplementedError
 
+    def _load_bound_methods(self) -> None:
+        """Add the methods of `BoundEvent` to `BoundCore`: called before the first event is bound to a sender."""
+
     def _attach_patterns(self, to_release: list[object], /) -> None:
         """Attach the patterns that match, which may have changed, and call `_show`. Called under the lock or not."""
         raise NotImplementedError
@@ -3021,6 +3025,58 @@ if not cython.compiled:  # compiled: the kernel's
             """Hook: send what `send` leaves to Python code."""
             raise NotImplementedError
 
+    class BoundCore:
+        """An event and its sender, as a bound method is a function and its object. `BoundEvent` adds the methods."""
+
+        __slots__ = ("__weakref__", "_event", "_sender")
+
+        _event: Any
+        _sender: Any
+
+        def __new__(cls):  # type: ignore[no-untyped-def] # has no annotations, as it has none compiled
+            raise TypeError("cannot create 'cyevents._bound.BoundEvent' instances")
+
+        def __init_subclass__(cls) -> None:
+            raise TypeError("type 'cyevents._bound.BoundEvent' is not an acceptable base type")
+
+        def emit(self, /, *args: Any, **kwargs: Any) -> list[Any]:
+            """Emit the event for this sender: the same as `event.emit(sender, *args, **kwargs)`, see `Event.emit`."""
+            if args and args[0] is self._sender:
+                self._warn_sender_given("emit", sys._getframe(1))
+            results: list[Any] = type(self._event).emit(self._event, self._sender, *args, **kwargs)
+            return results
+
+        def send(self, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
+            """Call the handlers for this sender, and return pairs of each and what it returned: see `Event.send`."""
+            if args and args[0] is self._sender:
+                self._warn_sender_given("send", sys._getframe(1))
+            pairs: list[tuple[Any, Any]] = type(self._event).send(self._event, self._sender, *args, **kwargs)
+            return pairs
+
+        def _warn_sender_given(self, way: str, frame: FrameType | None) -> None:
+            """Hook: warn that the sender was also given as the first argument."""
+            raise NotImplementedError
+
+    BoundCore.__name__ = BoundCore.__qualname__ = "BoundEvent"  # it is that class itself: see `_bound.py`
+    _are_bound_methods_loaded = False
+
+    def _get(self: EventCore, instance: Any, owner: Any = None) -> Any:
+        """Return the event itself for a class, and bound to the object for an object of the class."""
+        global _are_bound_methods_loaded
+        if not isinstance(self, EventCore):
+            raise not_an_event(self, "__get__")
+        if instance is None:
+            return self
+        if not _are_bound_methods_loaded:
+            self._load_bound_methods()
+            _are_bound_methods_loaded = True
+        bound: BoundCore = object.__new__(BoundCore)
+        bound._event = self
+        bound._sender = instance
+        return bound
+
+    EventCore.__get__ = _get  # type: ignore[attr-defined]
+
 
 class NamespaceCore(dict):  # type: ignore[type-arg]
     """Events by name, and emission by name. `Namespace` adds what a user sees, and the types."""
@@ -3114,5 +3170,6 @@ else:  # compiled: `__cinit__` is called by the interpreter, and no annotations 
     EventCore.__new__ = AwaitedDispatch.__new__ = NamespaceCore.__new__ = _new  # type: ignore[method-assign]
 
     if not TYPE_CHECKING:  # so that help() shows what it can show for the compiled core: signatures without types
-        for _method in (EventCore.connect, EventCore.emit, EventCore.send, NamespaceCore.emit):
+        _shown = [EventCore.connect, EventCore.emit, EventCore.send, NamespaceCore.emit, BoundCore.emit, BoundCore.send]
+        for _method in _shown:
             _method.__annotations__ = {}

@@ -52,6 +52,9 @@ class _Missing:
 MISSING: Final = _Missing()
 """The default of an argument for which `None` is a value like any other."""
 
+UNNAMED: Final = _ReprStr("<unnamed>")
+"""The name of an event that has not got one yet: no other string is this object."""
+
 
 class Cancel(Exception):
     """Raised by a handler, cancels the emission as returning `False` does, and says why.

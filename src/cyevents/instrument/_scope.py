@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from .._checks import hint_for
 from .._core import call_locked
 from .._core._safe import safe_repr
+from .._core._values import UNNAMED
 from .._event import Event, Pattern, global_scopes
 from .._namespace import Namespace, default_namespace
 from .._patterns import matcher
@@ -91,13 +93,18 @@ class Scope(ActiveInstrument):
                 assert source.namespace is not None
                 self._namespaces.append((source.namespace, source.matches))
             elif isinstance(source, Event):
+                if source.name is UNNAMED:
+                    raise ValueError(
+                        "an event without a name cannot be observed: give it one, as in Event('order.paid')"
+                    )
                 self._lone_events.append(source)
             elif isinstance(source, Namespace):
                 self._namespaces.append((source, matches))
             elif isinstance(source, str) and source:
                 self._namespaces.append((default_namespace, matcher(source)))
             else:
-                raise TypeError(f"a Namespace, an Event or a name can be observed, not {safe_repr(source)}")
+                text = f"a Namespace, an Event or a name can be observed, not {safe_repr(source)}"
+                raise TypeError(text + hint_for(source))
 
     def __enter__(self) -> Scope:
         return self
