@@ -237,9 +237,8 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
         replay: bool = False,
     ) -> Subscription:
         """Connect a handler for this sender, and return a `Subscription`: see `Event.subscribe`."""
-        sender = self._sender
-        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
-        return subscribe(self._event, receiver, sender, options, sys._getframe().f_back)
+        options = weak, priority, condition, once, with_event, thread, replay
+        return subscribe(self._event, receiver, self._sender, *options, sys._getframe().f_back)
 
     if TYPE_CHECKING:
 

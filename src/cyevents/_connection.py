@@ -125,13 +125,11 @@ class Subscription:
         return f"<Subscription {state} to {self._event.name!r}>"
 
 
-def subscribe(
-    event: Event[Any], receiver: Any, sender: Any, options: ConnectOptions, frame: FrameType | None
-) -> Subscription:
-    """Connect a handler for the caller in that frame, and return the subscription."""
+def subscribe(event: Event[Any], receiver: Any, sender: Any, *options: Any) -> Subscription:
+    """Connect a handler, and return the subscription. `options` ends with the frame of the caller."""
     made: list[Any] = []
     try:
-        event._add(receiver, sender, options, frame, made)
+        event._check_and_connect(made, receiver, sender, *options)
         entry: Entry = made[0]
         expect_death(entry)
         return Subscription(event, receiver, entry)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 
 from ._checks import (
-    ConnectOptions,
     check_bool,
     check_handler,
     check_sequential,
@@ -435,8 +434,9 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             >>> ticked.emit("clock")
             []
         """
-        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
-        return subscribe(self, receiver, sender, options, sys._getframe().f_back)
+        return subscribe(
+            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, sys._getframe().f_back
+        )
 
     if TYPE_CHECKING:
 

@@ -755,6 +755,11 @@ cdef AwaitedDispatch _make_awaited(
 )
 @cython.locals(dispatch=Dispatch)
 cdef Dispatch _make_dispatch(EventCore event, object sender, tuple args, dict kwargs, list results, int mode)
+@cython.locals(flags=int)
+cdef object _connect_checked(
+    EventCore event, object receiver, object sender, object weak, object priority, object condition, object once,
+    object with_event, object thread, object replay, object frame, list made,
+)
 cpdef object expect_death(Entry entry)
 
 

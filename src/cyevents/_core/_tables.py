@@ -1628,6 +1628,43 @@ def _in_order(entries: list[Entry]) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
+def _connect_checked(
+    event: EventCore,
+    receiver: Any,
+    sender: Any,
+    weak: Any,
+    priority: Any,
+    condition: Any,
+    once: Any,
+    with_event: Any,
+    thread: Any,
+    replay: Any,
+    frame: FrameType | None,
+    made: Made,
+) -> None:
+    """Connect: fast if the options are the common ones, else by `_make_options` and `_add`, which check them."""
+    function = receiver
+    if type(receiver) is MethodType:
+        function = receiver.__func__
+    if (
+        type(function) is FunctionType
+        and condition is None
+        and type(priority) is int
+        and type(weak) is bool
+        and type(once) is bool
+        and type(with_event) is bool
+        and thread is False
+        and replay is False
+        and not event._is_checked
+        and (function is not receiver or not _takes_self(function))
+    ):
+        flags = (ONCE if once else 0) | (WITH_EVENT if with_event else 0)
+        event._enter(receiver, sender, weak, priority, None, flags, _qualname(function), frame, made)
+        return
+    options = event._make_options(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
+    event._add(receiver, sender, options, frame, made)
+
+
 @cython.trashcan(True)
 @cython.cclass
 class EventCore:
@@ -2243,29 +2280,35 @@ class EventCore:
         if cython.compiled:
             # What the collector frees in this call, at the very instruction of the last one, is not its own.
             _last.replace_sender(None, 0)
-        function = receiver
-        if type(receiver) is MethodType:
-            function = receiver.__func__
-        if (
-            type(function) is FunctionType
-            and condition is None
-            and type(priority) is int
-            and type(weak) is bool
-            and type(once) is bool
-            and type(with_event) is bool
-            and thread is False
-            and replay is False
-            and not self._is_checked
-            and (function is not receiver or not _takes_self(function))
-        ):
-            flags = (ONCE if once else 0) | (WITH_EVENT if with_event else 0)
-            self._enter(receiver, sender, weak, priority, None, flags, _qualname(function), _caller(), None)
-            return receiver
-        options = self._make_options(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
         if receiver is MISSING:
+            options = self._make_options(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
             return self._decorator(sender, options, _caller())
-        self._add(receiver, sender, options, _caller())
+        _connect_checked(
+            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, _caller(), None
+        )
         return receiver
+
+    def _check_and_connect(
+        self,
+        made: list[Entry | None],
+        receiver: Any,
+        sender: Any,
+        weak: Any,
+        priority: Any,
+        condition: Any,
+        once: Any,
+        with_event: Any,
+        thread: Any,
+        replay: Any,
+        frame: FrameType | None,
+        /,
+    ) -> None:
+        """Do what `connect` does for the caller in that frame. Both entries are put into `made`: see `_connect`."""
+        if made is None:
+            raise TypeError("made must be a list")
+        _connect_checked(
+            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, frame, made
+        )
 
     @cython.locals(weak="bint", flags="int", name=str, made=list, entry=Entry)
     def _connect(
