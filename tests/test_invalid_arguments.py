@@ -229,13 +229,23 @@ def test_unknown_option_is_rejected(ns, evt, option):
 # Events
 
 
-@pytest.mark.parametrize("given", [None, 5, b"x", "", ["x"], object()])
+@pytest.mark.parametrize("given", [None, 5, b"x", "", {"x"}, object()])
 def test_event_argument_is_a_name_or_an_event(ns, evt, given):
-    for function in (ns.emit, ns.emit_async, ns.on):
+    for function in (ns.emit, ns.emit_async, ns.on, ns.connect):
         with pytest.raises(TypeError, match="non-empty str.*Event.*" + re.escape(repr(given))):
-            function(given)
+            function(given, evt.emit)
+    for several in ([given], ("x", given)):
+        for function in (ns.on, ns.connect):
+            with pytest.raises(TypeError, match="non-empty str.*Event.*" + re.escape(repr(given))):
+                function(several, evt.emit)
     with pytest.raises(TypeError, match="non-empty str.*" + re.escape(repr(given))):
         ns.event(given)
+
+
+def test_only_one_event_is_emitted_at_a_time(ns, evt):
+    for function in (ns.emit, ns.emit_async):
+        with pytest.raises(TypeError, match=r"non-empty str.*Event, not as \['x'\]"):
+            function(["x"])
 
 
 def test_emit_async_raises_when_called_in_a_loop_too(ns, evt, run):

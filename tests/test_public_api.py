@@ -15,6 +15,7 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "Stream",
     "StreamOverflow",
     "Subscription",
+    "Subscriptions",
     "NamespaceGraph",
     "describe",
     "trace",
@@ -25,9 +26,11 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "emit_async",
     "event",
     "filter_signals",
+    "handles",
     "match",
     "on",
     "use_loop",
+    "wait_any",
 ]
 VALUES = ["ANY", "backend", "default_namespace"]
 

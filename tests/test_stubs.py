@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import operator
 import os
 import shutil
 import subprocess
@@ -31,12 +32,22 @@ def test_package_matches_its_types(api, backend, tmp_path):
     assert stubtest("cyevents", tmp_path, switch="0" if backend == "cython" else "1") == ""
 
 
-@pytest.mark.parametrize("name", ["Event.connect", "Event.subscribe", "Event.connected_to", "Namespace.on"])
-def test_typed_options_are_the_parameters(api, name):
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("Event.connect", ["self", "receiver"]),
+        ("Event.subscribe", ["self", "receiver"]),
+        ("Event.connected_to", ["self", "receiver"]),
+        ("Namespace.on", ["self", "evt"]),
+        ("Namespace.connect", ["self", "evt", "receiver"]),
+        ("handles", ["evt"]),
+    ],
+)
+def test_typed_options_are_the_parameters(api, name, first):
     typed = importlib.import_module("cyevents._typing")
-    cls, method = name.split(".")
-    _, target, sender, *options = inspect.signature(getattr(getattr(api, cls), method)).parameters.values()
-    assert (target.name, sender.name) == ("evt" if method == "on" else "receiver", "sender")
+    parameters = list(inspect.signature(operator.attrgetter(name)(api)).parameters.values())
+    given, options = parameters[: len(first) + 1], parameters[len(first) + 1 :]
+    assert [each.name for each in given] == [*first, "sender"]
     names = {option.name for option in options}
     assert names == set(typed.Options.__annotations__) == set(typed.EventOptions.__annotations__)
     assert names == set(typed.AnyOptions.__annotations__)

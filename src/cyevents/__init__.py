@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from ._async.scheduling import drain, drain_async, use_loop
     from ._async.streams import Stream, StreamOverflow
+    from ._async.wait_any import wait_any
     from ._describe import NamespaceGraph, describe
     from ._emission import Emission
+    from ._handles import handles
+    from ._subscriptions import Subscriptions
     from ._trace import Trace, trace
 
 __all__ = [
@@ -34,6 +37,7 @@ __all__ = [
     "Stream",
     "StreamOverflow",
     "Subscription",
+    "Subscriptions",
     "Trace",
     "backend",
     "default_namespace",
@@ -44,10 +48,12 @@ __all__ = [
     "emit_async",
     "event",
     "filter_signals",
+    "handles",
     "match",
     "on",
     "trace",
     "use_loop",
+    "wait_any",
 ]
 
 
@@ -60,6 +66,12 @@ def __getattr__(name: str) -> object:
         from . import _emission as module
     elif name in ("Stream", "StreamOverflow"):
         from ._async import streams as module
+    elif name == "wait_any":
+        from ._async import wait_any as module
+    elif name == "handles":
+        from . import _handles as module
+    elif name == "Subscriptions":
+        from . import _subscriptions as module
     elif name in ("NamespaceGraph", "describe"):
         from . import _describe as module
     elif name in ("Trace", "trace"):

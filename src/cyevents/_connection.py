@@ -12,12 +12,14 @@ from ._core._values import ANY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import FrameType, TracebackType
-    from typing import Any
+    from typing import Any, TypeVar
 
     from ._checks import Kind
     from ._public import Event, Namespace
+
+    ResultT = TypeVar("ResultT")
 
 
 class Decorator:
@@ -82,9 +84,9 @@ class Subscription:
 
     __slots__ = ("_entry", "_event", "_receiver")
 
-    def __init__(self, event: Event[Any], receiver: Callable[..., Any], entry: Entry) -> None:
+    def __init__(self, event: Event[Any], receiver: Callable[..., Any] | None, entry: Entry) -> None:
         self._event = event
-        self._receiver: Callable[..., Any] | None = receiver
+        self._receiver = receiver  # kept alive; None: it is not
         self._entry: Entry | None = entry  # None: cancelled
 
     @property
@@ -208,6 +210,29 @@ class Muted(_Block):
 
     def _undo(self, block: Any) -> None:
         self._target._unmute(block)
+
+
+def connect_all(
+    connections: Iterable[tuple[Event[Any], Any, Any, ConnectOptions]],
+    frame: FrameType | None,
+    result: Callable[[list[tuple[Event[Any], list[Any], Any]]], ResultT],
+) -> ResultT:
+    """Connect each receiver to its event for its sender, or none if one fails: see `Event._add`.
+
+    Return what `result` makes of the event, the new entry with the one that it replaced, and the sender of each. If
+    that fails too, nothing is connected.
+    """
+    all_made: list[tuple[Event[Any], list[Any], Any]] = []
+    try:
+        for event, receiver, sender, options in connections:
+            made: list[Any] = []
+            all_made.append((event, made, sender))
+            event._add(receiver, sender, options, frame, made)
+        return result(all_made)
+    except BaseException:
+        for each in reversed(all_made):  # the last one first: it may have replaced an earlier one
+            undo_connection(*each)
+        raise
 
 
 def undo_connection(event: EventCore, made: list[Any], sender: Any) -> None:

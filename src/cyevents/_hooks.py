@@ -65,8 +65,9 @@ class EventHooks(EventCore):
             if takes_sender_as_self(receiver, sender):  # before it is connected: a warning may be an exception
                 warn(
                     f"{name} takes self, but is connected as a plain function: {self._name!r} will call it with the"
-                    " sender as self. To call it on an object, connect the object's bound method; the decorator"
-                    " cannot do that in a class body. If self is meant to be the sender, name the parameter sender",
+                    " sender as self. To call it on an object, decorate it with handles(...) instead and attach the"
+                    " object to a namespace, or connect the object's bound method. If self is meant to be the sender,"
+                    " name the parameter sender",
                     frame,
                 )
         if flags & REPLAY:

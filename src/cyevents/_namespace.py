@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 from ._checks import ConnectOptions, check_bool, checked_policy, coroutine_function, is_pattern
-from ._connection import Decorator, Muted
+from ._connection import Decorator, Muted, connect_all
 from ._core import install_methods
 from ._core._safe import exact_str, safe_repr
 from ._core._values import ANY, MISSING
 from ._patterns import matcher
-from ._registry import EventRegistry
+from ._registry import EventRegistry, event_targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,20 @@ if TYPE_CHECKING:
 
     from ._core._values import AnySender
     from ._event import Event
-    from ._typing import AnyOptions, ArgsP, ErrorPolicy, EventOptions, Flags, HandlerT, Options, SenderT
+    from ._subscriptions import Subscriptions
+    from ._typing import (
+        AnyOptions,
+        ArgsP,
+        ErrorPolicy,
+        EventOptions,
+        Flags,
+        HandlerT,
+        Options,
+        ResultT,
+        SenderT,
+        SomeEvents,
+        Undeclared,
+    )
     from ._typing import Decorator as TypedDecorator
 
 
@@ -28,8 +41,8 @@ if TYPE_CHECKING:
 class Namespace(EventRegistry):
     """A set of events by name: a mapping of name to `Event` that can be read like a `dict`.
 
-    Events are made by `event` and `on` and stay until `del namespace[name]`. Two namespaces share nothing; a copy of
-    a namespace is the namespace itself.
+    Events are made by `event`, `on`, `connect` and `attach`, and stay until `del namespace[name]`. Two namespaces share
+    nothing; a copy of a namespace is the namespace itself.
 
     A name without an event can be emitted too: the handlers of patterns that match it are called. The namespace
     keeps the events of about 1,024 such names in a cache. They are not items of the mapping until `event(name)` or
@@ -38,8 +51,8 @@ class Namespace(EventRegistry):
     Args:
         on_error: what is done with an `Exception` of a handler if the event has no `on_error`: see `Event.on_error`.
         name: shown in the `repr` of the namespace and of its events.
-        strict: refuse names that `event` has not declared: `on`, `emit` and `emit_async` raise a `LookupError` that
-            suggests the nearest declared name. Handlers can still be connected to patterns.
+        strict: refuse names that `event` has not declared: `on`, `connect`, `attach`, `emit` and `emit_async` raise a
+            `LookupError` that suggests the nearest declared name. Handlers can still be connected to patterns.
 
     Raises:
         TypeError: if `on_error` is not a policy, the name not a string, or `strict` not a bool.
@@ -172,7 +185,9 @@ class Namespace(EventRegistry):
     if TYPE_CHECKING:
 
         @overload
-        def on(self, evt: str, sender: Any = ..., **options: Unpack[AnyOptions]) -> Callable[[HandlerT], HandlerT]: ...
+        def on(
+            self, evt: str | SomeEvents, sender: Any = ..., **options: Unpack[AnyOptions]
+        ) -> Callable[[HandlerT], HandlerT]: ...
         @overload
         def on(
             self, evt: Event[SenderT, ArgsP], sender: SenderT | AnySender = ..., **options: Unpack[Options]
@@ -184,7 +199,7 @@ class Namespace(EventRegistry):
         @overload
         def on(
             self,
-            evt: str | Event[Any, ...],
+            evt: str | Event[Any, ...] | SomeEvents,
             sender: Any,
             weak: bool,
             priority: int = ...,
@@ -208,10 +223,10 @@ class Namespace(EventRegistry):
         thread: bool = False,
         replay: bool = False,
     ) -> Any:
-        """Connect the decorated function to an event, which is made if it does not exist.
+        """Connect the decorated function to an event, or to several, which are made if they do not exist.
 
         Args:
-            evt: the event's name, a pattern of names, or the `Event`.
+            evt: the event's name, a pattern of names, or the `Event`; or a list or tuple of these.
             sender: only this sender's emissions; `ANY` for all.
             weak: do not keep the handler alive.
             priority: higher is called earlier.
@@ -227,10 +242,13 @@ class Namespace(EventRegistry):
         Raises:
             TypeError: if `evt` is neither a non-empty string nor an `Event`, or an option is of a wrong type:
                 see `Event.connect`.
+            ValueError: if the list is empty.
             LookupError: if the namespace is strict and `event` has not declared the name.
 
         Warns:
             RuntimeWarning: if the decorator is discarded without having decorated anything.
+
+        If one of several events refuses the function, it is connected to none.
 
         Example:
             >>> from cyevents import Namespace
@@ -241,18 +259,169 @@ class Namespace(EventRegistry):
             >>> shop.emit("order.placed", "order 7")
             [True]
         """
-        evt = exact_str(evt)
-        event = self._resolve(evt)
-        if event is None and self._strict and not is_pattern(evt):
-            raise self._undeclared_error(evt)
+        targets = event_targets(evt)
+        self._check_declared(targets)
         options = ConnectOptions(MISSING, sender, weak, priority, condition, once, with_event, thread, replay)
 
         def connect(handler: Any, frame: FrameType | None) -> None:
-            target = self.event(evt) if type(evt) is str else evt
-            target._add(handler, sender, options, frame)
+            self._connect_to(targets, handler, sender, options, frame)
 
-        text = f"on({evt!r})" if type(evt) is str else f"on(...) of event {evt.name!r}"
+        names = [repr(each if type(each) is str else each.name) for each in targets]
+        text = f"on({names[0]})"
+        if len(names) > 1 or type(targets[0]) is not str:
+            text = f"on(...) of event{'s' * (len(names) != 1)} {', '.join(names)}"
         return Decorator(connect, sender, text, sys._getframe().f_back)
+
+    def _check_declared(self, targets: tuple[Any, ...]) -> None:
+        """Raise `LookupError` if this is a strict namespace and one of these is a name that it refuses."""
+        if self._strict:
+            for target in targets:
+                if type(target) is str and target not in self and not is_pattern(target):
+                    raise self._undeclared_error(target)
+
+    def _connect_to(
+        self, targets: tuple[Any, ...], receiver: Any, sender: Any, options: ConnectOptions, frame: FrameType | None
+    ) -> None:
+        """Connect a receiver to all of these, or to none if one fails."""
+        connect_all([(event, receiver, sender, options) for event in self._make_events(targets)], frame, len)
+
+    def _make_events(self, targets: tuple[Any, ...]) -> list[Event[Any]]:
+        """Return the events of these targets, each once; make those that do not exist."""
+        events = [self.event(target) if type(target) is str else target for target in targets]
+        return list({id(event): event for event in events}.values()) if len(events) > 1 else events
+
+    if TYPE_CHECKING:
+
+        @overload
+        def connect(
+            self, evt: str, receiver: HandlerT, sender: Any = ..., **options: Unpack[AnyOptions]
+        ) -> HandlerT: ...
+        @overload
+        def connect(
+            self,
+            evt: Event[SenderT, [Undeclared]],
+            receiver: HandlerT,
+            sender: SenderT | AnySender = ...,
+            **options: Unpack[AnyOptions],
+        ) -> HandlerT: ...
+        @overload
+        def connect(
+            self,
+            evt: Event[SenderT, ArgsP],
+            receiver: Callable[Concatenate[SenderT, ArgsP], ResultT],
+            sender: SenderT | AnySender = ...,
+            **options: Unpack[Options],
+        ) -> Callable[Concatenate[SenderT, ArgsP], ResultT]: ...
+        @overload
+        def connect(
+            self,
+            evt: Event[SenderT, ArgsP],
+            receiver: HandlerT,
+            sender: SenderT | AnySender = ...,
+            **options: Unpack[EventOptions],
+        ) -> HandlerT: ...
+        @overload
+        def connect(
+            self, evt: SomeEvents, receiver: HandlerT, sender: Any = ..., **options: Unpack[AnyOptions]
+        ) -> HandlerT: ...
+
+    def connect(
+        self,
+        evt: Any,
+        receiver: Any,
+        sender: Any = ANY,
+        weak: bool = True,
+        priority: int = 0,
+        condition: Callable[..., object] | None = None,
+        *,
+        once: bool = False,
+        with_event: bool = False,
+        thread: bool = False,
+        replay: bool = False,
+    ) -> Any:
+        """Connect a handler to an event, or to several, which are made if they do not exist.
+
+        Args:
+            evt: the event's name, a pattern of names, or the `Event`; or a list or tuple of these.
+            receiver: the handler.
+            sender: only this sender's emissions; `ANY` for all.
+            weak: do not keep the handler alive; for a method, its object.
+            priority: higher is called earlier.
+            condition: called as `condition(sender, **kwargs)`; a false result skips the handler.
+            once: for each event, disconnect when about to be called the first time.
+            with_event: pass the event that fired as the keyword `event`.
+            thread: in `emit_async`, run a sync handler in a thread.
+            replay: first call the handler with the emissions that the event keeps: see `Event.replay`.
+
+        Returns:
+            The receiver.
+
+        Raises:
+            TypeError: if `evt` is neither a non-empty string nor an `Event`, the receiver is not callable, or an
+                option is of a wrong type: see `Event.connect`.
+            ValueError: if the list is empty.
+            LookupError: if the namespace is strict and `event` has not declared the name.
+
+        If one of several events refuses the handler, it is connected to none. Thread-safe.
+
+        Example:
+            >>> from cyevents import Namespace
+            >>> shop = Namespace()
+            >>> def log(sender, event):
+            ...     return event.name
+            >>> _ = shop.connect(["order.placed", "order.paid"], log, with_event=True)
+            >>> shop.emit("order.paid", "order 7")
+            ['order.paid']
+        """
+        targets = event_targets(evt)
+        self._check_declared(targets)
+        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
+        self._connect_to(targets, receiver, sender, options, sys._getframe().f_back)
+        return receiver
+
+    def attach(self, obj: object) -> Subscriptions:
+        """Connect the methods of an object that `handles` has marked.
+
+        Marks that name an event or a pattern mean those of this namespace; marks with an `Event` mean that event. The
+        methods are connected in the order of their definition, those of base classes first. They are connected weakly,
+        unless their mark says `weak=False`. So `namespace.attach(self)` in `__init__` does not keep the object alive,
+        and its connections end with it. Attaching an object again connects its handlers anew.
+
+        Args:
+            obj: an object whose class has marked methods, or a module that has marked functions.
+
+        Returns:
+            A `Subscriptions` of the connections. You need not keep it: the connections stay if it is discarded.
+
+        Raises:
+            TypeError: if the object has no handlers, is a class, or cannot be held weakly; or if an event refuses a
+                handler.
+            LookupError: if the namespace is strict and `event` has not declared the name of a mark.
+
+        Warns:
+            RuntimeWarning: if the object dies at once, since nothing holds it.
+
+        If it raises, nothing is connected. Thread-safe.
+
+        Example:
+            >>> from cyevents import Namespace, handles
+            >>> shop = Namespace()
+            >>> class Mailer:
+            ...     @handles("order.paid", priority=5)
+            ...     def receipt(self, sender):
+            ...         return f"receipt for {sender}"
+            >>> mailer = Mailer()
+            >>> subscriptions = shop.attach(mailer)
+            >>> shop.emit("order.paid", "order 7")
+            ['receipt for order 7']
+            >>> subscriptions.cancel()
+            True
+            >>> shop.emit("order.paid", "order 8")
+            []
+        """
+        from ._handles import attach
+
+        return attach(self, obj, sys._getframe().f_back)
 
     if TYPE_CHECKING:
 
@@ -324,7 +493,7 @@ class Namespace(EventRegistry):
         """
         return Muted(self, ())
 
-    # The mapping: only `event`, `on`, `del` and `clear` change it.
+    # The mapping: only `event`, what connects, `del` and `clear` change it.
 
     def __delitem__(self, name: str) -> None:
         """Remove an event or a pattern.

@@ -41,6 +41,27 @@ CACHE_LIMIT = 1024
 _EVICTED = 128  # how many leave a full cache at once
 
 
+def _check_target(evt: Any) -> None:
+    """Raise `TypeError` unless an event is given: by its name, an exact `str`, or as such."""
+    if not ((type(evt) is str and evt) or safe_isinstance(evt, Event)):
+        raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(evt)}")
+
+
+def event_targets(evt: Any) -> tuple[Any, ...]:
+    """Return the events that are given as one or as a list or tuple, each by its name or as such, after checking them.
+
+    Names are those of events or patterns. They are exact strings.
+    """
+    if type(evt) is str and evt:
+        return (evt,)
+    targets = tuple([exact_str(each) for each in evt]) if issubclass(type(evt), (list, tuple)) else (exact_str(evt),)
+    if not targets:
+        raise ValueError(f"at least one event must be given, not {safe_repr(evt)}")
+    for target in targets:
+        _check_target(target)
+    return targets
+
+
 class EventRegistry(_EventDict):
     """The tables of a namespace. `Namespace` adds the public methods."""
 
@@ -85,11 +106,8 @@ class EventRegistry(_EventDict):
 
     def _resolve(self, evt: Any) -> Event[Any] | None:
         """Return the event that is given as such or by its name; None for a name without one."""
-        if type(evt) is str and evt:
-            return self.get(evt)
-        if safe_isinstance(evt, Event):
-            return evt  # type: ignore[no-any-return]
-        raise TypeError(f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(evt)}")
+        _check_target(evt)
+        return self.get(evt) if type(evt) is str else evt
 
     def _find(self, evt: Any) -> Event[Any] | None:
         """Return the event to emit; None for a name without one, if nothing would be called or observed.

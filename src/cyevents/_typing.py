@@ -8,7 +8,7 @@ must be compatible with this one". Overloads distinguish the two cases by `[Unde
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Protocol, TypedDict, overload
 
 from typing_extensions import ParamSpec, TypeVar
@@ -22,6 +22,7 @@ HandlerT = TypeVar("HandlerT", bound=Callable[..., Any], default=Callable[..., A
 ResultT = TypeVar("ResultT", default=Any)
 
 
+SomeEvents = Sequence["str | Event[Any, ...]"]  # at run time a list or a tuple
 ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
 
 

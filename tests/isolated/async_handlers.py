@@ -10,7 +10,7 @@ from contextlib import suppress
 from leak_check import Error, echo, event_for, main, scenario
 from leak_check import fail as fail_in_place
 
-from cyevents import Event, Namespace, drain, drain_async, use_loop
+from cyevents import Event, Namespace, drain, drain_async, use_loop, wait_any
 
 logging.getLogger("cyevents").addHandler(logging.NullHandler())
 logging.getLogger("cyevents").propagate = False
@@ -113,6 +113,30 @@ def silent(function):
 
     scenario.__name__ = function.__name__
     return scenario
+
+
+# Waiting
+
+
+@scenario(cost=30)
+def waited_for_the_first():
+    first, second, sender = Event("x"), Event("y"), object()
+
+    async def operation():
+        waiting = wait_any(first.wait(sender), second.wait())
+        asyncio.get_running_loop().call_soon(first.emit, sender)
+        await waiting
+        waiting = wait_any(first.wait(sender), second.wait())
+        second.emit(sender)
+        await waiting
+        wait_any(first.wait(), second.wait(sender)).close()
+        with suppress(TimeoutError):
+            await wait_any(first.wait(timeout=0), second.wait(timeout=1))
+        with suppress(TypeError):
+            wait_any(first.wait(), sender)
+
+    yield operation, sender
+    assert first.handlers == second.handlers == []
 
 
 # Scheduled in the running loop

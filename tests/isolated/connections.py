@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from leak_check import echo, main, make_function, nothing, scenario
 
-from cyevents import Event
+from cyevents import Event, Namespace, Subscriptions, handles
 
 logging.getLogger("cyevents").addHandler(logging.NullHandler())
 logging.getLogger("cyevents").propagate = False
@@ -159,6 +159,98 @@ def inspected():
         repr(event)
 
     yield operation, sender, owner, echo
+
+
+# Several at once
+
+
+class Marked:
+    @handles(["a", "a*"], priority=1)
+    @handles("b", once=True)
+    def method(self, sender):
+        return sender
+
+    @handles("c", weak=False)
+    @staticmethod
+    def static(sender):
+        return sender
+
+
+@scenario(cost=30)
+def attached():
+    ns, owner = Namespace(), Marked()
+
+    def operation():
+        ns.attach(owner)
+        subscriptions = ns.attach(owner)
+        ns.emit("b", owner)
+        assert len(subscriptions) == 3
+        subscriptions.cancel()
+        owner_that_dies = Marked()
+        ns.attach(owner_that_dies)
+
+    yield operation, owner
+    assert ns["b"].handlers == []
+
+
+@scenario(cost=30)
+def attached_and_rejected():
+    ns, owner, text = Namespace(strict=True), Marked(), Text("a")
+    ns.event("a")
+
+    def operation():
+        for thing, error in ((owner, LookupError), (text, TypeError), (Marked, TypeError)):
+            with suppress(error):
+                ns.attach(thing)
+                raise SystemExit("it was not rejected")
+
+    yield operation, owner, text
+    assert ns["a"].handlers == []
+
+
+@scenario(cost=30)
+def marked():
+    sender = Owner()
+
+    def operation():
+        function = make_function()
+        handles("a")(handles(["b"], sender)(function))
+
+    yield operation, sender
+
+
+@scenario(cost=20)
+def connected_to_several():
+    ns, sender = Namespace(), Owner()
+    other = ns.event("other")
+
+    def operation():
+        ns.connect(["a", "b*", other], echo, sender)
+        ns.on(("a", other), priority=1)(echo)
+        with suppress(TypeError):
+            ns.connect(["a", other], "no handler")
+        for name in ("a", "b*", "other"):
+            ns.event(name).disconnect(echo)
+
+    yield operation, sender, echo
+
+
+@scenario(cost=20)
+def sets_of_subscriptions():
+    event, sender, kept = Event("x"), Owner(), Subscriptions()
+
+    def operation():
+        with Subscriptions() as subscriptions:
+            subscriptions.add(event.subscribe(make_function(), sender))
+            kept.add(subscriptions)
+            list(kept)
+        Subscriptions().add(event.subscribe(make_function()))
+        kept.add(event.subscribe(make_function(), once=True))
+        event.emit(sender)
+        kept.cancel()
+
+    yield operation, sender
+    assert event.handlers == []
 
 
 # Deaths

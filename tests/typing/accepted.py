@@ -14,12 +14,15 @@ from cyevents import (
     Namespace,
     Stream,
     Subscription,
+    Subscriptions,
     default_namespace,
     emit,
     emit_async,
     event,
     filter_signals,
+    handles,
     on,
+    wait_any,
 )
 from cyevents.instrument import (
     CallSpan,
@@ -121,6 +124,60 @@ if isinstance(results, Cancelled):
     print(results.handler, results.event)
 for connection in placed.handlers:
     assert_type(connection.priority, int)
+
+# Several events at once
+
+
+@on(["order.placed", "order.*", placed])
+def log(sender: object) -> int:
+    return 1
+
+
+assert_type(log(1), int)
+assert_type(shop.connect([placed, anything], log, priority=1)(1), int)
+assert_type(shop.connect(("a", "b"), log, with_event=True)(1), int)
+assert_type(shop.connect("order.*", audit)(Order()), str)
+shop.connect(placed, note, Order(), once=True)
+some_names: list[str] = ["a", "b"]
+shop.connect(some_names, log)
+
+# Methods as handlers
+
+
+class Mailer:
+    def __init__(self) -> None:
+        assert_type(shop.attach(self), Subscriptions)
+
+    @handles("order.*", Order(), True, -1, None, once=True, with_event=True, thread=True)
+    def receipt(self, sender: Order, event: Event[Any]) -> int:
+        return 1
+
+    @handles(["order.paid", placed], priority=5, condition=lambda sender, **kwargs: True)
+    @handles(placed, weak=False)
+    async def send(self, sender: Order, **kwargs: object) -> str:
+        return ""
+
+    @staticmethod
+    @handles("order.paid")
+    def audit(sender: Order) -> bytes:
+        return b""
+
+    @classmethod
+    @handles("order.paid")
+    def count(cls, sender: Order) -> float:
+        return 1.0
+
+
+assert_type(Mailer().receipt(Order(), placed), int)
+assert_type(Mailer.audit(Order()), bytes)
+assert_type(Mailer.count(Order()), float)
+with Subscriptions() as subscriptions:
+    assert_type(subscriptions, Subscriptions)
+    assert_type(subscriptions.add(placed.subscribe(print)), Subscription)
+    assert_type(subscriptions.add(shop.attach(Mailer())), Subscriptions)
+    assert_type(subscriptions.cancel(), bool)
+    assert_type(list(subscriptions), list[Subscription])
+    assert_type(len(subscriptions), int)
 
 # An event declared by its class: the arguments of its emissions
 
@@ -233,6 +290,11 @@ async def waiting() -> None:
     assert_type(emissions.dropped, int)
     async for any_emission in anything.stream():
         assert_type(any_emission, Emission[Any])
+    assert_type(await wait_any(placed.wait(), paid.wait(Order(), timeout=1)), Emission[Order])
+    numbers: Event[int] = Event("numbers")
+    assert_type((await wait_any(placed.wait(), numbers.wait())).sender, Order | int)
+    await wait_any(*[each.wait() for each in (placed, placed)])
+    await wait_any(placed.wait(), numbers.wait(), anything.wait(), paid.wait(), paid.wait())
 
 
 # Threads wait for emissions with the event's sender type

@@ -3,7 +3,7 @@
 Each part has the same heading as a part of accepted.py.
 """
 
-from cyevents import Event, Namespace, emit, emit_async, event, on
+from cyevents import Event, Namespace, Subscriptions, emit, emit_async, event, handles, on, wait_any
 from cyevents.instrument import EmissionStart, Instrument, observe
 
 
@@ -92,6 +92,54 @@ def note(sender: Order, text: str = "") -> int:
 note(Order(), text=1)
 # mypy [arg-type] incompatible type "int"; expected "str"
 # pyright [reportArgumentType] cannot be assigned to parameter "text" of type "str"
+
+# Several events at once
+
+shop = Namespace()
+on([5])
+# mypy [list-item] List item 0 has incompatible type "int"
+# pyright [reportCallIssue] No overloads for "on"
+on({"a", "b"})
+# mypy [call-overload] No overload variant
+# pyright [reportCallIssue] No overloads for "on"
+shop.connect(["a", 5], print)
+# mypy [list-item] List item 1 has incompatible type "int"
+# pyright [reportCallIssue] No overloads for "connect"
+shop.connect("a", 5)
+# mypy [call-overload] No overload variant
+# pyright [reportCallIssue] No overloads for "connect"
+shop.connect(["a"], print, priority="1")
+# mypy [call-overload] No overload variant
+# pyright [reportCallIssue] No overloads for "connect"
+
+# Methods as handlers
+
+shop.attach()
+# mypy [call-arg] Missing positional argument "obj"
+# pyright [reportCallIssue] Argument missing for parameter "obj"
+handles(5)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "evt"
+handles("a", priority="1")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "priority" of type "int"
+handles("a")(5)
+# mypy [type-var] Value of type variable "HandlerT" of function cannot be "int"
+# pyright [reportArgumentType] cannot be assigned to parameter of type "HandlerT@handles"
+
+
+class Mailer:
+    @handles("order.*")
+    def receipt(self, sender: Order) -> int:
+        return 1
+
+
+Mailer().receipt("no order")
+# mypy [arg-type] incompatible type "str"; expected "Order"
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order"
+Subscriptions().add(5)
+# mypy [type-var] Value of type variable "SubscriptionT" of "add" of "Subscriptions" cannot be "int"
+# pyright [reportArgumentType] cannot be assigned to parameter "subscription"
 
 # An event declared by its class: the arguments of its emissions
 
@@ -239,6 +287,15 @@ async def waiting() -> None:
     await placed.wait("no order")
     # mypy [arg-type] incompatible type "str"; expected "Order | AnySender"
     # pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+    (await wait_any(placed.wait(), paid.wait())).sender.sum
+    # mypy [attr-defined] "Order" has no attribute "sum"
+    # pyright [reportAttributeAccessIssue] Cannot access attribute "sum" for class "Order"
+    await wait_any()
+    # mypy [call-overload] All overload variants of "wait_any" require at least one argument
+    # pyright [reportCallIssue] No overloads for "wait_any"
+    await wait_any(placed)
+    # mypy [call-overload] No overload variant of "wait_any"
+    # pyright [reportArgumentType] cannot be assigned to parameter "wait"
     paid.stream(overflow="block")
     # mypy [arg-type] incompatible type "Literal['block']"
     # pyright [reportArgumentType] cannot be assigned to parameter "overflow" of type "Overflow"

@@ -32,7 +32,7 @@ from .loops import checked_timeout, no_loop_error, running_asyncio, running_trio
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
     from types import TracebackType
     from typing import Literal, Self
 
@@ -101,7 +101,7 @@ class Stream(SenderGeneric[SenderT]):
             self._buffer, self._free_places = deque(maxlen=buffer), []
         else:
             self._buffer, self._free_places = deque(), [None] * buffer
-        self._numbers = count()  # of the emissions, dropped ones too
+        self._numbers = _of_waits if once else count()  # of the emissions, dropped ones too
         self._seen = self._taken = 0
         self._turn: dict[int, object] = {}  # the claim of the one task or thread that may wait
         self._waiter: _AsyncioWaiter | _TrioWaiter | _ThreadWaiter | None = None
@@ -132,7 +132,8 @@ class Stream(SenderGeneric[SenderT]):
     ) -> WaitCoroutine[Any]:
         """Return what `Event.wait` returns."""
         timeout = checked_timeout(timeout)
-        return WaitCoroutine(cls(event, is_pattern, sender, condition, priority, 1, "drop_newest", True), timeout)
+        stream = cls(event, is_pattern, sender, condition, priority, 1, "drop_newest", True)
+        return WaitCoroutine([(stream, timeout)], _first(stream, timeout))
 
     @classmethod
     def _wait_sync(
@@ -224,7 +225,7 @@ class Stream(SenderGeneric[SenderT]):
                         ' faster, give it a larger buffer, or say what to drop: overflow="drop_oldest" or "drop_newest"'
                     )
                 if has_slept and deadline is not None and clock() >= deadline:
-                    raise TimeoutError(f"{self._event.name!r} was not emitted within {timeout} seconds")
+                    raise self._timeout_error(timeout)
                 if not self._is_open:
                     break
                 await waiter.sleep(deadline)
@@ -235,6 +236,12 @@ class Stream(SenderGeneric[SenderT]):
                 del self._turn[0]
             del self  # or the traceback of what is raised would hold it, and so its connection
         return None
+
+    def _timeout_error(self, timeout: float | None) -> TimeoutError:
+        return TimeoutError(f"{self._event.name!r} was not emitted within {timeout} seconds")
+
+    def _cleared_error(self) -> RuntimeError:
+        return RuntimeError(f"{self._event.name!r} was cleared while it was waited for")
 
     # What a user sees
 
@@ -303,39 +310,50 @@ class Stream(SenderGeneric[SenderT]):
 
 
 class WaitCoroutine(Coroutine[Any, Any, Emission[SenderT]]):
-    """The coroutine that `Event.wait` returns. It is connected from the call on, before anything awaits it.
+    """The coroutine that `Event.wait` and `wait_any` return. It is connected before anything awaits it.
 
     A plain coroutine that is cancelled or closed before it begins runs none of its own code; this one disconnects.
     """
 
-    __slots__ = ("_coroutine", "_stream")
+    __slots__ = ("_coroutine", "_waits")
 
-    def __init__(self, stream: Stream[SenderT], timeout: float | None) -> None:
-        self._stream: Stream[SenderT] | None = stream  # None: the code of the coroutine will close it
-        self._coroutine = _first(stream, timeout)
+    def __init__(
+        self,
+        waits: Iterable[tuple[Stream[Any], float | None]],
+        coroutine: Coroutine[Any, Any, Emission[SenderT]],
+    ) -> None:
+        self._waits = waits  # the streams with their timeouts. Empty: the code of the coroutine will close them
+        self._coroutine = coroutine
 
     def __await__(self) -> Generator[Any, Any, Emission[SenderT]]:
-        self._stream = None
+        self._waits = ()
         return self._coroutine.__await__()
 
     def send(self, value: Any) -> Any:
         """Run to the next step."""
-        self._stream = None
+        self._waits = ()
         return self._coroutine.send(value)
 
     def throw(self, *error: Any) -> Any:
         """Run to the next step, from an exception."""
-        self._close_stream()
+        self._close_streams()
         return self._coroutine.throw(*error)
 
     def close(self) -> None:
         """End it."""
-        self._close_stream()
+        self._close_streams()
         self._coroutine.close()
 
-    def _close_stream(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
+    def take(self) -> Iterable[tuple[Stream[Any], float | None]]:
+        """End it without closing its streams, and return them; nothing if it has begun or ended before."""
+        waits, self._waits = self._waits, ()
+        if waits:
+            self._coroutine.close()
+        return waits
+
+    def _close_streams(self) -> None:
+        waits, self._waits = self._waits, ()
+        for stream, _ in waits:
             stream.close()
 
 
@@ -345,7 +363,7 @@ async def _first(stream: Stream[SenderT], timeout: float | None, in_thread: bool
     finally:
         stream.close()
     if emission is None:
-        raise RuntimeError(f"{stream._event.name!r} was cleared while it was waited for")
+        raise stream._cleared_error()
     return emission
 
 
@@ -368,7 +386,11 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         coroutine.close()  # if a signal handler has raised before it began, nobody awaits it
 
 
+_of_waits = count()  # one for the emissions of all waits, so that `wait_any` can tell which came first
+
+
 def _make_waiter(loop: asyncio.AbstractEventLoop | None, trio: Any) -> _AsyncioWaiter | _TrioWaiter | _ThreadWaiter:
+    """Return a waiter of this asyncio loop, of the running trio task if trio is given, or else of this thread."""
     if loop is not None:
         return _AsyncioWaiter(loop)
     return _ThreadWaiter() if trio is None else _TrioWaiter(trio)

@@ -1,0 +1,109 @@
+"""`Subscriptions`: subscriptions that end together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._connection import Subscription
+from ._core._safe import safe_isinstance, safe_repr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Any, Self, TypeVar
+
+    SubscriptionT = TypeVar("SubscriptionT", bound="Subscription | Subscriptions")
+
+
+class Subscriptions:
+    """A set of subscriptions that are cancelled together; also what `Namespace.attach` returns.
+
+    It contains those that are active: a subscription that has ended is not in it any more. `cancel` cancels all, and so
+    does leaving a `with` block. A subscription keeps its handler alive as long as it is in the set, except for those
+    that `attach` has made.
+
+    Thread-safe.
+
+    Example:
+        >>> from cyevents import Event, Subscriptions
+        >>> ticked, stopped = Event("ticked"), Event("stopped")
+        >>> with Subscriptions() as subscriptions:
+        ...     _ = subscriptions.add(ticked.subscribe(lambda sender: "tock"))
+        ...     once = subscriptions.add(stopped.subscribe(lambda sender: "bye", once=True))
+        ...     ticked.emit("clock"), stopped.emit("clock"), len(subscriptions), once in subscriptions
+        (['tock'], ['bye'], 1, False)
+        >>> ticked.emit("clock")
+        []
+    """
+
+    __slots__ = ("_members", "_prune_at", "_watch")
+
+    def __init__(self) -> None:
+        self._members: dict[int, Subscription] = {}  # by id: a subclass may define `__eq__`
+        self._prune_at = 16
+        self._watch: Any = None  # kept for `attach`: see there
+
+    def add(self, subscription: SubscriptionT) -> SubscriptionT:
+        """Add a subscription, or all of a `Subscriptions`. Return what was given."""
+        members = self._members
+        if safe_isinstance(subscription, Subscription):
+            members[id(subscription)] = subscription  # type: ignore[assignment]
+        elif safe_isinstance(subscription, Subscriptions):
+            members.update({id(each): each for each in subscription})  # type: ignore[union-attr]
+        else:
+            raise TypeError(
+                f"add() takes what subscribe() or attach() has returned, not {safe_repr(subscription)}: connect() and"
+                " on() return the handler"
+            )
+        if len(members) >= self._prune_at:  # ended ones, which may hold their handlers, do not accumulate
+            for key, each in list(members.items()):
+                if not each.active:
+                    members.pop(key, None)
+            self._prune_at = 2 * len(members) + 16
+        return subscription
+
+    def cancel(self) -> bool:
+        """Cancel all subscriptions and remove them from the set. Return whether any was active.
+
+        If one raises, the others are cancelled nevertheless. The set can be used again.
+        """
+        was_active = False
+        errors: list[BaseException] = []
+        while self._members:
+            try:
+                _, each = self._members.popitem()
+            except KeyError:  # another thread was faster
+                break
+            try:
+                was_active |= each.cancel()
+            except BaseException as error:
+                errors.append(error)
+        try:
+            if len(errors) > 1:
+                raise BaseExceptionGroup(f"{len(errors)} subscriptions failed to cancel", errors)
+            if errors:
+                raise errors[0]
+        finally:
+            errors = []  # their tracebacks refer to this frame
+        return was_active
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.cancel()
+
+    def __iter__(self) -> Iterator[Subscription]:
+        return iter([each for each in list(self._members.values()) if each.active])
+
+    def __len__(self) -> int:
+        return sum(each.active for each in list(self._members.values()))
+
+    def __contains__(self, subscription: object) -> bool:
+        found = self._members.get(id(subscription))
+        return found is subscription and found is not None and found.active
+
+    def __repr__(self) -> str:
+        return f"<Subscriptions: {len(self)} active>"
