@@ -262,41 +262,6 @@ def test_lock_is_released_by_the_thread_that_took_it(api):
     assert inside == [True, "elsewhere"]
 
 
-def test_interrupted_attach_connects_all_or_nothing(child):
-    child("""
-        from cyevents import handles
-
-        class Owner:
-            @handles(["a", "b*", "c"])
-            def first(self, sender):
-                pass
-
-            @handles("c", 5, weak=False)
-            @handles("d")
-            def second(self, sender):
-                pass
-
-        namespace = Namespace()
-        events = [namespace.event(name) for name in ("a", "b*", "c", "d")]
-        owners = []
-
-        def act():
-            owners.clear()
-            for event in events:
-                event.clear()
-            owners.append(Owner())
-            namespace.attach(owners[0])
-
-        def check():
-            for owner in owners:
-                methods = owner.first, owner.second
-                connections = [(each.handler, each.sender) for event in events for each in event.handlers]
-                assert len(connections) in (0, 5) and all(method in methods for method, _ in connections), connections
-
-        interrupted(act, check, (0.0001, 0.00013, 0.0002, 0.0003))
-    """)
-
-
 def test_interrupted_replays_call_later_handlers_once(child):
     child("""
         event, numbers, calls = Event("e", replay=3), itertools.count(), []
@@ -346,4 +311,39 @@ def test_interrupted_waits_leave_nothing_connected(child):
                 event.emit(1)
                 assert next(emissions).sender == 1
         interrupted(act, check)
+    """)
+
+
+def test_interrupted_attach_connects_all_or_nothing(child):
+    child("""
+        from cyevents import handles
+
+        class Owner:
+            @handles(["a", "b*", "c"])
+            def first(self, sender):
+                pass
+
+            @handles("c", 5, weak=False)
+            @handles("d")
+            def second(self, sender):
+                pass
+
+        namespace = Namespace()
+        events = [namespace.event(name) for name in ("a", "b*", "c", "d")]
+        owners = []
+
+        def act():
+            owners.clear()
+            for event in events:
+                event.clear()
+            owners.append(Owner())
+            namespace.attach(owners[0])
+
+        def check():
+            for owner in owners:
+                methods = owner.first, owner.second
+                connections = [(each.handler, each.sender) for event in events for each in event.handlers]
+                assert len(connections) in (0, 5) and all(method in methods for method, _ in connections), connections
+
+        interrupted(act, check, (0.0001, 0.00013, 0.0002, 0.0003))
     """)

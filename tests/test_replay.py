@@ -509,6 +509,50 @@ def test_all_ways_to_connect_replay(ns, event, fire, calls, way):
     assert calls == [(1,)]
 
 
+def test_several_events_replay(ns, event, fire, calls):
+    other = ns.event("other", replay=1)
+    fire(event, 1)
+    fire(other, 2)
+    ns.connect(["ready", other], calls, replay=True)
+    assert calls == [(1,), (2,)]
+    calls.clear()
+    ns.on(["ready", other], replay=True)(calls)
+    assert calls == [(1,), (2,)]
+    with pytest.raises(TypeError, match="replay must be True or False"):
+        ns.connect("ready", calls, replay=1)
+
+
+def test_several_events_are_connected_or_none(ns, event, fire, calls):
+    other = ns.event("other", replay=1)
+
+    def handler(sender):
+        calls(sender)
+        if sender == 2:
+            raise LookupError
+
+    fire(event, 1)
+    fire(other, 2)
+    with pytest.raises(LookupError):
+        ns.connect([event, other], handler, replay=True)
+    with pytest.raises(TypeError, match="'third' does not"):
+        ns.connect([event, "third"], calls, replay=True)
+    assert event.handlers == other.handlers == ns.event("third").handlers == []
+
+
+def test_marked_methods_replay_when_attached(api, ns, event, fire):
+    class Listener:
+        def __init__(self):
+            self.calls = []
+            ns.attach(self)
+
+        @api.handles("ready", replay=True)
+        def note(self, sender):
+            self.calls.append(sender)
+
+    fire(event, 1)
+    assert Listener().calls == [1]
+
+
 def test_methods_and_strongly_held_handlers_are_called(event, fire):
     seen = []
 

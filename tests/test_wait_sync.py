@@ -148,6 +148,18 @@ def test_invalid_arguments_raise(event, arguments, error, text):
     assert event.handlers == []
 
 
+def test_short_sleeps_do_not_end_the_wait(event, asleep, start, monkeypatch):
+    streams = importlib.import_module("cyevents._async.streams")
+    monkeypatch.setattr(streams, "_LONGEST_SLEEP", 0.001)  # as on Windows, where only so Ctrl-C is noticed
+    waiting = start(event.wait_sync, timeout=30)
+    for _ in range(5):
+        assert asleep.acquire(timeout=30)
+    event.emit(1)
+    assert waiting.result(30).sender == 1
+    with pytest.raises(TimeoutError):
+        event.wait_sync(timeout=0.003)
+
+
 def test_clear_ends_the_wait(event, asleep, start):
     waiting = start(event.wait_sync)
     assert asleep.acquire(timeout=30)

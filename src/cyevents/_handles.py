@@ -84,7 +84,7 @@ def handles(
         once: disconnect when about to be called the first time.
         with_event: pass the event that fired as the keyword `event`.
         thread: in `emit_async`, run a sync handler in a thread.
-        replay: call the handler with the emissions that the event has kept, when it is connected: see `Event.replay`.
+        replay: when it is connected, first call it with the emissions that the event keeps: see `Event.replay`.
 
     Returns:
         A decorator that returns what it decorates. It can be above or below `staticmethod` and `classmethod`.

@@ -388,7 +388,7 @@ class Namespace(EventRegistry):
             once: for each event, disconnect when about to be called the first time.
             with_event: pass the event that fired as the keyword `event`.
             thread: in `emit_async`, run a sync handler in a thread.
-            replay: call the handler at once with the emissions that each event has kept: see `Event.replay`.
+            replay: first call the handler with the emissions that the event keeps: see `Event.replay`.
 
         Returns:
             The receiver.

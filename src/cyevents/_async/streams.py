@@ -370,9 +370,6 @@ async def _first(stream: Stream[SenderT], timeout: float | None, in_thread: bool
 _first.__qualname__ = "Event.wait"  # the name in the warning about a coroutine that was never awaited
 
 
-_of_waits = count()  # one for the emissions of all waits, so that `wait_any` can tell which came first
-
-
 def _check_no_loop(what: str, event: EventCore, instead: str) -> None:
     """Refuse to block a thread in which an event loop runs."""
     if running_asyncio() is not None or running_trio() is not None:
@@ -389,8 +386,11 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         coroutine.close()  # if a signal handler has raised before it began, nobody awaits it
 
 
+_of_waits = count()  # one for the emissions of all waits, so that `wait_any` can tell which came first
+
+
 def _make_waiter(loop: asyncio.AbstractEventLoop | None, trio: Any) -> _AsyncioWaiter | _TrioWaiter | _ThreadWaiter:
-    """Return a waiter of this asyncio loop or of the running trio task; without either, of the thread."""
+    """Return a waiter of this asyncio loop, of the running trio task if trio is given, or else of this thread."""
     if loop is not None:
         return _AsyncioWaiter(loop)
     return _ThreadWaiter() if trio is None else _TrioWaiter(trio)
