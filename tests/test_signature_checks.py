@@ -372,7 +372,8 @@ def test_parametrised_events_work_at_run_time(api):
     assert typing.Optional[declared] == (declared | None)  # noqa: UP045
     assert typing.get_args(Event[Order]) == (Order,)
     assert type(declared("x")) is type(Event[Order]("x")) is Event
-    assert list(inspect.signature(Event).parameters) == ["name", "doc", "on_error", "signature", "check"]
+    parameters = ["name", "doc", "on_error", "signature", "check", "sequential"]
+    assert list(inspect.signature(Event).parameters) == parameters
 
 
 def test_signature_without_check_imports_nothing():
