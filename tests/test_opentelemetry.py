@@ -213,6 +213,39 @@ def test_errors(api, ns, seen, run):
         assert spans[name].attributes["cyevents.outcome"] == "stopped"
 
 
+def test_cancel_is_not_an_error(api, ns, seen):
+    @ns.on("x")
+    def refuse(sender):
+        raise api.Cancel(sender)
+
+    reasons = []
+    with seen(ns):
+        for reason in ("out of stock", None, ["tea"] * 100):
+            ns.emit("x", reason)
+            spans = seen.spans()
+            for name in ("refuse", "emit x"):
+                assert spans[name].status.status_code.name == "UNSET"
+                assert spans[name].attributes["cyevents.outcome"] == "cancelled"
+                assert "error.type" not in spans[name].attributes
+                assert not spans[name].events
+            reasons.append(spans["emit x"].attributes.get("cyevents.cancel_reason"))
+    assert reasons[:2] == ["out of stock", None]
+    assert reasons[2].startswith("['tea', ") and len(reasons[2]) < 200
+    assert ("cyevents.handler.calls", "x", "refuse", "cancelled") in seen.metrics()
+
+
+def test_veto_by_cancel_is_an_error(api, ns, seen):
+    instrument = importlib.import_module("cyevents.instrument")
+
+    class Veto(instrument.Instrument):
+        def begin(self, start):
+            raise api.Cancel("vetoed")
+
+    with seen(ns), instrument.observe(Veto(), ns), pytest.raises(api.Cancel, match="vetoed"):
+        ns.emit("x")
+    assert seen.spans()["emit x"].attributes["cyevents.outcome"] == "raised"
+
+
 def test_error_without_a_repr(api, ns, seen):
     class Bad(Exception):
         def __str__(self):

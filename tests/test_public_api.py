@@ -7,6 +7,7 @@ import re
 import pytest
 
 PUBLIC = [  # `test_list_is_complete` keeps this list complete
+    "Cancel",
     "Cancelled",
     "Connection",
     "Emission",

@@ -6,7 +6,7 @@ rewrite the asserts. There are none.
 
 from ._connection import Connection, Subscription
 from ._core import backend
-from ._core._values import ANY, Cancelled
+from ._core._values import ANY, Cancel, Cancelled
 from ._event import Event
 from ._namespace import Namespace, default_namespace, emit, emit_async, event, filter_signals, on
 from ._patterns import match
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY",
+    "Cancel",
     "Cancelled",
     "Connection",
     "Emission",

@@ -66,7 +66,8 @@ class _Timeline:
 
     def add_emission(self, emission: TracedEmission, lanes: _Lanes) -> None:
         args: dict[str, Any] = {"way": emission.way, "sender": emission.sender, "arguments": emission.arguments}
-        args |= {"cancelled by": emission.cancelled_by, "not called": emission.not_called, "error": emission.error}
+        args |= {"cancelled by": emission.cancelled_by, "reason": emission.reason}
+        args |= {"not called": emission.not_called, "error": emission.error}
         inner, closing = self._open(emission.event, emission, emission.way.endswith("_async"), args, lanes)
         for call in emission.calls:
             self._add_call(call, inner)

@@ -168,7 +168,8 @@ class Event(_GenericHooks[SenderT, ArgsP]):
           on. That includes the exceptions of conditions, and of handlers that `emit` scheduled (in their loop). What
           the callable raises propagates.
 
-        Other `BaseException` (`KeyboardInterrupt`, `SystemExit`) always propagate.
+        Other `BaseException` (`KeyboardInterrupt`, `SystemExit`) always propagate. A `Cancel` that a handler raises is
+        not an error: it cancels.
 
         Raises:
             TypeError: when set to something else, or to a coroutine function.
@@ -475,7 +476,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
 
         Sync handlers are called in place, async ones run as tasks (from Python 3.12 on started eagerly), or in the
         emitter's task if there is only one, the last of its priority. Either way each has its own copy of the context.
-        A handler that returns `False` cancels the lower priorities; only an async generator cannot.
+        A handler that returns `False`, or raises `Cancel`, cancels the lower priorities.
 
         Args:
             sender: who emits.
@@ -512,6 +513,54 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             return observed
         emission: Coroutine[Any, Any, list[Any]] = (_emit_async or load_emit_async())(self, sender, args, kwargs)
         return emission
+
+    if TYPE_CHECKING:
+
+        @overload
+        def first(self, /, sender: SenderT | AnySender = ..., *args: ArgsP.args, **kwargs: ArgsP.kwargs) -> Any: ...
+        @overload
+        def first(self, /, sender: SenderT | AnySender = ..., *args: Any, default: Any, **kwargs: Any) -> Any: ...
+
+    def first(self, /, sender: Any = ANY, *args: Any, default: Any = None, **kwargs: Any) -> Any:
+        """Call the handlers until one returns something other than `None`, and return that.
+
+        Order, senders, conditions and `on_error` hold as in `emit`. The handlers after the one that answers are not
+        called: their conditions are not asked, and a handler with `once=True` is not used up. Any other value than
+        `None` and `False` is an answer, `0` and `""` too. A generator answers with the list of what it yielded, even an
+        empty one. Async handlers are scheduled as in `emit`, and answer nothing.
+
+        Args:
+            sender: who asks; handlers connected for another sender are not called.
+            *args: positionals for the handlers.
+            default: what to return if no handler answers. Handlers do not get this keyword.
+            **kwargs: other keywords for the handlers, of any names.
+
+        Returns:
+            The answer; `default` if there is none, or if a handler cancels.
+
+        Raises:
+            Exception: what a handler raises. `on_error` may change that; with `"group"`, the exceptions of the handlers
+                before the answer are raised even if there is one.
+            ValueError: for a pattern.
+
+        Thread-safe and re-entrant, as `emit` is.
+
+        Example:
+            >>> from cyevents import Event
+            >>> price_asked = Event("price.asked")
+            >>> prices = {"tea": 3}
+            >>> @price_asked.connect
+            ... def look_up(product):
+            ...     return prices.get(product)
+            >>> price_asked.first("tea"), price_asked.first("coffee"), price_asked.first("coffee", default=0)
+            (3, None, 0)
+        """
+        observer = self._observer
+        if observer is None:
+            results: list[Any] = run(self, self._snapshot(sender).entries, sender, args, kwargs, None, True)
+        else:
+            results = observer.emit(self, sender, args, kwargs, "first")
+        return results[0] if results and type(results) is list else default
 
     @coroutine_function
     def send_async(
@@ -861,6 +910,30 @@ class Pattern(Event):
     ) -> Coroutine[Any, Any, Any]:
         """Raise `ValueError`: a pattern cannot be emitted."""
         raise pattern_error(self._name)
+
+    def first(self, /, sender: Any = ANY, *args: Any, default: Any = None, **kwargs: Any) -> Any:
+        """Raise `ValueError`: a pattern cannot be emitted."""
+        raise pattern_error(self._name)
+
+
+def run(
+    event: EventCore,
+    entries: tuple[Entry, ...],
+    sender: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    watch: Any,
+    is_first: bool,
+) -> list[Any]:
+    """Call entries, or with `is_first` up to the first result, and return the results: see `EventCore._dispatch`."""
+    errors: list[Exception] = []
+    try:
+        results: list[Any] = event._dispatch(entries, sender, args, kwargs, [], errors, watch, is_first)
+        if errors:
+            raise event._make_exception_group(errors)
+    finally:
+        errors.clear()  # their tracebacks refer to this frame: a reference cycle
+    return results
 
 
 global_scopes: list[EventScope] = []

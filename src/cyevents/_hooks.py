@@ -12,7 +12,8 @@ from ._checks import check_flags, check_handler, checked_options, kind_of, takes
 from ._connection import Decorator
 from ._core import CONDITION, ONCE, THREAD, WITH_EVENT, Entry, EventCore
 from ._core._introspection import FunctionType, warn
-from ._core._safe import handler_name, log, safe_repr
+from ._core._safe import handler_name, log, safe_getattr, safe_repr
+from ._core._values import Cancel, CancelAfterItems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,6 +128,11 @@ class EventHooks(EventCore):
             if stderr is not None:
                 text = f"async handler {safe_repr(handler)} of {self._name!r} is not run: the interpreter is exiting"
                 stderr.write(f"cyevents: {text}\n")
+
+    def _cancel_of(self, error: BaseException) -> tuple[Any, list[Any] | None] | None:
+        if not issubclass(type(error), Cancel):
+            return None
+        return safe_getattr(error, "reason"), error.items if type(error) is CancelAfterItems else None
 
     def _error_policy(self) -> Any:
         policy, namespace = self._on_error, self._namespace

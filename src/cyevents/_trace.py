@@ -264,6 +264,8 @@ class _TracedEmissionSpan(EmissionSpan):
         if error is not None:
             emission.error = error_line(error)
         if isinstance(results, Cancelled):
+            if results.reason is not None:
+                emission.reason = self._trace._short_repr(results.reason)
             canceller = handler_key(results.handler)
             for key, call in self._calls:
                 if key == canceller:
@@ -354,7 +356,8 @@ def _emission_facts(emission: TracedEmission) -> str:
     if emission.error is not None:
         facts.append(f"raised {emission.error}")
     elif emission.cancelled_by is not None:
-        facts.append(f"cancelled by {last_part(emission.cancelled_by)}")
+        reason = "" if emission.reason is None else f": {emission.reason}"
+        facts.append(f"cancelled by {last_part(emission.cancelled_by)}{reason}")
     elif not emission.calls:
         facts.append("no handlers")
     return "  ".join(facts)
@@ -369,7 +372,8 @@ def _call_facts(call: TracedCall) -> str:
     elif call.outcome == "stopped":
         facts.append(f"stopped by {call.reason}")
     elif call.outcome == "cancelled the rest":
-        facts.append("returned False: cancelled the rest")
+        did = "returned False" if call.reason is None else f"raised {call.reason}"
+        facts.append(f"{did}: cancelled the rest")
     elif call.value is not None:
         facts.append(f"returned {call.value}")
     return "  ".join(facts)

@@ -20,7 +20,7 @@ class TracedEmission:
 
     Attributes:
         event: the event's name.
-        way: `"emit"`, `"send"`, `"emit_async"`, `"send_async"` or `"first_async"`.
+        way: `"emit"`, `"send"`, `"first"`, `"emit_async"`, `"send_async"` or `"first_async"`.
         sender: the `repr` of the sender, shortened; `None` for `ANY`.
         arguments: the other arguments as they were written, shortened: `"1, total=12"`.
         start: when it began, in seconds since the trace began.
@@ -30,9 +30,10 @@ class TracedEmission:
         within: the number of emissions that enclose it.
         calls: the calls of its handlers, and the handlers that were skipped, in order.
         cancelled_by: the name of the handler that cancelled the rest, or `None`.
-        not_called: the names of the handlers that were not reached, since the emission was cancelled or failed,
-            or `first_async` had its answer.
+        not_called: the names of the handlers that were not reached, since the emission was cancelled or failed, or
+            `first` or `first_async` had its result.
         error: the exception that it raised, as one line, or `None`.
+        reason: the `repr` of the reason that was given to `Cancel`, shortened; `None` if there is none.
     """
 
     event: str
@@ -48,6 +49,7 @@ class TracedEmission:
     cancelled_by: str | None = None
     not_called: list[str] = field(default_factory=list)
     error: str | None = None
+    reason: str | None = None
 
 
 @dataclass(slots=True)
@@ -57,8 +59,8 @@ class TracedCall:
     Attributes:
         handler: the handler's name and source location.
         priority: its priority, an int.
-        outcome: `"returned"`, `"cancelled the rest"` (it returned `False`), `"skipped"`, `"raised"`, `"stopped"` (such
-            as an async handler that was cancelled), or `"running"`.
+        outcome: `"returned"`, `"cancelled the rest"` (it returned `False` or raised `Cancel`), `"skipped"`, `"raised"`,
+            `"stopped"` (such as an async handler that was cancelled), or `"running"`.
         reason: why it was skipped, or the exception that it raised, as one line; else `None`.
         value: the `repr` of the value that it returned, shortened; `None` for `None`. For an async generator, the list
             of values that it yielded.

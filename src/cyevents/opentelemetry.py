@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from ._code import code_of, last_part
 from ._core._safe import int_text
-from ._core._values import Cancelled
-from ._text import error_line
+from ._core._values import Cancel, Cancelled
+from ._text import error_line, short_repr
 from .instrument import CallSpan, EmissionSpan, Instrument, observe
 
 try:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrumentation", "instrument"]
 
+_REASON_LIMIT = 100  # characters
+
 
 def instrument(
     *sources: Namespace | Event[Any] | str,
@@ -42,7 +44,8 @@ def instrument(
 
     Each emission has a span, a child of the current one. Each call of a handler has a child span of that, which is
     current while the handler runs and ends when the handler has, also if it is async or a generator. Exceptions are
-    recorded in both. Senders and arguments are not recorded, since they may be secret.
+    recorded in both. The reason of a `Cancel`, which is not an error, is the attribute `cyevents.cancel_reason` of the
+    emission's span. Senders and arguments are not recorded, since they may be secret.
 
     Metrics have the attributes `cyevents.event` and, where they apply, `cyevents.way`, `cyevents.handler`,
     `cyevents.outcome`, `cyevents.reason` and `error.type`:
@@ -50,7 +53,8 @@ def instrument(
     - `cyevents.emissions`: finished emissions, by outcome: `returned`, `cancelled` (by a handler), `raised`, or
       `stopped` (such as in a cancelled task).
     - `cyevents.emission.duration`: their durations, a histogram in seconds.
-    - `cyevents.handler.calls`: finished calls of handlers, by outcome: `returned`, `raised` or `stopped`.
+    - `cyevents.handler.calls`: finished calls of handlers, by outcome: `returned`, `raised`, `cancelled` (it raised
+      `Cancel`) or `stopped`.
     - `cyevents.handler.duration`: their durations, a histogram in seconds.
     - `cyevents.handler.skips`: handlers that were skipped, by reason.
     - `cyevents.handler.active`: handlers that are running.
@@ -174,7 +178,12 @@ class _EmissionSpan(EmissionSpan):
 
     def end(self, results: list[Any] | None, error: BaseException | None, /) -> None:
         duration = perf_counter() - self._began
-        outcome = "cancelled" if isinstance(results, Cancelled) else _outcome(error)
+        outcome = _outcome(error)
+        if isinstance(results, Cancelled):
+            outcome = "cancelled"
+            if results.reason is not None:
+                reason = results.reason if type(results.reason) is str else short_repr(results.reason, _REASON_LIMIT)
+                self._span.set_attribute("cyevents.cancel_reason", reason)
         attributes = self._attributes | _end_span(self._span, outcome, error)
         self._instrumentation.emissions.add(1, attributes)
         self._instrumentation.emission_duration.record(duration, attributes, context=self._context)
@@ -208,7 +217,10 @@ class _HandlerSpan(CallSpan):
     def end(self, value: Any, error: BaseException | None, /) -> None:
         duration = perf_counter() - self._began
         self._instrumentation.active.add(-1, self._attributes)
-        attributes = self._attributes | _end_span(self._span, _outcome(error), error)
+        outcome = _outcome(error)
+        if isinstance(error, Cancel):
+            outcome, error = "cancelled", None
+        attributes = self._attributes | _end_span(self._span, outcome, error)
         self._instrumentation.calls.add(1, attributes)
         self._instrumentation.call_duration.record(duration, attributes, context=self._context)
 

@@ -22,11 +22,18 @@ ANY = type("AnySender", (), {})()
 serials = itertools.count()
 
 
+class Cancel(Exception):
+    def __init__(self, reason=None):
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Cancelled(list):
-    def __init__(self, results, handler, event):
+    def __init__(self, results, handler, event, reason):
         super().__init__(results)
         self.handler = handler
         self.event = event
+        self.reason = reason
 
 
 # When two handlers or two senders are the same
@@ -322,14 +329,19 @@ class Event:
         with self.begun(sender) as chosen:
             return self.call(chosen, sender, args, kwargs)
 
-    def call(self, chosen, sender, args, kwargs):
+    def first(self, /, sender=ANY, *args, default=None, **kwargs):
+        with self.begun(sender) as chosen:
+            results = self.call(chosen, sender, args, kwargs, is_first=True)
+        return default if isinstance(results, Cancelled) or not results else results[0]
+
+    def call(self, chosen, sender, args, kwargs, is_first=False):
         results, errors = [], []
         for connection in chosen:
             handler = connection.handler
             if handler is None or not self.admits(connection, handler, sender, kwargs):
                 continue
             try:
-                outcome = Outcome(handler(sender, *args, **self.keywords(connection, kwargs)))
+                outcome = outcome_of(handler, sender, *args, **self.keywords(connection, kwargs))
             except Exception as error:
                 failed = self.handler_failed(error, handler, sender)
                 if failed is None:
@@ -343,7 +355,9 @@ class Event:
             if outcome.cancels:
                 if errors:
                     break
-                return Cancelled(results, handler, self)
+                return Cancelled(results, handler, self, outcome.reason)
+            if is_first and results:
+                break
         try:
             if errors:
                 raise self.group(errors)
@@ -382,7 +396,7 @@ class Event:
         finally:
             errors.clear()
         results = list(itertools.chain(*results))
-        return Cancelled(results, cancellers[0], self) if cancellers else results
+        return Cancelled(results, cancellers[0][0], self, cancellers[0][1]) if cancellers else results
 
     # Introspection
 
@@ -418,7 +432,7 @@ class Tier:
                 self.errors.append([])
                 call = functools.partial(handler, self.sender, *args, **self.event.keywords(connection, kwargs))
                 try:
-                    outcome = Outcome(in_thread(call) if connection.thread else call())
+                    outcome = Outcome(in_thread(call)) if connection.thread else outcome_of(call)
                 except Exception as error:
                     if not self.fail(error, handler, -1):
                         raise
@@ -430,7 +444,7 @@ class Tier:
                         return
                     self.has_started = True
                     task = start(outcome.coroutine)
-                    if is_over(task) and task.result() is not False:  # it was started at once and waits for nothing
+                    if is_over(task) and not final(task.result()).cancels:  # it was started at once and never waits
                         self.results[-1] = Outcome(task.result(), is_final=True).values
                     else:
                         self.tasks.append((task, handler, len(self.results) - 1))
@@ -444,7 +458,7 @@ class Tier:
         """Take a handler's outcome; return whether the emission continues."""
         self.results[place] = outcome.values
         if outcome.cancels:
-            self.cancellers.append(handler)
+            self.cancellers.append((handler, outcome.reason))
         return not outcome.cancels
 
     def fail(self, error, handler, place):
@@ -461,10 +475,12 @@ class Tier:
         sync_cancellers, self.cancellers = self.cancellers, []
         self.to_raise = await wait([task for task, _, _ in self.tasks], self.raised)
         failed = [row for row in self.tasks if not row[0].cancelled() and row[0].exception() is not None]
+        failed = [row for row in failed if not isinstance(row[0].exception(), Cancel)]
         for task, handler, place in self.tasks:
             if not task.cancelled() and task.exception() is None:
-                result = task.result()
-                self.take(result if isinstance(result, Outcome) else Outcome(result, is_final=True), handler, place)
+                self.take(final(task.result()), handler, place)
+            elif not task.cancelled() and isinstance(task.exception(), Cancel):
+                self.take(Outcome(False, reason=task.exception().reason), handler, place)
             elif (task, handler, place) in failed and not isinstance(task.exception(), Exception):
                 self.to_raise.append(task.exception())
         for task, handler, place in failed:
@@ -486,6 +502,10 @@ class Tier:
         except BaseException as error:
             if thrown and asyncio.current_task().cancelling():
                 self.to_raise.append(thrown[-1])
+            if isinstance(error, Cancel):
+                if not self.to_raise:
+                    self.take(Outcome(False, reason=error.reason), handler, place)
+                return
             if not isinstance(error, Exception):
                 if not (self.to_raise and isinstance(error, asyncio.CancelledError)):
                     self.to_raise.append(error)
@@ -499,7 +519,7 @@ class Tier:
             if thrown and asyncio.current_task().cancelling():
                 self.to_raise.append(thrown[-1])
             else:
-                self.take(Outcome(value, is_final=True), handler, place)
+                self.take(final(value), handler, place)
         finally:
             thrown.clear()
 
@@ -517,7 +537,7 @@ class Pattern(Event):
     def emit(self, /, *args, **kwargs):
         raise ValueError(f"{self.name!r} is a pattern and cannot be emitted: emit an event by its own name")
 
-    emit_async = emit
+    emit_async = first = emit
 
 
 class Subscription:
@@ -615,10 +635,11 @@ def matches(pattern, name):
 class Outcome:
     """The meaning of a handler's result: values for the list, a cancellation, or a coroutine to await."""
 
-    def __init__(self, result, is_final=False):
+    def __init__(self, result, is_final=False, reason=None):
         self.values = [] if result is None or result is False else [result]
         self.coroutine = None
         self.cancels = result is False
+        self.reason = reason
         if is_final:
             return
         if inspect.iscoroutine(result):
@@ -629,8 +650,25 @@ class Outcome:
             self.coroutine = collected(result)
         elif inspect.isgenerator(result):
             items = []
-            self.cancels = yield_all(result, items) is False
+            try:
+                self.cancels = yield_all(result, items) is False
+            except Cancel as cancel:
+                self.cancels, self.reason = True, cancel.reason
             self.values = [items]
+
+
+def outcome_of(call, /, *args, **kwargs):
+    """Call a handler and return the outcome."""
+    try:
+        result = call(*args, **kwargs)
+    except Cancel as cancel:
+        return Outcome(False, reason=cancel.reason)
+    return Outcome(result)
+
+
+def final(result):
+    """Return the outcome of what a task has returned, which may be one already."""
+    return result if isinstance(result, Outcome) else Outcome(result, is_final=True)
 
 
 def yield_all(generator, items):
@@ -648,7 +686,16 @@ async def awaited(awaitable):
 
 
 async def collected(generator):
-    return [item async for item in generator if item is not None]
+    items = []
+    try:
+        async for item in generator:
+            if item is not None:
+                items.append(item)
+    except Cancel as cancel:
+        outcome = Outcome(False, reason=cancel.reason)
+        outcome.values = [items]
+        return outcome
+    return items
 
 
 @types.coroutine
@@ -731,8 +778,7 @@ async def in_thread(call):
 
     def run():
         begun.append(True)
-        outcome = Outcome(call())
-        return outcome
+        return outcome_of(call)
 
     work = asyncio.ensure_future(asyncio.to_thread(run))
     try:
@@ -773,7 +819,9 @@ def schedule(event, coroutine, handler, sender):
         tasks.discard(task)
         coroutine.close()
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, Exception) and callable(event.policy()):
+        if isinstance(error, Cancel):
+            pass
+        elif isinstance(error, Exception) and callable(event.policy()):
             event.policy()(error, handler, event, sender)
         elif error is not None:
             report(error)

@@ -39,7 +39,8 @@ def label(thing):
     if thing is ANY:
         return "ANY"
     if isinstance(thing, cyevents.Cancelled):
-        return f"Cancelled({label(list(thing))}, by {label(thing.handler)}, of {label(thing.event)})"
+        by = f"by {label(thing.handler)}, of {label(thing.event)}, since {label(thing.reason)}"
+        return f"Cancelled({label(list(thing))}, {by})"
     if isinstance(thing, (list, tuple)):
         return f"{type(thing).__name__}({', '.join(map(label, thing))})"
     if isinstance(thing, dict):
@@ -299,6 +300,11 @@ def policy(where, value):
 
 def swallow(error, handler, event, sender):
     log("on_error", error, handler, event, sender)
+
+
+def raise_cancel(error, handler, event, sender):
+    log("on_error throws", error, handler)
+    raise cyevents.Cancel("thrown by on_error")
 
 
 def raise_error(error, handler, event, sender):

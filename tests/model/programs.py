@@ -17,7 +17,7 @@ CALLABLES = ["o0", "c0", "p0", "deque.append", "plain.append", "lambda *_, **__:
 HANDLERS = FUNCTIONS * 2 + ["h0", "h1"] * 6 + METHODS + CALLABLES
 VALUES = ["'text'", "Text('text')", "7", "Number(7)", "1", "i0", "b'raw'"]
 SENDERS = ["s0"] * 6 + ["'text'"] * 3 + ["ANY", "s1", "True", "None", "many", *VALUES]
-POLICIES = ["None", "None", "'raise'", "'group'", "'group'", "swallow", "raise_error"]
+POLICIES = ["None", "None", "'raise'", "'group'", "'group'", "swallow", "swallow", "raise_error", "raise_cancel"]
 KEYS = ["m0", "m1", "m2"]
 
 names = st.sampled_from(["user.created"] * 3 + EVENTS)
@@ -65,6 +65,10 @@ given = st.one_of(arguments, arguments, positionals)
 emissions = st.one_of(
     text("{event}.emit({given})", event=events, given=given),
     text("ns.emit({name!r}, {given})", name=names, given=given),
+    text("{event}.emit({given})", event=events, given=given),
+    text("ns.emit({name!r}, {given})", name=names, given=given),
+    text("{event}.first({given})", event=events, given=given),
+    text("{event}.first(sender={sender}, default='default')", event=events, sender=senders),
 )
 async_emissions = st.one_of(
     text("{event}.emit_async({given})", event=events, given=given),
@@ -177,6 +181,7 @@ endings = st.one_of(
     values.map("return {}".format),
     values.map("return {}".format),
     st.sampled_from(["raise Boom('from a handler')", "raise Boom('from a handler')", "raise Fatal('from a handler')"]),
+    st.sampled_from(["raise cyevents.Cancel('why')", "raise cyevents.Cancel"]),
 )
 sync_bodies = st.tuples(nested, st.one_of(endings, endings, st.just("return later(1)"), st.just("return plain[7]")))
 generator_bodies = st.tuples(
@@ -190,11 +195,18 @@ async_generator_bodies = st.tuples(
     waits,
     values.map("yield {}".format),
     nested,
-    st.sampled_from(["pass", "yield False", "raise Boom('from a handler')", "raise Fatal('from a handler')"]),
+    st.sampled_from(
+        ["pass", "yield False", "raise Boom('from a handler')", "raise Fatal('from a handler')"]
+        + ["raise cyevents.Cancel('why')"]
+    ),
 )
 condition_bodies = st.tuples(
     st.lists(st.one_of(operations, connections, disconnections).map("nested(lambda: {})".format), max_size=2),
-    st.sampled_from(["return True"] * 4 + ["return 'k' in kwargs", "return []", "raise Boom('c')", "raise Fatal('c')"]),
+    st.sampled_from(
+        ["return True"] * 4
+        + ["return 'k' in kwargs", "return []", "raise Boom('c')", "raise Fatal('c')"]
+        + ["raise cyevents.Cancel('c')"]
+    ),
 )
 
 

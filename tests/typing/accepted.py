@@ -8,6 +8,7 @@ from typing import Any, Literal, assert_type
 
 from cyevents import (
     ANY,
+    Cancel,
     Cancelled,
     Emission,
     Event,
@@ -220,6 +221,38 @@ async def emitting() -> None:
     assert_type(await anyhow(Order(), 1, currency=""), int)
 
 
+# The first result
+
+assert_type(placed.first(Order(), 1, key=2), Any)
+assert_type(placed.first(sender=Order(), default=0), Any)
+assert_type(placed.first(default=0), Any)
+assert_type(anything.first("anyone", 1, default=[]), Any)
+assert_type(shipped.first(Order(), 1, "ship"), Any)
+assert_type(paid.first(Order(), amount=1, currency="USD"), Any)
+assert_type(paid.first(Order(), 1, currency="USD", default=None), Any)
+
+# A handler cancels with a reason
+
+
+class OutOfStock(Cancel):
+    reason = "out of stock"
+
+
+def reserve(sender: Order) -> None:
+    if sender.total == 0:
+        raise Cancel
+    if sender.total > 9:
+        raise Cancel(sender)
+    raise OutOfStock
+
+
+placed.connect(reserve)
+cancelled = placed.emit(Order())
+if isinstance(cancelled, Cancelled):
+    assert_type(cancelled.reason, Any)
+assert_type(Cancel("why").reason, Any)
+assert_type(Cancelled([], reserve, placed).reason, Any)
+
 # Waiting gives emissions with the event's sender type
 
 
@@ -245,7 +278,7 @@ async def waiting() -> None:
 class Timing(Instrument, EmissionSpan):
     def begin(self, start: EmissionStart) -> EmissionSpan | None:
         assert_type(start.event, Event[Any])
-        assert_type(start.way, Literal["emit", "send", "emit_async", "send_async", "first_async"])
+        assert_type(start.way, Literal["emit", "send", "first", "emit_async", "send_async", "first_async"])
         assert_type(start.args, tuple[Any, ...])
         assert_type(start.kwargs, dict[str, Any])
         start.on_accepted(lambda: print("accepted"))

@@ -3,7 +3,7 @@
 Each part has the same heading as a part of accepted.py.
 """
 
-from cyevents import Event, Namespace, emit, emit_async, event, on
+from cyevents import Cancel, Cancelled, Event, Namespace, emit, emit_async, event, on
 from cyevents.instrument import EmissionStart, Instrument, observe
 
 
@@ -237,6 +237,30 @@ async def emitting() -> None:
     # mypy [arg-type] incompatible type "Coroutine[Any, Any, list[Any]]"; expected "Sized"
     # pyright [reportArgumentType] cannot be assigned to parameter "obj" of type "Sized"
 
+
+# The first result
+
+placed.first("no order")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+placed.first("no order", default=0)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "sender" of type "Order | AnySender"
+paid.first(Order(), "much")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "amount" of type "int"
+paid.first(Order())
+# mypy [call-overload] No overload variant
+# pyright [reportCallIssue] No overloads for "first"
+
+# A handler cancels with a reason
+
+Cancel("why", "else")
+# mypy [call-arg] Too many arguments for "Cancel"
+# pyright [reportCallIssue] Expected 1 positional argument
+Cancelled([], take_all, placed).reasons
+# mypy [attr-defined] "Cancelled" has no attribute "reasons"
+# pyright [reportAttributeAccessIssue] Cannot access attribute "reasons" for class "Cancelled"
 
 # Waiting gives emissions with the event's sender type
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import consume
 from .._core._safe import safe_repr
-from .._core._values import ASYNC_GENERATOR, AWAITABLE, GENERATOR, VALUE, kind_of_result
+from .._core._values import (
+    ASYNC_GENERATOR,
+    AWAITABLE,
+    GENERATOR,
+    VALUE,
+    Cancel,
+    CancelAfterItems,
+    kind_of_result,
+)
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -29,7 +37,14 @@ async def _await(awaitable: Any) -> Any:
 
 async def _collect(generator: Any) -> list[Any]:
     """Return what an async generator yields, without None."""
-    return [item async for item in generator if item is not None]
+    items: list[Any] = []
+    try:
+        async for item in generator:
+            if item is not None:
+                items.append(item)
+    except Cancel as cancel:
+        raise CancelAfterItems(items, cancel) from cancel
+    return items
 
 
 class Consumed:
@@ -59,7 +74,11 @@ def call_in_thread(
         if keeps_generators:
             kind = kind if kind == AWAITABLE else VALUE
         elif kind == GENERATOR:
-            value, kind = Consumed(*consume(value)), VALUE
+            items: list[Any] = []
+            try:
+                value, kind = Consumed(items, consume(value, items)), VALUE
+            except Cancel as cancel:
+                raise CancelAfterItems(items, cancel) from cancel
     except BaseException as error:
         return None, error, VALUE
     return value, None, kind

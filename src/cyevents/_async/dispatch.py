@@ -105,8 +105,14 @@ class AsyncDispatch(AwaitedDispatch):
             else:
                 results[slot] = value
                 continue
-            if cancels and self.canceller is None:
-                self.canceller = handler
+            if cancels:
+                self._cancel_by(handler, None)
+
+    def _cancel_by(self, handler: Any, reason: Any) -> None:
+        """Note that a task cancels. Tasks come before the sync handler that may have stopped their tier."""
+        if self.canceller is None:
+            self.canceller = handler
+            self.reason = reason
 
     def clear_tasks(self) -> None:
         """Drop the tasks. Their slots stay: one without a result is a gap."""
@@ -127,7 +133,13 @@ class AsyncDispatch(AwaitedDispatch):
                 except asyncio.CancelledError:
                     continue
             error = task.exception()
-            if isinstance(error, Exception):
+            cancel = None if error is None else self.event._cancel_of(error)
+            if cancel is not None and self.mode & PAIRS:
+                self.results[slot] = (handler, False)
+            elif cancel is not None:
+                reason, self.results[slot] = cancel
+                self._cancel_by(handler, reason)
+            elif isinstance(error, Exception):
                 failures.append(Failure(error, handler, task, slot))
             elif error is not None:
                 to_raise.append(Failure(error))

@@ -26,7 +26,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from .._core import inherit_slots
-from .._core._values import FIRST, PAIRS, SEQUENTIAL, Cancelled
+from .._core._values import FIRST, PAIRS, SEQUENTIAL, Cancel, Cancelled
 from .awaitables import outcome_of, report_to_loop
 from .dispatch import AsyncDispatch, Failure
 from .loops import no_loop_error, running_trio
@@ -219,7 +219,7 @@ class AsyncioDispatch(AsyncDispatch):
                     work.cancel()
                     raise
             work.result()
-            if cancellation is not None and outcome[0][1] is None:
+            if cancellation is not None and (outcome[0][1] is None or isinstance(outcome[0][1], Cancel)):
                 raise cancellation
         finally:
             del work, cancellation  # see "Reference cycles" in `dispatch`
@@ -232,6 +232,8 @@ class AsyncioDispatch(AsyncDispatch):
         try:
             if isinstance(raised, (KeyboardInterrupt, SystemExit)):
                 raise raised
+            if raised is not None and self.event._cancel_of(raised) is not None:
+                raised = None
             if isinstance(raised, asyncio.CancelledError):
                 if not isinstance(cancellation, asyncio.CancelledError):
                     cancellation = raised

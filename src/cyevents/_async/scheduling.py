@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 EXIT_LIMIT = 10.0
 """Seconds for which the interpreter's exit waits for async handlers in the background loop."""
 
-_RETURNED_FALSE = 2  # the bit of `Entry.warned` for a result of `False`; 1 is for a condition that raised
+_CANCELLED = 2  # the bit of `Entry.warned` for a handler that would cancel; 1 is for a condition that raised
 _RUNNING: Any = MISSING  # the default of `use_loop`
 
 _logger = logging.getLogger("cyevents")  # not `_log.log`, which needs an import: at exit there is none
@@ -170,8 +170,11 @@ class Job:
                 return
             error = task.exception()
             if error is None:
-                if task.result() is False and not self.entry.warned(_RETURNED_FALSE):
-                    self.log("WARNING", "returned False, which cancels in emit_async only: emit does not wait for it")
+                if task.result() is False:
+                    self.warn_cancelling("returned False")
+                return
+            if self.event._cancel_of(error) is not None:
+                self.warn_cancelling("raised Cancel")
                 return
             if isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop itself raises these
                 return
@@ -187,6 +190,11 @@ class Job:
             error = None  # or it would refer to itself by its traceback
             jobs.pop(self, None)  # last, since `drain` waits for the report too
             self.task = None
+
+    def warn_cancelling(self, what: str) -> None:
+        """Log, once for a connection, that the handler cancels nothing."""
+        if not self.entry.warned(_CANCELLED):
+            self.log("WARNING", f"{what}, which cancels in emit_async only: emit does not wait for it")
 
     def drop(self) -> None:
         """Remove the job and close its coroutine. If it has become a task, that does it in its done callback."""

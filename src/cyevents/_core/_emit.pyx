@@ -449,7 +449,7 @@ cdef PyObject *run_rest(
     _tables.EventCore self, tuple entries, Py_ssize_t i, CallState *state, PyObject *const *args, Py_ssize_t nargs,
     PyObject *kwnames, list results,
 ) except NULL:
-    """Go on with an emission at the i-th entry. Return the handler that cancelled, or None, as a new reference."""
+    """Go on with an emission at the i-th entry. Return the `Cancelled`, or None, as a new reference."""
     cdef Py_ssize_t count = len(entries)
     cdef PyObject *stack_buffer[STACK_BUFFER]
     cdef PyObject **copied = copy_args(args, nargs + names_in(kwnames), stack_buffer)
@@ -490,6 +490,8 @@ cdef PyObject *run_rest(
         clear_errors(dispatch)
         if copied is not stack_buffer:
             PyMem_Free(copied)
+    if canceller is not None:
+        canceller = Cancelled(results, canceller, self, dispatch.reason)
     INCREF(<PyObject *>canceller)
     return <PyObject *>canceller
 
@@ -623,7 +625,7 @@ cdef int take_exception(Dispatch dispatch, Entry entry, CallState *state, bint t
         elif not dispatch.take_error(error, entry, handler, dispatch.kwargs, takes_result):
             cye_reraise(error)
             return FAILED
-    return False
+    return dispatch.has_cancel
 
 
 cdef int send_to(
@@ -749,7 +751,7 @@ cdef PyObject *find_snapshot(_tables.EventCore self, PyObject *sender) except NU
 
 
 cdef object emit(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
-    cdef PyObject *canceller = NULL
+    cdef PyObject *cancelled = NULL
     cdef PyObject *snapshot = NULL
     cdef PyObject *entries
     cdef CallState state
@@ -771,14 +773,14 @@ cdef object emit(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs
         else:
             i = _run_common(entries, 0, args, NULL, nargs, kwnames, <PyObject *>results, &state)
         if i < size_of(entries):
-            canceller = run_rest(self, <tuple>entries, i, &state, args, nargs, kwnames, results)
+            cancelled = run_rest(self, <tuple>entries, i, &state, args, nargs, kwnames, results)
     finally:
         DECREF(snapshot)
-    if canceller is NULL:
+    if cancelled is NULL:
         return results
-    handler = <object>canceller
-    DECREF(canceller)
-    return results if handler is None else Cancelled(results, handler, self)
+    outcome = <object>cancelled
+    DECREF(cancelled)
+    return results if outcome is None else outcome
 
 
 cdef object send(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):

@@ -508,9 +508,11 @@ cdef class Dispatch:
     cdef public list errors
     cdef object watch
     cdef readonly int mode
+    cdef bint has_cancel
+    cdef public object reason
     @cython.final
     @cython.locals(entry=Entry)
-    cdef object call_all(self, tuple entries)
+    cdef object call_all(self, tuple entries, bint is_first)
     @cython.final
     @cython.locals(given=dict)
     cdef object turn(self, Entry entry)
@@ -523,11 +525,12 @@ cdef class Dispatch:
     @cython.locals(is_met=bint)
     cdef bint _should_call(self, Entry entry, object handler) except -1
     @cython.final
-    @cython.locals(kind=int)
+    @cython.locals(kind=int, items=list, cancels=bint)
     cdef bint take_result(self, object result, Entry entry, object handler) except -1
     @cython.final
     cdef bint take_error(self, object error, Entry entry, object handler, dict given, bint takes_result) except -1
     @cython.final
+    @cython.locals(cancel=tuple)
     cdef bint _apply_error_policy(self, object error, object handler) except -1
     cdef object _take_awaitable(self, object result, int kind, Entry entry, object handler)
     cdef bint _call_in_thread(self, object call, dict given, object handler) except -1

@@ -789,7 +789,7 @@ _EMPTY = _make_snapshot(None)  # type: ignore[arg-type] # in place of one that w
 class Dispatch:
     """One emission over some entries: what the entries' turns share, and a turn by the slow path."""
 
-    __slots__ = ("args", "errors", "event", "kwargs", "mode", "results", "sender", "watch")
+    __slots__ = ("args", "errors", "event", "has_cancel", "kwargs", "mode", "reason", "results", "sender", "watch")
 
     event: EventCore
     sender: Any
@@ -799,13 +799,17 @@ class Dispatch:
     errors: list[Exception]  # those that are raised together at the end
     mode: int  # how it differs from `emit`: SEQUENTIAL, PAIRS and FIRST
     watch: Any  # follows each entry, or None: see `EventCore._dispatch`
+    has_cancel: bool  # whether a handler has raised `Cancel`
+    reason: Any  # the reason that it gave
 
-    def call_all(self, entries: tuple[Entry, ...]) -> Any:
-        """Call entries in order. Return the handler that cancelled, or None."""
+    def call_all(self, entries: tuple[Entry, ...], is_first: bool) -> Any:
+        """Call entries in order, with `is_first` up to the first result. Return the handler that cancelled, or None."""
         for entry in entries:
             canceller = self.turn(entry)
             if canceller is not None:
                 return canceller
+            if is_first and self.results:
+                break
         return None
 
     def turn(self, entry: Entry) -> Any:
@@ -824,7 +828,7 @@ class Dispatch:
                 result = call(self.sender, *self.args, **given)
         except Exception as error:
             if self.take_error(error, entry, handler, given, True):
-                return None
+                return handler if self.has_cancel else None
             if not cython.compiled:
                 raise
             _reraise(error)
@@ -900,18 +904,20 @@ class Dispatch:
             self.results.append(result)
             return False
         if kind == GENERATOR:
+            items: list[Any] = []
             try:
                 if cython.compiled:
-                    items: list[Any] = []
                     cancels: bool = _run_generator(result, items)
                 else:
-                    items, cancels = consume(result)
+                    cancels = consume(result, items)
             except Exception as error:
-                if self._apply_error_policy(error, handler):
+                if not self._apply_error_policy(error, handler):
+                    if not cython.compiled:
+                        raise
+                    _reraise(error)
+                if not self.has_cancel:
                     return False
-                if not cython.compiled:
-                    raise
-                _reraise(error)
+                cancels = True
             self.results.append(items)
             return cancels
         self._take_awaitable(result, kind, entry, handler)
@@ -931,16 +937,31 @@ class Dispatch:
         """Take the exception of a handler's call; return False if it must be raised.
 
         For an async handler whose arguments did not fit, and whose result is consumed, it becomes what is awaited.
+        In `send`, where no handler cancels, one that would has the value `False`.
         """
         if isinstance(error, TypeError):
             failing = self.event._call_failed(error, handler, len(self.args), given, takes_result)
             if failing is not None and takes_result:
                 self.take_result(failing, entry, handler)
                 return True
-        return self._apply_error_policy(error, handler)
+        is_taken = self._apply_error_policy(error, handler)
+        if self.has_cancel and not takes_result:
+            self.has_cancel = False
+            self.results.append((handler, False))
+        return is_taken
 
     def _apply_error_policy(self, error: Exception, handler: Any) -> bool:
-        """Do with an error what the event's policy says; return False if it must be raised."""
+        """Do with an error what the event's policy says, or note a `Cancel`; return False if it must be raised."""
+        cancel = self.event._cancel_of(error)
+        if cancel is not None and self.mode & PAIRS:  # no handler cancels
+            self.results.append((handler, False))
+            return True
+        if cancel is not None:
+            self.has_cancel = True
+            self.reason = cancel[0]
+            if cancel[1] is not None:
+                self.results.append(cancel[1])
+            return True
         policy = self.event._error_policy()
         if callable(policy):
             if cython.compiled:
@@ -977,6 +998,8 @@ def _make_dispatch(
     dispatch.errors = []
     dispatch.mode = 0
     dispatch.watch = None
+    if not cython.compiled:  # compiled: these are None and false
+        dispatch.reason, dispatch.has_cancel = None, False
     return dispatch
 
 
@@ -1096,10 +1119,10 @@ class AwaitedDispatch(Dispatch):
         self._yielded = MISSING
         if not cython.compiled:  # compiled: all others are None or false
             self._is_running = self._is_over = self._has_begun = self._has_started = self._has_suspended = False
-            self._is_done = self.has_gaps = False
+            self._is_done = self.has_gaps = self.has_cancel = False
             self._index = 0
             self._coroutine = self._context = self._handler = self._stopper = self._thrown = self._nesting = None
-            self._token = self.canceller = self.cancelling = self.interruption = self.make = None
+            self._token = self.canceller = self.cancelling = self.interruption = self.make = self.reason = None
             self.entries = self.tasks = self.handlers = self.result_slots = None  # type: ignore[assignment]
             self.error_positions = self.outcome = None  # type: ignore[assignment]
 
@@ -1243,7 +1266,7 @@ class AwaitedDispatch(Dispatch):
         if self.has_gaps:
             results = [result for result in results if result is not None]
         canceller = self._stopper if self.canceller is None else self.canceller
-        self.outcome = results if canceller is None else Cancelled(results, canceller, self.event)
+        self.outcome = results if canceller is None else Cancelled(results, canceller, self.event, self.reason)
         self._end()
 
     def _end(self) -> None:
@@ -1386,6 +1409,8 @@ class AwaitedDispatch(Dispatch):
             self._coroutine = self.finish_cancelled(error, handler)
             return False
         if isinstance(error, Exception) and self._apply_error_policy(error, handler):
+            if self.has_cancel:
+                self.canceller = handler
             return False
         if self.errors:
             self._coroutine = self.finish_tier(error)
@@ -1734,7 +1759,7 @@ class EventCore:
 
         Positionals and keywords reach every handler unchanged, after the sender. Async handlers are scheduled and
         contribute nothing; a generator contributes one list of what it yielded; `None` is dropped. A handler that
-        returns `False` cancels: the rest is not called, and the list is a `Cancelled`.
+        returns `False`, or raises `Cancel`, cancels: the rest is not called, and the list is a `Cancelled`.
 
         Args:
             sender: who emits; handlers connected for another sender are not called.
@@ -1795,11 +1820,14 @@ class EventCore:
                     except Exception as error:
                         if dispatch is None:
                             dispatch = _make_dispatch(self, sender, args, kwargs, results)
-                        if dispatch.take_error(error, entry, handler, kwargs, True):
+                        if not dispatch.take_error(error, entry, handler, kwargs, True):
+                            if not cython.compiled:
+                                raise
+                            _reraise(error)
+                        if not dispatch.has_cancel:
                             continue
-                        if not cython.compiled:
-                            raise
-                        _reraise(error)
+                        canceller = handler
+                        break
                     if result is None:
                         continue
                     try:
@@ -1823,13 +1851,14 @@ class EventCore:
         finally:
             if dispatch is not None and dispatch.errors:
                 dispatch.errors.clear()  # or they would refer to themselves by their tracebacks
-        return results if canceller is None else Cancelled(results, canceller, self)
+        return results if canceller is None else Cancelled(results, canceller, self, dispatch.reason)  # type: ignore[union-attr]
 
     def send(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
         """Call the handlers now, and return pairs of each and what it returned, whatever that is.
 
-        Unlike `emit`, it drops no `None`, consumes no generator, schedules and awaits nothing, and no handler cancels.
-        Order, senders, conditions and `on_error` hold as in `emit`.
+        Unlike `emit`, it drops no `None`, consumes no generator, schedules and awaits nothing, and no handler cancels:
+        one that raises `Cancel` has the value `False`, as if it had returned that. Order, senders, conditions and
+        `on_error` hold as in `emit`.
 
         Args:
             sender: who emits; handlers connected for another sender are not called.
@@ -1906,13 +1935,15 @@ class EventCore:
         results: list[Any],
         errors: list[Exception],
         watch: Any = None,
+        is_first: bool = False,
     ) -> Any:
         """Call entries in order, filling `results` and, where errors are grouped, `errors`.
 
         A `watch` follows each entry. `watch.call(entry, handler)` returns what is called in place of the handler,
         with the same arguments. `watch.skip(entry, handler)` is called if the handler is not; it is None if dead.
+        With `is_first`, the first result is the last.
 
-        Returns the handler that cancelled, or None.
+        Returns the results, as a `Cancelled` if a handler has cancelled.
         """
         _check_entries(entries)
         if results is None or args is None or kwargs is None:
@@ -1920,7 +1951,8 @@ class EventCore:
         dispatch = _make_dispatch(self, sender, args, kwargs, results)
         dispatch.errors = errors
         dispatch.watch = watch
-        return dispatch.call_all(entries)
+        canceller = dispatch.call_all(entries, is_first)
+        return results if canceller is None else Cancelled(results, canceller, self, dispatch.reason)
 
     if not cython.compiled:  # compiled: the kernel's
 
@@ -2660,7 +2692,7 @@ class EventCore:
         """Let an observer make the emissions that begin from now on; with None, the event makes them again.
 
         It is called as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
-        of `_snapshot`, and `_dispatch` or `_pairs` with a `watch`.
+        of `_snapshot`, and `_dispatch` or `_pairs` with a `watch`. `first` adds the argument `"first"`.
         """
         _change(self._observe_locked, (observer,))
 
@@ -2818,6 +2850,10 @@ class EventCore:
         Returns a coroutine that raises the error if the handler is async and the result would be awaited, else None.
         """
 
+    def _cancel_of(self, error: BaseException) -> tuple[Any, list[Any] | None] | None:
+        """Return the reason and what a generator had yielded, if a handler cancels by this; else None."""
+        return None
+
     def _error_policy(self) -> Any:
         """Return what is done with an `Exception` of a handler: "raise", "group" or a callable."""
         return "raise"
@@ -2868,18 +2904,20 @@ def _is_live(group: Group, entry: Entry | None) -> bool:
 _NO_CLAIMS: list[None] = []
 
 
-def consume(generator: Any) -> tuple[list[Any], bool]:
-    """Run a generator to its end: return what it yielded, without None, and whether it returned `False`."""
-    values: list[Any] = []
+def consume(generator: Any, items: list[Any]) -> bool:
+    """Run a generator to its end. Put what it yields, without None, into a list; return whether it returned `False`."""
+    if type(items) is not list:
+        raise TypeError("items must be a list")
     if cython.compiled:
-        return values, _run_generator(generator, values)
+        is_false: bool = _run_generator(generator, items)
+        return is_false
     while True:
         try:
-            value = next(generator)
+            item = next(generator)
         except StopIteration as stop:
-            return values, stop.value is False
-        if value is not None:
-            values.append(value)
+            return stop.value is False
+        if item is not None:
+            items.append(item)
 
 
 def expect_death(entry: Entry) -> None:

@@ -1,8 +1,8 @@
-"""Values that the core and the rest of the package share: `ANY`, `Cancelled`, and the kinds of results."""
+"""Values that the core and the rest of the package share: `ANY`, `Cancel`, `Cancelled`, and the kinds of results."""
 
 from __future__ import annotations
 
-from ._safe import handler_name, safe_getattr
+from ._safe import handler_name, safe_getattr, safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,14 +53,58 @@ MISSING: Final = _Missing()
 """The default of an argument for which `None` is a value like any other."""
 
 
+class Cancel(Exception):
+    """Raised by a handler, cancels the emission as returning `False` does, and says why.
+
+    It is not an error: `on_error` is not called, and the emitter gets a `Cancelled` with the reason. See "Cancelling"
+    on the page about priorities for what each kind of handler cancels.
+
+    Args:
+        reason: any object, such as a text. A subclass may have a `reason` of its own instead, as a class attribute.
+
+    Attributes:
+        reason: what was given; `None` if nothing was.
+
+    Example:
+        >>> from cyevents import Cancel, Event
+        >>> order_placed = Event("order.placed")
+        >>> @order_placed.connect
+        ... def reserve(order):
+        ...     raise Cancel("out of stock")
+        >>> order_placed.emit("order 7").reason
+        'out of stock'
+    """
+
+    reason: Any = None
+
+    def __init__(self, reason: Any = None) -> None:
+        if reason is None:
+            super().__init__()
+        else:
+            super().__init__(reason)
+            self.reason = reason
+
+
+class CancelAfterItems(Cancel):
+    """Raised in place of the `Cancel` of a generator that another task or thread has run: it has what that yielded.
+
+    The original is its `__cause__`. It is not changed, since one object may be raised by several handlers at once.
+    """
+
+    def __init__(self, items: list[Any], cancel: Cancel) -> None:
+        super().__init__(safe_getattr(cancel, "reason"))
+        self.items = items
+
+
 class Cancelled(list["Any"]):
-    """The results of an emission that a handler cancelled by returning `False`.
+    """The results of an emission that a handler cancelled, by returning `False` or by raising `Cancel`.
 
     It is a list of the results of the handlers that ran before, as any emission returns it.
 
     Attributes:
-        handler: the handler that returned `False`.
+        handler: the handler that cancelled.
         event: the `Event` that was emitted.
+        reason: the reason given to `Cancel`; `None` if there is none, as for `return False`.
 
     Example:
         >>> from cyevents import Cancelled, Event
@@ -73,18 +117,20 @@ class Cancelled(list["Any"]):
         (True, [], True)
     """
 
-    __slots__ = ("event", "handler")
+    __slots__ = ("event", "handler", "reason")
 
-    def __init__(self, results: list[Any], handler: Any, event: Any) -> None:
+    def __init__(self, results: list[Any], handler: Any, event: Any, reason: Any = None) -> None:
         super().__init__(results)
         self.handler = handler
         self.event = event
+        self.reason = reason
 
     def __repr__(self) -> str:
-        return f"Cancelled({super().__repr__()}, by {handler_name(self.handler)})"
+        reason = "" if self.reason is None else f": {safe_repr(self.reason)}"
+        return f"Cancelled({super().__repr__()}, by {handler_name(self.handler)}{reason})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (list(self), self.handler, self.event)
+        return type(self), (list(self), self.handler, self.event, self.reason)
 
 
 VALUE, GENERATOR, AWAITABLE, ASYNC_GENERATOR = range(4)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .._event import Event
 
-    Way = Literal["emit", "send", "emit_async", "send_async", "first_async"]
+    Way = Literal["emit", "send", "first", "emit_async", "send_async", "first_async"]
 
 
 class HandlerEntry(Protocol):
@@ -32,7 +32,7 @@ class EmissionStart:
 
     Attributes:
         event: the `Event`.
-        way: `"emit"`, `"send"`, `"emit_async"`, `"send_async"` or `"first_async"`.
+        way: `"emit"`, `"send"`, `"first"`, `"emit_async"`, `"send_async"` or `"first_async"`.
         sender: the sender; `ANY` if the emission has none.
         args: the other positional arguments, a tuple.
         kwargs: the keyword arguments, the dict that handlers get them from: do not change it, and copy it to keep it.
@@ -95,7 +95,8 @@ class Instrument:
         """Called when an emission begins, before any handler and any condition runs.
 
         An exception raised here vetoes the emission: no handler runs, the emitter gets the exception unchanged and
-        regardless of `on_error`, and the spans of instruments that have already begun end with it.
+        regardless of `on_error`, and the spans of instruments that have already begun end with it. That goes for a
+        `Cancel` too: only handlers cancel by it, so that the emitter gets a `Cancelled` with their results.
 
         Args:
             start: the emission.
@@ -118,9 +119,9 @@ class EmissionSpan:
     def plan(self, entries: tuple[HandlerEntry, ...], /) -> None:
         """Called with the next handlers in order, before the first of them runs.
 
-        `emit` and `send` call it once with all handlers; `emit_async`, `send_async` and `first_async` call it for each
-        priority before any handler runs. Some handlers may not be reached, since a handler may cancel the rest, raise,
-        or answer in `first_async`.
+        `emit`, `send` and `first` call it once with all handlers; `emit_async`, `send_async` and `first_async` call it
+        for each priority before any handler runs. Some handlers may not be reached, since a handler may cancel the
+        rest, raise, or be the first to return something.
 
         Args:
             entries: the handlers' connections.
@@ -161,8 +162,8 @@ class EmissionSpan:
 
         Args:
             results: the list that the emitter gets (of pairs for `send` and `send_async`; of one result at most for
-                `first_async`; `Cancelled` if a handler has cancelled the rest): do not change it. `None` if the
-                emission raises.
+                `first` and `first_async`; `Cancelled` if a handler has cancelled the rest): do not change it. `None` if
+                the emission raises.
             error: the exception that the emitter gets, else `None`.
         """
 
@@ -205,5 +206,5 @@ class CallSpan:
             value: the handler's result: for a coroutine its result, for an async generator the list of values that it
                 yielded, for a generator its return value.
             error: the exception that it raised, else `None`; a `CancelledError` or `GeneratorExit` if it was cancelled
-                or closed, possibly before it started.
+                or closed, possibly before it started. A `Cancel` is not a failure: the handler cancels by it.
         """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._async.awaitables import as_coroutine
 from .._core._safe import log
-from .._core._values import GENERATOR, kind_of_result
+from .._core._values import GENERATOR, CancelAfterItems, kind_of_result
 from ._context import reset_in_context, set_in_context
 
 if TYPE_CHECKING:
@@ -215,4 +215,4 @@ class ObservedCoroutine(Coroutine[Any, Any, Any]):
             return
         if state == "begun":
             self._call.__exit__(None, None, None)
-        self._call.end(value, error)
+        self._call.end(value, error.__cause__ if type(error) is CancelAfterItems else error)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core._safe import handler_name
 from .._core._values import ASYNC_GENERATOR, AWAITABLE, GENERATOR, Cancelled
-from .._event import load_emit_async
+from .._event import load_emit_async, run
 from ._api import EmissionSpan, EmissionStart
 from ._call import ObservedCall, call_observed, call_safely, end_all, innermost, notify
 from ._context import reset_in_context, set_in_context, take_origin
@@ -40,20 +40,14 @@ class InstrumentedEmitter:
     def __init__(self, scopes: tuple[ActiveInstrument, ...]) -> None:
         self.scopes = scopes
 
-    def emit(self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-        """Emit: see `Event.emit`."""
-        results: list[Any] = []
-        errors: list[Exception] = []
-        with ObservedEmission(self.scopes, event, "emit", sender, args, kwargs) as emission:
-            try:
-                entries = event._snapshot(sender).entries
-                watch = emission.plan(entries)
-                canceller = event._dispatch(entries, sender, args, kwargs, results, errors, watch)
-                if errors:
-                    raise event._make_exception_group(errors)
-            finally:
-                errors.clear()  # their tracebacks refer to this frame: a reference cycle
-            emission.results = results = results if canceller is None else Cancelled(results, canceller, event)
+    def emit(
+        self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], way: Way = "emit"
+    ) -> list[Any]:
+        """Emit: see `Event.emit`. With `"first"` as the way, up to the first result."""
+        with ObservedEmission(self.scopes, event, way, sender, args, kwargs) as emission:
+            entries = event._snapshot(sender).entries
+            watch = emission.plan(entries)
+            results = emission.results = run(event, entries, sender, args, kwargs, watch, way == "first")
         return results
 
     def send(
