@@ -836,3 +836,33 @@ def test_unawaited_coroutine_does_nothing(api, run, way):
         getattr(event, way)().close()
     assert called == []
     assert event.is_connected(called.append)
+
+
+# `raise Cancel`
+
+
+@pytest.mark.parametrize("kind", [sync, at_once, suspending])
+@pytest.mark.parametrize("thread", [False, True])
+def test_cancel_raised_one_by_one(api, place, kind, thread):
+    event = api.Event("x", sequential=True)
+    connect_all(event, suspending(1))
+    canceller = kind(api.Cancel("reason"))
+    event.connect(canceller, thread=thread)
+    connect_all(event, sync(Fatal()), suspending(Fatal()))
+    results = place(event.emit_async)
+    assert (results, results.handler, results.reason) == ([1], canceller, "reason")
+    assert place(lambda: event.first_async(default="default")) == 1
+    event.disconnect(event.handlers[0].handler)
+    assert place(lambda: event.first_async(default="default")) == "default"
+
+
+@pytest.mark.parametrize("kind", [sync, at_once, suspending])
+@pytest.mark.parametrize("sequential", [False, True])
+@pytest.mark.parametrize("thread", [False, True])
+def test_cancel_in_send_async_is_the_value_false(api, place, kind, sequential, thread):
+    event = api.Event("x", sequential=sequential)
+    (first,) = connect_all(event, suspending(1))
+    canceller = kind(api.Cancel("reason"))
+    event.connect(canceller, thread=thread)
+    (last,) = connect_all(event, suspending(2), priority=-1)
+    assert place(event.send_async) == [(first, 1), (canceller, False), (last, 2)]

@@ -229,7 +229,7 @@ def test_an_error_of_the_client_s_is_the_emitter_s(api, bridge, run, caplog):
 
 
 @pytest.mark.parametrize("is_last", [True, False])
-@pytest.mark.parametrize("way", ["emit", "send", "emit_async"])
+@pytest.mark.parametrize("way", ["emit", "send", "emit_async", "send_async", "first_async"])
 def test_no_bridge_publishes_what_another_one_refuses(api, bridge, run, way, is_last):
     """Because it is too large, or its outbox is full; and no handler is called."""
 

@@ -205,7 +205,8 @@ class Namespace(EventRegistry):
 
             replay = checked_replay(replay, name)
         if sequential is not None:
-            check_sequential(sequential, isinstance(name, str) and is_pattern(name))
+            exact = exact_str(name)
+            check_sequential(sequential, type(exact) is str and is_pattern(exact))
         event: Any = self.get(name) if type(name) is str else None
         if event is None:
             event = self._create(name)

@@ -362,6 +362,34 @@ def awaited_with_many_arguments():
 
 
 @scenario
+def awaited_one_by_one():
+    owner, sender, value = Owner(), object(), object()
+    event = event_for(at_once, later, owner.method, several, awaitable, echo, generate)
+    event.sequential = True
+    yield emitting(event, sender, value, key=value), sender, value, owner
+
+
+@scenario
+def awaited_as_pairs_or_up_to_the_first():
+    owner, sender, value = Owner(), object(), object()
+    event = event_for(owner.method, at_once, later, awaitable, echo)
+
+    async def operation():
+        for event.sequential in (False, True):
+            await event.send_async(sender, value)
+            await event.first_async(sender, value, default=value)
+
+    yield operation, sender, value, owner
+
+
+@scenario
+def raised_one_by_one():
+    event, sender = event_for(at_once, later, fail_later, fail), object()
+    event.sequential = True
+    yield raising(emitting(event, sender)), sender, event
+
+
+@scenario
 def awaited_in_tiers():
     event, sender = Event("x"), object()
     for priority, handler in enumerate((at_once, later, echo, several)):

@@ -4,6 +4,9 @@ How it works: the core runs the emission. From Python 3.12 on, tasks start eager
 done when the core adds its task. At the end of a tier with tasks the emission lets the loop run once, since many
 handlers need no more, and then waits for the other tasks by one future, which their done callbacks resolve.
 
+A sequential emission awaits each handler before it calls the next one. Its handlers run in the emitter's task, or where
+that is impossible in tasks, one at a time: then each is a tier of its own here.
+
 Who keeps a task alive: the `AsyncDispatch`, which is held by `emit_async`. No emission ends before its tasks, unless
 its coroutine is closed from outside, as when its loop is gone: then nothing can be awaited, and they are cancelled.
 
