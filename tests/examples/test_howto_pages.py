@@ -14,7 +14,7 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in 
 BLOCK = re.compile(
     r"^(?:<!-- (?:from (?P<file>\S+)|not run: [^\n]*) -->\n)?(?P<indent> *)```python\n(?P<code>.*?)^ *```$", re.M | re.S
 )
-PEERS = ("asgiref", "blinker", "django", "nitro", "pyee")
+PEERS = ("asgiref", "blinker", "django", "nitro", "psygnal", "pyee")
 
 
 def blocks(of_files):
@@ -27,7 +27,7 @@ def blocks(of_files):
 
 
 def test_pages_have_blocks():
-    assert len(PAGES) == 10
+    assert len(PAGES) == 11
     assert all("```" in text for text in PAGES.values())
     assert len(blocks(True)) > 20
     assert len(blocks(False)) > 10

@@ -3,6 +3,7 @@
 import logging
 import sys
 from contextlib import suppress
+from weakref import ref as weakref
 
 from leak_check import Error, echo, event_for, fail, main, nothing, refuse, scenario
 
@@ -393,6 +394,63 @@ def events():
         event.emit(sender)
 
     yield operation, sender, echo
+
+
+# Events of objects
+class Thermostat:
+    changed = Event("changed")
+
+
+@scenario
+def bound_emissions():
+    owner, value = Thermostat(), object()
+    owner.changed.connect(echo)
+
+    def emit():
+        owner.changed.emit(value)
+        owner.changed.emit(key=value)
+        owner.changed.emit(*[value] * 20)
+        owner.changed.send(value)
+
+    def refused():
+        owner.changed.emit(sender=value)
+
+    yield emit, owner, value, echo
+    yield raising(refused), owner, value
+    owner.changed.disconnect(echo)
+    owner.changed.connect(fail)
+    yield raising(emit), owner, value, fail
+
+
+@scenario
+def bound_views():
+    owner = Thermostat()
+
+    def many():
+        views = [owner.changed for _ in range(10)]
+        refs = [weakref(view) for view in views[:5]]
+        del views, refs
+
+    def cycle():
+        other = Thermostat()
+        other.view = other.changed
+        other.emit = other.changed.emit
+
+    def connected():
+        other = Thermostat()
+        other.changed.connect(echo)
+        other.changed.subscribe(nothing).cancel()
+        with other.changed.connected_to(nothing) as view:
+            hash(view), repr(view), view == other.changed, view.handlers, view.has_handlers()
+
+    def named():
+        type("Owner", (), {"changed": Event()})().changed.emit()
+
+    yield many, owner
+    yield cycle
+    yield connected, echo, nothing
+    yield named
+    yield raising(Event().emit)
 
 
 if __name__ == "__main__":
