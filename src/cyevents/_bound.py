@@ -237,8 +237,8 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
         replay: bool = False,
     ) -> Subscription:
         """Connect a handler for this sender, and return a `Subscription`: see `Event.subscribe`."""
-        options = weak, priority, condition, once, with_event, thread, replay
-        return subscribe(self._event, receiver, self._sender, *options, sys._getframe().f_back)
+        event, sender, frame = self._event, self._sender, sys._getframe().f_back
+        return subscribe(event, receiver, sender, weak, priority, condition, once, with_event, thread, replay, frame)
 
     if TYPE_CHECKING:
 

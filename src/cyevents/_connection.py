@@ -125,11 +125,25 @@ class Subscription:
         return f"<Subscription {state} to {self._event.name!r}>"
 
 
-def subscribe(event: Event[Any], receiver: Any, sender: Any, *options: Any) -> Subscription:
-    """Connect a handler, and return the subscription. `options` ends with the frame of the caller."""
+def subscribe(
+    event: Event[Any],
+    receiver: Any,
+    sender: Any,
+    weak: bool,
+    priority: int,
+    condition: Any,
+    once: bool,
+    with_event: bool,
+    thread: bool,
+    replay: bool,
+    frame: FrameType | None,
+) -> Subscription:
+    """Connect a handler for the caller in that frame, and return the subscription."""
     made: list[Any] = []
     try:
-        event._check_and_connect(made, receiver, sender, *options)
+        event._check_and_connect(
+            made, receiver, sender, weak, priority, condition, once, with_event, thread, replay, frame
+        )
         entry: Entry = made[0]
         expect_death(entry)
         return Subscription(event, receiver, entry)

@@ -311,6 +311,10 @@ cdef extern from *:
         return -1;
     }
 
+    /* Raise an exception that is set although the last call has succeeded: without memory for a frame, `f_back` is None
+       on CPython 3.11. */
+    static inline int cye_raise_pending(void) { return PyErr_Occurred() != NULL ? -1 : 0; }
+
     /* Give a class the functions that `await` uses of its base. */
     static inline int cye_inherit_slots(PyObject *cls, PyObject *base) {
         PyTypeObject *type = (PyTypeObject *)cls;
@@ -376,6 +380,7 @@ cdef extern from *:
     object _copy_context_with "cye_copy_context"(object variable, object value)
     bint _run_generator "cye_run_generator"(object generator, list items) except -1
     int _reraise "cye_reraise"(object error) except -1
+    int _raise_pending "cye_raise_pending"() except -1
     int _inherit_slots "cye_inherit_slots"(object cls, object base) except -1
     int _forbid_new "cye_forbid_new"(object cls) except -1
     unsigned long get_ident "PyThread_get_thread_ident"() noexcept

@@ -427,6 +427,7 @@ else:  # compiled: in the .pxd
         _instruction_of: Any = None
         _is_deferred: Any = None
         _is_finalizing: Any = None
+        _raise_pending: Any = None
         _reraise: Any = None
         _run_generator: Any = None
         _step: Any = None
@@ -2304,6 +2305,8 @@ class EventCore:
         /,
     ) -> None:
         """Do what `connect` does for the caller in that frame. Both entries are put into `made`: see `_connect`."""
+        if cython.compiled:
+            _raise_pending()
         if made is None:
             raise TypeError("made must be a list")
         _connect_checked(
