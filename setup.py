@@ -32,13 +32,14 @@ if TRACE:
 
 # For gcc: these make the compressed tables 24 % smaller, for at most 0.6 % more instructions of a connection. What
 # Cython marks as unlikely, mostly errors, is compiled for size, and so is what gcc expects less than once in four calls
-# of its function; others save padding, reordering and special code for loops and for calls of methods. Without the
+# of its function; others save padding, reordering, copies of inlined functions and special code for loops and for calls
+# of methods. Without the
 # tables for unwinding, native profilers do not see beyond a frame of the slow path; debug builds keep them. The kernel
 # has no such flags: some of what is marked as unlikely is common there, and padding and order count in its loop.
 SMALLER = ["--param", "builtin-expect-probability=100", "-fno-schedule-insns2", "-fno-caller-saves"]
 SMALLER += ["-falign-functions=1", "-falign-jumps=1", "-falign-loops=1", "-fno-asynchronous-unwind-tables"]
 SMALLER += ["--param", "hot-bb-frequency-fraction=4", "-fno-tree-vectorize", "-fno-ivopts"]
-SMALLER += ["-DCYTHON_UNPACK_METHODS=0"]
+SMALLER += ["--param", "inline-unit-growth=20", "-DCYTHON_UNPACK_METHODS=0"]
 SOURCES = {"_tables": "_tables.py", "_emit": "_emit.pyx"}
 
 
