@@ -353,6 +353,8 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
         return hash((id(self._event), id(self._sender)))
 
     def __repr__(self) -> str:
+        if self._event is None:  # found by the garbage collector: see `CyeBound`
+            return "<BoundEvent, not in use>"
         return f"<BoundEvent {self._event.name!r} of {safe_repr(self._sender)}>"
 
     if not TYPE_CHECKING:

@@ -384,6 +384,29 @@ def emit_to_failing(world):
 
 
 @operation
+def emit_to_raising(world):
+    """Without memory, an exception may have no traceback either."""
+    event = Event("of its own")
+    event.connect(fail)
+    event.connect(fail, 1, thread=True)  # so that it is called by the slow path
+    world.kept.append(event)
+
+    def emit():
+        for way, sender in ((event.emit, 1), (event.emit, 2), (event.send, 1), (event.send, 2)):
+            try:
+                way(sender)
+            except ZeroDivisionError:
+                pass
+            except SystemError as error:
+                if "<function fail " not in str(error):  # CPython 3.11 itself may lose what `fail` raises
+                    raise
+            else:
+                raise AssertionError("no exception")
+
+    return emit
+
+
+@operation
 def emit_to_failing_with_callable(world):
     event = Event("of its own", on_error=ignore)
     event.connect(fail)

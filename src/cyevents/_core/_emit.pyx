@@ -726,6 +726,7 @@ cdef int take_unusual(Dispatch dispatch, Entry entry, CallState *state) except -
 
 
 cdef int take_exception(Dispatch dispatch, Entry entry, CallState *state, bint takes_result) except -1:
+    cdef int status = 0
     if not PyErr_ExceptionMatches(<object>PyExc_Exception):
         return FAILED
     try:
@@ -736,8 +737,8 @@ cdef int take_exception(Dispatch dispatch, Entry entry, CallState *state, bint t
             dispatch.event._condition_failed(error, entry, handler, dispatch.sender, dispatch.kwargs)
         elif not dispatch.take_error(error, entry, handler, dispatch.kwargs, takes_result):
             cye_reraise(error)
-            return FAILED
-    return dispatch.has_cancel
+            status = FAILED
+    return status or dispatch.has_cancel
 
 
 cdef int send_to(

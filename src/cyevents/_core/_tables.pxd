@@ -301,7 +301,10 @@ cdef extern from *:
     }
 
     /* Raise an error again in the function that has caught it, without the entry in its traceback that it has got there:
-       it gets one when the function is left. */
+       it gets one when the function is left.
+
+       Where this is called in an `except` clause with a name, that clause must not return, continue or break: without
+       memory for a traceback, the code that Cython makes of that would release a NULL. */
     static inline int cye_reraise(PyObject *error) {
         PyObject *trace = PyException_GetTraceback(error);
         PyObject *next = trace != NULL ? (PyObject *)((PyTracebackObject *)trace)->tb_next : NULL;

@@ -819,17 +819,19 @@ class Dispatch:
         call = handler if self.watch is None else self.watch.call(entry, handler)
         if entry.flags & THREAD and self._call_in_thread(call, given, handler):
             return None
+        result: Any = MISSING
         try:
             if cython.compiled:
                 result = call_with(call, self.sender, self.args, given)
             else:
                 result = call(self.sender, *self.args, **given)
-        except Exception as error:
-            if self.take_error(error, entry, handler, given, True):
-                return handler if self.has_cancel else None
-            if not cython.compiled:
-                raise
-            _reraise(error)
+        except Exception as error:  # compiled: see `_reraise` for why nothing returns from in here
+            if not self.take_error(error, entry, handler, given, True):
+                if not cython.compiled:
+                    raise
+                _reraise(error)
+        if result is MISSING:
+            return handler if self.has_cancel else None
         if self.mode & PAIRS:
             self.take_result(result, entry, handler)
             return None
@@ -850,11 +852,10 @@ class Dispatch:
             else:
                 self.results.append((handler, call(self.sender, *self.args, **given)))
         except Exception as error:
-            if self.take_error(error, entry, handler, given, False):
-                return
-            if not cython.compiled:
-                raise
-            _reraise(error)
+            if not self.take_error(error, entry, handler, given, False):
+                if not cython.compiled:
+                    raise
+                _reraise(error)
 
     def _begin_turn(self, entry: Entry, handler: Any) -> dict[str, Any] | None:
         """Return the keywords for a handler; None if it must not be called."""
@@ -876,7 +877,7 @@ class Dispatch:
                     is_met = bool(entry.condition(self.sender, **self.kwargs))
             except Exception as error:
                 self.event._condition_failed(error, entry, handler, self.sender, self.kwargs)
-                return False
+                is_met = False
             if not is_met or entry.is_inactive():  # the condition may have disconnected it
                 return False
         if entry.flags & ONCE:
@@ -903,6 +904,7 @@ class Dispatch:
             return False
         if kind == GENERATOR:
             items: list[Any] = []
+            has_ended = True
             try:
                 if cython.compiled:
                     cancels: bool = _run_generator(result, items)
@@ -913,10 +915,9 @@ class Dispatch:
                     if not cython.compiled:
                         raise
                     _reraise(error)
-                if not self.has_cancel:
-                    return False
-                cancels = True
-            self.results.append(items)
+                has_ended = cancels = self.has_cancel
+            if has_ended:
+                self.results.append(items)
             return cancels
         self._take_awaitable(result, kind, entry, handler)
         return False
@@ -1236,12 +1237,11 @@ class AwaitedDispatch(Dispatch):
                 self._index += 1
                 self._stopper = self.turn(entry)
         except BaseException as error:
-            if self.tasks or self.errors:
-                self._coroutine = self.finish_tier(error)
-                return True
-            if not cython.compiled:
-                raise
-            _reraise(error)
+            if not self.tasks and not self.errors:
+                if not cython.compiled:
+                    raise
+                _reraise(error)
+            self._coroutine = self.finish_tier(error)
         return True
 
     def _is_last(self) -> bool:
@@ -1344,6 +1344,7 @@ class AwaitedDispatch(Dispatch):
 
     def _resume(self, value: Any) -> Any:
         """Resume the coroutine. Return what it yields; `MISSING` if it is over."""
+        result: Any = MISSING
         try:
             if cython.compiled and value is None and self._thrown is None:
                 result = _step(self._context, self._coroutine, cython.address(self._is_done))
@@ -1354,6 +1355,7 @@ class AwaitedDispatch(Dispatch):
                 if not cython.compiled:
                     raise
                 _reraise(error)
+        if result is MISSING:
             return MISSING
         if self._is_done:
             self._take_value(result)
@@ -1370,12 +1372,13 @@ class AwaitedDispatch(Dispatch):
                 step, given = self._coroutine.send, (value,)
             else:
                 step, given = self._coroutine.throw, thrown
-            return step(*given) if self._context is None else self._context.run(step, *given)
+            result = step(*given) if self._context is None else self._context.run(step, *given)
         except StopIteration as stop:
             self._is_done = True
-            return stop.value
+            result = stop.value
         finally:
             thrown = given = None  # type: ignore[assignment] # the traceback of an exception refers to this frame
+        return result
 
     def _take_value(self, value: Any) -> None:
         """Take what the coroutine has returned."""
@@ -1854,11 +1857,12 @@ class EventCore:
                             if not cython.compiled:
                                 raise
                             _reraise(error)
-                        if not dispatch.has_cancel:
-                            continue
-                        canceller = handler
-                        break
+                        result = None
+                        if dispatch.has_cancel:
+                            canceller = handler
                     if result is None:
+                        if canceller is not None:
+                            break
                         continue
                     try:
                         is_plain = result is not False and type(result) in _PLAIN
