@@ -120,3 +120,22 @@ def test_described_table_shows_settings(api, ns):
     assert re.findall(r"sequential|replay=\d+", capture.get()) == ["sequential", "replay=2"]
     assert "closing  sequential\n" in str(api.describe(ns))
     assert "ready  replay=2\n" in str(api.describe(ns))
+
+
+def test_errors_name_public_classes(api, ns, thermostat):
+    event = type(thermostat).changed
+    twice = "got multiple values for argument 'sender'"
+    for call, text in (
+        (lambda: event.emit(thermostat, sender=1), f"Event.emit() {twice}"),
+        (lambda: event.send(thermostat, sender=1), f"Event.send() {twice}"),
+        (lambda: thermostat.changed.emit(sender=1), f"Event.emit() {twice}"),
+        (lambda: thermostat.changed.send(sender=1), f"Event.send() {twice}"),
+        (lambda: ns.emit("paid", 1, sender=1), f"Namespace.emit() {twice}"),
+        (lambda: ns.emit(), "Namespace.emit() missing 1 required positional argument: 'evt'"),
+    ):
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert str(caught.value) == text
+    assert event.emit.__qualname__ == "Event.emit"
+    assert ns.emit.__qualname__ == "Namespace.emit"
+    assert thermostat.changed.emit.__qualname__ == "BoundEvent.emit"
