@@ -66,9 +66,9 @@ def test_condition_gets_many_keywords_and_no_positionals(event, answer):
 
 
 def test_sender_given_twice_is_an_error(api, ns, event):
-    with pytest.raises(TypeError, match=r"^EventCore\.emit\(\) got multiple values for argument 'sender'$"):
+    with pytest.raises(TypeError, match=r"^Event\.emit\(\) got multiple values for argument 'sender'$"):
         event.emit(1, sender=2)
-    with pytest.raises(TypeError, match=r"^NamespaceCore\.emit\(\) got multiple values for argument 'sender'$"):
+    with pytest.raises(TypeError, match=r"^Namespace\.emit\(\) got multiple values for argument 'sender'$"):
         ns.emit("x", 1, sender=2)
 
 

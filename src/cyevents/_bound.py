@@ -296,6 +296,7 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
         self, condition: Callable[..., object] | None = None, timeout: float | None = None, *, priority: int = 0
     ) -> Coroutine[Any, Any, Emission[SenderT]]:
         """Await the next emission by this sender: see `Event.wait`."""
+        self._check_condition("wait", condition)
         waiting: Coroutine[Any, Any, Emission[SenderT]] = self._event.wait(
             self._sender, condition, timeout, priority=priority
         )
@@ -305,6 +306,7 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
         self, condition: Callable[..., object] | None = None, timeout: float | None = None, *, priority: int = 0
     ) -> Emission[SenderT]:
         """Block the calling thread until the next emission by this sender: see `Event.wait_sync`."""
+        self._check_condition("wait_sync", condition)
         emission: Emission[SenderT] = self._event.wait_sync(self._sender, condition, timeout, priority=priority)
         return emission
 
@@ -317,10 +319,19 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
         priority: int = 0,
     ) -> Stream[SenderT]:
         """Return a stream of this sender's emissions from now on: see `Event.stream`."""
+        self._check_condition("stream", condition)
         made: Stream[SenderT] = self._event.stream(
             self._sender, condition, buffer=buffer, overflow=overflow, priority=priority
         )
         return made
+
+    def _check_condition(self, way: str, condition: object) -> None:
+        """Refuse the sender in the condition's place, where `Event.wait` and the like take a sender."""
+        if condition is self._sender and not callable(condition):
+            raise TypeError(
+                f"{way}() of {self._event.name!r} was given {safe_repr(condition)}, which is its sender already: leave"
+                " it out. Its first argument is a condition"
+            )
 
     # Introspection
 

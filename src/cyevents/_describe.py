@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ._checks import is_pattern
 from ._code import Code, code_of, last_part
 from ._core._safe import handler_name, int_text, safe_repr
 from ._core._values import ANY
@@ -120,20 +121,24 @@ class NamespaceGraph:
         columns = zip(*[cells for _, edges in rows for cells in edges], strict=True)
         widths = [max(map(len, column)) for column in columns]
         lines = []
-        for index, (node, edges) in enumerate(rows):
+        for node, edges in rows:
             about = (node.doc or "").strip().partition("\n")[0]
             if node.matches:
                 about = f"matches {', '.join(node.matches)}"
-            is_sequential = self.sequential if node.sequential is None else node.sequential
-            order = "sequential" if is_sequential and index < len(self.events) else ""
-            replay = f"replay={node.replay}" if node.replay else ""
-            lines.append("  ".join(filter(None, (_heading(node), order, replay, about))))
+            lines.append("  ".join(filter(None, (_heading(node), *self._settings(node), about))))
             for priority, *cells in edges:
                 padded = [text.ljust(width) for text, width in zip(cells, widths[1:], strict=True)]
                 lines.append("  ".join(["", priority.rjust(widths[0]), *padded]).rstrip())
             if not edges:
                 lines.append("  no handlers")
         return "\n".join(lines) or "no events"
+
+    def _settings(self, node: GraphNode) -> list[str]:
+        """Return what to show beside the name of an event; nothing for a pattern, which is not emitted."""
+        if is_pattern(node.name):
+            return []
+        is_sequential = self.sequential if node.sequential is None else node.sequential
+        return ["sequential"] * is_sequential + [f"replay={node.replay}"] * (node.replay > 0)
 
     def table(self) -> Table:
         """Return a `rich` table, for `rich.print` or a `Console`.
@@ -154,7 +159,7 @@ class NamespaceGraph:
         table.add_column("When, how", overflow="fold")
         table.add_column("Where", overflow="fold", style="dim")
         for node in self.events + self.patterns:
-            heading = _heading(node)
+            heading = "\n".join([_heading(node), *self._settings(node)])
             for edge in node.handlers:
                 priority, name, kind, options, place = _cells(node, edge)
                 if kind != "sync":

@@ -44,8 +44,11 @@ _EVICTED = 128  # how many leave a full cache at once
 def _check_target(evt: Any) -> None:
     """Raise `TypeError` unless an event is given: by its name, an exact `str`, or as such."""
     if not ((type(evt) is str and evt) or safe_isinstance(evt, Event)):
+        hint = hint_for(evt)
+        if callable(evt):  # the handler was given in the event's place
+            hint = ": give the event first, as in @on('order.paid'), @handles('order.paid') or connect('order.paid', f)"
         raise TypeError(
-            f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(evt)}{hint_for(evt)}"
+            f"an event is given by its name, a non-empty str, or as an Event, not as {safe_repr(evt)}{hint}"
         )
 
 

@@ -4,7 +4,7 @@ Each part has the same heading as a part of rejected.py.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, assert_type
+from typing import Any, ClassVar, Literal, Protocol, assert_type
 
 from cyevents import (
     ANY,
@@ -467,3 +467,33 @@ async def use_bound() -> None:
     assert_type(await thermostat.changed.emit_async(21), list[Any])
     assert_type(await thermostat.changed.wait(timeout=5), Emission[Thermostat])
     assert_type(thermostat.changed.stream(), Stream[Thermostat])
+
+
+assert_type(thermostat.changed.wait_sync(timeout=5), Emission[Thermostat])
+for change in thermostat.changed.stream():
+    assert_type(change.sender, Thermostat)
+
+
+class Boiler(Thermostat):
+    changed = Event["Thermostat", [int]]()
+
+
+class Meter:
+    changed: ClassVar[Event["Meter", [int]]] = Event()
+
+
+class HasChanged(Protocol):
+    changed: ClassVar[Event[Any, [int]]]
+
+
+def set_any(device: HasChanged) -> None:
+    device.changed.emit(21)
+
+
+def set_by_event(changed: BoundEvent[Any, [int]]) -> None:
+    changed.emit(21)
+
+
+set_any(Meter())
+set_by_event(Meter().changed)
+set_by_event(Boiler().changed)

@@ -344,6 +344,14 @@ class WaitCoroutine(Coroutine[Any, Any, Emission[SenderT]]):
         self._close_streams()
         self._coroutine.close()
 
+    @property
+    def __name__(self) -> str:
+        name: str = getattr(self._coroutine, "__qualname__")  # noqa: B009 (its type has no such attribute)
+        return name  # asyncio shows it in the repr of a task
+
+    def __repr__(self) -> str:
+        return repr(self._coroutine)
+
     def take(self) -> Iterable[tuple[Stream[Any], float | None]]:
         """End it without closing its streams, and return them; nothing if it has begun or ended before."""
         waits, self._waits = self._waits, ()

@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from .._checks import coroutine_function
+from .._core import BoundCore, EventCore
 from .._core._safe import safe_isinstance, safe_repr
 from .loops import no_loop_error, running_trio
 from .streams import WaitCoroutine, _make_waiter
@@ -78,7 +79,12 @@ def wait_any(wait: Any, /, *waits: Any) -> Coroutine[Any, Any, Emission[Any]]:
     try:
         for each in given:
             if not safe_isinstance(each, WaitCoroutine):
-                raise TypeError(f"wait_any() takes what Event.wait() returns, not {safe_repr(each)}")
+                text = f"wait_any() takes what Event.wait() returns, not {safe_repr(each)}"
+                if issubclass(type(each), (EventCore, BoundCore)):
+                    text += ": call its wait()"
+                elif issubclass(type(each), (list, tuple)):
+                    text += ": unpack it, as in wait_any(*waits)"
+                raise TypeError(text)
         for each in {id(each): each for each in given}.values():
             parts = each.take()
             if not parts:

@@ -948,7 +948,7 @@ cdef object with_sender(
     """Call `emit` or `send` with the sender given by keyword, or not at all: put it where they expect it."""
     cdef Py_ssize_t at = -1 if kwnames is NULL else find_keyword(kwnames, <PyObject *>_SENDER)
     if nargs and at >= 0:
-        raise TypeError(f"EventCore.{name.decode()}() got multiple values for argument 'sender'")
+        raise TypeError(f"Event.{name.decode()}() got multiple values for argument 'sender'")
     return call_with_sender(call, self, <PyObject *>ANY if at < 0 else args[at], args, nargs, kwnames, at)
 
 
@@ -1085,9 +1085,9 @@ cdef inline bint has_plain_emit(object event) except -1:
 
 cdef object emit_named(NamespaceCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
     if nargs == 0:
-        raise TypeError("NamespaceCore.emit() missing 1 required positional argument: 'evt'")
+        raise TypeError("Namespace.emit() missing 1 required positional argument: 'evt'")
     if nargs > 1 and kwnames is not NULL and find_keyword(kwnames, <PyObject *>_SENDER) >= 0:
-        raise TypeError("NamespaceCore.emit() got multiple values for argument 'sender'")
+        raise TypeError("Namespace.emit() got multiple values for argument 'sender'")
     evt = <object>args[0]
     event = found(<dict>self, evt) if PyUnicode_CheckExact(evt) else None
     if event is None and self._cached and PyUnicode_CheckExact(evt):

@@ -3223,3 +3223,4 @@ else:  # compiled: `__cinit__` is called by the interpreter, and no annotations 
         _shown = [EventCore.connect, EventCore.emit, EventCore.send, NamespaceCore.emit, BoundCore.emit, BoundCore.send]
         for _method in _shown:
             _method.__annotations__ = {}
+            _method.__qualname__ = _method.__qualname__.replace("BoundCore", "BoundEvent").replace("Core", "")
