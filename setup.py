@@ -33,9 +33,9 @@ if TRACE:
 # For gcc: these make the compressed tables a quarter smaller, for at most 1 % more instructions of a connection. What
 # Cython marks as unlikely, mostly errors, is compiled for size, and so is what gcc expects less than once in four calls
 # of its function; others save padding, reordering, copies of inlined functions and special code for loops and for calls
-# of methods. Without the tables for unwinding, native profilers do not see beyond a frame of the slow path; debug builds
-# keep them. The kernel has no such flags: some of what is marked as unlikely is common there, and padding and order
-# count in its loop.
+# of methods. Without the tables for unwinding, native profilers do not see beyond a frame of the slow path; debug
+# builds keep them. The kernel has no such flags: some of what is marked as unlikely is common there, and padding and
+# order count in its loop.
 SMALLER = ["--param", "builtin-expect-probability=100", "-fno-schedule-insns2", "-fno-caller-saves"]
 SMALLER += ["-falign-functions=1", "-falign-jumps=1", "-falign-loops=1", "-fno-asynchronous-unwind-tables"]
 SMALLER += ["--param", "hot-bb-frequency-fraction=4", "-fno-tree-vectorize", "-fno-ivopts"]

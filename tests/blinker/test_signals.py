@@ -1041,9 +1041,7 @@ def test_subclass_may_use_private_looking_names(blinker, log, collect, where):
         raise AssertionError("not for the library to call")
 
     names = private_names(blinker)
-    assert {"_connect", "_dispatch", "_schedule", "_clear", "_add", "_groups", "_log_dead_handlers", "_restore"} <= set(
-        names
-    )
+    assert {"_connect", "_dispatch", "_clear", "_groups", "_log_dead_handlers", "_restore"} <= set(names)
     made = {"methods": own, "class attributes": 5, "properties": property(own, own, own)}
     namespace = dict.fromkeys(names, made[where]) if where in made else {}
     cls = type("Signal", (blinker.NamedSignal,), namespace)

@@ -1496,6 +1496,31 @@ class AwaitedDispatch(Dispatch):
 
     # Hooks: what the subclass adds.
 
+    if not cython.compiled:  # nothing calls these: compiled, they would only take room
+
+        def as_coroutine(self, result: Any, kind: int, /) -> Any:
+            """Return a coroutine that awaits what an async handler returned."""
+            raise NotImplementedError
+
+        def start(self, coroutine: Any, /) -> Any:
+            """Start a task. It needs the methods of an asyncio task that are used here."""
+            raise NotImplementedError
+
+        def in_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+            """Return a coroutine that calls a handler in a thread."""
+            raise NotImplementedError
+
+        def finish_tier(self, raised: BaseException | None, /) -> Any:
+            """Return a coroutine that waits for the tasks, takes their results, and raises what must be raised.
+
+            `raised` is what was raised by a handler that was called or stepped here.
+            """
+            raise NotImplementedError
+
+        def finish_cancelled(self, raised: BaseException | None, handler: Any, /) -> Any:
+            """Return a coroutine that raises the cancellation of the emission, whatever its last handler has raised."""
+            raise NotImplementedError
+
     def begin(self) -> None:
         """Prepare for the first async handler: set `cancelling`."""
 
@@ -1506,35 +1531,12 @@ class AwaitedDispatch(Dispatch):
     def begin_tasks(self) -> None:
         """Prepare for the first task: set `make`, `keywords` and `methods`."""
 
-    def as_coroutine(self, result: Any, kind: int, /) -> Any:
-        """Return a coroutine that awaits what an async handler returned."""
-        raise NotImplementedError
-
-    def start(self, coroutine: Any, /) -> Any:
-        """Start a task. It needs the methods of an asyncio task that are used here."""
-        raise NotImplementedError
-
-    def in_thread(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
-        """Return a coroutine that calls a handler in a thread."""
-        raise NotImplementedError
-
     def not_started(self, task: Any, coroutine: Any, /) -> None:
         """Clean up after a task that could not be made: an exception will report it."""
 
     def take_results(self) -> bool:
         """Take the results of the tasks if all are done and none has raised; return whether that is so."""
         return False
-
-    def finish_tier(self, raised: BaseException | None, /) -> Any:
-        """Return a coroutine that waits for the tasks, takes their results, and raises what must be raised.
-
-        `raised` is what was raised by a handler that was called or stepped here.
-        """
-        raise NotImplementedError
-
-    def finish_cancelled(self, raised: BaseException | None, handler: Any, /) -> Any:
-        """Return a coroutine that raises the cancellation of the emission, whatever its last handler has raised."""
-        raise NotImplementedError
 
 
 def inherit_slots(cls: ClassT, /) -> ClassT:
@@ -2913,37 +2915,43 @@ class EventCore:
 
     # Hooks: what the package adds.
 
-    @property
-    def name(self) -> str:
-        """The event's name."""
-        raise NotImplementedError
+    if not cython.compiled:  # nothing calls these: compiled, they would only take room
 
-    def _make_options(self, *args: Any) -> Any:
-        """Check the arguments of `connect`, and return its options as one object."""
-        raise NotImplementedError
+        @property
+        def name(self) -> str:
+            """The event's name."""
+            raise NotImplementedError
 
-    def _add(self, *args: Any) -> Any:
-        """`_connect` with such options, on behalf of the caller whose frame is given."""
-        raise NotImplementedError
+        def _make_options(self, *args: Any) -> Any:
+            """Check the arguments of `connect`, and return its options as one object."""
+            raise NotImplementedError
 
-    def _decorator(self, *args: Any) -> Any:
-        """Return a decorator that connects what it decorates: see `_add`."""
-        raise NotImplementedError
+        def _add(self, *args: Any) -> Any:
+            """`_connect` with such options, on behalf of the caller whose frame is given."""
+            raise NotImplementedError
+
+        def _decorator(self, *args: Any) -> Any:
+            """Return a decorator that connects what it decorates: see `_add`."""
+            raise NotImplementedError
+
+        def _attach_patterns(self, to_release: list[object], /) -> None:
+            """Attach the patterns that match, which may have changed, and call `_show`, under the lock or not."""
+            raise NotImplementedError
+
+        def _record(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Entry, ...]:
+            """Record an emission that begins, and return the entries that it calls."""
+            raise NotImplementedError
+
+        def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry, /) -> None:
+            """Schedule what an async handler returned."""
+            raise NotImplementedError
+
+        def _make_exception_group(self, errors: list[Exception], /) -> Exception:
+            """Return one exception for several."""
+            raise NotImplementedError
 
     def _load_bound_methods(self) -> None:
         """Add the methods of `BoundEvent` to `BoundCore`: called before the first event is bound to a sender."""
-
-    def _attach_patterns(self, to_release: list[object], /) -> None:
-        """Attach the patterns that match, which may have changed, and call `_show`. Called under the lock or not."""
-        raise NotImplementedError
-
-    def _record(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Entry, ...]:
-        """Record an emission that begins, and return the entries that it calls."""
-        raise NotImplementedError
-
-    def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry, /) -> None:
-        """Schedule what an async handler returned."""
-        raise NotImplementedError
 
     def _call_failed(
         self, error: TypeError, handler: Any, count: int, names: Iterable[str], takes_result: bool, /
@@ -2960,10 +2968,6 @@ class EventCore:
     def _error_policy(self) -> Any:
         """Return what is done with an `Exception` of a handler: "raise", "group" or a callable."""
         return "raise"
-
-    def _make_exception_group(self, errors: list[Exception], /) -> Exception:
-        """Return one exception for several."""
-        raise NotImplementedError
 
     def _condition_failed(
         self,
