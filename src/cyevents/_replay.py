@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._core import Entry, EventCore
-    from ._hooks import EventHooks
 
+    KeepingEvent = Any  # an `EventHooks`, whose `_kept` these functions set and read
     _Dict = dict["EmissionRecord", tuple[Entry, ...]]
 else:
     _Dict = dict
@@ -50,12 +50,12 @@ def checked_replay(replay: Any, name: Any) -> int:
     return number
 
 
-def keep(event: EventHooks, number: int) -> None:
+def keep(event: KeepingEvent, number: int) -> None:
     """Let an event keep so many emissions from now on; with fewer than before, drop the oldest."""
     if number == 0 and getattr(event, "_kept", None) is None:
         return
     call_locked(_make_kept, event)
-    kept = event._kept
+    kept: KeptEmissions = event._kept
     kept.limit = number
     call_locked(_update_recording, event)
     kept.trim()
@@ -63,7 +63,7 @@ def keep(event: EventHooks, number: int) -> None:
         event._attach_patterns([])
 
 
-def _make_kept(event: EventHooks) -> None:
+def _make_kept(event: KeepingEvent) -> None:
     made = KeptEmissions()
     try:
         event._kept  # noqa: B018
@@ -71,7 +71,7 @@ def _make_kept(event: EventHooks) -> None:
         event._kept = made
 
 
-def _update_recording(event: EventHooks) -> None:
+def _update_recording(event: KeepingEvent) -> None:
     event._set_recording(event._kept.limit > 0)
 
 
@@ -170,7 +170,7 @@ class KeptEmissions:
 
     # In the thread that connects
 
-    def connect(self, event: EventHooks, *arguments: Any) -> tuple[Entry, Entry | None]:
+    def connect(self, event: KeepingEvent, *arguments: Any) -> tuple[Entry, Entry | None]:
         """Do what `EventCore._connect` does with these arguments, and call the handler with the kept emissions."""
         _, sender, *_, made = arguments
         if not self.limit:
@@ -191,7 +191,7 @@ class KeptEmissions:
             self.replays.pop(replay, None)
         return connected
 
-    def replay(self, event: EventHooks, entry: Entry, settled: SettledEmissions) -> None:
+    def replay(self, event: KeepingEvent, entry: Entry, settled: SettledEmissions) -> None:
         """Call a new handler with the kept emissions that an emission would call it for.
 
         `settled` is in `replays` since before the handler was connected.
