@@ -199,17 +199,17 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
 
         Raises and warns as `Event.connect` does.
         """
-        sender, frame = self._sender, sys._getframe().f_back
+        sender = self._sender
         options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
         add = self._event._add
         if receiver is not MISSING:
-            add(receiver, sender, options, frame)
+            add(receiver, sender, options, sys._getframe().f_back)
             return receiver
 
         def connect(handler: Any, frame: FrameType | None) -> None:
             add(handler, sender, options, frame)
 
-        return Decorator(connect, ANY, f"connect(...) of {self._event.name!r}", frame)
+        return Decorator(connect, ANY, f"connect(...) of {self._event.name!r}", sys._getframe().f_back)
 
     if TYPE_CHECKING:
 

@@ -214,9 +214,9 @@ class ConnectedTo(_Block):
         def __enter__(self) -> Event[Any]: ...
 
     def _do(self, block: Any) -> None:
-        frame = sys._getframe(1).f_back  # that of the `with` statement
         receiver, sender = self._arguments[:2]
-        self._target._add(receiver, sender, ConnectOptions(*self._arguments), frame, block)
+        options = ConnectOptions(*self._arguments)
+        self._target._add(receiver, sender, options, sys._getframe(1).f_back, block)  # that of the `with` statement
 
     def _undo(self, block: Any) -> None:
         undo_connection(self._target, block, self._arguments[1])
