@@ -6,14 +6,13 @@ no task for each, and no cancellation of those that come later.
 
 from __future__ import annotations
 
-import asyncio
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from .._checks import coroutine_function
 from .._core import BoundCore, EventCore
 from .._core._safe import safe_isinstance, safe_repr
-from .loops import no_loop_error, running_trio
+from .loops import no_loop_error, running_asyncio, running_trio
 from .streams import WaitCoroutine, _make_waiter
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ _first.__qualname__ = "wait_any"  # the name in the warning about a coroutine th
 
 
 async def _first_emission(waits: list[tuple[Stream[Any], float | None]]) -> Emission[Any]:
-    loop = asyncio._get_running_loop()
+    loop = running_asyncio()
     trio: Any = None
     if loop is None:
         trio = running_trio()

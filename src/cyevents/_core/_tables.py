@@ -1496,7 +1496,7 @@ class AwaitedDispatch(Dispatch):
 
     # Hooks: what the subclass adds.
 
-    if not cython.compiled:  # nothing calls these: compiled, they would only take room
+    if not cython.compiled:  # every subclass has its own: compiled, these would only take room
 
         def as_coroutine(self, result: Any, kind: int, /) -> Any:
             """Return a coroutine that awaits what an async handler returned."""
@@ -2915,7 +2915,7 @@ class EventCore:
 
     # Hooks: what the package adds.
 
-    if not cython.compiled:  # nothing calls these: compiled, they would only take room
+    if not cython.compiled:  # every subclass has its own: compiled, these would only take room
 
         @property
         def name(self) -> str:
