@@ -38,6 +38,8 @@ LIMITS = {  # how much the smallest growth in a batch may differ from zero
     "bytes": 1000,
     "resident": 4 << 20,
 }
+# CPython's cache of attributes keeps the names that were looked up last. Names made at run time fill it slowly.
+clear_caches = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
 scenarios = {}
 
 
@@ -164,6 +166,7 @@ class Measurement:
                     operation()
         finally:
             gc.enable()
+        clear_caches()
         return gc.collect()
 
     @property
