@@ -199,6 +199,12 @@ class CallSpan:
     def started(self) -> None:
         """Called when the awaitable starts to run, after `enter`."""
 
+    def suspended(self) -> None:
+        """Called each time the awaitable suspends: it has run since `started`, or since the last `resumed`."""
+
+    def resumed(self) -> None:
+        """Called each time the awaitable goes on after a `suspended`, also if that is only to be closed."""
+
     def end(self, value: Any, error: BaseException | None, /) -> None:
         """Called once when the handler has ended, last.
 

@@ -15,7 +15,7 @@ from .._core._safe import handler_name
 from .._core._values import ASYNC_GENERATOR, AWAITABLE, FIRST, GENERATOR, Cancelled
 from .._event import load_emit_async, run
 from ._api import EmissionSpan, EmissionStart
-from ._call import ObservedCall, call_observed, call_safely, end_all, innermost, notify
+from ._call import ObservedCall, call_observed, call_safely, end_all, innermost, notify, overrides
 from ._context import reset_in_context, set_in_context, take_origin
 
 if TYPE_CHECKING:
@@ -187,7 +187,8 @@ class ObservedEmission:
         """Report the next entries; return the `watch` for the core, None if no instrument follows single handlers."""
         spans = self._spans
         notify(spans, "plan", entries)
-        return self if any(_overrides(span, "call") or _overrides(span, "skip") for _, _, span in spans) else None
+        names = ("call", "skip")
+        return self if any(overrides(span, EmissionSpan, name) for _, _, span in spans for name in names) else None
 
     # Called by the core
 
@@ -207,11 +208,6 @@ class ObservedEmission:
             return handler  # type: ignore[no-any-return]
         kinds = () if self.way == "send" else (AWAITABLE,) if self.way == "send_async" else RUN_KINDS
         return partial(call_observed, ObservedCall(self.parents, calls), handler, kinds)
-
-
-def _overrides(span: EmissionSpan, method: str) -> bool:
-    """Return whether the class of a span overrides a method."""
-    return getattr(type(span), method, None) is not getattr(EmissionSpan, method)
 
 
 def skip_reason(entry: Entry, handler: Any, error: Exception | None) -> str:
