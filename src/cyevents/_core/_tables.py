@@ -89,6 +89,7 @@ from ._values import (
     GENERATOR,
     MISSING,
     PAIRS,
+    PARALLEL,
     SEQUENTIAL,
     VALUE,
     Cancelled,
@@ -114,6 +115,7 @@ else:  # not executed: for the compiler
 __all__ = [
     "CONDITION",
     "DEAD",
+    "DELIVERED",
     "ONCE",
     "REPLAY",
     "THREAD",
@@ -149,6 +151,7 @@ if not cython.compiled:  # compiled: in the .pxd
     FOREIGN = 256  # not a Python function or method: the compiled core counts its recursion
     REPLAY = 512  # it was called with the emissions that its event keeps
     OWN_CONDITION = 1024  # its condition is a method of its own object: the entry has only the function
+    DELIVERED = 2048  # its `delivery` decides how its handler is called
 
     # What keeps an event's emissions off the fast path.
     FILTERED = 1  # there have been groups for senders, here or in a pattern that matches
@@ -562,7 +565,7 @@ class Entry(Ref):
     is held weakly, or a partial of one, the code, which tells where it was defined; else None."""
     priority: int
     serial: int  # when it was registered, over all events
-    _condition: Any  # see `condition`
+    _condition: Any  # see `condition`; the `delivery` if there is one, which then has the condition
     may_vanish: bool  # its death surprises nobody: an emission has found it, or a subscription holds the handler
     name: str
     chain: int  # the same for the entries of one handler and sender that have replaced each other
@@ -598,10 +601,18 @@ class Entry(Ref):
     @property
     def condition(self) -> Any:
         """The condition, or None; if it is a method of the handler's own object, None once that is dead."""
+        condition = self._condition
+        if self.flags & DELIVERED:
+            condition = condition.condition
         if not self.flags & OWN_CONDITION:
-            return self._condition
+            return condition
         target = self()
-        return None if target is None else bind(self._condition, target)
+        return None if target is None else bind(condition, target)
+
+    @property
+    def delivery(self) -> Any:
+        """What decides how the handler is called, or None: see `Dispatch._prepare`."""
+        return self._condition if self.flags & DELIVERED else None
 
     def is_inactive(self) -> bool:
         """Return whether it must not be called any more. Reconnecting is not disconnecting, but that may follow."""
@@ -691,10 +702,13 @@ def _make_entry(handler: Any, weak: bool, priority: int, condition: Any, flags: 
         else:
             entry.held = _function_code(handler) if cls is FunctionType else definition_of(handler)
         if condition is not None:  # it must not keep alive what is held weakly
-            parts = method_parts(condition)
+            parts = method_parts(condition.condition if flags & DELIVERED else condition)
             if parts is not None and parts[0] is target:
                 flags |= OWN_CONDITION
-                condition = parts[1]
+                if flags & DELIVERED:
+                    condition.condition = parts[1]
+                else:
+                    condition = parts[1]
         entry.flags = flags
     entry._condition = condition
     entry.priority = priority
@@ -816,7 +830,9 @@ class Dispatch:
         given = self._begin_turn(entry, handler)
         if given is None:
             return None
-        call = handler if self.watch is None else self.watch.call(entry, handler)
+        call = self._prepare(entry, handler, given)
+        if call is None:
+            return None
         if entry.flags & THREAD and self._call_in_thread(call, given, handler):
             return None
         result: Any = MISSING
@@ -845,7 +861,9 @@ class Dispatch:
         given = self._begin_turn(entry, handler)
         if given is None:
             return
-        call = handler if self.watch is None else self.watch.call(entry, handler)
+        call = self._prepare(entry, handler, given)
+        if call is None:
+            return
         try:
             if cython.compiled:
                 self.results.append((handler, call_with(call, self.sender, self.args, given)))
@@ -864,6 +882,16 @@ class Dispatch:
                 self.watch.skip(entry, handler)
             return None
         return {**self.kwargs, "event": self.event} if entry.flags & WITH_EVENT else self.kwargs
+
+    def _prepare(self, entry: Entry, handler: Any, given: dict[str, Any]) -> Any:
+        """Return what is called in place of the handler, with the same arguments; None if nothing is.
+
+        An entry's `delivery` decides that. What it raises goes to the emitter, whatever the policy for errors. The call
+        may return MISSING, and so may what it returns when it is awaited: it then contributes nothing.
+        """
+        if entry.flags & DELIVERED:
+            return entry._condition.prepare(self, entry, handler, given)
+        return handler if self.watch is None else self.watch.call(entry, handler)
 
     def _should_call(self, entry: Entry, handler: Any) -> bool:
         """Return whether an entry with flags must be called now. A `once` entry is used up by that."""
@@ -1389,7 +1417,8 @@ class AwaitedDispatch(Dispatch):
         if self._leave_coroutine():
             self._coroutine = self.finish_cancelled(None, handler)
         elif self.mode & PAIRS:
-            self.results.append((handler, value))
+            if value is not MISSING:
+                self.results.append((handler, value))
         elif value is False:
             self.canceller = handler
         elif value is not None:
@@ -1472,7 +1501,8 @@ class AwaitedDispatch(Dispatch):
             value = task.result()
         if has_value:
             if self.mode & PAIRS:
-                self.results.append((handler, value))
+                if value is not MISSING:
+                    self.results.append((handler, value))
                 return
             if value is None:
                 return
@@ -1645,6 +1675,10 @@ def _connect_checked(
     with_event: Any,
     thread: Any,
     replay: Any,
+    via: Any,
+    overlap: Any,
+    limit: Any,
+    timeout: Any,
     frame: FrameType | None,
     made: Made,
 ) -> None:
@@ -1661,13 +1695,19 @@ def _connect_checked(
         and type(with_event) is bool
         and thread is False
         and replay is False
+        and via is None
+        and overlap is PARALLEL
+        and limit is None
+        and timeout is None
         and not event._is_checked
         and (function is not receiver or not _takes_self(function))
     ):
         flags = (ONCE if once else 0) | (WITH_EVENT if with_event else 0)
         event._enter(receiver, sender, weak, priority, None, flags, _qualname(function), frame, made)
         return
-    options = event._make_options(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
+    options = event._make_options(
+        receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit, timeout
+    )
     event._add(receiver, sender, options, frame, made)
 
 
@@ -2245,6 +2285,10 @@ class EventCore:
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Any = None,
+        overlap: str = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Connect a handler, to be called as `receiver(sender, *args, **kwargs)` when the event is emitted.
 
@@ -2266,6 +2310,12 @@ class EventCore:
             thread: in `emit_async`, run a sync handler in a thread. `emit` runs it in place.
             replay: first call the handler, in this thread, with the emissions that the event keeps: see
                 `Event.replay`. If one of these calls raises, as `on_error` decides, nothing is connected.
+            via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
+            overlap: what an async handler does when its earlier call still runs: `"parallel"` starts another one,
+                `"queue"` waits for it, `"skip"` drops the new call, `"restart"` cancels the earlier one, `"latest"`
+                waits, and keeps only the newest of the calls that wait.
+            limit: how many calls of an async handler run at once, with `overlap="parallel"`; others wait.
+            timeout: cancel an async handler that takes more seconds than this: it has raised a `TimeoutError`.
 
         Returns:
             The receiver, so that `connect` serves as a decorator.
@@ -2274,7 +2324,9 @@ class EventCore:
             TypeError: if the receiver or the condition is not callable, the condition is a coroutine
                 function, the priority not an int, a flag not a bool, or the receiver cannot be held weakly;
                 with `check=True` of the event, if the receiver or the condition cannot take what it declares;
-                with `replay=True`, if the event keeps no emissions.
+                with `replay=True`, if the event keeps no emissions; if nothing can be delivered to `via`, or it is
+                given with `thread=True`; if `overlap`, `limit` or `timeout` is given for a handler that is not async.
+            ValueError: if `overlap` is an unknown word, `limit` is less than 1, or `timeout` is not above 0.
 
         Warns:
             RuntimeWarning: if the receiver or the sender dies at once, as a lambda does that nothing else
@@ -2288,11 +2340,15 @@ class EventCore:
             # What the collector frees in this call, at the very instruction of the last one, is not its own.
             _last.replace_sender(None, 0)
         if receiver is MISSING:
-            options = self._make_options(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
+            options = self._make_options(
+                receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit,
+                timeout,
+            )  # fmt: skip
             return self._decorator(sender, options, _caller())
         _connect_checked(
-            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, _caller(), None
-        )
+            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit,
+            timeout, _caller(), None,
+        )  # fmt: skip
         return receiver
 
     def _check_and_connect(
@@ -2307,6 +2363,10 @@ class EventCore:
         with_event: Any,
         thread: Any,
         replay: Any,
+        via: Any,
+        overlap: Any,
+        limit: Any,
+        timeout: Any,
         frame: FrameType | None,
         /,
     ) -> None:
@@ -2316,8 +2376,9 @@ class EventCore:
         if made is None:
             raise TypeError("made must be a list")
         _connect_checked(
-            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, frame, made
-        )
+            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit,
+            timeout, frame, made,
+        )  # fmt: skip
 
     @cython.locals(weak="bint", flags="int", name=str, made=list, entry=Entry)
     def _connect(
@@ -2337,8 +2398,10 @@ class EventCore:
 
         Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
         """
-        if flags & ~(ONCE | WITH_EVENT | CONDITION | THREAD | REPLAY):
-            raise TypeError(f"flags must be made up of ONCE, WITH_EVENT, CONDITION, THREAD and REPLAY, not {flags}")
+        if flags & ~(ONCE | WITH_EVENT | CONDITION | THREAD | REPLAY | DELIVERED):
+            raise TypeError(
+                f"flags must be made up of ONCE, WITH_EVENT, CONDITION, THREAD, REPLAY and DELIVERED, not {flags}"
+            )
         if made is None:
             made = []
         entry = self._enter(handler, sender, weak, priority, condition, flags, name, frame, made)
