@@ -43,8 +43,10 @@ if TYPE_CHECKING:
         Flags,
         HandlerT,
         Options,
+        Overlap,
         ResultT,
         SenderT,
+        Target,
         Undeclared,
     )
     from ._typing import Decorator as TypedDecorator
@@ -419,6 +421,10 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Target | None = None,
+        overlap: Overlap = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> Subscription:
         """Connect a handler and return a `Subscription`, which keeps the handler alive and can disconnect it.
 
@@ -435,7 +441,21 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             []
         """
         return subscribe(
-            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, sys._getframe().f_back
+            self,
+            receiver,
+            sender,
+            weak,
+            priority,
+            condition,
+            once,
+            with_event,
+            thread,
+            replay,
+            via,
+            overlap,
+            limit,
+            timeout,
+            sys._getframe().f_back,
         )
 
     if TYPE_CHECKING:
@@ -476,6 +496,10 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Target | None = None,
+        overlap: Overlap = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> ConnectedTo:
         """Connect a handler inside a `with` block, then restore exactly the previous state.
 
@@ -489,7 +513,22 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             ...     ticked.emit("clock")
             ['tock']
         """
-        return ConnectedTo(self, receiver, sender, weak, priority, condition, once, with_event, thread, replay)
+        return ConnectedTo(
+            self,
+            receiver,
+            sender,
+            weak,
+            priority,
+            condition,
+            once,
+            with_event,
+            thread,
+            replay,
+            via,
+            overlap,
+            limit,
+            timeout,
+        )
 
     def muted(self, *receivers: Callable[..., Any]) -> Muted:
         """Silence the event, or only some handlers, inside a `with` block. Nests.

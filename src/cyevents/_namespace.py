@@ -38,9 +38,11 @@ if TYPE_CHECKING:
         Flags,
         HandlerT,
         Options,
+        Overlap,
         ResultT,
         SenderT,
         SomeEvents,
+        Target,
         Undeclared,
     )
     from ._typing import Decorator as TypedDecorator
@@ -262,6 +264,10 @@ class Namespace(EventRegistry):
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Target | None = None,
+        overlap: Overlap = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Connect the decorated function to an event, or to several, which are made if they do not exist.
 
@@ -275,6 +281,10 @@ class Namespace(EventRegistry):
             with_event: pass the event that fired as the keyword `event`.
             thread: in `emit_async`, run a sync handler in a thread.
             replay: first call the handler with the emissions that the event keeps: see `Event.replay`.
+            via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
+            overlap: what an async handler does when its earlier call still runs: see `Event.connect`.
+            limit: how many calls of an async handler run at once; others wait.
+            timeout: how many seconds an async handler may take.
 
         Returns:
             A decorator that returns what it decorates, unchanged.
@@ -301,7 +311,9 @@ class Namespace(EventRegistry):
         """
         targets = event_targets(evt)
         self._check_declared(targets)
-        options = ConnectOptions(MISSING, sender, weak, priority, condition, once, with_event, thread, replay)
+        options = ConnectOptions(
+            MISSING, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit, timeout
+        )
 
         def connect(handler: Any, frame: FrameType | None) -> None:
             self._connect_to(targets, handler, sender, options, frame)
@@ -378,6 +390,10 @@ class Namespace(EventRegistry):
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Target | None = None,
+        overlap: Overlap = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Connect a handler to an event, or to several, which are made if they do not exist.
 
@@ -392,6 +408,10 @@ class Namespace(EventRegistry):
             with_event: pass the event that fired as the keyword `event`.
             thread: in `emit_async`, run a sync handler in a thread.
             replay: first call the handler with the emissions that the event keeps: see `Event.replay`.
+            via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
+            overlap: what an async handler does when its earlier call still runs: see `Event.connect`.
+            limit: how many calls of an async handler run at once; others wait.
+            timeout: how many seconds an async handler may take.
 
         Returns:
             The receiver.
@@ -415,7 +435,9 @@ class Namespace(EventRegistry):
         """
         targets = event_targets(evt)
         self._check_declared(targets)
-        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
+        options = ConnectOptions(
+            receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit, timeout
+        )
         self._connect_to(targets, receiver, sender, options, sys._getframe().f_back)
         return receiver
 

@@ -197,17 +197,22 @@ class ObservedEmission:
         error, self.condition_error = self.condition_error, None
         notify(self._spans, "skip", entry, handler, skip_reason(entry, handler, error), error)
 
-    def call(self, entry: Entry, handler: Any) -> Callable[..., Any]:
-        """Return the callable for the core to call: the handler itself if no instrument follows this call."""
+    def call(self, entry: Entry, handler: Any, function: Any = None) -> Callable[..., Any]:
+        """Return the callable for the core to call: the handler itself if no instrument follows this call.
+
+        With `function`, that is called in place of the handler.
+        """
+        if function is None:
+            function = handler
         calls: list[Target[CallSpan]] = []
         for scope, instrument, span in self._spans:
             call = call_safely(scope, span, "call", entry, handler)
             if call is not None:
                 calls.append((scope, instrument, call))
         if not calls:
-            return handler  # type: ignore[no-any-return]
+            return function  # type: ignore[no-any-return]
         kinds = () if self.way == "send" else (AWAITABLE,) if self.way == "send_async" else RUN_KINDS
-        return partial(call_observed, ObservedCall(self.parents, calls), handler, kinds)
+        return partial(call_observed, ObservedCall(self.parents, calls), function, kinds)
 
 
 def skip_reason(entry: Entry, handler: Any, error: Exception | None) -> str:
