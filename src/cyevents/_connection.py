@@ -146,23 +146,27 @@ def subscribe(
     """Connect a handler for the caller in that frame, and return the subscription."""
     made: list[Any] = []
     try:
-        event._check_and_connect(
-            made,
-            receiver,
-            sender,
-            weak,
-            priority,
-            condition,
-            once,
-            with_event,
-            thread,
-            replay,
-            via,
-            overlap,
-            limit,
-            timeout,
-            frame,
-        )
+        if via is None and overlap is PARALLEL and limit is None and timeout is None:
+            event._check_and_connect(
+                made, receiver, sender, weak, priority, condition, once, with_event, thread, replay, frame
+            )
+        else:
+            options = ConnectOptions(
+                receiver,
+                sender,
+                weak,
+                priority,
+                condition,
+                once,
+                with_event,
+                thread,
+                replay,
+                via,
+                overlap,
+                limit,
+                timeout,
+            )
+            event._add(receiver, sender, options, frame, made)
         entry: Entry = made[0]
         expect_death(entry)
         return Subscription(event, receiver, entry)

@@ -149,7 +149,7 @@ class Delivery:
         self.deliver = LoopTarget(via).deliver if _is_loop(via) else ExecutorTarget(via).deliver
 
     def prepare(self, dispatch: Dispatch, entry: Entry, handler: Any, keywords: dict[str, Any]) -> Any:
-        """Return what the core calls in place of the handler, or None if nothing: see `Dispatch._prepare`."""
+        """Return what the core calls in place of the handler, or None if nothing: see `Entry.delivery`."""
         call = handler
         control = self.control
         if control is not None and (not dispatch.mode & PAIRS or isinstance(dispatch, AwaitedDispatch)):

@@ -611,7 +611,12 @@ class Entry(Ref):
 
     @property
     def delivery(self) -> Any:
-        """What decides how the handler is called, or None: see `Dispatch._prepare`."""
+        """What decides how the handler is called, or None.
+
+        `delivery.prepare(dispatch, entry, handler, keywords)` returns what is called in place of the handler, with the
+        same arguments, or None if nothing is. What it raises goes to the emitter, whatever the policy for errors. The
+        call may return MISSING, and so may what it returns when that is awaited: it then contributes nothing.
+        """
         return self._condition if self.flags & DELIVERED else None
 
     def is_inactive(self) -> bool:
@@ -830,9 +835,12 @@ class Dispatch:
         given = self._begin_turn(entry, handler)
         if given is None:
             return None
-        call = self._prepare(entry, handler, given)
-        if call is None:
-            return None
+        if entry.flags & DELIVERED:
+            call = entry._condition.prepare(self, entry, handler, given)
+            if call is None:
+                return None
+        else:
+            call = handler if self.watch is None else self.watch.call(entry, handler)
         if entry.flags & THREAD and self._call_in_thread(call, given, handler):
             return None
         result: Any = MISSING
@@ -861,9 +869,12 @@ class Dispatch:
         given = self._begin_turn(entry, handler)
         if given is None:
             return
-        call = self._prepare(entry, handler, given)
-        if call is None:
-            return
+        if entry.flags & DELIVERED:
+            call = entry._condition.prepare(self, entry, handler, given)
+            if call is None:
+                return
+        else:
+            call = handler if self.watch is None else self.watch.call(entry, handler)
         try:
             if cython.compiled:
                 result = call_with(call, self.sender, self.args, given)
@@ -884,16 +895,6 @@ class Dispatch:
                 self.watch.skip(entry, handler)
             return None
         return {**self.kwargs, "event": self.event} if entry.flags & WITH_EVENT else self.kwargs
-
-    def _prepare(self, entry: Entry, handler: Any, given: dict[str, Any]) -> Any:
-        """Return what is called in place of the handler, with the same arguments; None if nothing is.
-
-        An entry's `delivery` decides that. What it raises goes to the emitter, whatever the policy for errors. The call
-        may return MISSING, and so may what it returns when it is awaited: it then contributes nothing.
-        """
-        if entry.flags & DELIVERED:
-            return entry._condition.prepare(self, entry, handler, given)
-        return handler if self.watch is None else self.watch.call(entry, handler)
 
     def _should_call(self, entry: Entry, handler: Any) -> bool:
         """Return whether an entry with flags must be called now. A `once` entry is used up by that."""
@@ -1683,10 +1684,6 @@ def _connect_checked(
     with_event: Any,
     thread: Any,
     replay: Any,
-    via: Any,
-    overlap: Any,
-    limit: Any,
-    timeout: Any,
     frame: FrameType | None,
     made: Made,
 ) -> None:
@@ -1703,19 +1700,13 @@ def _connect_checked(
         and type(with_event) is bool
         and thread is False
         and replay is False
-        and via is None
-        and overlap is PARALLEL
-        and limit is None
-        and timeout is None
         and not event._is_checked
         and (function is not receiver or not _takes_self(function))
     ):
         flags = (ONCE if once else 0) | (WITH_EVENT if with_event else 0)
         event._enter(receiver, sender, weak, priority, None, flags, _qualname(function), frame, made)
         return
-    options = event._make_options(
-        receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit, timeout
-    )
+    options = event._make_options(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
     event._add(receiver, sender, options, frame, made)
 
 
@@ -2347,16 +2338,35 @@ class EventCore:
         if cython.compiled:
             # What the collector frees in this call, at the very instruction of the last one, is not its own.
             _last.replace_sender(None, 0)
-        if receiver is MISSING:
+        if (
+            receiver is MISSING
+            or via is not None
+            or overlap is not PARALLEL
+            or limit is not None
+            or timeout is not None
+        ):
             options = self._make_options(
-                receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit,
+                receiver,
+                sender,
+                weak,
+                priority,
+                condition,
+                once,
+                with_event,
+                thread,
+                replay,
+                via,
+                overlap,
+                limit,
                 timeout,
-            )  # fmt: skip
-            return self._decorator(sender, options, _caller())
+            )
+            if receiver is MISSING:
+                return self._decorator(sender, options, _caller())
+            self._add(receiver, sender, options, _caller())
+            return receiver
         _connect_checked(
-            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit,
-            timeout, _caller(), None,
-        )  # fmt: skip
+            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, _caller(), None
+        )
         return receiver
 
     def _check_and_connect(
@@ -2371,22 +2381,20 @@ class EventCore:
         with_event: Any,
         thread: Any,
         replay: Any,
-        via: Any,
-        overlap: Any,
-        limit: Any,
-        timeout: Any,
         frame: FrameType | None,
         /,
     ) -> None:
-        """Do what `connect` does for the caller in that frame. Both entries are put into `made`: see `_connect`."""
+        """Do what `connect` does with these options for the caller in that frame.
+
+        Both entries are put into `made`: see `_connect`.
+        """
         if cython.compiled:
             _raise_pending()
         if made is None:
             raise TypeError("made must be a list")
         _connect_checked(
-            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit,
-            timeout, frame, made,
-        )  # fmt: skip
+            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, frame, made
+        )
 
     @cython.locals(weak="bint", flags="int", name=str, made=list, entry=Entry)
     def _connect(
