@@ -1251,6 +1251,7 @@ globals().update(
     },
     CONDITION=_tables.CONDITION,
     DEAD=_tables.DEAD,
+    DELIVERED=_tables.DELIVERED,
     ONCE=_tables.ONCE,
     REPLAY=_tables.REPLAY,
     THREAD=_tables.THREAD,
