@@ -292,7 +292,12 @@ class _TracedCallSpan(CallSpan):
         if not self._has_begun:
             self._has_begun = True
             traced.start = self._trace._now()
+            traced.outcome = "running"
         traced.thread, traced.thread_id = threading.current_thread().name, threading.get_ident()
+
+    def delivered(self) -> None:
+        self.traced.is_delivered = True
+        self.traced.outcome = "delivered"
 
     def scheduled(self) -> None:
         self.traced.is_async = True
@@ -366,7 +371,9 @@ def _emission_facts(emission: TracedEmission) -> str:
 def _call_facts(call: TracedCall) -> str:
     if call.outcome == "skipped":
         return f"skipped: {call.reason}"
-    facts = [_took(call)] + ["async"] * call.is_async
+    if call.outcome == "delivered":
+        return "delivered"
+    facts = [_took(call)] + ["async"] * call.is_async + ["delivered"] * call.is_delivered
     if call.outcome == "raised":
         facts.append(f"raised {call.reason}")
     elif call.outcome == "stopped":

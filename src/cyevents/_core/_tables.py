@@ -877,9 +877,11 @@ class Dispatch:
             call = handler if self.watch is None else self.watch.call(entry, handler)
         try:
             if cython.compiled:
-                self.results.append((handler, call_with(call, self.sender, self.args, given)))
+                result = call_with(call, self.sender, self.args, given)
             else:
-                self.results.append((handler, call(self.sender, *self.args, **given)))
+                result = call(self.sender, *self.args, **given)
+            if result is not MISSING:
+                self.results.append((handler, result))
         except Exception as error:
             if not self.take_error(error, entry, handler, given, False):
                 if not cython.compiled:
@@ -1314,6 +1316,12 @@ class AwaitedDispatch(Dispatch):
             self._token = None
 
     # Async handlers
+
+    def nested_context(self) -> Any:
+        """Return a copy of the context for a handler that runs elsewhere: its emissions are nested in this one."""
+        if not self._has_begun:
+            self._begin()
+        return _copy_context_with(_innermost, self._nesting)
 
     def _begin(self) -> None:
         """Prepare for the first async handler."""

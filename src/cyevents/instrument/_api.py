@@ -158,7 +158,9 @@ class EmissionSpan:
         """
 
     def end(self, results: list[Any] | None, error: BaseException | None, /) -> None:
-        """Called once when the emission is over. Only async handlers that `emit` has scheduled end later.
+        """Called once when the emission is over.
+
+        Only async handlers that `emit` has scheduled, and calls that were delivered to the target of `via`, end later.
 
         Args:
             results: the list that the emitter gets (of pairs for `send` and `send_async`; of one result at most for
@@ -191,6 +193,12 @@ class CallSpan:
         Args:
             same_context: whether this is the context of the `enter`, so that context variables can be reset. It is
                 another one if a suspended handler is closed from outside, for example after its loop was closed.
+        """
+
+    def delivered(self) -> None:
+        """Called when the call was passed to the target of `via`, which is going to make it, and then calls `enter`.
+
+        The target may be another thread. If the call is dropped instead, `end` gets a `GeneratorExit`.
         """
 
     def scheduled(self) -> None:

@@ -125,6 +125,25 @@ class ObservedCall:
         end_all(self._spans.copy(), value, error)
 
 
+class DeliveredCall(ObservedCall):
+    """An observed call that the target of `via` makes later, or never."""
+
+    __slots__ = ("_has_ended",)
+
+    def __init__(self, parents: dict[int, Parent], spans: list[Target[CallSpan]]) -> None:
+        self._has_ended = False
+        super().__init__(parents, spans)
+
+    def end(self, value: Any, error: BaseException | None) -> None:
+        """Report that the handler has returned, or raised."""
+        self._has_ended = True
+        super().end(value, error)
+
+    def __del__(self) -> None:
+        if not self._has_ended:
+            self.end(None, GeneratorExit("it was not called"))
+
+
 def call_observed(call: ObservedCall, handler: Any, kinds: tuple[int, ...], /, *args: Any, **kwargs: Any) -> Any:
     """Call a handler. Wrap what it returns, if it is of a kind that the emission runs, to report its end."""
     with call:
