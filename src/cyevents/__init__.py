@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._describe import NamespaceGraph, describe
     from ._emission import Emission
     from ._handles import handles
+    from ._rates import debounced, throttled
     from ._subscriptions import Subscriptions
     from ._trace import Trace, trace
 
@@ -43,6 +44,7 @@ __all__ = [
     "Subscriptions",
     "Trace",
     "backend",
+    "debounced",
     "default_namespace",
     "describe",
     "drain",
@@ -54,6 +56,7 @@ __all__ = [
     "handles",
     "match",
     "on",
+    "throttled",
     "trace",
     "use_loop",
     "wait_any",
@@ -75,6 +78,8 @@ def __getattr__(name: str) -> object:
         from ._async import wait_any as module
     elif name == "handles":
         from . import _handles as module
+    elif name in ("debounced", "throttled"):
+        from . import _rates as module
     elif name == "Subscriptions":
         from . import _subscriptions as module
     elif name in ("NamespaceGraph", "describe"):
