@@ -11,12 +11,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._context import reset_in_context, set_in_context, take_origin
 from .._core._safe import handler_name
 from .._core._values import ASYNC_GENERATOR, AWAITABLE, FIRST, GENERATOR, Cancelled
 from .._event import load_emit_async, run
 from ._api import EmissionSpan, EmissionStart
 from ._call import ObservedCall, call_observed, call_safely, end_all, innermost, notify
-from ._context import reset_in_context, set_in_context, take_origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
