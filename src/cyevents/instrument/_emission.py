@@ -44,6 +44,8 @@ class InstrumentedEmitter:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], way: Way = "emit"
     ) -> list[Any]:
         """Emit: see `Event.emit`. With `"first"` as the way, up to the first result."""
+        if event._hold_back(sender, args, kwargs):
+            return []
         with ObservedEmission(self.scopes, event, way, sender, args, kwargs) as emission:
             entries = event._begin_emission(sender, args, kwargs)
             watch = emission.plan(entries)
@@ -56,6 +58,8 @@ class InstrumentedEmitter:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[tuple[Any, Any]]:
         """Send: see `Event.send`."""
+        if event._hold_back(sender, args, kwargs):
+            return []
         with ObservedEmission(self.scopes, event, "send", sender, args, kwargs) as emission:
             entries = event._begin_emission(sender, args, kwargs)
             pairs = emission.results = event._pairs(entries, sender, args, kwargs, emission.plan(entries))
@@ -83,6 +87,8 @@ class InstrumentedEmitter:
     async def _await_handlers(
         self, way: Way, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
+        if event._hold_back(sender, args, kwargs):
+            return []
         with ObservedEmission(self.scopes, event, way, sender, args, kwargs) as emission:
             results: list[Any] = await load_emit_async(way)(event, sender, args, kwargs, emission.plan)
             await emission.wait_done()
