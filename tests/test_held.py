@@ -5,6 +5,7 @@ import contextvars
 import gc
 import importlib
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -1092,7 +1093,7 @@ def test_held_emissions_are_logged_at_exit(backend):
         done.release()
         empty = namespace.hold()
     """
-    environment = {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1"}
+    environment = {**os.environ, "CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "held emissions are lost, since the interpreter exits. They are: emit('x', 1)\n"
@@ -1100,7 +1101,7 @@ def test_held_emissions_are_logged_at_exit(backend):
 
 def test_import_of_the_package_does_not_load_holds(backend):
     program = "import cyevents, sys; cyevents.emit('x'); print('cyevents._held' in sys.modules)"
-    environment = {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1"}
+    environment = {**os.environ, "CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
@@ -1123,6 +1124,80 @@ def test_objects_with_raising_methods_are_held(ns, calls, caplog):
     ns.emit("x", one)
     del hold
     assert "emit('x', <Hostile instance" in caplog.text
+
+
+class Interrupt(BaseException):
+    """What a signal handler raises."""
+
+
+def interrupted_at(number, act):
+    """Call a function and interrupt it at a line of the package; return whether it has that many lines."""
+    left = number
+
+    def trace(frame, kind, argument):
+        nonlocal left
+        name = frame.f_globals["__name__"]
+        if not name.startswith("cyevents.") or "._core" in name:  # there, signal handlers run at fewer places
+            return None
+        caller = frame
+        while caller is not None:
+            if caller.f_code.co_name == "__del__":  # what it raises is ignored
+                return None
+            caller = caller.f_back
+        if kind == "line":
+            left -= 1
+            if left == 0:
+                raise Interrupt
+        return trace
+
+    previous = sys.gettrace()
+    try:
+        sys.settrace(trace)
+        act()
+    except Interrupt:
+        pass
+    finally:
+        sys.settrace(previous)
+    return left <= 0
+
+
+@pytest.mark.parametrize("of", ["namespace", "event", "pattern"])
+@pytest.mark.parametrize("end", ["release", "drop", "discard", "block"])
+def test_interrupted_hold_leaves_nothing_in_force(api, recorded, collect, of, end):
+    module = importlib.import_module("cyevents._held")
+    number, is_interrupted, seen = 0, True, []
+    while is_interrupted:
+        number += 1
+        namespace = api.Namespace()
+        event = namespace.event("x")
+        event.connect(seen.append, weak=False)
+        source = {"namespace": namespace, "event": event, "pattern": namespace.event("x*")}[of]
+
+        def act(source=source, event=event):
+            if end == "block":
+                with source.held():
+                    event.emit(number)
+                return
+            hold = source.hold()
+            event.emit(number)
+            if end != "discard":
+                getattr(hold, end)()
+
+        is_interrupted = interrupted_at(number, act)
+        if module._unfinished:
+            collect()
+        assert [scope for scope in namespace._scopes if scope.is_hold] == []
+        assert module._unfinished == {}
+        seen.clear()
+        recorded.clear()
+        event.emit("direct")
+        namespace.emit("y")
+        assert (seen, recorded) == (["direct"], [])
+    thread = threading.Thread(target=namespace.event, args=("other",), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()  # the lock is free
+    assert number > 50
 
 
 def test_finalizers_may_use_holds(ns, calls, collect):

@@ -1,14 +1,14 @@
 """`Hold`: emissions that are collected, and emitted later. Imported when the first hold is made.
 
 How it works: while a hold is open, the core passes each emission of an event that it covers to `EventHooks._record`, in
-every thread. `hold_back` looks for the holds of the emitter's context in a context variable. The innermost hold that
-covers the event takes the emission, and the core calls no handler. Other contexts emit as usual.
+every thread. `hold_back` finds the holds of the emitter's context in a context variable. The innermost one that covers
+the event takes the emission, and the core calls no handler.
 
-Who keeps a hold alive: its user. The context variable refers to it weakly, since contexts are copied. Namespaces and
-events refer only to its `HoldScope`. So a hold that nobody can release any more does not hold for ever.
+Only its user keeps a hold alive. The context variable refers to it weakly, because contexts are copied, and namespaces
+and events refer to its `HoldScope`. So a hold that nobody can release any more does not hold for ever.
 
-Threads: another thread may emit while a hold is released. It puts the emission into the hold's dict, and then looks
-again whether the hold is open. If not, both threads may find the emission, and the one that removes it emits it.
+Another thread may emit while a hold is released. It puts the emission into the hold's dict, and checks again whether
+the hold is open. If not, both threads may find the emission, and the one that removes it emits it.
 """
 
 from __future__ import annotations
@@ -68,20 +68,19 @@ class HoldScope:
 
 
 class Hold:
-    """Emissions that are held until they are released or dropped; made by `hold` and `held` of namespaces and events.
+    """Emissions that wait for `release` or `drop`; made by `hold` and `held` of namespaces and events.
 
-    Leaving its `with` block releases it; if the block raises, it drops it. A hold is used once.
+    Leaving its `with` block releases it, or drops it if the block raises. A hold is used once.
 
-    It holds the emissions of its context: its thread, or its task, and the tasks that are created there while it is
-    open. An emission that is held calls no handler, and returns an empty result. It takes place when the hold is
-    released: what is connected, conditions, `once` and mutes count at that time, and instruments see it then. The hold
-    keeps senders and arguments alive until then, and has no limit.
+    It holds the emissions of its context: of its thread or its task, and of tasks that are created there while it is
+    open. They return an empty result, and take place when the hold is released: connections, conditions, `once` and
+    mutes count at that time. The hold keeps senders and arguments alive until then, and has no limit.
 
-    A hold that nothing refers to any more is dropped. The emissions that are lost by this are logged at WARNING, and so
-    are those that are still held when the interpreter exits.
+    A hold that nothing refers to any more is dropped. The emissions that are lost are logged at WARNING, and so are
+    those that are still held when the interpreter exits.
 
     Thread-safety: `release` and `drop` may be called from any thread and in any context, also twice and from handlers.
-    An emission of another thread meanwhile is either held in time, or emitted at once.
+    An emission of another thread meanwhile is either held in time, or made at once.
 
     Example:
         >>> from cyevents import Namespace
@@ -103,7 +102,6 @@ class Hold:
     _state: Literal["not entered", "open", "released", "dropped"]
 
     def __init__(self, source: Any, merge: Merge, sender: Any) -> None:
-        self._state = "not entered"
         self._emissions: dict[int, Emission] = {}  # by id, in order. Its changes are atomic
         self._line: tuple[Any, int] | None = None  # the code and the line that called `hold`
         self._merge = _checked_merge(merge)
@@ -113,6 +111,7 @@ class Hold:
         self._event: Any = source if is_event else None
         self._namespace = None if not is_of_events else source._namespace if is_event else source
         self._scope = HoldScope(source.matches if is_event and is_of_events else None)
+        self._state = "not entered"  # last: `__del__` ignores a hold without it
 
     @property
     def emissions(self) -> list[Emission]:
@@ -137,7 +136,7 @@ class Hold:
         return self
 
     def _begin(self) -> list[Any]:
-        """Let the core pass emissions to `_record`. Called under the lock; the result is dropped after that."""
+        """Let the core call `_record`. Called under the lock; the result is dropped after that."""
         if self._namespace is not None:
             events: list[Any] = self._namespace._add_scope(self._scope)
             return events
@@ -161,41 +160,35 @@ class Hold:
 
     def _close(self, state: Literal["released", "dropped"]) -> None:
         """Hold nothing more."""
-        if self._state in ("released", "dropped"):
-            return
-        self._state = state
-        try:
-            call_locked(self._end)
-        except BaseException:  # a signal handler has raised: once more, since a hold is closed only once
-            call_locked(self._end)
-            raise
-
-    def _leave(self) -> tuple[ref[Hold], ...]:
-        """Remove this hold, and those that were opened in it, from the context. Return the latter."""
-        holds, own = _holds.get() or (), ref(self)
-        if own not in holds:
-            return ()
-        place = holds.index(own)
-        set_in_context(_holds, holds[:place])
-        return holds[place + 1 :]
+        if self._state in ("not entered", "open"):
+            self._state = state
+        if id(self) in _unfinished:
+            try:
+                call_locked(self._end)
+            except BaseException:  # a signal handler has raised: once more, since a hold is closed only once
+                call_locked(self._end)
+                raise
 
     def release(self) -> None:
         """Hold nothing more, and emit what is held, in order, by `emit`.
 
-        Emissions that handlers make meanwhile take place at once. Where an outer hold covers an event, one that was
-        open in this context before this hold, it takes the emission. Releasing a hold again has no effect.
+        An outer hold that covers an event takes the emission: one that was open in this context before this one.
+        Emissions that handlers make meanwhile take place at once. Releasing a hold again has no effect.
 
         Raises:
-            Exception: what an emission has raised, after the others are done. Several become an `ExceptionGroup`.
+            Exception: what an emission has raised, after the others are made. Several become an `ExceptionGroup`.
             TypeError: if `merge` does not return emissions.
 
         If `merge` raises, or an emission raises another `BaseException`, such as `KeyboardInterrupt`, it propagates at
         once. The emissions that are left stay in the hold: release it again, or drop it.
         """
         self._close("released")
-        inner = self._leave()
+        holds, own = _holds.get() or (), ref(self)
+        inner = holds[holds.index(own) + 1 :] if own in holds else ()
         errors: list[Exception] = []
         try:
+            if own in holds:
+                set_in_context(_holds, holds[: holds.index(own)])
             emissions = self._merged()
             for key in list(emissions.copy()):
                 emission = emissions.pop(key, None)
@@ -223,7 +216,7 @@ class Hold:
             return held
         taken = [each for key in list(held.copy()) if (each := held.pop(key, None)) is not None]
         try:
-            if merge == "last_per_sender":
+            if type(merge) is str:
                 last: dict[Any, Emission] = {}
                 for each in reversed(taken):
                     last.setdefault((id(each.event), sender_key(each.sender)), each)
@@ -238,7 +231,7 @@ class Hold:
         return self._emissions
 
     def drop(self) -> None:
-        """Hold nothing more, and discard what is held. Has no effect on a hold that was released or dropped."""
+        """Hold nothing more, and discard what is held."""
         self._close("dropped")
         self._emissions.clear()
         _unfinished.pop(id(self), None)
@@ -255,26 +248,25 @@ class Hold:
             self.drop()
 
     def __del__(self, is_finalizing: Any = sys.is_finalizing) -> None:
-        state = getattr(self, "_state", "not entered")
-        if state == "not entered" or is_finalizing():
+        state = getattr(self, "_state", None)
+        if state is None or is_finalizing():
             return
         self._close("dropped")
         _unfinished.pop(id(self), None)
         if self._emissions:
             _log_lost(self, "their hold was discarded: keep what hold() returns, and call its release() or drop()")
         elif state == "open" and self._line is not None:
-            frame = sys._getframe(1)
-            if self._line == (frame.f_code, frame.f_lineno):
+            frame = sys._getframe().f_back
+            if frame is not None and self._line == (frame.f_code, frame.f_lineno):
                 warn("hold() returned a hold that was discarded: nothing is held. Keep it until its release()", frame)
 
     def __repr__(self) -> str:
-        if self._namespace is None or self._event is not None:
-            of = repr(self._event.name)
-            if self._sender is not MISSING:
-                of += f" by {brief(self._sender)}"
-        else:
-            name = self._namespace.name
-            of = "a namespace" if name is None else f"namespace {name!r}"
+        source: Any = self._namespace if self._event is None else self._event
+        of = repr(source.name)
+        if self._event is None:
+            of = "a namespace" if source.name is None else f"namespace {of}"
+        elif self._sender is not MISSING:
+            of += f" by {brief(self._sender)}"
         count = len(self._emissions)
         texts = [] if self._state == "open" else [str(self._state)]
         if count or not texts:

@@ -105,7 +105,9 @@ class EventHooks(EventCore):
         if self._hold_back(sender, args, kwargs):
             return ()
         kept: KeptEmissions | None = getattr(self, "_kept", None)
-        return self._snapshot(sender).entries if kept is None else kept.begin_emission(self, sender, args, kwargs)
+        if kept is None or not kept.limit:
+            return self._snapshot(sender).entries
+        return kept.begin_emission(self, sender, args, kwargs)
 
     def _hold_back(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Hold an emission that begins if a hold of this context covers it, and return whether one does."""
