@@ -7,10 +7,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._async.awaitables import as_coroutine
+from .._context import reset_in_context, set_in_context
 from .._core._safe import log
 from .._core._values import GENERATOR, CancelAfterItems, kind_of_result
 from ._api import CallSpan
-from ._context import reset_in_context, set_in_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
