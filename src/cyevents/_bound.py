@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from ._emission import Emission
     from ._held import Hold, Merge
     from ._public import Event
-    from ._typing import AnyOptions, ArgsP, EventOptions, HandlerT, Options, ResultT, SenderT, Undeclared
+    from ._typing import (
+        AnyOptions,
+        ArgsP,
+        EventOptions,
+        HandlerT,
+        Options,
+        Overlap,
+        ResultT,
+        SenderT,
+        Target,
+        Undeclared,
+    )
     from ._typing import Decorator as TypedDecorator
 
     ClassT = TypeVar("ClassT", bound=type)
@@ -179,6 +190,10 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Target | None = None,
+        overlap: Overlap = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Connect a handler for this sender alone: the same as `event.connect(receiver, sender=sender, ...)`.
 
@@ -192,6 +207,10 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
             thread: in `emit_async`, run a sync handler in a thread.
             replay: first call the handler, in this thread, with the emissions of this sender that the event keeps: see
                 `Event.replay`.
+            via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
+            overlap: what an async handler does when its earlier call still runs: see `Event.connect`.
+            limit: how many calls of an async handler run at once; others wait.
+            timeout: how many seconds an async handler may take.
 
         Returns:
             The receiver.
@@ -202,7 +221,9 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
         Raises and warns as `Event.connect` does.
         """
         sender = self._sender
-        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
+        options = ConnectOptions(
+            receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit, timeout
+        )
         add = self._event._add
         if receiver is not MISSING:
             add(receiver, sender, options, sys._getframe().f_back)
@@ -237,10 +258,30 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Target | None = None,
+        overlap: Overlap = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> Subscription:
         """Connect a handler for this sender, and return a `Subscription`: see `Event.subscribe`."""
         event, sender, frame = self._event, self._sender, sys._getframe().f_back
-        return subscribe(event, receiver, sender, weak, priority, condition, once, with_event, thread, replay, frame)
+        return subscribe(
+            event,
+            receiver,
+            sender,
+            weak,
+            priority,
+            condition,
+            once,
+            with_event,
+            thread,
+            replay,
+            via,
+            overlap,
+            limit,
+            timeout,
+            frame,
+        )
 
     if TYPE_CHECKING:
 
@@ -268,10 +309,29 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Target | None = None,
+        overlap: Overlap = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Connect a handler for this sender inside a `with` block, which gets this view: see `Event.connected_to`."""
         target: Any = self
-        return ConnectedTo(target, receiver, self._sender, weak, priority, condition, once, with_event, thread, replay)
+        return ConnectedTo(
+            target,
+            receiver,
+            self._sender,
+            weak,
+            priority,
+            condition,
+            once,
+            with_event,
+            thread,
+            replay,
+            via,
+            overlap,
+            limit,
+            timeout,
+        )
 
     # For `ConnectedTo`
 

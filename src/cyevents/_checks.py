@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from _thread import TIMEOUT_MAX
 
 from ._core import CONDITION, ONCE, REPLAY, WITH_EVENT, BoundCore
 from ._core._introspection import FunctionType, MethodType
 from ._core._safe import exact_str, handler_name, safe_getattr, safe_isinstance, safe_repr
-from ._core._values import ANY, MISSING
+from ._core._values import ANY, MISSING, PARALLEL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,9 +70,10 @@ class ConnectOptions:
         condition: the condition, or None.
         flags: those of the entry, as far as they do not depend on the handler.
         thread: whether `emit_async` runs the handler in a thread, if it is a sync one.
+        delivery: how it is called otherwise than at once, or None.
     """
 
-    __slots__ = ("condition", "flags", "priority", "thread", "weak")
+    __slots__ = ("condition", "delivery", "flags", "priority", "thread", "weak")
 
     def __init__(
         self,
@@ -84,6 +86,10 @@ class ConnectOptions:
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Any = None,
+        overlap: Any = PARALLEL,
+        limit: Any = None,
+        timeout: Any = None,
     ) -> None:
         if not callable(receiver) and receiver is not MISSING:
             check_handler(receiver)
@@ -121,12 +127,27 @@ class ConnectOptions:
         self.condition = condition
         self.flags = flags
         self.thread = thread
+        self.delivery = None
+        if not (via is None and overlap is PARALLEL and limit is None and timeout is None):
+            from ._delivery import DeliveryOptions
+
+            self.delivery = DeliveryOptions(receiver, via, overlap, limit, timeout, thread)
 
 
 def check_bool(name: str, value: Any, hint: str = "") -> None:
     """Raise `TypeError` unless the value of this argument is `True` or `False`."""
     if type(value) is not bool:
         raise TypeError(f"{name} must be True or False, not {safe_repr(value)}{hint}")
+
+
+def checked_seconds(name: str, value: Any) -> float:
+    """Return the value of this argument as a float; raise unless it is a positive number that clocks can take."""
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a positive number of seconds, not {safe_repr(value)}")
+    if not 0 < value <= TIMEOUT_MAX:
+        limit = f", at most {TIMEOUT_MAX:.0f}" if value > 0 else ""
+        raise ValueError(f"{name} must be a positive number of seconds{limit}, not {safe_repr(value)}")
+    return float(value)
 
 
 def check_sequential(value: Any, is_pattern: bool) -> None:

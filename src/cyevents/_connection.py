@@ -8,7 +8,7 @@ from ._checks import ConnectOptions, check_handler, is_pattern, kind_of
 from ._core import ONCE, REPLAY, THREAD, WITH_EVENT, Entry, EventCore, expect_death, handler_key
 from ._core._introspection import warn_at
 from ._core._safe import handler_name, int_text, safe_repr
-from ._core._values import ANY
+from ._core._values import ANY, PARALLEL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ._checks import Kind
     from ._public import Event, Namespace
+    from ._typing import Overlap, Target
 
     ResultT = TypeVar("ResultT")
 
@@ -136,14 +137,36 @@ def subscribe(
     with_event: bool,
     thread: bool,
     replay: bool,
+    via: Any,
+    overlap: Any,
+    limit: Any,
+    timeout: Any,
     frame: FrameType | None,
 ) -> Subscription:
     """Connect a handler for the caller in that frame, and return the subscription."""
     made: list[Any] = []
     try:
-        event._check_and_connect(
-            made, receiver, sender, weak, priority, condition, once, with_event, thread, replay, frame
-        )
+        if via is None and overlap is PARALLEL and limit is None and timeout is None:
+            event._check_and_connect(
+                made, receiver, sender, weak, priority, condition, once, with_event, thread, replay, frame
+            )
+        else:
+            options = ConnectOptions(
+                receiver,
+                sender,
+                weak,
+                priority,
+                condition,
+                once,
+                with_event,
+                thread,
+                replay,
+                via,
+                overlap,
+                limit,
+                timeout,
+            )
+            event._add(receiver, sender, options, frame, made)
         entry: Entry = made[0]
         expect_death(entry)
         return Subscription(event, receiver, entry)
@@ -283,6 +306,10 @@ class Connection:
         with_event: whether it gets the event as a keyword.
         thread: whether `emit_async` runs it in a thread.
         replay: whether it was called with the emissions that its event had kept.
+        via: the mailbox, event loop or executor that its calls are delivered to, or `None`.
+        overlap: what it does when its earlier call still runs, as a word: see `Event.connect`.
+        limit: how many of its calls run at once, or `None`.
+        timeout: how many seconds it may take, or `None`.
         pattern: the pattern that it is connected to, a string, or `None` if it is the event itself.
     """
 
@@ -290,12 +317,16 @@ class Connection:
         "condition",
         "handler",
         "kind",
+        "limit",
         "once",
+        "overlap",
         "pattern",
         "priority",
         "replay",
         "sender",
         "thread",
+        "timeout",
+        "via",
         "weak",
         "with_event",
     )
@@ -311,6 +342,11 @@ class Connection:
         self.with_event = bool(entry.flags & WITH_EVENT)
         self.thread = bool(entry.flags & THREAD)
         self.replay = bool(entry.flags & REPLAY)
+        options = None if entry.delivery is None else entry.delivery.options
+        self.via: Target | None = None if options is None else options.via
+        self.overlap: Overlap = PARALLEL if options is None else options.overlap
+        self.limit: int | None = None if options is None else options.limit
+        self.timeout: float | None = None if options is None else options.timeout
         self.pattern = event_name if is_pattern(event_name) else None
 
     def __repr__(self) -> str:
@@ -322,11 +358,26 @@ class Connection:
         if self.condition is not None:
             parts.append(f"condition={handler_name(self.condition)}")
         parts += [f"{option}=True" for option in ("once", "with_event", "thread") if getattr(self, option)]
+        parts += delivery_texts(self)
         if not self.weak:
             parts.append("weak=False")
         if self.pattern is not None:
             parts.append(f"pattern={self.pattern!r}")
         return f"<Connection {', '.join(parts)}>"
+
+
+def delivery_texts(options: Any) -> list[str]:
+    """Return what to show of the options `via`, `overlap`, `limit` and `timeout` of a connection."""
+    texts = (
+        [] if options.via is None else [f"via {options.via if type(options.via) is str else safe_repr(options.via)}"]
+    )
+    if options.overlap != PARALLEL:
+        texts.append(f"overlap={options.overlap}")
+    if options.limit is not None:
+        texts.append(f"limit={options.limit}")
+    if options.timeout is not None:
+        texts.append(f"timeout={options.timeout:g} s")
+    return texts
 
 
 def connections_of(event: Event[Any], entries: Container[int] | None = None) -> list[Connection]:

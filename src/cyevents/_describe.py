@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._checks import is_pattern
 from ._code import Code, code_of, last_part
+from ._connection import delivery_texts
 from ._core._safe import handler_name, int_text, safe_repr
 from ._core._values import ANY
 from ._namespace import Namespace, default_namespace
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from ._connection import Connection
     from ._event import Event
+    from ._typing import Overlap
 
 _DOT_HEAD = """\
 digraph events {
@@ -43,6 +45,10 @@ class GraphEdge:
         with_event: whether it gets the event.
         thread: whether `emit_async` runs it in a thread.
         replay: whether it was called with the emissions that its event had kept.
+        via: the `repr` of the mailbox, event loop or executor that its calls are delivered to, or `None`.
+        overlap: what it does when its earlier call still runs, as a word: see `Event.connect`.
+        limit: how many of its calls run at once, or `None`.
+        timeout: how many seconds it may take, or `None`.
     """
 
     handler: Code
@@ -56,6 +62,10 @@ class GraphEdge:
     with_event: bool
     thread: bool
     replay: bool = False
+    via: str | None = None
+    overlap: Overlap = "parallel"
+    limit: int | None = None
+    timeout: float | None = None
 
     @property
     def options(self) -> list[str]:
@@ -65,7 +75,7 @@ class GraphEdge:
             is_elsewhere = self.condition.name.endswith("<lambda>") and self.condition.place != self.handler.place
             options.append(f"if {last_part(self.condition.name)}" + f" {self.condition.place}" * is_elsewhere)
         options += ["once"] * self.once + ["with event"] * self.with_event + ["in a thread"] * self.thread
-        options += ["replay"] * self.replay
+        options += ["replay"] * self.replay + delivery_texts(self)
         return options + ["held strongly"] * (not self.weak)
 
 
@@ -302,6 +312,10 @@ def _edge(connection: Connection) -> GraphEdge:
         with_event=connection.with_event,
         thread=connection.thread,
         replay=connection.replay,
+        via=None if connection.via is None else short_repr(connection.via, 60),
+        overlap=connection.overlap,
+        limit=connection.limit,
+        timeout=connection.timeout,
     )
 
 

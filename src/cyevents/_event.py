@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ._core import Entry
     from ._emission import Emission
     from ._held import Hold, Merge
-    from ._public import Namespace
+    from ._public import Namespace, Scope
     from ._typing import (
         AnyOptions,
         ArgsP,
@@ -44,8 +44,10 @@ if TYPE_CHECKING:
         Flags,
         HandlerT,
         Options,
+        Overlap,
         ResultT,
         SenderT,
+        Target,
         Undeclared,
     )
     from ._typing import Decorator as TypedDecorator
@@ -420,6 +422,10 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Target | None = None,
+        overlap: Overlap = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> Subscription:
         """Connect a handler and return a `Subscription`, which keeps the handler alive and can disconnect it.
 
@@ -436,7 +442,21 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             []
         """
         return subscribe(
-            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, sys._getframe().f_back
+            self,
+            receiver,
+            sender,
+            weak,
+            priority,
+            condition,
+            once,
+            with_event,
+            thread,
+            replay,
+            via,
+            overlap,
+            limit,
+            timeout,
+            sys._getframe().f_back,
         )
 
     if TYPE_CHECKING:
@@ -477,6 +497,10 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Target | None = None,
+        overlap: Overlap = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> ConnectedTo:
         """Connect a handler inside a `with` block, then restore exactly the previous state.
 
@@ -490,7 +514,22 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             ...     ticked.emit("clock")
             ['tock']
         """
-        return ConnectedTo(self, receiver, sender, weak, priority, condition, once, with_event, thread, replay)
+        return ConnectedTo(
+            self,
+            receiver,
+            sender,
+            weak,
+            priority,
+            condition,
+            once,
+            with_event,
+            thread,
+            replay,
+            via,
+            overlap,
+            limit,
+            timeout,
+        )
 
     def muted(self, *receivers: Callable[..., Any]) -> Muted:
         """Silence the event, or only some handlers, inside a `with` block. Nests.
@@ -544,6 +583,38 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         A pattern holds the emissions of all events whose names match.
         """
         return make_hold(self, merge)._open(sys._getframe().f_back)
+
+    def watch(
+        self, budget: float = 0.0005, on_slow: Callable[[float, Any, Event[Any], Any], object] | None = None
+    ) -> Scope:
+        """Report handlers that run longer than a budget, in emissions of this event that begin from now on.
+
+        For a pattern, those of the events that match. Times, arguments and reports are those of `Namespace.watch`. The
+        `Scope` that it returns need not be kept.
+
+        Args:
+            budget: the limit, in seconds.
+            on_slow: called as `on_slow(duration, handler, event, sender)`; `None` to log at WARNING.
+
+        Raises:
+            TypeError: if the budget is not a number, or `on_slow` not callable, or a coroutine function.
+            ValueError: if the budget is not positive, or too large for a clock.
+
+        Thread-safe.
+
+        Example:
+            >>> import time
+            >>> from cyevents import Event
+            >>> ticked = Event("ticked")
+            >>> @ticked.connect
+            ... def tock(sender):
+            ...     time.sleep(0.01)
+            >>> with ticked.watch(0.005, lambda duration, *_: print("at least 10 ms:", duration >= 0.01)):
+            ...     ticked.emit("clock")
+            at least 10 ms: True
+            []
+        """
+        return watch_source(self, budget, on_slow)
 
     def settle(self) -> None:
         """Do now, in the calling thread, what changes have left to the next emission.
@@ -1138,3 +1209,12 @@ def _load_stream() -> Any:
     except TypeError:
         raise ImportError("the interpreter is exiting") from None
     return _Stream
+
+
+def watch_source(source: object, budget: float, on_slow: Callable[..., object] | None) -> Scope:
+    """Watch a namespace or an event: see `Namespace.watch`."""
+    from importlib import import_module
+
+    # By name: instruments are built on this module, so it does not import them, except for these two methods.
+    scope: Scope = import_module("cyevents._budget").watch(source, budget, on_slow)
+    return scope

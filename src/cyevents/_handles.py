@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Unpack, overload
 
     from ._public import Event, Namespace
-    from ._typing import AnyOptions, Flags, HandlerT, SomeEvents
+    from ._typing import AnyOptions, Flags, HandlerT, Overlap, SomeEvents, Target
 
     Mark = tuple[tuple[Any, ...], Any, ConnectOptions]  # targets, sender, options
 
@@ -68,6 +68,10 @@ def handles(
     with_event: bool = False,
     thread: bool = False,
     replay: bool = False,
+    via: Target | None = None,
+    overlap: Overlap = "parallel",
+    limit: int | None = None,
+    timeout: float | None = None,
 ) -> Any:
     """Mark the decorated method as a handler: `Namespace.attach` connects it for an object.
 
@@ -85,6 +89,10 @@ def handles(
         with_event: pass the event that fired as the keyword `event`.
         thread: in `emit_async`, run a sync handler in a thread.
         replay: when it is connected, first call it with the emissions that the event keeps: see `Event.replay`.
+        via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
+        overlap: what an async handler does when its earlier call still runs: see `Event.connect`.
+        limit: how many calls of an async handler run at once; others wait.
+        timeout: how many seconds an async handler may take.
 
     Returns:
         A decorator that returns what it decorates. It can be above or below `staticmethod` and `classmethod`.
@@ -108,7 +116,9 @@ def handles(
         ['counted order 7']
     """
     targets = event_targets(evt)
-    options = ConnectOptions(MISSING, sender, weak, priority, condition, once, with_event, thread, replay)
+    options = ConnectOptions(
+        MISSING, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit, timeout
+    )
 
     def mark(handler: Any) -> Any:
         if safe_isinstance(handler, type):

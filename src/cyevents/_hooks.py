@@ -10,7 +10,7 @@ import sys
 
 from ._checks import ConnectOptions, kind_of, takes_sender_as_self
 from ._connection import Decorator
-from ._core import REPLAY, THREAD, WITH_EVENT, Entry, EventCore
+from ._core import DELIVERED, REPLAY, THREAD, WITH_EVENT, Entry, EventCore
 from ._core._introspection import FunctionType, warn
 from ._core._safe import handler_name, log, safe_getattr, safe_repr
 from ._core._values import MISSING, Cancel, CancelAfterItems
@@ -56,8 +56,12 @@ class EventHooks(EventCore):
         Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
         """
         flags = options.flags
+        condition: Any = options.condition
         if self._is_checked:
-            self._signature.check(receiver, options.condition, bool(flags & WITH_EVENT))
+            self._signature.check(receiver, condition, bool(flags & WITH_EVENT))
+        if options.delivery is not None:
+            condition = options.delivery.make(receiver, condition)
+            flags |= DELIVERED
         if options.thread and kind_of(receiver) in ("sync", "generator"):
             flags |= THREAD
         if type(receiver) is not FunctionType:
@@ -78,11 +82,9 @@ class EventHooks(EventCore):
                 from ._replay import KeptEmissions
 
                 kept = KeptEmissions()  # it keeps none, and says so
-            arguments = (receiver, sender, options.weak, options.priority, options.condition, flags, name, frame)
+            arguments = (receiver, sender, options.weak, options.priority, condition, flags, name, frame)
             return kept.connect(self, *arguments, [] if made is None else made)
-        return self._connect(
-            receiver, sender, options.weak, options.priority, options.condition, flags, name, frame, made
-        )
+        return self._connect(receiver, sender, options.weak, options.priority, condition, flags, name, frame, made)
 
     def _decorator(self, sender: Any, options: ConnectOptions, frame: FrameType | None) -> Any:
         def connect(handler: Any, frame: FrameType | None) -> None:

@@ -16,6 +16,7 @@ from ._connection import Decorator, Muted, connect_all
 from ._core import install_methods
 from ._core._safe import exact_str, safe_repr
 from ._core._values import ANY, MISSING
+from ._event import watch_source
 from ._hooks import make_hold
 from ._patterns import matcher
 from ._registry import EventRegistry, event_targets
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ._core._values import AnySender
     from ._event import Event
     from ._held import Hold, Merge
+    from ._public import Scope
     from ._subscriptions import Subscriptions
     from ._typing import (
         AnyOptions,
@@ -38,9 +40,11 @@ if TYPE_CHECKING:
         Flags,
         HandlerT,
         Options,
+        Overlap,
         ResultT,
         SenderT,
         SomeEvents,
+        Target,
         Undeclared,
     )
     from ._typing import Decorator as TypedDecorator
@@ -262,6 +266,10 @@ class Namespace(EventRegistry):
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Target | None = None,
+        overlap: Overlap = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Connect the decorated function to an event, or to several, which are made if they do not exist.
 
@@ -275,6 +283,10 @@ class Namespace(EventRegistry):
             with_event: pass the event that fired as the keyword `event`.
             thread: in `emit_async`, run a sync handler in a thread.
             replay: first call the handler with the emissions that the event keeps: see `Event.replay`.
+            via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
+            overlap: what an async handler does when its earlier call still runs: see `Event.connect`.
+            limit: how many calls of an async handler run at once; others wait.
+            timeout: how many seconds an async handler may take.
 
         Returns:
             A decorator that returns what it decorates, unchanged.
@@ -301,7 +313,9 @@ class Namespace(EventRegistry):
         """
         targets = event_targets(evt)
         self._check_declared(targets)
-        options = ConnectOptions(MISSING, sender, weak, priority, condition, once, with_event, thread, replay)
+        options = ConnectOptions(
+            MISSING, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit, timeout
+        )
 
         def connect(handler: Any, frame: FrameType | None) -> None:
             self._connect_to(targets, handler, sender, options, frame)
@@ -378,6 +392,10 @@ class Namespace(EventRegistry):
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Target | None = None,
+        overlap: Overlap = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Connect a handler to an event, or to several, which are made if they do not exist.
 
@@ -392,6 +410,10 @@ class Namespace(EventRegistry):
             with_event: pass the event that fired as the keyword `event`.
             thread: in `emit_async`, run a sync handler in a thread.
             replay: first call the handler with the emissions that the event keeps: see `Event.replay`.
+            via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
+            overlap: what an async handler does when its earlier call still runs: see `Event.connect`.
+            limit: how many calls of an async handler run at once; others wait.
+            timeout: how many seconds an async handler may take.
 
         Returns:
             The receiver.
@@ -415,7 +437,9 @@ class Namespace(EventRegistry):
         """
         targets = event_targets(evt)
         self._check_declared(targets)
-        options = ConnectOptions(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
+        options = ConnectOptions(
+            receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit, timeout
+        )
         self._connect_to(targets, receiver, sender, options, sys._getframe().f_back)
         return receiver
 
@@ -588,6 +612,51 @@ class Namespace(EventRegistry):
             order.paid 7
         """
         return make_hold(self, merge)._open(sys._getframe().f_back)
+
+    def watch(
+        self, budget: float = 0.0005, on_slow: Callable[[float, Any, Event[Any], Any], object] | None = None
+    ) -> Scope:
+        """Report handlers that run longer than a budget, in emissions of this namespace that begin from now on.
+
+        The time of a handler is that of its call, with the emissions that it makes itself, and of a generator all that
+        it runs. Of an async handler it is the longest that it runs without a pause, since that blocks its loop; the
+        time for which it is suspended does not count. Conditions do not count.
+
+        A handler is reported when it has ended, in the thread that it ran in. Without `on_slow` it is logged on the
+        logger `cyevents` at WARNING: the first time, and then each time that it takes at least twice as long as the
+        last time that was logged.
+
+        Args:
+            budget: the limit, in seconds.
+            on_slow: called instead, with each slow call: `on_slow(duration, handler, event, sender)`, the duration in
+                seconds. An exception that it raises is logged and does not affect the emission. The emissions that it
+                makes are not watched.
+
+        Returns:
+            A `Scope`, which need not be kept: the namespace is watched until its `stop()`, or the end of its `with`
+            block.
+
+        Raises:
+            TypeError: if the budget is not a number, or `on_slow` not callable, or a coroutine function.
+            ValueError: if the budget is not positive, or too large for a clock.
+
+        Thread-safe. Emissions that are not watched run as fast as before.
+
+        Example:
+            >>> import time
+            >>> from cyevents import Namespace
+            >>> shop = Namespace()
+            >>> @shop.on("order.placed")
+            ... def bill(order):
+            ...     time.sleep(0.01)
+            >>> def report(duration, handler, event, sender):
+            ...     print(f"{handler.__name__} of {event.name} is slow")
+            >>> with shop.watch(0.005, on_slow=report):
+            ...     shop.emit("order.placed", "order 7")
+            bill of order.placed is slow
+            []
+        """
+        return watch_source(self, budget, on_slow)
 
     # The mapping: only `event`, what connects, `del` and `clear` change it.
 

@@ -9,11 +9,15 @@ must be compatible with this one". Overloads distinguish the two cases by `[Unde
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Protocol, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Protocol, TypedDict, Union, overload
 
 from typing_extensions import ParamSpec, TypeVar
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from concurrent.futures import Executor
+
+    from ._mailbox import Mailbox
     from ._public import Event
 
 SenderT = TypeVar("SenderT", default=Any)
@@ -23,7 +27,11 @@ ResultT = TypeVar("ResultT", default=Any)
 
 
 SomeEvents = Sequence["str | Event[Any, ...]"]  # at run time a list or a tuple
+Overlap = Literal["parallel", "queue", "skip", "restart", "latest"]
 ErrorPolicy = Literal["raise", "group"] | Callable[[Exception, Any, "Event[Any]", Any], object] | None
+
+
+Target = Union["Mailbox", "AbstractEventLoop", "Executor"]  # what handlers can be delivered to
 
 
 class Undeclared:
@@ -50,6 +58,10 @@ class Flags(TypedDict, total=False):
     once: bool
     thread: bool
     replay: bool
+    via: Target | None
+    overlap: Overlap
+    limit: int | None
+    timeout: float | None
 
 
 class KeywordOptions(Flags, total=False):

@@ -422,6 +422,17 @@ observe(Observing())
 with origin("a message"):
     placed.emit(Order())
 
+# Handlers have a budget of time
+
+
+def report_slow(duration: float, handler: Any, event: Event[Any], sender: Any) -> None: ...
+
+
+assert_type(default_namespace.watch(), Scope)
+assert_type(default_namespace.watch(1, report_slow), Scope)
+with placed.watch(budget=0.001, on_slow=lambda duration, handler, event, sender: print(duration + 1, event.name)):
+    pass
+
 # An event in a class binds its sender
 
 

@@ -9,6 +9,7 @@ from cyevents import (
     Event,
     Namespace,
     Subscriptions,
+    default_namespace,
     emit,
     emit_async,
     event,
@@ -424,6 +425,22 @@ observe(Instrument(), matches=5)
 EmissionStart(placed, "emitting", None, (), {})
 # mypy [arg-type] incompatible type "Literal['emitting']"
 # pyright [reportArgumentType] cannot be assigned to parameter "way" of type "Way"
+
+# Handlers have a budget of time
+
+
+def report_nothing() -> None: ...
+
+
+default_namespace.watch("1 ms")
+# mypy [arg-type] incompatible type "str"; expected "float"
+# pyright [reportArgumentType] cannot be assigned to parameter "budget" of type "float"
+default_namespace.watch(on_slow=report_nothing)
+# mypy [arg-type] incompatible type "Callable[[], None]"
+# pyright [reportArgumentType] cannot be assigned to parameter "on_slow"
+placed.watch(0.1, 5)
+# mypy [arg-type] incompatible type "int"
+# pyright [reportArgumentType] cannot be assigned to parameter "on_slow"
 
 # An event in a class binds its sender
 

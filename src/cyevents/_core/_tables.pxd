@@ -395,7 +395,7 @@ cdef extern from *:
 
 # C variables, since at exit the module's own names may have been cleared.
 cdef object weakref, CodeType, CoroutineType, FunctionType, MethodType
-cdef object ANY, MISSING, Cancelled, is_discarding_call_result, is_at_call, is_returning, kind_of_result, not_an_event, typed_repr
+cdef object ANY, MISSING, PARALLEL, Cancelled, is_discarding_call_result, is_at_call, is_returning, kind_of_result, not_an_event, typed_repr
 cdef object bind, definition_of, may_be_method, method_parts, warn_vanished_sender
 cdef object sys, _innermost
 cdef object _acquire, _release, _is_owned, _reset_lock, _on_dead
@@ -418,6 +418,7 @@ cdef enum:
     FOREIGN = 256
     REPLAY = 512
     OWN_CONDITION = 1024
+    DELIVERED = 2048
     FILTERED = 1
     WATCHED = 2
     HIDDEN = 4
@@ -509,11 +510,11 @@ cdef class Snapshot:
 cdef class Dispatch:
     cdef readonly EventCore event
     cdef readonly object sender
-    cdef tuple args
-    cdef dict kwargs
+    cdef readonly tuple args
+    cdef readonly dict kwargs
     cdef readonly list results
     cdef public list errors
-    cdef object watch
+    cdef readonly object watch
     cdef bint has_cancel
     cdef public object reason
     cdef readonly int mode

@@ -89,6 +89,7 @@ from ._values import (
     GENERATOR,
     MISSING,
     PAIRS,
+    PARALLEL,
     SEQUENTIAL,
     VALUE,
     Cancelled,
@@ -114,6 +115,7 @@ else:  # not executed: for the compiler
 __all__ = [
     "CONDITION",
     "DEAD",
+    "DELIVERED",
     "ONCE",
     "REPLAY",
     "THREAD",
@@ -149,6 +151,7 @@ if not cython.compiled:  # compiled: in the .pxd
     FOREIGN = 256  # not a Python function or method: the compiled core counts its recursion
     REPLAY = 512  # it was called with the emissions that its event keeps
     OWN_CONDITION = 1024  # its condition is a method of its own object: the entry has only the function
+    DELIVERED = 2048  # its `delivery` decides how its handler is called
 
     # What keeps an event's emissions off the fast path.
     FILTERED = 1  # there have been groups for senders, here or in a pattern that matches
@@ -562,7 +565,7 @@ class Entry(Ref):
     is held weakly, or a partial of one, the code, which tells where it was defined; else None."""
     priority: int
     serial: int  # when it was registered, over all events
-    _condition: Any  # see `condition`
+    _condition: Any  # see `condition`; the `delivery` if there is one, which then has the condition
     may_vanish: bool  # its death surprises nobody: an emission has found it, or a subscription holds the handler
     name: str
     chain: int  # the same for the entries of one handler and sender that have replaced each other
@@ -598,10 +601,23 @@ class Entry(Ref):
     @property
     def condition(self) -> Any:
         """The condition, or None; if it is a method of the handler's own object, None once that is dead."""
+        condition = self._condition
+        if self.flags & DELIVERED:
+            condition = condition.condition
         if not self.flags & OWN_CONDITION:
-            return self._condition
+            return condition
         target = self()
-        return None if target is None else bind(self._condition, target)
+        return None if target is None else bind(condition, target)
+
+    @property
+    def delivery(self) -> Any:
+        """What decides how the handler is called, or None.
+
+        `delivery.prepare(dispatch, entry, handler, keywords)` returns what is called in place of the handler, with the
+        same arguments, or None if nothing is. What it raises goes to the emitter, whatever the policy for errors. The
+        call may return MISSING, and so may what it returns when that is awaited: it then contributes nothing.
+        """
+        return self._condition if self.flags & DELIVERED else None
 
     def is_inactive(self) -> bool:
         """Return whether it must not be called any more. Reconnecting is not disconnecting, but that may follow."""
@@ -691,10 +707,13 @@ def _make_entry(handler: Any, weak: bool, priority: int, condition: Any, flags: 
         else:
             entry.held = _function_code(handler) if cls is FunctionType else definition_of(handler)
         if condition is not None:  # it must not keep alive what is held weakly
-            parts = method_parts(condition)
+            parts = method_parts(condition.condition if flags & DELIVERED else condition)
             if parts is not None and parts[0] is target:
                 flags |= OWN_CONDITION
-                condition = parts[1]
+                if flags & DELIVERED:
+                    condition.condition = parts[1]
+                else:
+                    condition = parts[1]
         entry.flags = flags
     entry._condition = condition
     entry.priority = priority
@@ -816,7 +835,12 @@ class Dispatch:
         given = self._begin_turn(entry, handler)
         if given is None:
             return None
-        call = handler if self.watch is None else self.watch.call(entry, handler)
+        if entry.flags & DELIVERED:
+            call = entry._condition.prepare(self, entry, handler, given)
+            if call is None:
+                return None
+        else:
+            call = handler if self.watch is None else self.watch.call(entry, handler)
         if entry.flags & THREAD and self._call_in_thread(call, given, handler):
             return None
         result: Any = MISSING
@@ -845,12 +869,19 @@ class Dispatch:
         given = self._begin_turn(entry, handler)
         if given is None:
             return
-        call = handler if self.watch is None else self.watch.call(entry, handler)
+        if entry.flags & DELIVERED:
+            call = entry._condition.prepare(self, entry, handler, given)
+            if call is None:
+                return
+        else:
+            call = handler if self.watch is None else self.watch.call(entry, handler)
         try:
             if cython.compiled:
-                self.results.append((handler, call_with(call, self.sender, self.args, given)))
+                result = call_with(call, self.sender, self.args, given)
             else:
-                self.results.append((handler, call(self.sender, *self.args, **given)))
+                result = call(self.sender, *self.args, **given)
+            if result is not MISSING:
+                self.results.append((handler, result))
         except Exception as error:
             if not self.take_error(error, entry, handler, given, False):
                 if not cython.compiled:
@@ -1286,6 +1317,12 @@ class AwaitedDispatch(Dispatch):
 
     # Async handlers
 
+    def nested_context(self) -> Any:
+        """Return a copy of the context for a handler that runs elsewhere: its emissions are nested in this one."""
+        if not self._has_begun:
+            self._begin()
+        return _copy_context_with(_innermost, self._nesting)
+
     def _begin(self) -> None:
         """Prepare for the first async handler."""
         self._has_begun = True
@@ -1389,7 +1426,8 @@ class AwaitedDispatch(Dispatch):
         if self._leave_coroutine():
             self._coroutine = self.finish_cancelled(None, handler)
         elif self.mode & PAIRS:
-            self.results.append((handler, value))
+            if value is not MISSING:
+                self.results.append((handler, value))
         elif value is False:
             self.canceller = handler
         elif value is not None:
@@ -1472,7 +1510,8 @@ class AwaitedDispatch(Dispatch):
             value = task.result()
         if has_value:
             if self.mode & PAIRS:
-                self.results.append((handler, value))
+                if value is not MISSING:
+                    self.results.append((handler, value))
                 return
             if value is None:
                 return
@@ -2245,6 +2284,10 @@ class EventCore:
         with_event: bool = False,
         thread: bool = False,
         replay: bool = False,
+        via: Any = None,
+        overlap: str = "parallel",
+        limit: int | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Connect a handler, to be called as `receiver(sender, *args, **kwargs)` when the event is emitted.
 
@@ -2266,6 +2309,12 @@ class EventCore:
             thread: in `emit_async`, run a sync handler in a thread. `emit` runs it in place.
             replay: first call the handler, in this thread, with the emissions that the event keeps: see
                 `Event.replay`. If one of these calls raises, as `on_error` decides, nothing is connected.
+            via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
+            overlap: what an async handler does when its earlier call still runs: `"parallel"` starts another one,
+                `"queue"` waits for it, `"skip"` drops the new call, `"restart"` cancels the earlier one, `"latest"`
+                waits, and keeps only the newest of the calls that wait.
+            limit: how many calls of an async handler run at once, with `overlap="parallel"`; others wait.
+            timeout: cancel an async handler that takes more seconds than this: it has raised a `TimeoutError`.
 
         Returns:
             The receiver, so that `connect` serves as a decorator.
@@ -2274,7 +2323,9 @@ class EventCore:
             TypeError: if the receiver or the condition is not callable, the condition is a coroutine
                 function, the priority not an int, a flag not a bool, or the receiver cannot be held weakly;
                 with `check=True` of the event, if the receiver or the condition cannot take what it declares;
-                with `replay=True`, if the event keeps no emissions.
+                with `replay=True`, if the event keeps no emissions; if nothing can be delivered to `via`, or it is
+                given with `thread=True`; if `overlap`, `limit` or `timeout` is given for a handler that is not async.
+            ValueError: if `overlap` is an unknown word, `limit` is less than 1, or `timeout` is not above 0.
 
         Warns:
             RuntimeWarning: if the receiver or the sender dies at once, as a lambda does that nothing else
@@ -2287,9 +2338,32 @@ class EventCore:
         if cython.compiled:
             # What the collector frees in this call, at the very instruction of the last one, is not its own.
             _last.replace_sender(None, 0)
-        if receiver is MISSING:
-            options = self._make_options(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
-            return self._decorator(sender, options, _caller())
+        if (
+            receiver is MISSING
+            or via is not None
+            or overlap is not PARALLEL
+            or limit is not None
+            or timeout is not None
+        ):
+            options = self._make_options(
+                receiver,
+                sender,
+                weak,
+                priority,
+                condition,
+                once,
+                with_event,
+                thread,
+                replay,
+                via,
+                overlap,
+                limit,
+                timeout,
+            )
+            if receiver is MISSING:
+                return self._decorator(sender, options, _caller())
+            self._add(receiver, sender, options, _caller())
+            return receiver
         _connect_checked(
             self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, _caller(), None
         )
@@ -2310,7 +2384,10 @@ class EventCore:
         frame: FrameType | None,
         /,
     ) -> None:
-        """Do what `connect` does for the caller in that frame. Both entries are put into `made`: see `_connect`."""
+        """Do what `connect` does with these options for the caller in that frame.
+
+        Both entries are put into `made`: see `_connect`.
+        """
         if cython.compiled:
             _raise_pending()
         if made is None:
@@ -2337,8 +2414,10 @@ class EventCore:
 
         Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
         """
-        if flags & ~(ONCE | WITH_EVENT | CONDITION | THREAD | REPLAY):
-            raise TypeError(f"flags must be made up of ONCE, WITH_EVENT, CONDITION, THREAD and REPLAY, not {flags}")
+        if flags & ~(ONCE | WITH_EVENT | CONDITION | THREAD | REPLAY | DELIVERED):
+            raise TypeError(
+                f"flags must be made up of ONCE, WITH_EVENT, CONDITION, THREAD, REPLAY and DELIVERED, not {flags}"
+            )
         if made is None:
             made = []
         entry = self._enter(handler, sender, weak, priority, condition, flags, name, frame, made)

@@ -52,6 +52,9 @@ class _Missing:
 MISSING: Final = _Missing()
 """The default of an argument for which `None` is a value like any other."""
 
+PARALLEL: Final = "parallel"
+"""The default of `overlap`. Python makes one object of equal strings that look like names, so `is` finds it."""
+
 UNNAMED: Final = _ReprStr("<unnamed>")
 """The name of an event that has not got one yet: no other string is this object."""
 

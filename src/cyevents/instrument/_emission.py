@@ -16,7 +16,7 @@ from .._core._safe import handler_name
 from .._core._values import ASYNC_GENERATOR, AWAITABLE, FIRST, GENERATOR, Cancelled
 from .._event import load_emit_async, run
 from ._api import EmissionSpan, EmissionStart
-from ._call import ObservedCall, call_observed, call_safely, end_all, innermost, notify
+from ._call import DeliveredCall, ObservedCall, call_observed, call_safely, end_all, innermost, notify, overrides
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,7 +193,8 @@ class ObservedEmission:
         """Report the next entries; return the `watch` for the core, None if no instrument follows single handlers."""
         spans = self._spans
         notify(spans, "plan", entries)
-        return self if any(_overrides(span, "call") or _overrides(span, "skip") for _, _, span in spans) else None
+        names = ("call", "skip")
+        return self if any(overrides(span, EmissionSpan, name) for _, _, span in spans for name in names) else None
 
     # Called by the core
 
@@ -202,22 +203,39 @@ class ObservedEmission:
         error, self.condition_error = self.condition_error, None
         notify(self._spans, "skip", entry, handler, skip_reason(entry, handler, error), error)
 
-    def call(self, entry: Entry, handler: Any) -> Callable[..., Any]:
-        """Return the callable for the core to call: the handler itself if no instrument follows this call."""
+    def call(self, entry: Entry, handler: Any, function: Any = None) -> Callable[..., Any]:
+        """Return the callable for the core to call: the handler itself if no instrument follows this call.
+
+        With `function`, that is called in place of the handler.
+        """
+        calls = self._begin_call(entry, handler)
+        if function is None:
+            function = handler
+        if not calls:
+            return function  # type: ignore[no-any-return]
+        kinds = () if self.way == "send" else (AWAITABLE,) if self.way == "send_async" else RUN_KINDS
+        return partial(call_observed, ObservedCall(self.parents, calls), function, kinds)
+
+    def deliver(self, entry: Entry, handler: Any, function: Any, keeps_generators: bool = False) -> Callable[..., Any]:
+        """Return the callable for the target of `via` to call, once and later, in place of `function`.
+
+        One that is discarded instead has ended with a `GeneratorExit`. If it `keeps_generators`, these are values.
+        """
+        calls = self._begin_call(entry, handler)
+        if not calls:
+            return function  # type: ignore[no-any-return]
+        call = DeliveredCall(self.parents, calls)
+        notify(calls, "delivered")
+        return partial(call_observed, call, function, (AWAITABLE,) if keeps_generators else RUN_KINDS)
+
+    def _begin_call(self, entry: Entry, handler: Any) -> list[Target[CallSpan]]:
+        """Return the spans of a call that is about to be made."""
         calls: list[Target[CallSpan]] = []
         for scope, instrument, span in self._spans:
             call = call_safely(scope, span, "call", entry, handler)
             if call is not None:
                 calls.append((scope, instrument, call))
-        if not calls:
-            return handler  # type: ignore[no-any-return]
-        kinds = () if self.way == "send" else (AWAITABLE,) if self.way == "send_async" else RUN_KINDS
-        return partial(call_observed, ObservedCall(self.parents, calls), handler, kinds)
-
-
-def _overrides(span: EmissionSpan, method: str) -> bool:
-    """Return whether the class of a span overrides a method."""
-    return getattr(type(span), method, None) is not getattr(EmissionSpan, method)
+        return calls
 
 
 def skip_reason(entry: Entry, handler: Any, error: Exception | None) -> str:
