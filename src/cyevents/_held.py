@@ -76,7 +76,7 @@ class Hold:
     open. They return an empty result, and take place when the hold is released: connections, conditions, `once` and
     mutes count at that time. The hold keeps senders and arguments alive until then, and has no limit.
 
-    A hold that nothing refers to any more is dropped. Emissions that are lost by that, or at exit, are logged at WARNING.
+    A hold that nothing refers to any more is dropped. Emissions that are lost then, or at exit, are logged at WARNING.
 
     Thread-safety: `release` and `drop` may be called from any thread and in any context, also twice and from handlers.
     An emission of another thread meanwhile is either held in time, or made at once.
