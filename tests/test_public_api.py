@@ -20,6 +20,7 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "Subscription",
     "Subscriptions",
     "NamespaceGraph",
+    "debounced",
     "describe",
     "trace",
     "Trace",
@@ -32,6 +33,7 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "handles",
     "match",
     "on",
+    "throttled",
     "use_loop",
     "wait_any",
 ]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._emission import Emission
     from ._handles import handles
     from ._held import Hold
+    from ._rates import debounced, throttled
     from ._subscriptions import Subscriptions
     from ._trace import Trace, trace
 
@@ -45,6 +46,7 @@ __all__ = [
     "Subscriptions",
     "Trace",
     "backend",
+    "debounced",
     "default_namespace",
     "describe",
     "drain",
@@ -56,6 +58,7 @@ __all__ = [
     "handles",
     "match",
     "on",
+    "throttled",
     "trace",
     "use_loop",
     "wait_any",
@@ -79,6 +82,8 @@ def __getattr__(name: str) -> object:
         from . import _held as module
     elif name == "handles":
         from . import _handles as module
+    elif name in ("debounced", "throttled"):
+        from . import _rates as module
     elif name == "Subscriptions":
         from . import _subscriptions as module
     elif name in ("NamespaceGraph", "describe"):

@@ -142,7 +142,7 @@ def check_bool(name: str, value: Any, hint: str = "") -> None:
 
 def checked_seconds(name: str, value: Any) -> float:
     """Return the value of this argument as a float; raise unless it is a positive number that clocks can take."""
-    if not isinstance(value, (int, float)):
+    if type(value) is bool or not issubclass(type(value), (int, float)):
         raise TypeError(f"{name} must be a positive number of seconds, not {safe_repr(value)}")
     if not 0 < value <= TIMEOUT_MAX:
         limit = f", at most {TIMEOUT_MAX:.0f}" if value > 0 else ""

@@ -557,33 +557,6 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             check_handler(receiver)
         return Muted(self, receivers)
 
-    def held(self, merge: Merge = None) -> Hold:
-        """Hold the emissions of this event inside a `with` block, and emit them at its end: see `Namespace.held`.
-
-        A pattern holds the emissions of all events whose names match.
-
-        Example:
-            >>> from cyevents import Event
-            >>> ticked = Event("ticked")
-            >>> @ticked.connect
-            ... def tock(sender, number):
-            ...     print(f"tock {number}")
-            >>> with ticked.held() as hold:
-            ...     _ = ticked.emit("clock", 1), ticked.emit("clock", 2)
-            ...     hold.emissions
-            [emit('ticked', 'clock', 1), emit('ticked', 'clock', 2)]
-            tock 1
-            tock 2
-        """
-        return make_hold(self, merge)
-
-    def hold(self, merge: Merge = None) -> Hold:
-        """Hold the emissions of this event from now on, until the `Hold` is released: see `Namespace.hold`.
-
-        A pattern holds the emissions of all events whose names match.
-        """
-        return make_hold(self, merge)._open(sys._getframe().f_back)
-
     def watch(
         self, budget: float = 0.0005, on_slow: Callable[[float, Any, Event[Any], Any], object] | None = None
     ) -> Scope:
@@ -615,6 +588,33 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             []
         """
         return watch_source(self, budget, on_slow)
+
+    def held(self, merge: Merge = None) -> Hold:
+        """Hold the emissions of this event inside a `with` block, and emit them at its end: see `Namespace.held`.
+
+        A pattern holds the emissions of all events whose names match.
+
+        Example:
+            >>> from cyevents import Event
+            >>> ticked = Event("ticked")
+            >>> @ticked.connect
+            ... def tock(sender, number):
+            ...     print(f"tock {number}")
+            >>> with ticked.held() as hold:
+            ...     _ = ticked.emit("clock", 1), ticked.emit("clock", 2)
+            ...     hold.emissions
+            [emit('ticked', 'clock', 1), emit('ticked', 'clock', 2)]
+            tock 1
+            tock 2
+        """
+        return make_hold(self, merge)
+
+    def hold(self, merge: Merge = None) -> Hold:
+        """Hold the emissions of this event from now on, until the `Hold` is released: see `Namespace.hold`.
+
+        A pattern holds the emissions of all events whose names match.
+        """
+        return make_hold(self, merge)._open(sys._getframe().f_back)
 
     def settle(self) -> None:
         """Do now, in the calling thread, what changes have left to the next emission.

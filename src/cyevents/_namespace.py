@@ -557,6 +557,51 @@ class Namespace(EventRegistry):
         """
         return Muted(self, ())
 
+    def watch(
+        self, budget: float = 0.0005, on_slow: Callable[[float, Any, Event[Any], Any], object] | None = None
+    ) -> Scope:
+        """Report handlers that run longer than a budget, in emissions of this namespace that begin from now on.
+
+        The time of a handler is that of its call, with the emissions that it makes itself, and of a generator all that
+        it runs. Of an async handler it is the longest that it runs without a pause, since that blocks its loop; the
+        time for which it is suspended does not count. Conditions do not count.
+
+        A handler is reported when it has ended, in the thread that it ran in. Without `on_slow` it is logged on the
+        logger `cyevents` at WARNING: the first time, and then each time that it takes at least twice as long as the
+        last time that was logged.
+
+        Args:
+            budget: the limit, in seconds.
+            on_slow: called instead, with each slow call: `on_slow(duration, handler, event, sender)`, the duration in
+                seconds. An exception that it raises is logged and does not affect the emission. The emissions that it
+                makes are not watched.
+
+        Returns:
+            A `Scope`, which need not be kept: the namespace is watched until its `stop()`, or the end of its `with`
+            block.
+
+        Raises:
+            TypeError: if the budget is not a number, or `on_slow` not callable, or a coroutine function.
+            ValueError: if the budget is not positive, or too large for a clock.
+
+        Thread-safe. Emissions that are not watched run as fast as before.
+
+        Example:
+            >>> import time
+            >>> from cyevents import Namespace
+            >>> shop = Namespace()
+            >>> @shop.on("order.placed")
+            ... def bill(order):
+            ...     time.sleep(0.01)
+            >>> def report(duration, handler, event, sender):
+            ...     print(f"{handler.__name__} of {event.name} is slow")
+            >>> with shop.watch(0.005, on_slow=report):
+            ...     shop.emit("order.placed", "order 7")
+            bill of order.placed is slow
+            []
+        """
+        return watch_source(self, budget, on_slow)
+
     def held(self, merge: Merge = None) -> Hold:
         """Hold the emissions of the namespace inside a `with` block, and emit them in order at its end.
 
@@ -614,51 +659,6 @@ class Namespace(EventRegistry):
             order.paid 7
         """
         return make_hold(self, merge)._open(sys._getframe().f_back)
-
-    def watch(
-        self, budget: float = 0.0005, on_slow: Callable[[float, Any, Event[Any], Any], object] | None = None
-    ) -> Scope:
-        """Report handlers that run longer than a budget, in emissions of this namespace that begin from now on.
-
-        The time of a handler is that of its call, with the emissions that it makes itself, and of a generator all that
-        it runs. Of an async handler it is the longest that it runs without a pause, since that blocks its loop; the
-        time for which it is suspended does not count. Conditions do not count.
-
-        A handler is reported when it has ended, in the thread that it ran in. Without `on_slow` it is logged on the
-        logger `cyevents` at WARNING: the first time, and then each time that it takes at least twice as long as the
-        last time that was logged.
-
-        Args:
-            budget: the limit, in seconds.
-            on_slow: called instead, with each slow call: `on_slow(duration, handler, event, sender)`, the duration in
-                seconds. An exception that it raises is logged and does not affect the emission. The emissions that it
-                makes are not watched.
-
-        Returns:
-            A `Scope`, which need not be kept: the namespace is watched until its `stop()`, or the end of its `with`
-            block.
-
-        Raises:
-            TypeError: if the budget is not a number, or `on_slow` not callable, or a coroutine function.
-            ValueError: if the budget is not positive, or too large for a clock.
-
-        Thread-safe. Emissions that are not watched run as fast as before.
-
-        Example:
-            >>> import time
-            >>> from cyevents import Namespace
-            >>> shop = Namespace()
-            >>> @shop.on("order.placed")
-            ... def bill(order):
-            ...     time.sleep(0.01)
-            >>> def report(duration, handler, event, sender):
-            ...     print(f"{handler.__name__} of {event.name} is slow")
-            >>> with shop.watch(0.005, on_slow=report):
-            ...     shop.emit("order.placed", "order 7")
-            bill of order.placed is slow
-            []
-        """
-        return watch_source(self, budget, on_slow)
 
     # The mapping: only `event`, what connects, `del` and `clear` change it.
 

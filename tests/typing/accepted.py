@@ -19,6 +19,7 @@ from cyevents import (
     Stream,
     Subscription,
     Subscriptions,
+    debounced,
     default_namespace,
     emit,
     emit_async,
@@ -26,6 +27,7 @@ from cyevents import (
     filter_signals,
     handles,
     on,
+    throttled,
     wait_any,
 )
 from cyevents.instrument import (
@@ -432,6 +434,43 @@ assert_type(default_namespace.watch(), Scope)
 assert_type(default_namespace.watch(1, report_slow), Scope)
 with placed.watch(budget=0.001, on_slow=lambda duration, handler, event, sender: print(duration + 1, event.name)):
     pass
+
+# A handler is throttled or debounced
+
+
+def redraw(order: Order, amount: int, *, currency: str = "EUR") -> str:
+    return ""
+
+
+async def redraw_later(order: Order) -> None: ...
+
+
+redraw_seldom = throttled(redraw, 0.1, trailing=False)
+assert_type(redraw_seldom(Order(), 5), str | None)
+assert_type(debounced(redraw, 1)(Order(), amount=5), None)
+placed.connect(throttled(redraw_later, seconds=1))
+assert_type(redraw_seldom.flush(), bool)
+paid.connect(redraw_seldom)
+
+
+@placed.connect
+@debounced(seconds=1)
+def save_order(order: Order) -> None: ...
+
+
+assert_type(save_order.cancel(), bool)
+
+
+class View:
+    @throttled(seconds=0.1)
+    def draw(self, order: Order) -> int:
+        return 1
+
+
+assert_type(View().draw(Order()), int | None)
+assert_type(View().draw.flush(), bool)
+assert_type(View.draw.flush(), bool)
+placed.connect(View().draw)
 
 # An event in a class binds its sender
 

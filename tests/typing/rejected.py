@@ -9,12 +9,14 @@ from cyevents import (
     Event,
     Namespace,
     Subscriptions,
+    debounced,
     default_namespace,
     emit,
     emit_async,
     event,
     handles,
     on,
+    throttled,
     wait_any,
 )
 from cyevents.instrument import EmissionStart, Instrument, observe
@@ -441,6 +443,30 @@ default_namespace.watch(on_slow=report_nothing)
 placed.watch(0.1, 5)
 # mypy [arg-type] incompatible type "int"
 # pyright [reportArgumentType] cannot be assigned to parameter "on_slow"
+
+# A handler is throttled or debounced
+
+
+class View:
+    @throttled(seconds=0.1)
+    def draw(self, order: Order) -> None: ...
+
+
+throttled(View().draw)
+# mypy [call-overload] No overload variant of "throttled"
+# pyright [reportCallIssue] No overloads for "throttled"
+debounced(5, 1)
+# mypy [call-overload] No overload variant of "debounced"
+# pyright [reportArgumentType] cannot be assigned to parameter "f"
+debounced(print, "1")
+# mypy [call-overload] No overload variant of "debounced"
+# pyright [reportArgumentType] cannot be assigned to parameter "seconds" of type "float"
+throttled(print, 1, trailing="no")
+# mypy [call-overload] No overload variant of "throttled"
+# pyright [reportArgumentType] cannot be assigned to parameter "trailing" of type "bool"
+View().draw("order 7")
+# mypy [arg-type] incompatible type "str"; expected "Order"
+# pyright [reportArgumentType] cannot be assigned to parameter "order" of type "Order"
 
 # An event in a class binds its sender
 

@@ -1382,28 +1382,28 @@ class AwaitedDispatch(Dispatch):
     def _resume(self, value: Any) -> Any:
         """Resume the coroutine. Return what it yields; `MISSING` if it is over."""
         result: Any = MISSING
+        self._is_done = False
         try:
             if cython.compiled and value is None and self._thrown is None:
                 result = _step(self._context, self._coroutine, cython.address(self._is_done))
             else:
                 result = self._step_by_method(value)
         except BaseException as error:
+            self._is_done = False
             if self._take_failure(error):
                 if not cython.compiled:
                     raise
                 _reraise(error)
-        if result is MISSING:
-            return MISSING
         if self._is_done:
             self._take_value(result)
             return MISSING
-        self._has_suspended = True
+        if result is not MISSING:
+            self._has_suspended = True
         return result
 
     def _step_by_method(self, value: Any) -> Any:
         """Resume the coroutine by its method. Return what it yields or returns; `_is_done` tells which."""
         thrown, self._thrown = self._thrown, None
-        self._is_done = False
         try:
             if thrown is None:
                 step, given = self._coroutine.send, (value,)

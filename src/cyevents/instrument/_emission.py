@@ -198,10 +198,10 @@ class ObservedEmission:
 
     # Called by the core
 
-    def skip(self, entry: Entry, handler: Any) -> None:
+    def skip(self, entry: Entry, handler: Any, reason: str | None = None) -> None:
         """Report that a handler is not called."""
         error, self.condition_error = self.condition_error, None
-        notify(self._spans, "skip", entry, handler, skip_reason(entry, handler, error), error)
+        notify(self._spans, "skip", entry, handler, reason or skip_reason(entry, handler, error), error)
 
     def call(self, entry: Entry, handler: Any, function: Any = None) -> Callable[..., Any]:
         """Return the callable for the core to call: the handler itself if no instrument follows this call.
