@@ -117,6 +117,8 @@ def test_data(api, shop):
         "overlap": "parallel",
         "limit": None,
         "timeout": None,
+        "skipped": 0,
+        "restarted": 0,
     }
     (pattern,) = data["patterns"]
     assert (pattern["name"], pattern["matches"]) == ("order.*", ["order.placed", "order.shipped"])

@@ -13,6 +13,7 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "Connection",
     "Emission",
     "Event",
+    "Hold",
     "Namespace",
     "Stream",
     "StreamOverflow",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._describe import NamespaceGraph, describe
     from ._emission import Emission
     from ._handles import handles
+    from ._held import Hold
     from ._rates import debounced, throttled
     from ._subscriptions import Subscriptions
     from ._trace import Trace, trace
@@ -36,6 +37,7 @@ __all__ = [
     "Connection",
     "Emission",
     "Event",
+    "Hold",
     "Namespace",
     "NamespaceGraph",
     "Stream",
@@ -76,6 +78,8 @@ def __getattr__(name: str) -> object:
         from ._async import streams as module
     elif name == "wait_any":
         from ._async import wait_any as module
+    elif name == "Hold":
+        from . import _held as module
     elif name == "handles":
         from . import _handles as module
     elif name in ("debounced", "throttled"):

@@ -310,6 +310,8 @@ class Connection:
         overlap: what it does when its earlier call still runs, as a word: see `Event.connect`.
         limit: how many of its calls run at once, or `None`.
         timeout: how many seconds it may take, or `None`.
+        skipped: how many of its calls were dropped before they began, as `overlap` says.
+        restarted: how many of its calls were cancelled by a later one, with `overlap="restart"`.
         pattern: the pattern that it is connected to, a string, or `None` if it is the event itself.
     """
 
@@ -323,7 +325,9 @@ class Connection:
         "pattern",
         "priority",
         "replay",
+        "restarted",
         "sender",
+        "skipped",
         "thread",
         "timeout",
         "via",
@@ -347,6 +351,9 @@ class Connection:
         self.overlap: Overlap = PARALLEL if options is None else options.overlap
         self.limit: int | None = None if options is None else options.limit
         self.timeout: float | None = None if options is None else options.timeout
+        control = None if options is None else entry.delivery.control
+        self.skipped: int = 0 if control is None else control.skipped
+        self.restarted: int = 0 if control is None else control.restarted
         self.pattern = event_name if is_pattern(event_name) else None
 
     def __repr__(self) -> str:
@@ -372,7 +379,8 @@ def delivery_texts(options: Any) -> list[str]:
         [] if options.via is None else [f"via {options.via if type(options.via) is str else safe_repr(options.via)}"]
     )
     if options.overlap != PARALLEL:
-        texts.append(f"overlap={options.overlap}")
+        counts = [f"{getattr(options, word)} {word}" for word in ("skipped", "restarted") if getattr(options, word)]
+        texts.append(f"overlap={options.overlap}" + (f" ({', '.join(counts)})" if counts else ""))
     if options.limit is not None:
         texts.append(f"limit={options.limit}")
     if options.timeout is not None:

@@ -21,7 +21,7 @@ from ._connection import ConnectedTo, Connection, Muted, Subscription, connectio
 from ._core import WITH_EVENT, EventCore, install_methods
 from ._core._safe import not_an_event, safe_repr
 from ._core._values import ANY, FIRST, UNNAMED, AnySender
-from ._hooks import EventHooks
+from ._hooks import EventHooks, make_hold
 from ._patterns import matcher
 
 TYPE_CHECKING = False
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ._bound import BoundEvent
     from ._core import Entry
     from ._emission import Emission
+    from ._held import Hold, Merge
     from ._public import Namespace, Scope
     from ._typing import (
         AnyOptions,
@@ -587,6 +588,33 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             []
         """
         return watch_source(self, budget, on_slow)
+
+    def held(self, merge: Merge = None) -> Hold:
+        """Hold the emissions of this event inside a `with` block, and emit them at its end: see `Namespace.held`.
+
+        A pattern holds the emissions of all events whose names match.
+
+        Example:
+            >>> from cyevents import Event
+            >>> ticked = Event("ticked")
+            >>> @ticked.connect
+            ... def tock(sender, number):
+            ...     print(f"tock {number}")
+            >>> with ticked.held() as hold:
+            ...     _ = ticked.emit("clock", 1), ticked.emit("clock", 2)
+            ...     hold.emissions
+            [emit('ticked', 'clock', 1), emit('ticked', 'clock', 2)]
+            tock 1
+            tock 2
+        """
+        return make_hold(self, merge)
+
+    def hold(self, merge: Merge = None) -> Hold:
+        """Hold the emissions of this event from now on, until the `Hold` is released: see `Namespace.hold`.
+
+        A pattern holds the emissions of all events whose names match.
+        """
+        return make_hold(self, merge)._open(sys._getframe().f_back)
 
     def settle(self) -> None:
         """Do now, in the calling thread, what changes have left to the next emission.

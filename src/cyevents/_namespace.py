@@ -17,6 +17,7 @@ from ._core import install_methods
 from ._core._safe import exact_str, safe_repr
 from ._core._values import ANY, MISSING
 from ._event import watch_source
+from ._hooks import make_hold
 from ._patterns import matcher
 from ._registry import EventRegistry, event_targets
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from ._core._values import AnySender
     from ._event import Event
+    from ._held import Hold, Merge
     from ._public import Scope
     from ._subscriptions import Subscriptions
     from ._typing import (
@@ -599,6 +601,62 @@ class Namespace(EventRegistry):
             []
         """
         return watch_source(self, budget, on_slow)
+
+    def held(self, merge: Merge = None) -> Hold:
+        """Hold the emissions of the namespace inside a `with` block, and emit them in order at its end.
+
+        If the block raises, they are dropped. Emissions by names without an event are held too. Holds of other contexts
+        are not concerned: see `Hold`.
+
+        Args:
+            merge: what to emit of that which was held. `None`: everything. `"last_per_sender"`: of the emissions of an
+                event by one sender only the last, in its place. Or a function that is called with the list of the
+                emissions, each an `Emission`, and returns those to emit; they may be new ones, and of other events.
+
+        Returns:
+            A `Hold`, which the `with` statement gives too.
+
+        Raises:
+            TypeError: if `merge` is neither a string nor callable, or is a coroutine function.
+            ValueError: if it is another string.
+
+        Example:
+            >>> from cyevents import Namespace
+            >>> shop = Namespace()
+            >>> @shop.on("stock.changed")
+            ... def show(item, count):
+            ...     print(f"{count} of {item}")
+            >>> with shop.held(merge="last_per_sender"):
+            ...     for count in (3, 2, 1):
+            ...         _ = shop.emit("stock.changed", "tea", count)
+            ...     print("sold")
+            sold
+            1 of tea
+        """
+        return make_hold(self, merge)
+
+    def hold(self, merge: Merge = None) -> Hold:
+        """Hold the emissions of the namespace from now on, until the `Hold` that this returns is released or dropped.
+
+        The arguments and exceptions are those of `held`. Keep the hold: if nothing refers to it, it is dropped.
+
+        Warns:
+            RuntimeWarning: if the hold is discarded at once.
+
+        Example:
+            >>> from cyevents import Namespace
+            >>> shop = Namespace()
+            >>> @shop.on("order.*", with_event=True)
+            ... def log(order, event):
+            ...     print(event.name, order)
+            >>> hold = shop.hold()
+            >>> shop.emit("order.placed", 7), shop.emit("order.paid", 7)
+            ([], [])
+            >>> hold.release()
+            order.placed 7
+            order.paid 7
+        """
+        return make_hold(self, merge)._open(sys._getframe().f_back)
 
     # The mapping: only `event`, what connects, `del` and `clear` change it.
 

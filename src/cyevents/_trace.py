@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._chrome import chrome_trace
 from ._code import Code, code_of, last_part
 from ._core import handler_key
-from ._core._safe import safe_repr
+from ._core._safe import safe_getattr, safe_repr
 from ._core._values import ANY, Cancelled
 from ._text import duration_text, error_line, plain_fields, short_repr
 from ._traced import TracedCall, TracedEmission
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _REPR_LIMIT = 60  # characters
 _MAX_DEPTH = 50  # emissions that are nested deeper start again at the top level
-_STYLES = {"skipped": "dim", "raised": "red", "stopped": "yellow", "cancelled the rest": "yellow"}
+_STYLES = {"skipped": "dim", "superseded": "dim", "raised": "red"}
+_STYLES |= dict.fromkeys(("stopped", "restarted", "cancelled the rest"), "yellow")
 
 
 class Trace(Instrument):
@@ -314,6 +315,8 @@ class _TracedCallSpan(CallSpan):
         else:
             traced.outcome = "raised" if isinstance(error, Exception) else "stopped"
             traced.reason = error_line(error)
+            if safe_getattr(type(error), "is_superseded") is True:
+                traced.outcome, traced.reason = error.reason, str(error)  # type: ignore[attr-defined]
 
 
 # The tree: emissions have calls as children, and these the emissions that the handlers made.
@@ -378,6 +381,8 @@ def _call_facts(call: TracedCall) -> str:
         facts.append(f"raised {call.reason}")
     elif call.outcome == "stopped":
         facts.append(f"stopped by {call.reason}")
+    elif call.outcome in ("restarted", "superseded"):
+        facts.append(f"{call.outcome}: {call.reason}")
     elif call.outcome == "cancelled the rest":
         did = "returned False" if call.reason is None else f"raised {call.reason}"
         facts.append(f"{did}: cancelled the rest")

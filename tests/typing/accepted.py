@@ -14,6 +14,7 @@ from cyevents import (
     Connection,
     Emission,
     Event,
+    Hold,
     Namespace,
     Stream,
     Subscription,
@@ -319,6 +320,24 @@ if isinstance(cancelled, Cancelled):
 assert_type(Cancel("why").reason, Any)
 assert_type(Cancelled([], reserve, placed).reason, Any)
 
+# Emissions are held and merged
+
+
+def newest(emissions: list[Emission[Any]]) -> list[Emission[Any]]:
+    return [*emissions[-1:], Emission(placed, ANY, (), {})]
+
+
+def orders_only(emissions: list[Emission[Order]]) -> list[Emission[Order]]:
+    return emissions
+
+
+with shop.held() as hold, placed.held(merge="last_per_sender"), Event("x").held(merge=newest):
+    assert_type(hold, Hold)
+    assert_type(hold.emissions, list[Emission[Any]])
+assert_type(shop.hold(newest), Hold)
+assert_type(placed.hold(orders_only), Hold)
+commit_hooks: list[Callable[[], object]] = [placed.hold(merge=None).release, shop.hold(lambda held: held[:1]).drop]
+
 # Waiting gives emissions with the event's sender type
 
 
@@ -511,6 +530,9 @@ thermostat.changed.disconnect(show_degrees)
 assert_type(thermostat.changed.is_connected(show_degrees), bool)
 with thermostat.changed.connected_to(show_degrees) as bound:
     assert_type(bound, BoundEvent[Thermostat, [int]])
+with thermostat.changed.held("last_per_sender") as held_changes:
+    assert_type(held_changes, Hold)
+assert_type(thermostat.changed.hold(), Hold)
 
 
 async def use_bound() -> None:

@@ -334,6 +334,24 @@ Cancelled([], take_all, placed).reasons
 # mypy [attr-defined] "Cancelled" has no attribute "reasons"
 # pyright [reportAttributeAccessIssue] Cannot access attribute "reasons" for class "Cancelled"
 
+# Emissions are held and merged
+
+shop.held(merge="first")
+# mypy [arg-type] incompatible type "Literal['first']"
+# pyright [reportArgumentType] cannot be assigned to parameter "merge" of type "Merge"
+placed.hold(5)
+# mypy [arg-type] incompatible type "Literal[5]"; expected "Literal['last_per_sender'] | Callable
+# pyright [reportArgumentType] cannot be assigned to parameter "merge" of type "Merge"
+placed.held(lambda emissions: 5)
+# mypy [arg-type] incompatible type
+# pyright [reportArgumentType] cannot be assigned
+shop.hold().release(1)
+# mypy [call-arg] Too many arguments for "release" of "Hold"
+# pyright [reportCallIssue] Expected 0 positional arguments
+shop.hold().emissions = []
+# mypy [misc] Property "emissions" defined in "Hold" is read-only
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "emissions" for class "Hold"
+
 # Waiting gives emissions with the event's sender type
 
 

@@ -158,7 +158,7 @@ if not cython.compiled:  # compiled: in the .pxd
     WATCHED = 2  # there is an observer
     HIDDEN = 4  # patterns no longer notify it of changes: `_attach_patterns` must be called first
     PATTERN_FILTERED = 8  # there have been groups for senders in a pattern that matches
-    RECORDED = 32  # it keeps its last emissions
+    RECORDED = 32  # it keeps its last emissions, or they may be held
     EVENTS_FILTERED = 16  # it is FILTERED, and the events that it matches as a pattern are PATTERN_FILTERED
 
 # Results of these very types are values: there is no need to ask whether they can be awaited.
@@ -1382,28 +1382,28 @@ class AwaitedDispatch(Dispatch):
     def _resume(self, value: Any) -> Any:
         """Resume the coroutine. Return what it yields; `MISSING` if it is over."""
         result: Any = MISSING
+        self._is_done = False
         try:
             if cython.compiled and value is None and self._thrown is None:
                 result = _step(self._context, self._coroutine, cython.address(self._is_done))
             else:
                 result = self._step_by_method(value)
         except BaseException as error:
+            self._is_done = False
             if self._take_failure(error):
                 if not cython.compiled:
                     raise
                 _reraise(error)
-        if result is MISSING:
-            return MISSING
         if self._is_done:
             self._take_value(result)
             return MISSING
-        self._has_suspended = True
+        if result is not MISSING:
+            self._has_suspended = True
         return result
 
     def _step_by_method(self, value: Any) -> Any:
         """Resume the coroutine by its method. Return what it yields or returns; `_is_done` tells which."""
         thrown, self._thrown = self._thrown, None
-        self._is_done = False
         try:
             if thrown is None:
                 step, given = self._coroutine.send, (value,)
@@ -2081,7 +2081,7 @@ class EventCore:
     # Snapshots
 
     def _begin_emission(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Entry, ...]:
-        """Return the entries that an emission calls. Record the emission if the event keeps its last ones."""
+        """Return the entries that an emission calls. Record or hold the emission if need be."""
         if self._slow_path_flags & RECORDED:
             return self._record(sender, args, kwargs)
         return self._find_snapshot(sender).entries
@@ -3018,7 +3018,7 @@ class EventCore:
             raise NotImplementedError
 
         def _record(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Entry, ...]:
-            """Record an emission that begins, and return the entries that it calls."""
+            """Record or hold an emission that begins, and return the entries that it calls."""
             raise NotImplementedError
 
         def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry, /) -> None:

@@ -134,7 +134,7 @@ class EmissionSpan:
             entry: the handler's connection.
             handler: the handler; `None` if it is dead.
             reason: `"its condition is false"`, `"its condition raised"`, `"it is dead"`, `"it was disconnected
-                meanwhile"` or `"it has been called once"`.
+                meanwhile"`, `"it has been called once"` or, with `overlap="skip"`, `"its earlier call still runs"`.
             error: the exception that its condition raised, else `None`.
         """
 
@@ -220,5 +220,6 @@ class CallSpan:
             value: the handler's result: for a coroutine its result, for an async generator the list of values that it
                 yielded, for a generator its return value.
             error: the exception that it raised, else `None`; a `CancelledError` or `GeneratorExit` if it was cancelled
-                or closed, possibly before it started. A `Cancel` is not a failure: the handler cancels by it.
+                or closed, possibly before it started. A `Cancel` is not a failure: the handler cancels by it. A call
+                that a later one stops, as `overlap` says, ends with a `CancelledError`, also where it has not begun.
         """

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._async.awaitables import as_coroutine
+from .._async.awaitables import CoroutineWrapper, as_coroutine
+from .._context import reset_in_context, set_in_context
 from .._core._safe import log
 from .._core._values import GENERATOR, CancelAfterItems, kind_of_result
 from ._api import CallSpan
-from ._context import reset_in_context, set_in_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Coroutine, Generator, Iterable
     from contextvars import Token
     from types import TracebackType
     from typing import TypeVar
@@ -174,11 +173,8 @@ def _observed_generator(call: ObservedCall, generator: Any) -> Generator[Any, An
     return value
 
 
-class ObservedCoroutine(Coroutine[Any, Any, Any]):
-    """Runs a coroutine, and reports its start and its end. Other attributes are those of that coroutine.
-
-    This is not a coroutine function, since one that is closed before it starts would not close the inner coroutine.
-    """
+class ObservedCoroutine(CoroutineWrapper):
+    """Runs a coroutine, and reports its start and its end."""
 
     _state: Literal["new", "begun", "over"] = "over"  # for `__del__`, if there was no memory to create it
 
@@ -187,17 +183,6 @@ class ObservedCoroutine(Coroutine[Any, Any, Any]):
         self._coroutine = coroutine
         self._followers = call.followers_of_steps()
         self._state = "new"
-
-    def send(self, value: Any) -> Any:
-        """Resume the coroutine with a value."""
-        return self._step(self._coroutine.send, value)
-
-    def throw(self, *error: Any) -> Any:
-        """Resume the coroutine with an exception."""
-        try:
-            return self._step(self._coroutine.throw, *error)
-        finally:
-            del error  # its traceback refers to this frame: a reference cycle
 
     def close(self) -> None:
         """Close the coroutine."""
@@ -214,18 +199,6 @@ class ObservedCoroutine(Coroutine[Any, Any, Any]):
         else:  # the inner coroutine itself warns if it was never awaited
             self._over(None, GeneratorExit())
 
-    def __await__(self) -> ObservedCoroutine:
-        return self
-
-    def __iter__(self) -> ObservedCoroutine:
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._coroutine, name)  # such as cr_frame, for stacks, and __qualname__
-
     def _step(self, step: Callable[..., Any], *given: Any) -> Any:
         if self._state == "new":
             self._state = "begun"
@@ -234,13 +207,7 @@ class ObservedCoroutine(Coroutine[Any, Any, Any]):
         elif self._followers and self._state == "begun":
             notify(self._followers, "resumed")
         try:
-            item = step(*given)
-        except StopIteration as stop:
-            self._over(stop.value, None)
-            raise
-        except BaseException as error:
-            self._over(None, error)
-            raise
+            item = super()._step(step, *given)
         finally:
             del given  # it may hold the exception that is raised
         if self._followers:
@@ -253,4 +220,7 @@ class ObservedCoroutine(Coroutine[Any, Any, Any]):
             return
         if state == "begun":
             self._call.__exit__(None, None, None)
+        coroutine = self._coroutine
+        if isinstance(coroutine, CoroutineWrapper) and coroutine.superseded is not None:
+            value, error = None, coroutine.superseded
         self._call.end(value, error.__cause__ if type(error) is CancelAfterItems else error)

@@ -11,12 +11,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._context import reset_in_context, set_in_context, take_origin
 from .._core._safe import handler_name
 from .._core._values import ASYNC_GENERATOR, AWAITABLE, FIRST, GENERATOR, Cancelled
 from .._event import load_emit_async, run
 from ._api import EmissionSpan, EmissionStart
 from ._call import DeliveredCall, ObservedCall, call_observed, call_safely, end_all, innermost, notify, overrides
-from ._context import reset_in_context, set_in_context, take_origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,8 @@ class InstrumentedEmitter:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], way: Way = "emit"
     ) -> list[Any]:
         """Emit: see `Event.emit`. With `"first"` as the way, up to the first result."""
+        if event._hold_back(sender, args, kwargs):
+            return []
         with ObservedEmission(self.scopes, event, way, sender, args, kwargs) as emission:
             entries = event._begin_emission(sender, args, kwargs)
             watch = emission.plan(entries)
@@ -56,6 +58,8 @@ class InstrumentedEmitter:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[tuple[Any, Any]]:
         """Send: see `Event.send`."""
+        if event._hold_back(sender, args, kwargs):
+            return []
         with ObservedEmission(self.scopes, event, "send", sender, args, kwargs) as emission:
             entries = event._begin_emission(sender, args, kwargs)
             pairs = emission.results = event._pairs(entries, sender, args, kwargs, emission.plan(entries))
@@ -83,6 +87,8 @@ class InstrumentedEmitter:
     async def _await_handlers(
         self, way: Way, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
+        if event._hold_back(sender, args, kwargs):
+            return []
         with ObservedEmission(self.scopes, event, way, sender, args, kwargs) as emission:
             results: list[Any] = await load_emit_async(way)(event, sender, args, kwargs, emission.plan)
             await emission.wait_done()
@@ -192,10 +198,10 @@ class ObservedEmission:
 
     # Called by the core
 
-    def skip(self, entry: Entry, handler: Any) -> None:
+    def skip(self, entry: Entry, handler: Any, reason: str | None = None) -> None:
         """Report that a handler is not called."""
         error, self.condition_error = self.condition_error, None
-        notify(self._spans, "skip", entry, handler, skip_reason(entry, handler, error), error)
+        notify(self._spans, "skip", entry, handler, reason or skip_reason(entry, handler, error), error)
 
     def call(self, entry: Entry, handler: Any, function: Any = None) -> Callable[..., Any]:
         """Return the callable for the core to call: the handler itself if no instrument follows this call.
