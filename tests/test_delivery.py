@@ -1354,14 +1354,17 @@ def test_other_targets_are_refused(ns, via):
 
 
 def test_other_processes_are_refused(ns):
-    with ProcessPoolExecutor(1) as pool, pytest.raises(TypeError, match="via cannot be a ProcessPoolExecutor"):
+    with (
+        ProcessPoolExecutor(1) as pool,
+        pytest.raises(TypeError, match="via must run handlers in this process"),
+    ):
         ns.event("x").connect(fail, via=pool)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="no such executor")
 def test_other_interpreters_are_refused(ns):
     with concurrent.futures.InterpreterPoolExecutor(1) as pool:
-        with pytest.raises(TypeError, match="via cannot be an InterpreterPoolExecutor"):
+        with pytest.raises(TypeError, match="via must run handlers in this process"):
             ns.event("x").connect(fail, via=pool)
 
 
