@@ -13,6 +13,8 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "Connection",
     "Emission",
     "Event",
+    "Mailbox",
+    "MailboxFull",
     "Namespace",
     "Stream",
     "StreamOverflow",

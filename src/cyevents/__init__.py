@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._describe import NamespaceGraph, describe
     from ._emission import Emission
     from ._handles import handles
+    from ._mailbox import Mailbox, MailboxFull
     from ._subscriptions import Subscriptions
     from ._trace import Trace, trace
 
@@ -35,6 +36,8 @@ __all__ = [
     "Connection",
     "Emission",
     "Event",
+    "Mailbox",
+    "MailboxFull",
     "Namespace",
     "NamespaceGraph",
     "Stream",
@@ -75,6 +78,8 @@ def __getattr__(name: str) -> object:
         from ._async import wait_any as module
     elif name == "handles":
         from . import _handles as module
+    elif name in ("Mailbox", "MailboxFull"):
+        from . import _mailbox as module
     elif name == "Subscriptions":
         from . import _subscriptions as module
     elif name in ("NamespaceGraph", "describe"):

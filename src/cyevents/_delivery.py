@@ -124,12 +124,13 @@ def _is_executor(via: Any) -> bool:
 class Delivery:
     """How the calls of one connection are made: what the core asks when a handler's turn has come."""
 
-    __slots__ = ("condition", "control", "deliver", "options")
+    __slots__ = ("condition", "control", "deliver", "mailbox", "options")
 
     def __init__(self, options: DeliveryOptions, condition: Any) -> None:
         self.options = options
         self.condition = condition  # of the connection; the core replaces that of a handler's own object
         self.control: Any = None
+        self.mailbox: Any = None  # the parts of a mailbox for `put_call`, if the core puts the calls there itself
         self.deliver: Deliver | None = None
         if options.is_controlled:
             from ._async.overlap import CallControl
@@ -140,6 +141,8 @@ class Delivery:
             return
         if _is_mailbox(via):
             self.deliver = via._deliver
+            if self.control is None:
+                self.mailbox = via._parts()
             return
         from ._async.delivery import ExecutorTarget, LoopTarget
 
