@@ -20,16 +20,16 @@ import os
 from _thread import get_ident
 from collections import OrderedDict, deque
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ._core import consume, handler_key, put_call, run_calls, sender_key
 from ._core._safe import exact_str, handler_name, log, safe_repr
 from ._core._values import GENERATOR, MISSING, VALUE, kind_of_result
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Literal, NoReturn, Protocol
+    from typing import Any, Literal, NoReturn, Protocol
 
     from ._core import Entry, EventCore
     from ._core._tables import Dispatch
