@@ -113,6 +113,12 @@ def test_data(api, shop):
         "with_event": False,
         "thread": False,
         "replay": False,
+        "via": None,
+        "overlap": "parallel",
+        "limit": None,
+        "timeout": None,
+        "skipped": 0,
+        "restarted": 0,
     }
     (pattern,) = data["patterns"]
     assert (pattern["name"], pattern["matches"]) == ("order.*", ["order.placed", "order.shipped"])

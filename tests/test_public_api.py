@@ -13,6 +13,7 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "Connection",
     "Emission",
     "Event",
+    "Hold",
     "Mailbox",
     "MailboxFull",
     "Namespace",
@@ -21,6 +22,7 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "Subscription",
     "Subscriptions",
     "NamespaceGraph",
+    "debounced",
     "describe",
     "trace",
     "Trace",
@@ -33,6 +35,7 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "handles",
     "match",
     "on",
+    "throttled",
     "use_loop",
     "wait_any",
 ]

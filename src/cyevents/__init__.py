@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from ._describe import NamespaceGraph, describe
     from ._emission import Emission
     from ._handles import handles
+    from ._held import Hold
     from ._mailbox import Mailbox, MailboxFull
+    from ._rates import debounced, throttled
     from ._subscriptions import Subscriptions
     from ._trace import Trace, trace
 
@@ -36,6 +38,7 @@ __all__ = [
     "Connection",
     "Emission",
     "Event",
+    "Hold",
     "Mailbox",
     "MailboxFull",
     "Namespace",
@@ -46,6 +49,7 @@ __all__ = [
     "Subscriptions",
     "Trace",
     "backend",
+    "debounced",
     "default_namespace",
     "describe",
     "drain",
@@ -57,6 +61,7 @@ __all__ = [
     "handles",
     "match",
     "on",
+    "throttled",
     "trace",
     "use_loop",
     "wait_any",
@@ -76,10 +81,14 @@ def __getattr__(name: str) -> object:
         from ._async import streams as module
     elif name == "wait_any":
         from ._async import wait_any as module
+    elif name == "Hold":
+        from . import _held as module
     elif name == "handles":
         from . import _handles as module
     elif name in ("Mailbox", "MailboxFull"):
         from . import _mailbox as module
+    elif name in ("debounced", "throttled"):
+        from . import _rates as module
     elif name == "Subscriptions":
         from . import _subscriptions as module
     elif name in ("NamespaceGraph", "describe"):

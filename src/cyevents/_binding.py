@@ -61,10 +61,10 @@ def handler_text(handler: Any) -> str:
 
 
 def unwrapped(handler: Any) -> Any:
-    """Return the handler itself if this is the partial that an observed emission calls instead of it."""
+    """Return the handler itself if this is what an emission calls instead of it."""
     if type(handler) is partial and safe_getattr(handler.func, "calls_observed_handler") is True:
-        return handler.args[1]
-    return handler
+        handler = handler.args[1]
+    return handler.handler if safe_getattr(type(handler), "calls_handler") is True else handler
 
 
 def failing(error: TypeError, handler: Any) -> Coroutine[Any, Any, Any]:

@@ -146,23 +146,27 @@ def subscribe(
     """Connect a handler for the caller in that frame, and return the subscription."""
     made: list[Any] = []
     try:
-        event._check_and_connect(
-            made,
-            receiver,
-            sender,
-            weak,
-            priority,
-            condition,
-            once,
-            with_event,
-            thread,
-            replay,
-            via,
-            overlap,
-            limit,
-            timeout,
-            frame,
-        )
+        if via is None and overlap is PARALLEL and limit is None and timeout is None:
+            event._check_and_connect(
+                made, receiver, sender, weak, priority, condition, once, with_event, thread, replay, frame
+            )
+        else:
+            options = ConnectOptions(
+                receiver,
+                sender,
+                weak,
+                priority,
+                condition,
+                once,
+                with_event,
+                thread,
+                replay,
+                via,
+                overlap,
+                limit,
+                timeout,
+            )
+            event._add(receiver, sender, options, frame, made)
         entry: Entry = made[0]
         expect_death(entry)
         return Subscription(event, receiver, entry)
@@ -306,6 +310,8 @@ class Connection:
         overlap: what it does when its earlier call still runs, as a word: see `Event.connect`.
         limit: how many of its calls run at once, or `None`.
         timeout: how many seconds it may take, or `None`.
+        skipped: how many of its calls were dropped before they began, as `overlap` says.
+        restarted: how many of its calls were cancelled by a later one, with `overlap="restart"`.
         pattern: the pattern that it is connected to, a string, or `None` if it is the event itself.
     """
 
@@ -319,7 +325,9 @@ class Connection:
         "pattern",
         "priority",
         "replay",
+        "restarted",
         "sender",
+        "skipped",
         "thread",
         "timeout",
         "via",
@@ -343,6 +351,9 @@ class Connection:
         self.overlap: Overlap = PARALLEL if options is None else options.overlap
         self.limit: int | None = None if options is None else options.limit
         self.timeout: float | None = None if options is None else options.timeout
+        control = None if options is None else entry.delivery.control
+        self.skipped: int = 0 if control is None else control.skipped
+        self.restarted: int = 0 if control is None else control.restarted
         self.pattern = event_name if is_pattern(event_name) else None
 
     def __repr__(self) -> str:
@@ -368,7 +379,8 @@ def delivery_texts(options: Any) -> list[str]:
         [] if options.via is None else [f"via {options.via if type(options.via) is str else safe_repr(options.via)}"]
     )
     if options.overlap != PARALLEL:
-        texts.append(f"overlap={options.overlap}")
+        counts = [f"{getattr(options, word)} {word}" for word in ("skipped", "restarted") if getattr(options, word)]
+        texts.append(f"overlap={options.overlap}" + (f" ({', '.join(counts)})" if counts else ""))
     if options.limit is not None:
         texts.append(f"limit={options.limit}")
     if options.timeout is not None:

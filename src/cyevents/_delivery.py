@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ._checks import kind_of
-from ._core import AwaitedDispatch
+from ._core import AwaitedDispatch, put_call
 from ._core._safe import exact_str, handler_name, safe_getattr, safe_isinstance, safe_repr
 from ._core._values import MISSING, PAIRS, PARALLEL
 
@@ -100,8 +100,11 @@ def _check_target(via: Any) -> None:
         return
     if not _is_executor(via):
         raise TypeError(f"via must be a Mailbox, an asyncio event loop or an executor, not {safe_repr(via)}")
-    if safe_isinstance(via, _type_of("concurrent.futures.process", "ProcessPoolExecutor")):
-        raise TypeError("via cannot be a ProcessPoolExecutor: handlers run in this process. Use a ThreadPoolExecutor")
+    for module, name in (("process", "ProcessPoolExecutor"), ("interpreter", "InterpreterPoolExecutor")):
+        if safe_isinstance(via, _type_of(f"concurrent.futures.{module}", name)):
+            raise TypeError(
+                f"via cannot be a {name}: handlers run in this process and interpreter. Use a ThreadPoolExecutor"
+            )
 
 
 def _type_of(module: str, name: str) -> Any:
@@ -149,7 +152,10 @@ class Delivery:
         self.deliver = LoopTarget(via).deliver if _is_loop(via) else ExecutorTarget(via).deliver
 
     def prepare(self, dispatch: Dispatch, entry: Entry, handler: Any, keywords: dict[str, Any]) -> Any:
-        """Return what the core calls in place of the handler, or None if nothing: see `Dispatch._prepare`."""
+        """Return what the core calls in place of the handler, or None if nothing: see `Entry.delivery`."""
+        if self.mailbox is not None and dispatch.watch is None:
+            put_call(self.mailbox, (entry, handler, handler, dispatch.event, dispatch.sender, dispatch.args, keywords))
+            return None
         call = handler
         control = self.control
         if control is not None and (not dispatch.mode & PAIRS or isinstance(dispatch, AwaitedDispatch)):

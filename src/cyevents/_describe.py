@@ -49,6 +49,8 @@ class GraphEdge:
         overlap: what it does when its earlier call still runs, as a word: see `Event.connect`.
         limit: how many of its calls run at once, or `None`.
         timeout: how many seconds it may take, or `None`.
+        skipped: how many of its calls were dropped before they began, as `overlap` says.
+        restarted: how many of its calls were cancelled by a later one, with `overlap="restart"`.
     """
 
     handler: Code
@@ -66,6 +68,8 @@ class GraphEdge:
     overlap: Overlap = "parallel"
     limit: int | None = None
     timeout: float | None = None
+    skipped: int = 0
+    restarted: int = 0
 
     @property
     def options(self) -> list[str]:
@@ -316,6 +320,8 @@ def _edge(connection: Connection) -> GraphEdge:
         overlap=connection.overlap,
         limit=connection.limit,
         timeout=connection.timeout,
+        skipped=connection.skipped,
+        restarted=connection.restarted,
     )
 
 

@@ -24,7 +24,7 @@ from weakref import ref
 
 from ._core import consume, handler_key, put_call, run_calls, sender_key
 from ._core._safe import exact_str, handler_name, log, safe_repr
-from ._core._values import GENERATOR, MISSING, VALUE, kind_of_result
+from ._core._values import GENERATOR, VALUE, kind_of_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Mailbox:
     def _deliver(self, dispatch: Dispatch, entry: Entry, handler: Any, call: Any, keywords: dict[str, Any]) -> None:
         """Put a call that the core does not put itself: see `Delivery`."""
         if dispatch.watch is not None:
-            call = dispatch.watch.call(entry, handler, call)
+            call = dispatch.watch.deliver(entry, handler, call)
         self._put((entry, handler, call, dispatch.event, dispatch.sender, dispatch.args, keywords))
 
     def _put(self, call: Call) -> None:
@@ -289,7 +289,7 @@ class Mailbox:
                     if error is None or isinstance(error, LookupError):  # others have taken or dropped the rest
                         break
                     raise error
-                if result is MISSING:
+                if result is call[0]:  # its handler was disconnected
                     ran -= 1
                 elif result is not None or error is not None:
                     self._finish(call, result, error)

@@ -1,4 +1,4 @@
-"""What handlers return, as coroutines, and calls of handlers in threads: for any kind of event loop."""
+"""What handlers return, as coroutines, wrappers of these, and calls of handlers in threads: for any kind of loop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .._core._values import ASYNC_GENERATOR, AWAITABLE, GENERATOR, VALUE, Cancel
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
+    from collections.abc import Callable
 
     from .._core import EventCore
 
@@ -39,6 +40,57 @@ async def _collect(generator: Any) -> list[Any]:
     return items
 
 
+class CoroutineWrapper(Coroutine[Any, Any, Any]):
+    """Runs a coroutine. Its other attributes, such as `cr_frame` and `__qualname__`, are those of that coroutine.
+
+    Subclasses clean up when it is over. A coroutine function could not: one that is closed or gets an exception before
+    it has begun runs nothing at all.
+    """
+
+    _coroutine: Coroutine[Any, Any, Any]
+    superseded: BaseException | None = None  # in place of a result, if a later call of the handler has stopped this one
+
+    def send(self, value: Any) -> Any:
+        """Resume the coroutine with a value."""
+        return self._step(self._coroutine.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        """Resume the coroutine with an exception."""
+        try:
+            return self._step(self._coroutine.throw, *error)
+        finally:
+            del error  # its traceback refers to this frame: a reference cycle
+
+    def __await__(self) -> CoroutineWrapper:
+        return self
+
+    def __iter__(self) -> CoroutineWrapper:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._coroutine, name)
+
+    def _step(self, step: Callable[..., Any], *given: Any) -> Any:
+        """Resume the coroutine by one of its methods."""
+        try:
+            return step(*given)
+        except StopIteration as stop:
+            self._over(stop.value, None)
+            raise
+        except BaseException as error:
+            self._over(None, error)
+            raise
+        finally:
+            del given  # it may hold the exception that is raised
+
+    def _over(self, value: Any, error: BaseException | None) -> None:
+        """Clean up: the coroutine has returned a value, or has raised an error."""
+        raise NotImplementedError
+
+
 class Consumed:
     """What a generator yielded in a thread, and whether it cancels."""
 
@@ -62,6 +114,8 @@ def call_in_thread(
         except TypeError as error:  # add the note that the core adds to the errors of other calls
             event._call_failed(error, handler, len(args) - 1, kwargs, False)
             raise
+        if value is None:
+            return None, None, VALUE
         kind = kind_of_result(value)
         if keeps_generators:
             kind = kind if kind == AWAITABLE else VALUE

@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._core import AwaitedDispatch
-from .._core._values import PAIRS
+from .._core._values import MISSING, PAIRS
 from .awaitables import Consumed, as_coroutine, call_in_thread
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ class AsyncDispatch(AwaitedDispatch):
         results = self.results
         if self.mode & PAIRS:
             for task, handler, slot in zip(tasks, handlers, slots, strict=True):
-                results[slot] = (handler, task.result())
+                value = task.result()
+                if value is not MISSING:
+                    results[slot] = (handler, value)
             return
         for task, handler, slot in zip(tasks, handlers, slots, strict=True):
             value = task.result()

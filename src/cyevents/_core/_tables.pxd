@@ -544,8 +544,6 @@ cdef class Dispatch:
     @cython.final
     cdef dict _begin_turn(self, Entry entry, object handler)
     @cython.final
-    cdef object _prepare(self, Entry entry, object handler, dict given)
-    @cython.final
     @cython.locals(is_met=bint)
     cdef bint _should_call(self, Entry entry, object handler) except -1
     @cython.final
@@ -783,8 +781,7 @@ cdef Dispatch _make_dispatch(EventCore event, object sender, tuple args, dict kw
 @cython.locals(flags=int)
 cdef object _connect_checked(
     EventCore event, object receiver, object sender, object weak, object priority, object condition, object once,
-    object with_event, object thread, object replay, object via, object overlap, object limit, object timeout, object frame,
-    list made,
+    object with_event, object thread, object replay, object frame, list made,
 )
 cpdef object expect_death(Entry entry)
 @cython.locals(places=list, armed=list)

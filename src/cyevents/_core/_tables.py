@@ -160,7 +160,7 @@ if not cython.compiled:  # compiled: in the .pxd
     WATCHED = 2  # there is an observer
     HIDDEN = 4  # patterns no longer notify it of changes: `_attach_patterns` must be called first
     PATTERN_FILTERED = 8  # there have been groups for senders in a pattern that matches
-    RECORDED = 32  # it keeps its last emissions
+    RECORDED = 32  # it keeps its last emissions, or they may be held
     EVENTS_FILTERED = 16  # it is FILTERED, and the events that it matches as a pattern are PATTERN_FILTERED
 
 # Results of these very types are values: there is no need to ask whether they can be awaited.
@@ -614,7 +614,12 @@ class Entry(Ref):
 
     @property
     def delivery(self) -> Any:
-        """What decides how the handler is called, or None: see `Dispatch._prepare`."""
+        """What decides how the handler is called, or None.
+
+        `delivery.prepare(dispatch, entry, handler, keywords)` returns what is called in place of the handler, with the
+        same arguments, or None if nothing is. What it raises goes to the emitter, whatever the policy for errors. The
+        call may return MISSING, and so may what it returns when that is awaited: it then contributes nothing.
+        """
         return self._condition if self.flags & DELIVERED else None
 
     def is_inactive(self) -> bool:
@@ -833,9 +838,12 @@ class Dispatch:
         given = self._begin_turn(entry, handler)
         if given is None:
             return None
-        call = self._prepare(entry, handler, given)
-        if call is None:
-            return None
+        if entry.flags & DELIVERED:
+            call = entry._condition.prepare(self, entry, handler, given)
+            if call is None:
+                return None
+        else:
+            call = handler if self.watch is None else self.watch.call(entry, handler)
         if entry.flags & THREAD and self._call_in_thread(call, given, handler):
             return None
         result: Any = MISSING
@@ -864,14 +872,19 @@ class Dispatch:
         given = self._begin_turn(entry, handler)
         if given is None:
             return
-        call = self._prepare(entry, handler, given)
-        if call is None:
-            return
+        if entry.flags & DELIVERED:
+            call = entry._condition.prepare(self, entry, handler, given)
+            if call is None:
+                return
+        else:
+            call = handler if self.watch is None else self.watch.call(entry, handler)
         try:
             if cython.compiled:
-                self.results.append((handler, call_with(call, self.sender, self.args, given)))
+                result = call_with(call, self.sender, self.args, given)
             else:
-                self.results.append((handler, call(self.sender, *self.args, **given)))
+                result = call(self.sender, *self.args, **given)
+            if result is not MISSING:
+                self.results.append((handler, result))
         except Exception as error:
             if not self.take_error(error, entry, handler, given, False):
                 if not cython.compiled:
@@ -885,20 +898,6 @@ class Dispatch:
                 self.watch.skip(entry, handler)
             return None
         return {**self.kwargs, "event": self.event} if entry.flags & WITH_EVENT else self.kwargs
-
-    def _prepare(self, entry: Entry, handler: Any, given: dict[str, Any]) -> Any:
-        """Return what is called in place of the handler, with the same arguments; None if nothing is.
-
-        An entry's `delivery` decides that. What it raises goes to the emitter, whatever the policy for errors. The call
-        may return MISSING, and so may what it returns when it is awaited: it then contributes nothing.
-        """
-        if entry.flags & DELIVERED:
-            delivery = entry._condition
-            if delivery.mailbox is None or self.watch is not None:
-                return delivery.prepare(self, entry, handler, given)
-            put_call(delivery.mailbox, (entry, handler, handler, self.event, self.sender, self.args, given))
-            return None
-        return handler if self.watch is None else self.watch.call(entry, handler)
 
     def _should_call(self, entry: Entry, handler: Any) -> bool:
         """Return whether an entry with flags must be called now. A `once` entry is used up by that."""
@@ -1321,6 +1320,12 @@ class AwaitedDispatch(Dispatch):
 
     # Async handlers
 
+    def nested_context(self) -> Any:
+        """Return a copy of the context for a handler that runs elsewhere: its emissions are nested in this one."""
+        if not self._has_begun:
+            self._begin()
+        return _copy_context_with(_innermost, self._nesting)
+
     def _begin(self) -> None:
         """Prepare for the first async handler."""
         self._has_begun = True
@@ -1380,28 +1385,28 @@ class AwaitedDispatch(Dispatch):
     def _resume(self, value: Any) -> Any:
         """Resume the coroutine. Return what it yields; `MISSING` if it is over."""
         result: Any = MISSING
+        self._is_done = False
         try:
             if cython.compiled and value is None and self._thrown is None:
                 result = _step(self._context, self._coroutine, cython.address(self._is_done))
             else:
                 result = self._step_by_method(value)
         except BaseException as error:
+            self._is_done = False
             if self._take_failure(error):
                 if not cython.compiled:
                     raise
                 _reraise(error)
-        if result is MISSING:
-            return MISSING
         if self._is_done:
             self._take_value(result)
             return MISSING
-        self._has_suspended = True
+        if result is not MISSING:
+            self._has_suspended = True
         return result
 
     def _step_by_method(self, value: Any) -> Any:
         """Resume the coroutine by its method. Return what it yields or returns; `_is_done` tells which."""
         thrown, self._thrown = self._thrown, None
-        self._is_done = False
         try:
             if thrown is None:
                 step, given = self._coroutine.send, (value,)
@@ -1682,10 +1687,6 @@ def _connect_checked(
     with_event: Any,
     thread: Any,
     replay: Any,
-    via: Any,
-    overlap: Any,
-    limit: Any,
-    timeout: Any,
     frame: FrameType | None,
     made: Made,
 ) -> None:
@@ -1702,19 +1703,13 @@ def _connect_checked(
         and type(with_event) is bool
         and thread is False
         and replay is False
-        and via is None
-        and overlap is PARALLEL
-        and limit is None
-        and timeout is None
         and not event._is_checked
         and (function is not receiver or not _takes_self(function))
     ):
         flags = (ONCE if once else 0) | (WITH_EVENT if with_event else 0)
         event._enter(receiver, sender, weak, priority, None, flags, _qualname(function), frame, made)
         return
-    options = event._make_options(
-        receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit, timeout
-    )
+    options = event._make_options(receiver, sender, weak, priority, condition, once, with_event, thread, replay)
     event._add(receiver, sender, options, frame, made)
 
 
@@ -2089,7 +2084,7 @@ class EventCore:
     # Snapshots
 
     def _begin_emission(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Entry, ...]:
-        """Return the entries that an emission calls. Record the emission if the event keeps its last ones."""
+        """Return the entries that an emission calls. Record or hold the emission if need be."""
         if self._slow_path_flags & RECORDED:
             return self._record(sender, args, kwargs)
         return self._find_snapshot(sender).entries
@@ -2346,16 +2341,35 @@ class EventCore:
         if cython.compiled:
             # What the collector frees in this call, at the very instruction of the last one, is not its own.
             _last.replace_sender(None, 0)
-        if receiver is MISSING:
+        if (
+            receiver is MISSING
+            or via is not None
+            or overlap is not PARALLEL
+            or limit is not None
+            or timeout is not None
+        ):
             options = self._make_options(
-                receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit,
+                receiver,
+                sender,
+                weak,
+                priority,
+                condition,
+                once,
+                with_event,
+                thread,
+                replay,
+                via,
+                overlap,
+                limit,
                 timeout,
-            )  # fmt: skip
-            return self._decorator(sender, options, _caller())
+            )
+            if receiver is MISSING:
+                return self._decorator(sender, options, _caller())
+            self._add(receiver, sender, options, _caller())
+            return receiver
         _connect_checked(
-            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit,
-            timeout, _caller(), None,
-        )  # fmt: skip
+            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, _caller(), None
+        )
         return receiver
 
     def _check_and_connect(
@@ -2370,22 +2384,20 @@ class EventCore:
         with_event: Any,
         thread: Any,
         replay: Any,
-        via: Any,
-        overlap: Any,
-        limit: Any,
-        timeout: Any,
         frame: FrameType | None,
         /,
     ) -> None:
-        """Do what `connect` does for the caller in that frame. Both entries are put into `made`: see `_connect`."""
+        """Do what `connect` does with these options for the caller in that frame.
+
+        Both entries are put into `made`: see `_connect`.
+        """
         if cython.compiled:
             _raise_pending()
         if made is None:
             raise TypeError("made must be a list")
         _connect_checked(
-            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, via, overlap, limit,
-            timeout, frame, made,
-        )  # fmt: skip
+            self, receiver, sender, weak, priority, condition, once, with_event, thread, replay, frame, made
+        )
 
     @cython.locals(weak="bint", flags="int", name=str, made=list, entry=Entry)
     def _connect(
@@ -3009,7 +3021,7 @@ class EventCore:
             raise NotImplementedError
 
         def _record(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Entry, ...]:
-            """Record an emission that begins, and return the entries that it calls."""
+            """Record or hold an emission that begins, and return the entries that it calls."""
             raise NotImplementedError
 
         def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry, /) -> None:
@@ -3133,7 +3145,7 @@ def put_call(parts: tuple[list[None], list[None], Any, Any, Any], call: tuple[An
 def run_calls(places: list[None], take: Callable[[], Any], limit: int, /) -> tuple[int, Any, Any, Any]:
     """Run up to `limit` calls that `take` takes out of a mailbox, while they return None.
 
-    Returns how many it has taken; the last call, or None if there was none; what that returned, or MISSING if its
+    Returns how many it has taken; the last call, or None if there was none; what that returned, or its entry if the
     handler was disconnected; and what it raised, or None.
     """
     if places is None:
@@ -3149,8 +3161,8 @@ def run_calls(places: list[None], take: Callable[[], Any], limit: int, /) -> tup
             count += 1
             places.append(None)
             entry = call[0]
-            if entry.is_inactive() and not entry.flags & ONCE:
-                result = MISSING
+            if entry.is_inactive() and not entry.flags & ONCE:  # ONCE: this very call has used it up
+                result = entry
             elif cython.compiled:
                 result = _run_call(call)
             else:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._async.awaitables import as_coroutine
+from .._async.awaitables import CoroutineWrapper, as_coroutine
+from .._context import reset_in_context, set_in_context
 from .._core._safe import log
 from .._core._values import GENERATOR, CancelAfterItems, kind_of_result
-from ._context import reset_in_context, set_in_context
+from ._api import CallSpan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Coroutine, Generator, Iterable
     from contextvars import Token
     from types import TracebackType
     from typing import TypeVar
 
-    from ._api import CallSpan, EmissionSpan, Instrument
+    from ._api import EmissionSpan, Instrument
 
     SpanT = TypeVar("SpanT")
     Target = tuple["ActiveInstrument", Instrument, SpanT]
@@ -56,6 +56,11 @@ def call_safely(scope: ActiveInstrument, span: Any, method: str, *args: Any) -> 
     except Exception as failure:
         scope._log_failure(f"{type(span).__qualname__}.{method}", failure)
         return None
+
+
+def overrides(span: object, base: type, method: str) -> bool:
+    """Return whether the class of a span overrides a method of its base class."""
+    return getattr(type(span), method, None) is not getattr(base, method)
 
 
 def notify(targets: Iterable[Target[Any]], method: str, *args: Any) -> None:
@@ -109,9 +114,33 @@ class ObservedCall:
         """Report that the awaitable starts to run."""
         notify(self._spans, "started")
 
+    def followers_of_steps(self) -> list[Target[CallSpan]]:
+        """Return the spans that follow each step of the awaitable; for most calls there is none."""
+        names = ("suspended", "resumed")
+        return [target for target in self._spans if any(overrides(target[2], CallSpan, name) for name in names)]
+
     def end(self, value: Any, error: BaseException | None) -> None:
         """Report that the handler has returned, or raised."""
         end_all(self._spans.copy(), value, error)
+
+
+class DeliveredCall(ObservedCall):
+    """An observed call that the target of `via` makes later, or never."""
+
+    __slots__ = ("_has_ended",)
+
+    def __init__(self, parents: dict[int, Parent], spans: list[Target[CallSpan]]) -> None:
+        self._has_ended = False
+        super().__init__(parents, spans)
+
+    def end(self, value: Any, error: BaseException | None) -> None:
+        """Report that the handler has returned, or raised."""
+        self._has_ended = True
+        super().end(value, error)
+
+    def __del__(self) -> None:
+        if not self._has_ended:
+            self.end(None, GeneratorExit("it was not called"))
 
 
 def call_observed(call: ObservedCall, handler: Any, kinds: tuple[int, ...], /, *args: Any, **kwargs: Any) -> Any:
@@ -144,32 +173,21 @@ def _observed_generator(call: ObservedCall, generator: Any) -> Generator[Any, An
     return value
 
 
-class ObservedCoroutine(Coroutine[Any, Any, Any]):
-    """Runs a coroutine, and reports its start and its end. Other attributes are those of that coroutine.
-
-    This is not a coroutine function, since one that is closed before it starts would not close the inner coroutine.
-    """
+class ObservedCoroutine(CoroutineWrapper):
+    """Runs a coroutine, and reports its start and its end."""
 
     _state: Literal["new", "begun", "over"] = "over"  # for `__del__`, if there was no memory to create it
 
     def __init__(self, call: ObservedCall, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._call = call
         self._coroutine = coroutine
+        self._followers = call.followers_of_steps()
         self._state = "new"
-
-    def send(self, value: Any) -> Any:
-        """Resume the coroutine with a value."""
-        return self._step(self._coroutine.send, value)
-
-    def throw(self, *error: Any) -> Any:
-        """Resume the coroutine with an exception."""
-        try:
-            return self._step(self._coroutine.throw, *error)
-        finally:
-            del error  # its traceback refers to this frame: a reference cycle
 
     def close(self) -> None:
         """Close the coroutine."""
+        if self._state == "begun":
+            notify(self._followers, "resumed")
         try:
             self._coroutine.close()
         finally:
@@ -181,33 +199,20 @@ class ObservedCoroutine(Coroutine[Any, Any, Any]):
         else:  # the inner coroutine itself warns if it was never awaited
             self._over(None, GeneratorExit())
 
-    def __await__(self) -> ObservedCoroutine:
-        return self
-
-    def __iter__(self) -> ObservedCoroutine:
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._coroutine, name)  # such as cr_frame, for stacks, and __qualname__
-
     def _step(self, step: Callable[..., Any], *given: Any) -> Any:
         if self._state == "new":
             self._state = "begun"
             self._call.__enter__()
             self._call.started()
+        elif self._followers and self._state == "begun":
+            notify(self._followers, "resumed")
         try:
-            return step(*given)
-        except StopIteration as stop:
-            self._over(stop.value, None)
-            raise
-        except BaseException as error:
-            self._over(None, error)
-            raise
+            item = super()._step(step, *given)
         finally:
             del given  # it may hold the exception that is raised
+        if self._followers:
+            notify(reversed(self._followers), "suspended")
+        return item
 
     def _over(self, value: Any, error: BaseException | None) -> None:
         state, self._state = self._state, "over"
@@ -215,4 +220,7 @@ class ObservedCoroutine(Coroutine[Any, Any, Any]):
             return
         if state == "begun":
             self._call.__exit__(None, None, None)
+        coroutine = self._coroutine
+        if isinstance(coroutine, CoroutineWrapper) and coroutine.superseded is not None:
+            value, error = None, coroutine.superseded
         self._call.end(value, error.__cause__ if type(error) is CancelAfterItems else error)

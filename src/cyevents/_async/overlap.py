@@ -1,0 +1,603 @@
+"""How the calls of an async handler with `overlap`, `limit` or `timeout` run: `CallControl`. Imported when used.
+
+How it works: each call gets a place among the calls of its connection when its turn has come in an emission, so places
+are in the order of emission. The first of them may run, as many as the limit allows, and the others wait: the emission
+gets a coroutine that waits first, and then runs the handler's. A call that is over leaves its place, and wakes those
+that have moved up. With "latest" and "restart", a new call supersedes those that wait; with "restart", it also cancels
+the one that runs, and waits until that is done. For this, the handler has a task of its own: it might otherwise run in
+the task that emits.
+
+There is no lock, since a signal handler or a finalizer may emit at any point. The methods of the deque of places are
+atomic, and a call is started or superseded by whoever claims it, in one call that is atomic. A call that waits sets its
+waiter first and then looks at its place again, so nothing is lost in between.
+
+Loops that end: a coroutine that is closed or destroyed leaves its place. The calls of closed loops, whose coroutines
+may never be destroyed, lose their places to the next call.
+
+Emissions that await each other: `_current` is the innermost call that runs in this context. A call that would wait for
+one of those around it would wait for ever, as that waits for it in turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from _thread import TIMEOUT_MAX, get_ident
+from collections import deque
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from .._core import AwaitedDispatch
+from .._core._safe import handler_name, log
+from .._core._values import ASYNC_GENERATOR, AWAITABLE, MISSING, PAIRS, kind_of_result
+from .awaitables import CoroutineWrapper, as_coroutine, failure_text, report_to_loop
+from .loops import running_asyncio, running_trio
+from .scheduling import _current_job
+from .streams import _make_waiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from typing import Literal, NoReturn
+
+    from .._core import Entry, EventCore
+    from .._core._tables import Dispatch
+
+    Reason = Literal["restarted", "superseded", "stopped"]
+
+SKIPPED = "its earlier call still runs"
+"""The reason that instruments get for a call that is skipped."""
+
+_current: ContextVar[_Place | None] = ContextVar("cyevents_call", default=None)
+_forks = 0  # how often the process was forked: the calls of other threads have not come along
+
+
+class CallSuperseded(asyncio.CancelledError):
+    """How a call ended that a later call of its connection has stopped: for instruments only, it is never raised."""
+
+    is_superseded = True  # for `trace`, which does not import this module
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(_TEXTS[reason])
+        self.reason = reason
+
+
+_TEXTS: dict[Reason, str] = {
+    "restarted": "a later call of the handler has cancelled it",
+    "superseded": "a later call of the handler has taken its place before it began",
+    "stopped": "the disconnection of its handler",
+}
+
+
+class CallControl:
+    """The calls of one connection: which of them run, and for how long.
+
+    Args:
+        overlap: what a call does that finds an earlier one: see `Event.connect`.
+        limit: how many run at once, with `"parallel"`.
+        timeout: how many seconds each may run.
+    """
+
+    __slots__ = ("_last", "_restarts", "_skips", "calls", "overlap", "size", "timeout")
+
+    def __init__(self, overlap: str, limit: int | None, timeout: float | None) -> None:
+        self.overlap = overlap
+        self.size = limit if overlap == "parallel" else 1  # how many run at once; None: any number
+        self.timeout = timeout if timeout is None or timeout < TIMEOUT_MAX else None
+        self.calls: deque[_Place] = deque()  # not used by "skip"
+        self._last: _Place | None = None  # the one that was started last, or an earlier one; for "skip"
+        self._skips: dict[int, int] = {}  # for each thread, so that no thread changes another one's number
+        self._restarts: dict[int, int] = {}
+        if overlap == "skip":
+            self._last = _Place(self)
+            self._last.is_over = True
+
+    @property
+    def skipped(self) -> int:
+        """How many calls were skipped or superseded, and so never began."""
+        return sum(list(self._skips.values()))
+
+    @property
+    def restarted(self) -> int:
+        """How many calls were cancelled by a later one."""
+        return sum(list(self._restarts.values()))
+
+    def wrap(self, dispatch: Dispatch, entry: Entry, handler: Any) -> Callable[..., Any] | None:
+        """Return what is called in place of the handler; None if the call is skipped."""
+        event = dispatch.event
+        place = None
+        if self.size is not None:
+            place = _Place(self)
+            if isinstance(dispatch, AwaitedDispatch):
+                place.around = _calls_around(self)
+                if place.around and self._would_deadlock(place):
+                    return partial(self._refuse, event, handler)
+            if not self._enter(place):
+                _increase(self._skips)
+                if dispatch.watch is not None:
+                    dispatch.watch.skip(entry, handler, SKIPPED)
+                return None
+        return ControlledCall(self, place, event, entry, handler, dispatch.mode & PAIRS != 0)
+
+    def _enter(self, place: _Place) -> bool:
+        """Add a call; return False if it is skipped."""
+        try:
+            if self.overlap == "skip":
+                return self._start_or_skip(place)
+            self._drop_lost()
+            self.calls.append(place)
+            if self.overlap != "queue" and self.overlap != "parallel":
+                self._supersede(place)
+        except BaseException:  # a signal handler has raised
+            place.leave()
+            raise
+        return True
+
+    def _start_or_skip(self, place: _Place) -> bool:
+        """Start a call if no other one runs; return whether it is started.
+
+        Each call that was started refers to the one that was started after it, which `setdefault` decides: for one of
+        several that begin in threads at the same time.
+        """
+        last = self._last
+        while last is not place:
+            assert last is not None
+            following = last.following.get(None)
+            if following is None:
+                if not last.is_over and not last.is_lost():
+                    return False
+                following = last.following.setdefault(None, place)
+            last = following
+        self._last = place
+        return True
+
+    def _supersede(self, place: _Place) -> None:
+        """Supersede the earlier calls that wait; for "restart", cancel the one that runs."""
+        is_restart = self.overlap == "restart"
+        for index, earlier in enumerate(self.calls.copy()):
+            if earlier is place:
+                break
+            if index == 0 and not is_restart:  # it runs, or is about to begin
+                continue
+            if earlier.claim():
+                _increase(self._skips)
+                earlier.outcome = "superseded"
+                earlier.leave()
+            elif is_restart:
+                earlier.restart()
+
+    def _drop_lost(self) -> None:
+        """Drop the calls that will never be over, since their loop is closed, from among those that others wait for."""
+        for place in self._first():
+            if place.is_lost():
+                place.leave()
+
+    def may_run(self, place: _Place) -> bool:
+        """Return whether a call is among the first ones."""
+        return any(each is place for each in self._first())
+
+    def wake_first(self) -> None:
+        """Wake the calls that may run."""
+        for place in self._first():
+            if not place.wake():  # its loop is closed
+                place.remove()
+
+    def _first(self) -> Iterator[_Place]:
+        """Iterate over the calls that may run, while they may be removed."""
+        index = 0
+        while index < self.size:  # type: ignore[operator]
+            try:
+                place = self.calls[index]
+            except IndexError:
+                return
+            yield place
+            try:
+                if self.calls[index] is place:
+                    index += 1
+            except IndexError:
+                return
+
+    def _would_deadlock(self, new: _Place) -> bool:
+        """Return whether a call would wait for others that all wait for it, or for such calls, in turn."""
+        if self.overlap == "skip":
+            return False
+        calls = list(self.calls.copy())
+        size: Any = self.size
+        if len(calls) < size:
+            return False
+        blocked = set(new.around)
+        for place in calls[size:]:
+            blocked |= place.around
+        return blocked.issuperset(calls[:size])
+
+    def _refuse(self, event: EventCore, handler: Any, /, *args: Any, **kwargs: Any) -> NoReturn:
+        given = f"limit={self.size}" if self.overlap == "parallel" else f'overlap="{self.overlap}"'
+        raise RuntimeError(
+            f"{handler_name(handler)} of event {event.name!r} would wait for itself for ever: it is connected with"
+            f" {given}, and awaits an emission that calls it again. Use emit() there, which does not wait"
+        )
+
+    async def run(self, coroutine: Coroutine[Any, Any, Any], event: EventCore, handler: Any) -> Any:
+        """Run what the handler has returned, within the timeout."""
+        timeout = self.timeout
+        if timeout is None:
+            return await coroutine
+        loop = running_asyncio()
+        if loop is None:
+            with running_trio().move_on_after(timeout):
+                return await coroutine
+            raise _timeout_error(timeout, event, handler)
+        is_own = False  # whether the handler itself has raised a `TimeoutError`
+        try:
+            async with asyncio.timeout(timeout):
+                try:
+                    return await coroutine
+                except TimeoutError:
+                    is_own = True
+                    raise
+        except TimeoutError as error:
+            if is_own:
+                raise
+            raise _timeout_error(timeout, event, handler) from error.__cause__
+
+
+class _Place:
+    """One call's place among the calls of its connection. It refers to no handler and no sender."""
+
+    __slots__ = (
+        "around",
+        "cancel",
+        "claims",
+        "control",
+        "following",
+        "forks",
+        "is_detached",
+        "is_over",
+        "is_stopping",
+        "job",
+        "loop",
+        "outcome",
+        "outer",
+        "post",
+        "waiter",
+    )
+
+    def __init__(self, control: CallControl) -> None:
+        self.control = control
+        self.claims = [None]  # claimed by whoever starts it, or whoever supersedes it before that
+        self.outcome: Reason | None = None  # why it has no result
+        self.waiter: Any = None
+        self.loop: Any = (
+            running_asyncio()
+        )  # in which it will probably run; later that in which it does, or trio's token
+        self.post: Callable[[Callable[[], object]], object] | None = None  # runs a function in that loop
+        self.cancel: Callable[[], object] | None = None  # cancels the handler, in that loop; false if it is over
+        self.around: frozenset[_Place] = frozenset()  # the calls of the connection that wait for it
+        self.outer: _Place | None = None  # the call around it in its context
+        self.job: Any = None  # the job of `emit` that it runs in
+        self.following: dict[None, _Place] = {}  # the call that was started next; for "skip"
+        self.forks = _forks
+        self.is_over = False
+        self.is_stopping = False  # whether a later call cancels it
+        self.is_detached = False  # whether its handler ends later than its coroutine
+
+    def claim(self) -> bool:
+        """Claim the call: true for one caller only, in whatever threads they are."""
+        try:
+            self.claims.pop()
+        except IndexError:
+            return False
+        return True
+
+    def is_lost(self) -> bool:
+        """Return whether it will never be over, since its loop is gone."""
+        loop = self.loop
+        if self.forks != _forks:
+            return loop is None or loop is not _running_loop()
+        return isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed()
+
+    def wake(self) -> bool:
+        """Wake it if it waits, from any thread; return False if its loop is closed."""
+        waiter = self.waiter
+        return waiter is None or waiter.wake()
+
+    def remove(self) -> None:
+        """Remove it from the calls of its connection."""
+        try:
+            self.control.calls.remove(self)
+        except ValueError:  # it is not there any more
+            pass
+
+    def leave(self) -> None:
+        """End the call, and wake those that may run then. It may be called more than once, from any thread."""
+        self.is_over = True
+        self.outer = self.job = self.loop = self.post = self.cancel = None
+        self.around = frozenset()
+        try:
+            self._leave()
+        except BaseException:  # a signal handler has raised: once more, or the others would wait for ever
+            self._leave()
+            raise
+        self.waiter = None
+
+    def _leave(self) -> None:
+        self.remove()
+        if self.control.calls:
+            self.control.wake_first()
+        self.wake()  # it was superseded
+
+    async def begin(self, entry: Entry) -> bool:
+        """Wait until the call may run, and start it; return False if it must not run."""
+        control = self.control
+        loop = running_asyncio()
+        trio: Any = None
+        if loop is None:
+            trio = running_trio()
+            self.loop = trio.lowlevel.current_trio_token()
+            self.post = self.loop.run_sync_soon
+        else:
+            self.loop = loop
+            self.post = loop.call_soon_threadsafe
+        if control.overlap != "skip":
+            has_waited = False
+            while self.outcome is None and not control.may_run(self):
+                has_waited = True
+                self.waiter = waiter = _make_waiter(loop, trio)
+                if self.outcome is None and not control.may_run(self):
+                    await waiter.sleep(None)
+            self.waiter = None
+            if has_waited and entry.is_inactive() and self.claim():
+                self.outcome = "stopped"
+            if not self.claim():
+                return False
+        self.around = frozenset()
+        outer = _current.get()
+        while outer is not None and outer.is_over:
+            outer = outer.outer
+        self.outer = outer
+        self.job = _current_job.get()
+        _current.set(self)
+        return True
+
+    def restart(self) -> None:
+        """Cancel the handler, since a later call follows. Called in any thread."""
+        self.is_stopping = True
+        post = self.post
+        if self.loop is _running_loop():
+            self.stop()
+        elif post is not None:
+            try:
+                post(self.stop)
+            except RuntimeError:  # its loop is closed
+                self.leave()
+
+    def stop(self) -> None:
+        """Cancel the handler, once. Called in its loop."""
+        cancel = self.cancel
+        if self.outcome is None and cancel is not None and cancel():
+            self.outcome = "restarted"
+            _increase(self.control._restarts)
+
+    def end_detached(self, task: object) -> None:
+        """Done callback of a handler's task: end the call if its coroutine was closed before that."""
+        if self.is_detached:
+            self.leave()
+
+
+class ControlledCall:
+    """What is called in place of a handler: calls it, and has what it returned run under the control."""
+
+    __slots__ = ("_control", "_entry", "_event", "_is_send", "_place", "handler")
+
+    calls_handler = True  # for notes on errors, which name the handler
+
+    def __init__(
+        self,
+        control: CallControl,
+        place: _Place | None,
+        event: EventCore,
+        entry: Entry,
+        handler: Any,
+        is_send: bool,
+    ) -> None:
+        self._control = control
+        self._event = event
+        self._entry = entry
+        self.handler = handler
+        self._is_send = is_send
+        self._place = place
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        place = self._place
+        nothing = MISSING if self._is_send else None
+        try:
+            if place is not None and place.outcome is not None:  # superseded on its way to another thread
+                return nothing
+            result = self.handler(*args, **kwargs)
+            kind = kind_of_result(result)
+            if kind != AWAITABLE and (kind != ASYNC_GENERATOR or self._is_send):
+                return result  # it is sync
+            coroutine = as_coroutine(result, kind)
+            body = _run(self._control, place, coroutine, self._event, self._entry, self.handler, nothing)
+            controlled = ControlledCoroutine(place, coroutine, body)
+            place = self._place = None
+            return controlled
+        finally:
+            if place is not None:
+                place.leave()
+
+    def __del__(self) -> None:
+        place = self._place
+        if place is not None:  # it was never called
+            place.leave()
+
+
+class ControlledCoroutine(CoroutineWrapper):
+    """Runs what a handler has returned, when its time has come; its other attributes are those of that."""
+
+    _is_over = True  # for `__del__`, if there was no memory to create it
+
+    def __init__(
+        self, place: _Place | None, handled: Coroutine[Any, Any, Any], coroutine: Coroutine[Any, Any, Any]
+    ) -> None:
+        self._place = place
+        self._handled = handled
+        self._coroutine = coroutine
+        self._is_over = False
+
+    def close(self) -> None:
+        """Close the coroutine."""
+        try:
+            self._coroutine.close()
+        finally:
+            self._over(None, GeneratorExit())
+
+    def __del__(self) -> None:
+        if not self._is_over:
+            self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handled, name)
+
+    def _over(self, value: Any, error: BaseException | None) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        place = self._place
+        if place is not None and place.outcome is not None and error is None:
+            self.superseded = CallSuperseded(place.outcome)
+        try:
+            self._handled.close()  # if it has not begun
+        finally:
+            if place is not None and not place.is_detached:
+                place.leave()
+
+
+async def _run(
+    control: CallControl,
+    place: _Place | None,
+    coroutine: Coroutine[Any, Any, Any],
+    event: EventCore,
+    entry: Entry,
+    handler: Any,
+    nothing: Any,
+) -> Any:
+    """Run what a handler has returned, when its time has come. Return `nothing` if a later call stops that."""
+    if place is None:
+        return await control.run(coroutine, event, handler)
+    if not await place.begin(entry):
+        return nothing
+    if control.overlap != "restart":
+        return await control.run(coroutine, event, handler)
+    loop = running_asyncio()
+    if loop is not None:
+        return await _run_in_task(place, control.run(coroutine, event, handler), loop, event, handler, nothing)
+    with running_trio().CancelScope() as scope:
+        place.cancel = partial(_cancel_scope, scope)
+        try:
+            value = await control.run(coroutine, event, handler)
+        except Exception as error:
+            if place.outcome is None:
+                raise
+            if event._cancel_of(error) is None:
+                log("ERROR", failure_text(handler, event), exc_info=error)
+    return value if place.outcome is None else nothing
+
+
+def _timeout_error(timeout: float, event: EventCore, handler: Any) -> TimeoutError:
+    return TimeoutError(
+        f"{handler_name(handler)} of event {event.name!r} was cancelled: it took more than its timeout of {timeout:g} s"
+    )
+
+
+def _cancel_scope(scope: Any) -> bool:
+    scope.cancel()
+    return True
+
+
+async def _run_in_task(
+    place: _Place,
+    body: Coroutine[Any, Any, Any],
+    loop: asyncio.AbstractEventLoop,
+    event: EventCore,
+    handler: Any,
+    nothing: Any,
+) -> Any:
+    """Run a handler in a task of its own, which a later call can cancel. Cancelling this cancels the task."""
+    error: BaseException | None = None
+    cancellation = None
+    try:
+        task = loop.create_task(body)
+    except BaseException:  # a task factory has raised
+        body.close()
+        raise
+    try:
+        place.cancel = partial(_cancel_task, ref(task))
+        task.add_done_callback(place.end_detached)
+        if place.is_stopping:
+            place.stop()
+        while not task.done():
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError as another:
+                cancellation = another
+                task.cancel(*another.args)
+        if place.outcome is not None and not task.cancelled():
+            error = task.exception()
+            if isinstance(error, Exception) and event._cancel_of(error) is None:
+                report_to_loop(loop, error, handler, event, task)
+        if cancellation is not None and (place.outcome is not None or task.cancelled()):
+            raise cancellation
+        if place.outcome is None or (error is not None and not isinstance(error, Exception)):
+            return task.result()
+        return nothing
+    except GeneratorExit:  # closed from outside: nothing can be awaited any more
+        place.is_detached = not task.done() and not loop.is_closed()
+        if place.is_detached:
+            task.cancel()
+        raise
+    finally:
+        del task, error, cancellation  # see "Reference cycles" in `dispatch`
+
+
+def _cancel_task(task_ref: ref[asyncio.Task[Any]]) -> bool:
+    task = task_ref()
+    return task is not None and task.cancel(_TEXTS["restarted"])
+
+
+def _running_loop() -> Any:
+    """Return the asyncio loop that runs in this thread, or trio's token; None if there is neither."""
+    loop = running_asyncio()
+    if loop is None:
+        trio = running_trio()
+        return None if trio is None else trio.lowlevel.current_trio_token()
+    return loop
+
+
+def _calls_around(control: CallControl) -> frozenset[_Place]:
+    """Return the calls of a connection that run in this context, and may wait for what is awaited here."""
+    around = []
+    job = _current_job.get()
+    place = _current.get()
+    while place is not None:
+        # What `emit` has scheduled is a job of its own, which the calls around that emission do not wait for.
+        if place.control is control and not place.is_over and place.job is job:
+            around.append(place)
+        place = place.outer
+    return frozenset(around)
+
+
+def _increase(numbers: dict[int, int]) -> None:
+    """Count one more, without a lock: each thread has its own number."""
+    thread = get_ident()
+    numbers[thread] = numbers.get(thread, 0) + 1
+
+
+def _after_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
