@@ -250,6 +250,19 @@ cdef extern from *:
         return result;
     }
 
+    /* Run a call that was in a mailbox: see `put_call`. */
+    static inline PyObject *cye_run_call(PyObject *call) {
+        PyObject *args, *kwargs;
+        if (PyTuple_Check(call) && PyTuple_GET_SIZE(call) == 7) {
+            args = PyTuple_GET_ITEM(call, 5);
+            kwargs = PyTuple_GET_ITEM(call, 6);
+            if (PyTuple_Check(args) && PyDict_Check(kwargs))
+                return cye_call_with(PyTuple_GET_ITEM(call, 2), PyTuple_GET_ITEM(call, 4), args, kwargs);
+        }
+        PyErr_SetString(PyExc_TypeError, "take must return calls");
+        return NULL;
+    }
+
     /* Resume a coroutine, in a context if there is one. Return what it yields or returns; `is_done` tells which. */
     static inline PyObject *cye_step(PyObject *context, PyObject *coroutine, int *is_done) {
         PyObject *result = NULL;
@@ -381,6 +394,7 @@ cdef extern from *:
     object _set_variable "PyContextVar_Set"(object variable, object value)
     int _reset_variable "PyContextVar_Reset"(object variable, object token) except -1
     object _copy_context_with "cye_copy_context"(object variable, object value)
+    object _run_call "cye_run_call"(object call)
     bint _run_generator "cye_run_generator"(object generator, list items) except -1
     int _reraise "cye_reraise"(object error) except -1
     int _raise_pending "cye_raise_pending"() except -1
@@ -770,6 +784,8 @@ cdef object _connect_checked(
     object with_event, object thread, object replay, object frame, list made,
 )
 cpdef object expect_death(Entry entry)
+@cython.locals(places=list, armed=list)
+cpdef object put_call(tuple parts, tuple call)
 
 
 # Dispatch order. The entries come from the tables in order of registration, but for a few that were moved: so the common
