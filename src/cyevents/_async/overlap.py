@@ -106,9 +106,10 @@ class CallControl:
     def wrap(self, dispatch: Dispatch, entry: Entry, handler: Any) -> Callable[..., Any] | None:
         """Return what is called in place of the handler; None if the call is skipped."""
         event = dispatch.event
-        place = None
-        if self.size is not None:
-            place = _Place(self)
+        place = None if self.size is None else _Place(self)
+        # It leaves the place when it is destroyed, such as when a signal handler raises in here.
+        call = ControlledCall(self, place, event, entry, handler, dispatch.mode & PAIRS != 0)
+        if place is not None:
             if isinstance(dispatch, AwaitedDispatch):
                 place.around = _calls_around(self)
                 if place.around and self._would_deadlock(place):
@@ -118,20 +119,16 @@ class CallControl:
                 if dispatch.watch is not None:
                     dispatch.watch.skip(entry, handler, SKIPPED)
                 return None
-        return ControlledCall(self, place, event, entry, handler, dispatch.mode & PAIRS != 0)
+        return call
 
     def _enter(self, place: _Place) -> bool:
         """Add a call; return False if it is skipped."""
-        try:
-            if self.overlap == "skip":
-                return self._start_or_skip(place)
-            self._drop_lost()
-            self.calls.append(place)
-            if self.overlap != "queue" and self.overlap != "parallel":
-                self._supersede(place)
-        except BaseException:  # a signal handler has raised
-            place.leave()
-            raise
+        if self.overlap == "skip":
+            return self._start_or_skip(place)
+        self._drop_lost()
+        self.calls.append(place)
+        if self.overlap != "queue" and self.overlap != "parallel":
+            self._supersede(place)
         return True
 
     def _start_or_skip(self, place: _Place) -> bool:
@@ -311,21 +308,21 @@ class _Place:
 
     def leave(self) -> None:
         """End the call, and wake those that may run then. It may be called more than once, from any thread."""
-        self.is_over = True
-        self.outer = self.job = self.loop = self.post = self.cancel = None
-        self.around = frozenset()
         try:
             self._leave()
         except BaseException:  # a signal handler has raised: once more, or the others would wait for ever
             self._leave()
             raise
-        self.waiter = None
 
     def _leave(self) -> None:
+        self.is_over = True
+        self.outer = self.job = self.loop = self.post = self.cancel = None
+        self.around = frozenset()
         self.remove()
         if self.control.calls:
             self.control.wake_first()
         self.wake()  # it was superseded
+        self.waiter = None
 
     async def begin(self, entry: Entry) -> bool:
         """Wait until the call may run, and start it; return False if it must not run."""
@@ -401,12 +398,12 @@ class ControlledCall:
         handler: Any,
         is_send: bool,
     ) -> None:
+        self._place = place
         self._control = control
         self._event = event
         self._entry = entry
         self.handler = handler
         self._is_send = is_send
-        self._place = place
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         place = self._place
@@ -428,7 +425,7 @@ class ControlledCall:
                 place.leave()
 
     def __del__(self) -> None:
-        place = self._place
+        place = getattr(self, "_place", None)  # there may have been no memory to create it
         if place is not None:  # it was never called
             place.leave()
 
@@ -461,17 +458,15 @@ class ControlledCoroutine(CoroutineWrapper):
         return getattr(self._handled, name)
 
     def _over(self, value: Any, error: BaseException | None) -> None:
-        if self._is_over:
-            return
-        self._is_over = True
         place = self._place
-        if place is not None and place.outcome is not None and error is None:
-            self.superseded = CallSuperseded(place.outcome)
         try:
+            if place is not None and place.outcome is not None and error is None:
+                self.superseded = CallSuperseded(place.outcome)
             self._handled.close()  # if it has not begun
         finally:
             if place is not None and not place.is_detached:
                 place.leave()
+        self._is_over = True
 
 
 async def _run(
@@ -552,9 +547,9 @@ async def _run_in_task(
         if place.outcome is None or (error is not None and not isinstance(error, Exception)):
             return task.result()
         return nothing
-    except GeneratorExit:  # closed from outside: nothing can be awaited any more
-        place.is_detached = not task.done() and not loop.is_closed()
-        if place.is_detached:
+    except BaseException:
+        if not task.done() and not loop.is_closed():  # closed from outside: nothing can be awaited any more
+            place.is_detached = True
             task.cancel()
         raise
     finally:
