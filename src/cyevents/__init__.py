@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ._describe import NamespaceGraph, describe
     from ._emission import Emission
     from ._handles import handles
+    from ._held import Hold
+    from ._rates import debounced, throttled
     from ._subscriptions import Subscriptions
     from ._trace import Trace, trace
 
@@ -35,6 +37,7 @@ __all__ = [
     "Connection",
     "Emission",
     "Event",
+    "Hold",
     "Namespace",
     "NamespaceGraph",
     "Stream",
@@ -43,6 +46,7 @@ __all__ = [
     "Subscriptions",
     "Trace",
     "backend",
+    "debounced",
     "default_namespace",
     "describe",
     "drain",
@@ -54,6 +58,7 @@ __all__ = [
     "handles",
     "match",
     "on",
+    "throttled",
     "trace",
     "use_loop",
     "wait_any",
@@ -73,8 +78,12 @@ def __getattr__(name: str) -> object:
         from ._async import streams as module
     elif name == "wait_any":
         from ._async import wait_any as module
+    elif name == "Hold":
+        from . import _held as module
     elif name == "handles":
         from . import _handles as module
+    elif name in ("debounced", "throttled"):
+        from . import _rates as module
     elif name == "Subscriptions":
         from . import _subscriptions as module
     elif name in ("NamespaceGraph", "describe"):

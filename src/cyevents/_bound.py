@@ -14,6 +14,7 @@ from ._core import BoundCore
 from ._core._introspection import warn
 from ._core._safe import safe_repr
 from ._core._values import ANY, MISSING
+from ._hooks import make_hold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ._async.streams import Overflow, Stream
     from ._emission import Emission
+    from ._held import Hold, Merge
     from ._public import Event
     from ._typing import (
         AnyOptions,
@@ -348,6 +350,14 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
         """
         removed: bool = self._event.disconnect(receiver, self._sender)
         return removed
+
+    def held(self, merge: Merge = None) -> Hold:
+        """Hold this sender's emissions inside a `with` block, and emit them at its end: see `Namespace.held`."""
+        return make_hold(self._event, merge, self._sender)
+
+    def hold(self, merge: Merge = None) -> Hold:
+        """Hold this sender's emissions from now on, until the `Hold` is released: see `Namespace.hold`."""
+        return make_hold(self._event, merge, self._sender)._open(sys._getframe().f_back)
 
     # Waiting
 

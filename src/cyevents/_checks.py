@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from _thread import TIMEOUT_MAX
 
 from ._core import CONDITION, ONCE, REPLAY, WITH_EVENT, BoundCore
 from ._core._introspection import FunctionType, MethodType
@@ -137,6 +138,16 @@ def check_bool(name: str, value: Any, hint: str = "") -> None:
     """Raise `TypeError` unless the value of this argument is `True` or `False`."""
     if type(value) is not bool:
         raise TypeError(f"{name} must be True or False, not {safe_repr(value)}{hint}")
+
+
+def checked_seconds(name: str, value: Any) -> float:
+    """Return the value of this argument as a float; raise unless it is a positive number that clocks can take."""
+    if type(value) is bool or not issubclass(type(value), (int, float)):
+        raise TypeError(f"{name} must be a positive number of seconds, not {safe_repr(value)}")
+    if not 0 < value <= TIMEOUT_MAX:
+        limit = f", at most {TIMEOUT_MAX:.0f}" if value > 0 else ""
+        raise ValueError(f"{name} must be a positive number of seconds{limit}, not {safe_repr(value)}")
+    return float(value)
 
 
 def check_sequential(value: Any, is_pattern: bool) -> None:

@@ -77,8 +77,8 @@ class _Timeline:
         name = last_part(call.handler.name)
         args = plain_fields([("where", call.handler.place), ("priority", call.priority), ("outcome", call.outcome)])
         args |= {"reason": call.reason, "value": call.value}
-        if call.outcome == "skipped":
-            self.events.append(self._event("i", f"{name} skipped", call, call.start, args, s="t"))
+        if call.outcome in ("skipped", "delivered"):
+            self.events.append(self._event("i", f"{name} {call.outcome}", call, call.start, args, s="t"))
             return
         inner, closing = self._open(name, call, call.is_async, args, lanes)
         for emission in call.emissions:

@@ -100,8 +100,11 @@ def _check_target(via: Any) -> None:
         return
     if not _is_executor(via):
         raise TypeError(f"via must be a Mailbox, an asyncio event loop or an executor, not {safe_repr(via)}")
-    if safe_isinstance(via, _type_of("concurrent.futures.process", "ProcessPoolExecutor")):
-        raise TypeError("via cannot be a ProcessPoolExecutor: handlers run in this process. Use a ThreadPoolExecutor")
+    for module, name in (("process", "ProcessPoolExecutor"), ("interpreter", "InterpreterPoolExecutor")):
+        if safe_isinstance(via, _type_of(f"concurrent.futures.{module}", name)):
+            raise TypeError(
+                f"via cannot be a {name}: handlers run in this process and interpreter. Use a ThreadPoolExecutor"
+            )
 
 
 def _type_of(module: str, name: str) -> Any:

@@ -21,7 +21,7 @@ from ._connection import ConnectedTo, Connection, Muted, Subscription, connectio
 from ._core import WITH_EVENT, EventCore, install_methods
 from ._core._safe import not_an_event, safe_repr
 from ._core._values import ANY, FIRST, UNNAMED, AnySender
-from ._hooks import EventHooks
+from ._hooks import EventHooks, make_hold
 from ._patterns import matcher
 
 TYPE_CHECKING = False
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from ._bound import BoundEvent
     from ._core import Entry
     from ._emission import Emission
-    from ._public import Namespace
+    from ._held import Hold, Merge
+    from ._public import Namespace, Scope
     from ._typing import (
         AnyOptions,
         ArgsP,
@@ -555,6 +556,65 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         for receiver in receivers:
             check_handler(receiver)
         return Muted(self, receivers)
+
+    def watch(
+        self, budget: float = 0.0005, on_slow: Callable[[float, Any, Event[Any], Any], object] | None = None
+    ) -> Scope:
+        """Report handlers that run longer than a budget, in emissions of this event that begin from now on.
+
+        For a pattern, those of the events that match. Times, arguments and reports are those of `Namespace.watch`. The
+        `Scope` that it returns need not be kept.
+
+        Args:
+            budget: the limit, in seconds.
+            on_slow: called as `on_slow(duration, handler, event, sender)`; `None` to log at WARNING.
+
+        Raises:
+            TypeError: if the budget is not a number, or `on_slow` not callable, or a coroutine function.
+            ValueError: if the budget is not positive, or too large for a clock.
+
+        Thread-safe.
+
+        Example:
+            >>> import time
+            >>> from cyevents import Event
+            >>> ticked = Event("ticked")
+            >>> @ticked.connect
+            ... def tock(sender):
+            ...     time.sleep(0.01)
+            >>> with ticked.watch(0.005, lambda duration, *_: print("at least 10 ms:", duration >= 0.01)):
+            ...     ticked.emit("clock")
+            at least 10 ms: True
+            []
+        """
+        return watch_source(self, budget, on_slow)
+
+    def held(self, merge: Merge = None) -> Hold:
+        """Hold the emissions of this event inside a `with` block, and emit them at its end: see `Namespace.held`.
+
+        A pattern holds the emissions of all events whose names match.
+
+        Example:
+            >>> from cyevents import Event
+            >>> ticked = Event("ticked")
+            >>> @ticked.connect
+            ... def tock(sender, number):
+            ...     print(f"tock {number}")
+            >>> with ticked.held() as hold:
+            ...     _ = ticked.emit("clock", 1), ticked.emit("clock", 2)
+            ...     hold.emissions
+            [emit('ticked', 'clock', 1), emit('ticked', 'clock', 2)]
+            tock 1
+            tock 2
+        """
+        return make_hold(self, merge)
+
+    def hold(self, merge: Merge = None) -> Hold:
+        """Hold the emissions of this event from now on, until the `Hold` is released: see `Namespace.hold`.
+
+        A pattern holds the emissions of all events whose names match.
+        """
+        return make_hold(self, merge)._open(sys._getframe().f_back)
 
     def settle(self) -> None:
         """Do now, in the calling thread, what changes have left to the next emission.
@@ -1149,3 +1209,12 @@ def _load_stream() -> Any:
     except TypeError:
         raise ImportError("the interpreter is exiting") from None
     return _Stream
+
+
+def watch_source(source: object, budget: float, on_slow: Callable[..., object] | None) -> Scope:
+    """Watch a namespace or an event: see `Namespace.watch`."""
+    from importlib import import_module
+
+    # By name: instruments are built on this module, so it does not import them, except for these two methods.
+    scope: Scope = import_module("cyevents._budget").watch(source, budget, on_slow)
+    return scope

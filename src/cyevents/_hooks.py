@@ -13,7 +13,7 @@ from ._connection import Decorator
 from ._core import DELIVERED, REPLAY, THREAD, WITH_EVENT, Entry, EventCore
 from ._core._introspection import FunctionType, warn
 from ._core._safe import handler_name, log, safe_getattr, safe_repr
-from ._core._values import Cancel, CancelAfterItems
+from ._core._values import MISSING, Cancel, CancelAfterItems
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from ._held import Hold, Merge
     from ._replay import KeptEmissions
     from ._signatures import Declared
     from ._typing import ErrorPolicy
@@ -32,7 +33,7 @@ class EventHooks(EventCore):
     __slots__ = ("_doc", "_kept", "_name", "_on_error", "_signature")
 
     _doc: str | None  # see `_Doc`
-    _kept: KeptEmissions  # missing until `replay` is set
+    _kept: KeptEmissions  # missing until `replay` is set, or the event is held
     _name: str
     _namespace: Any  # a `Namespace`, or None; the core has it
     _on_error: ErrorPolicy
@@ -103,7 +104,27 @@ class EventHooks(EventCore):
     # Emitting
 
     def _record(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Entry, ...]:
-        return self._kept.begin_emission(self, sender, args, kwargs)
+        if self._hold_back(sender, args, kwargs):
+            return ()
+        kept: KeptEmissions | None = getattr(self, "_kept", None)
+        if kept is None or not kept.limit:
+            return self._snapshot(sender).entries
+        return kept.begin_emission(self, sender, args, kwargs)
+
+    def _hold_back(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Hold an emission that begins if a hold of this context covers it, and return whether one does."""
+        return _hold_back is not None and _hold_back(self, sender, args, kwargs)
+
+    def _update_recording(self) -> None:
+        """Let the core call `_record` if the event keeps emissions or a hold covers it. Called under the lock."""
+        kept: KeptEmissions | None = getattr(self, "_kept", None)
+        is_recording = kept is not None and (kept.limit > 0 or bool(kept.holds))
+        namespace = self._namespace
+        if not is_recording and namespace is not None and namespace._scopes:
+            is_recording = namespace._is_current(self) and any(
+                scope.is_hold and scope.covers(self._name) for scope in namespace._scopes
+            )
+        self._set_recording(is_recording)
 
     def _schedule(
         self,
@@ -225,6 +246,18 @@ def _binding_of(error: Exception) -> Any:
         if _binding.is_binding_error(error):
             return _binding
     return None
+
+
+_hold_back: Any = None  # taken from `_held`, when the first hold has been made
+
+
+def make_hold(source: Any, merge: Merge, sender: Any = MISSING) -> Hold:
+    """Return a new hold of an event, a pattern or a namespace; of this sender's emissions alone, if one is given."""
+    global _hold_back
+    from ._held import Hold
+    from ._held import hold_back as _hold_back
+
+    return Hold(source, merge, sender)
 
 
 _schedule: Any = None  # taken from `_async`, which imports asyncio, when the first async handler has been called

@@ -16,6 +16,8 @@ from ._connection import Decorator, Muted, connect_all
 from ._core import install_methods
 from ._core._safe import exact_str, safe_repr
 from ._core._values import ANY, MISSING
+from ._event import watch_source
+from ._hooks import make_hold
 from ._patterns import matcher
 from ._registry import EventRegistry, event_targets
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from ._core._values import AnySender
     from ._event import Event
+    from ._held import Hold, Merge
+    from ._public import Scope
     from ._subscriptions import Subscriptions
     from ._typing import (
         AnyOptions,
@@ -552,6 +556,107 @@ class Namespace(EventRegistry):
             ['noted']
         """
         return Muted(self, ())
+
+    def watch(
+        self, budget: float = 0.0005, on_slow: Callable[[float, Any, Event[Any], Any], object] | None = None
+    ) -> Scope:
+        """Report handlers that run longer than a budget, in emissions of this namespace that begin from now on.
+
+        The time of a handler is that of its call, with the emissions that it makes itself, and of a generator all that
+        it runs. Of an async handler it is the longest that it runs without a pause, since that blocks its loop; the
+        time for which it is suspended does not count. Conditions do not count.
+
+        A handler is reported when it has ended, in the thread that it ran in. Without `on_slow` it is logged on the
+        logger `cyevents` at WARNING: the first time, and then each time that it takes at least twice as long as the
+        last time that was logged.
+
+        Args:
+            budget: the limit, in seconds.
+            on_slow: called instead, with each slow call: `on_slow(duration, handler, event, sender)`, the duration in
+                seconds. An exception that it raises is logged and does not affect the emission. The emissions that it
+                makes are not watched.
+
+        Returns:
+            A `Scope`, which need not be kept: the namespace is watched until its `stop()`, or the end of its `with`
+            block.
+
+        Raises:
+            TypeError: if the budget is not a number, or `on_slow` not callable, or a coroutine function.
+            ValueError: if the budget is not positive, or too large for a clock.
+
+        Thread-safe. Emissions that are not watched run as fast as before.
+
+        Example:
+            >>> import time
+            >>> from cyevents import Namespace
+            >>> shop = Namespace()
+            >>> @shop.on("order.placed")
+            ... def bill(order):
+            ...     time.sleep(0.01)
+            >>> def report(duration, handler, event, sender):
+            ...     print(f"{handler.__name__} of {event.name} is slow")
+            >>> with shop.watch(0.005, on_slow=report):
+            ...     shop.emit("order.placed", "order 7")
+            bill of order.placed is slow
+            []
+        """
+        return watch_source(self, budget, on_slow)
+
+    def held(self, merge: Merge = None) -> Hold:
+        """Hold the emissions of the namespace inside a `with` block, and emit them in order at its end.
+
+        If the block raises, they are dropped. Emissions by names without an event are held too. Holds of other contexts
+        are not concerned: see `Hold`.
+
+        Args:
+            merge: what to emit of that which was held. `None`: everything. `"last_per_sender"`: of the emissions of an
+                event by one sender only the last, in its place. Or a function that is called with the list of the
+                emissions, each an `Emission`, and returns those to emit; they may be new ones, and of other events.
+
+        Returns:
+            A `Hold`, which the `with` statement gives too.
+
+        Raises:
+            TypeError: if `merge` is neither a string nor callable, or is a coroutine function.
+            ValueError: if it is another string.
+
+        Example:
+            >>> from cyevents import Namespace
+            >>> shop = Namespace()
+            >>> @shop.on("stock.changed")
+            ... def show(item, count):
+            ...     print(f"{count} of {item}")
+            >>> with shop.held(merge="last_per_sender"):
+            ...     for count in (3, 2, 1):
+            ...         _ = shop.emit("stock.changed", "tea", count)
+            ...     print("sold")
+            sold
+            1 of tea
+        """
+        return make_hold(self, merge)
+
+    def hold(self, merge: Merge = None) -> Hold:
+        """Hold the emissions of the namespace from now on, until the `Hold` that this returns is released or dropped.
+
+        The arguments and exceptions are those of `held`. Keep the hold: if nothing refers to it, it is dropped.
+
+        Warns:
+            RuntimeWarning: if the hold is discarded at once.
+
+        Example:
+            >>> from cyevents import Namespace
+            >>> shop = Namespace()
+            >>> @shop.on("order.*", with_event=True)
+            ... def log(order, event):
+            ...     print(event.name, order)
+            >>> hold = shop.hold()
+            >>> shop.emit("order.placed", 7), shop.emit("order.paid", 7)
+            ([], [])
+            >>> hold.release()
+            order.placed 7
+            order.paid 7
+        """
+        return make_hold(self, merge)._open(sys._getframe().f_back)
 
     # The mapping: only `event`, what connects, `del` and `clear` change it.
 

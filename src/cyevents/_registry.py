@@ -293,7 +293,9 @@ class EventRegistry(_EventDict):
                     event._unmute_locked(by, to_release)
 
     def _detach_event(self, event: Event[Any], to_release: list[object]) -> None:
-        """Undo `_attach_event`, except for scopes, which go on observing."""
+        """Undo `_attach_event`, except for scopes of instruments, which go on observing."""
+        if self._scopes:
+            event._update_recording()  # holds no longer cover it
         _detach_patterns([event], self._patterns.values(), to_release)
         for by in list(self._mutes):
             event._unmute_locked(by, to_release)
@@ -369,6 +371,7 @@ class EventRegistry(_EventDict):
         self._patterns.update(deleted_patterns)
         for name, event in deleted_events.items():
             dict.__setitem__(self, name, event)
+            event._update_recording()
         self._unmatched = set()
         self._replace_cached(cached, to_release)
 
@@ -475,7 +478,7 @@ class EventRegistry(_EventDict):
 
         Return the events: the caller drops them after releasing the lock.
         """
-        self._scopes += (scope,)
+        self._replace_scopes(lambda scopes: (*scopes, scope))
         self._unmatched = set()
         events = [*self._all_events(), *self._evicted_events()]
         for event in events:
@@ -484,7 +487,15 @@ class EventRegistry(_EventDict):
 
     def _remove_scope(self, scope: EventScope) -> None:
         """Attach no new events to a scope; the attached ones stay. Called under the lock."""
-        self._scopes = tuple([other for other in self._scopes if other is not scope])
+        self._replace_scopes(lambda scopes: tuple([other for other in scopes if other is not scope]))
+
+    def _replace_scopes(self, change: Callable[[tuple[EventScope, ...]], tuple[EventScope, ...]]) -> None:
+        while True:
+            before = self._scopes
+            after = change(before)
+            if self._scopes is before:  # else a finalizer has changed them meanwhile
+                self._scopes = after
+                return
 
 
 def _remove(

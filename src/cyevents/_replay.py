@@ -54,25 +54,22 @@ def keep(event: KeepingEvent, number: int) -> None:
     """Let an event keep so many emissions from now on; with fewer than before, drop the oldest."""
     if number == 0 and getattr(event, "_kept", None) is None:
         return
-    call_locked(_make_kept, event)
+    call_locked(make_kept, event)
     kept: KeptEmissions = event._kept
     kept.limit = number
-    call_locked(_update_recording, event)
+    call_locked(event._update_recording)
     kept.trim()
     if event._is_hidden():  # events that keep emissions stay in the cache
         event._attach_patterns([])
 
 
-def _make_kept(event: KeepingEvent) -> None:
+def make_kept(event: KeepingEvent) -> None:
+    """Give an event its `_kept`, if it has none. Called under the lock."""
     made = KeptEmissions()
     try:
         event._kept  # noqa: B018
     except AttributeError:
         event._kept = made
-
-
-def _update_recording(event: KeepingEvent) -> None:
-    event._set_recording(event._kept.limit > 0)
 
 
 class EmissionRecord:
@@ -101,10 +98,11 @@ class SettledEmissions(_Dict):
 class KeptEmissions:
     """The last emissions of an event. Its dicts change atomically, so no emission waits for another thread."""
 
-    __slots__ = ("_numbers", "_records", "limit", "replays")
+    __slots__ = ("_numbers", "_records", "holds", "limit", "replays")
 
     def __init__(self) -> None:
         self.limit = 0  # how many are kept
+        self.holds: set[object] = set()  # the scopes of the open holds of the event: see `_held`
         self.replays: dict[object, ref[SettledEmissions]] = {}
         """Those that run now, or are about to. Weak, for those that a signal handler ends before they remove theirs."""
         self._numbers = count()

@@ -50,3 +50,11 @@ def error_line(error: BaseException) -> str:
         text = ""
     first = text.strip().partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in a readable unit: `"3.1 us"`, `"420 ms"`, `"2.50 s"`."""
+    for unit, size in (("us", 1e-6), ("ms", 1e-3)):
+        if seconds < size * 1000:
+            return f"{seconds / size:.{1 if seconds / size < 100 else 0}f} {unit}"
+    return f"{seconds:.2f} s"

@@ -14,7 +14,7 @@ from ._code import Code, code_of, last_part
 from ._core import handler_key
 from ._core._safe import safe_getattr, safe_repr
 from ._core._values import ANY, Cancelled
-from ._text import error_line, plain_fields, short_repr
+from ._text import duration_text, error_line, plain_fields, short_repr
 from ._traced import TracedCall, TracedEmission
 from .instrument import CallSpan, EmissionSpan, Instrument, Scope
 
@@ -293,7 +293,12 @@ class _TracedCallSpan(CallSpan):
         if not self._has_begun:
             self._has_begun = True
             traced.start = self._trace._now()
+            traced.outcome = "running"
         traced.thread, traced.thread_id = threading.current_thread().name, threading.get_ident()
+
+    def delivered(self) -> None:
+        self.traced.is_delivered = True
+        self.traced.outcome = "delivered"
 
     def scheduled(self) -> None:
         self.traced.is_async = True
@@ -353,7 +358,7 @@ def _heading(item: _Item) -> str:
 
 
 def _emission_facts(emission: TracedEmission) -> str:
-    facts = [emission.way, _time(emission.duration)]
+    facts = [emission.way, _took(emission)]
     if emission.within and emission.within % _MAX_DEPTH == 0:
         facts.append(f"within {emission.within} others")
     if emission.error is not None:
@@ -369,7 +374,9 @@ def _emission_facts(emission: TracedEmission) -> str:
 def _call_facts(call: TracedCall) -> str:
     if call.outcome == "skipped":
         return f"skipped: {call.reason}"
-    facts = [_time(call.duration)] + ["async"] * call.is_async
+    if call.outcome == "delivered":
+        return "delivered"
+    facts = [_took(call)] + ["async"] * call.is_async + ["delivered"] * call.is_delivered
     if call.outcome == "raised":
         facts.append(f"raised {call.reason}")
     elif call.outcome == "stopped":
@@ -392,10 +399,5 @@ def _dropped(count: int) -> list[str]:
     return [f"and {text} not kept"]
 
 
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "still running"
-    for unit, size in (("us", 1e-6), ("ms", 1e-3)):
-        if seconds < size * 1000:
-            return f"{seconds / size:.{1 if seconds / size < 100 else 0}f} {unit}"
-    return f"{seconds:.2f} s"
+def _took(item: TracedEmission | TracedCall) -> str:
+    return "still running" if item.duration is None else duration_text(item.duration)

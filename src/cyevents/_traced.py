@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from .instrument._api import Way
 
     Outcome = Literal[
-        "running", "returned", "cancelled the rest", "skipped", "raised", "stopped", "restarted", "superseded"
+        "running",
+        "returned",
+        "cancelled the rest",
+        "skipped",
+        "raised",
+        "stopped",
+        "restarted",
+        "superseded",
+        "delivered",
     ]
 
 
@@ -63,7 +71,8 @@ class TracedCall:
         priority: its priority, an int.
         outcome: `"returned"`, `"cancelled the rest"` (it returned `False` or raised `Cancel`), `"skipped"`, `"raised"`,
             `"stopped"` (such as an async handler that was cancelled), `"restarted"` or `"superseded"` (a later call
-            has cancelled it, or taken its place before it began: see `overlap` of `Event.connect`), or `"running"`.
+            has cancelled it, or taken its place before it began: see `overlap` of `Event.connect`), `"delivered"` (it
+            waits in the target of `via`), or `"running"`.
         reason: why it was skipped or stopped, or the exception that it raised, as one line; else `None`.
         value: the `repr` of the value that it returned, shortened; `None` for `None`. For an async generator, the list
             of values that it yielded.
@@ -72,6 +81,7 @@ class TracedCall:
         thread: the name of the thread.
         thread_id: the thread's identifier, an int.
         is_async: whether the value that the call returned was awaited.
+        is_delivered: whether the target of `via` made the call.
         emissions: the emissions that the handler made.
     """
 
@@ -86,3 +96,4 @@ class TracedCall:
     duration: float | None = None
     is_async: bool = False
     emissions: list[TracedEmission] = field(default_factory=list)
+    is_delivered: bool = False

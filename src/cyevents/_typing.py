@@ -91,11 +91,13 @@ class AnyOptions(KeywordOptions, total=False):
 
 
 class EventScope(Protocol):
-    """A scope of `cyevents.instrument`, as events and namespaces use it."""
+    """A scope of `cyevents.instrument`, or of a hold, as events and namespaces use it."""
+
+    is_hold: bool
 
     def attach(self, event: Any) -> None:
-        """Observe a new event, if its name matches. Called under the lock, or while nothing else knows the event."""
+        """Cover a new event, if its name matches. Called under the lock, or while nothing else knows the event."""
 
     def covers(self, name: str) -> bool:
-        """Return whether events of this name are observed."""
+        """Return whether events of this name are observed, or held."""
         raise NotImplementedError

@@ -211,6 +211,9 @@ class _HandlerSpan(CallSpan):
         if same_context:
             context.detach(token)
 
+    def delivered(self) -> None:
+        self._span.add_event("delivered")
+
     def started(self) -> None:
         self._span.add_event("started")
 

@@ -1400,6 +1400,35 @@ def test_psygnal_blocks(objects):
     assert calls == []
 
 
+def test_psygnal_pauses(objects):
+    signals, events = objects
+    calls = []
+
+    def take(*args):
+        calls.append(args[-1])
+
+    for owner, block in (signals, signals.changed.paused()), (events, events.changed.held()):
+        owner.changed.connect(take)
+        with block:
+            owner.changed.emit(1)
+            owner.changed.emit(2)
+            assert calls == []
+        assert calls == [1, 2]
+        calls.clear()
+    with signals.changed.paused(lambda one, other: (one[0] + other[0],)):
+        signals.changed.emit(1)
+        signals.changed.emit(2)
+
+    def merge(emissions):
+        emissions[0].args = (sum(emission.args[0] for emission in emissions),)
+        return emissions[:1]
+
+    with events.changed.held(merge):
+        events.changed.emit(1)
+        events.changed.emit(2)
+    assert calls == [3, 3]
+
+
 def test_psygnal_holds_functions(objects, collect):
     signals, events = objects
     calls = []

@@ -7,7 +7,7 @@ from weakref import ref as weakref
 
 from leak_check import Error, echo, event_for, fail, main, nothing, refuse, scenario
 
-from cyevents import ANY, Event, Namespace
+from cyevents import ANY, Event, Namespace, debounced, throttled
 
 logging.getLogger("cyevents").addHandler(logging.NullHandler())
 logging.getLogger("cyevents").propagate = False
@@ -59,6 +59,29 @@ def raising(operation):
 
 
 # Results of handlers
+
+
+@scenario(cost=2)
+def rate_limited():
+    save, namespace, sender = debounced(echo, 3600), Namespace(), object()
+
+    class View:
+        @throttled(seconds=3600, trailing=False)
+        def draw(self, sender):
+            return sender
+
+    namespace.event("x").connect(save)
+
+    def operation():
+        view = View()
+        namespace.event("x").connect(view.draw)
+        for _ in range(3):
+            namespace.emit("x", sender)
+        assert save.flush()
+        namespace.emit("x", sender)
+        assert save.cancel()
+
+    yield operation, sender, namespace
 
 
 @scenario

@@ -242,6 +242,22 @@ def traced():
     yield operation, sender, namespace
 
 
+@scenario(cost=2)
+def watched():
+    namespace, sender, reports = Namespace(), object(), []
+    namespace.event("x").connect(echo)
+    namespace.event("x").connect(several)
+    namespace.event("x").connect(later)
+
+    async def operation():
+        with namespace.watch(1e-9, lambda *report: reports.append(report)), namespace["x"].watch(1e-9):
+            await namespace.emit_async("x", sender)
+        assert len(reports) == 3
+        reports.clear()
+
+    yield operation, sender, namespace
+
+
 @scenario(cost=10)
 def recorded():
     namespace, sender = Namespace(), object()

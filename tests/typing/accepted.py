@@ -14,10 +14,12 @@ from cyevents import (
     Connection,
     Emission,
     Event,
+    Hold,
     Namespace,
     Stream,
     Subscription,
     Subscriptions,
+    debounced,
     default_namespace,
     emit,
     emit_async,
@@ -25,6 +27,7 @@ from cyevents import (
     filter_signals,
     handles,
     on,
+    throttled,
     wait_any,
 )
 from cyevents.instrument import (
@@ -317,6 +320,24 @@ if isinstance(cancelled, Cancelled):
 assert_type(Cancel("why").reason, Any)
 assert_type(Cancelled([], reserve, placed).reason, Any)
 
+# Emissions are held and merged
+
+
+def newest(emissions: list[Emission[Any]]) -> list[Emission[Any]]:
+    return [*emissions[-1:], Emission(placed, ANY, (), {})]
+
+
+def orders_only(emissions: list[Emission[Order]]) -> list[Emission[Order]]:
+    return emissions
+
+
+with shop.held() as hold, placed.held(merge="last_per_sender"), Event("x").held(merge=newest):
+    assert_type(hold, Hold)
+    assert_type(hold.emissions, list[Emission[Any]])
+assert_type(shop.hold(newest), Hold)
+assert_type(placed.hold(orders_only), Hold)
+commit_hooks: list[Callable[[], object]] = [placed.hold(merge=None).release, shop.hold(lambda held: held[:1]).drop]
+
 # Waiting gives emissions with the event's sender type
 
 
@@ -403,6 +424,54 @@ observe(Observing())
 with origin("a message"):
     placed.emit(Order())
 
+# Handlers have a budget of time
+
+
+def report_slow(duration: float, handler: Any, event: Event[Any], sender: Any) -> None: ...
+
+
+assert_type(default_namespace.watch(), Scope)
+assert_type(default_namespace.watch(1, report_slow), Scope)
+with placed.watch(budget=0.001, on_slow=lambda duration, handler, event, sender: print(duration + 1, event.name)):
+    pass
+
+# A handler is throttled or debounced
+
+
+def redraw(order: Order, amount: int, *, currency: str = "EUR") -> str:
+    return ""
+
+
+async def redraw_later(order: Order) -> None: ...
+
+
+redraw_seldom = throttled(redraw, 0.1, trailing=False)
+assert_type(redraw_seldom(Order(), 5), str | None)
+assert_type(debounced(redraw, 1)(Order(), amount=5), None)
+placed.connect(throttled(redraw_later, seconds=1))
+assert_type(redraw_seldom.flush(), bool)
+paid.connect(redraw_seldom)
+
+
+@placed.connect
+@debounced(seconds=1)
+def save_order(order: Order) -> None: ...
+
+
+assert_type(save_order.cancel(), bool)
+
+
+class View:
+    @throttled(seconds=0.1)
+    def draw(self, order: Order) -> int:
+        return 1
+
+
+assert_type(View().draw(Order()), int | None)
+assert_type(View().draw.flush(), bool)
+assert_type(View.draw.flush(), bool)
+placed.connect(View().draw)
+
 # An event in a class binds its sender
 
 
@@ -461,6 +530,9 @@ thermostat.changed.disconnect(show_degrees)
 assert_type(thermostat.changed.is_connected(show_degrees), bool)
 with thermostat.changed.connected_to(show_degrees) as bound:
     assert_type(bound, BoundEvent[Thermostat, [int]])
+with thermostat.changed.held("last_per_sender") as held_changes:
+    assert_type(held_changes, Hold)
+assert_type(thermostat.changed.hold(), Hold)
 
 
 async def use_bound() -> None:

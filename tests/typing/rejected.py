@@ -9,11 +9,14 @@ from cyevents import (
     Event,
     Namespace,
     Subscriptions,
+    debounced,
+    default_namespace,
     emit,
     emit_async,
     event,
     handles,
     on,
+    throttled,
     wait_any,
 )
 from cyevents.instrument import EmissionStart, Instrument, observe
@@ -331,6 +334,24 @@ Cancelled([], take_all, placed).reasons
 # mypy [attr-defined] "Cancelled" has no attribute "reasons"
 # pyright [reportAttributeAccessIssue] Cannot access attribute "reasons" for class "Cancelled"
 
+# Emissions are held and merged
+
+shop.held(merge="first")
+# mypy [arg-type] incompatible type "Literal['first']"
+# pyright [reportArgumentType] cannot be assigned to parameter "merge" of type "Merge"
+placed.hold(5)
+# mypy [arg-type] incompatible type "Literal[5]"; expected "Literal['last_per_sender'] | Callable
+# pyright [reportArgumentType] cannot be assigned to parameter "merge" of type "Merge"
+placed.held(lambda emissions: 5)
+# mypy [arg-type] incompatible type
+# pyright [reportArgumentType] cannot be assigned
+shop.hold().release(1)
+# mypy [call-arg] Too many arguments for "release" of "Hold"
+# pyright [reportCallIssue] Expected 0 positional arguments
+shop.hold().emissions = []
+# mypy [misc] Property "emissions" defined in "Hold" is read-only
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "emissions" for class "Hold"
+
 # Waiting gives emissions with the event's sender type
 
 
@@ -406,6 +427,46 @@ observe(Instrument(), matches=5)
 EmissionStart(placed, "emitting", None, (), {})
 # mypy [arg-type] incompatible type "Literal['emitting']"
 # pyright [reportArgumentType] cannot be assigned to parameter "way" of type "Way"
+
+# Handlers have a budget of time
+
+
+def report_nothing() -> None: ...
+
+
+default_namespace.watch("1 ms")
+# mypy [arg-type] incompatible type "str"; expected "float"
+# pyright [reportArgumentType] cannot be assigned to parameter "budget" of type "float"
+default_namespace.watch(on_slow=report_nothing)
+# mypy [arg-type] incompatible type "Callable[[], None]"
+# pyright [reportArgumentType] cannot be assigned to parameter "on_slow"
+placed.watch(0.1, 5)
+# mypy [arg-type] incompatible type "int"
+# pyright [reportArgumentType] cannot be assigned to parameter "on_slow"
+
+# A handler is throttled or debounced
+
+
+class View:
+    @throttled(seconds=0.1)
+    def draw(self, order: Order) -> None: ...
+
+
+throttled(View().draw)
+# mypy [call-overload] No overload variant of "throttled"
+# pyright [reportCallIssue] No overloads for "throttled"
+debounced(5, 1)
+# mypy [call-overload] No overload variant of "debounced"
+# pyright [reportArgumentType] cannot be assigned to parameter "f"
+debounced(print, "1")
+# mypy [call-overload] No overload variant of "debounced"
+# pyright [reportArgumentType] cannot be assigned to parameter "seconds" of type "float"
+throttled(print, 1, trailing="no")
+# mypy [call-overload] No overload variant of "throttled"
+# pyright [reportArgumentType] cannot be assigned to parameter "trailing" of type "bool"
+View().draw("order 7")
+# mypy [arg-type] incompatible type "str"; expected "Order"
+# pyright [reportArgumentType] cannot be assigned to parameter "order" of type "Order"
 
 # An event in a class binds its sender
 

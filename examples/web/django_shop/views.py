@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST
 
 from cyevents import Cancelled
 
+from .commits import placed_on_commit
 from .events import Refused, order_placed, order_placing
 from .models import Note, Order
 
@@ -39,9 +40,9 @@ def save(item: str, quantity: int) -> Order:
 def place(request: HttpRequest) -> JsonResponse:
     """Place an order: the handlers of `order_placed` are called once it is committed."""
     try:
-        with transaction.atomic():
+        with placed_on_commit():
             order = save(**wanted(request))
-            transaction.on_commit(lambda: order_placed.emit(order))
+            order_placed.emit(order)
     except Refused as error:
         return JsonResponse({"error": str(error)}, status=409)
     return JsonResponse({"id": order.pk, "notes": notes(order)})

@@ -114,6 +114,8 @@ def call_in_thread(
         except TypeError as error:  # add the note that the core adds to the errors of other calls
             event._call_failed(error, handler, len(args) - 1, kwargs, False)
             raise
+        if value is None:
+            return None, None, VALUE
         kind = kind_of_result(value)
         if keeps_generators:
             kind = kind if kind == AWAITABLE else VALUE

@@ -1,5 +1,7 @@
 """What `emit` schedules, since it does not wait for async handlers; `drain`, which waits for those; and the exit.
 
+Calls that `emit` has delivered to a loop or an executor are followed here too: see `delivery`.
+
 How it works: `schedule` makes a `Job` of what an async handler returned, and the job becomes a task of the running
 loop, else of the loop that `use_loop` has named, else of the background loop, which runs in a daemon thread.
 
@@ -37,13 +39,14 @@ from weakref import ref
 from .._checks import coroutine_function
 from .._core._safe import handler_name, safe_repr
 from .._core._values import MISSING
-from .awaitables import as_coroutine, report_to_loop
+from .awaitables import Consumed, as_coroutine, report_to_loop
 from .loops import checked_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     from .._core import Entry, EventCore
+    from .delivery import ExecutorCall
 
     Loop = asyncio.AbstractEventLoop
 
@@ -55,6 +58,7 @@ _RUNNING: Any = MISSING  # the default of `use_loop`
 
 _logger = logging.getLogger("cyevents")  # not `_log.log`, which needs an import: at exit there is none
 jobs: dict[Job, None] = {}  # those that are not done; a dict changes atomically, so no emission waits for another
+pool_calls: dict[ExecutorCall, None] = {}  # those that are delivered to executors and have not ended
 _draining: set[Job] = set()  # the jobs that are in `drain` or `drain_async`, and do not wait for each other
 _current_job: ContextVar[ref[Job] | None] = ContextVar("cyevents_job", default=None)  # contexts are copied: weak
 _named_loop: Loop | None = None
@@ -96,15 +100,44 @@ def schedule(event: EventCore, result: Any, kind: int, handler: Any, sender: Any
         _drain_at_last()
 
 
+def unhandled(job: Job | ExecutorCall, value: Any, error: BaseException | None) -> BaseException | None:
+    """Take the outcome of a handler that no emission waits for. Return the exception that is left to report."""
+    if error is None:
+        if value is False or (type(value) is Consumed and value.cancels):
+            job.warn_cancelling("returned False")
+        return None
+    event = job.event
+    if event._cancel_of(error) is not None:
+        job.warn_cancelling("raised Cancel")
+        return None
+    policy = event._error_policy()
+    if callable(policy) and isinstance(error, Exception):
+        try:
+            policy(error, job.handler, event, job.sender)
+        except Exception as another:
+            return another
+        return None
+    return error
+
+
+def note_lost() -> None:
+    """Have the next `drain` return False, since a handler will never run."""
+    _lost.append(None)
+
+
 class Job:
     """An async handler of an emission that does not wait for it."""
 
     __slots__ = ("__weakref__", "coroutine", "entry", "event", "handler", "is_submitted", "loop", "sender", "task")
 
+    kind = "async handler"
+    is_awaited = False  # by an emission; then it is not among `jobs`
+
     loop: Loop
+    coroutine: Any  # a delivered call has none until its handler was called
 
     def __init__(
-        self, event: EventCore, handler: Any, sender: Any, coroutine: Coroutine[Any, Any, Any], entry: Entry
+        self, event: EventCore, handler: Any, sender: Any, coroutine: Coroutine[Any, Any, Any] | None, entry: Entry
     ) -> None:
         self.event = event
         self.handler = handler
@@ -115,12 +148,14 @@ class Job:
         self.task: asyncio.Task[Any] | None = None
 
     def submit(self, loop: Loop, context: Context) -> bool:
-        """Have it started in a loop that runs in another thread; return False if that is closed."""
+        """Have it started in a loop, in the order of these calls; return False if that is closed."""
         self.loop = loop
         self.is_submitted = True
-        jobs[self] = None
+        if not self.is_awaited:
+            jobs[self] = None
+        is_here = asyncio._get_running_loop() is loop
         try:
-            loop.call_soon_threadsafe(self.start_or_report, context=context)
+            (loop.call_soon if is_here else loop.call_soon_threadsafe)(self.start_or_report, context=context)
         except RuntimeError:
             jobs.pop(self, None)
             return False
@@ -140,7 +175,8 @@ class Job:
         if loop.get_task_factory() is not None:  # it may start tasks eagerly
             coroutine = _after_yield(coroutine)
         context = copy_context()
-        context.run(_current_job.set, ref(self))
+        if not self.is_awaited:
+            context.run(_current_job.set, ref(self))
         task = context.run(loop.create_task, coroutine)
         try:
             task.add_done_callback(self.done)
@@ -163,33 +199,27 @@ class Job:
         try:
             self.coroutine.close()  # if it was cancelled before it began
             if task.cancelled():
-                if _is_ending(self.loop):
-                    self.log("WARNING", "was cancelled before it was done: await drain_async() before its loop ends")
-                else:
-                    self.log("DEBUG", "was cancelled before it was done")
+                self.was_cancelled()
                 return
             error = task.exception()
-            if error is None:
-                if task.result() is False:
-                    self.warn_cancelling("returned False")
-                return
-            if self.event._cancel_of(error) is not None:
-                self.warn_cancelling("raised Cancel")
-                return
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop itself raises these
-                return
-            policy = self.event._error_policy()
-            if callable(policy) and isinstance(error, Exception):
-                try:
-                    policy(error, self.handler, self.event, self.sender)
-                    return
-                except Exception as another:
-                    error = another
-            report_to_loop(self.loop, error, self.handler, self.event, task)
+            self.end(None if error is not None else task.result(), error, task)
         finally:
             error = None  # or it would refer to itself by its traceback
-            jobs.pop(self, None)  # last, since `drain` waits for the report too
+            self.remove()  # last, since `drain` waits for the report too
             self.task = None
+
+    def was_cancelled(self) -> None:
+        """Log that its task was cancelled."""
+        if is_ending(self.loop):
+            self.log("WARNING", "was cancelled before it was done: await drain_async() before its loop ends")
+        else:
+            self.log("DEBUG", "was cancelled before it was done")
+
+    def end(self, value: Any, error: BaseException | None, task: asyncio.Task[Any] | None) -> None:
+        """Report what the handler has raised, or that it would cancel."""
+        error = unhandled(self, value, error)
+        if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop itself raises these
+            report_to_loop(self.loop, error, self.handler, self.event, task)
 
     def warn_cancelling(self, what: str) -> None:
         """Log, once for a connection, that the handler cancels nothing."""
@@ -199,18 +229,26 @@ class Job:
     def drop(self) -> None:
         """Remove the job and close its coroutine. If it has become a task, that does it in its done callback."""
         if self.task is None:
-            jobs.pop(self, None)
+            self.remove()
             self.coroutine.close()
+
+    def remove(self) -> None:
+        """Remove the job from those that are not done."""
+        jobs.pop(self, None)
 
     def give_up(self, reason: object) -> None:
         """Drop the job, and log that the handler is not run."""
+        self.lose(f"is not run: {reason}")
+
+    def lose(self, what: str) -> None:
+        """Drop the job, and log what became of the handler."""
         self.drop()
-        self.log("ERROR", f"is not run: {reason}")
+        self.log("ERROR", what)
 
     def log(self, level: str, what: str) -> None:
         """Log what became of the handler."""
         number = getattr(logging, level)
-        _logger.log(number, "async handler %s of event %r %s", safe_repr(self.handler), self.event.name, what)
+        _logger.log(number, "%s %s of event %r %s", self.kind, safe_repr(self.handler), self.event.name, what)
 
 
 async def _after_yield(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -231,16 +269,15 @@ def _drop_lost() -> None:
             continue
         if not job.is_submitted or job in _given_up:  # asyncio itself reports tasks that a closed loop leaves pending
             continue
-        _lost.append(None)
+        note_lost()
         what = "is not run" if job.task is None else "is not finished"
-        job.drop()
-        job.log("ERROR", f"{what}: its event loop was closed")
+        job.lose(f"{what}: its event loop was closed")
 
 
 _ending: Loop | None = None  # the loop that was found to be ending, until its next iteration
 
 
-def _is_ending(loop: Loop) -> bool:
+def is_ending(loop: Loop) -> bool:
     """Return whether all other tasks of a loop are being cancelled, as at its end. Called in that loop."""
     global _ending
     if loop is _background.get("loop"):
@@ -488,7 +525,7 @@ def _none_stuck_or_lost() -> bool:
 
 _waited_at_exit = 0.0  # seconds
 _is_late = False  # whether the last exit hook has run
-_given_up: set[Job] = set()
+_given_up: set[Job | ExecutorCall] = set()
 
 
 def _drain_at_exit() -> None:
@@ -496,7 +533,7 @@ def _drain_at_exit() -> None:
     global _waited_at_exit
     begun = monotonic()
     try:
-        if drain(max(0.0, EXIT_LIMIT - _waited_at_exit)):
+        if drain(max(0.0, EXIT_LIMIT - _waited_at_exit)) and not _is_late:
             return
     except RuntimeError:  # called where a loop runs
         pass
@@ -504,19 +541,20 @@ def _drain_at_exit() -> None:
         _waited_at_exit = EXIT_LIMIT
     finally:
         _waited_at_exit += monotonic() - begun
-    left = _jobs_of(_background.get("loop"))
-    if _is_late:  # no thread is left that could run a named loop
+    left: list[Job | ExecutorCall] = [*_jobs_of(_background.get("loop"))]
+    if _is_late:  # no thread is left that could run a named loop, but for daemon threads
         stuck = _stuck()
-        left += stuck
+        left += stuck + _jobs_where(lambda job: job.is_submitted) + list(pool_calls)
         for job in stuck:
             job.drop()
-    left = [job for job in left if job not in _given_up]
+    left = [each for each in dict.fromkeys(left) if each not in _given_up]
     _given_up.update(left)
     if left:
-        names = [f"{handler_name(job.handler)} of event {job.event.name!r}" for job in left]
+        names = [f"{handler_name(each.handler)} of event {each.event.name!r}" for each in left]
         if len(names) > 10:
             names[10:] = [f"{len(names) - 10} more"]
-        _logger.error("async handlers not finished at exit are given up: %s", ", ".join(names))
+        kinds = " and ".join(sorted({f"{each.kind}s" for each in left}))
+        _logger.error("%s not finished at exit are given up: %s", kinds, ", ".join(names))
 
 
 def _drain_at_last() -> None:
@@ -564,8 +602,9 @@ def _after_fork() -> None:
     forgotten = _jobs_where(lambda job: job.is_submitted or job.loop is loop)
     for job in forgotten:
         jobs.pop(job, None)
-    if loop is not None or forgotten:
-        _of_parent.append((loop, forgotten))
+    if loop is not None or forgotten or pool_calls:
+        _of_parent.append((loop, forgotten, pool_calls.copy()))
+    pool_calls.clear()
     _lost.clear()
 
 

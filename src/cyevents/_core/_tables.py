@@ -158,7 +158,7 @@ if not cython.compiled:  # compiled: in the .pxd
     WATCHED = 2  # there is an observer
     HIDDEN = 4  # patterns no longer notify it of changes: `_attach_patterns` must be called first
     PATTERN_FILTERED = 8  # there have been groups for senders in a pattern that matches
-    RECORDED = 32  # it keeps its last emissions
+    RECORDED = 32  # it keeps its last emissions, or they may be held
     EVENTS_FILTERED = 16  # it is FILTERED, and the events that it matches as a pattern are PATTERN_FILTERED
 
 # Results of these very types are values: there is no need to ask whether they can be awaited.
@@ -877,9 +877,11 @@ class Dispatch:
             call = handler if self.watch is None else self.watch.call(entry, handler)
         try:
             if cython.compiled:
-                self.results.append((handler, call_with(call, self.sender, self.args, given)))
+                result = call_with(call, self.sender, self.args, given)
             else:
-                self.results.append((handler, call(self.sender, *self.args, **given)))
+                result = call(self.sender, *self.args, **given)
+            if result is not MISSING:
+                self.results.append((handler, result))
         except Exception as error:
             if not self.take_error(error, entry, handler, given, False):
                 if not cython.compiled:
@@ -1314,6 +1316,12 @@ class AwaitedDispatch(Dispatch):
             self._token = None
 
     # Async handlers
+
+    def nested_context(self) -> Any:
+        """Return a copy of the context for a handler that runs elsewhere: its emissions are nested in this one."""
+        if not self._has_begun:
+            self._begin()
+        return _copy_context_with(_innermost, self._nesting)
 
     def _begin(self) -> None:
         """Prepare for the first async handler."""
@@ -2073,7 +2081,7 @@ class EventCore:
     # Snapshots
 
     def _begin_emission(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Entry, ...]:
-        """Return the entries that an emission calls. Record the emission if the event keeps its last ones."""
+        """Return the entries that an emission calls. Record or hold the emission if need be."""
         if self._slow_path_flags & RECORDED:
             return self._record(sender, args, kwargs)
         return self._find_snapshot(sender).entries
@@ -3010,7 +3018,7 @@ class EventCore:
             raise NotImplementedError
 
         def _record(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Entry, ...]:
-            """Record an emission that begins, and return the entries that it calls."""
+            """Record or hold an emission that begins, and return the entries that it calls."""
             raise NotImplementedError
 
         def _schedule(self, result: Any, kind: int, handler: Any, sender: Any, entry: Entry, /) -> None:

@@ -35,8 +35,8 @@ Example:
     Counter({'bill': 1})
 """
 
+from .._context import origin
 from ._api import CallSpan, EmissionSpan, EmissionStart, HandlerEntry, Instrument
-from ._context import origin
 from ._scope import Scope, observe
 
 __all__ = ["CallSpan", "EmissionSpan", "EmissionStart", "HandlerEntry", "Instrument", "Scope", "observe", "origin"]

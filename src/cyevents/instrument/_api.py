@@ -158,7 +158,9 @@ class EmissionSpan:
         """
 
     def end(self, results: list[Any] | None, error: BaseException | None, /) -> None:
-        """Called once when the emission is over. Only async handlers that `emit` has scheduled end later.
+        """Called once when the emission is over.
+
+        Only async handlers that `emit` has scheduled, and calls that were delivered to the target of `via`, end later.
 
         Args:
             results: the list that the emitter gets (of pairs for `send` and `send_async`; of one result at most for
@@ -193,11 +195,23 @@ class CallSpan:
                 another one if a suspended handler is closed from outside, for example after its loop was closed.
         """
 
+    def delivered(self) -> None:
+        """Called when the call was passed to the target of `via`, which is going to make it, and then calls `enter`.
+
+        The target may be another thread. If the call is dropped instead, `end` gets a `GeneratorExit`.
+        """
+
     def scheduled(self) -> None:
         """Called when the call has returned an awaitable, such as a coroutine, which is going to be awaited."""
 
     def started(self) -> None:
         """Called when the awaitable starts to run, after `enter`."""
+
+    def suspended(self) -> None:
+        """Called each time the awaitable suspends: it has run since `started`, or since the last `resumed`."""
+
+    def resumed(self) -> None:
+        """Called each time the awaitable goes on after a `suspended`, also if that is only to be closed."""
 
     def end(self, value: Any, error: BaseException | None, /) -> None:
         """Called once when the handler has ended, last.

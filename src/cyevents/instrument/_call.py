@@ -6,9 +6,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._async.awaitables import CoroutineWrapper, as_coroutine
+from .._context import reset_in_context, set_in_context
 from .._core._safe import log
 from .._core._values import GENERATOR, CancelAfterItems, kind_of_result
-from ._context import reset_in_context, set_in_context
+from ._api import CallSpan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import TypeVar
 
-    from ._api import CallSpan, EmissionSpan, Instrument
+    from ._api import EmissionSpan, Instrument
 
     SpanT = TypeVar("SpanT")
     Target = tuple["ActiveInstrument", Instrument, SpanT]
@@ -55,6 +56,11 @@ def call_safely(scope: ActiveInstrument, span: Any, method: str, *args: Any) -> 
     except Exception as failure:
         scope._log_failure(f"{type(span).__qualname__}.{method}", failure)
         return None
+
+
+def overrides(span: object, base: type, method: str) -> bool:
+    """Return whether the class of a span overrides a method of its base class."""
+    return getattr(type(span), method, None) is not getattr(base, method)
 
 
 def notify(targets: Iterable[Target[Any]], method: str, *args: Any) -> None:
@@ -108,9 +114,33 @@ class ObservedCall:
         """Report that the awaitable starts to run."""
         notify(self._spans, "started")
 
+    def followers_of_steps(self) -> list[Target[CallSpan]]:
+        """Return the spans that follow each step of the awaitable; for most calls there is none."""
+        names = ("suspended", "resumed")
+        return [target for target in self._spans if any(overrides(target[2], CallSpan, name) for name in names)]
+
     def end(self, value: Any, error: BaseException | None) -> None:
         """Report that the handler has returned, or raised."""
         end_all(self._spans.copy(), value, error)
+
+
+class DeliveredCall(ObservedCall):
+    """An observed call that the target of `via` makes later, or never."""
+
+    __slots__ = ("_has_ended",)
+
+    def __init__(self, parents: dict[int, Parent], spans: list[Target[CallSpan]]) -> None:
+        self._has_ended = False
+        super().__init__(parents, spans)
+
+    def end(self, value: Any, error: BaseException | None) -> None:
+        """Report that the handler has returned, or raised."""
+        self._has_ended = True
+        super().end(value, error)
+
+    def __del__(self) -> None:
+        if not self._has_ended:
+            self.end(None, GeneratorExit("it was not called"))
 
 
 def call_observed(call: ObservedCall, handler: Any, kinds: tuple[int, ...], /, *args: Any, **kwargs: Any) -> Any:
@@ -151,10 +181,13 @@ class ObservedCoroutine(CoroutineWrapper):
     def __init__(self, call: ObservedCall, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._call = call
         self._coroutine = coroutine
+        self._followers = call.followers_of_steps()
         self._state = "new"
 
     def close(self) -> None:
         """Close the coroutine."""
+        if self._state == "begun":
+            notify(self._followers, "resumed")
         try:
             self._coroutine.close()
         finally:
@@ -171,10 +204,15 @@ class ObservedCoroutine(CoroutineWrapper):
             self._state = "begun"
             self._call.__enter__()
             self._call.started()
+        elif self._followers and self._state == "begun":
+            notify(self._followers, "resumed")
         try:
-            return super()._step(step, *given)
+            item = super()._step(step, *given)
         finally:
             del given  # it may hold the exception that is raised
+        if self._followers:
+            notify(reversed(self._followers), "suspended")
+        return item
 
     def _over(self, value: Any, error: BaseException | None) -> None:
         state, self._state = self._state, "over"

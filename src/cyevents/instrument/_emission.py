@@ -11,12 +11,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._context import reset_in_context, set_in_context, take_origin
 from .._core._safe import handler_name
 from .._core._values import ASYNC_GENERATOR, AWAITABLE, FIRST, GENERATOR, Cancelled
 from .._event import load_emit_async, run
 from ._api import EmissionSpan, EmissionStart
-from ._call import ObservedCall, call_observed, call_safely, end_all, innermost, notify
-from ._context import reset_in_context, set_in_context, take_origin
+from ._call import DeliveredCall, ObservedCall, call_observed, call_safely, end_all, innermost, notify, overrides
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,8 @@ class InstrumentedEmitter:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], way: Way = "emit"
     ) -> list[Any]:
         """Emit: see `Event.emit`. With `"first"` as the way, up to the first result."""
+        if event._hold_back(sender, args, kwargs):
+            return []
         with ObservedEmission(self.scopes, event, way, sender, args, kwargs) as emission:
             entries = event._begin_emission(sender, args, kwargs)
             watch = emission.plan(entries)
@@ -56,6 +58,8 @@ class InstrumentedEmitter:
         self, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[tuple[Any, Any]]:
         """Send: see `Event.send`."""
+        if event._hold_back(sender, args, kwargs):
+            return []
         with ObservedEmission(self.scopes, event, "send", sender, args, kwargs) as emission:
             entries = event._begin_emission(sender, args, kwargs)
             pairs = emission.results = event._pairs(entries, sender, args, kwargs, emission.plan(entries))
@@ -83,6 +87,8 @@ class InstrumentedEmitter:
     async def _await_handlers(
         self, way: Way, event: Event[Any], sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> list[Any]:
+        if event._hold_back(sender, args, kwargs):
+            return []
         with ObservedEmission(self.scopes, event, way, sender, args, kwargs) as emission:
             results: list[Any] = await load_emit_async(way)(event, sender, args, kwargs, emission.plan)
             await emission.wait_done()
@@ -187,7 +193,8 @@ class ObservedEmission:
         """Report the next entries; return the `watch` for the core, None if no instrument follows single handlers."""
         spans = self._spans
         notify(spans, "plan", entries)
-        return self if any(_overrides(span, "call") or _overrides(span, "skip") for _, _, span in spans) else None
+        names = ("call", "skip")
+        return self if any(overrides(span, EmissionSpan, name) for _, _, span in spans for name in names) else None
 
     # Called by the core
 
@@ -201,22 +208,34 @@ class ObservedEmission:
 
         With `function`, that is called in place of the handler.
         """
+        calls = self._begin_call(entry, handler)
         if function is None:
             function = handler
-        calls: list[Target[CallSpan]] = []
-        for scope, instrument, span in self._spans:
-            call = call_safely(scope, span, "call", entry, handler)
-            if call is not None:
-                calls.append((scope, instrument, call))
         if not calls:
             return function  # type: ignore[no-any-return]
         kinds = () if self.way == "send" else (AWAITABLE,) if self.way == "send_async" else RUN_KINDS
         return partial(call_observed, ObservedCall(self.parents, calls), function, kinds)
 
+    def deliver(self, entry: Entry, handler: Any, function: Any, keeps_generators: bool = False) -> Callable[..., Any]:
+        """Return the callable for the target of `via` to call, once and later, in place of `function`.
 
-def _overrides(span: EmissionSpan, method: str) -> bool:
-    """Return whether the class of a span overrides a method."""
-    return getattr(type(span), method, None) is not getattr(EmissionSpan, method)
+        One that is discarded instead has ended with a `GeneratorExit`. If it `keeps_generators`, these are values.
+        """
+        calls = self._begin_call(entry, handler)
+        if not calls:
+            return function  # type: ignore[no-any-return]
+        call = DeliveredCall(self.parents, calls)
+        notify(calls, "delivered")
+        return partial(call_observed, call, function, (AWAITABLE,) if keeps_generators else RUN_KINDS)
+
+    def _begin_call(self, entry: Entry, handler: Any) -> list[Target[CallSpan]]:
+        """Return the spans of a call that is about to be made."""
+        calls: list[Target[CallSpan]] = []
+        for scope, instrument, span in self._spans:
+            call = call_safely(scope, span, "call", entry, handler)
+            if call is not None:
+                calls.append((scope, instrument, call))
+        return calls
 
 
 def skip_reason(entry: Entry, handler: Any, error: Exception | None) -> str:

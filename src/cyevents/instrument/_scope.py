@@ -168,6 +168,8 @@ class Scope(ActiveInstrument):
 class NamespaceScope:
     """The part of a scope that observes a namespace, or the events in it whose names match."""
 
+    is_hold = False
+
     def __init__(self, scope: Scope, namespace: Namespace, matches: Callable[[str], object] | None) -> None:
         self.namespace = namespace
         self._scope = scope

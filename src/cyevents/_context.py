@@ -1,12 +1,13 @@
-"""Context variables that instruments use: the safe way to set them, and `origin`."""
+"""Context variables: the safe way to set them, and `origin`, which instruments and holds use."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextvars import Token
+    from typing import Any
 
 _origin: ContextVar[origin | None] = ContextVar("cyevents_origin", default=None)
 """The origin of the next emission in this context. It is None again inside that emission."""
@@ -71,6 +72,12 @@ class origin:
         self._value = None
         del self._token
         reset_in_context(_origin, token)
+
+
+def next_origin() -> Any:
+    """Return the origin of the next emission in this context, which keeps it."""
+    source = _origin.get()
+    return None if source is None else source._value
 
 
 def take_origin() -> Any:
