@@ -73,7 +73,7 @@ def control_of(event):
 def is_idle(event):
     """Return whether no call is left in the state of the only connection."""
     control = control_of(event)
-    return not control.calls and (control._last is None or control._last.is_over)
+    return not control.calls and (control._last.place is None or control._last.place.is_over)
 
 
 def start(event, number, way="emit_async"):
@@ -949,6 +949,75 @@ def test_fork_does_not_wait_for_calls_of_the_parent(api, event, mode):
     assert os.waitstatus_to_exitcode(status) == 0
 
 
+@pytest.fixture
+def other_loop():
+    """Return a loop that runs in another thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(TIMEOUT)
+    loop.close()
+
+
+@pytest.mark.parametrize("way", ["emit_async", "send_async"])
+@pytest.mark.parametrize("mode", MODES)
+def test_delivered_calls(event, other_loop, run, mode, way):
+    begun = []
+    may_end = asyncio.Event()
+
+    async def handler(number):
+        begun.append(number)
+        if number < 2:
+            await may_end.wait()
+        return number
+
+    event.connect(handler, overlap=mode, via=other_loop, timeout=TIMEOUT)
+
+    async def main():
+        tasks = []
+        for number in range(3):
+            tasks.append(start(event, number, way))
+            while not begun:
+                await asyncio.sleep(0)
+            await settle()
+        other_loop.call_soon_threadsafe(may_end.set)
+        return await outcomes(tasks)
+
+    results = run(main())
+    if way == "send_async":
+        results = [[value for _, value in each] for each in results]
+    assert (
+        results
+        == {
+            "queue": [[0], [1], [2]],
+            "skip": [[0], [], []],
+            "restart": [[], [], [2]],
+            "latest": [[0], [], [2]],
+        }[mode]
+    )
+    assert is_idle(event)
+
+
+def test_delivered_call_that_is_dropped_leaves_the_queue(api, event, run):
+    """The loop is closed before it makes the call."""
+    loop = asyncio.new_event_loop()
+
+    async def handler(number):
+        return number
+
+    event.connect(handler, overlap="skip", via=loop)
+    event.emit(1)
+    assert not is_idle(event)
+    loop.close()
+    assert not api.drain(TIMEOUT)
+    assert is_idle(event)
+    with pytest.raises(RuntimeError, match="closed"):
+        event.emit(2)
+    assert is_idle(event)
+
+
 # Calls that would wait for themselves
 
 
@@ -1756,7 +1825,7 @@ for delay in itertools.cycle((0.0005, 0.0007, 0.0011, 0.0013)):
     gc.collect()
     assert asyncio.run(asyncio.wait_for(event.emit_async(9), 10)) == [9], count
     control = event._connections()[0][0].delivery.control
-    assert not control.calls and (control._last is None or control._last.is_over), count
+    assert not control.calls and (control._last.place is None or control._last.place.is_over), count
     if time.monotonic() > end:
         break
 assert count > 10, count

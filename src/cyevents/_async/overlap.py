@@ -86,12 +86,9 @@ class CallControl:
         self.size = limit if overlap == "parallel" else 1  # how many run at once; None: any number
         self.timeout = timeout if timeout is None or timeout < TIMEOUT_MAX else None
         self.calls: deque[_Place] = deque()  # not used by "skip"
-        self._last: _Place | None = None  # the one that was started last, or an earlier one; for "skip"
+        self._last = _Link(None)  # that of the call that was started last, or an earlier one; for "skip"
         self._skips: dict[int, int] = {}  # for each thread, so that no thread changes another one's number
         self._restarts: dict[int, int] = {}
-        if overlap == "skip":
-            self._last = _Place(self)
-            self._last.is_over = True
 
     @property
     def skipped(self) -> int:
@@ -134,19 +131,19 @@ class CallControl:
     def _start_or_skip(self, place: _Place) -> bool:
         """Start a call if no other one runs; return whether it is started.
 
-        Each call that was started refers to the one that was started after it, which `setdefault` decides: for one of
-        several that begin in threads at the same time.
+        The calls that are started form a chain of links. Each has room for one that follows, and `setdefault` decides
+        which that is if several begin at the same time.
         """
-        last = self._last
-        while last is not place:
-            assert last is not None
+        link, last = _Link(place), self._last
+        while last is not link:
             following = last.following.get(None)
             if following is None:
-                if not last.is_over and not last.is_lost():
+                previous = last.place
+                if previous is not None and not previous.is_over and not previous.is_lost():
                     return False
-                following = last.following.setdefault(None, place)
+                following = last.following.setdefault(None, link)
             last = following
-        self._last = place
+        self._last = link
         return True
 
     def _supersede(self, place: _Place) -> None:
@@ -226,6 +223,7 @@ class CallControl:
                 return await coroutine
             raise _timeout_error(timeout, event, handler)
         is_own = False  # whether the handler itself has raised a `TimeoutError`
+        cancellation: BaseException | None = None
         try:
             async with asyncio.timeout(timeout):
                 try:
@@ -236,7 +234,22 @@ class CallControl:
         except TimeoutError as error:
             if is_own:
                 raise
-            raise _timeout_error(timeout, event, handler) from error.__cause__
+            cancellation = error.__cause__
+        # Not with that error as its context: its traceback leads to the task, which will have this one.
+        try:
+            raise _timeout_error(timeout, event, handler) from cancellation
+        finally:
+            del cancellation
+
+
+class _Link:
+    """A call that was started, and the one that was started after it. No place refers to it, as contexts keep those."""
+
+    __slots__ = ("following", "place")
+
+    def __init__(self, place: _Place | None) -> None:
+        self.place = place
+        self.following: dict[None, _Link] = {}  # one at most
 
 
 class _Place:
@@ -247,7 +260,6 @@ class _Place:
         "cancel",
         "claims",
         "control",
-        "following",
         "forks",
         "is_detached",
         "is_over",
@@ -261,7 +273,7 @@ class _Place:
     )
 
     def __init__(self, control: CallControl) -> None:
-        self.control = control
+        self.control: CallControl | None = control  # None: it is over
         self.claims = [None]  # claimed by whoever starts it, or whoever supersedes it before that
         self.outcome: Reason | None = None  # why it has no result
         self.waiter: Any = None
@@ -273,7 +285,6 @@ class _Place:
         self.around: frozenset[_Place] = frozenset()  # the calls of the connection that wait for it
         self.outer: _Place | None = None  # the call around it in its context
         self.job: Any = None  # the job of `emit` that it runs in
-        self.following: dict[None, _Place] = {}  # the call that was started next; for "skip"
         self.forks = _forks
         self.is_over = False
         self.is_stopping = False  # whether a later call cancels it
@@ -301,10 +312,12 @@ class _Place:
 
     def remove(self) -> None:
         """Remove it from the calls of its connection."""
-        try:
-            self.control.calls.remove(self)
-        except ValueError:  # it is not there any more
-            pass
+        control = self.control
+        if control is not None:
+            try:
+                control.calls.remove(self)
+            except ValueError:  # it is not there any more
+                pass
 
     def leave(self) -> None:
         """End the call, and wake those that may run then. It may be called more than once, from any thread."""
@@ -319,14 +332,14 @@ class _Place:
         self.outer = self.job = self.loop = self.post = self.cancel = None
         self.around = frozenset()
         self.remove()
-        if self.control.calls:
-            self.control.wake_first()
-        self.wake()  # it was superseded
-        self.waiter = None
-
-    async def begin(self, entry: Entry) -> bool:
-        """Wait until the call may run, and start it; return False if it must not run."""
         control = self.control
+        if control is not None and control.calls:
+            control.wake_first()
+        self.wake()  # it was superseded
+        self.waiter = self.control = None
+
+    async def begin(self, control: CallControl, entry: Entry) -> bool:
+        """Wait until the call may run, and start it; return False if it must not run."""
         loop = running_asyncio()
         trio: Any = None
         if loop is None:
@@ -371,10 +384,10 @@ class _Place:
 
     def stop(self) -> None:
         """Cancel the handler, once. Called in its loop."""
-        cancel = self.cancel
-        if self.outcome is None and cancel is not None and cancel():
+        cancel, control = self.cancel, self.control
+        if self.outcome is None and control is not None and cancel is not None and cancel():
             self.outcome = "restarted"
-            _increase(self.control._restarts)
+            _increase(control._restarts)
 
     def end_detached(self, task: object) -> None:
         """Done callback of a handler's task: end the call if its coroutine was closed before that."""
@@ -411,6 +424,8 @@ class ControlledCall:
         try:
             if place is not None and place.outcome is not None:  # superseded on its way to another thread
                 return nothing
+            if place is not None:
+                place.loop = running_asyncio()
             result = self.handler(*args, **kwargs)
             kind = kind_of_result(result)
             if kind != AWAITABLE and (kind != ASYNC_GENERATOR or self._is_send):
@@ -481,7 +496,7 @@ async def _run(
     """Run what a handler has returned, when its time has come. Return `nothing` if a later call stops that."""
     if place is None:
         return await control.run(coroutine, event, handler)
-    if not await place.begin(entry):
+    if not await place.begin(control, entry):
         return nothing
     if control.overlap != "restart":
         return await control.run(coroutine, event, handler)
