@@ -596,3 +596,21 @@ def set_by_event(changed: BoundEvent[Any, [int]]) -> None:
 set_any(Meter())
 set_by_event(Meter().changed)
 set_by_event(Boiler().changed)
+
+# Calls of an async handler may overlap in several ways
+
+
+async def ship(sender: Order, **kwargs: object) -> int:
+    return 1
+
+
+placed.connect(ship, overlap="queue", timeout=5)
+placed.connect(ship, overlap="parallel", limit=2, timeout=0.5)
+placed.subscribe(ship, overlap="latest", limit=None, timeout=None)
+on("order.placed", overlap="skip")(ship)
+shop.connect("order.placed", ship, overlap="restart")
+with placed.connected_to(ship, overlap="queue"):
+    assert_type(placed.handlers[0].overlap, Literal["parallel", "queue", "skip", "restart", "latest"])
+    assert_type(placed.handlers[0].limit, int | None)
+    assert_type(placed.handlers[0].timeout, float | None)
+    assert_type(placed.handlers[0].skipped + placed.handlers[0].restarted, int)

@@ -529,3 +529,18 @@ thermostat.placed.emit()
 thermostat.changed.sender = thermostat
 # mypy [misc] Property "sender" defined in "BoundEvent" is read-only
 # pyright [reportAttributeAccessIssue] Cannot assign to attribute "sender" for class "BoundEvent[Thermo
+
+# Calls of an async handler may overlap in several ways
+
+placed.connect(print, overlap="x")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "overlap" of type "Overlap"
+placed.connect(print, limit="1")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "limit" of type "int | None"
+placed.connect(print, timeout="1")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "timeout" of type "float | None"
+on("order.placed", overlap=None)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "overlap" of type "Overlap"
