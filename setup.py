@@ -46,8 +46,8 @@ SMALLER += ["-falign-functions=1", "-falign-jumps=1", "-falign-loops=1", "-fno-a
 SMALLER += ["--param", "hot-bb-frequency-fraction=4", "-fno-ivopts", "--param", "max-jump-thread-duplication-stmts=1"]
 SMALLER += ["--param", "inline-unit-growth=10", "--param", "min-crossjump-insns=2", "-DCYTHON_UNPACK_METHODS=0"]
 SOURCES = {"_tables": "_tables.py", "_emit": "_emit.pyx"}
-# The start of a block in the generated C, which `nonecheck=True` puts before each use of `self`. That is never None: who
-# calls a method has checked its object. The blocks would be a twentieth of the tables, and 1 % of a connection.
+# The start of a block in the generated C, which `nonecheck=True` puts before each use of `self`. That is never None: the
+# caller of a method has checked its object. The blocks would be a twentieth of the tables, and 1 % of a connection.
 SELF_CHECK = "if (unlikely(((PyObject *)__pyx_v_self) == Py_None))"
 
 
