@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import atexit
 import os
+from _functools import partial  # functools itself is slow to import
 from _thread import get_ident
 from collections import OrderedDict, deque
 from time import perf_counter
@@ -227,20 +228,12 @@ class Mailbox:
         self._call_wakeup()
 
     def _call_wakeup(self) -> None:
-        wakeup = self._wakeup
         try:
-            if callable(wakeup):
-                wakeup()
-            elif isinstance(wakeup, int):
-                os.write(wakeup, b"\0")
-            elif hasattr(wakeup, "send"):
-                wakeup.send(b"\0")  # a socket: on Windows it is no file
-            else:
-                os.write(wakeup.fileno(), b"\0")
+            self._wakeup()
         except BlockingIOError:  # it is full of bytes: those will wake
             pass
         except Exception as error:  # the call is in the mailbox all the same
-            log("ERROR", "wakeup %s of %r failed", safe_repr(wakeup), self, exc_info=error)
+            log("ERROR", "wakeup %s of %s failed", safe_repr(self._wakeup), safe_repr(self), exc_info=error)
 
     # In the thread that drains
 
@@ -269,7 +262,7 @@ class Mailbox:
         Thread-safe: of several threads that drain, and of handlers that do, each runs calls that no other runs, in
         order.
         """
-        deadline = _deadline(budget)
+        deadline = None if budget is None else _deadline(budget)
         waiting = len(self._calls)
         if limit is not None:
             if type(limit) is bool or not issubclass(type(limit), int):
@@ -394,20 +387,21 @@ class Mailbox:
 
 
 def _checked_wakeup(wakeup: Any) -> Any:
-    """Return what wakes, after making a file descriptor non-blocking."""
+    """Return the function that wakes, or None. A file descriptor is made non-blocking: no emission must wait for it."""
     if wakeup is None or callable(wakeup):
         return wakeup
     if type(wakeup) is not bool and issubclass(type(wakeup), int):
         os.set_blocking(wakeup, False)
-    elif hasattr(wakeup, "setblocking"):
+        return partial(os.write, wakeup, b"\0")
+    if hasattr(wakeup, "setblocking") and hasattr(wakeup, "send"):  # a socket, which on Windows is not a file
         wakeup.setblocking(False)
-    elif hasattr(wakeup, "fileno"):
+        return partial(wakeup.send, b"\0")
+    if hasattr(wakeup, "fileno"):
         os.set_blocking(wakeup.fileno(), False)
-    else:
-        raise TypeError(
-            f"wakeup must be a callable, a file descriptor, an object with fileno(), or None, not {safe_repr(wakeup)}"
-        )
-    return wakeup
+        return lambda: os.write(wakeup.fileno(), b"\0")
+    raise TypeError(
+        f"wakeup must be a callable, a file descriptor, an object with fileno(), or None, not {safe_repr(wakeup)}"
+    )
 
 
 def _make_places(maxsize: int) -> tuple[list[None], list[int]]:
@@ -422,9 +416,7 @@ def _make_places(maxsize: int) -> tuple[list[None], list[int]]:
     return [None] * first, reserve[::-1]
 
 
-def _deadline(budget: Any) -> float | None:
-    if budget is None:
-        return None
+def _deadline(budget: Any) -> float:
     if type(budget) is bool or not issubclass(type(budget), (int, float)):
         raise TypeError(f"budget must be a number of seconds or None, not {safe_repr(budget)}")
     if budget != budget:
