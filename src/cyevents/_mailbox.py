@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import atexit
 import os
-from _functools import partial  # functools itself is slow to import
 from _thread import get_ident
 from collections import OrderedDict, deque
 from time import perf_counter
@@ -30,6 +29,7 @@ from ._core._values import GENERATOR, VALUE, kind_of_result
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from functools import partial
     from typing import Any, Literal, NoReturn, Protocol
 
     from ._core import Entry, EventCore
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
         """An object with a file descriptor, such as a socket."""
 
         def fileno(self) -> int: ...
-
+else:
+    from _functools import partial  # functools itself is slow to import
 
 _FIRST_PLACES = 4096  # made at once; more when they are needed
 _mailboxes: dict[int, ref[Mailbox]] = {}  # all, by their id
