@@ -103,7 +103,8 @@ def _check_target(via: Any) -> None:
     for module, name in (("process", "ProcessPoolExecutor"), ("interpreter", "InterpreterPoolExecutor")):
         if safe_isinstance(via, _type_of(f"concurrent.futures.{module}", name)):
             raise TypeError(
-                f"via cannot be a {name}: handlers run in this process and interpreter. Use a ThreadPoolExecutor"
+                "via must run handlers in this process and interpreter, as a ThreadPoolExecutor does, not as"
+                f" {safe_repr(via)}"
             )
 
 

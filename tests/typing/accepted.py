@@ -3,7 +3,9 @@
 Each part has the same heading as a part of rejected.py.
 """
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, Protocol, assert_type
 
 from cyevents import (
@@ -15,6 +17,7 @@ from cyevents import (
     Emission,
     Event,
     Hold,
+    Mailbox,
     Namespace,
     Stream,
     Subscription,
@@ -435,6 +438,30 @@ assert_type(default_namespace.watch(1, report_slow), Scope)
 with placed.watch(budget=0.001, on_slow=lambda duration, handler, event, sender: print(duration + 1, event.name)):
     pass
 
+# A handler is delivered to a target
+
+
+def pack(order: Order) -> str:
+    return ""
+
+
+class Shelf:
+    @handles("order.placed", via=ThreadPoolExecutor())
+    def put(self, order: Order) -> None: ...
+
+
+placed.connect(pack, via=asyncio.new_event_loop())
+placed.connect(pack, via=ThreadPoolExecutor())
+placed.connect(pack, via=Mailbox(100))
+placed.connect(pack, via=None)
+on("order.placed", via=Mailbox(1))(pack)
+shop.connect(["order.placed", "order.paid"], pack, via=ThreadPoolExecutor())
+assert_type(placed.subscribe(pack, via=Mailbox(1)).active, bool)
+with placed.connected_to(pack, via=asyncio.new_event_loop()):
+    pass
+for connection in placed.handlers:
+    assert_type(connection.via, Mailbox | asyncio.AbstractEventLoop | Executor | None)
+
 # A handler is throttled or debounced
 
 
@@ -569,3 +596,21 @@ def set_by_event(changed: BoundEvent[Any, [int]]) -> None:
 set_any(Meter())
 set_by_event(Meter().changed)
 set_by_event(Boiler().changed)
+
+# Calls of an async handler may overlap in several ways
+
+
+async def ship(sender: Order, **kwargs: object) -> int:
+    return 1
+
+
+placed.connect(ship, overlap="queue", timeout=5)
+placed.connect(ship, overlap="parallel", limit=2, timeout=0.5)
+placed.subscribe(ship, overlap="latest", limit=None, timeout=None)
+on("order.placed", overlap="skip")(ship)
+shop.connect("order.placed", ship, overlap="restart")
+with placed.connected_to(ship, overlap="queue"):
+    assert_type(placed.handlers[0].overlap, Literal["parallel", "queue", "skip", "restart", "latest"])
+    assert_type(placed.handlers[0].limit, int | None)
+    assert_type(placed.handlers[0].timeout, float | None)
+    assert_type(placed.handlers[0].skipped + placed.handlers[0].restarted, int)

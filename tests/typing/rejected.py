@@ -3,6 +3,9 @@
 Each part has the same heading as a part of accepted.py.
 """
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 from cyevents import (
     Cancel,
     Cancelled,
@@ -444,6 +447,25 @@ placed.watch(0.1, 5)
 # mypy [arg-type] incompatible type "int"
 # pyright [reportArgumentType] cannot be assigned to parameter "on_slow"
 
+# A handler is delivered to a target
+
+
+def pack(order: Order) -> None: ...
+
+
+placed.connect(pack, via=5)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "via" of type "Target | None"
+placed.subscribe(pack, via="loop")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "via" of type "Target | None"
+on("order.placed", via=asyncio.new_event_loop)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "via" of type "Target | None"
+placed.connected_to(pack, via=ThreadPoolExecutor)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "via" of type "Target | None"
+
 # A handler is throttled or debounced
 
 
@@ -507,3 +529,18 @@ thermostat.placed.emit()
 thermostat.changed.sender = thermostat
 # mypy [misc] Property "sender" defined in "BoundEvent" is read-only
 # pyright [reportAttributeAccessIssue] Cannot assign to attribute "sender" for class "BoundEvent[Thermo
+
+# Calls of an async handler may overlap in several ways
+
+placed.connect(print, overlap="x")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "overlap" of type "Overlap"
+placed.connect(print, limit="1")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "limit" of type "int | None"
+placed.connect(print, timeout="1")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "timeout" of type "float | None"
+on("order.placed", overlap=None)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "overlap" of type "Overlap"
