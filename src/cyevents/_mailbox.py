@@ -247,7 +247,7 @@ class Mailbox:
         What a handler returns is ignored. A generator is run to its end, and what an async handler returns is scheduled
         as `emit` would schedule it in this thread. What a handler raises goes to `on_error` if that is a callable, else
         it is logged at ERROR on the logger `cyevents`, and the next call runs. A `BaseException` such as
-        `KeyboardInterrupt` propagates, and so does what `on_error` raises; the calls that have not run still wait then.
+        `KeyboardInterrupt` propagates, and the calls that have not run still wait then.
 
         Args:
             budget: start no further call after this many seconds. `None` for no limit. A call is never interrupted.
@@ -309,9 +309,9 @@ class Mailbox:
         try:
             if error is None:
                 kind = kind_of_result(result)
-                if kind == GENERATOR:
-                    consume(result, [])
-                elif kind != VALUE:
+                if result is False or (kind == GENERATOR and consume(result, [])):
+                    _warn_cancelling(call, "returned False")
+                elif kind not in (VALUE, GENERATOR):
                     event._schedule(result, kind, handler, sender, entry)
                 return
         except Exception as raised:
@@ -320,15 +320,19 @@ class Mailbox:
             if not isinstance(error, Exception):
                 raise error
             if event._cancel_of(error) is not None:
+                _warn_cancelling(call, "raised Cancel")
                 return
             if isinstance(error, TypeError):
                 event._call_failed(error, handler, len(args), keywords, False)
             policy = event._error_policy()
             if callable(policy):
-                policy(error, handler, event, sender)
-            else:
-                text = f"handler {safe_repr(handler)} of event {event.name!r} failed"
-                log("ERROR", "%s in a mailbox", text, exc_info=error)
+                try:
+                    policy(error, handler, event, sender)
+                    return
+                except Exception as another:
+                    error = another
+            text = f"handler {safe_repr(handler)} of event {event.name!r} failed"
+            log("ERROR", "%s in a mailbox", text, exc_info=error)
         finally:
             error = None  # a traceback refers to this frame
 
@@ -424,6 +428,13 @@ def _deadline(budget: Any) -> float:
         raise ValueError("budget must be a number of seconds or None, not nan")
     deadline: float = perf_counter() + budget
     return deadline
+
+
+def _warn_cancelling(call: Call, what: str) -> None:
+    """Log, once for a connection, that the handler cancels nothing."""
+    if not call[0].warned(2):
+        text = "delivered handler %s of event %r %s, which cancels nothing, since it is connected with via"
+        log("WARNING", text, safe_repr(call[1]), call[3].name, what)
 
 
 # Calls that never run
