@@ -19,6 +19,7 @@ import textwrap
 import threading
 import time
 import weakref
+from importlib.util import find_spec
 
 import pytest
 
@@ -936,11 +937,12 @@ def test_interrupted_timer_is_started_by_the_next_call(api, rates, calls, monkey
     assert calls.wait(1) == [2]
 
 
-def test_call_is_made_at_once_if_no_thread_can_be_started(api, rates, calls, monkeypatch):
-    class Refusing(threading.Thread):
-        def start(self):
-            raise RuntimeError("can't start new thread")
+@pytest.mark.parametrize("method", ["__init__", "start"])
+def test_call_is_made_at_once_if_no_thread_can_be_started(api, rates, calls, monkeypatch, method):
+    def refuse(self, **options):
+        raise RuntimeError("no thread")
 
+    Refusing = type("Refusing", (threading.Thread,), {method: refuse})
     monkeypatch.setattr(rates, "_threads", {})
     monkeypatch.setattr(rates.threading, "Thread", Refusing)
     api.debounced(calls, LONG)(1)
@@ -1039,6 +1041,26 @@ def test_error_at_exit_is_logged(backend):
     _, errors = run_program(program, backend)
     assert errors.startswith("a delayed call of <debounced function> failed\n")
     assert errors.endswith("ValueError: no\n")
+
+
+SUBINTERPRETERS = next((name for name in ("_interpreters", "_xxsubinterpreters") if find_spec(name)), None)
+
+
+@pytest.mark.skipif(SUBINTERPRETERS is None, reason="this Python has no subinterpreters")
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 cannot destroy one that has a thread")
+@pytest.mark.parametrize("kind", ["isolated", "legacy"])
+def test_waiting_calls_are_made_at_the_end_of_a_subinterpreter(kind):
+    """Where it cannot have a daemon thread, a call that would wait is made at once."""
+    program = f"""
+        import {SUBINTERPRETERS} as interpreters
+        has_kinds = hasattr(interpreters, "new_config")
+        number = interpreters.create({kind!r}) if has_kinds else interpreters.create(isolated={kind == "isolated"})
+        code = "from cyevents import debounced; save = debounced(print, 3600); save('saved')"
+        assert interpreters.run_string(number, code) is None
+        interpreters.destroy(number)
+        print("end")
+    """
+    assert run_program(program, "python") == (["saved", "end"], "")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -420,16 +420,16 @@ def _in_thread(when: float, function: Callable[[], object] | None) -> bool:
     it = _threads.get("it")
     if it is None:
         queue: SimpleQueue[Any] = SimpleQueue()
-        made = queue, threading.Thread(target=_run_thread, args=(queue,), name="cyevents-delayed", daemon=True)
-        it = _threads.setdefault("it", made)
-        if it is made:
-            try:
+        try:
+            made = queue, threading.Thread(target=_run_thread, args=(queue,), name="cyevents-delayed", daemon=True)
+            it = _threads.setdefault("it", made)
+            if it is made:
                 made[1].start()
-            except BaseException as error:
-                _threads.pop("it", None)
-                if isinstance(error, RuntimeError):  # at exit, or there are too many
-                    return False
-                raise
+        except BaseException as error:
+            _threads.pop("it", None)
+            if isinstance(error, RuntimeError):  # at exit, in a subinterpreter without daemons, or there are too many
+                return False
+            raise
     it[0].put((when, next(_numbers), function))
     return True
 
