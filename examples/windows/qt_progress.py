@@ -42,7 +42,7 @@ class Window(QWidget):
         finished.connect(self.show_end, via=self.mailbox)
 
     def drain(self) -> None:
-        """Run the handlers that wait, and let the window live if that takes long."""
+        """Run the handlers that wait, with a pause for the window if that takes long."""
         self.mailbox.drain(budget=0.008)
 
     def show_progress(self, task: str, percent: int) -> None:

@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 from contextvars import Context, copy_context
-from functools import partial, update_wrapper
+from functools import WRAPPER_ASSIGNMENTS, partial, update_wrapper
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -152,7 +152,7 @@ def _limited(f: Any, seconds: Any, word: str, trailing: bool) -> Any:
         if not callable(function):
             raise TypeError(f"{word}() takes a function, not {safe_repr(function)}: {hint}")
         limited: Limited[..., Any] = Limited(function, seconds, word, trailing)
-        update_wrapper(limited, function)
+        update_wrapper(limited, function, (*WRAPPER_ASSIGNMENTS, "__code__"))  # which says whether it is async
         return limited
 
     return wrap if f is MISSING else wrap(f)
