@@ -199,6 +199,15 @@ BARS = (
         (Ratio("async, sync handlers, asyncio 10", OURS, "cyevents emit"),),
         at_most=3,
     ),
+    Bar(
+        "a mailbox between two threads over SimpleQueue by hand; 1, 10",
+        tuple(Ratio(f"mailbox {count}", OURS, "SimpleQueue") for count in (1, 10)),
+        at_most=1.0,
+    ),
+    Bar(
+        "latency of a mailbox over SimpleQueue by hand; p50, p99, p99.9",
+        tuple(Ratio(f"mailbox latency, {name}", OURS, "SimpleQueue") for name in ("p50", "p99", "p99.9")),
+    ),
     Bar("connect over blinker's", (Ratio("connect", OURS, "blinker"),), at_most=0.4),
     Bar("connect, emit, disconnect over blinker's", (Ratio("churn", OURS, "blinker"),), at_most=0.4),
     Bar(

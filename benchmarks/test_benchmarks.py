@@ -12,8 +12,10 @@ from . import (
     connections,
     emissions,
     flask_case,
+    freeze,
     imports,
     install,
+    mailboxes,
     memory,
     publish,
     report,
@@ -197,6 +199,31 @@ def test_the_tail():
         assert races["tail, collections"].median("cyevents") == 0
 
 
+@pytest.mark.parametrize("handlers", mailboxes.COUNTS)
+def test_mailboxes(handlers):
+    found, incorrect = mailboxes.throughput_race(handlers, 0.01, emissions=20, fewest=1)
+    assert not incorrect
+    assert set(found.times) == set(mailboxes.makers())
+
+
+def test_latency_of_mailboxes():
+    races = mailboxes.latency_races(laps=2, count=10, interval=0)
+    assert [len(race.times["SimpleQueue"]) for race in races.values()] == [2, 2, 2]
+
+
+def test_an_incorrect_mailbox_is_not_timed(monkeypatch):
+    class Losing(mailboxes.HandWritten):
+        def emit(self, name, sender, /, *args, **kwargs):
+            if kwargs["price"]:
+                super().emit(name, sender, *args, **kwargs)
+
+    monkeypatch.setattr(mailboxes, "TIMEOUT", 0.01)
+    monkeypatch.setattr(mailboxes, "makers", lambda: {"losing": Losing})
+    correct, incorrect = mailboxes.verify_all()
+    assert not correct
+    assert incorrect["losing"].startswith("IncorrectResult: losing: 9 calls")
+
+
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("receivers", [0, 2])
 def test_flask(receivers, whole):
@@ -225,6 +252,12 @@ def test_memory_of_a_connection_and_of_an_event():
     name = next(name for name in PRESENT if name.startswith("cyevents"))
     for found in memory.measure([name]).values():
         assert 50 < found.median(name) < 2_000
+
+
+def test_pauses_before_and_after_a_freeze():
+    for both in freeze.measure(connections=100, rounds=1, emissions=1000).values():
+        before, after = both
+        assert all(seconds >= 0 for seconds in before + after)
 
 
 def test_libraries_are_installed_one_by_one(monkeypatch, capsys):

@@ -366,18 +366,19 @@ def test_callable_on_error_gets_exceptions(event, api, caplog):
     assert errors(caplog) == []
 
 
-def test_what_on_error_raises_propagates(event, make, called, api):
+def test_what_on_error_raises_is_logged(event, make, called, api, caplog):
     box = make(10)
 
     def raising(error, handler, event, sender):
-        raise error
+        raise KeyError("another") from error
 
     event.on_error = raising
     event.connect(lambda sender: 1 / 0, via=box, weak=False, priority=1)
-    event.emit()
-    with pytest.raises(ZeroDivisionError):
-        box.drain()
-    assert (called, len(box)) == ([], 1)
+    event.emit("ada")
+    assert box.drain() == 2
+    assert called == [("ada",)]
+    assert len(errors(caplog)) == 1
+    assert "KeyError: 'another'" in caplog.text
 
 
 def test_base_exception_propagates_and_the_rest_waits(event, api, called):
@@ -395,16 +396,31 @@ def test_base_exception_propagates_and_the_rest_waits(event, api, called):
     assert box.drain() == 1
 
 
-def test_cancel_is_ignored(event, api, caplog):
+@pytest.mark.parametrize("what", ["returned False", "raised Cancel"])
+@pytest.mark.parametrize("is_generator", [False, True])
+def test_cancelling_is_logged_once(event, api, caplog, what, is_generator):
     box = api.Mailbox(10)
 
     def cancelling(sender):
-        raise api.Cancel("enough")
+        if what == "raised Cancel":
+            raise api.Cancel("enough")
+        return False
 
-    event.connect(cancelling, via=box)
+    def cancelling_generator(sender):
+        yield 1
+        return cancelling(sender)
+
+    handler = cancelling_generator if is_generator else cancelling
+    event.connect(handler, via=box)
     event.emit()
-    assert box.drain() == 1
-    assert errors(caplog) == []
+    event.emit()
+    assert box.drain() == 2
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "WARNING",
+            f"delivered handler {handler!r} of event 'x' {what}, which cancels nothing, since it is connected with via",
+        )
+    ]
 
 
 def test_arguments_that_do_not_fit_are_noted(event, api, caplog):

@@ -7,6 +7,8 @@ import gc
 import importlib
 import os
 import random
+import signal
+import subprocess
 import sys
 import threading
 import types
@@ -71,7 +73,7 @@ def control_of(event):
 def is_idle(event):
     """Return whether no call is left in the state of the only connection."""
     control = control_of(event)
-    return not control.calls and (control._last is None or control._last.is_over)
+    return not control.calls and (control._last.place is None or control._last.place.is_over)
 
 
 def start(event, number, way="emit_async"):
@@ -920,33 +922,6 @@ def test_emission_in_a_signal_handler_of_the_control(api, event, calls, run, mon
     assert is_idle(event)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_interrupted_wrap_leaves_no_call(api, event, calls, run, mode, monkeypatch):
-    overlap = importlib.import_module("cyevents._async.overlap")
-    event.connect(calls.handle, overlap=mode)
-
-    def interrupt(self, place):
-        enter(self, place)
-        raise KeyboardInterrupt
-
-    name = {"skip": "_start_or_skip", "queue": "_drop_lost"}.get(mode, "_supersede")
-    enter = getattr(overlap.CallControl, name)
-    if name == "_drop_lost":
-        interrupt = lambda self: (_ for _ in ()).throw(KeyboardInterrupt)  # noqa: E731
-
-    async def main():
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(overlap.CallControl, name, interrupt)
-            event.emit(0)
-        task = start(event, 1)
-        await settle()
-        calls.finish(1)
-        assert await task == [1]
-
-    run(main())
-    assert is_idle(event)
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("mode", MODES)
@@ -972,6 +947,75 @@ def test_fork_does_not_wait_for_calls_of_the_parent(api, event, mode):
     may_end.set()
     assert api.drain(TIMEOUT)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.fixture
+def other_loop():
+    """Return a loop that runs in another thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(TIMEOUT)
+    loop.close()
+
+
+@pytest.mark.parametrize("way", ["emit_async", "send_async"])
+@pytest.mark.parametrize("mode", MODES)
+def test_delivered_calls(event, other_loop, run, mode, way):
+    begun = []
+    may_end = asyncio.Event()
+
+    async def handler(number):
+        begun.append(number)
+        if number < 2:
+            await may_end.wait()
+        return number
+
+    event.connect(handler, overlap=mode, via=other_loop, timeout=TIMEOUT)
+
+    async def main():
+        tasks = []
+        for number in range(3):
+            tasks.append(start(event, number, way))
+            while not begun:
+                await asyncio.sleep(0)
+            await settle()
+        other_loop.call_soon_threadsafe(may_end.set)
+        return await outcomes(tasks)
+
+    results = run(main())
+    if way == "send_async":
+        results = [[value for _, value in each] for each in results]
+    assert (
+        results
+        == {
+            "queue": [[0], [1], [2]],
+            "skip": [[0], [], []],
+            "restart": [[], [], [2]],
+            "latest": [[0], [], [2]],
+        }[mode]
+    )
+    assert is_idle(event)
+
+
+def test_delivered_call_that_is_dropped_leaves_the_queue(api, event, run):
+    """The loop is closed before it makes the call."""
+    loop = asyncio.new_event_loop()
+
+    async def handler(number):
+        return number
+
+    event.connect(handler, overlap="skip", via=loop)
+    event.emit(1)
+    assert not is_idle(event)
+    loop.close()
+    assert not api.drain(TIMEOUT)
+    assert is_idle(event)
+    with pytest.raises(RuntimeError, match="closed"):
+        event.emit(2)
+    assert is_idle(event)
 
 
 # Calls that would wait for themselves
@@ -1719,3 +1763,82 @@ def test_random_steps_agree_with_a_model(api, event, calls, run, mode, seed):
     run(main())
     assert calls.running == [] and is_idle(event)
     assert calls.begun() == sorted(calls.begun())
+
+
+# Interruptions by signal handlers
+
+
+INTERRUPTED = """
+import asyncio, gc, itertools, logging, signal, sys, time, warnings
+from cyevents import Event, drain_async
+
+warnings.simplefilter("ignore")  # about coroutines that are never awaited
+logging.disable()
+options = {options}
+sys.unraisablehook = lambda *_: None
+
+class Interrupt(BaseException):
+    pass
+
+armed = False
+
+def alarm(_, frame):
+    global armed, count
+    # Only there: an event loop does not survive an interruption in its own code.
+    if armed and frame.f_code.co_filename.endswith("overlap.py"):
+        armed = False
+        count += 1
+        raise Interrupt
+
+signal.signal(signal.SIGALRM, alarm)
+
+async def handler(number):
+    await asyncio.sleep(0)
+    return number
+
+async def act(event):
+    for _ in range(20):
+        tasks = [asyncio.ensure_future(event.emit_async(number)) for number in range(3)]
+        event.emit(3)
+        await asyncio.gather(*tasks)
+        await drain_async(10)
+
+end = time.monotonic() + 1
+count = 0
+for delay in itertools.cycle((0.0005, 0.0007, 0.0011, 0.0013)):
+    event = Event("x")
+    event.connect(handler, **options)
+    runner = asyncio.Runner()
+    runner.get_loop().set_exception_handler(lambda *_: None)
+    try:
+        try:
+            armed = True
+            signal.setitimer(signal.ITIMER_REAL, delay, 0.0003)
+            runner.run(act(event))
+        finally:
+            armed = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except Interrupt:
+        pass
+    runner.close()
+    del runner
+    gc.collect()
+    assert asyncio.run(asyncio.wait_for(event.emit_async(9), 10)) == [9], count
+    control = event._connections()[0][0].delivery.control
+    assert not control.calls and (control._last.place is None or control._last.place.is_over), count
+    if time.monotonic() > end:
+        break
+assert count > 10, count
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
+@pytest.mark.parametrize("mode", [*MODES, "parallel"])
+def test_interrupted_calls_do_not_block_later_ones(backend, mode):
+    options = {"limit": 1} if mode == "parallel" else {"overlap": mode}
+    environment = {**os.environ, "CYEVENTS_PURE_PYTHON": {"cython": "0", "python": "1"}[backend]}
+    program = INTERRUPTED.replace("{options}", repr(options))
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -4,6 +4,7 @@ Each part has the same heading as a part of rejected.py.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, Protocol, assert_type
@@ -18,6 +19,7 @@ from cyevents import (
     Event,
     Hold,
     Mailbox,
+    MailboxFull,
     Namespace,
     Stream,
     Subscription,
@@ -462,6 +464,18 @@ with placed.connected_to(pack, via=asyncio.new_event_loop()):
 for connection in placed.handlers:
     assert_type(connection.via, Mailbox | asyncio.AbstractEventLoop | Executor | None)
 
+# A mailbox keeps calls until it is drained
+
+frames = Mailbox(100, "latest", wakeup=lambda: None)
+Mailbox(100, overflow="drop_oldest", wakeup=3)
+Mailbox(maxsize=1, wakeup=socket.socket())
+assert_type(frames.drain(), int)
+assert_type(frames.drain(0.004, 10), int)
+assert_type(frames.drain(budget=1, limit=None), int)
+assert_type(frames.overflow, Literal["raise", "drop_oldest", "drop_newest", "latest"])
+assert_type((len(frames), frames.dropped, frames.maxsize, frames.clear()), tuple[int, int, int, int])
+full: type[RuntimeError] = MailboxFull
+
 # A handler is throttled or debounced
 
 
@@ -596,3 +610,21 @@ def set_by_event(changed: BoundEvent[Any, [int]]) -> None:
 set_any(Meter())
 set_by_event(Meter().changed)
 set_by_event(Boiler().changed)
+
+# Calls of an async handler may overlap in several ways
+
+
+async def ship(sender: Order, **kwargs: object) -> int:
+    return 1
+
+
+placed.connect(ship, overlap="queue", timeout=5)
+placed.connect(ship, overlap="parallel", limit=2, timeout=0.5)
+placed.subscribe(ship, overlap="latest", limit=None, timeout=None)
+on("order.placed", overlap="skip")(ship)
+shop.connect("order.placed", ship, overlap="restart")
+with placed.connected_to(ship, overlap="queue"):
+    assert_type(placed.handlers[0].overlap, Literal["parallel", "queue", "skip", "restart", "latest"])
+    assert_type(placed.handlers[0].limit, int | None)
+    assert_type(placed.handlers[0].timeout, float | None)
+    assert_type(placed.handlers[0].skipped + placed.handlers[0].restarted, int)

@@ -86,12 +86,9 @@ class CallControl:
         self.size = limit if overlap == "parallel" else 1  # how many run at once; None: any number
         self.timeout = timeout if timeout is None or timeout < TIMEOUT_MAX else None
         self.calls: deque[_Place] = deque()  # not used by "skip"
-        self._last: _Place | None = None  # the one that was started last, or an earlier one; for "skip"
+        self._last = _Link(None)  # that of the call that was started last, or an earlier one; for "skip"
         self._skips: dict[int, int] = {}  # for each thread, so that no thread changes another one's number
         self._restarts: dict[int, int] = {}
-        if overlap == "skip":
-            self._last = _Place(self)
-            self._last.is_over = True
 
     @property
     def skipped(self) -> int:
@@ -108,9 +105,10 @@ class CallControl:
     ) -> Callable[..., Any] | None:
         """Return what is called in place of the handler; None if the call is skipped."""
         event = dispatch.event
-        place = None
-        if self.size is not None:
-            place = _Place(self)
+        place = None if self.size is None else _Place(self)
+        # It leaves the place when it is destroyed, such as when a signal handler raises in here.
+        call = ControlledCall(self, place, event, entry, handler, dispatch.mode & PAIRS != 0)
+        if place is not None:
             if is_delivered:  # the loop that emits may end before
                 place.loop = None
             if isinstance(dispatch, AwaitedDispatch):
@@ -122,38 +120,34 @@ class CallControl:
                 if dispatch.watch is not None:
                     dispatch.watch.skip(entry, handler, SKIPPED)
                 return None
-        return ControlledCall(self, place, event, entry, handler, dispatch.mode & PAIRS != 0)
+        return call
 
     def _enter(self, place: _Place) -> bool:
         """Add a call; return False if it is skipped."""
-        try:
-            if self.overlap == "skip":
-                return self._start_or_skip(place)
-            self._drop_lost()
-            self.calls.append(place)
-            if self.overlap != "queue" and self.overlap != "parallel":
-                self._supersede(place)
-        except BaseException:  # a signal handler has raised
-            place.leave()
-            raise
+        if self.overlap == "skip":
+            return self._start_or_skip(place)
+        self._drop_lost()
+        self.calls.append(place)
+        if self.overlap != "queue" and self.overlap != "parallel":
+            self._supersede(place)
         return True
 
     def _start_or_skip(self, place: _Place) -> bool:
         """Start a call if no other one runs; return whether it is started.
 
-        Each call that was started refers to the one that was started after it, which `setdefault` decides: for one of
-        several that begin in threads at the same time.
+        The calls that are started form a chain of links. Each has room for one that follows, and `setdefault` decides
+        which that is if several begin at the same time.
         """
-        last = self._last
-        while last is not place:
-            assert last is not None
+        link, last = _Link(place), self._last
+        while last is not link:
             following = last.following.get(None)
             if following is None:
-                if not last.is_over and not last.is_lost():
+                previous = last.place
+                if previous is not None and not previous.is_over and not previous.is_lost():
                     return False
-                following = last.following.setdefault(None, place)
+                following = last.following.setdefault(None, link)
             last = following
-        self._last = place
+        self._last = link
         return True
 
     def _supersede(self, place: _Place) -> None:
@@ -233,6 +227,7 @@ class CallControl:
                 return await coroutine
             raise _timeout_error(timeout, event, handler)
         is_own = False  # whether the handler itself has raised a `TimeoutError`
+        cancellation: BaseException | None = None
         try:
             async with asyncio.timeout(timeout):
                 try:
@@ -243,7 +238,22 @@ class CallControl:
         except TimeoutError as error:
             if is_own:
                 raise
-            raise _timeout_error(timeout, event, handler) from error.__cause__
+            cancellation = error.__cause__
+        # Not with that error as its context: its traceback leads to the task, which will have this one.
+        try:
+            raise _timeout_error(timeout, event, handler) from cancellation
+        finally:
+            del cancellation
+
+
+class _Link:
+    """A call that was started, and the one that was started after it. No place refers to it, as contexts keep those."""
+
+    __slots__ = ("following", "place")
+
+    def __init__(self, place: _Place | None) -> None:
+        self.place = place
+        self.following: dict[None, _Link] = {}  # one at most
 
 
 class _Place:
@@ -254,7 +264,6 @@ class _Place:
         "cancel",
         "claims",
         "control",
-        "following",
         "forks",
         "is_detached",
         "is_over",
@@ -268,7 +277,7 @@ class _Place:
     )
 
     def __init__(self, control: CallControl) -> None:
-        self.control = control
+        self.control: CallControl | None = control  # None: it is over
         self.claims = [None]  # claimed by whoever starts it, or whoever supersedes it before that
         self.outcome: Reason | None = None  # why it has no result
         self.waiter: Any = None
@@ -280,7 +289,6 @@ class _Place:
         self.around: frozenset[_Place] = frozenset()  # the calls of the connection that wait for it
         self.outer: _Place | None = None  # the call around it in its context
         self.job: Any = None  # the job of `emit` that it runs in
-        self.following: dict[None, _Place] = {}  # the call that was started next; for "skip"
         self.forks = _forks
         self.is_over = False
         self.is_stopping = False  # whether a later call cancels it
@@ -308,32 +316,34 @@ class _Place:
 
     def remove(self) -> None:
         """Remove it from the calls of its connection."""
-        try:
-            self.control.calls.remove(self)
-        except ValueError:  # it is not there any more
-            pass
+        control = self.control
+        if control is not None:
+            try:
+                control.calls.remove(self)
+            except ValueError:  # it is not there any more
+                pass
 
     def leave(self) -> None:
         """End the call, and wake those that may run then. It may be called more than once, from any thread."""
-        self.is_over = True
-        self.outer = self.job = self.loop = self.post = self.cancel = None
-        self.around = frozenset()
         try:
             self._leave()
         except BaseException:  # a signal handler has raised: once more, or the others would wait for ever
             self._leave()
             raise
-        self.waiter = None
 
     def _leave(self) -> None:
+        self.is_over = True
+        self.outer = self.job = self.loop = self.post = self.cancel = None
+        self.around = frozenset()
         self.remove()
-        if self.control.calls:
-            self.control.wake_first()
-        self.wake()  # it was superseded
-
-    async def begin(self, entry: Entry) -> bool:
-        """Wait until the call may run, and start it; return False if it must not run."""
         control = self.control
+        if control is not None and control.calls:
+            control.wake_first()
+        self.wake()  # it was superseded
+        self.waiter = self.control = None
+
+    async def begin(self, control: CallControl, entry: Entry) -> bool:
+        """Wait until the call may run, and start it; return False if it must not run."""
         loop = running_asyncio()
         trio: Any = None
         if loop is None:
@@ -378,10 +388,10 @@ class _Place:
 
     def stop(self) -> None:
         """Cancel the handler, once. Called in its loop."""
-        cancel = self.cancel
-        if self.outcome is None and cancel is not None and cancel():
+        cancel, control = self.cancel, self.control
+        if self.outcome is None and control is not None and cancel is not None and cancel():
             self.outcome = "restarted"
-            _increase(self.control._restarts)
+            _increase(control._restarts)
 
     def end_detached(self, task: object) -> None:
         """Done callback of a handler's task: end the call if its coroutine was closed before that."""
@@ -405,12 +415,12 @@ class ControlledCall:
         handler: Any,
         is_send: bool,
     ) -> None:
+        self._place = place
         self._control = control
         self._event = event
         self._entry = entry
         self.handler = handler
         self._is_send = is_send
-        self._place = place
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         place = self._place
@@ -418,6 +428,8 @@ class ControlledCall:
         try:
             if place is not None and place.outcome is not None:  # superseded on its way to another thread
                 return nothing
+            if place is not None:
+                place.loop = running_asyncio()
             result = self.handler(*args, **kwargs)
             kind = kind_of_result(result)
             if kind != AWAITABLE and (kind != ASYNC_GENERATOR or self._is_send):
@@ -432,7 +444,7 @@ class ControlledCall:
                 place.leave()
 
     def __del__(self) -> None:
-        place = self._place
+        place = getattr(self, "_place", None)  # there may have been no memory to create it
         if place is not None:  # it was never called
             place.leave()
 
@@ -465,17 +477,15 @@ class ControlledCoroutine(CoroutineWrapper):
         return getattr(self._handled, name)
 
     def _over(self, value: Any, error: BaseException | None) -> None:
-        if self._is_over:
-            return
-        self._is_over = True
         place = self._place
-        if place is not None and place.outcome is not None and error is None:
-            self.superseded = CallSuperseded(place.outcome)
         try:
+            if place is not None and place.outcome is not None and error is None:
+                self.superseded = CallSuperseded(place.outcome)
             self._handled.close()  # if it has not begun
         finally:
             if place is not None and not place.is_detached:
                 place.leave()
+        self._is_over = True
 
 
 async def _run(
@@ -490,7 +500,7 @@ async def _run(
     """Run what a handler has returned, when its time has come. Return `nothing` if a later call stops that."""
     if place is None:
         return await control.run(coroutine, event, handler)
-    if not await place.begin(entry):
+    if not await place.begin(control, entry):
         return nothing
     if control.overlap != "restart":
         return await control.run(coroutine, event, handler)
@@ -556,9 +566,9 @@ async def _run_in_task(
         if place.outcome is None or (error is not None and not isinstance(error, Exception)):
             return task.result()
         return nothing
-    except GeneratorExit:  # closed from outside: nothing can be awaited any more
-        place.is_detached = not task.done() and not loop.is_closed()
-        if place.is_detached:
+    except BaseException:
+        if not task.done() and not loop.is_closed():  # closed from outside: nothing can be awaited any more
+            place.is_detached = True
             task.cancel()
         raise
     finally:

@@ -455,10 +455,10 @@ cdef class LastConnection:
     cdef object code
     cdef unsigned long thread
     cdef int instruction
-    cdef object begin(self, object code, int instruction, str name)
+    cdef int begin(self, object code, int instruction, str name) except -1
     cdef bint is_newest(self, Entry entry) except -1
     cdef bint is_subscribed(self, Entry entry) except -1
-    cdef object note_subscription(self, Entry entry)
+    cdef int note_subscription(self, Entry entry) except -1
     cdef Ref replace_sender(self, Ref sender, unsigned long thread)
     cdef tuple get(self)
 
@@ -554,9 +554,9 @@ cdef class Dispatch:
     @cython.final
     @cython.locals(cancel=tuple)
     cdef bint _apply_error_policy(self, object error, object handler) except -1
-    cdef object _take_awaitable(self, object result, int kind, Entry entry, object handler)
+    cdef int _take_awaitable(self, object result, int kind, Entry entry, object handler) except -1
     cdef bint _call_in_thread(self, object call, dict given, object handler) except -1
-    cdef object _collect_error(self, object error)
+    cdef int _collect_error(self, object error) except -1
 
 
 @cython.final
@@ -598,25 +598,25 @@ cdef class AwaitedDispatch(Dispatch):
     cdef bint _is_over
     cdef Nesting _nesting
     cdef object _token
-    cdef object _enter(self)
+    cdef int _enter(self) except -1
     cdef object _start(self)
     cdef object _advance(self, object value, tuple thrown)
     @cython.locals(entry=Entry)
     cdef bint _call_entries(self) except -1
     @cython.locals(entry=Entry, following=Entry)
     cdef bint _is_last(self) except -1
-    cdef object _finish(self)
+    cdef int _finish(self) except -1
     @cython.locals(nesting=Nesting)
-    cdef object _end(self)
+    cdef int _end(self) except -1
     @cython.locals(nesting=Nesting, event=EventCore)
-    cdef object _begin(self)
+    cdef int _begin(self) except -1
     cdef object _resume(self, object value)
     cdef object _step_by_method(self, object value)
     cdef object _take_value(self, object value)
     cdef bint _take_failure(self, object error) except -1
     cdef bint _leave_coroutine(self) except -1
-    cdef object _note_interruption(self, object error)
-    cdef object _start_task(self, object coroutine, object handler)
+    cdef int _note_interruption(self, object error) except -1
+    cdef int _start_task(self, object coroutine, object handler) except -1
     cdef object _make_task(self, object coroutine)
     @cython.locals(count=Py_ssize_t, has_value=bint, methods=tuple)
     cdef object _add_task(self, object task, object handler)
@@ -642,13 +642,13 @@ cdef class EventCore:
     cdef object __weakref__
 
     cdef Snapshot _load_general(self)
-    cdef object _store_general(self, Snapshot snapshot)
+    cdef int _store_general(self, Snapshot snapshot) except -1
     cdef dict _load_by_sender(self, Snapshot general)
     @cython.locals(by_sender=dict)
     cdef dict _make_by_sender(self, Snapshot general)
     cdef bint _is_built(self, Snapshot snapshot) except -1
-    cdef object _finish(self, Snapshot snapshot, tuple entries)
-    cdef object _store_place(self, Place place)
+    cdef int _finish(self, Snapshot snapshot, tuple entries) except -1
+    cdef int _store_place(self, Place place) except -1
     cdef object _load_observer(self)
     cdef object _replace_observer(self, object observer)
 
@@ -665,7 +665,7 @@ cdef class EventCore:
     @cython.locals(table=list)
     cdef object _index_snapshot(self, Snapshot general, dict by_sender, Snapshot snapshot)
     @cython.locals(table=list, group=Group)
-    cdef object _make_room(self, dict groups)
+    cdef int _make_room(self, dict groups) except -1
     @cython.locals(group=Group, source=EventCore)
     cdef Group _sender_group(self, object key, object sender)
     @cython.locals(source=EventCore, group=Group)
@@ -688,9 +688,9 @@ cdef class EventCore:
         object frame, list made
     )
     @cython.locals(group=Group, last_sender=Ref)
-    cdef object _enter_locked(
+    cdef int _enter_locked(
         self, Entry entry, object sender, object code, int instruction, list made, list to_release
-    )
+    ) except -1
     @cython.locals(group=Group, previous=Entry, entries=dict)
     cdef Group _put(self, Entry entry, object sender, list to_release, list made=*)
     cdef bint _replace(self, dict entries, Entry previous, Entry entry, list to_release, list made) except -1
@@ -708,12 +708,12 @@ cdef class EventCore:
     @cython.locals(entry=Entry, groups=dict, entries=list)
     cdef object _drop_group(self, Group group, bint only_if_empty, list to_release)
     @cython.locals(group=Group)
-    cdef object _prune_empty_group(self, object key, list to_release)
-    cdef object _invalidate(self, object key, list to_release)
+    cdef int _prune_empty_group(self, object key, list to_release) except -1
+    cdef int _invalidate(self, object key, list to_release) except -1
     @cython.locals(event=EventCore)
-    cdef object _discard_stale(self, object key, list to_release)
+    cdef int _discard_stale(self, object key, list to_release) except -1
     @cython.locals(general=Snapshot, snapshot=Snapshot, by_sender=dict)
-    cdef object _discard_snapshots(self, object key, list to_release)
+    cdef int _discard_snapshots(self, object key, list to_release) except -1
     @cython.locals(group=Group, place=Place, entries=dict)
     cdef bint _remove(self, Entry entry, list to_release) except -1
     @cython.locals(group=Group, entry=Entry, names=list)
@@ -735,7 +735,7 @@ cdef class NamespaceCore(dict):
 cpdef object _on_weakref_dead(Ref dead)
 cdef object _user_frame()
 @cython.locals(home=EventCore)
-cdef object _queue_removal(Entry entry)
+cdef int _queue_removal(Entry entry) except -1
 @cython.locals(home=EventCore, entry=Entry, to_release=list, never_called=list, is_done=bint)
 cpdef object purge_dead()
 @cython.locals(home=EventCore, dead=Ref)
@@ -768,7 +768,7 @@ cdef Entry _latest_valid(Entry entry)
 cdef bint _is_alive(Entry entry, list to_release) except -1
 cdef bint _is_live(Group group, Entry entry) except -1
 @cython.locals(entry=Entry)
-cdef object _check_entries(tuple entries)
+cdef int _check_entries(tuple entries) except -1
 @cython.locals(nesting=Nesting, outer=Nesting)
 cdef Nesting _make_nesting()
 @cython.locals(dispatch=AwaitedDispatch)
