@@ -173,8 +173,7 @@ class LoopCall(Job):
                 value, error, kind = call_in_thread(
                     self.event, self.call, self.args, self.kwargs, self.keeps_generators
                 )
-            self.forget_arguments()
-            if kind == VALUE:
+            if kind == VALUE and (value is not None or error is not None or waiter is not None):
                 self.end(value, error, None)
                 if isinstance(error, (KeyboardInterrupt, SystemExit)):
                     raise error
@@ -183,6 +182,7 @@ class LoopCall(Job):
             if kind == VALUE:
                 self.remove()
         if kind != VALUE:
+            self.forget_arguments()
             self.coroutine = as_coroutine(value, kind)
             try:
                 self.start()
