@@ -1781,3 +1781,34 @@ def test_emission_to_a_closed_target_leaves_no_garbage(ns, closed, run, no_garba
     gc.collect()
     run(main())
     assert not [each for each in gc.get_objects() if type(each).__name__ in ("LoopCall", "ExecutorCall")]
+
+
+def test_isolation_restores_the_target(api, ns, testing, place):
+    seen = []
+
+    def handler(sender):
+        seen.append((sender, threading.get_ident()))
+
+    ns.event("x").connect(handler, via=place.via, condition=lambda sender: sender > 0)
+    with testing.Isolation(ns):
+        ns["x"].clear()
+    (connection,) = ns["x"].handlers
+    assert connection.via is place.via
+    ns.emit("x", 0)
+    ns.emit("x", 1)
+    place.flush()
+    assert seen == [(1, place.thread_of)]
+
+
+def test_connected_to_restores_the_target(ns, place):
+    seen = []
+
+    def handler(sender):
+        seen.append((sender, threading.get_ident()))
+
+    ns.event("x").connect(handler, via=place.via)
+    with ns["x"].connected_to(handler):
+        ns.emit("x", 1)
+    ns.emit("x", 2)
+    place.flush()
+    assert seen == [(1, threading.get_ident()), (2, place.thread_of)]
