@@ -12,6 +12,7 @@ from . import (
     connections,
     emissions,
     flask_case,
+    freeze,
     imports,
     install,
     memory,
@@ -225,6 +226,12 @@ def test_memory_of_a_connection_and_of_an_event():
     name = next(name for name in PRESENT if name.startswith("cyevents"))
     for found in memory.measure([name]).values():
         assert 50 < found.median(name) < 2_000
+
+
+def test_pauses_before_and_after_a_freeze():
+    for both in freeze.measure(connections=100, rounds=1, emissions=1000).values():
+        before, after = both
+        assert all(seconds >= 0 for seconds in before + after)
 
 
 def test_libraries_are_installed_one_by_one(monkeypatch, capsys):

@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = ["_core._values", "_event", "_bound", "_connection", "_namespace", "_async.scheduling", "_core._tables"]
-MODULES += ["_async.streams", "_held", "_rates", "_signatures"]
+MODULES += ["_async.streams", "_rates", "_signatures"]
 MODULES += ["_describe", "_isolation", "testing", "_emission", "_trace", "_traced", "opentelemetry"]
 MODULES += ["instrument", "_context", "instrument._scope"]
 

@@ -14,6 +14,8 @@ PUBLIC = [  # `test_list_is_complete` keeps this list complete
     "Emission",
     "Event",
     "Hold",
+    "Mailbox",
+    "MailboxFull",
     "Namespace",
     "Stream",
     "StreamOverflow",

@@ -714,6 +714,7 @@ def test_methods_compare_as_bound_methods_do(api, calls):
     assert first.save != second.save
     assert first.save != first.draw
     assert first.save != 5
+    assert not hasattr(type(first.save).__new__(type(first.save)), "anything")
     assert {first.save: 1}[first.save] == 1
     assert first.save.__self__ is first
     assert first.save.__name__ == "save"
@@ -958,6 +959,7 @@ def test_waiting_calls_are_made_at_exit(backend):
     assert run_program(program, backend) == (["draw first", "save", "draw"], "")
 
 
+@pytest.mark.skipif((3, 12) <= sys.version_info < (3, 12, 2), reason="this Python cannot start threads at exit")
 def test_calls_of_a_closed_loop_are_made_at_exit(backend):
     program = """
         import asyncio
@@ -1037,6 +1039,25 @@ def test_error_at_exit_is_logged(backend):
     _, errors = run_program(program, backend)
     assert errors.startswith("a delayed call of <debounced function> failed\n")
     assert errors.endswith("ValueError: no\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_child_has_a_thread_of_its_own(backend):
+    program = """
+        import os, threading
+        from cyevents import debounced
+        called = threading.Event()
+        call = debounced(called.set, 0.01)
+        call()
+        call.flush()  # its timer is still there
+        called.clear()
+        pid = os.fork()
+        if pid == 0:
+            call()
+            os._exit(not called.wait(30))
+        print(os.waitpid(pid, 0)[1])
+    """
+    assert run_program(program, backend) == (["0"], "")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._emission import Emission
     from ._handles import handles
     from ._held import Hold
+    from ._mailbox import Mailbox, MailboxFull
     from ._rates import debounced, throttled
     from ._subscriptions import Subscriptions
     from ._trace import Trace, trace
@@ -38,6 +39,8 @@ __all__ = [
     "Emission",
     "Event",
     "Hold",
+    "Mailbox",
+    "MailboxFull",
     "Namespace",
     "NamespaceGraph",
     "Stream",
@@ -82,6 +85,8 @@ def __getattr__(name: str) -> object:
         from . import _held as module
     elif name == "handles":
         from . import _handles as module
+    elif name in ("Mailbox", "MailboxFull"):
+        from . import _mailbox as module
     elif name in ("debounced", "throttled"):
         from . import _rates as module
     elif name == "Subscriptions":

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ._checks import kind_of
-from ._core import AwaitedDispatch
+from ._core import AwaitedDispatch, put_call
 from ._core._safe import exact_str, handler_name, safe_getattr, safe_isinstance, safe_repr
 from ._core._values import MISSING, PAIRS, PARALLEL
 
@@ -103,7 +103,8 @@ def _check_target(via: Any) -> None:
     for module, name in (("process", "ProcessPoolExecutor"), ("interpreter", "InterpreterPoolExecutor")):
         if safe_isinstance(via, _type_of(f"concurrent.futures.{module}", name)):
             raise TypeError(
-                f"via cannot be a {name}: handlers run in this process and interpreter. Use a ThreadPoolExecutor"
+                "via must run handlers in this process and interpreter, as a ThreadPoolExecutor does, not as"
+                f" {safe_repr(via)}"
             )
 
 
@@ -127,12 +128,13 @@ def _is_executor(via: Any) -> bool:
 class Delivery:
     """How the calls of one connection are made: what the core asks when a handler's turn has come."""
 
-    __slots__ = ("condition", "control", "deliver", "options")
+    __slots__ = ("condition", "control", "deliver", "mailbox", "options")
 
     def __init__(self, options: DeliveryOptions, condition: Any) -> None:
         self.options = options
         self.condition = condition  # of the connection; the core replaces that of a handler's own object
         self.control: Any = None
+        self.mailbox: Any = None  # the parts of a mailbox for `put_call`, if the core puts the calls there itself
         self.deliver: Deliver | None = None
         if options.is_controlled:
             from ._async.overlap import CallControl
@@ -143,6 +145,8 @@ class Delivery:
             return
         if _is_mailbox(via):
             self.deliver = via._deliver
+            if self.control is None:
+                self.mailbox = via._parts()
             return
         from ._async.delivery import ExecutorTarget, LoopTarget
 
@@ -150,6 +154,9 @@ class Delivery:
 
     def prepare(self, dispatch: Dispatch, entry: Entry, handler: Any, keywords: dict[str, Any]) -> Any:
         """Return what the core calls in place of the handler, or None if nothing: see `Entry.delivery`."""
+        if self.mailbox is not None and dispatch.watch is None:
+            put_call(self.mailbox, (entry, handler, handler, dispatch.event, dispatch.sender, dispatch.args, keywords))
+            return None
         call = handler
         control = self.control
         if control is not None and (not dispatch.mode & PAIRS or isinstance(dispatch, AwaitedDispatch)):

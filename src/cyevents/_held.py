@@ -76,25 +76,10 @@ class Hold:
     open. They return an empty result, and take place when the hold is released: connections, conditions, `once` and
     mutes count at that time. The hold keeps senders and arguments alive until then, and has no limit.
 
-    A hold that nothing refers to any more is dropped. The emissions that are lost are logged at WARNING, and so are
-    those that are still held when the interpreter exits.
+    A hold that nothing refers to any more is dropped. Emissions that are lost then, or at exit, are logged at WARNING.
 
     Thread-safety: `release` and `drop` may be called from any thread and in any context, also twice and from handlers.
     An emission of another thread meanwhile is either held in time, or made at once.
-
-    Example:
-        >>> from cyevents import Namespace
-        >>> shop = Namespace(name="shop")
-        >>> @shop.on("order.placed")
-        ... def confirm(order):
-        ...     print(f"{order} is confirmed")
-        >>> hold = shop.hold()
-        >>> shop.emit("order.placed", "order 7")
-        []
-        >>> hold
-        <Hold of namespace 'shop': 1 emission held>
-        >>> hold.release()
-        order 7 is confirmed
     """
 
     __slots__ = ("__weakref__", "_emissions", "_event", "_line", "_merge", "_namespace", "_scope", "_sender", "_state")
@@ -127,8 +112,11 @@ class Hold:
         try:
             _unfinished[id(self)] = ref(self)
             call_locked(self._begin)
-            others = [each for each in _holds.get() or () if (hold := each()) is not None and hold._state == "open"]
-            set_in_context(_holds, (*others, ref(self)))
+            holds = []  # no comprehension, here and below: without memory, CPython leaks what its call has cells for
+            for each in _holds.get() or ():
+                if getattr(each(), "_state", None) == "open":
+                    holds.append(each)
+            set_in_context(_holds, (*holds, ref(self)))
             self._state = "open"
         except BaseException:  # no memory, or a signal handler has raised
             self._close("dropped")
@@ -151,7 +139,8 @@ class Hold:
         namespace, events = self._namespace, [self._event]
         if namespace is not None:
             namespace._remove_scope(self._scope)
-            events = [*namespace._all_events(), *namespace._evicted_events()]
+            events = namespace._all_events()
+            events += namespace._evicted_events()
         elif hasattr(self._event, "_kept"):
             self._event._kept.holds.discard(self._scope)
         for event in events:
@@ -214,7 +203,11 @@ class Hold:
         merge, held = self._merge, self._emissions
         if merge is None or not held:
             return held
-        taken = [each for key in list(held.copy()) if (each := held.pop(key, None)) is not None]
+        taken = []
+        for key in list(held.copy()):
+            each = held.pop(key, None)
+            if each is not None:
+                taken.append(each)
         try:
             if type(merge) is str:
                 last: dict[Any, Emission] = {}

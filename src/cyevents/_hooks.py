@@ -120,10 +120,10 @@ class EventHooks(EventCore):
         kept: KeptEmissions | None = getattr(self, "_kept", None)
         is_recording = kept is not None and (kept.limit > 0 or bool(kept.holds))
         namespace = self._namespace
-        if not is_recording and namespace is not None and namespace._scopes:
-            is_recording = namespace._is_current(self) and any(
-                scope.is_hold and scope.covers(self._name) for scope in namespace._scopes
-            )
+        for scope in () if namespace is None or is_recording else namespace._scopes:
+            if scope.is_hold and scope.covers(self._name) and namespace._is_current(self):
+                is_recording = True
+                break
         self._set_recording(is_recording)
 
     def _schedule(

@@ -645,13 +645,15 @@ class Namespace(EventRegistry):
 
         Example:
             >>> from cyevents import Namespace
-            >>> shop = Namespace()
+            >>> shop = Namespace(name="shop")
             >>> @shop.on("order.*", with_event=True)
             ... def log(order, event):
             ...     print(event.name, order)
             >>> hold = shop.hold()
             >>> shop.emit("order.placed", 7), shop.emit("order.paid", 7)
             ([], [])
+            >>> hold
+            <Hold of namespace 'shop': 2 emissions held>
             >>> hold.release()
             order.placed 7
             order.paid 7

@@ -180,8 +180,8 @@ class Limited(Generic[P, ResultT]):
         "_due",
         "_function",
         "_is_method",
-        "_loop",
         "_objects",
+        "_place",
         "_seconds",
         "_serial",
         "_trailing",
@@ -195,7 +195,7 @@ class Limited(Generic[P, ResultT]):
         self._trailing = trailing
         self._call: Call | None = None  # the one that waits
         self._due = -inf  # when it is due, or when one may be made at once
-        self._loop: Any = MISSING  # that of its timer, None for the thread; MISSING if there is no timer
+        self._place: Any = None  # where its timer is: a loop or `_thread_place`; None if there is no timer
         self._serial = 1  # of the timer; those of other numbers do nothing any more
         self._armed = 0  # the number of the last timer that was started: an interrupt may have come before
         self._is_method = False
@@ -269,8 +269,9 @@ class Limited(Generic[P, ResultT]):
             return False, 0, None
         self._call = call
         _waiting[self] = None
-        if self._loop is not call[2]:
-            self._loop = call[2]
+        place = _thread_place if call[2] is None else call[2]
+        if self._place is not place:
+            self._place = place
             self._serial += 1
         return False, 0 if self._armed == self._serial else self._serial, replaced
 
@@ -282,7 +283,7 @@ class Limited(Generic[P, ResultT]):
             if self._call is not None and monotonic() < self._due:
                 self._armed = 0
                 return None
-            self._loop = MISSING
+            self._place = None
             self._serial += 1
         call, self._call = self._call, None  # else the timer goes on, for the next call
         _waiting.pop(self, None)
@@ -384,7 +385,7 @@ class LimitedMethod(Generic[P, ResultT]):
         return self.__func__._of(self.__self__).cancel()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__func__, name)  # such as `__qualname__`
+        return getattr(object.__getattribute__(self, "__func__"), name)  # such as `__qualname__`
 
     @property
     def __signature__(self) -> Signature:
@@ -393,7 +394,8 @@ class LimitedMethod(Generic[P, ResultT]):
         return signature(MethodType(self.__func__._function, self.__self__))
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is LimitedMethod and hash(self) == hash(other)
+        same = type(other) is LimitedMethod and other.__func__ is self.__func__
+        return same and other.__self__ is self.__self__  # type: ignore[attr-defined]
 
     def __hash__(self) -> int:
         return hash((id(self.__func__), id(self.__self__)))
@@ -405,6 +407,7 @@ class LimitedMethod(Generic[P, ResultT]):
 # The thread
 
 _threads: dict[str, tuple[SimpleQueue[Any], threading.Thread]] = {}  # one at most; a dict for its atomic `setdefault`
+_thread_place: object = object()  # another one in a forked process, in which the thread does not run
 _numbers = count()  # two items of one time go by their number
 _waiting: dict[Limited[..., Any], None] = {}  # those with a call that waits
 _running: list[Limited[..., Any]] = []  # those that make one
@@ -463,7 +466,7 @@ def _flush_at_exit(is_last: bool = False) -> None:
     global _is_late, _left_at_exit
     _is_late = is_last
     waiting: list[Limited[..., Any]] = call_locked(list, _waiting)
-    waiting = [each for each in waiting if is_last or not getattr(each._loop, "is_running", bool)()]
+    waiting = [each for each in waiting if is_last or not getattr(each._place, "is_running", bool)()]
     for each in waiting:
         if not _in_thread(-inf, each._wake):
             each._wake()
@@ -496,12 +499,13 @@ def _log_given_up(left: list[Limited[..., Any]]) -> None:
 
 
 def _after_fork() -> None:
-    """In the child: forget the calls that wait, which the parent makes."""
+    """In the child: forget the calls that wait, which the parent makes, and the thread."""
+    global _thread_place
+    _thread_place = object()
     _threads.clear()
     _running.clear()
     for each in _waiting:
-        each._call, each._loop = None, MISSING
-        each._serial += 1
+        each._call = each._place = None
     _waiting.clear()
 
 

@@ -478,23 +478,27 @@ class EventRegistry(_EventDict):
 
         Return the events: the caller drops them after releasing the lock.
         """
-        self._replace_scopes(lambda scopes: (*scopes, scope))
+        self._replace_scopes(None, scope)
         self._unmatched = set()
-        events = [*self._all_events(), *self._evicted_events()]
+        events = self._all_events()
+        events += self._evicted_events()
         for event in events:
             scope.attach(event)
         return events
 
     def _remove_scope(self, scope: EventScope) -> None:
         """Attach no new events to a scope; the attached ones stay. Called under the lock."""
-        self._replace_scopes(lambda scopes: tuple([other for other in scopes if other is not scope]))
+        self._replace_scopes(scope)
 
-    def _replace_scopes(self, change: Callable[[tuple[EventScope, ...]], tuple[EventScope, ...]]) -> None:
+    def _replace_scopes(self, removed: EventScope | None, *added: EventScope) -> None:
         while True:
-            before = self._scopes
-            after = change(before)
-            if self._scopes is before:  # else a finalizer has changed them meanwhile
-                self._scopes = after
+            scopes, changed = self._scopes, []
+            for scope in scopes:
+                if scope is not removed:
+                    changed.append(scope)
+            replacement = (*changed, *added)
+            if self._scopes is scopes:  # else a finalizer has changed them meanwhile
+                self._scopes = replacement
                 return
 
 

@@ -320,6 +320,26 @@ def mute_and_unmute(world):
     return do
 
 
+def holding(source):
+    def operate(world):
+        held = getattr(world, source).held
+        with held():  # imports what holds need
+            pass
+        world.warm()
+
+        def do():
+            with held():
+                assert world.x.emit("value") == []
+
+        return do
+
+    return operate
+
+
+OPERATIONS["hold_namespace"] = holding("ns")
+OPERATIONS["hold_event"] = holding("x")
+
+
 @operation
 def emit_once(world):
     world.x.connect(world.fresh, once=True)
@@ -586,7 +606,9 @@ def schedule_in_the_background(world):
 # Without memory, CPython itself hangs or crashes in these operations, since generators and context variables do not
 # check for it, or a started operation cannot be undone.
 THROUGH_PYTHON = [
-    name for name in OPERATIONS if name.startswith(("make", "delete", "mute", "emit_async", "emit_with_", "schedule"))
+    name
+    for name in OPERATIONS
+    if name.startswith(("make", "delete", "mute", "hold", "emit_async", "emit_with_", "schedule"))
 ]
 # In CPython 3.12 and 3.13, one failed allocation while creating a function is enough: its code loses one reference too
 # many, as `sys.getrefcount` shows after `return lambda: None` in any program.

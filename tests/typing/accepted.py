@@ -3,7 +3,9 @@
 Each part has the same heading as a part of rejected.py.
 """
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, Protocol, assert_type
 
 from cyevents import (
@@ -15,6 +17,7 @@ from cyevents import (
     Emission,
     Event,
     Hold,
+    Mailbox,
     Namespace,
     Stream,
     Subscription,
@@ -434,6 +437,30 @@ assert_type(default_namespace.watch(), Scope)
 assert_type(default_namespace.watch(1, report_slow), Scope)
 with placed.watch(budget=0.001, on_slow=lambda duration, handler, event, sender: print(duration + 1, event.name)):
     pass
+
+# A handler is delivered to a target
+
+
+def pack(order: Order) -> str:
+    return ""
+
+
+class Shelf:
+    @handles("order.placed", via=ThreadPoolExecutor())
+    def put(self, order: Order) -> None: ...
+
+
+placed.connect(pack, via=asyncio.new_event_loop())
+placed.connect(pack, via=ThreadPoolExecutor())
+placed.connect(pack, via=Mailbox(100))
+placed.connect(pack, via=None)
+on("order.placed", via=Mailbox(1))(pack)
+shop.connect(["order.placed", "order.paid"], pack, via=ThreadPoolExecutor())
+assert_type(placed.subscribe(pack, via=Mailbox(1)).active, bool)
+with placed.connected_to(pack, via=asyncio.new_event_loop()):
+    pass
+for connection in placed.handlers:
+    assert_type(connection.via, Mailbox | asyncio.AbstractEventLoop | Executor | None)
 
 # A handler is throttled or debounced
 

@@ -3,6 +3,9 @@
 Each part has the same heading as a part of accepted.py.
 """
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 from cyevents import (
     Cancel,
     Cancelled,
@@ -443,6 +446,25 @@ default_namespace.watch(on_slow=report_nothing)
 placed.watch(0.1, 5)
 # mypy [arg-type] incompatible type "int"
 # pyright [reportArgumentType] cannot be assigned to parameter "on_slow"
+
+# A handler is delivered to a target
+
+
+def pack(order: Order) -> None: ...
+
+
+placed.connect(pack, via=5)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "via" of type "Target | None"
+placed.subscribe(pack, via="loop")
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "via" of type "Target | None"
+on("order.placed", via=asyncio.new_event_loop)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "via" of type "Target | None"
+placed.connected_to(pack, via=ThreadPoolExecutor)
+# mypy [call-overload] No overload variant
+# pyright [reportArgumentType] cannot be assigned to parameter "via" of type "Target | None"
 
 # A handler is throttled or debounced
 

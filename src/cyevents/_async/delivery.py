@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from .._core import AwaitedDispatch
 from .._core._safe import log, safe_repr
 from .._core._values import MISSING, PAIRS, VALUE, Cancel, CancelAfterItems
-from .awaitables import Consumed, as_coroutine, call_in_thread, failure_text
-from .scheduling import Job, is_ending, note_lost, pool_calls, unhandled
+from .awaitables import Consumed, CoroutineWrapper, as_coroutine, call_in_thread, failure_text
+from .scheduling import Job, _current_job, is_ending, note_lost, pool_calls, unhandled
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -76,6 +76,7 @@ def _prepare(job: LoopCall | ExecutorCall, dispatch: Dispatch, call: Any) -> Any
         job.waiter = (_TrioWaiter if dispatch.loop is None else _AsyncioWaiter)(job, dispatch.loop)
     else:
         job.context = copy_context()
+        job.context.run(_current_job.set, ref(job))  # no call in this context waits for it
     watch = dispatch.watch
     job.call = call if watch is None else watch.deliver(job.entry, job.handler, call, job.keeps_generators)
     return job
@@ -200,8 +201,8 @@ class LoopCall(Job):
             super().was_cancelled()
         elif waiter.is_cancelled:
             waiter.finish(None, None)
-        elif is_ending(self.loop):
-            waiter.fail(self, "was cancelled, since its event loop ends")
+        elif is_ending(self.loop):  # or it has no other task: if it still runs then, it was not the loop's end
+            self.loop.call_later(_FIRST_LOOK, waiter.finish, None, asyncio.CancelledError())
         else:
             waiter.finish(None, asyncio.CancelledError())
 
@@ -274,7 +275,8 @@ class ExecutorCall:
         except BaseException:
             pool_calls.pop(self, None)
             raise
-        future.add_done_callback(self.future_done)
+        if future is not None:  # some executors return nothing
+            future.add_done_callback(self.future_done)
         return MISSING if self.waiter is None else self.waiter
 
     def cancel(self) -> None:
@@ -296,7 +298,7 @@ class ExecutorCall:
     def run(self) -> None:
         """Call the handler, and schedule what it returns if that must be awaited."""
         waiter = self.waiter
-        if waiter is not None and not waiter.claim():
+        if self.is_settled or (waiter is not None and not waiter.claim()):
             return
         self.is_settled = True
         value: Any = MISSING
@@ -367,14 +369,11 @@ def warn_cancelling(job: LoopCall | ExecutorCall, what: str) -> None:
         log("WARNING", text, safe_repr(job.handler), job.event.name, what)
 
 
-class _Waiter(Coroutine[Any, Any, Any]):
-    """What `emit_async` awaits for a delivered call.
-
-    This is not a coroutine function, since one that is cancelled before it starts would not cancel the call.
-    """
+class _Waiter(CoroutineWrapper):
+    """What `emit_async` awaits for a delivered call. One that is cancelled before it begins cancels the call too."""
 
     _job: LoopCall | ExecutorCall | None = None  # for `__del__`, if there was no memory to create it
-    _coroutine: Coroutine[Any, Any, Any] | None = None  # made when it is first resumed
+    _coroutine: Any = None  # made when it is first resumed
 
     def __init__(self, job: LoopCall | ExecutorCall) -> None:
         self._job = job
@@ -458,18 +457,6 @@ class _Waiter(Coroutine[Any, Any, Any]):
     def __del__(self) -> None:
         if self._job is not None:
             self.close()
-
-    def __await__(self) -> _Waiter:
-        return self
-
-    def __iter__(self) -> _Waiter:
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._coroutine, name)  # such as cr_frame, for stacks
 
     async def _wait(self, interruption: Any) -> Any:
         """Wait for the outcome, and return or raise it. An `interruption` cancels the call."""

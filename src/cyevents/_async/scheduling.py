@@ -34,7 +34,7 @@ from contextvars import Context, ContextVar, copy_context
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from weakref import ref
+from weakref import WeakSet, ref
 
 from .._checks import coroutine_function
 from .._core._safe import handler_name, safe_repr
@@ -60,9 +60,11 @@ _logger = logging.getLogger("cyevents")  # not `_log.log`, which needs an import
 jobs: dict[Job, None] = {}  # those that are not done; a dict changes atomically, so no emission waits for another
 pool_calls: dict[ExecutorCall, None] = {}  # those that are delivered to executors and have not ended
 _draining: set[Job] = set()  # the jobs that are in `drain` or `drain_async`, and do not wait for each other
-_current_job: ContextVar[ref[Job] | None] = ContextVar("cyevents_job", default=None)  # contexts are copied: weak
+_current_job: ContextVar[ref[Any] | None] = ContextVar("cyevents_job", default=None)
+"""The `Job` or `ExecutorCall` that runs in this context. Contexts are copied, so this is weak."""
 _named_loop: Loop | None = None
 _last_loop: Loop | None = None  # in which a job was started last
+_seen_loops: WeakSet[Loop] = WeakSet()  # in which a job was started
 _lost: list[None] = []  # one item for each lost job that `drain` has not reported yet
 
 
@@ -170,7 +172,9 @@ class Job:
         loop = self.loop
         if loop is not _last_loop:
             _last_loop = loop
-            _drop_lost()
+            if loop not in _seen_loops:  # programs that use several loops at once do not look at each change
+                _seen_loops.add(loop)
+                _drop_lost()
         coroutine = self.coroutine
         if loop.get_task_factory() is not None:  # it may start tasks eagerly
             coroutine = _after_yield(coroutine)
@@ -482,7 +486,7 @@ def _as_handler() -> Iterator[bool]:
     """Note that a scheduled handler drains, if this is called by one; yield whether it is."""
     job_ref = _current_job.get()
     job = None if job_ref is None else job_ref()
-    if job is None or job not in jobs:
+    if not isinstance(job, Job) or job not in jobs:
         yield False
         return
     _draining.add(job)

@@ -23,10 +23,10 @@ from cpython.object cimport PyObject, PyTypeObject
 
 from cyevents._core cimport _tables
 from cyevents._core._tables cimport (
-    BOUND, CONDITION, FILTERED, FOREIGN, HELD, HIDDEN, PATTERN_FILTERED, RECORDED, WATCHED, AwaitedDispatch, Dispatch,
-    Entry, Snapshot,
+    BOUND, CONDITION, DELIVERED, FILTERED, FOREIGN, HELD, HIDDEN, PATTERN_FILTERED, RECORDED, WATCHED, AwaitedDispatch,
+    Dispatch, Entry, Snapshot,
     CYE_GIL, cye_deref, cye_deref_function, cye_enter, cye_is_identity_sender, cye_leave, find_by_address, found,
-    is_sender, sender_key,
+    is_sender, put_call, sender_key,
 )
 
 # C variables, since at exit the module's own names may have been cleared.
@@ -278,6 +278,7 @@ cdef extern from "Python.h":
 cdef enum:
     REFERENCE_FLAGS = BOUND | HELD
     FAST_FLAGS = REFERENCE_FLAGS | CONDITION | FOREIGN  # the flags of entries that the loop calls
+    BOX_FLAGS = REFERENCE_FLAGS | FOREIGN | DELIVERED  # of entries whose calls may go to a mailbox at once
     STACK_BUFFER = 12  # arguments for which there is room on the C stack
 
 cdef enum StopReason:
@@ -566,8 +567,9 @@ cdef PyObject *run_rest(
     cdef PyObject **copied = copy_args(args, nargs + names_in(kwnames), stack_buffer)
     cdef Dispatch dispatch = None
     cdef Entry entry
+    cdef tuple rest = None
     cdef int status
-    canceller = None
+    canceller = keywords = None
     if copied is NULL:
         if state.reason != NEEDS_SLOW_PATH:
             release_state(state)
@@ -589,6 +591,15 @@ cdef PyObject *run_rest(
                     release_state(state)
             elif entry.flags & ~FAST_FLAGS:
                 i += 1
+                if not entry.flags & ~BOX_FLAGS:
+                    mailbox = entry._condition.mailbox
+                    if mailbox is not None:
+                        handler = entry.get()
+                        if rest is None:
+                            rest, keywords = as_tuple(args, 1, nargs), as_dict(args + nargs, kwnames)
+                        if handler is not None:
+                            put_call(mailbox, (entry, handler, handler, self, <object>args[0], rest, keywords))
+                        continue
                 if dispatch is None:
                     dispatch = make_dispatch(self, args, nargs, kwnames, results, 0)
                 canceller = dispatch.turn(entry)
@@ -1246,7 +1257,7 @@ globals().update(
         name: getattr(tables, name)
         for name in (
             "AwaitedDispatch", "Entry", "call_locked", "consume", "expect_death", "handler_key", "inherit_slots",
-            "purge_dead", "sender_key",
+            "purge_dead", "put_call", "run_calls", "sender_key",
         )
     },
     CONDITION=_tables.CONDITION,

@@ -250,6 +250,19 @@ cdef extern from *:
         return result;
     }
 
+    /* Run a call that was in a mailbox: see `put_call`. */
+    static inline PyObject *cye_run_call(PyObject *call) {
+        PyObject *args, *kwargs;
+        if (PyTuple_Check(call) && PyTuple_GET_SIZE(call) == 7) {
+            args = PyTuple_GET_ITEM(call, 5);
+            kwargs = PyTuple_GET_ITEM(call, 6);
+            if (PyTuple_Check(args) && PyDict_Check(kwargs))
+                return cye_call_with(PyTuple_GET_ITEM(call, 2), PyTuple_GET_ITEM(call, 4), args, kwargs);
+        }
+        PyErr_SetString(PyExc_TypeError, "take must return calls");
+        return NULL;
+    }
+
     /* Resume a coroutine, in a context if there is one. Return what it yields or returns; `is_done` tells which. */
     static inline PyObject *cye_step(PyObject *context, PyObject *coroutine, int *is_done) {
         PyObject *result = NULL;
@@ -381,6 +394,7 @@ cdef extern from *:
     object _set_variable "PyContextVar_Set"(object variable, object value)
     int _reset_variable "PyContextVar_Reset"(object variable, object token) except -1
     object _copy_context_with "cye_copy_context"(object variable, object value)
+    object _run_call "cye_run_call"(object call)
     bint _run_generator "cye_run_generator"(object generator, list items) except -1
     int _reraise "cye_reraise"(object error) except -1
     int _raise_pending "cye_raise_pending"() except -1
@@ -441,10 +455,10 @@ cdef class LastConnection:
     cdef object code
     cdef unsigned long thread
     cdef int instruction
-    cdef object begin(self, object code, int instruction, str name)
+    cdef int begin(self, object code, int instruction, str name) except -1
     cdef bint is_newest(self, Entry entry) except -1
     cdef bint is_subscribed(self, Entry entry) except -1
-    cdef object note_subscription(self, Entry entry)
+    cdef int note_subscription(self, Entry entry) except -1
     cdef Ref replace_sender(self, Ref sender, unsigned long thread)
     cdef tuple get(self)
 
@@ -540,9 +554,9 @@ cdef class Dispatch:
     @cython.final
     @cython.locals(cancel=tuple)
     cdef bint _apply_error_policy(self, object error, object handler) except -1
-    cdef object _take_awaitable(self, object result, int kind, Entry entry, object handler)
+    cdef int _take_awaitable(self, object result, int kind, Entry entry, object handler) except -1
     cdef bint _call_in_thread(self, object call, dict given, object handler) except -1
-    cdef object _collect_error(self, object error)
+    cdef int _collect_error(self, object error) except -1
 
 
 @cython.final
@@ -584,25 +598,25 @@ cdef class AwaitedDispatch(Dispatch):
     cdef bint _is_over
     cdef Nesting _nesting
     cdef object _token
-    cdef object _enter(self)
+    cdef int _enter(self) except -1
     cdef object _start(self)
     cdef object _advance(self, object value, tuple thrown)
     @cython.locals(entry=Entry)
     cdef bint _call_entries(self) except -1
     @cython.locals(entry=Entry, following=Entry)
     cdef bint _is_last(self) except -1
-    cdef object _finish(self)
+    cdef int _finish(self) except -1
     @cython.locals(nesting=Nesting)
-    cdef object _end(self)
+    cdef int _end(self) except -1
     @cython.locals(nesting=Nesting, event=EventCore)
-    cdef object _begin(self)
+    cdef int _begin(self) except -1
     cdef object _resume(self, object value)
     cdef object _step_by_method(self, object value)
     cdef object _take_value(self, object value)
     cdef bint _take_failure(self, object error) except -1
     cdef bint _leave_coroutine(self) except -1
-    cdef object _note_interruption(self, object error)
-    cdef object _start_task(self, object coroutine, object handler)
+    cdef int _note_interruption(self, object error) except -1
+    cdef int _start_task(self, object coroutine, object handler) except -1
     cdef object _make_task(self, object coroutine)
     @cython.locals(count=Py_ssize_t, has_value=bint, methods=tuple)
     cdef object _add_task(self, object task, object handler)
@@ -628,13 +642,13 @@ cdef class EventCore:
     cdef object __weakref__
 
     cdef Snapshot _load_general(self)
-    cdef object _store_general(self, Snapshot snapshot)
+    cdef int _store_general(self, Snapshot snapshot) except -1
     cdef dict _load_by_sender(self, Snapshot general)
     @cython.locals(by_sender=dict)
     cdef dict _make_by_sender(self, Snapshot general)
     cdef bint _is_built(self, Snapshot snapshot) except -1
-    cdef object _finish(self, Snapshot snapshot, tuple entries)
-    cdef object _store_place(self, Place place)
+    cdef int _finish(self, Snapshot snapshot, tuple entries) except -1
+    cdef int _store_place(self, Place place) except -1
     cdef object _load_observer(self)
     cdef object _replace_observer(self, object observer)
 
@@ -651,7 +665,7 @@ cdef class EventCore:
     @cython.locals(table=list)
     cdef object _index_snapshot(self, Snapshot general, dict by_sender, Snapshot snapshot)
     @cython.locals(table=list, group=Group)
-    cdef object _make_room(self, dict groups)
+    cdef int _make_room(self, dict groups) except -1
     @cython.locals(group=Group, source=EventCore)
     cdef Group _sender_group(self, object key, object sender)
     @cython.locals(source=EventCore, group=Group)
@@ -674,9 +688,9 @@ cdef class EventCore:
         object frame, list made
     )
     @cython.locals(group=Group, last_sender=Ref)
-    cdef object _enter_locked(
+    cdef int _enter_locked(
         self, Entry entry, object sender, object code, int instruction, list made, list to_release
-    )
+    ) except -1
     @cython.locals(group=Group, previous=Entry, entries=dict)
     cdef Group _put(self, Entry entry, object sender, list to_release, list made=*)
     cdef bint _replace(self, dict entries, Entry previous, Entry entry, list to_release, list made) except -1
@@ -694,12 +708,12 @@ cdef class EventCore:
     @cython.locals(entry=Entry, groups=dict, entries=list)
     cdef object _drop_group(self, Group group, bint only_if_empty, list to_release)
     @cython.locals(group=Group)
-    cdef object _prune_empty_group(self, object key, list to_release)
-    cdef object _invalidate(self, object key, list to_release)
+    cdef int _prune_empty_group(self, object key, list to_release) except -1
+    cdef int _invalidate(self, object key, list to_release) except -1
     @cython.locals(event=EventCore)
-    cdef object _discard_stale(self, object key, list to_release)
+    cdef int _discard_stale(self, object key, list to_release) except -1
     @cython.locals(general=Snapshot, snapshot=Snapshot, by_sender=dict)
-    cdef object _discard_snapshots(self, object key, list to_release)
+    cdef int _discard_snapshots(self, object key, list to_release) except -1
     @cython.locals(group=Group, place=Place, entries=dict)
     cdef bint _remove(self, Entry entry, list to_release) except -1
     @cython.locals(group=Group, entry=Entry, names=list)
@@ -721,7 +735,7 @@ cdef class NamespaceCore(dict):
 cpdef object _on_weakref_dead(Ref dead)
 cdef object _user_frame()
 @cython.locals(home=EventCore)
-cdef object _queue_removal(Entry entry)
+cdef int _queue_removal(Entry entry) except -1
 @cython.locals(home=EventCore, entry=Entry, to_release=list, never_called=list, is_done=bint)
 cpdef object purge_dead()
 @cython.locals(home=EventCore, dead=Ref)
@@ -754,7 +768,7 @@ cdef Entry _latest_valid(Entry entry)
 cdef bint _is_alive(Entry entry, list to_release) except -1
 cdef bint _is_live(Group group, Entry entry) except -1
 @cython.locals(entry=Entry)
-cdef object _check_entries(tuple entries)
+cdef int _check_entries(tuple entries) except -1
 @cython.locals(nesting=Nesting, outer=Nesting)
 cdef Nesting _make_nesting()
 @cython.locals(dispatch=AwaitedDispatch)
@@ -770,6 +784,8 @@ cdef object _connect_checked(
     object with_event, object thread, object replay, object frame, list made,
 )
 cpdef object expect_death(Entry entry)
+@cython.locals(places=list, armed=list)
+cpdef object put_call(tuple parts, tuple call)
 
 
 # Dispatch order. The entries come from the tables in order of registration, but for a few that were moved: so the common

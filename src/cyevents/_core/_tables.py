@@ -133,6 +133,8 @@ __all__ = [
     "inherit_slots",
     "install_methods",
     "purge_dead",
+    "put_call",
+    "run_calls",
     "sender_key",
 ]
 
@@ -432,6 +434,7 @@ else:  # compiled: in the .pxd
         _is_finalizing: Any = None
         _raise_pending: Any = None
         _reraise: Any = None
+        _run_call: Any = None
         _run_generator: Any = None
         _step: Any = None
         call_with: Any = None
@@ -3110,6 +3113,68 @@ def consume(generator: Any, items: list[Any], /) -> bool:
             return stop.value is False
         if item is not None:
             items.append(item)
+
+
+def put_call(parts: tuple[list[None], list[None], Any, Any, Any], call: tuple[Any, ...], /) -> None:
+    """Put a call into a mailbox, or do what its `overflow` says.
+
+    The parts are a list with an item for each call that may still be put, a list with an item while the next call must
+    wake the drainer, the method that adds a call, what is called instead in a full mailbox, and what wakes. A call is a
+    tuple: entry, handler, what is called in its place, event, sender, args and keywords.
+
+    There is no lock, so an emission waits for no other thread. Each step is one call that is atomic. A signal handler
+    or a finalizer may emit or drain between two of them.
+    """
+    places = parts[0]
+    armed = parts[1]
+    try:
+        places.pop()
+    except IndexError:
+        parts[3](call)
+        return
+    try:
+        parts[2](call)
+    except BaseException:  # no memory
+        places.append(None)
+        raise
+    if armed:
+        parts[4]()
+
+
+@cython.locals(places=list, limit="int", count="int", entry=Entry)
+def run_calls(places: list[None], take: Callable[[], Any], limit: int, /) -> tuple[int, Any, Any, Any]:
+    """Run up to `limit` calls that `take` takes out of a mailbox, while they return None.
+
+    Returns how many it has taken; the last call, or None if there was none; what that returned, or its entry if the
+    handler was disconnected; and what it raised, or None.
+    """
+    if places is None:
+        raise TypeError("places must be a list")
+    count = 0
+    call: Any = None
+    result: Any = None
+    failure: BaseException | None = None
+    try:
+        while count < limit and result is None:
+            call = None
+            call = take()
+            count += 1
+            places.append(None)
+            entry = call[0]
+            if entry.is_inactive() and not entry.flags & ONCE:  # ONCE: this very call has used it up
+                result = entry
+            elif cython.compiled:
+                result = _run_call(call)
+            else:
+                result = call[2](call[4], *call[5], **call[6])
+    except BaseException as error:
+        failure = error
+    if cython.compiled:
+        return count, call, result, failure
+    try:
+        return count, call, result, failure
+    finally:
+        failure = None  # its traceback refers to this frame
 
 
 def expect_death(entry: Entry) -> None:
