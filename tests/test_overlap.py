@@ -784,6 +784,32 @@ def test_closed_coroutines_leave(event, calls, run, mode):
     assert is_idle(event)
 
 
+def test_handler_of_a_closed_coroutine_is_cancelled(event, run):
+    """It has a task of its own, and the next call waits until that has ended."""
+    log = []
+
+    async def handler(number):
+        log.append(f"{number} begins")
+        try:
+            await asyncio.sleep(0 if number else TIMEOUT)
+        finally:
+            await asyncio.sleep(0)
+            log.append(f"{number} ends")
+
+    event.connect(handler, overlap="restart")
+
+    async def main():
+        coroutine = event.emit_async(0)
+        coroutine.send(None)
+        await asyncio.sleep(0)
+        coroutine.close()
+        await event.emit_async(1)
+
+    run(main())
+    assert log == ["0 begins", "0 ends", "1 begins", "1 ends"]
+    assert is_idle(event)
+
+
 def test_task_factory_that_raises_ends_the_call(api, event, calls, run):
     event.connect(calls.handle, overlap="skip")
 
@@ -1066,6 +1092,24 @@ def test_recursion_through_another_event_raises(ns, run):
     second.connect(on_second, overlap="queue")
     with pytest.raises(RuntimeError, match="event 'a' would wait for itself"):
         run(first.emit_async(1))
+
+
+def test_recursion_through_another_loop_raises(ns, other_loop, run):
+    first, second = ns.event("a"), ns.event("b")
+
+    async def on_first(number):
+        return await second.emit_async(number)
+
+    async def on_second(number):
+        try:
+            return await first.emit_async(number)
+        except RuntimeError as error:
+            return str(error)
+
+    first.connect(on_first, overlap="queue")
+    second.connect(on_second, via=other_loop)
+    ((text,),) = run(first.emit_async(1))
+    assert "event 'a' would wait for itself" in text
 
 
 def test_recursion_error_is_left_to_the_error_policy(ns, run):

@@ -277,9 +277,7 @@ class _Place:
         self.claims = [None]  # claimed by whoever starts it, or whoever supersedes it before that
         self.outcome: Reason | None = None  # why it has no result
         self.waiter: Any = None
-        self.loop: Any = (
-            running_asyncio()
-        )  # in which it will probably run; later that in which it does, or trio's token
+        self.loop: Any = None  # in which it runs, or will probably run: an asyncio loop, or trio's token
         self.post: Callable[[Callable[[], object]], object] | None = None  # runs a function in that loop
         self.cancel: Callable[[], object] | None = None  # cancels the handler, in that loop; false if it is over
         self.around: frozenset[_Place] = frozenset()  # the calls of the connection that wait for it
@@ -389,11 +387,6 @@ class _Place:
             self.outcome = "restarted"
             _increase(control._restarts)
 
-    def end_detached(self, task: object) -> None:
-        """Done callback of a handler's task: end the call if its coroutine was closed before that."""
-        if self.is_detached:
-            self.leave()
-
 
 class ControlledCall:
     """What is called in place of a handler: calls it, and has what it returned run under the control."""
@@ -477,7 +470,8 @@ class ControlledCoroutine(CoroutineWrapper):
         try:
             if place is not None and place.outcome is not None and error is None:
                 self.superseded = CallSuperseded(place.outcome)
-            self._handled.close()  # if it has not begun
+            if place is None or not place.is_detached:
+                self._handled.close()  # if it has not begun
         finally:
             if place is not None and not place.is_detached:
                 place.leave()
@@ -502,9 +496,11 @@ async def _run(
         return await control.run(coroutine, event, handler)
     loop = running_asyncio()
     if loop is not None:
-        return await _run_in_task(place, control.run(coroutine, event, handler), loop, event, handler, nothing)
+        return await _run_in_task(control, place, coroutine, loop, event, handler, nothing)
     with running_trio().CancelScope() as scope:
         place.cancel = partial(_cancel_scope, scope)
+        if place.is_stopping:
+            place.stop()
         try:
             value = await control.run(coroutine, event, handler)
         except Exception as error:
@@ -527,8 +523,9 @@ def _cancel_scope(scope: Any) -> bool:
 
 
 async def _run_in_task(
+    control: CallControl,
     place: _Place,
-    body: Coroutine[Any, Any, Any],
+    coroutine: Coroutine[Any, Any, Any],
     loop: asyncio.AbstractEventLoop,
     event: EventCore,
     handler: Any,
@@ -537,6 +534,7 @@ async def _run_in_task(
     """Run a handler in a task of its own, which a later call can cancel. Cancelling this cancels the task."""
     error: BaseException | None = None
     cancellation = None
+    body = control.run(coroutine, event, handler)
     try:
         task = loop.create_task(body)
     except BaseException:  # a task factory has raised
@@ -544,7 +542,6 @@ async def _run_in_task(
         raise
     try:
         place.cancel = partial(_cancel_task, ref(task))
-        task.add_done_callback(place.end_detached)
         if place.is_stopping:
             place.stop()
         while not task.done():
@@ -565,10 +562,17 @@ async def _run_in_task(
     except BaseException:
         if not task.done() and not loop.is_closed():  # closed from outside: nothing can be awaited any more
             place.is_detached = True
+            task.add_done_callback(partial(_end_detached, place, coroutine))
             task.cancel()
         raise
     finally:
         del task, error, cancellation  # see "Reference cycles" in `dispatch`
+
+
+def _end_detached(place: _Place, coroutine: Coroutine[Any, Any, Any], task: object) -> None:
+    """Done callback of a handler's task: end the call, whose own coroutine was closed before that."""
+    coroutine.close()  # if it has not begun
+    place.leave()
 
 
 def _cancel_task(task_ref: ref[asyncio.Task[Any]]) -> bool:
