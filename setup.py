@@ -35,7 +35,7 @@ if TRACE:
 # and no loop is worth vector instructions. Inlining may let the kernel grow by 10 %: its loop does not change by that.
 LEAN = ["-fno-plt", "-fno-tree-vectorize"]
 KERNEL = ["--param", "inline-unit-growth=10"]
-# These make the compressed tables a quarter smaller, for at most 1 % more instructions of a connection. What Cython
+# These make the compressed tables a third smaller, for some 5 % more instructions of a connection. What Cython
 # marks as unlikely, mostly errors, is compiled for size, and so is what gcc expects less than once in four calls of its
 # function; others save padding, reordering, copies of inlined functions, of blocks that several jumps lead to, and
 # special code for loops and for calls of methods. Without the tables for unwinding, native profilers do not see beyond
@@ -46,8 +46,8 @@ SMALLER += ["-falign-functions=1", "-falign-jumps=1", "-falign-loops=1", "-fno-a
 SMALLER += ["--param", "hot-bb-frequency-fraction=4", "-fno-ivopts", "--param", "max-jump-thread-duplication-stmts=1"]
 SMALLER += ["--param", "inline-unit-growth=10", "--param", "min-crossjump-insns=2", "-DCYTHON_UNPACK_METHODS=0"]
 SOURCES = {"_tables": "_tables.py", "_emit": "_emit.pyx"}
-# The start of a block in the generated C, which `nonecheck=True` puts before each use of `self`. That is never None: who
-# calls a method has checked its object. The blocks would be a twentieth of the tables, and 1 % of a connection.
+# The start of a block in the generated C, which `nonecheck=True` puts before each use of `self`. That is never None, as
+# the caller of a method has checked its object. The blocks would be a twentieth of the tables, and 1 % of a connection.
 SELF_CHECK = "if (unlikely(((PyObject *)__pyx_v_self) == Py_None))"
 
 

@@ -1863,6 +1863,8 @@ class EventCore:
             >>> saved.emit("draft")
             ['draft saved']
         """
+        if cython.compiled:  # the kernel has another `emit`, with this docstring
+            return self._emitted(sender, args, kwargs)
         try:
             entries = self._general.entries
         except AttributeError:
@@ -1887,7 +1889,7 @@ class EventCore:
         canceller = None
         try:
             for entry in entries:
-                if not entry.flags:  # the common turn, without a call of `turn`
+                if not cython.compiled and not entry.flags:  # the common turn, without a call of `turn`
                     handler = entry()
                     if handler is None:
                         continue
@@ -1898,9 +1900,7 @@ class EventCore:
                         if dispatch is None:
                             dispatch = _make_dispatch(self, sender, args, kwargs, results, 0)
                         if not dispatch.take_error(error, entry, handler, kwargs, True):
-                            if not cython.compiled:
-                                raise
-                            _reraise(error)
+                            raise
                         result = None
                         if dispatch.has_cancel:
                             canceller = handler
@@ -3321,6 +3321,8 @@ class NamespaceCore(dict):  # type: ignore[type-arg]
         """
         if not isinstance(self, NamespaceCore):
             raise not_an_event(self, "emit", "Namespace")
+        if cython.compiled:  # the kernel has another `emit`, with this docstring
+            raise NotImplementedError
         event: Any = None
         if type(evt) is str:
             event = self.get(evt)
