@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import types
 import warnings
 import weakref
@@ -1615,6 +1616,27 @@ def test_call_spans_end_with_a_cancelled_error(api, event, calls, run):
 
     assert run(main()) == [[], [1]]
     assert ends == [(None, True), (1, False)]
+
+
+@pytest.mark.parametrize("mode", [*MODES, "parallel"])
+def test_budget_counts_the_steps_of_the_handler(ns, event, run, mode):
+    found = []
+
+    async def handler(sender):
+        await asyncio.sleep(0)
+        end = time.perf_counter() + 0.02
+        while time.perf_counter() < end:
+            pass
+        await asyncio.sleep(0)
+
+    event.connect(handler, overlap=mode, timeout=TIMEOUT)
+
+    async def main():
+        with ns.watch(budget=0.01, on_slow=lambda *given, **named: found.append((given, named))):
+            await event.emit_async("a")
+
+    run(main())
+    assert len(found) == 1
 
 
 # trio

@@ -269,6 +269,7 @@ class _Place:
         "outcome",
         "outer",
         "post",
+        "report",
         "waiter",
     )
 
@@ -280,6 +281,7 @@ class _Place:
         self.loop: Any = None  # in which it runs, or will probably run: an asyncio loop, or trio's token
         self.post: Callable[[Callable[[], object]], object] | None = None  # runs a function in that loop
         self.cancel: Callable[[], object] | None = None  # cancels the handler, in that loop; false if it is over
+        self.report: Callable[[str], None] | None = None  # reports the steps of the handler: see `follow`
         self.around: frozenset[_Place] = frozenset()  # the calls of the connection that wait for it
         self.outer: _Place | None = None  # the call around it in its context
         self.job: Any = None  # the job of `emit` that it runs in
@@ -327,7 +329,7 @@ class _Place:
 
     def _leave(self) -> None:
         self.is_over = True
-        self.outer = self.job = self.loop = self.post = self.cancel = None
+        self.outer = self.job = self.loop = self.post = self.cancel = self.report = None
         self.around = frozenset()
         self.remove()
         control = self.control
@@ -462,6 +464,11 @@ class ControlledCoroutine(CoroutineWrapper):
         if not self._is_over:
             self.close()
 
+    def follow(self, report: Callable[[str], None]) -> None:
+        """Report the steps of a handler that has its own task: see `CoroutineWrapper.follow`."""
+        if self._place is not None:
+            self._place.report = report
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._handled, name)
 
@@ -476,6 +483,29 @@ class ControlledCoroutine(CoroutineWrapper):
             if place is not None and not place.is_detached:
                 place.leave()
         self._is_over = True
+
+
+class _FollowedCoroutine(CoroutineWrapper):
+    """Runs a coroutine, and reports its steps."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], report: Callable[[str], None]) -> None:
+        self._coroutine = coroutine
+        self._report = report
+
+    def close(self) -> None:
+        """Close the coroutine."""
+        self._coroutine.close()
+
+    def _step(self, step: Callable[..., Any], *given: Any) -> Any:
+        self._report("resumed")
+        try:
+            return super()._step(step, *given)
+        finally:
+            del given  # it may hold the exception that is raised
+            self._report("suspended")
+
+    def _over(self, value: Any, error: BaseException | None) -> None:
+        pass
 
 
 async def _run(
@@ -535,6 +565,8 @@ async def _run_in_task(
     error: BaseException | None = None
     cancellation = None
     body = control.run(coroutine, event, handler)
+    if place.report is not None:
+        body = _FollowedCoroutine(body, place.report)
     try:
         task = loop.create_task(body)
     except BaseException:  # a task factory has raised
