@@ -15,6 +15,7 @@ import time
 import types
 import warnings
 import weakref
+from unittest import mock
 
 import pytest
 
@@ -300,6 +301,33 @@ def test_sync_results_are_passed_through(event, run, mode):
     asynchronous, pairs, results = run(main())
     assert (asynchronous, [value for _, value in pairs], results) == ([1, 1], [2, 2], [3, 3])
     assert is_idle(event)
+
+
+def test_handlers_that_are_known_to_be_sync_are_refused(event):
+    def handler(sender):
+        return 1
+
+    def generate(sender):
+        yield 1
+
+    @functools.wraps(handler)
+    def decorated(*args):
+        return handler(*args)
+
+    class Callable:
+        def __call__(self, sender):
+            return 1
+
+        def method(self, sender):
+            return 1
+
+    owner = Callable()
+    for sync in (handler, generate, owner.method, functools.partial(handler, 1), functools.partial(generate)):
+        for options in ({"overlap": "queue"}, {"limit": 1}, {"timeout": 1}):
+            with pytest.raises(TypeError, match=f"^{next(iter(options))} is for async handlers"):
+                event.connect(sync, weak=False, **options)
+    for unknown in (decorated, owner, lambda sender: 1, mock.Mock(), mock.AsyncMock(), print, int):
+        event.connect(unknown, weak=False, overlap="queue", timeout=1)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -1521,10 +1549,10 @@ def test_context_is_that_of_the_emission(event, run, mode):
 
 
 def test_handler_in_a_thread(event, run):
-    def handler(sender):
+    def where():
         return "main" if threading.current_thread() is threading.main_thread() else "worker"
 
-    event.connect(functools.partial(handler), overlap="queue", thread=True, weak=False)
+    event.connect(lambda sender: where(), overlap="queue", thread=True, weak=False)
     assert run(event.emit_async("a")) == ["worker"]
     assert is_idle(event)
 
