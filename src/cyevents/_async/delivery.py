@@ -99,7 +99,7 @@ class LoopCall(Job):
     kind = _KIND
 
     args: tuple[Any, ...]  # the sender first
-    call: Any  # the handler, or what calls it for instruments
+    call: Any  # the handler, or what calls it for instruments; None: the call is not made, or was
     context: Context
     is_seen_running: bool
     keeps_generators: bool
@@ -162,17 +162,15 @@ class LoopCall(Job):
 
     def start_or_report(self) -> None:
         """Call the handler. What it returns becomes a task, if it must be awaited."""
-        waiter = self.waiter
-        if waiter is not None and not waiter.claim():
+        waiter, args, kwargs, call = self.waiter, self.args, self.kwargs, self.call
+        if call is None or (waiter is not None and not waiter.claim()):
             return
         value: Any = MISSING
         error: BaseException | None = None
         kind = VALUE
         try:
             if not is_dropped(self.entry):
-                value, error, kind = call_in_thread(
-                    self.event, self.call, self.args, self.kwargs, self.keeps_generators
-                )
+                value, error, kind = call_in_thread(self.event, call, args, kwargs, self.keeps_generators)
             if kind == VALUE and (value is not None or error is not None or waiter is not None):
                 self.end(value, error, None)
                 if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -183,6 +181,7 @@ class LoopCall(Job):
                 self.remove()
         if kind != VALUE:
             self.forget_arguments()
+            del args, kwargs, call
             self.coroutine = as_coroutine(value, kind)
             try:
                 self.start()
@@ -254,7 +253,7 @@ class ExecutorCall:
     )
 
     args: tuple[Any, ...]  # the sender first
-    call: Any  # the handler, or what calls it for instruments
+    call: Any  # the handler, or what calls it for instruments; None: the call is not made, or was
     context: Context
     executor: Executor | None
     keeps_generators: bool
@@ -276,8 +275,8 @@ class ExecutorCall:
         self.args, self.kwargs = args, kwargs
         executor, self.executor = self.executor, None
         assert executor is not None
-        pool_calls[self] = None
         try:
+            pool_calls[self] = None
             self.future = future = executor.submit(self.context.run, self.run)
         except BaseException:
             self.remove()
@@ -306,17 +305,15 @@ class ExecutorCall:
 
     def run(self) -> None:
         """Call the handler, and schedule what it returns if that must be awaited."""
-        waiter = self.waiter
-        if self.is_settled or (waiter is not None and not waiter.claim()):
+        waiter, args, kwargs, call = self.waiter, self.args, self.kwargs, self.call
+        if call is None or self.is_settled or (waiter is not None and not waiter.claim()):
             return
         self.is_settled = True
         value: Any = MISSING
         error: BaseException | None = None
         try:
             if not is_dropped(self.entry):
-                value, error, kind = call_in_thread(
-                    self.event, self.call, self.args, self.kwargs, self.keeps_generators
-                )
+                value, error, kind = call_in_thread(self.event, call, args, kwargs, self.keeps_generators)
                 if kind != VALUE:
                     awaitable, value = value, MISSING
                     try:
