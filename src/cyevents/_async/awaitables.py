@@ -62,6 +62,9 @@ class CoroutineWrapper(Coroutine[Any, Any, Any]):
         finally:
             del error  # its traceback refers to this frame: a reference cycle
 
+    def follow(self, report: Callable[[str], None]) -> None:
+        """Report steps that it runs elsewhere, as the names of methods of call spans: `resumed` and `suspended`."""
+
     def __await__(self) -> CoroutineWrapper:
         return self
 
