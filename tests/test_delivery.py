@@ -1859,3 +1859,25 @@ def test_interrupted_submission_makes_no_call(api, ns, run, kind, how):
     loop.close()
     assert seen == reported == []
     assert api.drain(TIMEOUT)
+
+
+def test_cancelling_again_and_again_asks_the_loop_once(ns, run):
+    """As anyio does on asyncio, while the loop is blocked."""
+    remote, gate = make_loop("asyncio"), Gate()
+    ns.event("x").connect(gate, via=remote.loop)
+
+    async def main():
+        emission = asyncio.ensure_future(ns.emit_async("x"))
+        while not gate.begun.is_set():
+            await asyncio.sleep(0.001)
+        for _ in range(50):
+            emission.cancel()
+            await asyncio.sleep(0)
+        waiting = list(remote.loop._ready)
+        gate.opened.set()
+        await asyncio.wait([emission])
+        assert emission.cancelled()
+        assert [str(each).count("cancel_task") for each in waiting].count(1) == 1
+
+    run(main())
+    remote.close()

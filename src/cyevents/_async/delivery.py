@@ -94,13 +94,14 @@ def is_dropped(entry: Entry) -> bool:
 class LoopCall(Job):
     """A call that is delivered to a loop."""
 
-    __slots__ = ("args", "call", "context", "is_seen_running", "keeps_generators", "kwargs", "waiter")
+    __slots__ = ("args", "call", "context", "is_cancelling", "is_seen_running", "keeps_generators", "kwargs", "waiter")
 
     kind = _KIND
 
     args: tuple[Any, ...]  # the sender first
     call: Any  # the handler, or what calls it for instruments; None: the call is not made, or was
     context: Context
+    is_cancelling: bool  # whether the loop was asked to cancel the task, and has not done so yet
     is_seen_running: bool
     keeps_generators: bool
     kwargs: dict[str, Any]
@@ -117,6 +118,7 @@ class LoopCall(Job):
         """Submit the call. Return what `emit_async` awaits, else `MISSING`."""
         self.args, self.kwargs = args, kwargs
         waiter = self.waiter
+        self.is_cancelling = False
         self.is_seen_running = waiter is not None and self.loop.is_running()
         is_submitted = False
         try:
@@ -138,6 +140,9 @@ class LoopCall(Job):
             self.drop()
             self.waiter.finish(None, None)
             return
+        if self.is_cancelling:  # anyio cancels again and again, also while the loop is blocked
+            return
+        self.is_cancelling = True
         try:
             self.loop.call_soon_threadsafe(self.cancel_task)
         except RuntimeError:  # it is closed
@@ -191,6 +196,7 @@ class LoopCall(Job):
 
     def cancel_task(self) -> None:
         """Cancel the task."""
+        self.is_cancelling = False
         if self.task is not None:
             self.task.cancel()
 
