@@ -1,14 +1,16 @@
-"""Races between two threads: a `Mailbox`, and `queue.SimpleQueue` with dispatch written by hand.
+"""Races between two threads: delivery to a `Mailbox`, an executor or a loop, and the same written by hand.
 
 Throughput: one thread emits, as fast as it can, and the other one runs the handlers. Latency: the emissions come at
 intervals, so the other thread sleeps until one comes. It is the time from before the emission until the handler runs.
 """
 
+import asyncio
 import logging
 import queue
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import repeat
 from time import perf_counter_ns
@@ -22,6 +24,7 @@ EMISSIONS = 10_000  # per round, so that the threads of a Python with a GIL take
 INTERVAL = 0.0002  # seconds between the emissions whose latency is measured
 PERCENTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 TIMEOUT = 10  # seconds
+BY_HAND = {"mailbox": "SimpleQueue", "executor": "submit", "loop": "call_soon_threadsafe"}  # by the kind of target
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +83,58 @@ class Mailboxes:
         self.thread.join()
 
 
+class ExecutorByHand:
+    """A list of handlers, which an executor calls in a thread of its own. What they raise is in the futures."""
+
+    def __init__(self, size):
+        self.handlers = {}
+        self.pool = ThreadPoolExecutor(1)
+        self.submit = self.pool.submit
+        self.thread = self.pool.submit(threading.current_thread).result()
+
+    def connect(self, name, handler):
+        self.handlers.setdefault(name, []).append(handler)
+
+    def emit(self, name, sender, /, *args, **kwargs):
+        for handler in self.handlers.get(name, ()):
+            self.submit(handler, sender, *args, **kwargs)
+
+    def close(self):
+        self.pool.shutdown()
+
+
+class LoopByHand(ExecutorByHand):
+    """A list of handlers, which an asyncio loop in another thread calls. It reports what they raise."""
+
+    def __init__(self, size):
+        self.handlers = {}
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+
+    def submit(self, handler, sender, /, *args, **kwargs):
+        self.loop.call_soon_threadsafe(partial(handler, sender, *args, **kwargs))
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+class Delivered:
+    """An event whose handlers are connected via an executor or a loop."""
+
+    def __init__(self, package, by_hand, size):
+        self.event = package.Event("tick")
+        self.target = by_hand(size)
+        self.thread = self.target.thread
+        self.via = getattr(self.target, "loop", None) or self.target.pool
+        self.close = self.target.close
+
+    def connect(self, name, handler):
+        self.event.connect(handler, via=self.via)
+
+
 def last_handler():
     """Return a handler, and functions that set for how many calls it waits and that wait for these."""
     left = 0
@@ -103,11 +158,13 @@ def last_handler():
     return handler, expect, wait
 
 
-def makers():
+def makers(kind="mailbox"):
     """Return the functions that make a contestant, by its name, for a number of calls that may wait."""
-    made = {"SimpleQueue": HandWritten}
+    by_hand = {"mailbox": HandWritten, "executor": ExecutorByHand, "loop": LoopByHand}[kind]
+    made = {BY_HAND[kind]: by_hand}
     if "cyevents" in load_contestants()[0]:
-        made["cyevents"] = partial(Mailboxes, load_contestants()[0]["cyevents"].library)
+        package = load_contestants()[0]["cyevents"].library
+        made["cyevents"] = partial(Mailboxes, package) if kind == "mailbox" else partial(Delivered, package, by_hand)
     return made
 
 
@@ -122,7 +179,7 @@ def new_handlers(count):
 
 def emission_of(contestant):
     """Return the statement that emits, and the names that it uses."""
-    if isinstance(contestant, HandWritten):
+    if hasattr(contestant, "emit"):
         return 'emit("tick", sender, price=1)', {"emit": contestant.emit, "sender": Sender()}
     return "emit(sender, price=1)", {"emit": contestant.event.emit, "sender": Sender()}
 
@@ -142,7 +199,7 @@ def verify(name, contestant, handlers=3, emissions=4):
         contestant.connect("tick", record)
     sender = Sender()
     for price in range(emissions):
-        if isinstance(contestant, HandWritten):
+        if hasattr(contestant, "emit"):
             contestant.emit("tick", sender, price=price)
         else:
             contestant.event.emit(sender, price=price)
@@ -154,10 +211,10 @@ def verify(name, contestant, handlers=3, emissions=4):
         raise IncorrectResult(f"{name}: {len(calls)} calls, or in another order, or in another thread")
 
 
-def verify_all():
+def verify_all(kind="mailbox"):
     """Check all contestants; return those that are correct, and by name why others are not."""
     correct, incorrect = {}, {}
-    for name, make in makers().items():
+    for name, make in makers(kind).items():
         contestant = make(100)
         try:
             verify(name, contestant)
@@ -185,9 +242,9 @@ def throughput_watch(contestant, handlers, last):
     return scope["run"]
 
 
-def throughput_race(handlers, seconds, emissions=EMISSIONS, fewest=FEWEST):
+def throughput_race(handlers, seconds, emissions=EMISSIONS, fewest=FEWEST, kind="mailbox"):
     """Race emissions from one thread to handlers in another; return the race, and who was not correct and why."""
-    correct, incorrect = verify_all()
+    correct, incorrect = verify_all(kind)
     contestants = {name: make(handlers * emissions) for name, make in correct.items()}
     kept = new_handlers(handlers - 1)
     lasts = {name: last_handler() for name in correct}
@@ -218,10 +275,10 @@ def latencies(contestant, seen, count, interval=INTERVAL):
     return sorted(seen)
 
 
-def latency_races(laps, count, interval=INTERVAL):
+def latency_races(laps, count, interval=INTERVAL, kind="mailbox"):
     """Return races of the latency by percentile, interleaved in laps of `count` emissions of each contestant."""
-    races = {f"mailbox latency, {name}": Race() for name in PERCENTILES}
-    correct, _ = verify_all()
+    races = {f"{kind} latency, {name}": Race() for name in PERCENTILES}
+    correct, _ = verify_all(kind)
     contestants = {name: make(count) for name, make in correct.items()}
     seen = {name: [] for name in correct}
     kept = []
@@ -242,7 +299,7 @@ def latency_races(laps, count, interval=INTERVAL):
                     found = latencies(contestants[name], seen[name], count if lap >= 0 else 10, interval)
                     for percentile, fraction in PERCENTILES.items():
                         if lap >= 0:
-                            races[f"mailbox latency, {percentile}"].record(
+                            races[f"{kind} latency, {percentile}"].record(
                                 name, lap, found[min(len(found) - 1, int(fraction * len(found)))]
                             )
     finally:

@@ -187,6 +187,9 @@ def markdown(run, pictures=()):
         "From the emission to the handler in another thread that sleeps": [
             name for name in run["races"] if name.startswith("mailbox latency")
         ],
+        "The same through an executor or an event loop, and from the emission to a handler there": [
+            name for name in run["races"] if name.startswith(("executor ", "loop "))
+        ],
     }
     for title, names in groups.items():
         races = {name: run["races"][name] for name in names if name in run["races"]}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from time import perf_counter
 
 from . import async_cases, connections, emissions, flask_case, imports, mailboxes, memory, tail, threads, wildcards
@@ -159,17 +160,20 @@ class Suite:
 
     def mailbox_steps(self):
         """Yield the steps that time calls that another thread makes."""
-        for count in mailboxes.COUNTS:
+        for kind, count in product(mailboxes.BY_HAND, mailboxes.COUNTS):
             yield Step(
-                f"mailbox, {count}", 3 * self.scale, lambda count=count: self.measure_mailbox(count, 3 * self.scale)
+                f"{kind}, {count}",
+                3 * self.scale,
+                lambda kind=kind, count=count: self.measure_mailbox(kind, count, 3 * self.scale),
             )
         laps, emissions = {"brief": (1, 20), "quick": (9, 1_000), "full": (25, 4_000)}[self.mode]
         laps = max(1, round(laps * self.factor))
-        yield Step(
-            "mailbox latency",
-            laps * emissions * mailboxes.INTERVAL * 4,
-            lambda: self.races.update(mailboxes.latency_races(laps, emissions)),
-        )
+        for kind in mailboxes.BY_HAND:
+            yield Step(
+                f"{kind} latency",
+                laps * emissions * mailboxes.INTERVAL * 4,
+                lambda kind=kind: self.races.update(mailboxes.latency_races(laps, emissions, kind=kind)),
+            )
 
     def other_steps(self):
         """Yield the steps that measure a Flask application, memory and imports."""
@@ -227,10 +231,10 @@ class Suite:
         self.races.update(races)
         self.skipped.update({f"the tail of {name} beside changes": why for name, why in failed.items()})
 
-    def measure_mailbox(self, count, seconds):
-        name = f"mailbox {count}"
+    def measure_mailbox(self, kind, count, seconds):
+        name = f"{kind} {count}"
         self.races[name], incorrect = mailboxes.throughput_race(
-            count, seconds, *((100, 1) if self.mode == "brief" else ())
+            count, seconds, *((100, 1) if self.mode == "brief" else ()), kind=kind
         )
         self.incorrect.update({f"{contestant}, {name}": why for contestant, why in incorrect.items()})
 

@@ -199,16 +199,18 @@ def test_the_tail():
         assert races["tail, collections"].median("cyevents") == 0
 
 
+@pytest.mark.parametrize("kind", mailboxes.BY_HAND)
 @pytest.mark.parametrize("handlers", mailboxes.COUNTS)
-def test_mailboxes(handlers):
-    found, incorrect = mailboxes.throughput_race(handlers, 0.01, emissions=20, fewest=1)
+def test_mailboxes(handlers, kind):
+    found, incorrect = mailboxes.throughput_race(handlers, 0.01, emissions=20, fewest=1, kind=kind)
     assert not incorrect
-    assert set(found.times) == set(mailboxes.makers())
+    assert set(found.times) == set(mailboxes.makers(kind))
 
 
-def test_latency_of_mailboxes():
-    races = mailboxes.latency_races(laps=2, count=10, interval=0)
-    assert [len(race.times["SimpleQueue"]) for race in races.values()] == [2, 2, 2]
+@pytest.mark.parametrize("kind", mailboxes.BY_HAND)
+def test_latency_of_mailboxes(kind):
+    races = mailboxes.latency_races(laps=2, count=10, interval=0, kind=kind)
+    assert [len(race.times[mailboxes.BY_HAND[kind]]) for race in races.values()] == [2, 2, 2]
 
 
 def test_an_incorrect_mailbox_is_not_timed(monkeypatch):
@@ -218,7 +220,7 @@ def test_an_incorrect_mailbox_is_not_timed(monkeypatch):
                 super().emit(name, sender, *args, **kwargs)
 
     monkeypatch.setattr(mailboxes, "TIMEOUT", 0.01)
-    monkeypatch.setattr(mailboxes, "makers", lambda: {"losing": Losing})
+    monkeypatch.setattr(mailboxes, "makers", lambda kind: {"losing": Losing})
     correct, incorrect = mailboxes.verify_all()
     assert not correct
     assert incorrect["losing"].startswith("IncorrectResult: losing: 9 calls")

@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import types
 import warnings
 import weakref
+from unittest import mock
 
 import pytest
 
@@ -299,6 +301,33 @@ def test_sync_results_are_passed_through(event, run, mode):
     asynchronous, pairs, results = run(main())
     assert (asynchronous, [value for _, value in pairs], results) == ([1, 1], [2, 2], [3, 3])
     assert is_idle(event)
+
+
+def test_handlers_that_are_known_to_be_sync_are_refused(event):
+    def handler(sender):
+        return 1
+
+    def generate(sender):
+        yield 1
+
+    @functools.wraps(handler)
+    def decorated(*args):
+        return handler(*args)
+
+    class Callable:
+        def __call__(self, sender):
+            return 1
+
+        def method(self, sender):
+            return 1
+
+    owner = Callable()
+    for sync in (handler, generate, owner.method, functools.partial(handler, 1), functools.partial(generate)):
+        for options in ({"overlap": "queue"}, {"limit": 1}, {"timeout": 1}):
+            with pytest.raises(TypeError, match=f"^{next(iter(options))} is for async handlers"):
+                event.connect(sync, weak=False, **options)
+    for unknown in (decorated, owner, lambda sender: 1, mock.Mock(), mock.AsyncMock(), print, int):
+        event.connect(unknown, weak=False, overlap="queue", timeout=1)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -784,6 +813,32 @@ def test_closed_coroutines_leave(event, calls, run, mode):
     assert is_idle(event)
 
 
+def test_handler_of_a_closed_coroutine_is_cancelled(event, run):
+    """It has a task of its own, and the next call waits until that has ended."""
+    log = []
+
+    async def handler(number):
+        log.append(f"{number} begins")
+        try:
+            await asyncio.sleep(0 if number else TIMEOUT)
+        finally:
+            await asyncio.sleep(0)
+            log.append(f"{number} ends")
+
+    event.connect(handler, overlap="restart")
+
+    async def main():
+        coroutine = event.emit_async(0)
+        coroutine.send(None)
+        await asyncio.sleep(0)
+        coroutine.close()
+        await event.emit_async(1)
+
+    run(main())
+    assert log == ["0 begins", "0 ends", "1 begins", "1 ends"]
+    assert is_idle(event)
+
+
 def test_task_factory_that_raises_ends_the_call(api, event, calls, run):
     event.connect(calls.handle, overlap="skip")
 
@@ -1066,6 +1121,24 @@ def test_recursion_through_another_event_raises(ns, run):
     second.connect(on_second, overlap="queue")
     with pytest.raises(RuntimeError, match="event 'a' would wait for itself"):
         run(first.emit_async(1))
+
+
+def test_recursion_through_another_loop_raises(ns, other_loop, run):
+    first, second = ns.event("a"), ns.event("b")
+
+    async def on_first(number):
+        return await second.emit_async(number)
+
+    async def on_second(number):
+        try:
+            return await first.emit_async(number)
+        except RuntimeError as error:
+            return str(error)
+
+    first.connect(on_first, overlap="queue")
+    second.connect(on_second, via=other_loop)
+    ((text,),) = run(first.emit_async(1))
+    assert "event 'a' would wait for itself" in text
 
 
 def test_recursion_error_is_left_to_the_error_policy(ns, run):
@@ -1476,10 +1549,10 @@ def test_context_is_that_of_the_emission(event, run, mode):
 
 
 def test_handler_in_a_thread(event, run):
-    def handler(sender):
+    def where():
         return "main" if threading.current_thread() is threading.main_thread() else "worker"
 
-    event.connect(functools.partial(handler), overlap="queue", thread=True, weak=False)
+    event.connect(lambda sender: where(), overlap="queue", thread=True, weak=False)
     assert run(event.emit_async("a")) == ["worker"]
     assert is_idle(event)
 
@@ -1571,6 +1644,27 @@ def test_call_spans_end_with_a_cancelled_error(api, event, calls, run):
 
     assert run(main()) == [[], [1]]
     assert ends == [(None, True), (1, False)]
+
+
+@pytest.mark.parametrize("mode", [*MODES, "parallel"])
+def test_budget_counts_the_steps_of_the_handler(ns, event, run, mode):
+    found = []
+
+    async def handler(sender):
+        await asyncio.sleep(0)
+        end = time.perf_counter() + 0.02
+        while time.perf_counter() < end:
+            pass
+        await asyncio.sleep(0)
+
+    event.connect(handler, overlap=mode, timeout=TIMEOUT)
+
+    async def main():
+        with ns.watch(budget=0.01, on_slow=lambda *given, **named: found.append((given, named))):
+            await event.emit_async("a")
+
+    run(main())
+    assert len(found) == 1
 
 
 # trio

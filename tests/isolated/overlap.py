@@ -1,4 +1,4 @@
-"""Leaks of async handlers with `overlap`, `limit` and `timeout`: run, queued, skipped, restarted, cancelled, timed out."""
+"""Leaks of async handlers with `overlap`, `limit` and `timeout`, however their calls end."""
 
 import asyncio
 import contextlib

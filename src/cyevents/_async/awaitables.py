@@ -48,6 +48,7 @@ class CoroutineWrapper(Coroutine[Any, Any, Any]):
     """
 
     _coroutine: Coroutine[Any, Any, Any]
+    has_begun = False  # whether there is something to wait for before it is first resumed: a delivered call
     superseded: BaseException | None = None  # in place of a result, if a later call of the handler has stopped this one
 
     def send(self, value: Any) -> Any:
@@ -60,6 +61,9 @@ class CoroutineWrapper(Coroutine[Any, Any, Any]):
             return self._step(self._coroutine.throw, *error)
         finally:
             del error  # its traceback refers to this frame: a reference cycle
+
+    def follow(self, report: Callable[[str], None]) -> None:
+        """Report steps that it runs elsewhere, as the names of methods of call spans: `resumed` and `suspended`."""
 
     def __await__(self) -> CoroutineWrapper:
         return self

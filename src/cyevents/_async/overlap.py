@@ -100,13 +100,17 @@ class CallControl:
         """How many calls were cancelled by a later one."""
         return sum(list(self._restarts.values()))
 
-    def wrap(self, dispatch: Dispatch, entry: Entry, handler: Any) -> Callable[..., Any] | None:
+    def wrap(
+        self, dispatch: Dispatch, entry: Entry, handler: Any, is_delivered: bool = False
+    ) -> Callable[..., Any] | None:
         """Return what is called in place of the handler; None if the call is skipped."""
         event = dispatch.event
         place = None if self.size is None else _Place(self)
         # It leaves the place when it is destroyed, such as when a signal handler raises in here.
         call = ControlledCall(self, place, event, entry, handler, dispatch.mode & PAIRS != 0)
         if place is not None:
+            if is_delivered:  # the loop that emits may end before
+                place.loop = None
             if isinstance(dispatch, AwaitedDispatch):
                 place.around = _calls_around(self)
                 if place.around and self._would_deadlock(place):
@@ -269,6 +273,7 @@ class _Place:
         "outcome",
         "outer",
         "post",
+        "report",
         "waiter",
     )
 
@@ -277,11 +282,10 @@ class _Place:
         self.claims = [None]  # claimed by whoever starts it, or whoever supersedes it before that
         self.outcome: Reason | None = None  # why it has no result
         self.waiter: Any = None
-        self.loop: Any = (
-            running_asyncio()
-        )  # in which it will probably run; later that in which it does, or trio's token
+        self.loop: Any = None  # in which it runs, or will probably run: an asyncio loop, or trio's token
         self.post: Callable[[Callable[[], object]], object] | None = None  # runs a function in that loop
         self.cancel: Callable[[], object] | None = None  # cancels the handler, in that loop; false if it is over
+        self.report: Callable[[str], None] | None = None  # reports the steps of the handler: see `follow`
         self.around: frozenset[_Place] = frozenset()  # the calls of the connection that wait for it
         self.outer: _Place | None = None  # the call around it in its context
         self.job: Any = None  # the job of `emit` that it runs in
@@ -329,7 +333,7 @@ class _Place:
 
     def _leave(self) -> None:
         self.is_over = True
-        self.outer = self.job = self.loop = self.post = self.cancel = None
+        self.outer = self.job = self.loop = self.post = self.cancel = self.report = None
         self.around = frozenset()
         self.remove()
         control = self.control
@@ -388,11 +392,6 @@ class _Place:
         if self.outcome is None and control is not None and cancel is not None and cancel():
             self.outcome = "restarted"
             _increase(control._restarts)
-
-    def end_detached(self, task: object) -> None:
-        """Done callback of a handler's task: end the call if its coroutine was closed before that."""
-        if self.is_detached:
-            self.leave()
 
 
 class ControlledCall:
@@ -469,6 +468,11 @@ class ControlledCoroutine(CoroutineWrapper):
         if not self._is_over:
             self.close()
 
+    def follow(self, report: Callable[[str], None]) -> None:
+        """Report the steps of a handler that has its own task: see `CoroutineWrapper.follow`."""
+        if self._place is not None:
+            self._place.report = report
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._handled, name)
 
@@ -477,11 +481,35 @@ class ControlledCoroutine(CoroutineWrapper):
         try:
             if place is not None and place.outcome is not None and error is None:
                 self.superseded = CallSuperseded(place.outcome)
-            self._handled.close()  # if it has not begun
+            if place is None or not place.is_detached:
+                self._handled.close()  # if it has not begun
         finally:
             if place is not None and not place.is_detached:
                 place.leave()
         self._is_over = True
+
+
+class _FollowedCoroutine(CoroutineWrapper):
+    """Runs a coroutine, and reports its steps."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], report: Callable[[str], None]) -> None:
+        self._coroutine = coroutine
+        self._report = report
+
+    def close(self) -> None:
+        """Close the coroutine."""
+        self._coroutine.close()
+
+    def _step(self, step: Callable[..., Any], *given: Any) -> Any:
+        self._report("resumed")
+        try:
+            return super()._step(step, *given)
+        finally:
+            del given  # it may hold the exception that is raised
+            self._report("suspended")
+
+    def _over(self, value: Any, error: BaseException | None) -> None:
+        pass
 
 
 async def _run(
@@ -502,9 +530,11 @@ async def _run(
         return await control.run(coroutine, event, handler)
     loop = running_asyncio()
     if loop is not None:
-        return await _run_in_task(place, control.run(coroutine, event, handler), loop, event, handler, nothing)
+        return await _run_in_task(control, place, coroutine, loop, event, handler, nothing)
     with running_trio().CancelScope() as scope:
         place.cancel = partial(_cancel_scope, scope)
+        if place.is_stopping:
+            place.stop()
         try:
             value = await control.run(coroutine, event, handler)
         except Exception as error:
@@ -527,8 +557,9 @@ def _cancel_scope(scope: Any) -> bool:
 
 
 async def _run_in_task(
+    control: CallControl,
     place: _Place,
-    body: Coroutine[Any, Any, Any],
+    coroutine: Coroutine[Any, Any, Any],
     loop: asyncio.AbstractEventLoop,
     event: EventCore,
     handler: Any,
@@ -537,6 +568,9 @@ async def _run_in_task(
     """Run a handler in a task of its own, which a later call can cancel. Cancelling this cancels the task."""
     error: BaseException | None = None
     cancellation = None
+    body = control.run(coroutine, event, handler)
+    if place.report is not None:
+        body = _FollowedCoroutine(body, place.report)
     try:
         task = loop.create_task(body)
     except BaseException:  # a task factory has raised
@@ -544,7 +578,6 @@ async def _run_in_task(
         raise
     try:
         place.cancel = partial(_cancel_task, ref(task))
-        task.add_done_callback(place.end_detached)
         if place.is_stopping:
             place.stop()
         while not task.done():
@@ -565,10 +598,17 @@ async def _run_in_task(
     except BaseException:
         if not task.done() and not loop.is_closed():  # closed from outside: nothing can be awaited any more
             place.is_detached = True
+            task.add_done_callback(partial(_end_detached, place, coroutine))
             task.cancel()
         raise
     finally:
         del task, error, cancellation  # see "Reference cycles" in `dispatch`
+
+
+def _end_detached(place: _Place, coroutine: Coroutine[Any, Any, Any], task: object) -> None:
+    """Done callback of a handler's task: end the call, whose own coroutine was closed before that."""
+    coroutine.close()  # if it has not begun
+    place.leave()
 
 
 def _cancel_task(task_ref: ref[asyncio.Task[Any]]) -> bool:

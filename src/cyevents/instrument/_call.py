@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._async.awaitables import CoroutineWrapper, as_coroutine
@@ -182,6 +183,8 @@ class ObservedCoroutine(CoroutineWrapper):
         self._call = call
         self._coroutine = coroutine
         self._followers = call.followers_of_steps()
+        if self._followers and isinstance(coroutine, CoroutineWrapper):
+            coroutine.follow(partial(notify, self._followers))
         self._state = "new"
 
     def close(self) -> None:
