@@ -99,6 +99,7 @@ class Mailbox:
         "_calls",
         "_drops",
         "_maxsize",
+        "_missing",
         "_overflow",
         "_places",
         "_reserve",
@@ -126,6 +127,7 @@ class Mailbox:
             )
         self._wakeup = _checked_wakeup(wakeup)
         self._maxsize = maxsize
+        self._missing = 0  # how many places were neither free nor taken when a drain had emptied it
         self._overflow = word
         self._drops: dict[int, int] = {}  # how many calls each thread has dropped
         self._places, self._reserve = _make_places(maxsize)
@@ -226,7 +228,11 @@ class Mailbox:
             self._armed.pop()
         except IndexError:
             return
-        self._call_wakeup()
+        try:
+            self._call_wakeup()
+        except BaseException:  # a signal handler has raised
+            self._armed.append(None)
+            raise
 
     def _call_wakeup(self) -> None:
         try:
@@ -289,9 +295,30 @@ class Mailbox:
                     self._finish(call, result, error)
         finally:
             call = result = error = None  # a traceback refers to this frame
+            if not self._calls:
+                self._count_places()
             if self._wakeup is not None:
                 self._arm()
         return ran
+
+    def _count_places(self) -> None:
+        """Replace places that are lost: a signal handler has raised after one was claimed, before the call was put.
+
+        A place that is missing now may belong to a call that is just being put. One that was missing at the end of the
+        last drain too is lost.
+        """
+        missing = self._maxsize - len(self._places)
+        if missing:
+            missing -= sum(self._reserve)
+        if not missing or _is_late:
+            self._missing = 0
+            return
+        lost, self._missing = min(missing, self._missing), missing
+        if lost > 0:
+            self._places.extend([None] * lost)
+            self._missing -= lost
+        elif missing < 0:  # one that was only late has been replaced
+            del self._places[missing:]
 
     def _arm(self) -> None:
         """Have the next call wake the drainer, or wake it now if there is one already."""
