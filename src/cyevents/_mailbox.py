@@ -98,8 +98,8 @@ class Mailbox:
         "_armed",
         "_calls",
         "_drops",
+        "_is_suspect",
         "_maxsize",
-        "_missing",
         "_overflow",
         "_places",
         "_reserve",
@@ -127,7 +127,7 @@ class Mailbox:
             )
         self._wakeup = _checked_wakeup(wakeup)
         self._maxsize = maxsize
-        self._missing = 0  # how many places were neither free nor taken when a drain had emptied it
+        self._is_suspect = False  # whether all places were missing when a drain had emptied it
         self._overflow = word
         self._drops: dict[int, int] = {}  # how many calls each thread has dropped
         self._places, self._reserve = _make_places(maxsize)
@@ -302,23 +302,20 @@ class Mailbox:
         return ran
 
     def _count_places(self) -> None:
-        """Replace places that are lost: a signal handler has raised after one was claimed, before the call was put.
+        """Make new places if all are lost: signal handlers have raised after one was claimed, before the call was put.
 
-        A place that is missing now may belong to a call that is just being put. One that was missing at the end of the
-        last drain too is lost.
+        A place that is missing in an empty mailbox may belong to a call that is just being put. If all are missing at
+        the end of two drains, they are lost.
         """
-        missing = self._maxsize - len(self._places)
-        if missing:
-            missing -= sum(self._reserve)
-        if not missing or _is_late:
-            self._missing = 0
-            return
-        lost, self._missing = min(missing, self._missing), missing
-        if lost > 0:
-            self._places.extend([None] * lost)
-            self._missing -= lost
-        elif missing < 0:  # one that was only late has been replaced
-            del self._places[missing:]
+        if self._places or self._reserve or _is_late:
+            self._is_suspect = False
+            extra = len(self._places) - self._maxsize
+            if extra > 0:  # they were only late
+                del self._places[-extra:]
+        elif self._is_suspect:
+            self._places.extend([None] * self._maxsize)
+        else:
+            self._is_suspect = True
 
     def _arm(self) -> None:
         """Have the next call wake the drainer, or wake it now if there is one already."""
