@@ -26,6 +26,8 @@ if BUILD not in ("", "yes", "no"):
 
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 MACROS = {"CYTHON_COMPRESS_STRINGS": "0"}  # decompression would take 3 % of the time of `import cyevents`
+# For a smaller wheel: nothing looks up globals often, or makes objects of these classes themselves often.
+MACROS |= {"CYTHON_USE_DICT_VERSIONS": "0", "CYTHON_VECTORCALL_TPNEW": "0"}
 if not (DEBUG or SANITIZE or hasattr(sys, "gettotalrefcount")):
     MACROS["NDEBUG"] = "1"  # of the interpreter's flags, which CFLAGS replaces; else Python's headers check each use
 if TRACE:

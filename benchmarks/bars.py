@@ -199,6 +199,22 @@ BARS = (
         (Ratio("async, sync handlers, asyncio 10", OURS, "cyevents emit"),),
         at_most=3,
     ),
+    Bar(
+        "a mailbox between two threads over SimpleQueue by hand; 1, 10",
+        tuple(Ratio(f"mailbox {count}", OURS, "SimpleQueue") for count in (1, 10)),
+        at_most=1.0,
+    ),
+    Bar(
+        "latency of a mailbox over SimpleQueue by hand; p50, p99, p99.9",
+        tuple(Ratio(f"mailbox latency, {name}", OURS, "SimpleQueue") for name in ("p50", "p99", "p99.9")),
+    ),
+    *(
+        Bar(
+            f"delivery to {'an' if kind == 'executor' else 'a'} {kind} over {by_hand} by hand; 1, 10, latency p50, p99",
+            tuple(Ratio(f"{kind} {what}", OURS, by_hand) for what in ("1", "10", "latency, p50", "latency, p99")),
+        )
+        for kind, by_hand in {"executor": "submit", "loop": "call_soon_threadsafe"}.items()
+    ),
     Bar("connect over blinker's", (Ratio("connect", OURS, "blinker"),), at_most=0.4),
     Bar("connect, emit, disconnect over blinker's", (Ratio("churn", OURS, "blinker"),), at_most=0.4),
     Bar(

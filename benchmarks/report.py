@@ -180,6 +180,17 @@ def markdown(run, pictures=()):
         "10,000 patterns, by how many match": [name for name in run["races"] if name.startswith("wildcards")],
         "Threads that emit at the same time, ten handlers, per emission of a thread": ["threads"],
     }
+    groups |= {
+        "From a thread to the handlers in another, through a mailbox or a queue, by number of handlers": [
+            name for name in run["races"] if name.startswith("mailbox ") and "latency" not in name
+        ],
+        "From the emission to the handler in another thread that sleeps": [
+            name for name in run["races"] if name.startswith("mailbox latency")
+        ],
+        "The same through an executor or an event loop, and from the emission to a handler there": [
+            name for name in run["races"] if name.startswith(("executor ", "loop "))
+        ],
+    }
     for title, names in groups.items():
         races = {name: run["races"][name] for name in names if name in run["races"]}
         if races:

@@ -94,7 +94,9 @@ def compare(old, new):
     """
     changes = {}
     for name in sorted(old["races"].keys() & new["races"].keys()):
-        if name.startswith("tail, "):  # which is noise between two runs: its bars compare contestants of one run
+        if name.startswith(
+            ("tail, ", "mailbox latency, ", "executor latency, ", "loop latency, ")
+        ):  # which is noise between two runs: its bars compare contestants of one run
             continue
         before, after = old["races"][name], new["races"][name]
         for contestant in before.keys() & after.keys():

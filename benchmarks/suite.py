@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from time import perf_counter
 
-from . import async_cases, connections, emissions, flask_case, imports, memory, tail, threads, wildcards
+from . import async_cases, connections, emissions, flask_case, imports, mailboxes, memory, tail, threads, wildcards
 from .cases import Case, cases
 from .contestants import ONE_BY_ONE, load_contestants
 from .timing import FEWEST, Race
@@ -40,7 +41,13 @@ class Suite:
 
     def steps(self):
         """Return the steps of this run."""
-        return [*self.emission_steps(), *self.change_steps(), *self.async_steps(), *self.other_steps()]
+        return [
+            *self.emission_steps(),
+            *self.change_steps(),
+            *self.async_steps(),
+            *self.mailbox_steps(),
+            *self.other_steps(),
+        ]
 
     def emission_steps(self):
         """Yield the steps that time emissions."""
@@ -151,6 +158,23 @@ class Suite:
                         ),
                     )
 
+    def mailbox_steps(self):
+        """Yield the steps that time calls that another thread makes."""
+        for kind, count in product(mailboxes.BY_HAND, mailboxes.COUNTS):
+            yield Step(
+                f"{kind}, {count}",
+                3 * self.scale,
+                lambda kind=kind, count=count: self.measure_mailbox(kind, count, 3 * self.scale),
+            )
+        laps, emissions = {"brief": (1, 20), "quick": (9, 1_000), "full": (25, 4_000)}[self.mode]
+        laps = max(1, round(laps * self.factor))
+        for kind in mailboxes.BY_HAND:
+            yield Step(
+                f"{kind} latency",
+                laps * emissions * mailboxes.INTERVAL * 4,
+                lambda kind=kind: self.races.update(mailboxes.latency_races(laps, emissions, kind=kind)),
+            )
+
     def other_steps(self):
         """Yield the steps that measure a Flask application, memory and imports."""
         reason = flask_case.skip_reason()
@@ -206,6 +230,13 @@ class Suite:
         )
         self.races.update(races)
         self.skipped.update({f"the tail of {name} beside changes": why for name, why in failed.items()})
+
+    def measure_mailbox(self, kind, count, seconds):
+        name = f"{kind} {count}"
+        self.races[name], incorrect = mailboxes.throughput_race(
+            count, seconds, *((100, 1) if self.mode == "brief" else ()), kind=kind
+        )
+        self.incorrect.update({f"{contestant}, {name}": why for contestant, why in incorrect.items()})
 
     def measure_async(self, loop, kind, count, seconds):
         name = f"async, {kind}, {loop} {count}"

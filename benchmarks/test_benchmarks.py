@@ -15,6 +15,7 @@ from . import (
     freeze,
     imports,
     install,
+    mailboxes,
     memory,
     publish,
     report,
@@ -196,6 +197,33 @@ def test_the_tail():
     if "cyevents" in PRESENT:
         assert races["tail, blocks"].median("cyevents") <= 1  # the list of results
         assert races["tail, collections"].median("cyevents") == 0
+
+
+@pytest.mark.parametrize("kind", mailboxes.BY_HAND)
+@pytest.mark.parametrize("handlers", mailboxes.COUNTS)
+def test_mailboxes(handlers, kind):
+    found, incorrect = mailboxes.throughput_race(handlers, 0.01, emissions=20, fewest=1, kind=kind)
+    assert not incorrect
+    assert set(found.times) == set(mailboxes.makers(kind))
+
+
+@pytest.mark.parametrize("kind", mailboxes.BY_HAND)
+def test_latency_of_mailboxes(kind):
+    races = mailboxes.latency_races(laps=2, count=10, interval=0, kind=kind)
+    assert [len(race.times[mailboxes.BY_HAND[kind]]) for race in races.values()] == [2, 2, 2]
+
+
+def test_an_incorrect_mailbox_is_not_timed(monkeypatch):
+    class Losing(mailboxes.HandWritten):
+        def emit(self, name, sender, /, *args, **kwargs):
+            if kwargs["price"]:
+                super().emit(name, sender, *args, **kwargs)
+
+    monkeypatch.setattr(mailboxes, "TIMEOUT", 0.01)
+    monkeypatch.setattr(mailboxes, "makers", lambda kind: {"losing": Losing})
+    correct, incorrect = mailboxes.verify_all()
+    assert not correct
+    assert incorrect["losing"].startswith("IncorrectResult: losing: 9 calls")
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -1217,17 +1217,19 @@ def test_cancelling_waits_for_a_call_that_has_begun(ns, place, run):
 
 
 @pytest.mark.parametrize("kinds", [("x",), ("x", "y")], ids=["alone", "several"])
-def test_fatal_error_in_the_tier_cancels_the_call(ns, remote, run, kinds):
-    """Also if no task has started yet, as before Python 3.12."""
-    log = []
+def test_fatal_error_in_the_tier_cancels_the_call(ns, remote, await_it, kinds):
+    """Also if no task has started yet, as before Python 3.12, and under trio."""
+    log, begun = [], threading.Event()
 
     class Fatal(BaseException):
         pass
 
     async def handler(sender):
+        begun.set()
         try:
             await asyncio.sleep(1000)
         finally:
+            await asyncio.sleep(0.01)
             log.append("cancelled")
 
     handlers = [(lambda sender, each=each: handler(sender)) for each in kinds]
@@ -1236,16 +1238,16 @@ def test_fatal_error_in_the_tier_cancels_the_call(ns, remote, run, kinds):
 
     @ns.on("x")
     def fatal(sender):
+        assert begun.wait(TIMEOUT)
+        remote.flush()
         raise Fatal
 
     async def main():
         with pytest.raises(Fatal):
             await ns.emit_async("x")
+        assert log == ["cancelled"] * len(kinds)
 
-    run(main())
-    remote.flush()
-    assert not [task for task in asyncio.all_tasks(remote.loop) if not task.done()]
-    assert len(log) <= len(kinds)
+    await_it(main)
 
 
 def test_closed_emission_cancels_the_call(ns, remote):
@@ -1683,3 +1685,130 @@ def test_calls_stay_with_the_parent(child):
     out, logged = child(script)
     assert sorted(out) == ["called 1", "called 1"]
     assert logged == []
+
+
+# With other options
+
+
+def test_overlap_of_delivered_calls(ns, remote, run):
+    """The loop that emits first ends before its call has begun."""
+    gate, log = Gate(), []
+    ns.event("gate").connect(gate, via=remote.loop)
+
+    @ns.on("x", via=remote.loop, overlap="queue")
+    async def handler(sender):
+        log.append(("begun", sender))
+        await asyncio.sleep(0.01)
+        log.append(("done", sender))
+        return sender
+
+    async def emit(sender):
+        ns.emit("x", sender)
+
+    async def await_it(sender):
+        asyncio.get_running_loop().call_later(0.01, gate.opened.set)
+        return await ns.emit_async("x", sender)
+
+    ns.emit("gate")
+    run(emit(1))
+    ns["x"].send(2)
+    assert run(await_it(3)) == [3]
+    assert log == [(what, number) for number in (1, 2, 3) for what in ("begun", "done")]
+
+
+def test_timeout_of_a_delivered_call(ns, remote, await_it):
+    ns.event("x").connect(endless, via=remote.loop, timeout=0.01)
+
+    async def main():
+        with pytest.raises(TimeoutError, match="endless of event 'x' was cancelled"):
+            await ns.emit_async("x")
+
+    await_it(main)
+    assert not [task for task in asyncio.all_tasks(remote.loop) if not task.done()]
+
+
+def test_skipped_calls_are_not_delivered(ns, remote, run):
+    begun, log = threading.Event(), []
+
+    @ns.on("x", via=remote.loop, overlap="skip")
+    async def handler(sender):
+        log.append(sender)
+        begun.set()
+        await asyncio.sleep(1000)
+
+    async def main():
+        emission = asyncio.ensure_future(ns.emit_async("x", 1))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        assert await ns.emit_async("x", 2) == []
+        emission.cancel()
+        await asyncio.wait([emission])
+
+    run(main())
+    assert log == [1]
+
+
+def test_cancelling_under_trio_waits_for_a_stopped_loop_no_longer(ns, remote):
+    trio = pytest.importorskip("trio")
+    pytest.importorskip("anyio")
+    ns.event("x").connect(gate := Gate(), via=remote.loop)
+
+    def stop():
+        remote.loop.call_soon_threadsafe(remote.loop.stop)
+        gate.opened.set()
+
+    async def main():
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ns.emit_async, "x")
+                while not gate.begun.is_set():
+                    await trio.sleep(0.001)
+                scope.cancel()
+                threading.Timer(0.01, stop).start()
+        assert gate.opened.is_set()
+
+    trio.run(main)
+
+
+def test_emission_to_a_closed_target_leaves_no_garbage(ns, closed, run, no_garbage):
+    ns.event("x").connect(fail, via=closed)
+
+    async def main():
+        with pytest.raises(RuntimeError):
+            await ns.emit_async("x")
+
+    run(main())
+    gc.collect()
+    run(main())
+    assert not [each for each in gc.get_objects() if type(each).__name__ in ("LoopCall", "ExecutorCall")]
+
+
+def test_isolation_restores_the_target(api, ns, testing, place):
+    seen = []
+
+    def handler(sender):
+        seen.append((sender, threading.get_ident()))
+
+    ns.event("x").connect(handler, via=place.via, condition=lambda sender: sender > 0)
+    with testing.Isolation(ns):
+        ns["x"].clear()
+    (connection,) = ns["x"].handlers
+    assert connection.via is place.via
+    ns.emit("x", 0)
+    ns.emit("x", 1)
+    place.flush()
+    assert seen == [(1, place.thread_of)]
+
+
+def test_connected_to_restores_the_target(ns, place):
+    seen = []
+
+    def handler(sender):
+        seen.append((sender, threading.get_ident()))
+
+    ns.event("x").connect(handler, via=place.via)
+    with ns["x"].connected_to(handler):
+        ns.emit("x", 1)
+    ns.emit("x", 2)
+    place.flush()
+    assert seen == [(1, threading.get_ident()), (2, place.thread_of)]

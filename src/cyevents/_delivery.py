@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ._core import Entry
     from ._core._tables import Dispatch
 
-    Deliver = Callable[[Dispatch, Entry, Any, Any, dict[str, Any]], Any]
-
 _OVERLAPS = (PARALLEL, "queue", "skip", "restart", "latest")
 
 
@@ -138,7 +136,7 @@ class Delivery:
         self.condition = condition  # of the connection; the core replaces that of a handler's own object
         self.control: Any = None
         self.mailbox: Any = None  # the parts of a mailbox for `put_call`, if the core puts the calls there itself
-        self.deliver: Deliver | None = None
+        self.deliver: Callable[..., Any] | None = None
         if options.is_controlled:
             from ._async.overlap import CallControl
 
@@ -162,11 +160,12 @@ class Delivery:
             return None
         call = handler
         control = self.control
-        if control is not None and (not dispatch.mode & PAIRS or isinstance(dispatch, AwaitedDispatch)):
-            call = control.wrap(dispatch, entry, handler)  # `send` returns coroutines as they are
+        deliver = self.deliver
+        # `send` returns coroutines as they are, unless the handler is delivered.
+        if control is not None and (deliver or not dispatch.mode & PAIRS or isinstance(dispatch, AwaitedDispatch)):
+            call = control.wrap(dispatch, entry, handler, deliver is not None)
             if call is None:
                 return None
-        deliver = self.deliver
         if deliver is not None:
             return deliver(dispatch, entry, handler, call, keywords)
         watch = dispatch.watch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._core import CONDITION, ONCE, REPLAY, THREAD, WITH_EVENT, Entry
+from ._core import CONDITION, DELIVERED, ONCE, REPLAY, THREAD, WITH_EVENT, Entry
 from ._namespace import Namespace, default_namespace
 
 TYPE_CHECKING = False
@@ -137,6 +137,9 @@ class _Connection:
         """Make it again."""
         entry, flags = self.entry, self.entry.flags & _OPTIONS
         condition, name = entry.condition, entry.name
+        if entry.delivery is not None:
+            condition = entry.delivery.options.make(self.handler, condition)
+            flags |= DELIVERED
         self.event._connect(self.handler, self.sender, entry.weak, entry.priority, condition, flags, name, None)
 
 

@@ -29,6 +29,7 @@ from ._core._values import GENERATOR, VALUE, kind_of_result
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from functools import partial
     from typing import Any, Literal, NoReturn, Protocol
 
     from ._core import Entry, EventCore
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
         """An object with a file descriptor, such as a socket."""
 
         def fileno(self) -> int: ...
-
+else:
+    from _functools import partial  # functools itself is slow to import
 
 _FIRST_PLACES = 4096  # made at once; more when they are needed
 _mailboxes: dict[int, ref[Mailbox]] = {}  # all, by their id
@@ -227,20 +229,12 @@ class Mailbox:
         self._call_wakeup()
 
     def _call_wakeup(self) -> None:
-        wakeup = self._wakeup
         try:
-            if callable(wakeup):
-                wakeup()
-            elif isinstance(wakeup, int):
-                os.write(wakeup, b"\0")
-            elif hasattr(wakeup, "send"):
-                wakeup.send(b"\0")  # a socket: on Windows it is no file
-            else:
-                os.write(wakeup.fileno(), b"\0")
+            self._wakeup()
         except BlockingIOError:  # it is full of bytes: those will wake
             pass
         except Exception as error:  # the call is in the mailbox all the same
-            log("ERROR", "wakeup %s of %r failed", safe_repr(wakeup), self, exc_info=error)
+            log("ERROR", "wakeup %s of %s failed", safe_repr(self._wakeup), safe_repr(self), exc_info=error)
 
     # In the thread that drains
 
@@ -253,7 +247,7 @@ class Mailbox:
         What a handler returns is ignored. A generator is run to its end, and what an async handler returns is scheduled
         as `emit` would schedule it in this thread. What a handler raises goes to `on_error` if that is a callable, else
         it is logged at ERROR on the logger `cyevents`, and the next call runs. A `BaseException` such as
-        `KeyboardInterrupt` propagates, and so does what `on_error` raises; the calls that have not run still wait then.
+        `KeyboardInterrupt` propagates, and the calls that have not run still wait then.
 
         Args:
             budget: start no further call after this many seconds. `None` for no limit. A call is never interrupted.
@@ -269,7 +263,7 @@ class Mailbox:
         Thread-safe: of several threads that drain, and of handlers that do, each runs calls that no other runs, in
         order.
         """
-        deadline = _deadline(budget)
+        deadline = None if budget is None else _deadline(budget)
         waiting = len(self._calls)
         if limit is not None:
             if type(limit) is bool or not issubclass(type(limit), int):
@@ -315,9 +309,9 @@ class Mailbox:
         try:
             if error is None:
                 kind = kind_of_result(result)
-                if kind == GENERATOR:
-                    consume(result, [])
-                elif kind != VALUE:
+                if result is False or (kind == GENERATOR and consume(result, [])):
+                    _warn_cancelling(call, "returned False")
+                elif kind not in (VALUE, GENERATOR):
                     event._schedule(result, kind, handler, sender, entry)
                 return
         except Exception as raised:
@@ -326,15 +320,19 @@ class Mailbox:
             if not isinstance(error, Exception):
                 raise error
             if event._cancel_of(error) is not None:
+                _warn_cancelling(call, "raised Cancel")
                 return
             if isinstance(error, TypeError):
                 event._call_failed(error, handler, len(args), keywords, False)
             policy = event._error_policy()
             if callable(policy):
-                policy(error, handler, event, sender)
-            else:
-                text = f"handler {safe_repr(handler)} of event {event.name!r} failed"
-                log("ERROR", "%s in a mailbox", text, exc_info=error)
+                try:
+                    policy(error, handler, event, sender)
+                    return
+                except Exception as another:
+                    error = another
+            text = f"handler {safe_repr(handler)} of event {event.name!r} failed"
+            log("ERROR", "%s in a mailbox", text, exc_info=error)
         finally:
             error = None  # a traceback refers to this frame
 
@@ -394,20 +392,21 @@ class Mailbox:
 
 
 def _checked_wakeup(wakeup: Any) -> Any:
-    """Return what wakes, after making a file descriptor non-blocking."""
+    """Return the function that wakes, or None. A file descriptor is made non-blocking: no emission must wait for it."""
     if wakeup is None or callable(wakeup):
         return wakeup
     if type(wakeup) is not bool and issubclass(type(wakeup), int):
         os.set_blocking(wakeup, False)
-    elif hasattr(wakeup, "setblocking"):
+        return partial(os.write, wakeup, b"\0")
+    if hasattr(wakeup, "setblocking") and hasattr(wakeup, "send"):  # a socket, which on Windows is not a file
         wakeup.setblocking(False)
-    elif hasattr(wakeup, "fileno"):
+        return partial(wakeup.send, b"\0")
+    if hasattr(wakeup, "fileno"):
         os.set_blocking(wakeup.fileno(), False)
-    else:
-        raise TypeError(
-            f"wakeup must be a callable, a file descriptor, an object with fileno(), or None, not {safe_repr(wakeup)}"
-        )
-    return wakeup
+        return lambda: os.write(wakeup.fileno(), b"\0")
+    raise TypeError(
+        f"wakeup must be a callable, a file descriptor, an object with fileno(), or None, not {safe_repr(wakeup)}"
+    )
 
 
 def _make_places(maxsize: int) -> tuple[list[None], list[int]]:
@@ -422,15 +421,20 @@ def _make_places(maxsize: int) -> tuple[list[None], list[int]]:
     return [None] * first, reserve[::-1]
 
 
-def _deadline(budget: Any) -> float | None:
-    if budget is None:
-        return None
+def _deadline(budget: Any) -> float:
     if type(budget) is bool or not issubclass(type(budget), (int, float)):
         raise TypeError(f"budget must be a number of seconds or None, not {safe_repr(budget)}")
     if budget != budget:
         raise ValueError("budget must be a number of seconds or None, not nan")
     deadline: float = perf_counter() + budget
     return deadline
+
+
+def _warn_cancelling(call: Call, what: str) -> None:
+    """Log, once for a connection, that the handler cancels nothing."""
+    if not call[0].warned(2):
+        text = "delivered handler %s of event %r %s, which cancels nothing, since it is connected with via"
+        log("WARNING", text, safe_repr(call[1]), call[3].name, what)
 
 
 # Calls that never run

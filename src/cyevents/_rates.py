@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 from contextvars import Context, copy_context
-from functools import partial, update_wrapper
+from functools import WRAPPER_ASSIGNMENTS, partial, update_wrapper
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -152,7 +152,7 @@ def _limited(f: Any, seconds: Any, word: str, trailing: bool) -> Any:
         if not callable(function):
             raise TypeError(f"{word}() takes a function, not {safe_repr(function)}: {hint}")
         limited: Limited[..., Any] = Limited(function, seconds, word, trailing)
-        update_wrapper(limited, function)
+        update_wrapper(limited, function, (*WRAPPER_ASSIGNMENTS, "__code__"))  # which says whether it is async
         return limited
 
     return wrap if f is MISSING else wrap(f)
@@ -420,16 +420,16 @@ def _in_thread(when: float, function: Callable[[], object] | None) -> bool:
     it = _threads.get("it")
     if it is None:
         queue: SimpleQueue[Any] = SimpleQueue()
-        made = queue, threading.Thread(target=_run_thread, args=(queue,), name="cyevents-delayed", daemon=True)
-        it = _threads.setdefault("it", made)
-        if it is made:
-            try:
+        try:
+            made = queue, threading.Thread(target=_run_thread, args=(queue,), name="cyevents-delayed", daemon=True)
+            it = _threads.setdefault("it", made)
+            if it is made:
                 made[1].start()
-            except BaseException as error:
-                _threads.pop("it", None)
-                if isinstance(error, RuntimeError):  # at exit, or there are too many
-                    return False
-                raise
+        except BaseException as error:
+            _threads.pop("it", None)
+            if isinstance(error, RuntimeError):  # at exit, in a subinterpreter without daemons, or there are too many
+                return False
+            raise
     it[0].put((when, next(_numbers), function))
     return True
 

@@ -58,7 +58,8 @@ def instrument(
     - `cyevents.handler.duration`: their durations, a histogram in seconds.
     - `cyevents.handler.skips`: handlers that were skipped, by reason.
     - `cyevents.handler.active`: handlers that are running.
-    - `cyevents.scheduled`: unfinished async handlers that `emit` has scheduled, in the whole process.
+    - `cyevents.scheduled`: unfinished handlers that `emit` has scheduled, or delivered to a loop or an executor, in the
+      whole process.
 
     Args:
         *sources: what to instrument: namespaces; events; names, or patterns of names, in the default namespace; events
@@ -102,7 +103,10 @@ class Instrumentation(Instrument):
         self._scope = observe(self, *sources)
         self._scheduled = _ScheduledGauge()
         meter.create_observable_gauge(
-            "cyevents.scheduled", [self._scheduled], "{call}", "Unfinished async handlers that emit has scheduled."
+            "cyevents.scheduled",
+            [self._scheduled],
+            "{call}",
+            "Unfinished handlers that emit has scheduled or delivered.",
         )
 
     def stop(self) -> None:
@@ -137,7 +141,8 @@ class _ScheduledGauge:
         if not self.is_on:
             return []
         scheduling = sys.modules.get("cyevents._async.scheduling")
-        return [metrics.Observation(0 if scheduling is None else len(scheduling.jobs))]
+        count = 0 if scheduling is None else len(scheduling.jobs) + len(scheduling.pool_calls)
+        return [metrics.Observation(count)]
 
 
 class _EmissionSpan(EmissionSpan):

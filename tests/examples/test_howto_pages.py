@@ -27,7 +27,7 @@ def blocks(of_files):
 
 
 def test_pages_have_blocks():
-    assert len(PAGES) == 11
+    assert len(PAGES) == 13
     assert all("```" in text for text in PAGES.values())
     assert len(blocks(True)) > 20
     assert len(blocks(False)) > 10

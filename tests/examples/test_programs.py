@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -189,6 +190,47 @@ def test_checksums_of_unreadable_files(start, unreadable):
     failure, output = sorted(script.output.splitlines())
     assert output == "3e23e8160039  b"
     assert str(unreadable) in failure
+
+
+# Windows
+
+
+def test_qt_window(needs, start):
+    needs("PySide6")
+    if sys.version_info < (3, 12):
+        pytest.skip("PySide6 6.12 ends with a fatal error on Python 3.11, with or without cyevents")
+    loading = start("python", "-c", "import PySide6.QtWidgets")
+    if loading.wait() != 0:
+        pytest.skip(f"PySide6 does not load: {loading.output.splitlines()[-1]}")
+    window = start("python examples/windows/qt_progress.py", "--close", QT_QPA_PLATFORM="offscreen")
+    assert window.wait() == 0, window.output
+    assert "download: 100 %, shown by MainThread" in window.output
+
+
+def test_tk_window(start):
+    pytest.importorskip("tkinter")
+    opening = start("python", "-c", "import tkinter; tkinter.Tk()")
+    if opening.wait() != 0:
+        pytest.skip(f"no display: {opening.output.splitlines()[-1]}")
+    window = start("python examples/windows/tk_progress.py", "--close")
+    assert window.wait() == 0, window.output
+    assert window.output == "download: 100 %, shown by MainThread"
+
+
+def test_tk_progress_without_a_display(start):
+    pytest.importorskip("tkinter")
+    driver = """if True:
+        import threading, tkinter, tk_progress
+        root = tkinter.Tcl()  # the loop of Tcl, without windows
+        progress = tk_progress.Progress(root)
+        threading.Thread(target=tk_progress.work, args=("download",)).start()
+        while progress.text.get() != "download is done":
+            root.tk.dooneevent(0)
+        assert progress.percent.get() == 100
+    """
+    progress = start("python", "-c", driver, cwd=ROOT / "examples" / "windows")
+    assert progress.wait() == 0, progress.output
+    assert progress.output == "download: 100 %, shown by MainThread"
 
 
 # The examples' own tests

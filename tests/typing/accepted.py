@@ -4,6 +4,7 @@ Each part has the same heading as a part of rejected.py.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, Protocol, assert_type
@@ -18,6 +19,7 @@ from cyevents import (
     Event,
     Hold,
     Mailbox,
+    MailboxFull,
     Namespace,
     Stream,
     Subscription,
@@ -461,6 +463,18 @@ with placed.connected_to(pack, via=asyncio.new_event_loop()):
     pass
 for connection in placed.handlers:
     assert_type(connection.via, Mailbox | asyncio.AbstractEventLoop | Executor | None)
+
+# A mailbox keeps calls until it is drained
+
+frames = Mailbox(100, "latest", wakeup=lambda: None)
+Mailbox(100, overflow="drop_oldest", wakeup=3)
+Mailbox(maxsize=1, wakeup=socket.socket())
+assert_type(frames.drain(), int)
+assert_type(frames.drain(0.004, 10), int)
+assert_type(frames.drain(budget=1, limit=None), int)
+assert_type(frames.overflow, Literal["raise", "drop_oldest", "drop_newest", "latest"])
+assert_type((len(frames), frames.dropped, frames.maxsize, frames.clear()), tuple[int, int, int, int])
+full: type[RuntimeError] = MailboxFull
 
 # A handler is throttled or debounced
 

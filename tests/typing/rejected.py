@@ -10,6 +10,7 @@ from cyevents import (
     Cancel,
     Cancelled,
     Event,
+    Mailbox,
     Namespace,
     Subscriptions,
     debounced,
@@ -465,6 +466,33 @@ on("order.placed", via=asyncio.new_event_loop)
 placed.connected_to(pack, via=ThreadPoolExecutor)
 # mypy [call-overload] No overload variant
 # pyright [reportArgumentType] cannot be assigned to parameter "via" of type "Target | None"
+
+# A mailbox keeps calls until it is drained
+
+Mailbox()
+# mypy [call-arg] Missing positional argument "maxsize"
+# pyright [reportCallIssue] Argument missing for parameter "maxsize"
+Mailbox("100")
+# mypy [arg-type] incompatible type "str"; expected "int"
+# pyright [reportArgumentType] cannot be assigned to parameter "maxsize" of type "int"
+Mailbox(1, "drop")
+# mypy [arg-type] incompatible type "Literal['drop']"
+# pyright [reportArgumentType] cannot be assigned to parameter "overflow"
+Mailbox(1, "raise", print)
+# mypy [call-arg] Too many positional arguments for "Mailbox"
+# pyright [reportCallIssue] Expected 2 positional arguments
+Mailbox(1, wakeup="fd")
+# mypy [arg-type] incompatible type "str"
+# pyright [reportArgumentType] cannot be assigned to parameter "wakeup"
+Mailbox(1).drain("1")
+# mypy [arg-type] incompatible type "str"; expected "float | None"
+# pyright [reportArgumentType] cannot be assigned to parameter "budget" of type "float | None"
+Mailbox(1).drain(limit=1.5)
+# mypy [arg-type] incompatible type "float"; expected "int | None"
+# pyright [reportArgumentType] cannot be assigned to parameter "limit" of type "int | None"
+Mailbox(1).maxsize = 2
+# mypy [misc] Property "maxsize" defined in "Mailbox" is read-only
+# pyright [reportAttributeAccessIssue] Cannot assign to attribute "maxsize" for class "Mailbox"
 
 # A handler is throttled or debounced
 

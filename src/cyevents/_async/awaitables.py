@@ -48,6 +48,7 @@ class CoroutineWrapper(Coroutine[Any, Any, Any]):
     """
 
     _coroutine: Coroutine[Any, Any, Any]
+    has_begun = False  # whether there is something to wait for before it is first resumed: a delivered call
     superseded: BaseException | None = None  # in place of a result, if a later call of the handler has stopped this one
 
     def send(self, value: Any) -> Any:

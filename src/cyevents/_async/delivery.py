@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .._core._tables import Dispatch
 
 _KIND = "delivered handler"
+_STOPPED = "has no outcome: its event loop was stopped or closed"
 _FIRST_LOOK, _LONGEST_PAUSE = 0.05, 1.0  # seconds between looks at a loop that is waited for
 
 
@@ -117,7 +118,13 @@ class LoopCall(Job):
         self.args, self.kwargs = args, kwargs
         waiter = self.waiter
         self.is_seen_running = waiter is not None and self.loop.is_running()
-        if not self.submit(self.loop, self.context):
+        is_submitted = False
+        try:
+            is_submitted = self.submit(self.loop, self.context)
+        finally:
+            if not is_submitted and waiter is not None:
+                waiter.discard()
+        if not is_submitted:
             raise RuntimeError(
                 f"handler {safe_repr(self.handler)} of event {self.event.name!r} cannot be delivered, since its event"
                 " loop is closed: disconnect the handlers of a loop before you close it"
@@ -166,8 +173,7 @@ class LoopCall(Job):
                 value, error, kind = call_in_thread(
                     self.event, self.call, self.args, self.kwargs, self.keeps_generators
                 )
-            self.forget_arguments()
-            if kind == VALUE:
+            if kind == VALUE and (value is not None or error is not None or waiter is not None):
                 self.end(value, error, None)
                 if isinstance(error, (KeyboardInterrupt, SystemExit)):
                     raise error
@@ -176,6 +182,7 @@ class LoopCall(Job):
             if kind == VALUE:
                 self.remove()
         if kind != VALUE:
+            self.forget_arguments()
             self.coroutine = as_coroutine(value, kind)
             try:
                 self.start()
@@ -273,7 +280,9 @@ class ExecutorCall:
         try:
             self.future = future = executor.submit(self.context.run, self.run)
         except BaseException:
-            pool_calls.pop(self, None)
+            self.remove()
+            if self.waiter is not None:
+                self.waiter.discard()
             raise
         if future is not None:  # some executors return nothing
             future.add_done_callback(self.future_done)
@@ -371,6 +380,8 @@ def warn_cancelling(job: LoopCall | ExecutorCall, what: str) -> None:
 
 class _Waiter(CoroutineWrapper):
     """What `emit_async` awaits for a delivered call. One that is cancelled before it begins cancels the call too."""
+
+    has_begun = True
 
     _job: LoopCall | ExecutorCall | None = None  # for `__del__`, if there was no memory to create it
     _coroutine: Any = None  # made when it is first resumed
@@ -482,6 +493,10 @@ class _Waiter(CoroutineWrapper):
         finally:
             del error, interruption  # their tracebacks refer to this frame
 
+    def discard(self) -> None:
+        """Let go of a call that could not be submitted: nobody will await this."""
+        self._job = None
+
     def _abandon(self) -> None:
         """Cancel the call without waiting for it. Its outcome is reported like that of an `emit`."""
         job, self._job = self._job, None
@@ -553,12 +568,9 @@ class _AsyncioWaiter(_Waiter):
         if job is None or self._outcome is not None:
             return
         if job.find_stopped():
-            job.lose(STOPPED)
+            job.lose(_STOPPED)
         else:
             self._look_later()
-
-
-STOPPED = "has no outcome: its event loop was stopped or closed"
 
 
 class _TrioWaiter(_Waiter):
@@ -580,23 +592,23 @@ class _TrioWaiter(_Waiter):
     async def _wait(self, interruption: Any) -> Any:
         job, trio = self._job, self._trio
         assert job is not None
-        pause = _FIRST_LOOK
         try:
             try:
-                while not self._event.is_set():
-                    if type(job) is not LoopCall:
-                        await self._event.wait()
-                        break
-                    with trio.move_on_after(pause):
-                        await self._event.wait()
-                    pause = min(2 * pause, _LONGEST_PAUSE)
-                    if not self._event.is_set() and job.find_stopped():
-                        job.lose(STOPPED)
+                await self._wait_for(job)
             except trio.Cancelled as cancellation:
                 interruption = cancellation
                 self._cancel()
                 with trio.CancelScope(shield=True):
-                    await self._event.wait()
+                    await self._wait_for(job)
             return self._take_outcome(interruption)
         finally:
             del interruption  # its traceback refers to this frame
+
+    async def _wait_for(self, job: LoopCall | ExecutorCall) -> None:
+        pause = _FIRST_LOOK
+        while not self._event.is_set():
+            with self._trio.move_on_after(pause):
+                await self._event.wait()
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            if not self._event.is_set() and job.find_stopped():
+                job.lose(_STOPPED)

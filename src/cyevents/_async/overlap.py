@@ -103,13 +103,17 @@ class CallControl:
         """How many calls were cancelled by a later one."""
         return sum(list(self._restarts.values()))
 
-    def wrap(self, dispatch: Dispatch, entry: Entry, handler: Any) -> Callable[..., Any] | None:
+    def wrap(
+        self, dispatch: Dispatch, entry: Entry, handler: Any, is_delivered: bool = False
+    ) -> Callable[..., Any] | None:
         """Return what is called in place of the handler; None if the call is skipped."""
         event = dispatch.event
         place = None if self.size is None else _Place(self)
         # It leaves the place when it is destroyed, such as when a signal handler raises in here.
         call = ControlledCall(self, place, event, entry, handler, dispatch.mode & PAIRS != 0)
         if place is not None:
+            if is_delivered:  # the loop that emits may end before
+                place.loop = None
             if isinstance(dispatch, AwaitedDispatch):
                 place.around = _calls_around(self)
                 if place.around and self._would_deadlock(place):

@@ -13,7 +13,7 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from .._core._safe import log
-from .awaitables import failure_text, outcome_of
+from .awaitables import CoroutineWrapper, failure_text, outcome_of
 from .dispatch import AsyncDispatch
 
 if TYPE_CHECKING:
@@ -34,13 +34,19 @@ class _Task:
         self._error: BaseException | None = None
         self._is_done = self._is_cancelled = False
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether its call was delivered, so that it must be awaited even if it is cancelled."""
+        return isinstance(self._coroutine, CoroutineWrapper) and self._coroutine.has_begun
+
     def start(self, group: TaskGroup) -> None:
         """Start it in a task group."""
         self._context.run(group.start_soon, self._run, group)
 
     async def _run(self, group: TaskGroup) -> None:
         try:
-            await checkpoint_if_cancelled()  # cancelled before it begins, it does not begin
+            if not self.has_begun:
+                await checkpoint_if_cancelled()  # cancelled before it begins, it does not begin
             self._value = await self._coroutine
         except BaseException as error:
             if _is_cancellation(error):
@@ -92,8 +98,15 @@ class TrioDispatch(AsyncDispatch):
     async def wait(self, fatal: BaseException | None) -> BaseException | None:
         """Run all tasks: see `AsyncDispatch.wait`."""
         if fatal is not None:
+            begun = [task for task in self.tasks if task.has_begun]
             for task in self.tasks:
-                task.discard()
+                if not task.has_begun:
+                    task.discard()
+            if begun:
+                async with anyio.create_task_group() as group:
+                    group.cancel_scope.cancel()
+                    for task in begun:
+                        task.start(group)
             return fatal
         cancellation = None
         try:

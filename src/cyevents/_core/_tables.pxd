@@ -786,6 +786,8 @@ cdef object _connect_checked(
 cpdef object expect_death(Entry entry)
 @cython.locals(places=list, armed=list)
 cpdef object put_call(tuple parts, tuple call)
+@cython.locals(count=int, entry=Entry)
+cpdef tuple run_calls(list places, object take, int limit)
 
 
 # Dispatch order. The entries come from the tables in order of registration, but for a few that were moved: so the common

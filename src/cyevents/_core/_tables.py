@@ -3115,7 +3115,7 @@ def consume(generator: Any, items: list[Any], /) -> bool:
             items.append(item)
 
 
-def put_call(parts: tuple[list[None], list[None], Any, Any, Any], call: tuple[Any, ...], /) -> None:
+def put_call(parts: tuple[list[None], list[None], Any, Any, Any], call: tuple[Any, ...]) -> None:
     """Put a call into a mailbox, or do what its `overflow` says.
 
     The parts are a list with an item for each call that may still be put, a list with an item while the next call must
@@ -3141,8 +3141,7 @@ def put_call(parts: tuple[list[None], list[None], Any, Any, Any], call: tuple[An
         parts[4]()
 
 
-@cython.locals(places=list, limit="int", count="int", entry=Entry)
-def run_calls(places: list[None], take: Callable[[], Any], limit: int, /) -> tuple[int, Any, Any, Any]:
+def run_calls(places: list[None], take: Callable[[], Any], limit: int) -> tuple[int, Any, Any, Any]:
     """Run up to `limit` calls that `take` takes out of a mailbox, while they return None.
 
     Returns how many it has taken; the last call, or None if there was none; what that returned, or its entry if the
