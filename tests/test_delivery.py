@@ -1394,7 +1394,9 @@ def test_connection_shows_its_target(api, ns, place):
     ns.event("x").connect(fail, via=place.via)
     (connection,) = ns["x"].handlers
     assert connection.via is place.via
-    assert "via" in str(api.describe(ns))
+    text = str(api.describe(ns))
+    assert "via " in text
+    assert " at 0x" not in text  # it is the same each time that the program runs
 
 
 # Instruments
@@ -1443,7 +1445,7 @@ def test_trace_shows_dropped_calls(api, ns, place):
         place.flush()
         place.flush()
     (call,) = seen.emissions[0].calls
-    assert (call.outcome, call.reason) == ("stopped", "GeneratorExit: it was not called")
+    assert (call.outcome, call.reason) == ("dropped", None)
 
 
 def test_trace_of_async_handlers_in_a_loop(api, ns, remote):
