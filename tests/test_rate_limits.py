@@ -743,7 +743,7 @@ def test_methods_compare_as_bound_methods_do(api, calls):
     assert first.save.__name__ == "save"
     assert str(inspect.signature(first.save)) == "(text)"
     assert str(inspect.signature(document.save)) == "(self, text)"
-    assert repr(first.save).startswith("<debounced ")
+    assert repr(first.save) == f"{document.save!r}"[:-1] + f" of {first!r}>"
 
 
 def test_objects_that_are_equal_are_kept_apart(api, calls):

@@ -401,7 +401,7 @@ class LimitedMethod(Generic[P, ResultT]):
         return hash((id(self.__func__), id(self.__self__)))
 
     def __repr__(self) -> str:
-        return f"{self.__func__!r} of {safe_repr(self.__self__)}"
+        return f"{self.__func__!r}"[:-1] + f" of {safe_repr(self.__self__)}>"
 
 
 # The thread
