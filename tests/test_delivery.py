@@ -973,6 +973,15 @@ def test_closed_target_is_a_runtime_error(api, ns, closed, await_it, recwarn):
     assert not recwarn.list
 
 
+def test_error_of_a_shut_down_executor_names_the_handler(ns):
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    ns.event("x").connect(fail, via=pool)
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown") as caught:
+        ns.emit("x")
+    assert caught.value.__notes__ == [f"handler {fail!r} of event 'x' cannot be delivered to its executor"]
+
+
 def test_closed_loop_is_explained(ns):
     loop = asyncio.new_event_loop()
     loop.close()

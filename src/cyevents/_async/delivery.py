@@ -279,10 +279,13 @@ class ExecutorCall:
         pool_calls[self] = None
         try:
             self.future = future = executor.submit(self.context.run, self.run)
-        except BaseException:
+        except BaseException as error:
             self.remove()
             if self.waiter is not None:
                 self.waiter.discard()
+            if isinstance(error, RuntimeError):  # its text names no handler
+                what = f"handler {safe_repr(self.handler)} of event {self.event.name!r}"
+                error.add_note(f"{what} cannot be delivered to its executor")
             raise
         if future is not None:  # some executors return nothing
             future.add_done_callback(self.future_done)
