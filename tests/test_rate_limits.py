@@ -826,7 +826,7 @@ def test_marked_methods_are_attached(api, ns, calls):
     [
         ((print,), TypeError, r"{name}\(\) needs a number of seconds: as a decorator, write @{name}\(seconds=0.1\)"),
         ((), TypeError, r"{name}\(\) needs a number of seconds: as a decorator, write @{name}\(seconds=0.1\)"),
-        ((0.1,), TypeError, r"{name}\(\) needs a number of seconds: as a decorator, write @{name}\(seconds=0.1\)"),
+        ((0.1,), TypeError, r"{name}\(\) takes a function, not 0.1: as a decorator, write @{name}\(seconds=0.1\)"),
         ((5, 1), TypeError, r"{name}\(\) takes a function, not 5: as a decorator, write @{name}\(seconds=0.1\)"),
         ((None, 1), TypeError, r"{name}\(\) takes a function, not None: .*"),
         ((staticmethod(print), 1), TypeError, r"{name}\(\) takes a function, not a staticmethod: write @static.*"),
