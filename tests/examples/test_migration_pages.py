@@ -1450,6 +1450,19 @@ def test_psygnal_queues_for_a_thread(api, objects):
         calls.clear()
 
 
+@pytest.mark.parametrize(("name", "made"), [("throttled", [1, 3]), ("debounced", [3])])
+def test_psygnal_limits_rates(api, name, made):
+    psygnal = pytest.importorskip("psygnal", reason="psygnal is not installed")
+    for limit, hour in (getattr(psygnal, name), 3_600_000), (getattr(api, name), 3600):
+        calls = []
+        limited = limit(calls.append, hour)
+        for number in (1, 2, 3):
+            limited(number)
+        limited.flush()
+        limited.cancel()
+        assert calls == made
+
+
 def test_psygnal_holds_functions(objects, collect):
     signals, events = objects
     calls = []
