@@ -394,8 +394,8 @@ class _Waiter(CoroutineWrapper):
 
     def __init__(self, job: LoopCall | ExecutorCall) -> None:
         self._job = job
-        self._to_claim = [None]  # by the target when it makes the call, or by who cancels it before that
-        self._to_finish = [None]  # by who has the outcome
+        self._to_claim = [None]  # by the target when it makes the call, or by `cancel` before that
+        self._to_finish = [None]  # by the first that has the outcome
         self._outcome: tuple[Any, BaseException | None] | None = None
         self.is_cancelled = False
 
