@@ -284,10 +284,13 @@ class ExecutorCall:
         try:
             pool_calls[self] = None
             self.future = future = executor.submit(self.context.run, self.run)
-        except BaseException:
+        except BaseException as error:
             self.remove()
             if self.waiter is not None:
                 self.waiter.discard()
+            if isinstance(error, RuntimeError):  # its text names no handler
+                what = f"handler {safe_repr(self.handler)} of event {self.event.name!r}"
+                error.add_note(f"{what} cannot be delivered to its executor")
             raise
         if future is not None:  # some executors return nothing
             future.add_done_callback(self.future_done)
@@ -391,8 +394,8 @@ class _Waiter(CoroutineWrapper):
 
     def __init__(self, job: LoopCall | ExecutorCall) -> None:
         self._job = job
-        self._to_claim = [None]  # by the target when it makes the call, or by who cancels it before that
-        self._to_finish = [None]  # by who has the outcome
+        self._to_claim = [None]  # by the target when it makes the call, or by `cancel` before that
+        self._to_finish = [None]  # by the first that has the outcome
         self._outcome: tuple[Any, BaseException | None] | None = None
         self.is_cancelled = False
 
