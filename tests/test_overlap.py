@@ -1,6 +1,7 @@
 """`overlap`, `limit` and `timeout` of async handlers."""
 
 import asyncio
+import concurrent.futures
 import contextvars
 import functools
 import gc
@@ -1071,6 +1072,39 @@ def test_delivered_call_that_is_dropped_leaves_the_queue(api, event, run):
     with pytest.raises(RuntimeError, match="closed"):
         event.emit(2)
     assert is_idle(event)
+
+
+@pytest.mark.parametrize("options", [{"overlap": "queue"}, {"overlap": "skip"}, {"limit": 1}])
+@pytest.mark.parametrize("target", ["mailbox", "loop", "executor"])
+@pytest.mark.parametrize("way", ["emit", "emit_async"])
+def test_delivered_call_that_is_refused_leaves_the_queue(api, event, run, target, options, way):
+    """Also while its exception is kept, whose traceback refers to the call."""
+
+    async def handler(number):
+        pass
+
+    if target == "mailbox":
+        via = full = api.Mailbox(1)
+        other = api.Event("other")
+        other.connect(print, via=full)
+        other.emit()
+    elif target == "loop":
+        via = asyncio.new_event_loop()
+        via.close()
+    else:
+        via = concurrent.futures.ThreadPoolExecutor(1)
+        via.shutdown()
+    event.connect(handler, via=via, **options)
+
+    async def main():
+        await event.emit_async(1)
+
+    with pytest.raises(RuntimeError) as caught:
+        event.emit(1) if way == "emit" else run(main())
+    assert is_idle(event)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    if target == "mailbox":
+        full.clear()
 
 
 # Calls that would wait for themselves

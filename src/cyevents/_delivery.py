@@ -167,6 +167,11 @@ class Delivery:
             if call is None:
                 return None
         if deliver is not None:
-            return deliver(dispatch, entry, handler, call, keywords)
+            try:
+                return deliver(dispatch, entry, handler, call, keywords)
+            except BaseException:  # such as `MailboxFull`, which keeps the call alive by its traceback
+                if control is not None:
+                    control.discard(call)
+                raise
         watch = dispatch.watch
         return call if watch is None else watch.call(entry, handler, call)

@@ -159,7 +159,7 @@ class Mailbox:
         dropped: Call | None = None
         if not self._claim():
             if self._overflow == "raise":
-                raise MailboxFull(self._full_text(call))
+                raise MailboxFull(self._full_text(call)) from None
             try:
                 dropped = call if self._overflow == "drop_newest" else self._calls.popleft()
             except IndexError:  # each place is claimed by a call that is being put, or a drain was faster
