@@ -1107,6 +1107,43 @@ def test_delivered_call_that_is_refused_leaves_the_queue(api, event, run, target
         full.clear()
 
 
+@pytest.mark.parametrize("overflow", ["raise", "drop_newest"])
+@pytest.mark.parametrize("mode", ["restart", "latest"])
+def test_call_that_finds_no_place_in_a_mailbox_stops_no_other(api, event, calls, run, mode, overflow):
+    box = api.Mailbox(2, overflow)
+    event.connect(calls.handle, via=box, overlap=mode)
+
+    def emit(number):
+        try:
+            event.emit(number)
+        except api.MailboxFull:
+            assert overflow == "raise"
+
+    async def main():
+        emit(0)
+        box.drain()
+        await settle()
+        emit(1)
+        if mode == "restart":  # it has stopped the running call
+            await settle()
+        emit(2)
+        emit(3)
+        assert len(box) == 2
+        assert len(control_of(event).calls) == (1 if mode == "restart" else 2)
+        box.drain()
+        await settle()
+        if mode == "latest":
+            calls.finish(0)
+            await settle()
+        calls.finish(2)
+        await settle()
+
+    run(main())
+    assert calls.begun() == [0, 2]
+    assert calls.log[-1] == "2 ends"
+    assert is_idle(event)
+
+
 # Calls that would wait for themselves
 
 

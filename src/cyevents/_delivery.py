@@ -167,11 +167,16 @@ class Delivery:
             if call is None:
                 return None
         if deliver is not None:
+            place = None if control is None else control.place_of(call)
             try:
-                return deliver(dispatch, entry, handler, call, keywords)
+                delivered = deliver(dispatch, entry, handler, call, keywords)
             except BaseException:  # such as `MailboxFull`, which keeps the call alive by its traceback
-                if control is not None:
-                    control.discard(call)
+                if place is not None:
+                    place.leave()
                 raise
+            del call  # a mailbox may have dropped it: then it leaves its place here
+            if place is not None:
+                control.admit(place)
+            return delivered
         watch = dispatch.watch
         return call if watch is None else watch.call(entry, handler, call)
