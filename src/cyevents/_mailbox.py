@@ -164,11 +164,18 @@ class Mailbox:
                 dropped = call if self._overflow == "drop_newest" else self._calls.popleft()
             except IndexError:  # each place is claimed by a call that is being put, or a drain was faster
                 dropped = call
-            self._count_drop()
-        if dropped is not call:
+        try:
+            if dropped is not None:
+                self._count_drop()
+            if dropped is call:
+                return
             self._calls.append(call)
-            if self._armed:
-                self._wake()
+        except BaseException:  # no memory
+            if dropped is not call:
+                self._places.append(None)
+            raise
+        if self._armed:
+            self._wake()
 
     def _claim(self) -> bool:
         """Claim a place; return False if there is none."""
@@ -193,9 +200,15 @@ class Mailbox:
                 replaced = self._calls.popitem(last=False)
             except KeyError:  # as in `_put_in_full`
                 replaced = call
-        if replaced is not None:
-            self._count_drop()
-        if replaced is not call and self._calls.setdefault(key, call) is not call:  # a newer one came meanwhile
+        try:
+            if replaced is not None:
+                self._count_drop()
+            kept = call if replaced is call else self._calls.setdefault(key, call)
+        except BaseException:  # no memory
+            if replaced is not call:
+                self._places.append(None)
+            raise
+        if kept is not call:  # a newer one came meanwhile
             self._places.append(None)
             self._count_drop()
         if _is_late:
