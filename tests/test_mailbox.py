@@ -779,6 +779,32 @@ def test_repr_and_truth(event, make, api):
     box.clear()
 
 
+@pytest.mark.parametrize("is_put", [True, False])
+@pytest.mark.parametrize("overflow", ["drop_oldest", "latest"])
+def test_interrupted_emission_keeps_the_number_of_places(api, overflow, is_put):
+    """A signal handler raises before or after the step that puts the call."""
+    box, event = api.Mailbox(1, overflow), api.Event("x")
+    event.connect(int, via=box, weak=False)
+    event.emit(1)
+
+    class Interrupted(type(box._calls)):
+        def append(self, call):
+            if is_put:
+                super().append(call)
+            raise KeyboardInterrupt
+
+        def setdefault(self, key, call):
+            if is_put:
+                super().__setitem__(key, call)
+            raise KeyboardInterrupt
+
+    box._calls = Interrupted(box._calls)
+    with pytest.raises(KeyboardInterrupt):
+        event.emit(2)
+    assert len(box) == is_put
+    assert len(box._places) == (not is_put)
+
+
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_mailboxes_are_not_copied(api, copied):
     with pytest.raises(TypeError, match="a mailbox cannot be copied or pickled"):

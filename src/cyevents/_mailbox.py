@@ -170,8 +170,8 @@ class Mailbox:
             if dropped is call:
                 return
             self._calls.append(call)
-        except BaseException:  # no memory
-            if dropped is not call:
+        except BaseException:  # no memory, or a signal handler has raised, perhaps after the step
+            if dropped is not call and not any(each is call for each in self._calls.copy()):
                 self._places.append(None)
             raise
         if self._armed:
@@ -204,8 +204,8 @@ class Mailbox:
             if replaced is not None:
                 self._count_drop()
             kept = call if replaced is call else self._calls.setdefault(key, call)
-        except BaseException:  # no memory
-            if replaced is not call:
+        except BaseException:  # as in `_put_in_full`
+            if replaced is not call and self._calls.get(key) is not call:
                 self._places.append(None)
             raise
         if kept is not call:  # a newer one came meanwhile
