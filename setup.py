@@ -26,8 +26,7 @@ if BUILD not in ("", "yes", "no"):
 
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 MACROS = {"CYTHON_COMPRESS_STRINGS": "0"}  # decompression would take 3 % of the time of `import cyevents`
-# For a smaller wheel: nothing looks up globals often, or makes objects of these classes themselves often.
-MACROS |= {"CYTHON_USE_DICT_VERSIONS": "0", "CYTHON_VECTORCALL_TPNEW": "0"}
+MACROS["CYTHON_USE_DICT_VERSIONS"] = "0"  # a smaller wheel: globals are not looked up where time counts
 if not (DEBUG or SANITIZE or hasattr(sys, "gettotalrefcount")):
     MACROS["NDEBUG"] = "1"  # of the interpreter's flags, which CFLAGS replaces; else Python's headers check each use
 if TRACE:
@@ -47,6 +46,7 @@ SMALLER = ["--param", "builtin-expect-probability=100", "-fno-schedule-insns2", 
 SMALLER += ["-falign-functions=1", "-falign-jumps=1", "-falign-loops=1", "-fno-asynchronous-unwind-tables"]
 SMALLER += ["--param", "hot-bb-frequency-fraction=4", "-fno-ivopts", "--param", "max-jump-thread-duplication-stmts=1"]
 SMALLER += ["--param", "inline-unit-growth=10", "--param", "min-crossjump-insns=2", "-DCYTHON_UNPACK_METHODS=0"]
+SMALLER += ["-DCYTHON_VECTORCALL_TPNEW=0"]  # no second constructors of C classes: common objects have no arguments
 SOURCES = {"_tables": "_tables.py", "_emit": "_emit.pyx"}
 # The start of a block in the generated C, which `nonecheck=True` puts before each use of `self`. That is never None, as
 # the caller of a method has checked its object. The blocks would be a twentieth of the tables, and 1 % of a connection.

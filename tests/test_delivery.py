@@ -1812,3 +1812,72 @@ def test_connected_to_restores_the_target(ns, place):
     ns.emit("x", 2)
     place.flush()
     assert seen == [(1, threading.get_ident()), (2, place.thread_of)]
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("how", ["emit", "emit_async"])
+def test_interrupted_submission_makes_no_call(api, ns, run, kind, how):
+    """As when a signal handler raises right after the call was queued."""
+
+    class Interrupted(asyncio.SelectorEventLoop):
+        def call_soon_threadsafe(self, *args, **kwargs):
+            super().call_soon_threadsafe(*args, **kwargs)
+            raise kind("by a signal handler")
+
+    class InterruptedPool(Pool):
+        def submit(self, *args, **kwargs):
+            future = super().submit(*args, **kwargs)
+            if interrupts:
+                raise kind("by a signal handler")
+            return future
+
+    seen, reported, interrupts, gate = [], [], [], Gate()
+    loop = Interrupted()
+    loop.set_exception_handler(lambda loop, context: reported.append(context))
+    handler = seen.append
+
+    async def main():
+        for via in (loop, pool):
+            event = api.Event("x")
+            event.connect(handler, via=via, weak=False)
+            with pytest.raises(kind, match="by a signal handler"):
+                if how == "emit":
+                    event.emit(1)
+                else:
+                    await event.emit_async(1)
+
+    with InterruptedPool(1) as pool:
+        pool.submit(gate, None)
+        interrupts.append(True)
+        try:
+            run(main())
+        finally:
+            interrupts.clear()
+            gate.opened.set()
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert seen == reported == []
+    assert api.drain(TIMEOUT)
+
+
+def test_cancelling_again_and_again_asks_the_loop_once(ns, run):
+    """As anyio does on asyncio, while the loop is blocked."""
+    remote, gate = make_loop("asyncio"), Gate()
+    ns.event("x").connect(gate, via=remote.loop)
+
+    async def main():
+        emission = asyncio.ensure_future(ns.emit_async("x"))
+        while not gate.begun.is_set():
+            await asyncio.sleep(0.001)
+        for _ in range(50):
+            emission.cancel()
+            await asyncio.sleep(0)
+        waiting = list(remote.loop._ready)
+        gate.opened.set()
+        await asyncio.wait([emission])
+        assert emission.cancelled()
+        assert [str(each).count("cancel_task") for each in waiting].count(1) == 1
+
+    run(main())
+    remote.close()

@@ -1600,6 +1600,31 @@ def test_restartable_handler_runs_in_a_task_of_the_factory(event, run):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_uvloop(event, calls, mode):
+    uvloop = pytest.importorskip("uvloop")
+    event.connect(calls.handle, overlap=mode, timeout=float("inf"))
+
+    async def main():
+        tasks = [start(event, number) for number in range(3)]
+        await settle()
+        for number in range(3):
+            if number in calls.running:
+                calls.finish(number)
+                await settle()
+        return await outcomes(tasks)
+
+    assert (
+        uvloop.run(main())
+        == {
+            "queue": [[0], [1], [2]],
+            "skip": [[0], [], []],
+            "restart": [[], [], [2]],
+            "latest": [[0], [], [2]],
+        }[mode]
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_context_is_that_of_the_emission(event, run, mode):
     variable = contextvars.ContextVar("v", default=0)
 

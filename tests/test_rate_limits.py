@@ -633,6 +633,25 @@ def test_wrapper_of_a_sync_function_counts_as_sync(api, ns):
     assert "async" not in repr(ns["x"].handlers[0])
 
 
+def test_hostile_function_can_be_limited(api, limit, logged):
+    class Hostile:
+        def __call__(self, *args):
+            raise ValueError("no")
+
+        def __getattribute__(self, name):
+            raise RuntimeError(name)
+
+        __repr__ = __eq__ = __hash__ = __bool__ = __call__
+
+    event = api.Event("x")
+    limited = limit(Hostile(), LONG)
+    event.connect(limited)
+    event.emit(Hostile())
+    assert "Hostile object" in repr(limited)
+    with pytest.raises(ValueError):
+        limited.flush()
+
+
 # Methods
 
 

@@ -176,7 +176,7 @@ class Delivery:
                 raise
             del call  # a mailbox may have dropped it: then it leaves its place here
             if place is not None:
-                control.admit(place)
+                control.supersede_earlier(place)
             return delivered
         watch = dispatch.watch
         return call if watch is None else watch.call(entry, handler, call)

@@ -315,7 +315,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         def __get__(self, instance: Any, owner: Any = None, /) -> Any:
             pass
 
-        @overload
+        @overload  # type: ignore[override] # mypy takes a positional-only `self` of the base class for a parameter
         def connect(
             self: Event[SenderT, [Undeclared]],
             receiver: HandlerT,

@@ -98,6 +98,7 @@ class Mailbox:
         "_armed",
         "_calls",
         "_drops",
+        "_is_suspect",
         "_maxsize",
         "_overflow",
         "_places",
@@ -126,6 +127,7 @@ class Mailbox:
             )
         self._wakeup = _checked_wakeup(wakeup)
         self._maxsize = maxsize
+        self._is_suspect = False  # whether all places were missing when a drain had emptied it
         self._overflow = word
         self._drops: dict[int, int] = {}  # how many calls each thread has dropped
         self._places, self._reserve = _make_places(maxsize)
@@ -239,7 +241,11 @@ class Mailbox:
             self._armed.pop()
         except IndexError:
             return
-        self._call_wakeup()
+        try:
+            self._call_wakeup()
+        except BaseException:  # a signal handler has raised
+            self._armed.append(None)
+            raise
 
     def _call_wakeup(self) -> None:
         try:
@@ -302,9 +308,27 @@ class Mailbox:
                     self._finish(call, result, error)
         finally:
             call = result = error = None  # a traceback refers to this frame
+            if not self._calls:
+                self._count_places()
             if self._wakeup is not None:
                 self._arm()
         return ran
+
+    def _count_places(self) -> None:
+        """Make new places if all are lost: signal handlers have raised after one was claimed, before the call was put.
+
+        A place that is missing in an empty mailbox may belong to a call that is just being put. If all are missing at
+        the end of two drains, they are lost.
+        """
+        if self._places or self._reserve or _is_late:
+            self._is_suspect = False
+            extra = len(self._places) - self._maxsize
+            if extra > 0:  # they were only late
+                del self._places[-extra:]
+        elif self._is_suspect:
+            self._places.extend([None] * self._maxsize)
+        else:
+            self._is_suspect = True
 
     def _arm(self) -> None:
         """Have the next call wake the drainer, or wake it now if there is one already."""

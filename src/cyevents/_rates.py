@@ -146,13 +146,16 @@ def _limited(f: Any, seconds: Any, word: str, trailing: bool) -> Any:
     seconds = checked_seconds("seconds", seconds)
 
     def wrap(function: Any) -> Limited[..., Any]:
-        if isinstance(function, (staticmethod, classmethod)):
+        if issubclass(type(function), (staticmethod, classmethod)):
             kind = type(function).__name__
             raise TypeError(f"{word}() takes a function, not a {kind}: write @{kind} above @{word}(...)")
         if not callable(function):
             raise TypeError(f"{word}() takes a function, not {safe_repr(function)}: {hint}")
         limited: Limited[..., Any] = Limited(function, seconds, word, trailing)
-        update_wrapper(limited, function, (*WRAPPER_ASSIGNMENTS, "__code__"))  # which says whether it is async
+        try:
+            update_wrapper(limited, function, (*WRAPPER_ASSIGNMENTS, "__code__"))  # which says whether it is async
+        except Exception:  # its attributes raise
+            pass
         return limited
 
     return wrap if f is MISSING else wrap(f)

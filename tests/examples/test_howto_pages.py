@@ -11,23 +11,26 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in (ROOT / "docs/howto").rglob("*.md")}
-BLOCK = re.compile(
-    r"^(?:<!-- (?:from (?P<file>\S+)|not run: [^\n]*) -->\n)?(?P<indent> *)```python\n(?P<code>.*?)^ *```$", re.M | re.S
-)
+REMARK = r"(?:from (?P<file>\S+)|not run: [^\n]*|(?P<continues>continues))"
+BLOCK = re.compile(rf"^(?:<!-- {REMARK} -->\n)?(?P<indent> *)```python\n(?P<code>.*?)^ *```$", re.M | re.S)
 PEERS = ("asgiref", "blinker", "django", "nitro", "psygnal", "pyee")
 
 
 def blocks(of_files):
-    return [
-        pytest.param(match["file"], textwrap.dedent(match["code"]), id=f"{page}[{number}]")
-        for page, text in sorted(PAGES.items())
-        for number, match in enumerate(BLOCK.finditer(text))
-        if (match["file"] is not None) == of_files
-    ]
+    """Return the blocks of all pages; one that continues another is one block with that."""
+    found = []
+    for page, text in sorted(PAGES.items()):
+        for number, match in enumerate(BLOCK.finditer(text)):
+            code = textwrap.dedent(match["code"])
+            if match["continues"] and not of_files:
+                code = found.pop().values[1] + code
+            if (match["file"] is not None) == of_files:
+                found.append(pytest.param(match["file"], code, id=f"{page}[{number}]"))
+    return found
 
 
 def test_pages_have_blocks():
-    assert len(PAGES) == 13
+    assert len(PAGES) == 15
     assert all("```" in text for text in PAGES.values())
     assert len(blocks(True)) > 20
     assert len(blocks(False)) > 10

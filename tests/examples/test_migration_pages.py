@@ -1429,6 +1429,19 @@ def test_psygnal_pauses(objects):
     assert calls == [3, 3]
 
 
+@pytest.mark.parametrize(("name", "made"), [("throttled", [1, 3]), ("debounced", [3])])
+def test_psygnal_limits_rates(api, name, made):
+    psygnal = pytest.importorskip("psygnal", reason="psygnal is not installed")
+    for limit, hour in (getattr(psygnal, name), 3_600_000), (getattr(api, name), 3600):
+        calls = []
+        limited = limit(calls.append, hour)
+        for number in (1, 2, 3):
+            limited(number)
+        limited.flush()
+        limited.cancel()
+        assert calls == made
+
+
 def test_psygnal_holds_functions(objects, collect):
     signals, events = objects
     calls = []

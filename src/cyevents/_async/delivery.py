@@ -94,13 +94,14 @@ def is_dropped(entry: Entry) -> bool:
 class LoopCall(Job):
     """A call that is delivered to a loop."""
 
-    __slots__ = ("args", "call", "context", "is_seen_running", "keeps_generators", "kwargs", "waiter")
+    __slots__ = ("args", "call", "context", "is_cancelling", "is_seen_running", "keeps_generators", "kwargs", "waiter")
 
     kind = _KIND
 
     args: tuple[Any, ...]  # the sender first
-    call: Any  # the handler, or what calls it for instruments
+    call: Any  # the handler, or what calls it for instruments; None: the call is not made, or was
     context: Context
+    is_cancelling: bool  # whether the loop was asked to cancel the task, and has not done so yet
     is_seen_running: bool
     keeps_generators: bool
     kwargs: dict[str, Any]
@@ -117,6 +118,7 @@ class LoopCall(Job):
         """Submit the call. Return what `emit_async` awaits, else `MISSING`."""
         self.args, self.kwargs = args, kwargs
         waiter = self.waiter
+        self.is_cancelling = False
         self.is_seen_running = waiter is not None and self.loop.is_running()
         is_submitted = False
         try:
@@ -140,6 +142,9 @@ class LoopCall(Job):
             self.drop()
             self.waiter.finish(None, None)
             return
+        if self.is_cancelling:  # anyio cancels again and again, also while the loop is blocked
+            return
+        self.is_cancelling = True
         try:
             self.loop.call_soon_threadsafe(self.cancel_task)
         except RuntimeError:  # it is closed
@@ -164,17 +169,15 @@ class LoopCall(Job):
 
     def start_or_report(self) -> None:
         """Call the handler. What it returns becomes a task, if it must be awaited."""
-        waiter = self.waiter
-        if waiter is not None and not waiter.claim():
+        waiter, args, kwargs, call = self.waiter, self.args, self.kwargs, self.call
+        if call is None or (waiter is not None and not waiter.claim()):
             return
         value: Any = MISSING
         error: BaseException | None = None
         kind = VALUE
         try:
             if not is_dropped(self.entry):
-                value, error, kind = call_in_thread(
-                    self.event, self.call, self.args, self.kwargs, self.keeps_generators
-                )
+                value, error, kind = call_in_thread(self.event, call, args, kwargs, self.keeps_generators)
             if kind == VALUE and (value is not None or error is not None or waiter is not None):
                 self.end(value, error, None)
                 if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -185,6 +188,7 @@ class LoopCall(Job):
                 self.remove()
         if kind != VALUE:
             self.forget_arguments()
+            del args, kwargs, call
             self.coroutine = as_coroutine(value, kind)
             try:
                 self.start()
@@ -194,6 +198,7 @@ class LoopCall(Job):
 
     def cancel_task(self) -> None:
         """Cancel the task."""
+        self.is_cancelling = False
         if self.task is not None:
             self.task.cancel()
 
@@ -256,7 +261,7 @@ class ExecutorCall:
     )
 
     args: tuple[Any, ...]  # the sender first
-    call: Any  # the handler, or what calls it for instruments
+    call: Any  # the handler, or what calls it for instruments; None: the call is not made, or was
     context: Context
     executor: Executor | None
     keeps_generators: bool
@@ -278,8 +283,8 @@ class ExecutorCall:
         self.args, self.kwargs = args, kwargs
         executor, self.executor = self.executor, None
         assert executor is not None
-        pool_calls[self] = None
         try:
+            pool_calls[self] = None
             self.future = future = executor.submit(self.context.run, self.run)
         except BaseException:
             self.remove()
@@ -308,17 +313,15 @@ class ExecutorCall:
 
     def run(self) -> None:
         """Call the handler, and schedule what it returns if that must be awaited."""
-        waiter = self.waiter
-        if self.is_settled or (waiter is not None and not waiter.claim()):
+        waiter, args, kwargs, call = self.waiter, self.args, self.kwargs, self.call
+        if call is None or self.is_settled or (waiter is not None and not waiter.claim()):
             return
         self.is_settled = True
         value: Any = MISSING
         error: BaseException | None = None
         try:
             if not is_dropped(self.entry):
-                value, error, kind = call_in_thread(
-                    self.event, self.call, self.args, self.kwargs, self.keeps_generators
-                )
+                value, error, kind = call_in_thread(self.event, call, args, kwargs, self.keeps_generators)
                 if kind != VALUE:
                     awaitable, value = value, MISSING
                     try:

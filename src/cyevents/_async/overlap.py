@@ -9,7 +9,7 @@ the task that emits.
 
 There is no lock, since a signal handler or a finalizer may emit at any point. The methods of the deque of places are
 atomic, and a call is started or superseded by whoever claims it, in one call that is atomic. A call that waits sets its
-waiter first and then looks at its place again, so nothing is lost in between.
+waiter first and then looks again whether it is admitted, so nothing is lost in between.
 
 Loops that end: a coroutine that is closed or destroyed leaves its place. The calls of closed loops, whose coroutines
 may never be destroyed, lose their places to the next call.
@@ -38,7 +38,7 @@ from .scheduling import _current_job
 from .streams import _make_waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
     from typing import Literal, NoReturn
 
     from .._core import Entry, EventCore
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 SKIPPED = "its earlier call still runs"
 """The reason that instruments get for a call that is skipped."""
+
+_CHECKS = 8  # how many of the earlier calls each one looks at, for whether their loops are closed
 
 _current: ContextVar[_Place | None] = ContextVar("cyevents_call", default=None)
 _forks = 0  # how often the process was forked: the calls of other threads have not come along
@@ -79,13 +81,14 @@ class CallControl:
         timeout: how many seconds each may run.
     """
 
-    __slots__ = ("_last", "_restarts", "_skips", "calls", "overlap", "size", "timeout")
+    __slots__ = ("_checked", "_last", "_restarts", "_skips", "calls", "overlap", "size", "timeout")
 
     def __init__(self, overlap: str, limit: int | None, timeout: float | None) -> None:
         self.overlap = overlap
         self.size = limit if overlap == "parallel" else 1  # how many run at once; None: any number
         self.timeout = timeout if timeout is None or timeout < TIMEOUT_MAX else None
         self.calls: deque[_Place] = deque()  # not used by "skip"
+        self._checked = 0  # the index of the next call to look at, for whether its loop is closed
         self._last = _Link(None)  # that of the call that was started last, or an earlier one; for "skip"
         self._skips: dict[int, int] = {}  # for each thread, so that no thread changes another one's number
         self._restarts: dict[int, int] = {}
@@ -126,8 +129,8 @@ class CallControl:
         """Return the place of a call from `wrap`, if it has one."""
         return call._place if type(call) is ControlledCall else None
 
-    def admit(self, place: _Place) -> None:
-        """Supersede the earlier calls, since the target of `via` has taken this one."""
+    def supersede_earlier(self, place: _Place) -> None:
+        """Supersede the earlier calls, as `overlap` says: the target of `via`, if there is one, has taken this one."""
         if self.overlap == "latest" or self.overlap == "restart":
             self._supersede(place)
 
@@ -137,8 +140,10 @@ class CallControl:
             return self._start_or_skip(place)
         self._drop_lost()
         self.calls.append(place)
+        if len(self.calls) <= self.size:  # type: ignore[operator]
+            place.is_admitted = True
         if not is_delivered:
-            self.admit(place)
+            self.supersede_earlier(place)
         return True
 
     def _start_or_skip(self, place: _Place) -> bool:
@@ -178,35 +183,46 @@ class CallControl:
                 earlier.restart()
 
     def _drop_lost(self) -> None:
-        """Drop the calls that will never be over, since their loop is closed, from among those that others wait for."""
-        for place in self._first():
-            if place.is_lost():
-                place.leave()
+        """Drop calls that will never be over, since their loop is closed, from among those that others wait for.
 
-    def may_run(self, place: _Place) -> bool:
-        """Return whether a call is among the first ones."""
-        return any(each is place for each in self._first())
+        With a high limit, each call looks at a few of them in turn.
+        """
+        size: Any = self.size
+        begin = self._checked
+        self._checked = (begin + _CHECKS) % size
+        for index in range(begin, begin + min(size, _CHECKS)):
+            try:
+                place = self.calls[index % size]
+                while place.is_lost():
+                    place.leave()
+                    place = self.calls[index % size]  # it has moved up
+            except IndexError:
+                pass
 
-    def wake_first(self) -> None:
-        """Wake the calls that may run."""
-        for place in self._first():
-            if not place.wake():  # its loop is closed
+    def admit(self, looks_at_all: bool = False) -> None:
+        """Admit the calls that are among the first ones by now, and wake them.
+
+        It begins with the last of the first ones, and stops at one that was admitted before. Another thread that has
+        admitted that one also admits those before it. Calls may move up meanwhile, so what is found may be an own one.
+        """
+        size: Any = self.size
+        calls, own = self.calls, set()
+        index = min(len(calls), size) - 1
+        while index >= 0:
+            try:
+                place = calls[index]
+            except IndexError:
+                index -= 1
+                continue
+            if place.is_admitted and not looks_at_all and place not in own:
+                break
+            place.is_admitted = True
+            own.add(place)
+            if place.wake():
+                index -= 1
+            else:  # its loop is closed
                 place.remove()
-
-    def _first(self) -> Iterator[_Place]:
-        """Iterate over the calls that may run, while they may be removed."""
-        index = 0
-        while index < self.size:  # type: ignore[operator]
-            try:
-                place = self.calls[index]
-            except IndexError:
-                return
-            yield place
-            try:
-                if self.calls[index] is place:
-                    index += 1
-            except IndexError:
-                return
+                index = min(len(calls), size) - 1
 
     def _would_deadlock(self, new: _Place) -> bool:
         """Return whether a call would wait for others that all wait for it, or for such calls, in turn."""
@@ -277,6 +293,7 @@ class _Place:
         "claims",
         "control",
         "forks",
+        "is_admitted",
         "is_detached",
         "is_over",
         "is_stopping",
@@ -302,6 +319,7 @@ class _Place:
         self.outer: _Place | None = None  # the call around it in its context
         self.job: Any = None  # the job of `emit` that it runs in
         self.forks = _forks
+        self.is_admitted = False  # whether it may run, as one of the first ones
         self.is_over = False
         self.is_stopping = False  # whether a later call cancels it
         self.is_detached = False  # whether its handler ends later than its coroutine
@@ -340,17 +358,17 @@ class _Place:
         try:
             self._leave()
         except BaseException:  # a signal handler has raised: once more, or the others would wait for ever
-            self._leave()
+            self._leave(True)
             raise
 
-    def _leave(self) -> None:
+    def _leave(self, was_interrupted: bool = False) -> None:
         self.is_over = True
         self.outer = self.job = self.loop = self.post = self.cancel = self.report = None
         self.around = frozenset()
         self.remove()
         control = self.control
         if control is not None and control.calls:
-            control.wake_first()
+            control.admit(was_interrupted)
         self.wake()  # it was superseded
         self.waiter = self.control = None
 
@@ -367,10 +385,10 @@ class _Place:
             self.post = loop.call_soon_threadsafe
         if control.overlap != "skip":
             has_waited = False
-            while self.outcome is None and not control.may_run(self):
+            while self.outcome is None and not self.is_admitted:
                 has_waited = True
                 self.waiter = waiter = _make_waiter(loop, trio)
-                if self.outcome is None and not control.may_run(self):
+                if self.outcome is None and not self.is_admitted:
                     await waiter.sleep(None)
             self.waiter = None
             if has_waited and entry.is_inactive() and self.claim():

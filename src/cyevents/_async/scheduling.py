@@ -153,16 +153,16 @@ class Job:
         """Have it started in a loop, in the order of these calls; return False if that is closed."""
         self.loop = loop
         self.is_submitted = True
-        if not self.is_awaited:
-            jobs[self] = None
-        is_here = asyncio._get_running_loop() is loop
         try:
+            if not self.is_awaited:
+                jobs[self] = None
+            is_here = asyncio._get_running_loop() is loop
             (loop.call_soon if is_here else loop.call_soon_threadsafe)(self.start_or_report, context=context)
-        except RuntimeError:
-            jobs.pop(self, None)
-            return False
-        except BaseException:  # no memory
-            self.drop()
+        except BaseException as error:
+            if isinstance(error, RuntimeError) and loop.is_closed():
+                self.remove()
+                return False
+            self.drop()  # no memory, or a signal handler has raised
             raise
         return True
 

@@ -30,10 +30,10 @@ from cyevents._core._tables cimport (
 )
 
 # C variables, since at exit the module's own names may have been cleared.
-cdef object ANY, Cancelled, bind, typed_repr
+cdef object ANY, MISSING, PARALLEL, Cancelled, bind, typed_repr
 from cyevents._core import _tables as tables
 from cyevents._core._safe import typed_repr
-from cyevents._core._values import ANY, Cancelled
+from cyevents._core._values import ANY, MISSING, PARALLEL, Cancelled
 from cyevents._core._introspection import bind
 
 cdef extern from *:
@@ -280,6 +280,8 @@ cdef enum:
     FAST_FLAGS = REFERENCE_FLAGS | CONDITION | FOREIGN  # the flags of entries that the loop calls
     BOX_FLAGS = REFERENCE_FLAGS | FOREIGN | DELIVERED  # of entries whose calls may go to a mailbox at once
     STACK_BUFFER = 12  # arguments for which there is room on the C stack
+    CONNECT_SIZE = 13  # the parameters of `connect`
+    CONNECT_POSITIONALS = 5  # the first of them
 
 cdef enum StopReason:
     UNUSUAL_RESULT  # it was called, and returned something unusual or raised
@@ -938,6 +940,52 @@ cdef object pairs_of(_tables.EventCore self, PyObject *const *args, Py_ssize_t n
     return pairs
 
 
+# The parameters of `connect`, the positional ones first, and their defaults
+cdef tuple _CONNECT_NAMES = (
+    "receiver", "sender", "weak", "priority", "condition", "once", "with_event", "thread", "replay", "via", "overlap",
+    "limit", "timeout",
+)
+cdef tuple _CONNECT_DEFAULTS = (MISSING, ANY, True, 0, None, False, False, False, False, None, PARALLEL, None, None)
+cdef object _connect_by_tables = EventCore.connect  # it raises what is wrong with the arguments
+
+
+cdef object connect(_tables.EventCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    """Find the arguments without holding a reference to each of them, which would take a tenth of a connection."""
+    cdef PyObject *values[CONNECT_SIZE]
+    cdef PyObject *stack_buffer[STACK_BUFFER]
+    cdef PyObject **array
+    cdef PyObject *returned
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t i
+    if nargs <= CONNECT_POSITIONALS:
+        for i in range(nargs, CONNECT_SIZE):
+            values[i] = item_of(<PyObject *>_CONNECT_DEFAULTS, i)
+        cye_copy(values, args, nargs)
+        for i in range(names_in(kwnames)):
+            at = find_keyword(<PyObject *>_CONNECT_NAMES, item_of(kwnames, i))
+            if at < nargs:  # there is no such parameter, or it was given by position
+                break
+            values[at] = args[nargs + i]
+        else:
+            return self._connect_given(
+                <object>values[0], <object>values[1], <object>values[2], <object>values[3], <object>values[4],
+                <object>values[5], <object>values[6], <object>values[7], <object>values[8], <object>values[9],
+                <object>values[10], <object>values[11], <object>values[12],
+            )
+    array = copy_args(args, nargs + names_in(kwnames), stack_buffer)
+    if array is NULL:
+        already_raised()
+    array[1] = <PyObject *>self
+    returned = PyObject_Vectorcall(<PyObject *>_connect_by_tables, array + 1, nargs + 1, kwnames)
+    if array is not stack_buffer:
+        PyMem_Free(array)
+    if returned is NULL:
+        already_raised()
+    result = <object>returned
+    DECREF(returned)
+    return result
+
+
 cdef inline Py_ssize_t find_keyword(PyObject *kwnames, PyObject *name) noexcept:
     """Return the index of a keyword; -1 if it is not given."""
     cdef Py_ssize_t i
@@ -1163,7 +1211,7 @@ cdef object call_bound(PyObject *self, str name, PyObject *const *args, Py_ssize
 
 cdef str _ANY_SENDER = "sender=cyevents._core._values.ANY_DEFAULT_TEXT, *args, **kwargs)"
 cdef list _docs = []  # keeps alive what the definitions refer to
-cdef PyMethodDef _definitions[6]
+cdef PyMethodDef _definitions[7]
 _definitions[0] = define(b"emit", <void *>emit, f"($self, /, {_ANY_SENDER}", tables.EventCore.emit.__doc__)
 _definitions[1] = define(b"send", <void *>send, f"($self, /, {_ANY_SENDER}", tables.EventCore.send.__doc__)
 _definitions[2] = define(b"emit", <void *>emit_named, f"($self, evt, /, {_ANY_SENDER}", tables.NamespaceCore.emit.__doc__)
@@ -1181,6 +1229,10 @@ Emit the event for this sender: the same as `event.emit(sender, *args, **kwargs)
 _definitions[5] = define(b"send", <void *>send_bound, "($self, /, *args, **kwargs)", """\
 Call the handlers for this sender, and return pairs of each and what it returned: see `Event.send`.
 """)
+_definitions[6] = define(b"connect", <void *>connect, """\
+($self, receiver=cyevents._core._values.MISSING_DEFAULT_TEXT, sender=cyevents._core._values.ANY_DEFAULT_TEXT, \
+weak=True, priority=0, condition=None, *, once=False, with_event=False, thread=False, replay=False, via=None, \
+overlap='parallel', limit=None, timeout=None)""", tables.EventCore.connect.__doc__)
 
 
 cdef PyMethodDef define(bytes name, void *function, str signature, str doc):
@@ -1199,7 +1251,8 @@ cdef str plain_doc(str doc):
     """Return a docstring without its signature and its indentation."""
     head, mark, rest = doc.partition("\n--\n\n")
     lines = (rest if mark else doc).split("\n")
-    return "\n".join([line[8:] if line.startswith("        ") else line for line in lines])
+    margin = min([len(line) - len(line.lstrip()) for line in lines[1:] if line.strip()], default=0)
+    return "\n".join(lines[:1] + [line[margin:] for line in lines[1:]])
 
 
 cdef object install(cls, PyMethodDef *definition):
@@ -1212,6 +1265,7 @@ cdef object install(cls, PyMethodDef *definition):
 
 cdef object _emit = install(EventCore, &_definitions[0])
 install(EventCore, &_definitions[1])
+install(EventCore, &_definitions[6])
 install(NamespaceCore, &_definitions[2])
 install(SignalCore, &_definitions[3])
 BoundCore = cye_make_bound_type()
@@ -1231,6 +1285,7 @@ def install_methods(cls):
     if issubclass(cls, EventCore):
         _emit = install(cls, &_definitions[0])
         install(cls, &_definitions[1])
+        install(cls, &_definitions[6])
     else:
         install(cls, &_definitions[2])
     return cls

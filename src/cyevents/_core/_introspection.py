@@ -129,15 +129,23 @@ def is_discarding_call_result(frame: FrameType, code: object, instruction: int) 
     """
     if frame.f_code is not code:
         return False
-    instructions = frame.f_code.co_code
-    after = instruction + 2
-    while after < len(instructions) and instructions[after] == 0:  # the call's inline cache
-        after += 2
-    if frame.f_lasti != after:
-        return False
     from opcode import opmap
 
+    instructions = frame.f_code.co_code
+    after = _end_of(instructions, instruction)
+    if instructions[instruction] == opmap.get("PRECALL"):  # it has made the call, and its CALL was left out
+        after = _end_of(instructions, after)
+    if frame.f_lasti != after:
+        return False
     return _is_call(instructions, instruction) and instructions[after] == opmap["POP_TOP"]
+
+
+def _end_of(instructions: bytes, instruction: int) -> int:
+    """Return where the next instruction is, after the inline cache of this one."""
+    after = instruction + 2
+    while after < len(instructions) and instructions[after] == 0:
+        after += 2
+    return after
 
 
 def is_at_call(frame: FrameType, code: object, instruction: int) -> bool:
@@ -152,7 +160,8 @@ def _is_call(instructions: bytes, instruction: int) -> bool:
 
     while instructions[instruction] == 0:  # in Python 3.11 a frame is at the end of the call's inline cache
         instruction -= 2
-    return instructions[instruction] in (opmap["CALL"], opmap.get("CALL_KW"))
+    # Python 3.11 calls a method of a C type in PRECALL once it knows the type.
+    return instructions[instruction] in (opmap["CALL"], opmap.get("CALL_KW"), opmap.get("PRECALL"))
 
 
 def is_returning(frame: FrameType) -> bool:

@@ -642,6 +642,10 @@ cdef class EventCore:
     cdef object __weakref__
 
     cdef Snapshot _load_general(self)
+    cdef object _connect_given(
+        self, object receiver, object sender, object weak, object priority, object condition, object once,
+        object with_event, object thread, object replay, object via, object overlap, object limit, object timeout,
+    )
     cdef int _store_general(self, Snapshot snapshot) except -1
     cdef dict _load_by_sender(self, Snapshot general)
     @cython.locals(by_sender=dict)

@@ -483,8 +483,8 @@ else:  # compiled: in the .pxd
         """Show an object to the garbage collector again: compiled only."""
 
     def _caller() -> FrameType | None:
-        """Return the frame of the code that has called a method of this module."""
-        return sys._getframe(2)
+        """Return the frame of the code that has called `connect`."""
+        return sys._getframe(3)
 
     def _takes_self(function: FunctionType) -> bool:
         """Return whether the first parameter of a function is named `self`."""
@@ -2274,9 +2274,9 @@ class EventCore:
 
     # Changes: each under the lock, with a list for what is released after it.
 
-    @cython.binding(True)  # a method of its type has a signature with its defaults, and is one to other dispatchers
     def connect(
         self,
+        /,
         receiver: Any = MISSING,
         sender: Any = ANY,
         weak: bool = True,
@@ -2336,8 +2336,41 @@ class EventCore:
 
         Thread-safe. A running emission does not see the change.
         """
-        if not isinstance(self, EventCore):  # a method with `binding(True)` may be called with anything
+        if not isinstance(self, EventCore):
             raise not_an_event(self, "connect")
+        return self._connect_given(
+            receiver,
+            sender,
+            weak,
+            priority,
+            condition,
+            once,
+            with_event,
+            thread,
+            replay,
+            via,
+            overlap,
+            limit,
+            timeout,
+        )
+
+    def _connect_given(
+        self,
+        receiver: Any,
+        sender: Any,
+        weak: Any,
+        priority: Any,
+        condition: Any,
+        once: Any,
+        with_event: Any,
+        thread: Any,
+        replay: Any,
+        via: Any,
+        overlap: Any,
+        limit: Any,
+        timeout: Any,
+    ) -> Any:
+        """Do what `connect` does, which calls this: compiled, that of the kernel."""
         if cython.compiled:
             # What the collector frees in this call, at the very instruction of the last one, is not its own.
             _last.replace_sender(None, 0)
@@ -3362,7 +3395,6 @@ if cython.compiled:
     for _class in (LastConnection, Place, Ref, Entry, Group, Snapshot, Dispatch, Nesting):
         _forbid_new(_class)
     del _class
-    EventCore.connect.__annotations__ = {}
 else:  # compiled: `__cinit__` is called by the interpreter, and no annotations are kept
 
     def _new(cls: Any, *args: Any, **kwargs: Any) -> Any:

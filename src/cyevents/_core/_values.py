@@ -52,6 +52,8 @@ class _Missing:
 MISSING: Final = _Missing()
 """The default of an argument for which `None` is a value like any other."""
 
+MISSING_DEFAULT_TEXT: Final = _ReprStr("MISSING")  # in the signature of the compiled `connect`
+
 PARALLEL: Final = "parallel"
 """The default of `overlap`. Python makes one object of equal strings that look like names, so `is` finds it."""
 
