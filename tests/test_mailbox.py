@@ -678,14 +678,15 @@ def test_limit_is_exact(api, event, make, maxsize):
 
 def test_limit_and_budget(event, make, called):
     box = make(10)
-    for number in range(5):
+    for number in range(6):
         event.emit(number)
-    assert box.drain(limit=0) == box.drain(budget=0) == box.drain(budget=-1) == 0
+    assert box.drain(limit=0) == box.drain(budget=0) == box.drain(budget=-1) == box.drain(budget=-(10**400)) == 0
     assert box.drain(limit=2) == 2
     assert box.drain(None, 1) == 1
     assert box.drain(60, 1) == 1
+    assert box.drain(10**400, 1) == 1
     assert box.drain(math.inf) == 1
-    assert called == [(number,) for number in range(5)]
+    assert called == [(number,) for number in range(6)]
     assert box.drain() == 0
 
 

@@ -1539,11 +1539,13 @@ def test_timeouts_of_nested_emissions(ns, run):
         run(outer.emit_async("a"))
 
 
-def test_huge_timeout_is_none(event, run):
+@pytest.mark.parametrize("timeout", [float("inf"), 10**400])
+def test_huge_timeout_is_none(event, run, timeout):
     async def handler(sender):
         return "done"
 
-    event.connect(handler, timeout=float("inf"), overlap="queue")
+    event.connect(handler, timeout=timeout, overlap="queue")
+    assert event.handlers[0].timeout == float("inf")
     assert run(event.emit_async("a")) == ["done"]
 
 

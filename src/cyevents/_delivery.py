@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ._checks import kind_of
@@ -50,9 +51,9 @@ class DeliveryOptions:
         if timeout is not None:
             if type(timeout) is bool or not issubclass(type(timeout), (int, float)):
                 raise TypeError(f"timeout must be a number of seconds or None, not {safe_repr(timeout)}")
-            timeout = float(timeout)
             if not timeout > 0:
-                raise ValueError(f"timeout must be above 0 seconds, not {timeout}")
+                raise ValueError(f"timeout must be above 0 seconds, not {safe_repr(timeout)}")
+            timeout = inf if timeout > 1e308 else float(timeout)
         if via is not None:
             if thread:
                 raise TypeError("via and thread=True exclude each other: via says where the handler runs")

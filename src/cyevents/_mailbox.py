@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from _thread import get_ident
+from _thread import TIMEOUT_MAX, get_ident
 from collections import OrderedDict, deque
 from time import perf_counter
 from weakref import ref
@@ -463,7 +463,7 @@ def _deadline(budget: Any) -> float:
         raise TypeError(f"budget must be a number of seconds or None, not {safe_repr(budget)}")
     if budget != budget:
         raise ValueError("budget must be a number of seconds or None, not nan")
-    deadline: float = perf_counter() + budget
+    deadline: float = perf_counter() + max(0, min(budget, TIMEOUT_MAX))
     return deadline
 
 
