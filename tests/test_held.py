@@ -2,10 +2,12 @@
 
 import asyncio
 import contextvars
+import copy
 import gc
 import importlib
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -1090,6 +1092,17 @@ def test_release_kept_by_a_callback_keeps_the_hold(ns, calls):
     assert calls == []
     callbacks.pop()()
     assert calls == [("x", 1)]
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_holds_are_not_copied(ns, calls, way):
+    event = ns.event("x")
+    hold = event.hold()
+    event.emit(None, 1)
+    with pytest.raises(TypeError, match="a hold cannot be copied or pickled"):
+        way(hold)
+    hold.release()
+    assert len(calls) == 1
 
 
 def test_held_emissions_are_logged_at_exit(backend):

@@ -679,14 +679,15 @@ def test_limit_is_exact(api, event, make, maxsize):
 
 def test_limit_and_budget(event, make, called):
     box = make(10)
-    for number in range(5):
+    for number in range(6):
         event.emit(number)
-    assert box.drain(limit=0) == box.drain(budget=0) == box.drain(budget=-1) == 0
+    assert box.drain(limit=0) == box.drain(budget=0) == box.drain(budget=-1) == box.drain(budget=-(10**400)) == 0
     assert box.drain(limit=2) == 2
     assert box.drain(None, 1) == 1
     assert box.drain(60, 1) == 1
+    assert box.drain(10**400, 1) == 1
     assert box.drain(math.inf) == 1
-    assert called == [(number,) for number in range(5)]
+    assert called == [(number,) for number in range(6)]
     assert box.drain() == 0
 
 
@@ -782,6 +783,32 @@ def test_repr_and_truth(event, make, api):
     assert event.handlers[0].via is box
     assert "via <Mailbox: 2 of 2 calls wait, 3 dropped>" in str(api.describe(event._namespace))
     box.clear()
+
+
+@pytest.mark.parametrize("is_put", [True, False])
+@pytest.mark.parametrize("overflow", ["drop_oldest", "latest"])
+def test_interrupted_emission_keeps_the_number_of_places(api, overflow, is_put):
+    """A signal handler raises before or after the step that puts the call."""
+    box, event = api.Mailbox(1, overflow), api.Event("x")
+    event.connect(int, via=box, weak=False)
+    event.emit(1)
+
+    class Interrupted(type(box._calls)):
+        def append(self, call):
+            if is_put:
+                super().append(call)
+            raise KeyboardInterrupt
+
+        def setdefault(self, key, call):
+            if is_put:
+                super().__setitem__(key, call)
+            raise KeyboardInterrupt
+
+    box._calls = Interrupted(box._calls)
+    with pytest.raises(KeyboardInterrupt):
+        event.emit(2)
+    assert len(box) == is_put
+    assert len(box._places) == (not is_put)
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])

@@ -1,6 +1,7 @@
 """`overlap`, `limit` and `timeout` of async handlers."""
 
 import asyncio
+import concurrent.futures
 import contextvars
 import functools
 import gc
@@ -1073,6 +1074,76 @@ def test_delivered_call_that_is_dropped_leaves_the_queue(api, event, run):
     assert is_idle(event)
 
 
+@pytest.mark.parametrize("options", [{"overlap": "queue"}, {"overlap": "skip"}, {"limit": 1}])
+@pytest.mark.parametrize("target", ["mailbox", "loop", "executor"])
+@pytest.mark.parametrize("way", ["emit", "emit_async"])
+def test_delivered_call_that_is_refused_leaves_the_queue(api, event, run, target, options, way):
+    """Also while its exception is kept, whose traceback refers to the call."""
+
+    async def handler(number):
+        pass
+
+    if target == "mailbox":
+        via = full = api.Mailbox(1)
+        other = api.Event("other")
+        other.connect(print, via=full)
+        other.emit()
+    elif target == "loop":
+        via = asyncio.new_event_loop()
+        via.close()
+    else:
+        via = concurrent.futures.ThreadPoolExecutor(1)
+        via.shutdown()
+    event.connect(handler, via=via, **options)
+
+    async def main():
+        await event.emit_async(1)
+
+    with pytest.raises(RuntimeError) as caught:
+        event.emit(1) if way == "emit" else run(main())
+    assert is_idle(event)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    if target == "mailbox":
+        full.clear()
+
+
+@pytest.mark.parametrize("overflow", ["raise", "drop_newest"])
+@pytest.mark.parametrize("mode", ["restart", "latest"])
+def test_call_that_finds_no_place_in_a_mailbox_stops_no_other(api, event, calls, run, mode, overflow):
+    box = api.Mailbox(2, overflow)
+    event.connect(calls.handle, via=box, overlap=mode)
+
+    def emit(number):
+        try:
+            event.emit(number)
+        except api.MailboxFull:
+            assert overflow == "raise"
+
+    async def main():
+        emit(0)
+        box.drain()
+        await settle()
+        emit(1)
+        if mode == "restart":  # it has stopped the running call
+            await settle()
+        emit(2)
+        emit(3)
+        assert len(box) == 2
+        assert len(control_of(event).calls) == (1 if mode == "restart" else 2)
+        box.drain()
+        await settle()
+        if mode == "latest":
+            calls.finish(0)
+            await settle()
+        calls.finish(2)
+        await settle()
+
+    run(main())
+    assert calls.begun() == [0, 2]
+    assert calls.log[-1] == "2 ends"
+    assert is_idle(event)
+
+
 # Calls that would wait for themselves
 
 
@@ -1468,11 +1539,13 @@ def test_timeouts_of_nested_emissions(ns, run):
         run(outer.emit_async("a"))
 
 
-def test_huge_timeout_is_none(event, run):
+@pytest.mark.parametrize("timeout", [float("inf"), 10**400])
+def test_huge_timeout_is_none(event, run, timeout):
     async def handler(sender):
         return "done"
 
-    event.connect(handler, timeout=float("inf"), overlap="queue")
+    event.connect(handler, timeout=timeout, overlap="queue")
+    assert event.handlers[0].timeout == float("inf")
     assert run(event.emit_async("a")) == ["done"]
 
 

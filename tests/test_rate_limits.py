@@ -6,6 +6,7 @@ machine. `later` advances the clock of the module instead of waiting.
 
 import asyncio
 import contextvars
+import copy
 import functools
 import gc
 import importlib
@@ -986,6 +987,26 @@ def test_call_is_made_at_once_if_no_thread_can_be_started(api, rates, calls, mon
     monkeypatch.setattr(rates.threading, "Thread", Refusing)
     api.debounced(calls, LONG)(1)
     assert calls == [1]
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy])
+def test_copies_have_a_limit_of_their_own(rates, way):
+    calls = []
+
+    def function(argument):
+        calls.append(argument)
+
+    limited = rates.throttled(function, LONG)
+    limited(1)
+    limited(2)
+    copied = way(limited)
+    assert copied.__name__ == "function"
+    copied(3)
+    copied(4)
+    assert copied._armed == copied._serial  # its timer runs
+    assert limited.flush()
+    assert copied.flush()
+    assert calls == [1, 3, 2, 4]
 
 
 # Exit and forks

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ._checks import kind_of
@@ -50,12 +51,11 @@ class DeliveryOptions:
         if timeout is not None:
             if type(timeout) is bool or not issubclass(type(timeout), (int, float)):
                 raise TypeError(f"timeout must be a number of seconds or None, not {safe_repr(timeout)}")
-            seconds = float(timeout)
-            if not seconds > 0:
+            if not timeout > 0:
                 raise ValueError(
                     f"timeout must be above 0 seconds, not {safe_repr(timeout)}: for no limit, leave it out"
                 )
-            timeout = seconds
+            timeout = inf if timeout > 1e308 else float(timeout)
         if via is not None:
             if thread:
                 raise TypeError("via and thread=True exclude each other: via says where the handler runs")
@@ -171,6 +171,16 @@ class Delivery:
             if call is None:
                 return None
         if deliver is not None:
-            return deliver(dispatch, entry, handler, call, keywords)
+            place = None if control is None else control.place_of(call)
+            try:
+                delivered = deliver(dispatch, entry, handler, call, keywords)
+            except BaseException:  # such as `MailboxFull`, which keeps the call alive by its traceback
+                if place is not None:
+                    place.leave()
+                raise
+            del call  # a mailbox may have dropped it: then it leaves its place here
+            if place is not None:
+                control.supersede_earlier(place)
+            return delivered
         watch = dispatch.watch
         return call if watch is None else watch.call(entry, handler, call)

@@ -31,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType, TracebackType
-    from typing import Any, Literal, Self
+    from typing import Any, Literal, NoReturn, Self
 
     Merge = Literal["last_per_sender"] | Callable[[list[Emission[Any]]], Iterable[Emission[Any]]] | None
 
@@ -259,6 +259,9 @@ class Hold:
                     ("hold", "Keep it until its release()") if state == "open" else ("held", "Put it in a `with`")
                 )
                 warn(f"{word}() returned a hold that was discarded: nothing is held. {hint}", frame)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a hold cannot be copied or pickled: its emissions take place once")
 
     def __repr__(self) -> str:
         source: Any = self._namespace if self._event is None else self._event

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from _thread import get_ident
+from _thread import TIMEOUT_MAX, get_ident
 from collections import OrderedDict, deque
 from time import perf_counter
 from weakref import ref
@@ -161,16 +161,23 @@ class Mailbox:
         dropped: Call | None = None
         if not self._claim():
             if self._overflow == "raise":
-                raise MailboxFull(self._full_text(call))
+                raise MailboxFull(self._full_text(call)) from None
             try:
                 dropped = call if self._overflow == "drop_newest" else self._calls.popleft()
             except IndexError:  # each place is claimed by a call that is being put, or a drain was faster
                 dropped = call
-            self._count_drop()
-        if dropped is not call:
+        try:
+            if dropped is not None:
+                self._count_drop()
+            if dropped is call:
+                return
             self._calls.append(call)
-            if self._armed:
-                self._wake()
+        except BaseException:  # no memory, or a signal handler has raised, perhaps after the step
+            if dropped is not call and not any(each is call for each in self._calls.copy()):
+                self._places.append(None)
+            raise
+        if self._armed:
+            self._wake()
 
     def _claim(self) -> bool:
         """Claim a place; return False if there is none."""
@@ -195,9 +202,15 @@ class Mailbox:
                 replaced = self._calls.popitem(last=False)
             except KeyError:  # as in `_put_in_full`
                 replaced = call
-        if replaced is not None:
-            self._count_drop()
-        if replaced is not call and self._calls.setdefault(key, call) is not call:  # a newer one came meanwhile
+        try:
+            if replaced is not None:
+                self._count_drop()
+            kept = call if replaced is call else self._calls.setdefault(key, call)
+        except BaseException:  # as in `_put_in_full`
+            if replaced is not call and self._calls.get(key) is not call:
+                self._places.append(None)
+            raise
+        if kept is not call:  # a newer one came meanwhile
             self._places.append(None)
             self._count_drop()
         if _is_late:
@@ -450,7 +463,7 @@ def _deadline(budget: Any) -> float:
         raise TypeError(f"budget must be a number of seconds or None, not {safe_repr(budget)}")
     if budget != budget:
         raise ValueError("budget must be a number of seconds or None, not nan")
-    deadline: float = perf_counter() + budget
+    deadline: float = perf_counter() + max(0, min(budget, TIMEOUT_MAX))
     return deadline
 
 

@@ -339,6 +339,10 @@ class Limited(Generic[P, ResultT]):
         except Cancel:
             pass
 
+    def __reduce__(self) -> Any:
+        # A copy has no call that waits, and no timer.
+        return Limited, (self._function, self._seconds, self._word, self._trailing), self.__dict__
+
     def __set_name__(self, owner: type, name: str) -> None:
         self._is_method = True
 

@@ -17,7 +17,7 @@ import traceback
 import types
 import weakref
 
-from cyevents import ANY, Event, Namespace, _core, backend
+from cyevents import ANY, Event, Mailbox, Namespace, _core, backend
 
 faulthandler.enable()
 sys.unraisablehook = lambda report: None  # callbacks without memory
@@ -443,6 +443,36 @@ def ignore(*args):
     return None
 
 
+def with_full_mailbox(overflow):
+    """No place is left: what says so has no traceback without memory."""
+
+    def operate(world):
+        event, box = Event("of its own"), Mailbox(1, overflow)
+        event.connect(world.fresh, via=box)
+        event.emit(1)
+        world.kept += event, box, Drained(box)
+        return lambda: event.emit(2)
+
+    OPERATIONS[f"emit_with_{overflow}_mailbox"] = operate
+
+
+class Drained:
+    """Checks at the end that a mailbox has lost no place."""
+
+    def __init__(self, box):
+        self.box = box
+
+    def check(self):
+        self.box.drain()
+        # Without memory for a pair, CPython's `OrderedDict.popitem` loses the call that it was to return.
+        if len(self.box._places) != self.box.maxsize and self.box.overflow != "latest":
+            yield f"{self.box} has {len(self.box._places)} places"
+
+
+for overflow in ("drop_oldest", "drop_newest", "latest"):
+    with_full_mailbox(overflow)
+
+
 def with_dying_object(operate):
     """An object dies that has only one weak reference.
 
@@ -711,6 +741,9 @@ def find_errors(world, name, failed, states):
     elif not failed and state != after:
         yield f"it has succeeded, and the tables are {state}, not {after}"
     yield from world.wrong_emissions()
+    for kept in world.kept:
+        if isinstance(kept, Drained):
+            yield from kept.check()
     world.x.connect(world.a, priority=3)
     world.pattern.connect(world.d, priority=-3)
     world.x.connect(world.f, world.new)

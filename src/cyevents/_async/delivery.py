@@ -124,8 +124,10 @@ class LoopCall(Job):
         try:
             is_submitted = self.submit(self.loop, self.context)
         finally:
-            if not is_submitted and waiter is not None:
-                waiter.discard()
+            if not is_submitted:
+                self.forget_arguments()
+                if waiter is not None:
+                    waiter.discard()
         if not is_submitted:
             raise RuntimeError(
                 f"handler {safe_repr(self.handler)} of event {self.event.name!r} cannot be delivered, since its event"

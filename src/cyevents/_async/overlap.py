@@ -118,14 +118,23 @@ class CallControl:
                 place.around = _calls_around(self)
                 if place.around and self._would_deadlock(place):
                     return partial(self._refuse, event, handler)
-            if not self._enter(place):
+            if not self._enter(place, is_delivered):
                 _increase(self._skips)
                 if dispatch.watch is not None:
                     dispatch.watch.skip(entry, handler, SKIPPED)
                 return None
         return call
 
-    def _enter(self, place: _Place) -> bool:
+    def place_of(self, call: Any) -> _Place | None:
+        """Return the place of a call from `wrap`, if it has one."""
+        return call._place if type(call) is ControlledCall else None
+
+    def supersede_earlier(self, place: _Place) -> None:
+        """Supersede the earlier calls, as `overlap` says: the target of `via`, if there is one, has taken this one."""
+        if self.overlap == "latest" or self.overlap == "restart":
+            self._supersede(place)
+
+    def _enter(self, place: _Place, is_delivered: bool) -> bool:
         """Add a call; return False if it is skipped."""
         if self.overlap == "skip":
             return self._start_or_skip(place)
@@ -133,8 +142,8 @@ class CallControl:
         self.calls.append(place)
         if len(self.calls) <= self.size:  # type: ignore[operator]
             place.is_admitted = True
-        if self.overlap != "queue" and self.overlap != "parallel":
-            self._supersede(place)
+        if not is_delivered:
+            self.supersede_earlier(place)
         return True
 
     def _start_or_skip(self, place: _Place) -> bool:
@@ -158,7 +167,10 @@ class CallControl:
     def _supersede(self, place: _Place) -> None:
         """Supersede the earlier calls that wait; for "restart", cancel the one that runs."""
         is_restart = self.overlap == "restart"
-        for index, earlier in enumerate(self.calls.copy()):
+        calls = self.calls.copy()
+        if place not in calls:  # dropped, or a later one has superseded it meanwhile
+            return
+        for index, earlier in enumerate(calls):
             if earlier is place:
                 break
             if index == 0 and not is_restart:  # it runs, or is about to begin

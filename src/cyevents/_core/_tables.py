@@ -3159,9 +3159,13 @@ def put_call(parts: tuple[list[None], list[None], Any, Any, Any], call: tuple[An
     """
     places = parts[0]
     armed = parts[1]
-    try:
-        places.pop()
-    except IndexError:
+    is_full = not places
+    if not is_full:
+        try:
+            places.pop()
+        except IndexError:  # another thread was faster
+            is_full = True
+    if is_full:  # not in the `except` block, which without memory for a traceback cannot be left
         parts[3](call)
         return
     try:
