@@ -36,17 +36,11 @@ if TRACE:
 # and no loop is worth vector instructions. Inlining may let the kernel grow by 10 %: its loop does not change by that.
 LEAN = ["-fno-plt", "-fno-tree-vectorize"]
 KERNEL = ["--param", "inline-unit-growth=10"]
-# These make the compressed tables a third smaller, for some 5 % more instructions of a connection. What Cython
-# marks as unlikely, mostly errors, is compiled for size, and so is what gcc expects less than once in four calls of its
-# function; others save padding, reordering, copies of inlined functions, of blocks that several jumps lead to, and
-# special code for loops and for calls of methods. Without the tables for unwinding, native profilers do not see beyond
-# a frame of the slow path; debug builds keep them. The kernel has no such flags: some of what is marked as unlikely is
-# common there, and padding and order count in its loop.
-SMALLER = ["--param", "builtin-expect-probability=100", "-fno-schedule-insns2", "-fno-caller-saves"]
-SMALLER += ["-falign-functions=1", "-falign-jumps=1", "-falign-loops=1", "-fno-asynchronous-unwind-tables"]
-SMALLER += ["--param", "hot-bb-frequency-fraction=4", "-fno-ivopts", "--param", "max-jump-thread-duplication-stmts=1"]
-SMALLER += ["--param", "inline-unit-growth=0", "--param", "min-crossjump-insns=2", "-DCYTHON_UNPACK_METHODS=0"]
-SMALLER += ["-DCYTHON_VECTORCALL_TPNEW=0"]  # no second constructors of C classes: common objects have no arguments
+# The tables are compiled for size, which takes 5 % more instructions of a connection than -O2, and a quarter off the
+# file. Without the tables for unwinding, native profilers do not see beyond a frame of the slow path; debug builds keep
+# them. Two macros leave out special code for calls of methods, and second constructors of C classes.
+SMALLER = ["-fno-asynchronous-unwind-tables", "-fno-schedule-insns2", "-fno-caller-saves", "-fno-ivopts"]
+SMALLER += ["-DCYTHON_UNPACK_METHODS=0", "-DCYTHON_VECTORCALL_TPNEW=0"]
 SOURCES = {"_tables": "_tables.py", "_emit": "_emit.pyx"}
 # The start of a block in the generated C, which `nonecheck=True` puts before each use of `self`. That is never None, as
 # the caller of a method has checked its object. The blocks would be a twentieth of the tables, and 1 % of a connection.
@@ -61,8 +55,7 @@ def choose_flags(name, is_msvc):
         return ["/Od", "/Zi"] if DEBUG else ["/O2"], []  # its highest level
     if DEBUG:
         return ["-O0", "-g"], []
-    # The tables at -O3 would take 1 % fewer instructions to connect a handler, and be an eighth larger.
-    flags = ["-O3" if name == "_emit" else "-O2", "-g0"]
+    flags = ["-O3" if name == "_emit" else "-Os", "-g0"]
     if sys.platform != "linux":
         return flags, []
     flags += LEAN + (SMALLER if name == "_tables" else KERNEL)
