@@ -973,6 +973,18 @@ def test_closed_target_is_a_runtime_error(api, ns, closed, await_it, recwarn):
     assert not recwarn.list
 
 
+def test_error_of_an_executor_names_the_handler(ns):
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    ns.event("x").connect(fail, via=pool)
+    with pytest.raises(RuntimeError, match="after shutdown") as caught:
+        ns.emit("x")
+    assert caught.value.__notes__ == [
+        f"handler {fail!r} of event 'x' could not be delivered: disconnect the handlers of an executor before you shut"
+        " it down"
+    ]
+
+
 def test_closed_loop_is_explained(ns):
     loop = asyncio.new_event_loop()
     loop.close()

@@ -286,10 +286,15 @@ class ExecutorCall:
         try:
             pool_calls[self] = None
             self.future = future = executor.submit(self.context.run, self.run)
-        except BaseException:
+        except BaseException as error:
             self.remove()
             if self.waiter is not None:
                 self.waiter.discard()
+            if type(error) is RuntimeError:  # it does not say which handler this is about
+                error.add_note(
+                    f"handler {safe_repr(self.handler)} of event {self.event.name!r} could not be delivered: disconnect"
+                    " the handlers of an executor before you shut it down"
+                )
             raise
         if future is not None:  # some executors return nothing
             future.add_done_callback(self.future_done)
