@@ -45,7 +45,7 @@ KERNEL = ["--param", "inline-unit-growth=10"]
 SMALLER = ["--param", "builtin-expect-probability=100", "-fno-schedule-insns2", "-fno-caller-saves"]
 SMALLER += ["-falign-functions=1", "-falign-jumps=1", "-falign-loops=1", "-fno-asynchronous-unwind-tables"]
 SMALLER += ["--param", "hot-bb-frequency-fraction=4", "-fno-ivopts", "--param", "max-jump-thread-duplication-stmts=1"]
-SMALLER += ["--param", "inline-unit-growth=10", "--param", "min-crossjump-insns=2", "-DCYTHON_UNPACK_METHODS=0"]
+SMALLER += ["--param", "inline-unit-growth=0", "--param", "min-crossjump-insns=2", "-DCYTHON_UNPACK_METHODS=0"]
 SMALLER += ["-DCYTHON_VECTORCALL_TPNEW=0"]  # no second constructors of C classes: common objects have no arguments
 SOURCES = {"_tables": "_tables.py", "_emit": "_emit.pyx"}
 # The start of a block in the generated C, which `nonecheck=True` puts before each use of `self`. That is never None, as
@@ -66,7 +66,7 @@ def choose_flags(name, is_msvc):
     if sys.platform != "linux":
         return flags, []
     flags += LEAN + (SMALLER if name == "_tables" else KERNEL)
-    return flags, ["-Wl,--strip-all"]  # a tenth of the file is names of C functions
+    return flags, ["-Wl,--strip-all", "-Wl,--build-id=none"]  # a tenth of the file is names of C functions
 
 
 def make_extensions():

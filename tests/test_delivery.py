@@ -973,16 +973,13 @@ def test_closed_target_is_a_runtime_error(api, ns, closed, await_it, recwarn):
     assert not recwarn.list
 
 
-def test_error_of_an_executor_names_the_handler(ns):
+def test_error_of_a_shut_down_executor_names_the_handler(ns):
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
     ns.event("x").connect(fail, via=pool)
-    with pytest.raises(RuntimeError, match="after shutdown") as caught:
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown") as caught:
         ns.emit("x")
-    assert caught.value.__notes__ == [
-        f"handler {fail!r} of event 'x' could not be delivered: disconnect the handlers of an executor before you shut"
-        " it down"
-    ]
+    assert caught.value.__notes__ == [f"handler {fail!r} of event 'x' cannot be delivered to its executor"]
 
 
 def test_closed_loop_is_explained(ns):
@@ -1406,7 +1403,9 @@ def test_connection_shows_its_target(api, ns, place):
     ns.event("x").connect(fail, via=place.via)
     (connection,) = ns["x"].handlers
     assert connection.via is place.via
-    assert "via" in str(api.describe(ns))
+    text = str(api.describe(ns))
+    assert "via " in text
+    assert " at 0x" not in text  # it is the same each time that the program runs
 
 
 # Instruments
@@ -1455,7 +1454,7 @@ def test_trace_shows_dropped_calls(api, ns, place):
         place.flush()
         place.flush()
     (call,) = seen.emissions[0].calls
-    assert (call.outcome, call.reason) == ("stopped", "GeneratorExit: it was not called")
+    assert (call.outcome, call.reason) == ("dropped", None)
 
 
 def test_trace_of_async_handlers_in_a_loop(api, ns, remote):

@@ -592,8 +592,9 @@ def test_emissions_are_listed(api, ns):
 
 
 def test_names_of_holds(api):
-    assert repr(api.Namespace(name="shop").held()) == "<Hold of namespace 'shop': not entered>"
-    assert isinstance(api.Namespace().held(), api.Hold)
+    hold = api.Namespace(name="shop").held()
+    assert repr(hold) == "<Hold of namespace 'shop': not entered>"
+    assert isinstance(hold, api.Hold)
 
 
 # Nested holds
@@ -1058,7 +1059,8 @@ def test_discarded_hold_without_emissions_is_silent(ns, caplog, recwarn):
     hold = ns.hold()
     hold.release()
     del hold
-    ns.held()
+    hold = ns.held()
+    del hold
     gc.collect()
     assert not caplog.records
     assert not recwarn.list
@@ -1074,6 +1076,12 @@ def test_hold_discarded_at_once_warns_at_its_line(api, ns):
             RuntimeWarning, match=r"hold\(\) returned a hold that was discarded: nothing is held"
         ) as warned:
             source.hold()
+            gc.collect()
+        assert warned[0].filename == __file__
+        with pytest.warns(
+            RuntimeWarning, match=r"^held\(\) returned .*: nothing is held. Put it in a `with`$"
+        ) as warned:
+            source.held()  # without a `with`
             gc.collect()
         assert warned[0].filename == __file__
 

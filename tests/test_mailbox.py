@@ -485,10 +485,11 @@ def test_trace_shows_when_delivered_calls_ran(api, event, caplog):
         event.emit("ada")
         calls = trace.emissions[0].calls
         assert [call.is_delivered for call in calls] == [True] * 3
-        assert [call.outcome for call in calls] == ["stopped", "delivered", "delivered"]
+        assert [call.outcome for call in calls] == ["dropped", "delivered", "delivered"]
+        assert "─ dropped   dropped  " in str(trace)
         assert box.drain() == 2
-    assert [call.outcome for call in calls] == ["stopped", "raised", "returned"]
-    assert [call.reason for call in calls] == ["GeneratorExit: it was not called", "ValueError: no", None]
+    assert [call.outcome for call in calls] == ["dropped", "raised", "returned"]
+    assert [call.reason for call in calls] == [None, "ValueError: no", None]
 
 
 def test_refused_call_has_ended_in_a_trace(api, event, make):
@@ -499,7 +500,7 @@ def test_refused_call_has_ended_in_a_trace(api, event, make):
             event.emit(2)
         gc.collect()
     (call,) = trace.emissions[1].calls
-    assert call.outcome == "stopped"
+    assert call.outcome == "dropped"
     box.clear()
 
 

@@ -91,6 +91,13 @@ def test_defaults_are_half_a_millisecond_and_the_log(ns, clock, logged):
     assert re.fullmatch(rf"handler {name} \(.*{HERE}:{line}\) of event 'x' took 600 us: its budget is 500 us", text)
 
 
+def test_scope_shows_its_budget(ns):
+    scope = ns.watch(5)  # were milliseconds meant?
+    assert repr(scope) == "<Scope of <budget of 5 s>>"
+    scope.stop()
+    assert repr(scope) == "<Scope: stopped>"
+
+
 def test_async_handler_is_named_as_one_in_the_log(ns, clock, logged, fire, api):
     @ns.on("x")
     async def slow(sender):

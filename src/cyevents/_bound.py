@@ -353,11 +353,11 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
 
     def held(self, merge: Merge = None) -> Hold:
         """Hold this sender's emissions inside a `with` block, and emit them at its end: see `Namespace.held`."""
-        return make_hold(self._event, merge, self._sender)
+        return make_hold(self._event, merge, self._sender)._made_in(sys._getframe().f_back)
 
     def hold(self, merge: Merge = None) -> Hold:
         """Hold this sender's emissions from now on, until the `Hold` is released: see `Namespace.hold`."""
-        return make_hold(self._event, merge, self._sender)._open(sys._getframe().f_back)
+        return make_hold(self._event, merge, self._sender)._made_in(sys._getframe().f_back)._open()
 
     # Waiting
 

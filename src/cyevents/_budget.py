@@ -48,6 +48,9 @@ class _Budget(Instrument):
         # Else an `on_slow`, or a handler of `logging`, that emits and is slow would be reported without end.
         return None if get_ident() in self._reporting else _WatchedEmission(self, start.event, start.sender)
 
+    def __repr__(self) -> str:
+        return f"<budget of {self.seconds:g} s>"
+
     def report(self, duration: float, handler: Any, event: Any, sender: Any, is_async: bool) -> None:
         """Report that a handler was slow."""
         thread = get_ident()

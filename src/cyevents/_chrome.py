@@ -77,7 +77,7 @@ class _Timeline:
         name = last_part(call.handler.name)
         args = plain_fields([("where", call.handler.place), ("priority", call.priority), ("outcome", call.outcome)])
         args |= {"reason": call.reason, "value": call.value}
-        if call.outcome in ("skipped", "delivered"):
+        if call.outcome in ("skipped", "delivered", "dropped"):
             self.events.append(self._event("i", f"{name} {call.outcome}", call, call.start, args, s="t"))
             return
         inner, closing = self._open(name, call, call.is_async, args, lanes)

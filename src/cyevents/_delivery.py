@@ -52,7 +52,9 @@ class DeliveryOptions:
             if type(timeout) is bool or not issubclass(type(timeout), (int, float)):
                 raise TypeError(f"timeout must be a number of seconds or None, not {safe_repr(timeout)}")
             if not timeout > 0:
-                raise ValueError(f"timeout must be above 0 seconds, not {safe_repr(timeout)}")
+                raise ValueError(
+                    f"timeout must be above 0 seconds, not {safe_repr(timeout)}: for no limit, leave it out"
+                )
             timeout = inf if timeout > 1e308 else float(timeout)
         if via is not None:
             if thread:
@@ -98,7 +100,7 @@ def _is_sync(receiver: Any) -> bool:
 
 def _check_target(via: Any) -> None:
     """Raise `TypeError` if nothing can be delivered to this."""
-    if _is_mailbox(via) or _is_loop(via):
+    if is_mailbox(via) or _is_loop(via):
         return
     if not _is_executor(via):
         raise TypeError(f"via must be a Mailbox, an asyncio event loop or an executor, not {safe_repr(via)}")
@@ -115,7 +117,8 @@ def _type_of(module: str, name: str) -> Any:
     return getattr(sys.modules.get(module), name, ())
 
 
-def _is_mailbox(via: Any) -> bool:
+def is_mailbox(via: Any) -> bool:
+    """Return whether this is a `Mailbox`."""
     return safe_isinstance(via, _type_of("cyevents._mailbox", "Mailbox"))
 
 
@@ -145,7 +148,7 @@ class Delivery:
         via = options.via
         if via is None:
             return
-        if _is_mailbox(via):
+        if is_mailbox(via):
             self.deliver = via._deliver
             if self.control is None:
                 self.mailbox = via._parts()

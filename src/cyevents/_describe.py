@@ -45,7 +45,8 @@ class GraphEdge:
         with_event: whether it gets the event.
         thread: whether `emit_async` runs it in a thread.
         replay: whether it was called with the emissions that its event had kept.
-        via: the `repr` of the mailbox, event loop or executor that its calls are delivered to, or `None`.
+        via: what its calls are delivered to: the `repr` of a mailbox, or the class of an event loop or executor; or
+            `None`.
         overlap: what it does when its earlier call still runs, as a word: see `Event.connect`.
         limit: how many of its calls run at once, or `None`.
         timeout: how many seconds it may take, or `None`.
@@ -303,6 +304,13 @@ def _node(name: str, event: Event[Any], matches: list[str]) -> GraphNode:
     return GraphNode(name, doc, _policy(event.on_error), edges, matches, event.replay, event.sequential)
 
 
+def _target_text(target: Any) -> str:
+    """Return a short text for the target of a connection that is the same each time that the program runs."""
+    from ._delivery import is_mailbox
+
+    return short_repr(target, 60) if is_mailbox(target) else type(target).__name__
+
+
 def _edge(connection: Connection) -> GraphEdge:
     return GraphEdge(
         handler=code_of(connection.handler),
@@ -316,7 +324,7 @@ def _edge(connection: Connection) -> GraphEdge:
         with_event=connection.with_event,
         thread=connection.thread,
         replay=connection.replay,
-        via=None if connection.via is None else short_repr(connection.via, 60),
+        via=None if connection.via is None else _target_text(connection.via),
         overlap=connection.overlap,
         limit=connection.limit,
         timeout=connection.timeout,

@@ -607,14 +607,14 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             tock 1
             tock 2
         """
-        return make_hold(self, merge)
+        return make_hold(self, merge)._made_in(sys._getframe().f_back)
 
     def hold(self, merge: Merge = None) -> Hold:
         """Hold the emissions of this event from now on, until the `Hold` is released: see `Namespace.hold`.
 
         A pattern holds the emissions of all events whose names match.
         """
-        return make_hold(self, merge)._open(sys._getframe().f_back)
+        return make_hold(self, merge)._made_in(sys._getframe().f_back)._open()
 
     def settle(self) -> None:
         """Do now, in the calling thread, what changes have left to the next emission.

@@ -88,7 +88,7 @@ class Hold:
 
     def __init__(self, source: Any, merge: Merge, sender: Any) -> None:
         self._emissions: dict[int, Emission] = {}  # by id, in order. Its changes are atomic
-        self._line: tuple[Any, int] | None = None  # the code and the line that called `hold`
+        self._line: tuple[Any, int] | None = None  # the code and the line that called `hold` or `held`
         self._merge = _checked_merge(merge)
         self._sender = sender
         is_event = isinstance(source, EventCore)
@@ -103,12 +103,16 @@ class Hold:
         """The emissions that are held now, in order, as a new list."""
         return list(self._emissions.copy().values())
 
-    def _open(self, frame: FrameType | None = None) -> Self:
-        """Begin to hold, for a call of `hold` in this frame."""
-        if self._state != "not entered":
-            raise RuntimeError(f"{self!r} is used up: make another one by held() or hold()")
+    def _made_in(self, frame: FrameType | None) -> Self:
+        """Warn at the line of this frame if the hold is discarded there."""
         if frame is not None:
             self._line = frame.f_code, frame.f_lineno
+        return self
+
+    def _open(self) -> Self:
+        """Begin to hold."""
+        if self._state != "not entered":
+            raise RuntimeError(f"{self!r} is used up: make another one by held() or hold()")
         try:
             _unfinished[id(self)] = ref(self)
             call_locked(self._begin)
@@ -248,10 +252,13 @@ class Hold:
         _unfinished.pop(id(self), None)
         if self._emissions:
             _log_lost(self, "their hold was discarded: keep what hold() returns, and call its release() or drop()")
-        elif state == "open" and self._line is not None:
+        elif state in ("not entered", "open") and self._line is not None:
             frame = sys._getframe().f_back
             if frame is not None and self._line == (frame.f_code, frame.f_lineno):
-                warn("hold() returned a hold that was discarded: nothing is held. Keep it until its release()", frame)
+                word, hint = (
+                    ("hold", "Keep it until its release()") if state == "open" else ("held", "Put it in a `with`")
+                )
+                warn(f"{word}() returned a hold that was discarded: nothing is held. {hint}", frame)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a hold cannot be copied or pickled: its emissions take place once")

@@ -263,9 +263,9 @@ class Mailbox:
         These are the calls that wait when it begins: a handler that emits into the same mailbox does not keep it from
         returning. A call whose handler was disconnected meanwhile is dropped.
 
-        What a handler returns is ignored. A generator is run to its end, and what an async handler returns is scheduled
-        as `emit` would schedule it in this thread. What a handler raises goes to `on_error` if that is a callable, else
-        it is logged at ERROR on the logger `cyevents`, and the next call runs. A `BaseException` such as
+        Results are ignored. A generator is run to its end, and the coroutine of an async handler is scheduled as `emit`
+        would schedule it in this thread. An exception of a handler goes to `on_error` if that is a callable, else it is
+        logged at ERROR on the logger `cyevents`, and the next call runs. A `BaseException` such as
         `KeyboardInterrupt` propagates, and the calls that have not run still wait then.
 
         Args:
@@ -387,7 +387,7 @@ class Mailbox:
 
     @property
     def dropped(self) -> int:
-        """How many calls were dropped for want of a place, or replaced by a later one with `overflow="latest"`."""
+        """How many calls were dropped since no place was free, or replaced by a later one with `overflow="latest"`."""
         return sum(list(self._drops.values()))
 
     def clear(self) -> int:

@@ -620,6 +620,9 @@ class Namespace(EventRegistry):
             TypeError: if `merge` is neither a string nor callable, or is a coroutine function.
             ValueError: if it is another string.
 
+        Warns:
+            RuntimeWarning: if the hold is discarded at once, such as without a `with`.
+
         Example:
             >>> from cyevents import Namespace
             >>> shop = Namespace()
@@ -633,7 +636,7 @@ class Namespace(EventRegistry):
             sold
             1 of tea
         """
-        return make_hold(self, merge)
+        return make_hold(self, merge)._made_in(sys._getframe().f_back)
 
     def hold(self, merge: Merge = None) -> Hold:
         """Hold the emissions of the namespace from now on, until the `Hold` that this returns is released or dropped.
@@ -658,7 +661,7 @@ class Namespace(EventRegistry):
             order.placed 7
             order.paid 7
         """
-        return make_hold(self, merge)._open(sys._getframe().f_back)
+        return make_hold(self, merge)._made_in(sys._getframe().f_back)._open()
 
     # The mapping: only `event`, what connects, `del` and `clear` change it.
 

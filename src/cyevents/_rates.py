@@ -142,7 +142,8 @@ def debounced(f: Any = MISSING, /, seconds: Any = MISSING) -> Any:
 def _limited(f: Any, seconds: Any, word: str, trailing: bool) -> Any:
     hint = f"as a decorator, write @{word}(seconds=0.1)"
     if seconds is MISSING:
-        raise TypeError(f"{word}() needs a number of seconds: {hint}")
+        rule = "needs a number of seconds" if f is MISSING or callable(f) else f"takes a function, not {safe_repr(f)}"
+        raise TypeError(f"{word}() {rule}: {hint}")
     seconds = checked_seconds("seconds", seconds)
 
     def wrap(function: Any) -> Limited[..., Any]:
@@ -408,7 +409,7 @@ class LimitedMethod(Generic[P, ResultT]):
         return hash((id(self.__func__), id(self.__self__)))
 
     def __repr__(self) -> str:
-        return f"{self.__func__!r} of {safe_repr(self.__self__)}"
+        return f"{self.__func__!r}"[:-1] + f" of {safe_repr(self.__self__)}>"
 
 
 # The thread

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _REPR_LIMIT = 60  # characters
 _MAX_DEPTH = 50  # emissions that are nested deeper start again at the top level
-_STYLES = {"skipped": "dim", "superseded": "dim", "raised": "red"}
+_STYLES = {"skipped": "dim", "superseded": "dim", "dropped": "dim", "raised": "red"}
 _STYLES |= dict.fromkeys(("stopped", "restarted", "cancelled the rest"), "yellow")
 
 
@@ -309,7 +309,9 @@ class _TracedCallSpan(CallSpan):
     def end(self, value: Any, error: BaseException | None, /) -> None:
         traced = self.traced
         traced.duration = self._trace._now() - traced.start
-        if error is None:
+        if traced.outcome == "delivered" and isinstance(error, GeneratorExit):
+            traced.outcome = "dropped"
+        elif error is None:
             traced.outcome = "returned"
             traced.value = None if value is None else self._trace._short_repr(value)
         else:
@@ -374,8 +376,8 @@ def _emission_facts(emission: TracedEmission) -> str:
 def _call_facts(call: TracedCall) -> str:
     if call.outcome == "skipped":
         return f"skipped: {call.reason}"
-    if call.outcome == "delivered":
-        return "delivered"
+    if call.outcome in ("delivered", "dropped"):
+        return call.outcome
     facts = [_took(call)] + ["async"] * call.is_async + ["delivered"] * call.is_delivered
     if call.outcome == "raised":
         facts.append(f"raised {call.reason}")

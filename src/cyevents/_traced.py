@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         "restarted",
         "superseded",
         "delivered",
+        "dropped",
     ]
 
 
@@ -72,7 +73,7 @@ class TracedCall:
         outcome: `"returned"`, `"cancelled the rest"` (it returned `False` or raised `Cancel`), `"skipped"`, `"raised"`,
             `"stopped"` (such as an async handler that was cancelled), `"restarted"` or `"superseded"` (a later call
             has cancelled it, or taken its place before it began: see `overlap` of `Event.connect`), `"delivered"` (it
-            waits in the target of `via`), or `"running"`.
+            waits in the target of `via`), `"dropped"` (the target has not called it), or `"running"`.
         reason: why it was skipped or stopped, or the exception that it raised, as one line; else `None`.
         value: the `repr` of the value that it returned, shortened; `None` for `None`. For an async generator, the list
             of values that it yielded.

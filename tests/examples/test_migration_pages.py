@@ -1429,6 +1429,27 @@ def test_psygnal_pauses(objects):
     assert calls == [3, 3]
 
 
+def test_psygnal_queues_for_a_thread(api, objects):
+    from psygnal import emit_queued
+
+    signals, events = objects
+    calls, mailbox = [], api.Mailbox(1)
+
+    def take(*args):
+        calls.append((args[-1], threading.current_thread()))
+
+    signals.changed.connect(take, thread="main")
+    events.changed.connect(take, via=mailbox)
+    for owner, run_queued in (signals, emit_queued), (events, mailbox.drain):
+        thread = threading.Thread(target=owner.changed.emit, args=(21,))
+        thread.start()
+        thread.join()
+        assert calls == []
+        run_queued()
+        assert calls == [(21, threading.main_thread())]
+        calls.clear()
+
+
 @pytest.mark.parametrize(("name", "made"), [("throttled", [1, 3]), ("debounced", [3])])
 def test_psygnal_limits_rates(api, name, made):
     psygnal = pytest.importorskip("psygnal", reason="psygnal is not installed")

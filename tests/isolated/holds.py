@@ -109,7 +109,8 @@ def discarded():
     def operation():
         hold = namespace.hold()
         del hold
-        namespace.held()
+        hold = namespace.held()
+        del hold
 
     yield operation
     yield (namespace,)

@@ -290,11 +290,9 @@ class ExecutorCall:
             self.remove()
             if self.waiter is not None:
                 self.waiter.discard()
-            if type(error) is RuntimeError:  # it does not say which handler this is about
-                error.add_note(
-                    f"handler {safe_repr(self.handler)} of event {self.event.name!r} could not be delivered: disconnect"
-                    " the handlers of an executor before you shut it down"
-                )
+            if isinstance(error, RuntimeError):  # its text names no handler
+                what = f"handler {safe_repr(self.handler)} of event {self.event.name!r}"
+                error.add_note(f"{what} cannot be delivered to its executor")
             raise
         if future is not None:  # some executors return nothing
             future.add_done_callback(self.future_done)
@@ -398,8 +396,8 @@ class _Waiter(CoroutineWrapper):
 
     def __init__(self, job: LoopCall | ExecutorCall) -> None:
         self._job = job
-        self._to_claim = [None]  # by the target when it makes the call, or by who cancels it before that
-        self._to_finish = [None]  # by who has the outcome
+        self._to_claim = [None]  # by the target when it makes the call, or by `cancel` before that
+        self._to_finish = [None]  # by the first that has the outcome
         self._outcome: tuple[Any, BaseException | None] | None = None
         self.is_cancelled = False
 

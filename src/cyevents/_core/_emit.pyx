@@ -1,19 +1,18 @@
 # cython: language_level=3, freethreading_compatible=True, auto_pickle=False, embedsignature=True, binding=False
 # cython: embedsignature.format=clinic
-"""The kernel: the fast path of an emission, over the tables of `_tables.py`, which does everything uncommon.
+"""The kernel: the fast path of an emission, over the tables of `_tables.py`, which does everything uncommon."""
 
-The caller's arguments reach each handler as the very array in which they came (vectorcall), so an emission allocates
-nothing but its list of results. `emit` and `send` are therefore C functions with the vectorcall signature that are put
-on the classes by hand, below.
-
-`run_common` is the loop. It stops at an entry that needs more than a call, and says why in a `CallState`. `run_rest`
-does what is needed and lets the loop go on.
-
-With a GIL a snapshot is read as a plain field; on free-threaded builds it is read in a critical section.
-
-No call from Python may crash the interpreter, whatever its arguments: with `binding=False` the interpreter checks the
-type of `self`, which Cython's own method objects do not. Their type would also make this extension an eighth larger.
-"""
+# The caller's arguments reach each handler as the very array in which they came (vectorcall), so an emission allocates
+# nothing but its list of results. `emit` and `send` are therefore C functions with the vectorcall signature that are
+# put on the classes by hand, below.
+#
+# `run_common` is the loop. It stops at an entry that needs more than a call, and says why in a `CallState`. `run_rest`
+# does what is needed and lets the loop go on.
+#
+# With a GIL a snapshot is read as a plain field; on free-threaded builds it is read in a critical section.
+#
+# No call from Python may crash the interpreter, whatever its arguments: with `binding=False` the interpreter checks the
+# type of `self`, which Cython's own method objects do not. Their type would also make this extension an eighth larger.
 
 cimport cython
 from cpython.dict cimport PyDict_SetItem

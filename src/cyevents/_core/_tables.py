@@ -1,63 +1,62 @@
 # cython: freethreading_compatible=True, auto_pickle=False, annotation_typing=False, binding=False, nonecheck=True
 # cython: embedsignature=True, embedsignature.format=clinic, always_allow_keywords=False
-"""The tables of an event's connections, and the slow path of an emission: one source, compiled or run as it is.
+"""The tables of an event's connections, and the slow path of an emission: one source, compiled or run as it is."""
 
-How it works
-------------
-An `EventCore` has one `Group` of `Entry` objects for the handlers of any sender, and one for each sender that handlers
-are connected for. A group maps handler keys to entries, in order of registration.
-An emission runs a `Snapshot`, whose `entries` are an immutable tuple in dispatch order, with one entry per handler.
-
-The event keeps the snapshot for any sender as `_general`, and that keeps those for particular senders in `by_sender`.
-A change discards the snapshots that it makes stale, and the next emission builds one in a single pass over the group:
-runs of changes cost nothing more. The patterns that match an event are its `_patterns`: their entries are merged into
-its snapshots, and their changes discard snapshots of their `_matched_events`. A sender that only a pattern has a
-group for gets no group here: its snapshot refers to the group of the pattern.
-
-Compiled with a GIL, groups and the snapshots of senders are also found by the address of the sender, without making an
-`int` of it: see "Tables by address" in `_tables.pxd`.
-
-A snapshot is put in its place before it is built. A change first changes the tables and then takes the snapshot out of
-its place, so one that was built from old tables, without a lock, is found by no later emission. An emission that finds
-a group just before it is removed may put a snapshot of it in place after that. The group notes that it is removed, so
-no other emission takes that snapshot.
-
-Who owns what
--------------
-The event owns its groups, and groups own their entries. An entry is itself the weak reference to its handler (for a
-method, to the object), or holds the handler strongly if asked to. A group holds its sender weakly if that is possible.
-Entries and references know their event and sender by a `Place` instead of the group: a reference to the group would be
-a reference cycle, and two fields instead of one would make each entry larger.
-
-How a dead handler leaves the tables
-------------------------------------
-The interpreter calls `_on_weakref_dead` in any thread, between any two instructions. It queues the entry in
-`_pending_removals`. `purge_dead` removes what is queued, unless the lock is held: its owner calls it after releasing
-the lock.
-
-Threads and interruptions
--------------------------
-One lock makes changes of any tables one at a time. It is held for a few dict operations, and never while user code
-runs: what a change discards is collected in `to_release` and released after the lock. An emission never waits for the
-lock.
-
-Compiled, with a GIL, the common changes take no lock if no other change is half done (`_is_atomic`): they allocate no
-object that the garbage collector tracks, release none and call no Python code, so no other code runs before their end.
-The lock would cost a third of such a change.
-
-The lock is re-entrant, and a change is a sequence of atomic steps, each of which leaves the tables consistent: a signal
-handler, or a finalizer that the garbage collector runs, may make a change of its own between two of them. What can fail
-for lack of memory comes before the step that counts. Uncompiled, a signal handler runs after a call or at the start of
-a function. A step that looks at a table and then changes it therefore calls nothing in between: it uses `in`, `[]` and
-`del`, not `get` and `pop`. Such places say "One step".
-
-Compiled and uncompiled
------------------------
-`_tables.pxd` declares the C types. With them, Cython compiles this file, and `_emit.pyx` adds the fast path of
-emissions. Uncompiled, this file is the whole core. Where the two must differ, `cython.compiled` tells them apart.
-
-The core knows nothing of names, patterns of names or asyncio: it calls the methods under "Hooks" for those.
-"""
+# How it works
+# ------------
+# An `EventCore` has one `Group` of `Entry` objects for the handlers of any sender, and one for each sender that
+# handlers are connected for. A group maps handler keys to entries, in order of registration. An emission runs a
+# `Snapshot`, whose `entries` are an immutable tuple in dispatch order, with one entry per handler.
+#
+# The event keeps the snapshot for any sender as `_general`, and that keeps those for particular senders in `by_sender`.
+# A change discards the snapshots that it makes stale, and the next emission builds one in a single pass over the group:
+# runs of changes cost nothing more. The patterns that match an event are its `_patterns`: their entries are merged into
+# its snapshots, and their changes discard snapshots of their `_matched_events`. A sender that only a pattern has a
+# group for gets no group here: its snapshot refers to the group of the pattern.
+#
+# Compiled with a GIL, groups and the snapshots of senders are also found by the address of the sender, without making
+# an `int` of it: see "Tables by address" in `_tables.pxd`.
+#
+# A snapshot is put in its place before it is built. A change first changes the tables and then takes the snapshot out
+# of its place, so one that was built from old tables, without a lock, is found by no later emission. An emission that
+# finds a group just before it is removed may put a snapshot of it in place after that. The group notes that it is
+# removed, so no other emission takes that snapshot.
+#
+# Who owns what
+# -------------
+# The event owns its groups, and groups own their entries. An entry is itself the weak reference to its handler (for a
+# method, to the object), or holds the handler strongly if asked to. A group holds its sender weakly if that is
+# possible. Entries and references know their event and sender by a `Place` instead of the group: a reference to the
+# group would be a reference cycle, and two fields instead of one would make each entry larger.
+#
+# How a dead handler leaves the tables
+# ------------------------------------
+# The interpreter calls `_on_weakref_dead` in any thread, between any two instructions. It queues the entry in
+# `_pending_removals`. `purge_dead` removes what is queued, unless the lock is held: its owner calls it after releasing
+# the lock.
+#
+# Threads and interruptions
+# -------------------------
+# One lock makes changes of any tables one at a time. It is held for a few dict operations, and never while user code
+# runs: what a change discards is collected in `to_release` and released after the lock. An emission never waits for the
+# lock.
+#
+# Compiled, with a GIL, the common changes take no lock if no other change is half done (`_is_atomic`): they allocate no
+# object that the garbage collector tracks, release none and call no Python code, so no other code runs before their
+# end. The lock would cost a third of such a change.
+#
+# The lock is re-entrant, and a change is a sequence of atomic steps, each of which leaves the tables consistent: a
+# signal handler, or a finalizer that the garbage collector runs, may make a change of its own between two of them. What
+# can fail for lack of memory comes before the step that counts. Uncompiled, a signal handler runs after a call or at
+# the start of a function. A step that looks at a table and then changes it therefore calls nothing in between: it uses
+# `in`, `[]` and `del`, not `get` and `pop`. Such places say "One step".
+#
+# Compiled and uncompiled
+# -----------------------
+# `_tables.pxd` declares the C types. With them, Cython compiles this file, and `_emit.pyx` adds the fast path of
+# emissions. Uncompiled, this file is the whole core. Where the two must differ, `cython.compiled` tells them apart.
+#
+# The core knows nothing of names, patterns of names or asyncio: it calls the methods under "Hooks" for those.
 
 from __future__ import annotations
 

@@ -112,6 +112,10 @@ class Scope(ActiveInstrument):
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
+    def __repr__(self) -> str:
+        instrument = self.instrument
+        return "<Scope: stopped>" if instrument is None else f"<Scope of {safe_repr(instrument)}>"
+
     def _start(self, instrument: Instrument) -> None:
         """Start observing with this instrument, instead of the current one if there is any."""
         self.stop()
