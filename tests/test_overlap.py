@@ -1588,6 +1588,14 @@ def test_task_factories(api, event, calls, run, mode, factory):
     assert is_idle(event)
 
 
+def test_task_of_a_restartable_handler_is_named_after_it(event, run):
+    async def handler(sender):
+        return repr(asyncio.current_task())
+
+    event.connect(handler, overlap="restart")
+    assert "handler()" in run(event.emit_async("a"))[0]
+
+
 def test_restartable_handler_runs_in_a_task_of_the_factory(event, run):
     async def handler(sender):
         return type(asyncio.current_task())

@@ -598,7 +598,8 @@ async def _run_in_task(
     """Run a handler in a task of its own, which a later call can cancel. Cancelling this cancels the task."""
     error: BaseException | None = None
     cancellation = None
-    body = control.run(coroutine, event, handler)
+    body: Any = control.run(coroutine, event, handler)
+    body.__qualname__ = handler_name(handler)  # for whoever looks at tasks
     if place.report is not None:
         body = _FollowedCoroutine(body, place.report)
     try:
