@@ -154,8 +154,8 @@ def test_release_build_is_stripped_and_leaves_no_c_source(project, build):
 @pytest.mark.parametrize(
     ("switches", "expected"),
     [
-        ({}, ("-O2", "-O3", "-g0")),
-        ({"TRACE": "1"}, ("-O2", "-O3", "-g0")),
+        ({}, ("-Os", "-O3", "-g0")),
+        ({"TRACE": "1"}, ("-Os", "-O3", "-g0")),
         ({"DEBUG": "1"}, ("-O0", "-O0", "-g")),
         ({"SANITIZE": "1", "DEBUG": "1"}, ("-O1", "-O1", "-g")),
     ],

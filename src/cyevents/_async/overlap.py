@@ -204,25 +204,27 @@ class CallControl:
 
         It begins with the last of the first ones, and stops at one that was admitted before. Another thread that has
         admitted that one also admits those before it. Calls may move up meanwhile, so what is found may be an own one.
+        They are woken in order: those of one loop begin in the order in which they are woken.
         """
         size: Any = self.size
-        calls, own = self.calls, set()
-        index = min(len(calls), size) - 1
-        while index >= 0:
+        calls = self.calls
+        own: dict[_Place, None] = {}
+        for index in range(min(len(calls), size) - 1, -1, -1):
             try:
                 place = calls[index]
             except IndexError:
-                index -= 1
                 continue
             if place.is_admitted and not looks_at_all and place not in own:
                 break
             place.is_admitted = True
-            own.add(place)
-            if place.wake():
-                index -= 1
-            else:  # its loop is closed
+            own[place] = None
+        has_removed = False
+        for place in reversed(own):
+            if not place.wake():  # its loop is closed
                 place.remove()
-                index = min(len(calls), size) - 1
+                has_removed = True
+        if has_removed:
+            self.admit(looks_at_all)
 
     def _would_deadlock(self, new: _Place) -> bool:
         """Return whether a call would wait for others that all wait for it, or for such calls, in turn."""
