@@ -922,6 +922,8 @@ def test_emissions_in_threads(api, event, mode):
     if mode in ("queue", "parallel"):
         for first in (0, 1000, 2000):
             mine = [number for number in begun if first <= number < first + 1000]
+            if mode == "parallel":  # one that need not wait may overtake one that is being woken
+                mine.sort()
             assert mine == list(range(first, first + 200))
     elif mode != "restart":
         assert len(begun) + control.skipped == 600

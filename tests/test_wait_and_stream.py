@@ -272,7 +272,7 @@ def test_loop_closed_during_a_stream(event):
 
 
 def test_ended_trio_run_leaves_nothing_connected(event):
-    waiters = importlib.import_module("cyevents._async.streams")
+    waiters = importlib.import_module("cyevents._async.waiters")
     emissions = event.stream()
 
     async def wait():
@@ -622,7 +622,7 @@ def test_sender_is_held_during_a_wait(event, run):
 
 
 def test_emission_just_before_the_wait_is_not_lost(event, run, monkeypatch):
-    waiters = importlib.import_module("cyevents._async.streams")
+    waiters = importlib.import_module("cyevents._async.waiters")
 
     def late(kind):
         class Late(kind):

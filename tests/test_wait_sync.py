@@ -25,15 +25,15 @@ def event(ns):
 @pytest.fixture
 def asleep(api, monkeypatch):
     """Return a semaphore that is released each time when a thread has found nothing and goes to sleep."""
-    streams = importlib.import_module("cyevents._async.streams")
+    waiters = importlib.import_module("cyevents._async.waiters")
     semaphore = threading.Semaphore(0)
 
-    class Waiter(streams._ThreadWaiter):
+    class Waiter(waiters._ThreadWaiter):
         async def sleep(self, deadline):
             semaphore.release()
             await super().sleep(deadline)
 
-    monkeypatch.setattr(streams, "_ThreadWaiter", Waiter)
+    monkeypatch.setattr(waiters, "_ThreadWaiter", Waiter)
     return semaphore
 
 
@@ -149,8 +149,8 @@ def test_invalid_arguments_raise(event, arguments, error, text):
 
 
 def test_short_sleeps_do_not_end_the_wait(event, asleep, start, monkeypatch):
-    streams = importlib.import_module("cyevents._async.streams")
-    monkeypatch.setattr(streams, "_LONGEST_SLEEP", 0.001)  # as on Windows, where only so Ctrl-C is noticed
+    waiters = importlib.import_module("cyevents._async.waiters")
+    monkeypatch.setattr(waiters, "_LONGEST_SLEEP", 0.001)  # as on Windows, where only so Ctrl-C is noticed
     waiting = start(event.wait_sync, timeout=30)
     for _ in range(5):
         assert asleep.acquire(timeout=30)

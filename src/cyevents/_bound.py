@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import ConnectOptions, coroutine_function
+from ._checks import coroutine_function
 from ._connection import ConnectedTo, Connection, Decorator, Subscription, connections_of, subscribe
 from ._core import BoundCore
 from ._core._introspection import warn
 from ._core._safe import safe_repr
 from ._core._values import ANY, MISSING
-from ._hooks import make_hold
+from ._options import ConnectOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -353,11 +353,13 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
 
     def held(self, merge: Merge = None) -> Hold:
         """Hold this sender's emissions inside a `with` block, and emit them at its end: see `Namespace.held`."""
-        return make_hold(self._event, merge, self._sender)._made_in(sys._getframe().f_back)
+        hold: Hold = self._event._make_hold(merge, self._sender)
+        return hold._note_caller()
 
     def hold(self, merge: Merge = None) -> Hold:
         """Hold this sender's emissions from now on, until the `Hold` is released: see `Namespace.hold`."""
-        return make_hold(self._event, merge, self._sender)._made_in(sys._getframe().f_back)._open()
+        hold: Hold = self._event._make_hold(merge, self._sender)
+        return hold._note_caller()._open()
 
     # Waiting
 

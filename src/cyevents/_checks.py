@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from _thread import TIMEOUT_MAX
 
-from ._core import CONDITION, ONCE, REPLAY, WITH_EVENT, BoundCore
+from ._core import BoundCore
 from ._core._introspection import FunctionType, MethodType
 from ._core._safe import exact_str, handler_name, safe_getattr, safe_isinstance, safe_repr
-from ._core._values import ANY, MISSING, PARALLEL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,82 +55,6 @@ def is_pattern(name: str) -> bool:
 def pattern_error(name: str) -> ValueError:
     """Return the error of emitting a pattern."""
     return ValueError(f"{name!r} is a pattern and cannot be emitted: emit an event by its own name")
-
-
-class ConnectOptions:
-    """The options of a connection, checked when this is made; what `connect`, `on` and the like have in common.
-
-    It does not keep receiver and sender: they are here for the checks. A decorator gets its receiver later, and gives
-    `MISSING`.
-
-    Attributes:
-        weak: whether the handler is held weakly.
-        priority: an exact `int`.
-        condition: the condition, or None.
-        flags: those of the entry, as far as they do not depend on the handler.
-        thread: whether `emit_async` runs the handler in a thread, if it is a sync one.
-        delivery: how it is called otherwise than at once, or None.
-    """
-
-    __slots__ = ("condition", "delivery", "flags", "priority", "thread", "weak")
-
-    def __init__(
-        self,
-        receiver: Any,
-        sender: Any,
-        weak: bool = True,
-        priority: int = 0,
-        condition: Callable[..., object] | None = None,
-        once: bool = False,
-        with_event: bool = False,
-        thread: bool = False,
-        replay: bool = False,
-        via: Any = None,
-        overlap: Any = PARALLEL,
-        limit: Any = None,
-        timeout: Any = None,
-    ) -> None:
-        if not callable(receiver) and receiver is not MISSING:
-            check_handler(receiver)
-        flags = 0
-        if type(priority) is not int:
-            if not issubclass(type(priority), int):
-                raise TypeError(f"priority must be an int, not {safe_repr(priority)}")
-            priority = int.__index__(priority)
-        if condition is not None:
-            flags = CONDITION
-            if not callable(condition):
-                raise TypeError(f"condition must be callable or None, not {safe_repr(condition)}")
-            if kind_of(condition) in ("async", "async_generator"):
-                raise TypeError(
-                    f"condition {handler_name(condition)} is a coroutine function: a condition must answer at once"
-                )
-        if not type(weak) is type(once) is type(with_event) is type(thread) is type(replay) is bool:
-            hint = ""
-            if type(weak) is not bool and sender is not ANY:  # both were probably given by position
-                hint = ": the arguments are (receiver, sender, weak, priority, condition),"
-                hint += f" and {safe_repr(sender)} is taken for the sender"
-            check_bool("weak", weak, hint)
-            check_bool("once", once)
-            check_bool("with_event", with_event)
-            check_bool("thread", thread)
-            check_bool("replay", replay)
-        if once:
-            flags |= ONCE
-        if with_event:
-            flags |= WITH_EVENT
-        if replay:
-            flags |= REPLAY
-        self.weak = weak
-        self.priority = priority
-        self.condition = condition
-        self.flags = flags
-        self.thread = thread
-        self.delivery = None
-        if not (via is None and overlap is PARALLEL and limit is None and timeout is None):
-            from ._delivery import DeliveryOptions
-
-            self.delivery = DeliveryOptions(receiver, via, overlap, limit, timeout, thread)
 
 
 def check_bool(name: str, value: Any, hint: str = "") -> None:

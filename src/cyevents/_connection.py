@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import ConnectOptions, check_handler, is_pattern, kind_of
+from ._checks import check_handler, is_pattern, kind_of
 from ._core import ONCE, REPLAY, THREAD, WITH_EVENT, Entry, EventCore, expect_death, handler_key
 from ._core._introspection import warn_at
 from ._core._safe import handler_name, int_text, safe_repr
 from ._core._values import ANY, PARALLEL
+from ._options import ConnectOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -607,14 +607,14 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             tock 1
             tock 2
         """
-        return make_hold(self, merge)._made_in(sys._getframe().f_back)
+        return make_hold(self, merge)._note_caller()
 
     def hold(self, merge: Merge = None) -> Hold:
         """Hold the emissions of this event from now on, until the `Hold` is released: see `Namespace.hold`.
 
         A pattern holds the emissions of all events whose names match.
         """
-        return make_hold(self, merge)._made_in(sys._getframe().f_back)._open()
+        return make_hold(self, merge)._note_caller()._open()
 
     def settle(self) -> None:
         """Do now, in the calling thread, what changes have left to the next emission.
@@ -1215,6 +1215,6 @@ def watch_source(source: object, budget: float, on_slow: Callable[..., object] |
     """Watch a namespace or an event: see `Namespace.watch`."""
     from importlib import import_module
 
-    # By name: instruments are built on this module, so it does not import them, except for these two methods.
-    scope: Scope = import_module("cyevents._budget").watch(source, budget, on_slow)
+    # Instruments are built on this module. It uses one only here, by name and when it is called.
+    scope: Scope = import_module(f"{__package__}._budget").watch(source, budget, on_slow)
     return scope

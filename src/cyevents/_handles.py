@@ -16,11 +16,11 @@ from functools import cached_property
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ._checks import ConnectOptions
 from ._connection import Subscription, connect_all
 from ._core._introspection import is_at_call, is_returning, method_parts, warn
 from ._core._safe import safe_isinstance, safe_repr
 from ._core._values import ANY, MISSING
+from ._options import ConnectOptions
 from ._registry import event_targets
 from ._subscriptions import Subscriptions
 

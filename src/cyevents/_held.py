@@ -30,7 +30,7 @@ from ._replay import make_kept
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import FrameType, TracebackType
+    from types import TracebackType
     from typing import Any, Literal, NoReturn, Self
 
     Merge = Literal["last_per_sender"] | Callable[[list[Emission[Any]]], Iterable[Emission[Any]]] | None
@@ -103,10 +103,13 @@ class Hold:
         """The emissions that are held now, in order, as a new list."""
         return list(self._emissions.copy().values())
 
-    def _made_in(self, frame: FrameType | None) -> Self:
-        """Warn at the line of this frame if the hold is discarded there."""
-        if frame is not None:
-            self._line = frame.f_code, frame.f_lineno
+    def _note_caller(self) -> Self:
+        """Warn at the line that has called the caller of this, if the hold is discarded there."""
+        try:
+            frame = sys._getframe(2)  # `f_back` would not raise the MemoryError that it meets
+        except ValueError:  # the caller was called by C code
+            return self
+        self._line = frame.f_code, frame.f_lineno
         return self
 
     def _open(self) -> Self:

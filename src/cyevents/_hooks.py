@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import ConnectOptions, kind_of, takes_sender_as_self
+from ._checks import kind_of, takes_sender_as_self
 from ._connection import Decorator
 from ._core import DELIVERED, REPLAY, THREAD, WITH_EVENT, Entry, EventCore
 from ._core._introspection import FunctionType, warn
 from ._core._safe import handler_name, log, safe_getattr, safe_repr
 from ._core._values import MISSING, Cancel, CancelAfterItems
+from ._options import ConnectOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ class EventHooks(EventCore):
             from . import _bound  # noqa: F401
         except (ImportError, TypeError):  # at interpreter exit: then bound events can emit and nothing else
             pass
+
+    def _make_hold(self, merge: Merge, sender: Any) -> Hold:
+        return make_hold(self, merge, sender)
 
     def _attach_patterns(self, to_release: list[object]) -> None:
         self._namespace._attach_patterns(self, to_release)  # it is not None: the event was in its cache

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import (
-    ConnectOptions,
-    check_bool,
-    check_sequential,
-    checked_policy,
-    coroutine_function,
-    is_pattern,
-)
+from ._checks import check_bool, check_sequential, checked_policy, coroutine_function, is_pattern
 from ._connection import Decorator, Muted, connect_all
 from ._core import install_methods
 from ._core._safe import exact_str, safe_repr
 from ._core._values import ANY, MISSING
 from ._event import watch_source
 from ._hooks import make_hold
+from ._options import ConnectOptions
 from ._patterns import matcher
 from ._registry import EventRegistry, event_targets
 
@@ -636,7 +630,7 @@ class Namespace(EventRegistry):
             sold
             1 of tea
         """
-        return make_hold(self, merge)._made_in(sys._getframe().f_back)
+        return make_hold(self, merge)._note_caller()
 
     def hold(self, merge: Merge = None) -> Hold:
         """Hold the emissions of the namespace from now on, until the `Hold` that this returns is released or dropped.
@@ -661,7 +655,7 @@ class Namespace(EventRegistry):
             order.placed 7
             order.paid 7
         """
-        return make_hold(self, merge)._made_in(sys._getframe().f_back)._open()
+        return make_hold(self, merge)._note_caller()._open()
 
     # The mapping: only `event`, what connects, `del` and `clear` change it.
 

@@ -35,7 +35,7 @@ from .._core._values import ASYNC_GENERATOR, AWAITABLE, MISSING, PAIRS, kind_of_
 from .awaitables import CoroutineWrapper, as_coroutine, failure_text, report_to_loop
 from .loops import running_asyncio, running_trio
 from .scheduling import _current_job
-from .streams import _make_waiter
+from .waiters import make_waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -389,7 +389,7 @@ class _Place:
             has_waited = False
             while self.outcome is None and not self.is_admitted:
                 has_waited = True
-                self.waiter = waiter = _make_waiter(loop, trio)
+                self.waiter = waiter = make_waiter(loop, trio)
                 if self.outcome is None and not self.is_admitted:
                     await waiter.sleep(None)
             self.waiter = None

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     from .._core import Entry, EventCore
-    from .delivery import ExecutorCall
 
     Loop = asyncio.AbstractEventLoop
 
@@ -58,7 +57,7 @@ _RUNNING: Any = MISSING  # the default of `use_loop`
 
 _logger = logging.getLogger("cyevents")  # not `_log.log`, which needs an import: at exit there is none
 jobs: dict[Job, None] = {}  # those that are not done; a dict changes atomically, so no emission waits for another
-pool_calls: dict[ExecutorCall, None] = {}  # those that are delivered to executors and have not ended
+pool_calls: dict[Any, None] = {}  # each `ExecutorCall` that has not ended
 _draining: set[Job] = set()  # the jobs that are in `drain` or `drain_async`, and do not wait for each other
 _current_job: ContextVar[ref[Any] | None] = ContextVar("cyevents_job", default=None)
 """The `Job` or `ExecutorCall` that runs in this context. Contexts are copied, so this is weak."""
@@ -102,7 +101,7 @@ def schedule(event: EventCore, result: Any, kind: int, handler: Any, sender: Any
         _drain_at_last()
 
 
-def unhandled(job: Job | ExecutorCall, value: Any, error: BaseException | None) -> BaseException | None:
+def unhandled(job: Any, value: Any, error: BaseException | None) -> BaseException | None:
     """Take the outcome of a handler that no emission waits for. Return the exception that is left to report."""
     if error is None:
         if value is False or (type(value) is Consumed and value.cancels):
@@ -529,7 +528,7 @@ def _none_stuck_or_lost() -> bool:
 
 _waited_at_exit = 0.0  # seconds
 _is_late = False  # whether the last exit hook has run
-_given_up: set[Job | ExecutorCall] = set()
+_given_up: set[Any] = set()
 
 
 def _drain_at_exit() -> None:
@@ -545,7 +544,7 @@ def _drain_at_exit() -> None:
         _waited_at_exit = EXIT_LIMIT
     finally:
         _waited_at_exit += monotonic() - begun
-    left: list[Job | ExecutorCall] = [*_jobs_of(_background.get("loop"))]
+    left: list[Any] = [*_jobs_of(_background.get("loop"))]
     if _is_late:  # no thread is left that could run a named loop, but for daemon threads
         stuck = _stuck()
         left += stuck + _jobs_where(lambda job: job.is_submitted) + list(pool_calls)

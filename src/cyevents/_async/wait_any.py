@@ -13,7 +13,8 @@ from .._checks import coroutine_function
 from .._core import BoundCore, EventCore
 from .._core._safe import safe_isinstance, safe_repr
 from .loops import no_loop_error, running_asyncio, running_trio
-from .streams import WaitCoroutine, _make_waiter
+from .streams import WaitCoroutine
+from .waiters import make_waiter
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -124,7 +125,7 @@ async def _first_emission(waits: list[tuple[Stream[Any], float | None]]) -> Emis
     deadline = min(timeouts, key=lambda each: each[0])[0] if timeouts else None
     has_slept = False
     while True:
-        waiter = _make_waiter(loop, trio)
+        waiter = make_waiter(loop, trio)
         for stream, _ in waits:
             stream._waiter = waiter
         # After that, since an emission before it has found no waiter.
