@@ -1,12 +1,14 @@
-"""Draw the picture of speed in the README and on the site: one bar for each library, as an SVG."""
+"""Draw pictures of speed, as SVGs with one bar for each library: for the README, the site and the reports."""
 
+import math
 from html import escape
 
 from .report import TIMES, nanoseconds
 
+OURS = "cyevents"
 RACE = "**kwargs 10"  # which all of these libraries support
 ROWS = {
-    "cyevents": "cyevents",
+    OURS: "cyevents",
     "bare loop": "a plain loop",
     "pyee": "pyee",
     "pluggy": "pluggy",
@@ -25,7 +27,8 @@ text { font: 15px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", s
   .bar { fill: #66788a } .ours { fill: #f0614c }
 }
 """
-WIDTH, LEFT, LONGEST, TOP, STEP = 480, 136, 206, 66, 29
+WIDTH, TOP, STEP = 480, 66, 29
+CHARACTER = 7.9  # the width of one in a label, at most; values have up to 15
 
 
 def short(ratio):
@@ -34,32 +37,47 @@ def short(ratio):
 
 
 def draw(run):
-    """Return the SVG of a run."""
+    """Return the SVG of the compared libraries."""
+    hint = "Shorter is faster. In brackets: multiples of the time of cyevents."
+    return draw_bars(run, ROWS, "Time of one emission to ten handlers", hint, lambda time: time)
+
+
+def draw_all(run):
+    """Return the SVG of all contestants, on a logarithmic scale."""
     race = run["races"][RACE]
-    rows = [(name, label, race[name]["median"]) for name, label in ROWS.items() if name in race]
-    rows.sort(key=lambda row: row[2])
-    slowest = rows[-1][2]
-    height = TOP + STEP * len(rows) + 34
-    title = "Time of one emission to ten handlers"
+    rows = {name: name for name in race if "by name" not in name}
+    fastest = min(race[name]["median"] for name in rows)
+    title = "Time of one emission to ten handlers, all contestants"
+    hint = "Shorter is faster. The scale is logarithmic."
+    return draw_bars(run, rows, title, hint, lambda time: math.log(2 * time / fastest))
+
+
+def draw_bars(run, rows, title, hint, scale):
+    """Return the SVG with a bar for each row, a dict of names in the race and labels. `scale` gives their lengths."""
+    race = run["races"][RACE]
+    bars = sorted((race[name]["median"], name, label) for name, label in rows.items() if name in race)
+    left = max(len(label) for _, _, label in bars) * CHARACTER + 28
+    longest = WIDTH - left - 15 * CHARACTER - 16
+    slowest = scale(bars[-1][0])
+    height = TOP + STEP * len(bars) + 34
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
         ' role="img" aria-labelledby="title">',
-        f'<title id="title">{title}, for each library</title>',
+        f'<title id="title">{title}</title>',
         f"<style>{STYLE}</style>",
         f'<rect class="card" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="10"/>',
         f'<text class="title" x="18" y="30">{title}</text>',
-        '<text class="small" x="18" y="50">Shorter is faster. In brackets: multiples of the time of cyevents.</text>',
+        f'<text class="small" x="18" y="50">{hint}</text>',
     ]
-    for number, (name, label, time) in enumerate(rows):
+    for number, (time, name, label) in enumerate(bars):
         middle = TOP + STEP * number + STEP / 2
-        length = max(2, LONGEST * time / slowest)
-        ours = name == "cyevents"
-        bar, text = ("ours", "bold") if ours else ("bar", "label")
-        value = nanoseconds(time) + ("" if ours else f" ({short(race[name]['times ours'])}{TIMES})")
+        length = longest * scale(time) / slowest
+        bar, text = ("ours", "bold") if name == OURS else ("bar", "label")
+        value = nanoseconds(time) + ("" if name == OURS else f" ({short(race[name]['times ours'])}{TIMES})")
         lines += [
-            f'<text class="{text}" x="{LEFT - 12}" y="{middle + 5:g}" text-anchor="end">{escape(label)}</text>',
-            f'<rect class="{bar}" x="{LEFT}" y="{middle - 9:g}" width="{length:.1f}" height="18" rx="2"/>',
-            f'<text class="{text}" x="{LEFT + length + 8:.1f}" y="{middle + 5:g}">{value}</text>',
+            f'<text class="{text}" x="{left - 12:g}" y="{middle + 5:g}" text-anchor="end">{escape(label)}</text>',
+            f'<rect class="{bar}" x="{left:g}" y="{middle - 9:g}" width="{length:.1f}" height="18" rx="2"/>',
+            f'<text class="{text}" x="{left + length + 8:.1f}" y="{middle + 5:g}">{value}</text>',
         ]
     python = run["python"].split()[1]
     foot = f"Handlers (sender, **kwargs). CPython {python}, {run['date'].split()[0]}, {run['machine'].split(',')[0]}."

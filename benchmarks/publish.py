@@ -126,7 +126,7 @@ def pictures(saved, folder):
     return [
         picture_line(saved, folder, "handlers", "Time of one emission by number of handlers, for each library"),
         "",
-        picture_line(saved, folder, "ratios", "How many times as long as cyevents each library takes"),
+        picture_line(saved, folder, "libraries", "Time of one emission to ten handlers, all contestants"),
     ]
 
 
