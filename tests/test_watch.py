@@ -93,7 +93,7 @@ def test_defaults_are_half_a_millisecond_and_the_log(ns, clock, logged):
 
 def test_scope_shows_its_budget(ns):
     scope = ns.watch(5)  # were milliseconds meant?
-    assert repr(scope) == "<Scope of <budget of 5 s>>"
+    assert repr(scope) == "<Scope of <budget of 5 s>: a namespace>"
     scope.stop()
     assert repr(scope) == "<Scope: stopped>"
 

@@ -128,6 +128,11 @@ class Trace(Instrument):
         emissions = [asdict(emission, dict_factory=plain_fields) for emission in self.emissions]
         return {"emissions": emissions, "dropped": self.dropped}
 
+    def __repr__(self) -> str:
+        count = len(self.emissions)
+        dropped = f", {self.dropped} dropped" * (self.dropped > 0)
+        return f"<Trace: {count} outermost emission{'s' * (count != 1)}{dropped}>"
+
     def __str__(self) -> str:
         lines: list[tuple[str, str]] = []
         for emission in self.emissions:

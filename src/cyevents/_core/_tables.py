@@ -3405,6 +3405,8 @@ else:  # compiled: `__cinit__` is called by the interpreter, and no annotations 
 
     if not TYPE_CHECKING:  # so that help() shows what it can show for the compiled core: signatures without types
         _shown = [EventCore.connect, EventCore.emit, EventCore.send, NamespaceCore.emit, BoundCore.emit, BoundCore.send]
+        _shown += [SignalCore.send, BoundCore.__new__, EventCore.__get__]
+        EventCore.__get__.__name__, EventCore.__get__.__qualname__ = "__get__", "EventCore.__get__"
         for _method in _shown:
             _method.__annotations__ = {}
             _method.__qualname__ = _method.__qualname__.replace("BoundCore", "BoundEvent").replace("Core", "")
