@@ -39,7 +39,7 @@ def test_pages_have_blocks():
 def test_every_block_is_tested():
     for page, text in PAGES.items():
         assert text.count("```python") == len(BLOCK.findall(text)), page
-        assert text.count("```") == 2 * len(re.findall(r"```(?:python|sh)\n", text)), page
+        assert text.count("```") == 2 * len(re.findall(r"```(?:python|sh|text)\n", text)), page
 
 
 @pytest.mark.parametrize(("file", "code"), blocks(False))
