@@ -531,7 +531,7 @@ def test_refused_messages_are_dropped(process, amqp_server, prefix, run, caplog,
             await channel.exchange_declare(prefix, exchange_type="topic", durable=True, internal=True)
         one = process(delivery=delivery)
         async with one.bridge:
-            with pytest.raises(bridge.Dropped, match="the broker does not take it.*ACCESS_REFUSED"):
+            with pytest.raises(bridge.Dropped, match="the broker did not accept it.*ACCESS_REFUSED"):
                 await one.ns.emit_async("x", 1)
             one.ns.event("x" * 300)
         long = "x" * 300

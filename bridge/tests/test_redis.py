@@ -405,7 +405,7 @@ def test_message_that_the_broker_rejects_is_dropped(process, redis_server, prefi
         one = process(delivery="at_most_once")
         async with one.bridge, redis_server.client() as client:
             await client.set(f"{{{prefix}}}:once", "no stream")
-            with pytest.raises(bridge.Dropped, match="the broker does not take it.*WRONGTYPE"):
+            with pytest.raises(bridge.Dropped, match="the broker did not accept it.*WRONGTYPE"):
                 await one.ns.emit_async("x", 1)
 
     with caplog.at_level(logging.CRITICAL, "cyevents_bridge"):

@@ -89,7 +89,9 @@ def make_bridge(server_address, **options):
 def test_tls_needs_an_address_with_tls(scheme, options):
     """Otherwise the password would be sent in clear text."""
     query, options = (options, {}) if isinstance(options, str) else ("", options)
-    with pytest.raises(ValueError, match=f"is an option for TLS, but {scheme}:// does not .*: use rediss://") as caught:
+    with pytest.raises(
+        ValueError, match=f"is an option for TLS, but {scheme}:// connects without TLS: use rediss://"
+    ) as caught:
         make_bridge(f"{scheme}://ada:secret@h/0?{query}", **options)
     assert "secret" not in str(caught.value)
 
