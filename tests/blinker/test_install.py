@@ -148,7 +148,7 @@ def test_command_errors(python):
     assert "usage:" in python(None, "-m", "cyevents.blinker", "-m", code=2)
     assert python(None, "-m", "cyevents.blinker", "--help").startswith("usage:")
     assert python(None, "-m", "cyevents.blinker", "none.py", code=2) == (
-        "cyevents.blinker: there is no script 'none.py'\n"
+        "cyevents.blinker: there is no file 'none.py'\n"
     )
 
 
