@@ -118,6 +118,7 @@ def test_demo_runs_the_sample_file():
     assert any(not line.isascii() for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeat", [1, 3])
 def test_demo_counts_match_the_file(cyevents, backend, repeat):
     code, output, errors = cyevents("demo", "--repeat", repeat)
@@ -189,6 +190,7 @@ def test_demo_limit(cyevents):
     assert summaries(output)["sync"][0]["validate_order"]["counts"] == (7, 0, 0)
 
 
+@pytest.mark.slow
 def test_demo_delay(cyevents):
     begin = time.monotonic()
     code, output, _ = cyevents("demo", "--limit", 2, "--quiet", "--mode", "async", "--delay", "0.1")
@@ -261,6 +263,7 @@ def test_demo_accepts_optional_and_unusual_input(cyevents, orders_file):
     assert max(map(columns, output.splitlines()[2:])) <= 80
 
 
+@pytest.mark.slow
 def test_demo_missing_unreadable_and_empty_files(cyevents, orders_file, tmp_path):
     for file, reason in (
         (tmp_path / "none", "cannot read"),
@@ -421,6 +424,7 @@ def test_import_does_not_load_argparse(command):
     assert process.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_closed_pipe_ends_quietly(command):
     line, environment = command
     for arguments in (["demo"], ["info"], ["demo", "--quiet"]):
@@ -442,6 +446,7 @@ def test_full_disk(command):
     assert len(process.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @posix_only
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_interrupt(command, mode):
@@ -493,6 +498,7 @@ def on_terminal(line, environment, stdout_too):
     return shown.decode()
 
 
+@pytest.mark.slow
 @posix_only
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_progress_bar(command, mode):
@@ -505,6 +511,7 @@ def test_progress_bar(command, mode):
     assert max(map(len, bars)) < 80
 
 
+@pytest.mark.slow
 @posix_only
 def test_no_progress_bar_for_short_runs_or_files(command, cyevents):
     line, environment = command
@@ -513,6 +520,7 @@ def test_no_progress_bar_for_short_runs_or_files(command, cyevents):
     assert (code, errors) == (0, "")
 
 
+@pytest.mark.slow
 @posix_only
 def test_colours(command):
     line, environment = command

@@ -218,6 +218,7 @@ def test_standard_library_module(child, backend):
     assert lines == ["python RuntimeWarning" if backend == "cython" else "python"] * 2
 
 
+@pytest.mark.slow
 def test_several_interpreters_emit_at_once(child, kind):
     lines = child(
         """
@@ -253,6 +254,7 @@ async def slow(sender):
 """
 
 
+@pytest.mark.slow
 def test_async_handlers_in_a_running_loop(child, kind, with_asyncio):
     lines = child(
         """

@@ -339,6 +339,7 @@ def test_long_values_are_abbreviated(api, ns):
     assert len(seen.emissions[0].sender + seen.emissions[0].arguments) < 200
 
 
+@pytest.mark.slow
 def test_endless_chain_of_emissions(api, ns, run, tmp_path):
     """Each emission is nested in the previous context; the tree limits the depth it shows."""
 

@@ -163,6 +163,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_pytest_starts_with_warnings_as_errors(backend, tmp_path, monkeypatch, way):
     """pytest warns about modules it cannot rewrite if a plugin's package was imported before the plugins are loaded."""
