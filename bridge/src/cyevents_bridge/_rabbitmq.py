@@ -45,7 +45,7 @@ try:
     from aiormq import exceptions
     from pamqp.commands import Basic
 except ImportError as error:
-    raise ImportError('a bridge to RabbitMQ needs its client: pip install "cyevents-bridge[rabbitmq]"') from error
+    raise ImportError('a bridge to RabbitMQ needs its client: run pip install "cyevents-bridge[rabbitmq]"') from error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

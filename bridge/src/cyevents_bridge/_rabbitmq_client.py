@@ -29,7 +29,7 @@ try:
 
     from ._rabbitmq_frames import FrameReader
 except ImportError as error:
-    raise ImportError('a bridge to RabbitMQ needs its client: pip install "cyevents-bridge[rabbitmq]"') from error
+    raise ImportError('a bridge to RabbitMQ needs its client: run pip install "cyevents-bridge[rabbitmq]"') from error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -22,7 +22,7 @@ try:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 except ImportError as error:
-    raise ImportError('a bridge to Redis needs its client: pip install "cyevents-bridge[redis]"') from error
+    raise ImportError('a bridge to Redis needs its client: run pip install "cyevents-bridge[redis]"') from error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
