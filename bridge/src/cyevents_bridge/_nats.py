@@ -49,7 +49,7 @@ try:
 
     from ._nats_client import Client, NoTLS
 except ImportError as error:
-    raise ImportError('a bridge to NATS needs its client: pip install "cyevents-bridge[nats]"') from error
+    raise ImportError('a bridge to NATS needs its client: run pip install "cyevents-bridge[nats]"') from error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
