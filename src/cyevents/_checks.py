@@ -11,7 +11,7 @@ from ._core._safe import exact_str, handler_name, safe_getattr, safe_isinstance,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from functools import partial
     from typing import Any, Literal, TypeVar
 
@@ -137,6 +137,13 @@ def takes_sender_as_self(function: FunctionType, sender: Any) -> bool:
     if not code.co_argcount or code.co_varnames[0] != "self":
         return False
     return all(cls.__dict__.get(function.__name__) is not function for cls in type(sender).__mro__)
+
+
+def public_names(names: Iterable[str], *hidden: str) -> list[str]:
+    """Return what `dir` lists of these names: those without an underscore, and the usual ones with two."""
+    return [
+        each for each in names if each not in hidden and (each[:1] != "_" or each[:2] == "__") and each[:6] != "__pyx_"
+    ]
 
 
 def coroutine_function(function: FunctionT) -> FunctionT:

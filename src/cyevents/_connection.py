@@ -123,8 +123,9 @@ class Subscription:
 
     def __repr__(self) -> str:
         entry = self._entry
-        state = "cancelled" if entry is None else f"of {entry.name}"
-        return f"<Subscription {state} to {self._event.name!r}>"
+        if entry is None:
+            return f"<Subscription to {self._event.name!r}: cancelled>"
+        return f"<Subscription of {entry.name} to {self._event.name!r}: {'active' if self.active else 'ended'}>"
 
 
 def subscribe(
@@ -214,6 +215,14 @@ class _Block:
             self._undo(block)
             raise
 
+    def __repr__(self) -> str:
+        state = "active" if self._entered else "not active"
+        return f"<{self._what()} {source_text(self._target)}: {state}>"
+
+    def _what(self) -> str:
+        """Return what it does to its target, for the `repr`."""
+        raise NotImplementedError
+
     def _do(self, block: Any) -> None:
         raise NotImplementedError
 
@@ -237,6 +246,10 @@ class ConnectedTo(_Block):
 
         def __enter__(self) -> Event[Any]: ...
 
+    def _what(self) -> str:
+        receiver, sender = self._arguments[:2]
+        return handler_name(receiver) + ("" if sender is ANY else f" for {safe_repr(sender)}") + " connected to"
+
     def _do(self, block: Any) -> None:
         receiver, sender = self._arguments[:2]
         options = ConnectOptions(*self._arguments)
@@ -256,11 +269,24 @@ class Muted(_Block):
         self._receivers = receivers  # kept alive, or their keys could become those of other handlers
         self._keys = [handler_key(receiver) for receiver in receivers] or [None]
 
+    def _what(self) -> str:
+        names = ", ".join([handler_name(receiver) for receiver in self._receivers])
+        return f"muted {names} of" if names else "muted"
+
     def _do(self, block: Any) -> None:
         self._target._mute(block, self._keys)
 
     def _undo(self, block: Any) -> None:
         self._target._unmute(block)
+
+
+def source_text(source: Any) -> str:
+    """Return an event or a namespace as a `repr` names it: `'order.paid' in 'shop'`, `namespace 'shop'`."""
+    if not isinstance(source, EventCore):
+        return "a namespace" if source.name is None else f"namespace {source.name!r}"
+    event: Any = source
+    namespace = event.namespace
+    return repr(event.name) + ("" if namespace is None or namespace.name is None else f" in {namespace.name!r}")
 
 
 def connect_all(

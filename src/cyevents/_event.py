@@ -16,8 +16,9 @@ from ._checks import (
     coroutine_function,
     is_pattern,
     pattern_error,
+    public_names,
 )
-from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, subscribe
+from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, source_text, subscribe
 from ._core import WITH_EVENT, EventCore, install_methods
 from ._core._safe import not_an_event, safe_repr
 from ._core._values import ANY, FIRST, UNNAMED, AnySender
@@ -61,33 +62,34 @@ else:
 
 @install_methods
 class Event(_GenericHooks[SenderT, ArgsP]):
-    """Something that happens in a program: handlers are connected to it, and they are called when it is emitted.
+    """Something that happens in a program, and the handlers that are called when it does.
 
-    Most events are made by `event(name)` or `namespace.event(name)`, which return the same event for the same name.
-    An event made by calling `Event` belongs to no namespace. `Event[Order]` declares the type of its senders for type
-    checkers, `Event[Order, [int, str]]` also the arguments that it is emitted with.
+    - `event.connect(handler)`: call this handler from now on, for all senders or for one.
+    - `event.emit(sender, ...)`: call the handlers, and return the list of their results.
+    - `await event.emit_async(sender, ...)`: the same, and await the async handlers.
 
-    An event in the body of a class binds its sender, as a function there binds `self`: `object.event` is a
-    `BoundEvent`, whose methods are those of the event with the object as the sender.
+    Usually you get an event from `event(name)` or `namespace.event(name)`, which return the same event for the same
+    name. An event that you create by calling `Event` belongs to no namespace. In the body of a class, an event binds
+    its sender as a function binds `self`: `object.event` is a `BoundEvent`, which emits with the object as the sender.
+    For type checkers, `Event[Order]` declares the type of the senders, `Event[Order, [int, str]]` also the arguments.
 
     Args:
-        name: a non-empty string that is not a pattern. Without it, the class in whose body the event is made names it
-            after its place, such as `"Thermostat.changed"`. It cannot be emitted before.
+        name: a non-empty string that is not a pattern. In the body of a class you may leave it out: the event is then
+            named after its place, such as `"Thermostat.changed"`. Without a name, an event cannot be emitted.
         doc: what the event means; becomes its `__doc__`.
-        on_error: what is done with an `Exception` of a handler: see `on_error`.
-        signature: a function that takes what the event is emitted with, the sender first. Type checkers check
-            emissions and handlers against it. It is never called.
-        check: refuse handlers, and conditions, that cannot take what `signature` does, when they are connected.
+        on_error: what happens when a handler raises an `Exception`: see `on_error`.
+        signature: a function with the parameters of the handlers, the sender first. Type checkers check emissions and
+            handlers against it. It is never called.
+        check: refuse to connect handlers and conditions that do not fit the `signature`.
         replay: how many of its last emissions the event keeps for handlers that are connected later: see `replay`.
         sequential: whether `emit_async` awaits async handlers one after the other: see `sequential`.
 
     Raises:
-        TypeError: if the name is not a non-empty string, `on_error` not a policy, the signature not that of a
-            handler, `check` is true without a signature, `replay` is not an int, or `sequential` not a bool or `None`.
+        TypeError: if an argument has the wrong type, or `check` is true without a signature.
         ValueError: if the name is a pattern, `on_error` an unknown word, or `replay` negative.
 
-    Thread-safety: every method may be called from any thread at any time, also from handlers, finalizers and
-    signal handlers. No lock is held while user code runs.
+    Thread-safety: you may call every method from any thread at any time, also in handlers, finalizers and signal
+    handlers. No lock is held while your code runs.
 
     Example:
         >>> from cyevents import Event
@@ -102,6 +104,9 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     """
 
     __slots__ = ("__dict__",)
+
+    if not TYPE_CHECKING:  # so that `help` lists them here, also for the pure-Python core
+        connect, emit, send = EventCore.connect, EventCore.emit, EventCore.send
 
     def __init__(
         self,
@@ -1036,15 +1041,16 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def __bool__(self) -> bool:
         return True
 
+    def __dir__(self) -> list[str]:
+        return public_names(super().__dir__())
+
     def __repr__(self) -> str:
         sources = [source for _, _, source in self._connections()]
         own = sum(source is self for source in sources)
         text = f"{own} handler{'s' * (own != 1)}"
         if own < len(sources):
             text += f", {len(sources) - own} by pattern"
-        namespace = self._namespace
-        place = "" if namespace is None or namespace.name is None else f" in {namespace.name!r}"
-        return f"<{type(self).__name__} {self._name!r}{place}: {text}>"
+        return f"<{type(self).__name__} {source_text(self)}: {text}>"
 
     if not TYPE_CHECKING:
 

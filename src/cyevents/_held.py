@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from weakref import ref
 
 from ._checks import is_pattern, kind_of, pattern_error
+from ._connection import source_text
 from ._context import next_origin, origin, set_in_context, take_origin
 from ._core import EventCore, call_locked, sender_key
 from ._core._introspection import warn
@@ -267,11 +268,8 @@ class Hold:
         raise TypeError("a hold cannot be copied or pickled: its emissions take place once")
 
     def __repr__(self) -> str:
-        source: Any = self._namespace if self._event is None else self._event
-        of = repr(source.name)
-        if self._event is None:
-            of = "a namespace" if source.name is None else f"namespace {of}"
-        elif self._sender is not MISSING:
+        of = source_text(self._namespace if self._event is None else self._event)
+        if self._sender is not MISSING:
             of += f" by {brief(self._sender)}"
         count = len(self._emissions)
         texts = [] if self._state == "open" else [str(self._state)]

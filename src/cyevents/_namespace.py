@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ._checks import check_bool, check_sequential, checked_policy, coroutine_function, is_pattern
+from ._checks import check_bool, check_sequential, checked_policy, coroutine_function, is_pattern, public_names
 from ._connection import Decorator, Muted, connect_all
 from ._core import install_methods
 from ._core._safe import exact_str, safe_repr
@@ -46,28 +46,33 @@ if TYPE_CHECKING:
 
 @install_methods
 class Namespace(EventRegistry):
-    """A set of events by name: a mapping of name to `Event` that can be read like a `dict`.
+    """Events by name: a mapping of name to `Event` that you can read like a `dict`.
 
-    Events are made by `event`, `on`, `connect` and `attach`, and stay until `del namespace[name]`. Two namespaces share
-    nothing; a copy of a namespace is the namespace itself.
+    - `@namespace.on("order.placed")` or `namespace.connect("order.placed", handler)`: connect a handler.
+    - `namespace.emit("order.placed", sender, ...)`: call the handlers, and return the list of their results.
+    - `await namespace.emit_async("order.placed", sender, ...)`: the same, and await the async handlers.
+    - `namespace.event("order.placed")`: return the event.
 
-    A name without an event can be emitted too: the handlers of patterns that match it are called. The namespace
-    keeps the events of about 1,024 such names in a cache. They are not items of the mapping until `event(name)` or
-    `on(name)` makes them so.
+    `event`, `on`, `connect` and `attach` create the events they need, which stay until `del namespace[name]`. Two
+    namespaces share nothing, and a copy of a namespace is the namespace itself.
+
+    You can also emit a name that has no event: this calls the handlers of the patterns that match it. The namespace
+    caches the events of about 1,024 such names. They are not in the mapping until you use `event(name)` or `on(name)`.
 
     Args:
-        on_error: what is done with an `Exception` of a handler if the event has no `on_error`: see `Event.on_error`.
+        on_error: what happens when a handler raises an `Exception` and its event has no `on_error`: see
+            `Event.on_error`.
         name: shown in the `repr` of the namespace and of its events.
         strict: refuse names that `event` has not declared: `on`, `connect`, `attach`, `emit` and `emit_async` raise a
-            `LookupError` that suggests the nearest declared name. Handlers can still be connected to patterns.
-        sequential: whether `emit_async` awaits async handlers one after the other, for events that do not say
-            otherwise: see `Event.sequential`.
+            `LookupError` that suggests the nearest declared name. You can still connect handlers to patterns.
+        sequential: whether `emit_async` awaits async handlers one after the other, for events that have no
+            `sequential` of their own: see `Event.sequential`.
 
     Raises:
-        TypeError: if `on_error` is not a policy, the name not a string, or `strict` or `sequential` not a bool.
+        TypeError: if an argument has the wrong type.
         ValueError: if `on_error` is an unknown word.
 
-    Thread-safety: every method may be called from any thread at any time.
+    Thread-safety: you may call every method from any thread at any time.
 
     Example:
         >>> from cyevents import Namespace
@@ -78,6 +83,9 @@ class Namespace(EventRegistry):
     """
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:  # so that `help` lists it here, also for the pure-Python core
+        emit = EventRegistry.emit
 
     def __init__(
         self,
@@ -673,11 +681,14 @@ class Namespace(EventRegistry):
         """Remove all events and patterns, cached events too."""
         self._clear()
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def update(self, /, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise `TypeError`: only `event`, `on` and `del` change a namespace."""
         raise TypeError("a namespace makes its events itself: use namespace.event(name), and del namespace[name]")
 
-    __setitem__ = __ior__ = update = setdefault = pop = popitem = _refuse
+    __setitem__ = __ior__ = setdefault = pop = popitem = update
+
+    def __dir__(self) -> list[str]:
+        return public_names(super().__dir__(), "update", "setdefault", "pop", "popitem", "fromkeys")
 
     def __repr__(self) -> str:
         name = "" if self._name is None else f" {self._name!r}"
@@ -695,6 +706,9 @@ class Namespace(EventRegistry):
 
 async def _no_results() -> list[Any]:
     return []
+
+
+_no_results.__qualname__ = "Namespace.emit_async"  # the name in the warning about a coroutine that was never awaited
 
 
 default_namespace = Namespace()

@@ -159,6 +159,7 @@ def _limited(f: Any, seconds: Any, word: str, trailing: bool) -> Any:
             pass
         return limited
 
+    wrap.__qualname__ = f"{word}(...)"  # in its `repr`, and in the errors of wrong calls
     return wrap if f is MISSING else wrap(f)
 
 

@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixtures `events` and `isolated_events`, and a check for async handlers left behind."""
+"""The pytest plugin: fixtures that record emissions and undo changes, and a check for async handlers left behind."""
 
 from __future__ import annotations
 
@@ -52,13 +52,19 @@ def isolated_events(request: pytest.FixtureRequest) -> Iterator[Isolation]:
 
 
 @pytest.fixture
-def events(request: pytest.FixtureRequest) -> Iterator[Recorder]:
+def cyevents(request: pytest.FixtureRequest) -> Iterator[Recorder]:
     """Record the emissions in `default_namespace` during the test: see `cyevents.testing.Recorder`."""
     from .testing import Recorder
 
     request.node.stash[_used] = True
     with Recorder() as recorder:
         yield recorder
+
+
+@pytest.fixture
+def events(cyevents: Recorder) -> Recorder:
+    """Return the recorder of the fixture `cyevents`. Projects that have their own `events` use that name instead."""
+    return cyevents
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,6 +21,7 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from .._connection import source_text
 from .._core._safe import exact_str, safe_repr
 from .._core._values import MISSING
 from .._emission import Emission, SenderGeneric, SenderT
@@ -131,7 +132,7 @@ class Stream(SenderGeneric[SenderT]):
         """Return what `Event.wait` returns."""
         timeout = checked_timeout(timeout)
         stream = cls(event, is_pattern, sender, condition, priority, 1, "drop_newest", True)
-        return WaitCoroutine([(stream, timeout)], _first(stream, timeout))
+        return WaitCoroutine([(stream, timeout)], _first(stream, timeout), event)
 
     @classmethod
     def _wait_sync(
@@ -304,7 +305,7 @@ class Stream(SenderGeneric[SenderT]):
 
     def __repr__(self) -> str:
         state = f"{len(self._buffer)} waiting" if self._is_open else "closed"
-        return f"<Stream of {self._event.name!r}: {state}>"
+        return f"<Stream of {source_text(self._event)}: {state}>"
 
 
 class WaitCoroutine(Coroutine[Any, Any, Emission[SenderT]]):
@@ -313,15 +314,17 @@ class WaitCoroutine(Coroutine[Any, Any, Emission[SenderT]]):
     A plain coroutine that is cancelled or closed before it begins runs none of its own code; this one disconnects.
     """
 
-    __slots__ = ("_coroutine", "_waits")
+    __slots__ = ("_coroutine", "_events", "_waits")
 
     def __init__(
         self,
         waits: Iterable[tuple[Stream[Any], float | None]],
         coroutine: Coroutine[Any, Any, Emission[SenderT]],
+        *events: EventCore,
     ) -> None:
         self._waits = waits  # the streams with their timeouts. Empty: the code of the coroutine will close them
         self._coroutine = coroutine
+        self._events = events  # for the `repr`
 
     def __await__(self) -> Generator[Any, Any, Emission[SenderT]]:
         self._waits = ()
@@ -348,7 +351,10 @@ class WaitCoroutine(Coroutine[Any, Any, Emission[SenderT]]):
         return name  # asyncio shows it in the repr of a task
 
     def __repr__(self) -> str:
-        return repr(self._coroutine)
+        state = "not awaited yet" if self._waits else "waiting"
+        if getattr(self._coroutine, "cr_frame", self) is None:
+            state = "over"
+        return f"<wait for {' or '.join([source_text(event) for event in self._events])}: {state}>"
 
     def take(self) -> Iterable[tuple[Stream[Any], float | None]]:
         """End it without closing its streams, and return them; nothing if it has begun or ended before."""

@@ -90,7 +90,7 @@ def wait_any(wait: Any, /, *waits: Any) -> Coroutine[Any, Any, Emission[Any]]:
             if not parts:
                 raise RuntimeError("wait_any() takes waits that nothing has awaited or closed, and one of these was")
             taken += parts
-        return WaitCoroutine(taken, _first(taken))
+        return WaitCoroutine(taken, _first(taken), *[stream._event for stream, _ in taken])
     except BaseException:  # nothing stays connected
         for stream, _ in taken:
             stream.close()

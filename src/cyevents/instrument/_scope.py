@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from .._checks import hint_for
+from .._connection import source_text
 from .._core import call_locked
 from .._core._safe import safe_repr
 from .._core._values import UNNAMED
@@ -114,7 +115,11 @@ class Scope(ActiveInstrument):
 
     def __repr__(self) -> str:
         instrument = self.instrument
-        return "<Scope: stopped>" if instrument is None else f"<Scope of {safe_repr(instrument)}>"
+        if instrument is None:
+            return "<Scope: stopped>"
+        namespaces = [namespace for namespace, _ in self._namespaces]
+        sources = [source_text(source) for source in (*self._lone_events, *namespaces)]
+        return f"<Scope of {safe_repr(instrument)}: {', '.join(sources)}>"
 
     def _start(self, instrument: Instrument) -> None:
         """Start observing with this instrument, instead of the current one if there is any."""
