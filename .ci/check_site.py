@@ -21,6 +21,7 @@ SEARCHES = {
     "disconnect": "concepts/handlers/#disconnecting",
     "listener": "concepts/handlers/",
     "signal": "concepts/events/",
+    "veto": "concepts/priorities/#cancelling",
     "lambda": "concepts/weak/#a-handler-defined-in-a-function",
 }
 LATER = ("CHANGELOG", "bridge/CHANGELOG", "benchmarks/", "performance/", "howto/migrating/", "blinker/")

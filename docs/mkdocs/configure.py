@@ -22,13 +22,16 @@ BOOSTS = {
 # What other libraries call a thing, under the heading where it is explained. The page shows these words, and a search
 # for one of them finds the heading first.
 OTHER_NAMES = {
-    "concepts/events.md": {"Events": ["signal", "hook", "topic"]},
+    "concepts/events.md": {
+        "Events": ["signal", "hook", "topic"],
+        "Emitting by name": ["send", "dispatch", "fire", "publish", "trigger"],
+    },
     "concepts/handlers.md": {
         "Handlers": ["listener", "subscriber", "observer", "receiver", "slot", "callback"],
         "Connecting": ["subscribe", "listen", "register"],
         "Disconnecting": ["unsubscribe", "remove_listener", "off"],
     },
-    "concepts/results.md": {"Results": ["send", "dispatch", "fire", "publish", "trigger"]},
+    "concepts/priorities.md": {"Cancelling": ["veto", "stop propagation", "prevent default"]},
 }
 
 

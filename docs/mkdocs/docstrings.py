@@ -3,12 +3,18 @@
 - The section `Example:` of a docstring is shown as code.
 - `Event` and `Namespace` only declare the types of some methods. The core implements and documents them.
 - `event`, `on`, `emit` and `emit_async` are functions with the docstrings of the methods that they are.
-- Signatures show `ANY` instead of the name of its type, and what `evt` can be.
+- Signatures show `ANY` instead of the name of its type, `...` instead of private defaults, and what `evt` can be.
+- The members that every user needs come first.
 """
 
 import griffe
 
 CORES = {"Event": "EventCore", "Namespace": "NamespaceCore"}
+FIRST_MEMBERS = {
+    "Event": ("connect", "disconnect", "emit", "emit_async", "send"),
+    "Namespace": ("event", "on", "connect", "emit", "emit_async"),
+}
+PRIVATE_DEFAULTS = {"FIRST", "MISSING", "UNNAMED"}
 FUNCTIONS = ("event", "on", "emit", "emit_async")
 ONE_EVENT = "str | Event"
 SEVERAL_EVENTS = "str | Event | list[str | Event] | tuple[str | Event, ...]"
@@ -52,11 +58,18 @@ class Docstrings(griffe.Extension):
             )
             function.docstring.parent = function
             module.set_member(name, function)
+        for name, first in FIRST_MEMBERS.items():
+            members = pkg[name].final_target.members
+            rest = [member for member in members if member not in first]
+            for member in (*first, *rest):
+                members[member] = members.pop(member)
         for name in ("_event", "_namespace", "_bound"):
             for owner in pkg[name].classes.values():
                 for method in owner.functions.values():
                     for parameter in method.parameters:
                         show_any(parameter.annotation)
+                        if str(parameter.default) in PRIVATE_DEFAULTS:
+                            parameter.default = "..."
 
 
 def show_any(annotation):
