@@ -111,14 +111,17 @@ def duration(seconds):
 
 def write(run, path, pictures):
     """Write the report beside the saved run."""
-    from . import report
+    from . import picture, report
 
     drawn = []
     if pictures:
+        libraries = path.with_name(f"{path.stem}-libraries.svg")
+        libraries.write_text(picture.draw_all(run), encoding="utf-8")
+        drawn.append((libraries.name, "Time of one emission to ten handlers, all contestants"))
         try:
-            drawn = report.draw(run, path.parent, path.stem)
+            drawn.insert(0, report.draw(run, path.parent, path.stem))
         except ImportError as error:
-            print(f"no pictures: {error}")
+            print(f"no picture of the cost by number of handlers: {error}")
     text = path.with_suffix(".md")
     text.write_text(report.markdown(run, drawn), encoding="utf-8")
     print(f"written: {path}, {text}" + "".join(f", {path.parent / name}" for name, _ in drawn))

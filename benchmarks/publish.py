@@ -1,13 +1,14 @@
 """Write the figures of the saved runs into the pages that show them: `python -m benchmarks publish`.
 
-A page has a block of figures between `<!-- figures: NAME -->` and `<!-- end of figures -->`. The text between the two
-is replaced by what the function of that name in `BLOCKS` makes of the runs in `results/`.
+A page has a block of figures between `<!-- figures: NAME -->` and `<!-- end of figures -->`. The function of that name
+in `BLOCKS` renews the text between the two from the runs in `results/`. The README's comparison of libraries is not a
+block: only its last row has figures. The picture of speed is drawn here too.
 """
 
 import re
 from pathlib import Path
 
-from . import runs
+from . import picture, runs
 from .report import REFERENCES, TIMES, allocation_table, nanoseconds, table, tail_table
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +17,10 @@ PAGES = ("README.md", "docs/index.md", "docs/performance.md", "docs/blinker.md")
 BLOCK = re.compile(r"(?s)(<!-- figures: ([a-z ]+) -->\n).*?(<!-- end of figures -->)")
 OURS = "cyevents"
 KINDS = {"plain": "`(sender)`", "**kwargs": "`(sender, **kwargs)`", "keywords": "with two keywords"}
-README_ROWS = ("the floor", OURS, "bare loop", "cyevents.blinker", "pyee", "blinker")
+SPEED_PICTURE = ROOT / "docs" / "assets" / "speed.svg"
+SPEED_ROWS = ("the floor", OURS, "bare loop", "pyee", "psygnal emit", "blinker")
+COMPARED = (OURS, "blinker", "psygnal emit", "Django", "pyee", "pluggy")
+COMPARED_ROW = re.compile(r"(?m)^\| Time for ten handlers \|.*$")
 TAIL_ROWS = ("the floor", OURS, "bare loop", "hand-written", "atom", "dust-riven", "pyee", "psygnal emit", "blinker")
 BASELINES = (*REFERENCES, "awaited in turn", "asyncio.gather", "eager tasks")  # which are no libraries
 MISSING = "No such run is saved yet."
@@ -84,21 +88,37 @@ def conditions(saved, folder):
     return f"Medians. CPython {', '.join(parts)}, on {machine}, where differences under 10 % are noise."
 
 
+def newest(saved):
+    """Return the tag and the run of the newest Python with a GIL."""
+    return list(with_gil(saved).items())[-1]
+
+
 def speed(saved, folder):
-    """Return the six rows of the README."""
-    saved = with_gil(saved)
-    kinds = {"plain": "`(sender)`", "keywords": "two keywords"}
-    header = ["ten handlers", *(f"{title}, {tag}" for title in kinds.values() for tag in saved)]
-    rows = []
-    for name in README_ROWS:
-        cells = [cell(median(run, f"{kind} 10", name)) for kind in kinds for run in saved.values()]
-        rows.append((f"**{name}**" if name == OURS else name, *cells))
-    return [*table(header, rows), "", conditions(saved, folder)]
+    """Return the six rows of the README, of the newest Python."""
+    tag, run = newest(saved)
+    races = {
+        "1 handler": "plain 1",
+        "10 handlers": "plain 10",
+        "10 handlers, `**kwargs`": picture.RACE,
+        "10 handlers, two keywords": "keywords 10",
+    }
+    rows = [
+        (f"**{name}**" if name == OURS else name, *(cell(median(run, race, name)) for race in races.values()))
+        for name in SPEED_ROWS
+    ]
+    return [*table(("", *races), rows), "", conditions({tag: run}, folder)]
 
 
-def picture(saved, folder):
-    """Return the picture of the newest Python."""
-    return [picture_line(saved, folder, "ratios", "How many times as long as cyevents each library takes")]
+def speed_picture(saved, folder):
+    """Return the picture of speed."""
+    link = "assets/speed.svg" if folder.startswith("..") else "docs/assets/speed.svg"
+    return [f"[![Time of one emission to ten handlers, for each library]({link})]({link})"]
+
+
+def compared(saved):
+    """Return the last row of the README's comparison: times of the newest Python."""
+    _, run = newest(saved)
+    return f"| Time for ten handlers | {' | '.join(cell(median(run, picture.RACE, name)) for name in COMPARED)} |"
 
 
 def pictures(saved, folder):
@@ -106,12 +126,12 @@ def pictures(saved, folder):
     return [
         picture_line(saved, folder, "handlers", "Time of one emission by number of handlers, for each library"),
         "",
-        *picture(saved, folder),
+        picture_line(saved, folder, "libraries", "Time of one emission to ten handlers, all contestants"),
     ]
 
 
 def picture_line(saved, folder, which, text):
-    path = f"{folder}/{list(with_gil(saved))[-1]}-{which}.svg"
+    path = f"{folder}/{newest(saved)[0]}-{which}.svg"
     return f"[![{text}]({path})]({path})"
 
 
@@ -300,7 +320,7 @@ def drop_in(saved, folder):
 
 BLOCKS = {
     "speed": speed,
-    "picture": picture,
+    "picture": speed_picture,
     "pictures": pictures,
     "emission": emission,
     "loops": loops,
@@ -319,16 +339,18 @@ def fill(text, saved, folder):
         lines = BLOCKS[found[2]](saved, folder)
         return f"{found[1]}\n" + "\n".join(lines).strip() + f"\n\n{found[3]}"
 
-    return BLOCK.sub(renew, text)
+    return COMPARED_ROW.sub(lambda _: compared(saved), BLOCK.sub(renew, text))
 
 
 def main():
-    """Renew all pages; return the exit code."""
+    """Renew all pages and the picture of speed; return the exit code."""
     saved = load_runs()
+    new = {SPEED_PICTURE: picture.draw(newest(saved)[1])}
     for name in PAGES:
-        path = ROOT / name
-        text = path.read_text(encoding="utf-8")
-        new = fill(text, saved, "benchmarks/results" if "/" not in name else "../benchmarks/results")
-        path.write_text(new, encoding="utf-8")
-        print(f"{'changed' if new != text else 'unchanged'}: {name}")
+        folder = "benchmarks/results" if "/" not in name else "../benchmarks/results"
+        new[ROOT / name] = fill((ROOT / name).read_text(encoding="utf-8"), saved, folder)
+    for path, text in new.items():
+        changed = not path.exists() or text != path.read_text(encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
+        print(f"{'changed' if changed else 'unchanged'}: {path.relative_to(ROOT).as_posix()}")
     return 0

@@ -306,12 +306,6 @@ def cost_picture(run, axes):
     ticks = [10.0**power for power in range(1, 10) if low * 0.7 <= 10**power <= high * 1.6]
     axes.set_yticks(ticks, [nanoseconds(tick).replace(".0", "") for tick in ticks])
     axes.minorticks_off()
-    axes.set_title(
-        "Time of one emission, handlers with (sender, **kwargs)",
-        loc="left",
-        fontsize=12,
-        pad=12,
-    )
     axes.annotate(
         f"per handler, at {last:,}:",
         xy=(1.003, 1),
@@ -326,51 +320,8 @@ def cost_picture(run, axes):
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def ratio_picture(run, axes, kind="**kwargs", count=10):
-    """Draw how many times as long as cyevents the others take."""
-    rows = {}
-    for chosen in (kind, "plain"):
-        for name, row in run["races"].get(f"{chosen} {count}", {}).items():
-            if "times ours" in row and "by name" not in name:
-                rows.setdefault(name, (row["times ours"], chosen))
-    rows = dict(sorted({**rows, "cyevents": (1.0, kind)}.items(), key=lambda row: row[1][0]))
-    names = list(rows)
-    for place, name in enumerate(names):
-        value, chosen = rows[name]
-        ours = name.startswith("cyevents")
-        colour = COLOURS.get(name, "#8aa0b5" if name not in REFERENCES else "#777777")
-        axes.barh(place, value - 1, left=1, color=colour, height=0.66)
-        if value == 1:
-            axes.plot(1, place, "o", color=colour, markersize=8)
-        label = f"{value:.2f}" if value < 2 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
-        axes.text(
-            max(value, 1) * 1.07,
-            place,
-            f"{label}{TIMES}" + ("" if chosen == kind else f"  (handlers {chosen})"),
-            va="center",
-            fontsize=10,
-            color="#222222",
-            fontweight="bold" if ours else "normal",
-        )
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.set_xlim(0.5, max(value for value, _ in rows.values()) * 2.2)
-    axes.axvline(1, color="#d6402b", linewidth=1, zorder=0)
-    axes.set_xticks([1, 2, 5, 10, 20, 50], [f"{tick}{TIMES}" for tick in (1, 2, 5, 10, 20, 50)])
-    axes.minorticks_off()
-    axes.set_title(
-        f"Time of an emission to {count} handlers (sender, **kwargs), as a multiple of cyevents'",
-        loc="left",
-        fontsize=12,
-        pad=12,
-    )
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-
-
 def draw(run, folder, name):
-    """Write the pictures; return their file names and alternative texts."""
+    """Write the picture of cost by number of handlers; return its file name and alternative text."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -378,17 +329,13 @@ def draw(run, folder, name):
 
     foot = f"cyevents {run['cyevents']}, {run['python'].partition(' (')[0]}, {run['machine']}"
     style = {"font.family": "DejaVu Sans", "svg.hashsalt": "cyevents", "axes.edgecolor": "#9aa7b3"}
-    written = []
+    file = f"{name}-handlers.svg"
     with matplotlib.rc_context(style):
-        for which, paint, size, right, text in (
-            ("handlers", cost_picture, (9, 6.2), 0.70, "Time of one emission by number of handlers, for each library"),
-            ("ratios", ratio_picture, (9, 5.6), 0.95, "How many times as long as cyevents each library takes"),
-        ):
-            figure, axes = pyplot.subplots(figsize=size)
-            paint(run, axes)
-            figure.subplots_adjust(left=0.09 if which == "handlers" else 0.18, right=right, top=0.90, bottom=0.14)
-            figure.text(0.01, 0.015, foot, fontsize=7.5, color="#6b7a88")
-            figure.savefig(Path(folder) / f"{name}-{which}.svg", facecolor="white", metadata={"Date": None})
-            pyplot.close(figure)
-            written.append((f"{name}-{which}.svg", text))
-    return written
+        figure, axes = pyplot.subplots(figsize=(5.4, 6.4))  # narrow, so that a phone shows its text large enough
+        cost_picture(run, axes)
+        figure.subplots_adjust(left=0.13, right=0.56, top=0.90, bottom=0.11)
+        figure.text(0.02, 0.965, "Time of one emission, handlers (sender, **kwargs)", fontsize=11)
+        figure.text(0.02, 0.015, foot, fontsize=7, color="#6b7a88")
+        figure.savefig(Path(folder) / file, facecolor="white", metadata={"Date": None})
+        pyplot.close(figure)
+    return file, "Time of one emission by number of handlers, for each library"

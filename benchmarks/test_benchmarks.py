@@ -1,8 +1,10 @@
 """Each library and case under pytest-benchmark (`pytest benchmarks --benchmark-only`), and tests of the suite."""
 
 import gc
+import re
 from itertools import pairwise
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import pytest
 
@@ -17,6 +19,7 @@ from . import (
     install,
     mailboxes,
     memory,
+    picture,
     publish,
     report,
     runs,
@@ -292,15 +295,45 @@ def test_pages_have_the_figures_of_the_saved_runs(page):
     assert publish.fill(text, publish.load_runs(), folder) == text
 
 
-def test_figures_come_from_the_runs_of_all_pythons():
+def test_picture_of_speed_has_the_figures_of_the_newest_run():
+    _, run = publish.newest(publish.load_runs())
+    assert publish.SPEED_PICTURE.read_text("utf-8") == picture.draw(run)
+
+
+def save_runs():
+    """Return runs of three Pythons, the newest without a GIL."""
     saved = {}
-    for tag, factor in (("3.11", 1), ("3.14", 3)):
+    for tag, factor in (("3.11", 1), ("3.14", 3), ("3.14t", 5)):
         suite = Suite("brief")
-        race = suite.races["plain 10"] = Race()
-        for name in publish.README_ROWS:
-            race.record(name, 0, 100 * factor)
+        for case in ("plain 1", "plain 10", picture.RACE):
+            times = suite.races[case] = Race()
+            times.record(publish.OURS, 0, 100 * factor)
+            for number, name in enumerate({*publish.SPEED_ROWS, *picture.ROWS} - {publish.OURS}):
+                times.record(name, 0, 100 * factor * (number + 2))
         saved[tag] = runs.summarize(suite, "pytest")
-    lines = publish.fill("<!-- figures: speed -->\nold\n<!-- end of figures -->", saved, "results").splitlines()
-    assert [line for line in lines if line.startswith("| **")] == ["| **cyevents** | 100 ns | 300 ns |  |  |"]
+    return saved
+
+
+def test_speed_is_that_of_the_newest_python_with_a_gil():
+    lines = publish.fill("<!-- figures: speed -->\nold\n<!-- end of figures -->", save_runs(), "results").splitlines()
+    assert [line for line in lines if line.startswith("| **")] == ["| **cyevents** | 300 ns | 300 ns | 300 ns |  |"]
+    assert len([line for line in lines if line.startswith("| ")]) == 1 + 6
     assert "old" not in lines
-    assert any("results/3.11.md" in line and "results/3.14.md" in line for line in lines)
+    assert any("results/3.14.md" in line for line in lines)
+    assert not any("results/3.11.md" in line or "results/3.14t.md" in line for line in lines)
+
+
+def test_last_row_of_the_comparison_is_renewed():
+    row = publish.fill("| yes |\n| Time for ten handlers | 1 |\n", save_runs(), "results").splitlines()[1]
+    assert row.startswith("| Time for ten handlers | 300 ns | ")
+    assert row.count("|") == 2 + len(publish.COMPARED)
+
+
+def test_picture_has_a_bar_for_each_library_the_fastest_first():
+    drawing = picture.draw(save_runs()["3.14"])
+    labels = re.findall(r'<text class="(?:bold|label)"[^>]*text-anchor="end">(.*?)<', drawing)
+    assert labels[0] == "cyevents"
+    assert sorted(labels) == sorted(picture.ROWS.values())
+    widths = [float(width) for width in re.findall(r'<rect class="(?:ours|bar)".*?width="([\d.]+)"', drawing)]
+    assert widths == sorted(widths)
+    ElementTree.fromstring(drawing)  # is well-formed

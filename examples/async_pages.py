@@ -16,13 +16,13 @@ async def index(page: str) -> str:
 
 
 def thumbnail(page: str) -> str:
-    """Draw a page: blocks, and so runs in a thread."""
+    """Draw a page; this blocks, so it runs in a thread."""
     time.sleep(0.01)
     return f"{page} drawn"
 
 
 async def allow(page: str) -> bool | None:
-    """Ask whether a page is to be handled at all: `False` cancels what has a lower priority."""
+    """Check whether a page may be handled: `False` cancels the handlers with a lower priority."""
     await asyncio.sleep(0)
     return False if page == "secret" else None
 
@@ -32,7 +32,7 @@ fetched.connect(allow, priority=10)
 
 
 async def main() -> None:
-    """Emit and await; emit and go on."""
+    """Emit and wait for the handlers, then emit without waiting."""
     print(await fetched.emit_async("home"))
     print(await fetched.emit_async("secret"))
     print(fetched.emit("about"))

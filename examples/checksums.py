@@ -1,4 +1,4 @@
-"""A command-line program with async handlers, that waits for them at its end.
+"""A command-line program that waits for its async handlers before it ends.
 
 Run it: python examples/checksums.py FOLDER
 """
@@ -17,13 +17,13 @@ failures: list[str] = []
 
 @file_found.connect
 async def digest(path: Path) -> None:
-    """Print a file's checksum; the work is done in a thread."""
+    """Print a file's checksum; a thread reads the file."""
     content = await asyncio.to_thread(path.read_bytes)
     print(f"{hashlib.sha256(content).hexdigest()[:12]}  {path.name}")
 
 
 def failed(error: Exception, handler: object, event: Event, path: Path) -> None:
-    """Note what went wrong, and let the others go on."""
+    """Record the failure; the other handlers continue."""
     failures.append(f"{path}: {error}")
 
 
@@ -31,10 +31,10 @@ file_found.on_error = failed
 
 
 def main() -> int:
-    """Walk through a folder; return the status."""
+    """Emit every file of a folder, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent)
-    parser.add_argument("--timeout", type=float, default=60, help="seconds to wait for what is still to be done")
+    parser.add_argument("--timeout", type=float, default=60, help="seconds to wait for the handlers at the end")
     options = parser.parse_args()
     for path in sorted(options.folder.iterdir()):
         if path.is_file():

@@ -20,25 +20,25 @@ order_placed: Event[Order] = shop.event("order.placed", doc="An order has been p
 
 @order_placed.connect
 def confirm(order: Order) -> str:
-    """Tell the customer."""
+    """Confirm the order to the customer."""
     return f"order {order.id} confirmed"
 
 
 @shop.on(order_placed, priority=10)
 def validate(order: Order) -> bool | None:
-    """Cancel what cannot be right."""
+    """Cancel orders whose total is not positive."""
     return False if order.total <= 0 else None
 
 
 @shop.on(order_placed, priority=5, condition=lambda order: order.total > 1000)
 def alert(order: Order) -> str:
-    """Tell the staff of large orders."""
+    """Alert the staff to large orders."""
     return f"order {order.id} is large"
 
 
 @shop.on("order.*", with_event=True)
 def audit(order: Order, event: Event[Order]) -> None:
-    """Write down all that happens to orders."""
+    """Log every event of an order."""
     print(f"audit: {event.name} {order.id}")
 
 

@@ -31,12 +31,15 @@ FENCE = re.compile(r"^(?:<!-- (continues|from .+|not run: .+) -->\n)?( *)```(.*)
 LANGUAGES = {"python", "console", "sh", "text", "toml", "ini", "json", "yaml", "html", ""}
 OPTIONAL = {
     "asgiref",
+    "bubus",
     "django",
     "fastapi",
     "flask",
     "nitro",
     "opentelemetry",
+    "pluggy",
     "psygnal",
+    "pydantic",
     "pyee",
     "rich",
     "starlette",

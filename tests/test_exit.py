@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT = 60  # seconds until a hanging child process fails
 THREADS_AT_EXIT = not ((3, 12) <= sys.version_info < (3, 12, 2))  # these versions cannot start any
 

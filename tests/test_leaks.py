@@ -14,10 +14,13 @@ OPERATIONS = os.environ.get("CYEVENTS_LEAK_OPERATIONS", "2000")
 PROGRAMS = Path(__file__).parent / "isolated"
 LEAK_FREE = sorted({path.name for path in PROGRAMS.glob("*.py")} - {"leak_check.py", "known_leaks.py"})
 
-pytestmark = pytest.mark.skipif(
-    "libasan" in os.environ.get("LD_PRELOAD", ""),
-    reason="the address sanitizer delays frees, so memory counts are wrong",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "libasan" in os.environ.get("LD_PRELOAD", ""),
+        reason="the address sanitizer delays frees, so memory counts are wrong",
+    ),
+]
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ def expected(pattern, name):
     return fnmatch.fnmatchcase(name, pattern[inverted:]) is not inverted
 
 
+@pytest.mark.slow
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

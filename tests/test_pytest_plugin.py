@@ -22,6 +22,7 @@ def run(backend, pytester, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_plugin_is_found_and_imports_no_asyncio(run, pytester, monkeypatch):
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     pytester.makepyfile(
@@ -204,6 +205,7 @@ async def quick(sender):
 """
 
 
+@pytest.mark.slow
 def test_scheduled_handlers_are_awaited(run):
     run(
         SCHEDULED
@@ -242,6 +244,7 @@ def test_next(events):
     )
 
 
+@pytest.mark.slow
 def test_loop_that_runs_only_inside_tests(run):
     result = run(
         SCHEDULED
@@ -268,6 +271,7 @@ def test_drained(events, loop):
     result.stdout.fnmatch_lines(["  quick of 'quick': in an event loop that no longer runs"])
 
 
+@pytest.mark.slow
 def test_which_tests_are_checked(run):
     source = (
         SCHEDULED
@@ -303,6 +307,7 @@ def test_end():
         assert "its own failure" in result.stdout.str()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ini", "said"),
     [

@@ -967,6 +967,7 @@ def test_emission_of_another_thread_and_replay_call_it_once(ns, fire, monkeypatc
     assert calls == [("before", True), ("now", who == "replay")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["emit", "send", "emit_async"])
 def test_racing_threads_get_each_emission_once(api, ns, way):
     event = ns.event("x", replay=100_000)

@@ -61,6 +61,7 @@ def test_old_connection_does_not_hold_later_ones(api, collect):
     assert subscription.cancel() is False
 
 
+@pytest.mark.slow
 def test_endless_reconnection_during_an_emission(backend):
     script = """
         import threading

@@ -250,6 +250,7 @@ def test_emission_of_another_thread(api, two, run):
     run(main)
 
 
+@pytest.mark.slow
 def test_many_threads_emit(api, run):
     events = [api.Event(f"e{number}") for number in range(8)]
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 STRESS = Path(__file__).parent / "stress"
 PROGRAMS = sorted(path.stem for path in STRESS.glob("*.py") if path.stem not in ("__main__", "harness"))
 SECONDS = "0.1"

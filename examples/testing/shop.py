@@ -1,4 +1,4 @@
-"""What test_shop.py tests: a shop that emits in the default namespace."""
+"""The program that test_shop.py tests: a shop that emits in the default namespace."""
 
 import asyncio
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ def validate(order: Order) -> bool | None:
 
 @on(order_placed)
 def price(order: Order) -> float:
-    """Say what it costs."""
+    """Return the price."""
     return 4.5 * order.quantity
 
 
 @on(order_placed)
 async def send_mail(order: Order) -> None:
-    """Tell the customer."""
+    """Send a mail to the customer."""
     await asyncio.sleep(0.01)
     order.mailed = True
 

@@ -12,12 +12,12 @@ from cyevents.testing import Isolation, Recorder
 
 @pytest.fixture(autouse=True)
 def handlers_finish() -> Iterator[None]:
-    """Wait, after each test, for the async handlers it has scheduled."""
+    """Wait after each test for the async handlers that it has scheduled."""
     yield
     assert drain(timeout=5)
 
 
-# That something is emitted
+# Assert that the program emits
 
 
 def test_an_order_emits(events: Recorder) -> None:
@@ -39,7 +39,7 @@ def test_what_is_in_it(events: Recorder) -> None:
     assert [it.sender.quantity for it in found] == [1]
 
 
-# A handler by itself
+# Test a handler by itself
 
 
 def test_a_handler_by_itself() -> None:
@@ -52,7 +52,7 @@ def test_an_async_handler_by_itself() -> None:
     assert order.mailed
 
 
-# Without the program's handlers
+# Run without the program's handlers
 
 
 def test_without_the_program_s_handlers(isolated_events: Isolation) -> None:
@@ -78,7 +78,7 @@ def test_without_one_handler(events: Recorder) -> None:
     assert not order.mailed
 
 
-# Async handlers that are scheduled
+# Wait for scheduled handlers
 
 
 def test_the_mail_is_sent(events: Recorder) -> None:
@@ -92,7 +92,7 @@ def test_that_does_not_care(events: Recorder) -> None:
     place("tea", 2)
 
 
-# Namespaces of one's own
+# Record another namespace
 
 
 warehouse = Namespace()
@@ -100,7 +100,7 @@ warehouse = Namespace()
 
 @pytest.fixture
 def recorded() -> Iterator[Recorder]:
-    """What is emitted in the warehouse, which is then as before."""
+    """Record emissions in the warehouse, and restore its handlers afterwards."""
     with Isolation(warehouse), Recorder(warehouse) as recorder:
         yield recorder
 

@@ -1,4 +1,4 @@
-"""A shop behind FastAPI: events in endpoints, work in the background, a clean end.
+"""A shop with FastAPI: events in endpoints, work in the background, a clean shutdown.
 
 Run it: uvicorn --app-dir examples/web fastapi_shop:app
 """
@@ -19,7 +19,7 @@ from cyevents import Cancelled, Event, Namespace, drain_async, use_loop
 logger = logging.getLogger("shop")
 
 
-# What happens in the shop, and who hears of it
+# The events of the shop, and their handlers
 
 
 @dataclass(eq=False)
@@ -33,11 +33,11 @@ class Order:
 
 
 class OutOfStock(Exception):
-    """There is less of an item than was ordered."""
+    """The stock has fewer of an item than were ordered."""
 
 
 def failed(error: Exception, handler: object, event: Event, order: object) -> None:
-    """Log what a handler raises whose result nobody waits for."""
+    """Log the exception of a scheduled handler."""
     logger.error("%r failed for %r", event.name, order, exc_info=error)
 
 
@@ -47,19 +47,19 @@ order_shipped: Event[Order] = shop.event("order.shipped")
 order_shipped.on_error = failed
 
 stock = {"tea": 100, "coffee": 1}
-mail_server = asyncio.Lock()  # one mail at a time; like all of asyncio's, it belongs to one loop
+mail_server = asyncio.Lock()  # one mail at a time; like all locks of asyncio, it belongs to one loop
 
 
 @shop.on(order_placed, priority=20)
 async def check_customer(order: Order) -> bool | None:
-    """Refuse what cannot be right, after asking somebody."""
+    """Refuse implausible orders, after asking another service."""
     await asyncio.sleep(0)
     return False if order.quantity > 1000 else None
 
 
 @shop.on(order_placed, priority=10)
 def reserve(order: Order) -> None:
-    """Take the goods from the stock, or fail."""
+    """Take the goods from the stock; raise if there are not enough."""
     if stock.get(order.item, 0) < order.quantity:
         raise OutOfStock(f"there is not enough {order.item}")
     stock[order.item] -= order.quantity
@@ -74,14 +74,14 @@ async def price(order: Order) -> dict[str, float]:
 
 @shop.on(order_placed)
 async def delivery(order: Order) -> dict[str, int]:
-    """Ask another service for the days of delivery, at the same time as for the price."""
+    """Ask another service for the delivery time, in parallel with the price."""
     await asyncio.sleep(0)
     return {"days": 2}
 
 
 @shop.on(order_shipped)
 async def send_mail(order: Order) -> None:
-    """Tell the customer, which takes a while, and which may fail."""
+    """Send a mail to the customer, which takes a while and may fail."""
     async with mail_server:
         await asyncio.sleep(0.2)
     if order.item == "coffee":
@@ -94,11 +94,11 @@ async def send_mail(order: Order) -> None:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Name the loop for threads; at the end, finish what is scheduled."""
+    """Name the loop for threads, and finish scheduled handlers at shutdown."""
     use_loop(asyncio.get_running_loop())
     yield
     if not await drain_async(timeout=10):
-        logger.error("some handlers are not finished and are given up")
+        logger.error("some handlers did not finish in time")
     use_loop(None)
 
 
@@ -107,7 +107,7 @@ orders: dict[int, Order] = {}
 
 
 def get_events() -> Namespace:
-    """The events of the endpoints; tests put their own in this place."""
+    """Return the namespace that endpoints use; tests replace it."""
     return shop
 
 
@@ -115,7 +115,7 @@ Events = Annotated[Namespace, Depends(get_events)]
 
 
 class NewOrder(BaseModel):
-    """What a customer sends."""
+    """The body of a request for an order."""
 
     item: str
     quantity: PositiveInt
@@ -123,13 +123,13 @@ class NewOrder(BaseModel):
 
 @app.exception_handler(OutOfStock)
 async def out_of_stock(request: Request, error: OutOfStock) -> JSONResponse:
-    """Answer for a handler that raised."""
+    """Turn the exception of a handler into a response."""
     return JSONResponse({"detail": str(error)}, status_code=409)
 
 
 @app.post("/orders", status_code=201)
 async def place(new: NewOrder, events: Events) -> dict[str, object]:
-    """Place an order: the answer needs what the handlers return."""
+    """Place an order; the response contains what the handlers return."""
     order = Order(len(orders) + 1, new.item, new.quantity)
     results = await events.emit_async("order.placed", order)
     if isinstance(results, Cancelled):
@@ -143,7 +143,7 @@ async def place(new: NewOrder, events: Events) -> dict[str, object]:
 
 @app.post("/orders/{number}/ship", status_code=202)
 async def ship(number: int, events: Events) -> dict[str, str]:
-    """Ship an order: the answer does not wait for the mail."""
+    """Ship an order; the response does not wait for the mail."""
     order = find(number)
     order.state = "shipped"
     events.emit("order.shipped", order)
@@ -152,7 +152,7 @@ async def ship(number: int, events: Events) -> dict[str, str]:
 
 @app.post("/orders/{number}/collect", status_code=202)
 def collect(number: int, events: Events) -> dict[str, str]:
-    """Hand an order over; a `def` endpoint runs in a thread, and its async handlers in the application's loop."""
+    """Hand an order over: this endpoint runs in a thread, its async handlers in the application's loop."""
     order = find(number)
     order.state = "collected"
     events.emit("order.shipped", order)
@@ -160,7 +160,7 @@ def collect(number: int, events: Events) -> dict[str, str]:
 
 
 def find(number: int) -> Order:
-    """The order of that number, or status 404."""
+    """Return the order with this number, or respond with status 404."""
     if number not in orders:
         raise HTTPException(404, "there is no such order")
     return orders[number]

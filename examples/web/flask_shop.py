@@ -1,4 +1,4 @@
-"""A shop behind Flask: events in views, async handlers in the background loop, a clean end.
+"""A shop with Flask: events in views, async handlers in the background loop, a clean shutdown.
 
 Run it: python examples/web/flask_shop.py, or with several processes: gunicorn --chdir examples/web flask_shop:app
 """
@@ -30,36 +30,36 @@ order_placed: Event[Order] = shop.event("order.placed")  # may be refused
 
 @shop.on(order_placed, priority=10)
 def validate(order: Order) -> bool | None:
-    """Refuse what cannot be right."""
+    """Refuse implausible orders."""
     return False if order.quantity > 1000 else None
 
 
 @shop.on(order_placed)
 def price(order: Order) -> float:
-    """Say what it costs."""
+    """Return the price."""
     return 4.5 * order.quantity
 
 
 @shop.on(order_placed)
 async def send_mail(order: Order) -> None:
-    """Tell the customer, while the answer is on its way."""
+    """Send a mail to the customer, after the view has responded."""
     await asyncio.sleep(0.2)
     print(f"mail: {order.quantity} of {order.item}", flush=True)
 
 
 def report(app: Flask, exception: Exception, **extra: object) -> None:
-    """Make an event of Flask's own signal."""
+    """Emit an event for Flask's own signal."""
     shop.emit("request.failed", request.path, exception)
 
 
 @shop.on("*.failed", with_event=True)
 def alarm(path: str, error: Exception, *, event: Event) -> None:
-    """Tell the staff of all that fails."""
+    """Alert the staff to every failure."""
     print(f"{event.name}: {path}: {error!r}", flush=True)
 
 
 def create_app() -> Flask:
-    """Make the application."""
+    """Create the application."""
     app = Flask(__name__)
     got_request_exception.connect(report, app)
 
@@ -78,14 +78,14 @@ app = create_app()
 
 
 def main() -> None:
-    """Serve until the process is told to end; then finish what is scheduled."""
+    """Serve until the process is stopped, then finish scheduled handlers."""
     from waitress import serve
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # not at once
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # run exit hooks
     port = int(sys.argv[1]) if sys.argv[1:] else 8000
     serve(app, host="127.0.0.1", port=port)
     if not drain(timeout=30):
-        sys.exit("some handlers are not finished and are given up")
+        sys.exit("some handlers did not finish in time")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A news desk behind Starlette: every emission goes to the browsers that are listening.
+"""A news feed with Starlette: every emission goes to the browsers that listen.
 
 Run it: uvicorn --app-dir examples/web --timeout-graceful-shutdown 1 starlette_feed:app
 """
@@ -15,13 +15,13 @@ from starlette.routing import Route
 
 from cyevents import Event, Stream, drain_async, event, on, use_loop
 
-news: Event[str] = event("news", doc="Something has happened: the topic is the sender, the text a keyword.")
+news: Event[str] = event("news", doc="A piece of news: the topic is the sender, the text a keyword.")
 archive: list[str] = []
 
 
 @on("news")
 async def keep(topic: str, *, text: str) -> None:
-    """Write the news down, after whoever sent it has had the answer."""
+    """Archive the news, after the request that published it has been answered."""
     await asyncio.sleep(0.2)
     archive.append(text)
     print(f"archived {text}", flush=True)
@@ -29,7 +29,7 @@ async def keep(topic: str, *, text: str) -> None:
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Name the loop for threads; at the end, finish what is scheduled."""
+    """Name the loop for threads, and finish scheduled handlers at shutdown."""
     use_loop(asyncio.get_running_loop())
     yield
     await drain_async(timeout=10)
@@ -37,7 +37,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 async def publish(request: Request) -> JSONResponse:
-    """Tell all who listen."""
+    """Send a piece of news to all listening browsers."""
     text = (await request.body()).decode()
     news.emit(request.path_params["topic"], text=text)
     return JSONResponse({"listening": len(listening)}, status_code=202)
@@ -47,7 +47,7 @@ listening: set[Stream[str]] = set()
 
 
 async def listen(request: Request) -> StreamingResponse:
-    """Send the news of a topic to one browser, as long as it stays."""
+    """Stream the news of a topic to one browser until it disconnects."""
     topic = request.path_params["topic"]
     stream = news.stream(topic, buffer=100, overflow="drop_oldest")
 

@@ -12,7 +12,7 @@ from cyevents.testing import Recorder
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
-    """A client of the application, which starts and ends with it."""
+    """Start the application and return a client; stop it after the test."""
     with TestClient(app) as client:
         yield client
 

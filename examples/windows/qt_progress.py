@@ -1,4 +1,4 @@
-"""A Qt window that shows what a worker thread does. The handlers run in the window's thread.
+"""A Qt window that shows the progress of a worker thread. The handlers run in the window's thread.
 
 Run it: python examples/windows/qt_progress.py
 """
@@ -12,12 +12,12 @@ from PySide6.QtWidgets import QApplication, QLabel, QProgressBar, QVBoxLayout, Q
 
 from cyevents import Event, Mailbox
 
-progressed: Event[str] = Event("progressed", doc="A task has got to a percentage.")
+progressed: Event[str] = Event("progressed", doc="A task has reached a percentage.")
 finished: Event[str] = Event("finished", doc="A task is done.")
 
 
 def work(task: str) -> None:
-    """Work in a thread, which knows nothing of windows."""
+    """Do the work of a task, in a thread that does not know about windows."""
     for percent in range(101):
         time.sleep(0.01)
         progressed.emit(task, percent)
@@ -25,7 +25,7 @@ def work(task: str) -> None:
 
 
 class Window(QWidget):
-    """A bar and a text."""
+    """A window with a progress bar and a text."""
 
     woken = Signal()
 
@@ -42,15 +42,15 @@ class Window(QWidget):
         finished.connect(self.show_end, via=self.mailbox)
 
     def drain(self) -> None:
-        """Run the handlers that wait, with a pause for the window if that takes long."""
+        """Run waiting handlers for at most 8 ms, so that the window stays responsive."""
         self.mailbox.drain(budget=0.008)
 
     def show_progress(self, task: str, percent: int) -> None:
-        """Show how far it is."""
+        """Show the progress of the task."""
         self.bar.setValue(percent)
 
     def show_end(self, task: str) -> None:
-        """Show that it is done."""
+        """Show that the task is done."""
         self.text.setText(f"{task} is done")
         print(f"{task}: {self.bar.value()} %, shown by {threading.current_thread().name}")
         if "--close" in sys.argv:
@@ -58,7 +58,7 @@ class Window(QWidget):
 
 
 def main() -> int:
-    """Show the window until it is closed; return the status."""
+    """Show the window until it is closed, and return the exit status."""
     application = QApplication(sys.argv)
     window = Window()
     window.show()

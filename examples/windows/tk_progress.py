@@ -1,4 +1,4 @@
-"""A tkinter window that shows what a worker thread does. The handlers run in the window's thread.
+"""A tkinter window that shows the progress of a worker thread. The handlers run in the window's thread.
 
 Run it: python examples/windows/tk_progress.py
 """
@@ -11,12 +11,12 @@ from tkinter import ttk
 
 from cyevents import Event, Mailbox
 
-progressed: Event[str] = Event("progressed", doc="A task has got to a percentage.")
+progressed: Event[str] = Event("progressed", doc="A task has reached a percentage.")
 finished: Event[str] = Event("finished", doc="A task is done.")
 
 
 def work(task: str) -> None:
-    """Work in a thread, which knows nothing of windows."""
+    """Do the work of a task, in a thread that does not know about windows."""
     for percent in range(101):
         time.sleep(0.01)
         progressed.emit(task, percent)
@@ -24,7 +24,7 @@ def work(task: str) -> None:
 
 
 class Progress:
-    """What the window shows, as variables of tkinter."""
+    """The state that the window shows, in tkinter variables."""
 
     def __init__(self, root: tkinter.Tk) -> None:
         self.root = root
@@ -35,16 +35,16 @@ class Progress:
         self.drain()
 
     def drain(self) -> None:
-        """Run the handlers that wait, 60 times a second."""
+        """Run waiting handlers, 60 times a second."""
         self.mailbox.drain(budget=0.008)
         self.root.after(16, self.drain)
 
     def show_progress(self, task: str, percent: int) -> None:
-        """Show how far it is."""
+        """Show the progress of the task."""
         self.percent.set(percent)
 
     def show_end(self, task: str) -> None:
-        """Show that it is done."""
+        """Show that the task is done."""
         self.text.set(f"{task} is done")
         print(f"{task}: {self.percent.get()} %, shown by {threading.current_thread().name}")
         if "--close" in sys.argv:

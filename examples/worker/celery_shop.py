@@ -13,7 +13,7 @@ from celery.signals import worker_process_shutdown, worker_shutdown
 
 from cyevents import Event, Namespace, drain
 
-queue = Path(os.environ.get("SHOP_QUEUE", "queue")).absolute()  # a folder: no broker has to be installed for this
+queue = Path(os.environ.get("SHOP_QUEUE", "queue")).absolute()  # a folder, so that you need no broker
 for folder in ("messages", "results"):
     (queue / folder).mkdir(parents=True, exist_ok=True)
 
@@ -29,12 +29,12 @@ order_placed: Event[str] = shop.event("order.placed", doc="An order has been pla
 invoice_made: Event[str] = shop.event("invoice.made", doc="An invoice has been made, in the worker.")
 
 
-# In the program that takes orders: what takes long is sent to the worker, as numbers and texts
+# In the program that takes orders: slow work is sent to the worker, as numbers and strings
 
 
 @shop.on(order_placed)
 def enqueue(number: str) -> str:
-    """Send a task."""
+    """Send a task to the worker."""
     return str(make_invoice.delay(number).id)
 
 
@@ -43,13 +43,13 @@ def enqueue(number: str) -> str:
 
 @app.task
 def make_invoice(number: str) -> list[str]:
-    """Make an invoice; done when all handlers are, failed if one is."""
+    """Make an invoice: wait for all handlers, and fail if one of them fails."""
     return asyncio.run(invoice_made.emit_async(number))
 
 
 @app.task
 def make_invoices(numbers: list[str]) -> int:
-    """Make many invoices, and leave the mails to the background loop."""
+    """Make many invoices; the background loop sends the mails."""
     for number in numbers:
         invoice_made.emit(number)
     return os.getpid()
@@ -57,7 +57,7 @@ def make_invoices(numbers: list[str]) -> int:
 
 @shop.on(invoice_made)
 async def send_mail(number: str) -> str:
-    """Tell the customer."""
+    """Send the invoice to the customer."""
     await asyncio.sleep(0.2)
     with (queue / "mails").open("a") as mails:
         mails.write(f"{number}\n")
@@ -67,12 +67,12 @@ async def send_mail(number: str) -> str:
 @worker_process_shutdown.connect
 @worker_shutdown.connect
 def finish(**_: object) -> None:
-    """Finish what is scheduled: no exit hook runs in a pool's process."""
+    """Wait for scheduled handlers, because pool processes run no exit hooks."""
     drain(timeout=10)
 
 
 def main() -> None:
-    """Place an order, and wait for its invoice."""
+    """Place an order and wait for its invoice."""
     (task,) = order_placed.emit(sys.argv[1] if sys.argv[1:] else "7")
     print(app.AsyncResult(task).get(timeout=30))
 

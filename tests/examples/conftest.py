@@ -27,7 +27,7 @@ def needs():
     def check(*packages):
         missing = [package for package in packages if find_spec(package) is None]
         if missing:
-            pytest.skip(f'not installed: {", ".join(missing)}; python -m pip install "cyevents[examples]"')
+            pytest.skip(f"not installed: {', '.join(missing)}; python -m pip install . --group examples")
 
     return check
 

@@ -1515,3 +1515,599 @@ def test_psygnal_names_the_sender(objects):
     signals.changed.connect(take, max_args=1)
     signals.changed.emit(21)
     assert senders == [signals]
+
+
+# pluggy
+
+
+class Hooks:
+    """A plugin manager with the hooks `placed`, `price` and `ready`, and a mark for implementations."""
+
+    def __init__(self, pluggy):
+        self.pluggy, self.impl = pluggy, pluggy.HookimplMarker("shop")
+        spec = pluggy.HookspecMarker("shop")
+
+        class Specs:
+            @spec
+            def placed(self, order, total): ...
+
+            @spec(firstresult=True)
+            def price(self, order): ...
+
+            @spec(historic=True)
+            def ready(self, order): ...
+
+        self.manager = pluggy.PluginManager("shop")
+        self.manager.add_hookspecs(Specs)
+        self.hook = self.manager.hook
+
+    def register(self, function, **options):
+        """Register a plugin with one implementation; return the plugin."""
+        plugin = type("Plugin", (), {function.__name__: staticmethod(self.impl(**options)(function))})()
+        self.manager.register(plugin)
+        return plugin
+
+
+@pytest.fixture
+def hooks():
+    return Hooks(pytest.importorskip("pluggy", reason="pluggy is not installed"))
+
+
+def test_pluggy_results_and_their_order(api, hooks):
+    def make(value):
+        def placed():
+            return value
+
+        return placed
+
+    event, handlers = api.Event("x"), []
+    for value, options, priority in (
+        ("one", {}, 0),
+        ("nothing", {}, 0),
+        ("two", {}, 0),
+        ("last", {"trylast": True}, -1),
+        ("first", {"tryfirst": True}, 1),
+    ):
+        result = None if value == "nothing" else value
+        hooks.register(make(result), **options)
+        handlers.append(lambda sender, result=result, **kwargs: result)
+        event.connect(handlers[-1], priority=priority)
+    assert hooks.hook.placed(order="ada", total=1) == ["first", "two", "one", "last"]
+    assert event.emit("ada", total=1) == ["first", "one", "two", "last"]
+    called = [found.function() for found in reversed(hooks.hook.placed.get_hookimpls())]
+    assert called == ["first", "two", None, "one", "last"]
+    assert [found.handler("ada") for found in event.handlers] == ["first", "one", None, "two", "last"]
+    with pytest.raises(TypeError):
+        hooks.hook.placed("ada", 1)
+
+
+def test_pluggy_false_is_a_result(api, hooks):
+    def placed():
+        return False
+
+    def price():
+        return False
+
+    hooks.register(placed)
+    hooks.register(price)
+    event = api.Event("x")
+    refuse = event.connect(lambda sender: False, weak=False)
+    assert hooks.hook.placed(order="ada", total=1) == [False]
+    assert hooks.hook.price(order="ada") is False
+    assert isinstance(event.emit("ada"), api.Cancelled)
+    assert event.first("ada", default="no price") == "no price"
+    event.disconnect(refuse)
+    assert hooks.hook.price.get_hookimpls()
+    assert event.first("ada") is None
+
+
+def test_pluggy_first_result_stops(api, hooks):
+    calls = []
+
+    def make(value):
+        def price(order):
+            calls.append(value)
+            return value
+
+        return price
+
+    event = api.Event("x")
+    for value in (None, 5, 6):
+        hooks.register(make(value), trylast=value == 6, tryfirst=value is None)
+        event.connect(make(value), weak=False)
+    assert hooks.hook.price(order="ada") == event.first("ada") == 5
+    assert calls == [None, 5] * 2
+
+
+def test_pluggy_arguments(api, hooks):
+    def placed(total):
+        return total
+
+    hooks.register(placed)
+    event = api.Event("x")
+    event.connect(placed)
+    assert hooks.hook.placed(order="ada", total=1) == [1]
+    with pytest.raises(TypeError):
+        event.emit("ada", total=1)
+    event.clear()
+    event.connect(lambda *args: args, weak=False)
+    assert event.emit() == [(api.ANY,)]
+
+
+def test_pluggy_checks_implementations(api, hooks, ns):
+    def placed(order, prize): ...
+
+    def palced(order): ...
+
+    def spec(order, total): ...
+
+    error = hooks.pluggy.PluginValidationError
+    with pytest.raises(error, match="prize"):
+        hooks.register(placed)
+    event = ns.event("x", signature=spec, check=True)
+    with pytest.raises(TypeError, match="prize"):
+        event.connect(placed)
+    strict = api.Namespace(strict=True)
+    strict.event("placed")
+    hooks.register(palced)
+    with pytest.raises(error, match="palced"):
+        hooks.manager.check_pending()
+    with pytest.raises(LookupError, match="placed"):
+        strict.on("palced")(palced)
+
+
+def test_pluggy_holds_plugins(api, hooks, ns):
+    class Plugin:
+        @api.handles("x")
+        @hooks.impl
+        def placed(self, order, **kwargs):
+            return "called"
+
+    hooks.manager.register(Plugin())
+    kept, lost = Plugin(), Plugin()
+    subscriptions = ns.attach(kept)
+    ns.attach(lost)
+    del lost
+    gc.collect()
+    assert hooks.hook.placed(order="ada", total=1) == ["called"]
+    assert ns.emit("x", "ada") == ["called"]
+    with pytest.warns(RuntimeWarning):
+        ns.attach(Plugin())
+    hooks.manager.unregister(hooks.manager.get_plugins().pop())
+    subscriptions.cancel()
+    assert hooks.hook.placed(order="ada", total=1) == ns.emit("x", "ada") == []
+
+
+def test_pluggy_replays_calls(api, hooks, ns):
+    calls = []
+
+    def ready(order):
+        calls.append(order)
+
+    event = ns.event("x", replay=1)
+    for number in (1, 2):
+        hooks.hook.ready.call_historic(kwargs={"order": number})
+        event.emit(number)
+    hooks.register(ready)
+    assert calls == [1, 2]
+    event.connect(ready, replay=True)
+    assert calls == [1, 2, 2]
+
+
+def test_pluggy_leaves_out_and_adds_implementations(api, hooks):
+    def make(value):
+        def placed(order):
+            return value
+
+        return placed
+
+    event = api.Event("x")
+    one, two, three = make(1), make(2), make(3)
+    plugin = hooks.register(one)
+    hooks.register(two)
+    for handler in (one, two):
+        event.connect(handler)
+    subset = hooks.manager.subset_hook_caller("placed", [plugin])
+    with event.muted(one):
+        assert subset(order="ada", total=1) == event.emit("ada") == [2]
+    with event.connected_to(three):
+        assert event.emit("ada") == [1, 2, 3]
+    assert hooks.hook.placed.call_extra([three], {"order": "ada", "total": 1}) == [3, 2, 1]
+
+
+def test_pluggy_wraps_implementations(hooks):
+    def placed(order):
+        parts = yield
+        return ["first", *parts]
+
+    def another(order):
+        return "second"
+
+    another.__name__ = "placed"
+    hooks.register(placed, wrapper=True)
+    hooks.register(another)
+    assert hooks.hook.placed(order="ada", total=1) == ["first", "second"]
+
+
+def test_pluggy_exceptions(api, hooks):
+    calls = []
+
+    def placed(order):
+        calls.append(order)
+
+    def fail(order):
+        raise ValueError("bad")
+
+    event = api.Event("x")
+    event.connect(fail)
+    event.connect(placed)
+    hooks.register(placed)
+    fail.__name__ = "placed"
+    hooks.register(fail)
+    for call in (lambda: hooks.hook.placed(order="ada", total=1), lambda: event.emit("ada")):
+        with pytest.raises(ValueError, match="bad"):
+            call()
+    assert calls == []
+
+
+def test_pluggy_returns_coroutines_and_generators(api, hooks):
+    async def later(order):
+        return "later"
+
+    def some(order):
+        yield "some"
+
+    event = api.Event("x")
+    for handler in (later, some):
+        event.connect(handler)
+        handler.__name__ = "placed"
+        hooks.register(handler)
+    generator, coroutine = hooks.hook.placed(order="ada", total=1)
+    assert [*generator] == ["some"]
+    assert asyncio.run(coroutine) == "later"
+    assert event.emit("ada") == [["some"]]
+    assert api.drain(timeout=10)
+    assert asyncio.run(event.emit_async("ada")) == ["later", ["some"]]
+
+
+# bubus
+
+
+@pytest.fixture
+def bubus():
+    library = pytest.importorskip("bubus", reason="bubus is not installed")
+    logging.getLogger("bubus").setLevel(logging.CRITICAL)
+    return library
+
+
+@pytest.fixture
+def placed(bubus):
+    """Return a class of events of bubus."""
+
+    class Placed(bubus.BaseEvent):
+        order: str = "ada"
+
+    return Placed
+
+
+@pytest.fixture
+def on_bus(bubus):
+    """Run a coroutine function with a bus, which is stopped then."""
+
+    def run(function, **options):
+        async def main():
+            bus = bubus.EventBus(**options)
+            try:
+                return await function(bus)
+            finally:
+                await bus.stop(clear=True)
+
+        return asyncio.run(main())
+
+    return run
+
+
+def test_bubus_results(api, on_bus, placed):
+    def nothing(sender): ...
+
+    def refuse(sender):
+        return False
+
+    async def confirm(sender):
+        return "confirmed"
+
+    def some(sender):
+        yield "some"
+
+    event = api.Event("x", sequential=True)
+
+    async def main(bus):
+        for handler in (nothing, refuse, confirm, some):
+            bus.on(placed, handler)
+            event.connect(handler)
+        done = await bus.dispatch(placed())
+        refused, confirmed, generator = await done.event_results_list()
+        assert (refused, confirmed, [*generator]) == (False, "confirmed", ["some"])
+        assert await done.event_result() is False
+        names = [name.rpartition(".")[2] for name in await done.event_results_by_handler_name()]
+        assert names == ["refuse", "confirm", "some"]
+        assert isinstance(await event.emit_async("ada"), api.Cancelled)
+        event.disconnect(refuse)
+        assert await event.emit_async("ada") == ["confirmed", ["some"]]
+        assert await event.first_async("ada") == "confirmed"
+        pairs = await event.send_async("ada")
+        assert [handler.__name__ for handler, _ in pairs] == ["nothing", "confirm", "some"]
+
+    on_bus(main)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_bubus_awaits_handlers_in_order_or_together(api, on_bus, placed, parallel):
+    steps = []
+
+    async def one(sender):
+        steps.append("begin")
+        await asyncio.sleep(0)
+        steps.append("end")
+
+    async def two(sender):
+        await one(sender)
+
+    ns = api.Namespace(sequential=not parallel)
+
+    async def main(bus):
+        for handler in (one, two):
+            bus.on(placed, handler)
+            ns.on("x")(handler)
+        await bus.dispatch(placed())
+        await ns.emit_async("x", "ada")
+
+    on_bus(main, parallel_handlers=parallel)
+    assert steps == (["begin", "begin", "end", "end"] if parallel else ["begin", "end"] * 2) * 2
+
+
+def test_bubus_queues_events(api, bubus, on_bus, placed):
+    calls = []
+
+    def call(sender):
+        calls.append("called")
+
+    async def slow(sender):
+        calls.append("begin")
+        await asyncio.sleep(0)
+        calls.append("end")
+
+    async def main(bus):
+        event = api.Event("x")
+        bus.on(placed, call)
+        event.connect(call)
+        waiting = bus.dispatch(placed())
+        assert calls == []
+        await waiting
+        assert calls == ["called"]
+        event.emit("ada")
+        assert calls == ["called"] * 2
+        bus.handlers.clear()  # bubus has no method for one handler
+        other = bubus.EventBus()
+        bus.on(placed, slow)
+        other.on(placed, slow)
+        calls.clear()
+        for waiting in [bus.dispatch(placed()), bus.dispatch(placed()), other.dispatch(placed())]:
+            await waiting
+        await other.stop(clear=True)
+        for overlap in ("parallel", "queue"):
+            event.clear()
+            event.connect(slow, overlap=overlap)
+            event.emit("ada")
+            event.emit("bob")
+            assert await api.drain_async(timeout=10)
+        assert calls == ["begin", "end"] * 3 + ["begin", "begin", "end", "end"] + ["begin", "end"] * 2
+
+    on_bus(main)
+
+
+def test_bubus_needs_a_loop(api, bubus, placed):
+    with pytest.raises(RuntimeError, match="no event loop"):
+        bubus.EventBus().dispatch(placed())
+    event = api.Event("x")
+    event.connect(lambda sender: "called", weak=False)
+    assert event.emit("ada") == ["called"]
+
+
+def test_bubus_has_one_wildcard(api, on_bus, placed, ns):
+    def star(sender):
+        return "star"
+
+    def own(sender):
+        return "own"
+
+    def pattern(sender):
+        return "pattern"
+
+    async def main(bus):
+        for bus_name, name, handler in (("*", "*", star), ("Placed", "placed", own), ("Plac*", "plac*", pattern)):
+            bus.on(bus_name, handler)
+            ns.on(name)(handler)
+        assert await (await bus.dispatch(placed())).event_results_list() == ["own", "star"]
+        assert await ns.emit_async("placed", "ada") == ["star", "own", "pattern"]
+
+    on_bus(main)
+
+
+def test_bubus_holds_its_handlers(on_bus, placed, ns, collect):
+    calls = []
+
+    def connect(bus):
+        def one(sender):
+            calls.append("bubus")
+
+        def two(sender):
+            calls.append("cyevents")
+
+        bus.on(placed, one)
+        ns.on("x")(two)
+
+    async def main(bus):
+        connect(bus)
+        collect()
+        await bus.dispatch(placed())
+        ns.emit("x", "ada")
+        assert calls == ["bubus"]
+
+    on_bus(main)
+
+
+def test_bubus_keeps_exceptions(api, on_bus, placed):
+    noted = []
+
+    def fail(sender):
+        raise ValueError("bad")
+
+    def note(sender):
+        noted.append("noted")
+
+    def handle(error, *about):
+        noted.append(str(error))
+
+    async def main(bus):
+        event = api.Event("x")
+        for handler in (fail, note):
+            bus.on(placed, handler)
+            event.connect(handler)
+        done = await bus.dispatch(placed())
+        assert noted == ["noted"]
+        with pytest.raises(ValueError, match="bad"):
+            await done.event_result()
+        with pytest.raises(ValueError, match="bad"):
+            await event.emit_async("ada")
+        assert noted == ["noted"]
+        event.on_error = "group"
+        with pytest.raises(ExceptionGroup):
+            await event.emit_async("ada")
+        event.on_error = handle
+        await event.emit_async("ada")
+        assert noted == ["noted", "noted", "bad", "noted"]
+
+    on_bus(main)
+
+
+def test_bubus_expects_events(api, on_bus, placed):
+    async def main(bus):
+        event = api.Event("x")
+        expected = asyncio.ensure_future(bus.expect(placed, include=lambda it: it.order == "bob", timeout=10))
+        await asyncio.sleep(0)
+        waiting = event.wait(condition=lambda sender: sender.order == "bob", timeout=10)
+        for order in ("ada", "bob"):
+            model = placed(order=order)
+            bus.dispatch(model)
+            event.emit(model)
+        assert (await expected).order == (await waiting).sender.order == "bob"
+
+    on_bus(main)
+
+
+def test_bubus_limits_time(api, bubus, on_bus):
+    class Slow(bubus.BaseEvent):
+        event_timeout: float | None = 0.01
+
+    async def slow(sender):
+        await asyncio.sleep(60)
+
+    async def main(bus):
+        event = api.Event("x")
+        bus.on(Slow, slow)
+        event.connect(slow, timeout=0.01)
+        done = await bus.dispatch(Slow())
+        with pytest.raises(TimeoutError):
+            await done.event_result()
+        with pytest.raises(TimeoutError):
+            await event.emit_async("ada")
+
+    assert bubus.BaseEvent().event_timeout == 300
+    on_bus(main)
+
+
+def test_bubus_knows_parents(api, bubus, on_bus, placed, ns):
+    class Mailed(bubus.BaseEvent):
+        pass
+
+    async def main(bus):
+        def on_placed(event):
+            bus.dispatch(Mailed())
+
+        bus.on(placed, on_placed)
+        done = await bus.dispatch(placed())
+        [child] = done.event_children
+        assert (type(child), child.event_parent_id) == (Mailed, done.event_id)
+        ns.on("placed", weak=False)(lambda sender: ns.emit("mailed", sender) and None)
+        with api.trace(ns) as seen:
+            await ns.emit_async("placed", "ada")
+        [emission] = seen.emissions
+        assert [inner.event for call in emission.calls for inner in call.emissions] == ["mailed"]
+
+    on_bus(main)
+
+
+def test_bubus_forwards(api, bubus, on_bus, placed):
+    def answer(sender):
+        return "the other's"
+
+    async def main(bus):
+        other = bubus.EventBus(name="other")
+        bus.on("*", other.dispatch)
+        other.on("*", bus.dispatch)
+        other.on(placed, answer)
+        done = await bus.dispatch(placed())
+        assert done.event_path == ["shop", "other"]
+        assert await done.event_results_list() == ["the other's"]
+        await other.stop(clear=True)
+
+    on_bus(main, name="shop")
+    one, two = api.Namespace(), api.Namespace()
+    one.on("*", with_event=True, weak=False)(lambda sender, event: two.emit(event.name, sender))
+    two.on("*", with_event=True, weak=False)(lambda sender, event: one.emit(event.name, sender))
+    with pytest.raises(RecursionError):
+        one.emit("x", "ada")
+
+
+def test_bubus_cancelled_emitter(api, on_bus, placed):
+    ended = []
+
+    async def main(bus):
+        started, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(sender):
+            started.set()
+            await go_on.wait()
+            ended.append(sender)
+
+        event = api.Event("x")
+        bus.on(placed, slow)
+        event.connect(slow)
+
+        async def dispatch():
+            await bus.dispatch(placed())
+
+        for emit in (dispatch, lambda: event.emit_async("ada")):
+            task = asyncio.ensure_future(emit())
+            await started.wait()
+            task.cancel()
+            await asyncio.wait([task])
+            go_on.set()
+            await bus.wait_until_idle()
+            started.clear()
+            go_on.clear()
+        assert [type(it) for it in ended] == [placed]
+
+    on_bus(main)
+
+
+def test_bubus_models_as_senders(api, placed, ns):
+    pydantic = pytest.importorskip("pydantic", reason="pydantic is not installed")
+
+    class Order(pydantic.BaseModel):
+        total: int
+
+    ns.on("x", condition=lambda order: order.total > 10, weak=False)(lambda order: order.total)
+    assert ns.emit("x", Order(total=12)) == [12]
+    assert ns.emit("x", Order(total=2)) == []

@@ -1,4 +1,4 @@
-"""The application for ASGI servers: Django, and the server's start and end, of which Django knows nothing."""
+"""The application for ASGI servers: Django, plus the server's startup and shutdown, which Django ignores."""
 
 import asyncio
 import os
@@ -17,12 +17,12 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Answer a request, or see the server start and end."""
+    """Pass requests to Django, and handle the server's startup and shutdown."""
     if scope["type"] != "lifespan":
         await django(scope, receive, send)
         return
     await receive()
-    use_loop(asyncio.get_running_loop())  # for what sync views emit
+    use_loop(asyncio.get_running_loop())  # runs the async handlers of sync views
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await drain_async(timeout=10)

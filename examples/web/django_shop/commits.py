@@ -10,7 +10,7 @@ from .events import order_placed
 
 @contextmanager
 def placed_on_commit() -> Iterator[None]:
-    """Run a block in a transaction, and hold `order_placed` until that is committed."""
+    """Run a block in a transaction, and hold `order_placed` until the commit."""
     hold = order_placed.hold()
     try:
         with transaction.atomic():

@@ -1,15 +1,15 @@
-"""The events of the shop: who emits and who listens both import this, and not each other."""
+"""The events of the shop. Emitters and handlers both import this module, and not each other."""
 
 from cyevents import Event, Namespace
 
 shop = Namespace()
 
-# Within the transaction: a handler that raises, or cancels, undoes it.
+# Emitted inside the transaction: a handler that raises or cancels rolls it back.
 order_placing: Event = shop.event("order.placing")
 
-# The transaction is committed: for what cannot be undone.
+# Emitted after the commit, for work that cannot be undone.
 order_placed: Event = shop.event("order.placed")
 
 
 class Refused(Exception):
-    """A handler does not want the order."""
+    """A handler has refused the order."""

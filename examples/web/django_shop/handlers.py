@@ -1,4 +1,4 @@
-"""Who hears of the shop's events."""
+"""The handlers of the shop's events."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from .models import Note, Order
 
 @order_placing.connect
 def limit(order: Order) -> bool | None:
-    """Refuse large orders: what is in the transaction is undone."""
+    """Refuse large orders, which rolls the transaction back."""
     return False if order.quantity > 1000 else None
 
 
@@ -25,14 +25,14 @@ def bookkeeping(order: Order) -> None:
 
 @order_placed.connect
 async def send_mail(order: Order) -> None:
-    """Tell the customer: async views wait for it, sync ones do not."""
+    """Send a mail to the customer: async views wait for it, sync ones do not."""
     await asyncio.sleep(0.2)
     await mailed(order)
 
 
 @sync_to_async
 def mailed(order: Order) -> None:
-    """Write to the database in a thread, where no request ends."""
+    """Write to the database in a thread that serves no request."""
     close_old_connections()
     Note.objects.create(order=order, text="mailed")
     close_old_connections()

@@ -1,4 +1,4 @@
-"""What is in the database."""
+"""The database models of the shop."""
 
 from django.db import models
 
@@ -10,18 +10,18 @@ class Order(models.Model):
     quantity = models.PositiveIntegerField()
 
     class Meta:
-        """Where it belongs."""
+        """The options of the model."""
 
         app_label = "shop"
 
 
 class Note(models.Model):
-    """What has been done for an order."""
+    """A record of something done for an order."""
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE)
     text = models.CharField(max_length=50)
 
     class Meta:
-        """Where it belongs."""
+        """The options of the model."""
 
         app_label = "shop"

@@ -1,4 +1,4 @@
-"""The settings."""
+"""The settings of the project."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The views."""
+"""The views of the shop."""
 
 from typing import TypedDict
 
@@ -15,19 +15,19 @@ from .models import Note, Order
 
 
 class Wanted(TypedDict):
-    """What a customer sends."""
+    """The form of a request for an order."""
 
     item: str
     quantity: int
 
 
 def wanted(request: HttpRequest) -> Wanted:
-    """What the request asks for."""
+    """Return the fields of the request's form."""
     return {"item": request.POST["item"], "quantity": int(request.POST["quantity"])}
 
 
 def save(item: str, quantity: int) -> Order:
-    """Save an order with all that handlers write, or nothing."""
+    """Save an order and everything that handlers write, or nothing."""
     with transaction.atomic():
         order = Order.objects.create(item=item, quantity=quantity)
         results = order_placing.emit(order)
@@ -38,7 +38,7 @@ def save(item: str, quantity: int) -> Order:
 
 @require_POST
 def place(request: HttpRequest) -> JsonResponse:
-    """Place an order: the handlers of `order_placed` are called once it is committed."""
+    """Place an order; the handlers of `order_placed` run after the commit."""
     try:
         with placed_on_commit():
             order = save(**wanted(request))
@@ -50,7 +50,7 @@ def place(request: HttpRequest) -> JsonResponse:
 
 @require_POST
 async def place_async(request: HttpRequest) -> JsonResponse:
-    """Place an order: the transaction in a thread, and then the mail."""
+    """Place an order: run the transaction in a thread, then send the mail."""
     try:
         order = await sync_to_async(save)(**wanted(request))
     except Refused as error:
@@ -60,5 +60,5 @@ async def place_async(request: HttpRequest) -> JsonResponse:
 
 
 def notes(order: Order) -> list[str]:
-    """What has been done for an order."""
+    """Return the notes of an order."""
     return list(Note.objects.filter(order=order).order_by("pk").values_list("text", flat=True))
