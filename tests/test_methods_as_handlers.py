@@ -673,7 +673,7 @@ def test_only_subscriptions_are_added(api):
     subscriptions = api.Subscriptions()
     event = api.Event("a")
     for wrong in (None, print, event.connect(print, weak=False), event, [], event.subscribe):
-        with pytest.raises(TypeError, match=r"add\(\) takes what subscribe\(\) or attach\(\) has returned, not"):
+        with pytest.raises(TypeError, match=r"add\(\) takes the result of subscribe\(\) or attach\(\), not"):
             subscriptions.add(wrong)
     assert len(subscriptions) == 0
 

@@ -237,8 +237,8 @@ def test_next(events):
         [
             "this test leaves 1 scheduled async handler behind:",
             "  slow of 'slow': not finished after 0.05 s",
-            "Wait for them at its end, *",
-            "or mark it with @pytest.mark.leaves_scheduled if they are meant to stay.",
+            "Wait for them at its end with cyevents.drain(), *",
+            "If they are meant to stay, mark the test with @pytest.mark.leaves_scheduled.",
         ],
         consecutive=True,
     )

@@ -6,7 +6,9 @@ import importlib
 import inspect
 import pydoc
 import re
+import tomllib
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -300,3 +302,13 @@ def test_no_error_names_a_private_class(api):
     named = {text: re.findall(r"([\w.<>]+)\(\) (?:missing|got|takes)", text) for text in texts}
     private = r"Core\b|Hooks|Registry|(^|\.)_[a-zA-Z]"
     assert [name for names in named.values() for name in names if re.search(private, name)] == []
+
+
+def test_install_commands_name_the_requirements_of_the_extras():
+    root = Path(__file__).parents[1]
+    extras = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = []
+    for path in (root / "src" / "cyevents").rglob("*.py"):
+        named += re.findall(r'pip install "([a-z][^"]*)"', path.read_text("utf-8"))
+    assert {"anyio>=4.5", "opentelemetry-api>=1.30"} <= set(named)
+    assert set(named) <= {requirement for requirements in extras.values() for requirement in requirements}

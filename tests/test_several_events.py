@@ -402,7 +402,7 @@ def test_only_waits_are_taken(api, two, recwarn):
 
     other = coroutine()
     for wrong in (None, a, a.wait, a.stream(), other, "a", [a.wait()]):
-        with pytest.raises(TypeError, match=r"wait_any\(\) takes what Event.wait\(\) returns, not "):
+        with pytest.raises(TypeError, match=r"wait_any\(\) takes the results of Event.wait\(\), not "):
             api.wait_any(b.wait(), wrong)
         assert b.handlers == []
     other.close()
@@ -426,7 +426,7 @@ def test_ended_waits_are_refused(api, two, run):
         taken = a.wait()
         waiting = api.wait_any(taken)
         for ended in (done, closed, taken):
-            with pytest.raises(RuntimeError, match="takes waits that nothing has awaited or closed"):
+            with pytest.raises(RuntimeError, match="takes waits that were not awaited or closed"):
                 api.wait_any(b.wait(), ended)
             assert b.handlers == []
         with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):

@@ -1,4 +1,4 @@
-"""What `subscribe`, `connected_to`, `muted` and `handlers` of an event return, and `connect` and `on` as decorators."""
+"""The results of `subscribe`, `connected_to`, `muted` and `handlers`, and of `connect` and `on` as decorators."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class Decorator:
-    """Connects what it decorates. If it is discarded unused, it warns at the line where it was made.
+    """Connects the decorated function. If it is discarded unused, it warns at the line that created it.
 
     Args:
         connect: connects a handler; it also gets the frame in which the decorator is called.
         sender: the sender that the handler will be connected for.
-        text: the call that has made it, for the warning.
+        text: the call that created it, for the warning.
         frame: the frame of that call.
     """
 
@@ -67,10 +67,10 @@ class Decorator:
 
 
 class Subscription:
-    """A connection that can be cancelled, and that keeps its handler alive; made by `Event.subscribe`.
+    """A connection that keeps its handler alive until you cancel it. `Event.subscribe` returns it.
 
-    Leaving its `with` block cancels it. It removes only the connection that it made, not a later one of the same
-    handler. Thread-safe.
+    Leaving its `with` block cancels it. It removes only its own connection, not a later one of the same handler.
+    Thread-safe.
 
     Example:
         >>> from cyevents import Event
@@ -93,15 +93,15 @@ class Subscription:
 
     @property
     def event(self) -> Event[Any]:
-        """The `Event`, or the event of a pattern, that the handler was connected to."""
+        """The `Event` or pattern that the handler was connected to."""
         return self._event
 
     @property
     def active(self) -> bool:
         """Whether the connection still exists.
 
-        It ends when it is cancelled, disconnected, replaced by a later connection of the same handler, or used up by
-        `once`, and when its sender dies. Muting does not end it.
+        It ends when it is cancelled, disconnected, used up by `once`, or replaced by a later connection of the handler,
+        and when its sender dies. Muting does not end it.
         """
         entry = self._entry
         return entry is not None and self._event._has_entry(entry)
@@ -328,18 +328,18 @@ class Connection:
         priority: an int; higher is called earlier.
         condition: the condition, or `None`.
         weak: whether the handler is held weakly.
-        once: whether it is called once only.
-        kind: `"sync"`, `"async"`, `"generator"` or `"async_generator"`, as far as the handler's code tells.
+        once: whether it is called only once.
+        kind: `"sync"`, `"async"`, `"generator"` or `"async_generator"`, as far as the handler's code shows.
         with_event: whether it gets the event as a keyword.
         thread: whether `emit_async` runs it in a thread.
-        replay: whether it was called with the emissions that its event had kept.
+        replay: whether it was first called with kept emissions.
         via: the mailbox, event loop or executor that its calls are delivered to, or `None`.
-        overlap: what it does when its earlier call still runs, as a word: see `Event.connect`.
+        overlap: what happens if an earlier call still runs: see `Event.connect`.
         limit: how many of its calls run at once, or `None`.
         timeout: how many seconds it may take, or `None`.
-        skipped: how many of its calls were dropped before they began, as `overlap` says.
-        restarted: how many of its calls were cancelled by a later one, with `overlap="restart"`.
-        pattern: the pattern that it is connected to, a string, or `None` if it is the event itself.
+        skipped: how many of its calls `overlap` has dropped before they began.
+        restarted: how many of its calls a later one has cancelled, with `overlap="restart"`.
+        pattern: the pattern that it is connected to, a string; `None` for the event itself.
     """
 
     __slots__ = (

@@ -1,7 +1,7 @@
-"""`EventHooks`: what the core calls on an event, to check and connect handlers, apply policies, schedule and report.
+"""`EventHooks`: the methods of an event that the core calls, to check, connect, schedule and report.
 
-`Event` adds the public methods. Members with one underscore are internal to the package, not to their class: without it
-they would be public, since users get `Event` objects. A hook may run at interpreter exit, when imports fail.
+`Event` adds the public methods. Members with one underscore are internal to the package, not to their class. A hook may
+run at interpreter exit, when imports fail.
 """
 
 from __future__ import annotations

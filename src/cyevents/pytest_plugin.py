@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "cyevents_grace",
-        "how many seconds scheduled async handlers have to finish after their test (default: 1)",
+        "how many seconds scheduled async handlers may take after their test (default: 1)",
         default="1",
     )
 
@@ -113,8 +113,8 @@ def _failure(left: list[Any], grace: float) -> str:
     for job in left:
         state = f"not finished after {grace:g} s" if job.loop.is_running() else "in an event loop that no longer runs"
         lines.append(f"  {handler_name(job.handler)} of {job.event.name!r}: {state}")
-    lines.append("Wait for them at its end, with cyevents.drain(), or await cyevents.drain_async() where a loop runs;")
-    lines.append(f"or mark it with @pytest.mark.{MARK} if they are meant to stay.")
+    lines.append("Wait for them at its end with cyevents.drain(), or with await cyevents.drain_async() in a coroutine.")
+    lines.append(f"If they are meant to stay, mark the test with @pytest.mark.{MARK}.")
     return "\n".join(lines)
 
 
