@@ -37,7 +37,7 @@ def test_plugin_is_found_and_imports_no_asyncio(run, pytester, monkeypatch):
             assert "cyevents._async.scheduling" not in sys.modules
         """
     )
-    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+    pytester.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=2)
 
 
 def test_fixtures(run):
