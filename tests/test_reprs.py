@@ -147,6 +147,7 @@ def test_decorators_show_their_call(api, shop, paid):
         warnings.simplefilter("ignore")  # they are discarded
         assert repr(shop.on("order.paid")) == "<decorator of on('order.paid')>"
         assert repr(paid.connect(priority=1)) == "<decorator of connect(...) of 'order.paid'>"
+    assert repr(api.handles("order.paid")).startswith("<function handles(...) at ")
     assert repr(api.throttled(seconds=1)).startswith("<function throttled(...) at ")
     assert repr(api.debounced(seconds=1)).startswith("<function debounced(...) at ")
 
