@@ -134,7 +134,7 @@ def test_project_has_a_fixture_named_events(run, pytester):
     ).assert_outcomes(passed=1)
 
 
-def test_scheduled_handlers_are_checked_under_the_other_name(run):
+def test_other_name_checks_scheduled_handlers(run):
     result = run(
         """
         import asyncio
