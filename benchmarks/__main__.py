@@ -115,13 +115,13 @@ def write(run, path, pictures):
 
     drawn = []
     if pictures:
-        libraries = path.with_name(f"{path.stem}-libraries.svg")
-        libraries.write_text(picture.draw_all(run), encoding="utf-8")
-        drawn.append((libraries.name, "Time of one emission to ten handlers, all contestants"))
-        try:
-            drawn.insert(0, report.draw(run, path.parent, path.stem))
-        except ImportError as error:
-            print(f"no picture of the cost by number of handlers: {error}")
+        for which, draw, words in (
+            ("handlers", picture.draw_costs, "Time of one emission by number of handlers, for each library"),
+            ("libraries", picture.draw_all, "Time of one emission to ten handlers, all contestants"),
+        ):
+            file = path.with_name(f"{path.stem}-{which}.svg")
+            file.write_text(draw(run), encoding="utf-8")
+            drawn.append((file.name, words))
     text = path.with_suffix(".md")
     text.write_text(report.markdown(run, drawn), encoding="utf-8")
     print(f"written: {path}, {text}" + "".join(f", {path.parent / name}" for name, _ in drawn))

@@ -1,17 +1,7 @@
-"""Write the Markdown report and the pictures of a run."""
-
-from pathlib import Path
+"""Write the Markdown report of a run."""
 
 from .cases import COUNTS, TITLES
 
-# In the pictures: cyevents in bright colours, the reference emitters dark, all others alike and labelled.
-COLOURS = {
-    "cyevents": "#d6402b",
-    "cyevents (pure)": "#dd8475",
-    "cyevents.blinker": "#b5651d",
-    "the floor": "#222222",
-    "bare loop": "#777777",
-}
 TIMES = "\N{MULTIPLICATION SIGN}"
 PERCENTILES = ("p50", "p99", "p99.9", "p99.99")
 AWAITED = {
@@ -23,8 +13,6 @@ AWAITED = {
     "one by one suspending": "suspend once, awaited one after the other",
     "sync handlers": "are not async",
 }
-# In lines between those of others, whose labels leave no room.
-NOT_IN_COST_PICTURE = ("inline loop", "psygnal emit", "Django", "eventkit", "events", "zope.event", "traitlets")
 REFERENCES = ("the floor", "bare loop", "inline loop", "hand-written")
 
 
@@ -226,116 +214,3 @@ def markdown(run, pictures=()):
         if rows:
             lines += [f"{title}:", "", *(f"- {name}: {why}" for name, why in rows.items()), ""]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def spread_labels(places, gap, top=float("inf")):
-    """Return positions for labels, in order, a gap apart and below the top, each as near as possible to its own."""
-    order = sorted(range(len(places)), key=lambda index: places[index])
-    blocks = []  # of labels that touch: their middle, and their indices
-    for index in order:
-        blocks.append([places[index], [index]])
-        while len(blocks) > 1:
-            (low, lower), (high, upper) = blocks[-2:]
-            if high - low >= gap * (len(lower) + len(upper)) / 2:
-                break
-            size = len(lower) + len(upper)
-            blocks[-2:] = [[(low * len(lower) + high * len(upper)) / size, lower + upper]]
-    result = [0.0] * len(places)
-    for middle, members in blocks:
-        for number, index in enumerate(members):
-            result[index] = middle + gap * (number - (len(members) - 1) / 2)
-    for index in reversed(order):
-        result[index] = top = min(result[index], top)
-        top -= gap
-    return result
-
-
-def cost_picture(run, axes):
-    """Draw cost against number of handlers, on logarithmic axes, with a label at the end of each line."""
-    import math
-
-    lines = {}
-    for count in COUNTS[1:]:
-        for name, row in run["races"].get(f"**kwargs {count}", {}).items():
-            if "by name" not in name and name not in NOT_IN_COST_PICTURE:
-                lines.setdefault(name, []).append((count, row["median"]))
-    if not lines:
-        return
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    names = list(lines)
-    last = max(count for points in lines.values() for count, _ in points)
-    ends = [math.log10(lines[name][-1][1]) for name in names]
-    low = min(value for points in lines.values() for _, value in points)
-    high = max(value for points in lines.values() for _, value in points)
-    axes.set_ylim(low * 0.7, high * 1.6)
-    height = math.log10(high * 1.6 / low / 0.7)
-    heights = spread_labels(ends, height * 0.047, top=math.log10(high * 1.6) - height * 0.04)
-    for name, end, place in zip(names, ends, heights, strict=True):
-        ours = name.startswith("cyevents")
-        colour = COLOURS.get(name, "#8aa0b5" if name not in REFERENCES else "#777777")
-        axes.plot(
-            *zip(*lines[name], strict=True),
-            color=colour,
-            linewidth=2.6 if ours else 1.4,
-            linestyle=(0, (4, 2)) if name in REFERENCES else "-",
-            marker="o",
-            markersize=4 if ours else 3,
-            zorder=3 if ours else 2,
-        )
-        axes.annotate(
-            f"{name}  {nanoseconds(10**end / last)}",
-            xy=(last, 10**end),
-            xytext=(last * 1.45, 10**place),
-            color=colour if name in COLOURS else "#44576a",
-            fontweight="bold" if ours else "normal",
-            fontsize=9.5,
-            va="center",
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": "#c5ced6",
-                "linewidth": 0.7,
-                "shrinkA": 1,
-                "shrinkB": 3,
-                "relpos": (0, 0.5),
-            },
-        )
-    axes.set_xlabel("handlers")
-    axes.set_xticks(COUNTS[1:], [f"{count:,}" for count in COUNTS[1:]])
-    ticks = [10.0**power for power in range(1, 10) if low * 0.7 <= 10**power <= high * 1.6]
-    axes.set_yticks(ticks, [nanoseconds(tick).replace(".0", "") for tick in ticks])
-    axes.minorticks_off()
-    axes.annotate(
-        f"per handler, at {last:,}:",
-        xy=(1.003, 1),
-        xycoords="axes fraction",
-        xytext=(0, 12),
-        textcoords="offset points",
-        fontsize=9.5,
-        color="#44576a",
-        annotation_clip=False,
-    )
-    axes.grid(axis="y", color="#e6eaee", linewidth=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def draw(run, folder, name):
-    """Write the picture of cost by number of handlers; return its file name and alternative text."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    foot = f"cyevents {run['cyevents']}, {run['python'].partition(' (')[0]}, {run['machine']}"
-    style = {"font.family": "DejaVu Sans", "svg.hashsalt": "cyevents", "axes.edgecolor": "#9aa7b3"}
-    file = f"{name}-handlers.svg"
-    with matplotlib.rc_context(style):
-        figure, axes = pyplot.subplots(figsize=(5.4, 6.4))  # narrow, so that a phone shows its text large enough
-        cost_picture(run, axes)
-        figure.subplots_adjust(left=0.13, right=0.56, top=0.90, bottom=0.11)
-        figure.text(0.02, 0.965, "Time of one emission, handlers (sender, **kwargs)", fontsize=11)
-        figure.text(0.02, 0.015, foot, fontsize=7, color="#6b7a88")
-        figure.savefig(Path(folder) / file, facecolor="white", metadata={"Date": None})
-        pyplot.close(figure)
-    return file, "Time of one emission by number of handlers, for each library"

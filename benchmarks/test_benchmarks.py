@@ -145,7 +145,7 @@ def test_a_run_is_saved_reported_and_compared(tmp_path):
 
 
 def test_labels_do_not_cover_each_other():
-    places = report.spread_labels([1.0, 1.01, 1.02, 5.0], 0.5)
+    places = picture.spread_labels([1.0, 1.01, 1.02, 5.0], 0.5)
     assert places[3] == 5.0
     assert [round(b - a, 3) for a, b in pairwise(places[:3])] == [0.5, 0.5]
 

@@ -1,10 +1,16 @@
-"""Run one suite over both cores: the fixture `api` is the package `cyevents` with one of them."""
+"""Run one suite over both cores: the fixture `api` is the package `cyevents` with one of them.
+
+`python -m pytest` runs a quick selection of the tests: the first and the last case of each test with each core, without
+tests marked `slow`. `--full` runs all. A path, a test id, `-k`, `-m` or `--last-failed` runs all that it names.
+"""
 
 import asyncio
+import faulthandler
 import gc
 import importlib.util
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,11 +24,61 @@ packages = {}  # backend -> its modules by name
 
 def pytest_addoption(parser):
     parser.addoption("--pure-only", action="store_true", help="test the pure-Python core alone")
+    parser.addoption("--full", action="store_true", help="run all tests, not only a quick selection")
 
 
 def pytest_configure(config):
-    config.last_module = None
+    config.addinivalue_line("markers", "slow: takes long or is exhaustive, so only --full or naming the test runs it")
+    config.last_module, config.unfrozen = None, 0  # tests since the last time that garbage was frozen
+    config.watched_until = 0
+    config.stderr = os.dup(sys.__stderr__.fileno())  # not what pytest captures
+    config.left_out = 0  # tests that the quick selection leaves out
     config.backends = ["python"] if config.getoption("--pure-only") or not needs_compiled() else ["cython", "python"]
+
+
+def is_quick(config):
+    """Return whether to run the quick selection: neither --full nor the choice of certain tests was given."""
+    chosen = ("full", "keyword", "markexpr", "lf", "stepwise")
+    given = config.args_source is pytest.Config.ArgsSource.ARGS
+    return not given and not any(config.getoption(name, None) for name in chosen)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    if is_quick(config):
+        chosen = choose_quick(items)
+        left_out = [item for item in items if item not in chosen]
+        config.left_out = len(left_out)
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item in chosen]
+
+
+def choose_quick(items):
+    """Return the first and the last case of each test with each core, without slow tests."""
+    cases = {}
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            backend = item.callspec.params.get("backend") if hasattr(item, "callspec") else None
+            cases.setdefault((item.nodeid.partition("[")[0], backend), []).append(item)
+    return {case for each in cases.values() for case in (each[0], each[-1])}
+
+
+def pytest_report_collectionfinish(config):
+    return describe_left_out(config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session):
+    yield
+    if line := describe_left_out(session.config):
+        session.config.get_terminal_writer().line(line)
+
+
+def describe_left_out(config):
+    """Return a line about the tests that the quick selection leaves out, or nothing."""
+    if not config.left_out:
+        return []
+    return f"cyevents: a quick selection, {config.left_out} tests are left out: `python -m pytest --full` runs them"
 
 
 def needs_compiled():
@@ -53,12 +109,29 @@ def is_stale():
 
 
 def pytest_runtest_setup(item):
-    """Freeze the garbage of earlier modules, so that `gc.collect()` in this module's tests does not scan it again."""
+    """Collect and freeze what earlier tests left, often, so that `gc.collect()` in tests does not scan it again."""
     module = item.nodeid.partition("::")[0]
-    if module != item.config.last_module:
-        item.config.last_module = module
+    item.config.unfrozen += 1
+    watch_for_hangs(item.config)
+    if module != item.config.last_module or item.config.unfrozen > 25:
+        item.config.last_module, item.config.unfrozen = module, 0
         gc.collect()
         gc.freeze()
+
+
+def watch_for_hangs(config):
+    """Have all threads shown if a test takes two minutes.
+
+    pytest's `faulthandler_timeout` starts and joins a thread for each test. This starts one each ten seconds.
+    """
+    now = time.monotonic()
+    if now >= config.watched_until:
+        config.watched_until = now + 10
+        faulthandler.dump_traceback_later(130, file=config.stderr)
+
+
+def pytest_unconfigure():
+    faulthandler.cancel_dump_traceback_later()
 
 
 def pytest_report_header(config):
@@ -78,7 +151,7 @@ def pytest_generate_tests(metafunc):
 
 
 def modules():
-    return {name: sys.modules[name] for name in list(sys.modules) if name.split(".")[0] == "cyevents"}
+    return {name: sys.modules[name] for name in list(sys.modules) if name == "cyevents" or name.startswith("cyevents.")}
 
 
 def load(backend):

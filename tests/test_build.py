@@ -104,6 +104,7 @@ def test_extension_is_built(project, build, setting):
     assert len(extensions(project)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", [None, ""])
 @pytest.mark.parametrize("compiler", ["nothing_by_this_name", "LICENSE"])
 def test_no_compiler_builds_pure_core_and_says_so(project, build, compiler, setting):
@@ -136,6 +137,7 @@ def test_unwanted_extension_needs_no_build_tools(project, build):
     assert extensions(project) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["1", "true", "Yes", " "])
 def test_unknown_build_switch_value_is_an_error(build, setting):
     process = build(setting=setting)
@@ -151,6 +153,7 @@ def test_release_build_is_stripped_and_leaves_no_c_source(project, build):
     assert (options["build_dir"], options["compiler_directives"]["linetrace"]) == ("build", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("switches", "expected"),
     [
@@ -172,6 +175,7 @@ def test_flags_win_over_those_of_the_interpreter(project, build, monkeypatch, sw
         assert f"-DCYE_OPTIMIZATION_{name}={effective(options, '-O')}" in kernel
 
 
+@pytest.mark.slow
 def test_sanitize_build_options(project, build):
     build(setting="yes", SANITIZE="1", DEBUG="1")
     for options in flags(project):
@@ -179,6 +183,7 @@ def test_sanitize_build_options(project, build):
         assert "-Wl,--strip-all" not in options
 
 
+@pytest.mark.slow
 def test_trace_build_options(project, build):
     build(setting="yes", TRACE="1")
     for compiling in flags(project)[:2]:
@@ -187,6 +192,7 @@ def test_trace_build_options(project, build):
     assert (options["build_dir"], options["compiler_directives"]["linetrace"]) == (None, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["", "0", "yes"])
 def test_only_the_value_1_turns_a_switch_on(project, build, value):
     build(setting="yes", DEBUG=value, SANITIZE=value, TRACE=value)
@@ -195,6 +201,7 @@ def test_only_the_value_1_turns_a_switch_on(project, build, value):
         assert "-DCYTHON_TRACE=1" not in compiling
 
 
+@pytest.mark.slow
 def test_compiled_core_has_no_untyped_locals():
     pytest.importorskip("Cython", minversion="3.3")
     program = ROOT / ".ci" / "untyped_locals"

@@ -1,10 +1,13 @@
 """The command line, run in a process of its own as a user would."""
 
+import importlib
 import importlib.util
+import itertools
 import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,6 +118,7 @@ def test_demo_runs_the_sample_file():
     assert any(not line.isascii() for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeat", [1, 3])
 def test_demo_counts_match_the_file(cyevents, backend, repeat):
     code, output, errors = cyevents("demo", "--repeat", repeat)
@@ -146,9 +150,9 @@ def test_demo_counts_match_the_file(cyevents, backend, repeat):
         pieces = sum(item["quantity"] for each in valid for item in each["items"])
         products = {item["product_name"] for each in valid for item in each["items"]}
         assert facts["inventory"] == f"{pieces:,} pieces of {len(products)} products"
-        assert re.match(r"[\d,]+ events/s: ", facts["speed"])
-        assert f": {len(orders) + len(valid):,} events " in facts["speed"]
-        assert facts["backend"].startswith(backend)
+        assert f" for {len(orders) + len(valid):,} emissions" in facts["time"]
+        assert re.fullmatch(r"[\d,]+ ns an emission, [\d,]+ ns a handler call", facts["speed"])
+        assert facts["backend"] == backend
 
 
 def test_demo_shows_each_step(cyevents):
@@ -186,12 +190,13 @@ def test_demo_limit(cyevents):
     assert summaries(output)["sync"][0]["validate_order"]["counts"] == (7, 0, 0)
 
 
+@pytest.mark.slow
 def test_demo_delay(cyevents):
     begin = time.monotonic()
     code, output, _ = cyevents("demo", "--limit", 2, "--quiet", "--mode", "async", "--delay", "0.1")
     assert code == 0
     assert time.monotonic() - begin >= 0.2
-    assert summaries(output)["async"][1]["time"].endswith(" ms")
+    assert re.match(r"[\d.]+ ms for ", summaries(output)["async"][1]["time"])
 
 
 BAD_LINES = [
@@ -258,6 +263,7 @@ def test_demo_accepts_optional_and_unusual_input(cyevents, orders_file):
     assert max(map(columns, output.splitlines()[2:])) <= 80
 
 
+@pytest.mark.slow
 def test_demo_missing_unreadable_and_empty_files(cyevents, orders_file, tmp_path):
     for file, reason in (
         (tmp_path / "none", "cannot read"),
@@ -319,26 +325,78 @@ def test_info(cyevents, backend):
     code, output, errors = cyevents("info")
     assert (code, errors) == (0, "")
     rows = dict(line.split(maxsplit=1) for line in output.splitlines())
-    assert rows["backend"].startswith(f"{backend} (")
+    assert rows["backend"] == backend
     assert rows["python"].startswith(platform.python_version())
-    levels = r"[-/]O\w \(kernel\), [-/]O\w \(tables\)" if backend == "cython" else r"none \(the pure core .*\)"
-    assert re.fullmatch(levels, rows["optimization"])
-    assert max(len(line) for line in output.splitlines() if line.startswith("optimization")) < 80
+    if backend == "cython":
+        assert rows["reason"] == "the extension is built"
+        assert re.fullmatch(r"[-/]O\w \(kernel\), [-/]O\w \(tables\)", rows["flags"])
+    else:
+        assert rows["reason"] == "CYEVENTS_PURE_PYTHON=1"
+        assert "flags" not in rows
+    assert max(map(len, output.splitlines())) < 80
     assert len({len(re.match(r"\S+ +", line)[0]) for line in output.splitlines()}) == 1
+
+
+def test_info_shortens_long_paths_and_wraps_reasons(api, backend, monkeypatch, capsys):
+    command = importlib.import_module("cyevents.__main__")
+    home = os.path.expanduser("~")
+    monkeypatch.setattr(sys, "executable", os.path.join(home, "bin", "python"))
+    monkeypatch.setattr(api._core, "core_file", "/" + "long/" * 30 + "_emit.so")
+    monkeypatch.setattr(api._core, "reason", "the extension does not load: " + "undefined symbol, " * 9)
+    assert command.main(["info"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 80
+    assert f"executable     {os.path.join('~', 'bin', 'python')}" in lines
+    (core,) = [line for line in lines if line.startswith("core ")]
+    assert "..." in core
+    assert core.endswith("/_emit.so")
+    start = next(index for index, line in enumerate(lines) if line.startswith("reason"))
+    assert lines[start + 1].startswith(" " * 15 + "undefined symbol")
+
+
+@pytest.mark.parametrize("switch", ["", "0"])
+def test_missing_extension_says_what_to_do(tmp_path, switch):
+    (package,) = importlib.util.find_spec("cyevents").submodule_search_locations
+    shutil.copytree(package, tmp_path / "cyevents", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "CYEVENTS_PURE_PYTHON": switch}
+    line = [sys.executable, "-m", "cyevents", "info"]
+    process = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    told = " ".join((process.stdout + process.stderr).split())
+    assert (process.returncode != 0) is (switch == "0")
+    assert "the extension is not built; to build it, install a C compiler and run `python -m pip install .`" in told
 
 
 def test_bench(cyevents, backend):
     code, output, errors = cyevents("bench", "--seconds", "0")
     assert (code, errors) == (0, "")
     assert backend in output
-    rows = {line[:18].strip(): line[18:] for line in output.splitlines()}
+    lines = output.splitlines()
+    rows = {line[:17].strip(): line[17:] for line in lines}
     assert rows["cyevents"].count("(1.0)") == 3
     assert rows["a loop in Python"].count(" ns ") == 3
+    assert max(map(len, lines)) < 80
+
+
+def test_bench_shows_ratios_of_the_figures_it_shows(api, capsys, monkeypatch):
+    bench = importlib.import_module("cyevents._bench")
+    times = {"cyevents": 1.0, "a loop in Python": 2.5}
+    monkeypatch.setattr(bench, "CONTESTANTS", {name: bench.CONTESTANTS[name] for name in times})
+    monkeypatch.setattr(bench, "_race", lambda emissions, seconds: ({name: 200 * times[name] for name in emissions}, 0))
+    assert bench.run(0) == 0
+    assert "500 ns  (2.5)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("rounds", "warns"), [([100] * 20, False), ([100, 150] * 10, True)])
+def test_bench_warns_on_a_noisy_machine(api, capsys, monkeypatch, rounds, warns):
+    bench = importlib.import_module("cyevents._bench")
+    monkeypatch.setattr(bench, "CONTESTANTS", {"cyevents": bench.CONTESTANTS["cyevents"]})
+    taken = itertools.cycle(rounds)
+    monkeypatch.setattr(bench, "_round", lambda emit, number: next(taken))
+    assert bench.run(0.001) == 0
+    assert ("This machine is too busy" in capsys.readouterr().out) is warns
 
 
 def test_bench_skips_a_library_with_wrong_results(api, monkeypatch, capsys):
-    import importlib
-
     bench = importlib.import_module("cyevents._bench")
     monkeypatch.setitem(bench.CONTESTANTS, "a loop in Python", lambda handlers: print)
     assert bench.run(0) == 1
@@ -366,6 +424,7 @@ def test_import_does_not_load_argparse(command):
     assert process.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_closed_pipe_ends_quietly(command):
     line, environment = command
     for arguments in (["demo"], ["info"], ["demo", "--quiet"]):
@@ -387,6 +446,7 @@ def test_full_disk(command):
     assert len(process.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @posix_only
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_interrupt(command, mode):
@@ -438,6 +498,7 @@ def on_terminal(line, environment, stdout_too):
     return shown.decode()
 
 
+@pytest.mark.slow
 @posix_only
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_progress_bar(command, mode):
@@ -450,6 +511,7 @@ def test_progress_bar(command, mode):
     assert max(map(len, bars)) < 80
 
 
+@pytest.mark.slow
 @posix_only
 def test_no_progress_bar_for_short_runs_or_files(command, cyevents):
     line, environment = command
@@ -458,6 +520,7 @@ def test_no_progress_bar_for_short_runs_or_files(command, cyevents):
     assert (code, errors) == (0, "")
 
 
+@pytest.mark.slow
 @posix_only
 def test_colours(command):
     line, environment = command

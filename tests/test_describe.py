@@ -257,7 +257,7 @@ def test_table_without_rich_names_the_package(api, shop, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "rich"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rich", None)
-    with pytest.raises(ImportError, match=re.escape("python -m pip install 'cyevents[rich]'")):
+    with pytest.raises(ImportError, match=re.escape("python -m pip install rich")):
         api.describe(shop).table()
 
 
@@ -370,14 +370,92 @@ def test_command_lists_cached_events_on_request(command, tmp_path):
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("app_none", "app_none: No module named 'app_none'"),
-        ("app_shop:events.none", "app_shop:events.none: .* has no attribute 'none'"),
-        ("app_shop:validate", "app_shop:validate: validate is not a Namespace, but <function validate"),
-        ("", "Empty module name"),
+        ("app_none", "^cyevents: there is no module 'app_none': give an installed module, "),
+        ("app_shoop", "^cyevents: there is no module 'app_shoop': did you mean 'app_shop'\\?$"),
+        ("none.app_shop", "^cyevents: there is no module 'none.app_shop': "),
+        ("none.py", "^cyevents: there is no file 'none.py'$"),
+        ("folder/none.py:shop", "^cyevents: there is no file 'folder/none.py'$"),
+        ("", "there is no module ''"),
     ],
 )
-def test_command_errors(command, target, said):
+def test_command_names_the_missing_program(command, target, said):
     code, out, complaint = command(target)
     assert (code, out) == (2, "")
     assert re.search(said, complaint)
     assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("app_shop:events.none", ".* has no attribute 'none'"),
+        ("app_shop:validate", "validate is not a Namespace, but <function validate .*>"),
+    ],
+)
+def test_command_lists_namespaces_to_choose_from(command, target, said):
+    code, out, complaint = command(target)
+    assert (code, out) == (2, "")
+    first, second = complaint.splitlines()
+    assert re.fullmatch(rf"cyevents: {said}\. Choose one of these namespaces:", first)
+    assert second == "  app_shop:events.auth  1 event"
+
+
+def test_command_lists_namespaces_if_the_default_one_is_empty(command, tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("from .shop import shop\n")
+    (tmp_path / "app" / "shop.py").write_text(
+        "from cyevents import Namespace\nshop, empty = Namespace(), Namespace()\nshop.event('x')\nshop.event('y')\n"
+    )
+    code, out, said = command("app")
+    assert (code, out) == (2, "")
+    assert said.splitlines() == [
+        "cyevents: the default namespace is empty. Choose one of these namespaces:",
+        "  app:shop        2 events",
+        "  app.shop:empty  0 events",
+    ]
+    assert command("app.shop:empty") == (0, "no events\n", "")
+    assert command("json") == (0, "no events\n", "")
+
+
+@pytest.mark.parametrize("target", ["app/shop.py:shop", "./app/shop.py:shop", "app.shop:shop", "app:shop.shop"])
+def test_command_takes_modules_and_paths(command, tmp_path, target):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("from . import shop\n")
+    (tmp_path / "app" / "shop.py").write_text("from cyevents import Namespace\nshop = Namespace()\nshop.event('x')\n")
+    assert command(target, "--format", "text") == (0, "x\n  no handlers\n", "")
+
+
+def test_command_takes_paths_of_scripts_and_packages(command, tmp_path):
+    program = (tmp_path / "app_shop.py").read_text()
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "my-shop.py").write_text(program)
+    code, out, said = command("tools/my-shop.py", "--format", "text")
+    assert (code, said, out.split()[0]) == (0, "", "order.placed")
+    (tmp_path / "tools" / "argparse.py").write_text(program)
+    code, out, said = command("tools/argparse.py")
+    assert (code, out) == (2, "")
+    assert "has the same module name: rename one" in said
+
+
+def test_output_of_the_program_is_not_mixed_with_the_data(command, tmp_path):
+    (tmp_path / "app_loud.py").write_text(
+        "import atexit, os, subprocess, sys\nfrom cyevents import event\nevent('x')\nprint('printed')\n"
+        "subprocess.run([sys.executable, '-c', 'print(\"by a child\")'])\n"
+        "os.write(1, b'written\\n')\natexit.register(print, 'at exit')\n"
+    )
+    code, out, said = command("app_loud", "--format", "json")
+    assert code == 0
+    assert [event["name"] for event in json.loads(out)["events"]] == ["x"]
+    assert sorted(said.splitlines()) == ["at exit", "by a child", "printed", "written"]
+
+
+@pytest.mark.parametrize("error", ["import nothing_by_this_name", "raise SystemExit('no')", "1 / 0"])
+def test_command_shows_the_errors_of_the_program(command, tmp_path, error):
+    (tmp_path / "app_bad.py").write_text(f"\n{error}\n")
+    for target in ("app_bad", "app_bad.py"):
+        code, out, said = command(target)
+        assert (code, out) == (2, "")
+        assert said.startswith(f'Traceback (most recent call last):\n  File "{tmp_path / "app_bad.py"}", line 2')
+        assert said.splitlines()[-1] == f"cyevents: {target} cannot be imported, so there is nothing to describe"
+        assert "_programs" not in said
+        assert "importlib" not in said

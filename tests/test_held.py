@@ -557,7 +557,7 @@ def test_held_begins_with_its_block(ns, calls):
         assert entered is hold
         ns.emit("x", 2)
         assert len(calls) == 1
-    with pytest.raises(RuntimeError, match=r"released> is used up: make another one by held\(\) or hold\(\)"), hold:
+    with pytest.raises(RuntimeError, match=r"released> is used up: create another one with held\(\) or hold\(\)"), hold:
         pass
     assert len(calls) == 2
 

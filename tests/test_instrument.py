@@ -1625,6 +1625,7 @@ def test_destroyed_task(api, ns, seen, collect, caplog):
     assert "waits ends: None GeneratorExit()" in seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [1, 20])
 def test_finalizers_emit_while_contexts_change(backend, others):
     """The collector runs while the innermost emission is set and reset, which would crash an unsafe implementation."""

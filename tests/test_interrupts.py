@@ -9,7 +9,10 @@ import threading
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers"),
+]
 
 SECONDS = 1.0  # for each program
 PRELUDE = """

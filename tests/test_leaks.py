@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
-OPERATIONS = os.environ.get("CYEVENTS_LEAK_OPERATIONS", "2000")
+OPERATIONS = os.environ.get("CYEVENTS_LEAK_OPERATIONS", "1200")
 PROGRAMS = Path(__file__).parent / "isolated"
 LEAK_FREE = sorted({path.name for path in PROGRAMS.glob("*.py")} - {"leak_check.py", "known_leaks.py"})
 
-pytestmark = pytest.mark.skipif(
-    "libasan" in os.environ.get("LD_PRELOAD", ""),
-    reason="the address sanitizer delays frees, so memory counts are wrong",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "libasan" in os.environ.get("LD_PRELOAD", ""),
+        reason="the address sanitizer delays frees, so memory counts are wrong",
+    ),
+]
 
 
 @pytest.fixture

@@ -1197,6 +1197,7 @@ def test_signal_handlers_may_emit_and_drain_at_any_time(child):
     assert process.stdout.endswith("done\n"), process
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 def test_signal_handlers_that_raise_leave_places(child):
     process = child("""

@@ -585,7 +585,7 @@ def test_object_that_dies_at_once_warns(ns, shop):
         attach()
     assert [(each.category, each.filename) for each in caught] == [(RuntimeWarning, __file__)]
     assert caught[0].lineno == attach.__code__.co_firstlineno + 1
-    assert "Shop object has died on the spot, since nothing else holds it" in str(caught[0].message)
+    assert "Shop object was garbage-collected at once, because nothing else refers to it" in str(caught[0].message)
     assert ns["paid"].handlers == []
 
 
@@ -673,7 +673,7 @@ def test_only_subscriptions_are_added(api):
     subscriptions = api.Subscriptions()
     event = api.Event("a")
     for wrong in (None, print, event.connect(print, weak=False), event, [], event.subscribe):
-        with pytest.raises(TypeError, match=r"add\(\) takes what subscribe\(\) or attach\(\) has returned, not"):
+        with pytest.raises(TypeError, match=r"add\(\) takes the result of subscribe\(\) or attach\(\), not"):
             subscriptions.add(wrong)
     assert len(subscriptions) == 0
 

@@ -377,7 +377,7 @@ def test_default_global_providers_do_nothing(api, ns):
 def test_missing_package_is_named(api, monkeypatch):
     monkeypatch.delitem(sys.modules, "cyevents.opentelemetry", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    with pytest.raises(ImportError, match=re.escape('pip install "cyevents[opentelemetry]"')):
+    with pytest.raises(ImportError, match=re.escape('python -m pip install "opentelemetry-api>=1.30"')):
         importlib.import_module("cyevents.opentelemetry")
 
 

@@ -10,10 +10,13 @@ import pytest
 PROGRAM = Path(__file__).parent / "faults" / "out_of_memory.py"
 
 pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which makes allocations fail")
-pytestmark = pytest.mark.skipif(
-    hasattr(sys, "gettotalrefcount"),
-    reason="CPython's debug build aborts in a call of a function with cells",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        hasattr(sys, "gettotalrefcount"),
+        reason="CPython's debug build aborts in a call of a function with cells",
+    ),
+]
 
 
 @pytest.mark.parametrize("mode", ["once", "on"])

@@ -2034,6 +2034,7 @@ assert count > 10, count
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 @pytest.mark.parametrize("mode", [*MODES, "parallel"])
 def test_interrupted_calls_do_not_block_later_ones(backend, mode):

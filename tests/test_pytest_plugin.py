@@ -22,6 +22,7 @@ def run(backend, pytester, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_plugin_is_found_and_imports_no_asyncio(run, pytester, monkeypatch):
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     pytester.makepyfile(
@@ -36,7 +37,7 @@ def test_plugin_is_found_and_imports_no_asyncio(run, pytester, monkeypatch):
             assert "cyevents._async.scheduling" not in sys.modules
         """
     )
-    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+    pytester.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=2)
 
 
 def test_fixtures(run):
@@ -93,6 +94,72 @@ def test_fixtures(run):
     ).assert_outcomes(passed=7)
 
 
+def test_both_names_are_one_recorder(run):
+    run(
+        """
+        from cyevents import emit
+
+        def test_it(events, cyevents):
+            assert events is cyevents
+            emit("order.placed", "ada")
+            cyevents.assert_emitted("order.placed", "ada", times=1)
+
+        def test_other_name_alone(cyevents):
+            assert len(cyevents) == 0
+            emit("order.paid")
+            assert cyevents.names == ["order.paid"]
+        """
+    ).assert_outcomes(passed=2)
+
+
+def test_project_has_a_fixture_named_events(run, pytester):
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture
+        def events():
+            return "the project's own"
+        """
+    )
+    run(
+        """
+        from cyevents import emit
+
+        def test_it(events, cyevents):
+            assert events == "the project's own"
+            emit("order.placed", "ada")
+            cyevents.assert_emitted("order.placed", times=1)
+        """
+    ).assert_outcomes(passed=1)
+
+
+def test_other_name_checks_scheduled_handlers(run):
+    result = run(
+        """
+        import asyncio
+        from cyevents import on
+
+        @on("x")
+        async def never_done(sender):
+            await asyncio.Event().wait()
+
+        def test_it(cyevents):
+            from cyevents import emit
+            loop = asyncio.new_event_loop()
+
+            async def main():
+                emit("x")
+                await asyncio.sleep(0)
+
+            loop.run_until_complete(main())
+        """,
+        ini="cyevents_grace = 0.05",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*this test leaves 1 scheduled async handler behind:"])
+
+
 def test_failed_assertion_is_shown_at_its_line(run):
     result = run(
         """
@@ -138,6 +205,7 @@ async def quick(sender):
 """
 
 
+@pytest.mark.slow
 def test_scheduled_handlers_are_awaited(run):
     run(
         SCHEDULED
@@ -169,13 +237,14 @@ def test_next(events):
         [
             "this test leaves 1 scheduled async handler behind:",
             "  slow of 'slow': not finished after 0.05 s",
-            "Wait for them at its end, *",
-            "or mark it with @pytest.mark.leaves_scheduled if they are meant to stay.",
+            "Wait for them at its end with cyevents.drain(), *",
+            "If they are meant to stay, mark the test with @pytest.mark.leaves_scheduled.",
         ],
         consecutive=True,
     )
 
 
+@pytest.mark.slow
 def test_loop_that_runs_only_inside_tests(run):
     result = run(
         SCHEDULED
@@ -202,6 +271,7 @@ def test_drained(events, loop):
     result.stdout.fnmatch_lines(["  quick of 'quick': in an event loop that no longer runs"])
 
 
+@pytest.mark.slow
 def test_which_tests_are_checked(run):
     source = (
         SCHEDULED
@@ -237,6 +307,7 @@ def test_end():
         assert "its own failure" in result.stdout.str()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ini", "said"),
     [

@@ -634,6 +634,7 @@ def test_work_of_a_closed_named_loop_is_logged(api, ns, run, stopped, caplog, wh
     assert not recwarn.list
 
 
+@pytest.mark.slow
 def test_named_loop_may_change_while_threads_emit(api, ns, where):
     loop = asyncio.new_event_loop()
     over = threading.Event()

@@ -28,6 +28,7 @@ def stubtest(module, folder, stubs=None, switch="", allowed=ALLOWED):
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_package_matches_its_types(api, backend, tmp_path):
     assert stubtest("cyevents", tmp_path, switch="0" if backend == "cython" else "1") == ""
 
@@ -57,6 +58,7 @@ def test_typed_options_are_the_parameters(api, name, first):
     }
 
 
+@pytest.mark.slow
 def test_stubtest_reports_a_difference(api, backend, tmp_path):
     if backend != "cython":
         pytest.skip("the pure core is its own stub")

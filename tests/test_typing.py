@@ -62,12 +62,14 @@ def headings(name):
     return [line for line in lines(name) if re.match(r"# (?!mypy |pyright )", line)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["accepted.py", "blinker_accepted.py"])
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_valid_code_is_accepted(checker, name):
     assert checker(name) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rejected.py", "blinker_rejected.py"])
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_invalid_code_is_rejected(checker, name):

@@ -242,6 +242,7 @@ def test_cache_is_bounded(api, ns):
     assert len(events) <= LIMIT
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_names(ns):
     ns.event("a*").connect(wild)
     tracemalloc.start()
@@ -491,6 +492,7 @@ def test_evicted_event_does_not_keep_a_deleted_pattern(ns, evicted):
     assert evicted.emit(1) == ["wild"]
 
 
+@pytest.mark.slow
 def test_returned_events_do_not_overfill_the_cache(ns):
     ns.event("*").connect(wild)
     events = [event_of(ns, f"held.{number}") for number in range(2 * LIMIT)]

@@ -506,7 +506,7 @@ def test_stream_serves_one_task_at_a_time(event, run):
         async with anyio.create_task_group() as group:
             group.start_soon(emissions.__anext__)
             await ticks()
-            with pytest.raises(RuntimeError, match="one task or thread at a time, and another waits for 'x' by it"):
+            with pytest.raises(RuntimeError, match="one task or thread, and another one already waits for 'x'"):
                 await anext(emissions)
             event.emit(1)
 

@@ -88,12 +88,12 @@ def test_defaults_are_half_a_millisecond_and_the_log(ns, clock, logged):
     assert level == "WARNING"
     name = re.escape(slow.__qualname__)
     line = slow.__code__.co_firstlineno
-    assert re.fullmatch(rf"handler {name} \(.*{HERE}:{line}\) of event 'x' took 600 us: its budget is 500 us", text)
+    assert re.fullmatch(rf"handler {name} \(.*{HERE}:{line}\) of event 'x' took 600 µs: its budget is 500 µs", text)
 
 
 def test_scope_shows_its_budget(ns):
     scope = ns.watch(5)  # were milliseconds meant?
-    assert repr(scope) == "<Scope of <budget of 5 s>>"
+    assert repr(scope) == "<Scope of <budget of 5 s>: a namespace>"
     scope.stop()
     assert repr(scope) == "<Scope: stopped>"
 

@@ -8,10 +8,10 @@ from cyevents_bridge.engine import Delivery, Engine, Rejected, Unavailable
 
 
 class Broker:
-    """What a server would have: one queue for each group, and for each process without a group."""
+    """The state of a server: one queue for each group, and for each process without a group."""
 
     def __init__(self):
-        self.queues = {}  # by name: the queue, and how many bridges receive from it
+        self.queues = {}  # by name: the queue and the number of bridges that receive from it
         self.ids = set()  # a real broker forgets them after `options.dedup_window`
         self.dead_letters = []
         self.is_up = asyncio.Event()
@@ -42,8 +42,8 @@ class MemoryEngine(Engine):
             raise Unavailable("the broker is away")  # the bridge publishes it again, after `ready`
         if publication.id in self.broker.ids:
             if publication.is_retry:
-                return  # the broker had it, but its confirmation was lost
-            raise Rejected("the broker has a message with this id, and it is not from here")
+                return  # the broker has it, but its confirmation was lost
+            raise Rejected("the broker already has a message with this id")
         self.broker.ids.add(publication.id)
         for queue, _ in self.broker.queues.values():
             queue.put_nowait((publication.event, publication.body, 1))
@@ -67,7 +67,7 @@ class MemoryDelivery(Delivery):
         self.engine, self.queue, self.event, self.body, self.attempt = engine, queue, event, body, attempt
 
     async def ack(self):
-        pass  # it has left the queue already
+        pass  # it has already left the queue
 
     async def nack(self, delay):
         if self.engine.options.at_least_once:

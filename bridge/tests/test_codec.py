@@ -1,4 +1,4 @@
-"""What travels, and what does not: messages as bytes, and back; hostile bytes."""
+"""Messages as bytes, and back: values that can be sent, values that cannot, and hostile bytes."""
 
 import dataclasses
 import datetime
@@ -135,11 +135,11 @@ def test_what_cannot_travel(messages, codec):
         pass
 
     for bad in (object(), Order(1, None), Sub("x"), Color.RED, print, Exception(), [object()], {"a": object()}):
-        with pytest.raises(TypeError, match=r"cannot travel: register the type, as by bridge.register\("):
+        with pytest.raises(TypeError, match=r"cannot be sent: register the type with bridge.register\("):
             codec.pack(message(messages, bad))
     deep = []
     deep.append(deep)
-    with pytest.raises(TypeError, match="nested in more than 100 levels"):
+    with pytest.raises(TypeError, match="nested more than 100 levels deep"):
         codec.pack(message(messages, deep))
 
 
@@ -147,9 +147,9 @@ def test_what_cannot_be_registered(messages, codec):
     for bad in (Money, object):
         with pytest.raises(TypeError, match="register it with encode= and decode="):
             codec.register(bad)
-    with pytest.raises(TypeError, match="a type is registered"):
+    with pytest.raises(TypeError, match="needs a type, not"):
         codec.register(Order(1, None))
-    with pytest.raises(TypeError, match="give both encode and decode, or neither"):
+    with pytest.raises(TypeError, match="needs both encode and decode, or neither"):
         codec.register(Money, encode=str)
     codec.register(Order)
     codec.register(Order)
@@ -303,7 +303,7 @@ def test_large_values_travel(messages, codec):
 )
 def test_sets_within_registered_types_are_small(messages, codec, value, monkeypatch):
     codec.register(type(value))
-    with pytest.raises(TypeError, match="more than 1000 items in a value of a type that has sets or dicts"):
+    with pytest.raises(TypeError, match="more than 1000 items in a value whose type has sets or dicts"):
         codec.pack(message(messages, value))
     monkeypatch.setattr(messages, "_MAX_CONVERTED", 10**6)
     body = codec.pack(message(messages, value))
@@ -375,12 +375,12 @@ def nested(levels):
 
 def test_nesting_is_limited(messages, codec, monkeypatch):
     assert codec.unpack(codec.pack(message(messages, nested(100)))).sender == nested(100)
-    with pytest.raises(TypeError, match="nested in more than 100 levels"):
+    with pytest.raises(TypeError, match="nested more than 100 levels deep"):
         codec.pack(message(messages, nested(101)))
     monkeypatch.setattr(messages, "_MAX_DEPTH", 10**6)
     body = codec.pack(message(messages, nested(150)))
     monkeypatch.undo()
-    with pytest.raises(messages.Malformed, match="nested in more than 100 levels"):
+    with pytest.raises(messages.Malformed, match="nested more than 100 levels deep"):
         codec.unpack(body)
 
 
@@ -407,7 +407,7 @@ def test_every_kind_is_nested_as_deeply_at_both_ends(messages, codec, kind, monk
     ids=range(6),
 )
 def test_what_has_no_text_is_a_type_error(messages, codec, value):
-    with pytest.raises(TypeError, match="an argument of 'order.placed' cannot travel"):
+    with pytest.raises(TypeError, match="an argument of 'order.placed' cannot be sent"):
         codec.pack(message(messages, value))
 
 
@@ -427,10 +427,10 @@ def test_the_text_of_a_number_is_short(messages, name):
 @pytest.mark.parametrize(
     ("value", "wrong"),
     [
-        ({1: 2}, "key was expected to be a text|Expected `str`"),
-        ([{"a": {1.5: 2}}], "key was expected to be a text|Expected `str`"),
-        (b"bytes", "a bytes does not travel|Expected `int | float | str | bool | null`"),
-        ([msgspec.msgpack.Ext(5, b"x")], "a Ext does not travel|Expected `int | float | str | bool | null`"),
+        ({1: 2}, "key must be a string|Expected `str`"),
+        ([{"a": {1.5: 2}}], "key must be a string|Expected `str`"),
+        (b"bytes", "cannot contain a plain bytes|Expected `int | float | str | bool | null`"),
+        ([msgspec.msgpack.Ext(5, b"x")], "cannot contain a plain Ext|Expected `int | float | str | bool | null`"),
     ],
 )
 def test_msgpack_has_only_what_json_has(messages, value, wrong, more):

@@ -107,7 +107,7 @@ def test_a_message_whose_id_was_used_by_somebody_else_is_not_confirmed(run, monk
             (broker,) = example_engine.BROKERS.values()
             broker.ids.add("00")
             monkeypatch.setattr("cyevents_bridge._ids.RandomIds.next", lambda ids: "00")
-            with pytest.raises(Dropped, match="has a message with this id"):
+            with pytest.raises(Dropped, match="already has a message with this id"):
                 await one.ns.emit_async("order.placed", "ada")
         assert [record.levelno for record in caplog.records] == [logging.ERROR]
 

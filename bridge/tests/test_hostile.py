@@ -194,7 +194,7 @@ def test_an_option_for_tls_needs_an_address_with_tls(scheme, options):
         else (f"{scheme}://ada:secret@one/x", options)
     )
     with pytest.raises(
-        ValueError, match=rf"is an option for TLS, but {scheme}:// does not ask for TLS: use "
+        ValueError, match=rf"is an option for TLS, but {scheme}:// connects without TLS: use "
     ) as caught:
         Bridge(cyevents.Namespace(), address, ["x"], **options)
     assert "secret" not in str(caught.value)

@@ -452,7 +452,7 @@ def test_an_unexpected_error_does_not_end_receiving(api, amqp_server, prefix, ru
         (record,) = records()
         assert record.levelname == "ERROR"
         assert "receiving from amqp://127.0.0.1" in record.getMessage()
-        assert "failed; connecting again" in record.getMessage()
+        assert "failed, connecting again" in record.getMessage()
 
     run(main())
 
@@ -466,7 +466,7 @@ def test_a_lost_connection_is_logged_once(api, amqp_server, prefix, run, records
             await until(lambda: one.bridge._engine._session not in (first, None))
         (text,) = [each.getMessage() for each in records() if each.name == "cyevents_bridge"]
         assert text.startswith("receiving from amqp://127.0.0.1")
-        assert "has stopped, connecting again: AMQPConnectionError: " in text
+        assert "stopped, connecting again: AMQPConnectionError: " in text
 
     run(main())
 

@@ -276,7 +276,7 @@ def test_known_id_is_not_a_confirmation(process, redis_server, prefix, run, monk
         async with one.bridge, two.bridge, redis_server.client() as client:
             monkeypatch.setattr("cyevents_bridge._ids.RandomIds.next", lambda ids: "known")
             await client.set(f"{{{prefix}}}:id:known", "")
-            with pytest.raises(bridge.Dropped, match="has a message with this id already"):
+            with pytest.raises(bridge.Dropped, match="already has a message with this id"):
                 await one.ns.emit_async("x", 1)
             assert await client.xlen(f"{{{prefix}}}:events") == 0
             assert (one.bridge.stats.published, one.bridge.stats.dropped) == (0, 1)
@@ -405,7 +405,7 @@ def test_message_that_the_broker_rejects_is_dropped(process, redis_server, prefi
         one = process(delivery="at_most_once")
         async with one.bridge, redis_server.client() as client:
             await client.set(f"{{{prefix}}}:once", "no stream")
-            with pytest.raises(bridge.Dropped, match="the broker does not take it.*WRONGTYPE"):
+            with pytest.raises(bridge.Dropped, match="the broker did not accept it.*WRONGTYPE"):
                 await one.ns.emit_async("x", 1)
 
     with caplog.at_level(logging.CRITICAL, "cyevents_bridge"):
@@ -417,7 +417,7 @@ def test_dead_letter_that_the_broker_rejects_is_logged(process, redis_server, pr
         async with process().bridge, redis_server.client() as client:
             await client.set(f"{{{prefix}}}:dead", "no stream")
             await redis_server.publish(prefix, "x", b"malformed")
-            await until(lambda: "does not take what became of a message" in caplog.text)
+            await until(lambda: "did not accept the outcome of a message" in caplog.text)
         assert "WRONGTYPE" in caplog.text
 
     run(main())
@@ -575,7 +575,7 @@ def test_stream_that_is_replaced_by_another_type(process, redis_server, prefix, 
         run(main())
     (record,) = records_of(caplog)
     assert "receiving from redis://" in record.message
-    assert "fails, and is tried again: ResponseError: " in record.message
+    assert "fails and will be retried: ResponseError: " in record.message
     assert "works again" in caplog.text
 
 
@@ -671,7 +671,7 @@ def test_reply_of_an_unexpected_shape(process, run, caplog, delivery, group, rep
     run(main())
     (record,) = records_of(caplog)
     assert "receiving from redis://" in record.message
-    assert "has ended, and starts again" in record.message
+    assert "ended unexpectedly and starts again" in record.message
 
 
 def with_first(read, reply):
@@ -698,12 +698,12 @@ def test_reply_of_an_unexpected_shape_to_a_subscriber(process, run, caplog, repl
             engine = two.bridge._engine
             before = engine._subscription
             before.parse_response = with_first(before.parse_response, reply)
-            await until(lambda: "has ended, and starts again" in caplog.text)
+            await until(lambda: "ended unexpectedly and starts again" in caplog.text)
             await until(lambda: engine._subscription not in (before, None) and engine._subscription.subscribed)
             await until_subscribed(one, two)
 
     run(main())
-    assert len([each for each in records_of(caplog) if "has ended" in each.message]) == 1
+    assert len([each for each in records_of(caplog) if "ended unexpectedly" in each.message]) == 1
 
 
 async def until_subscribed(one, two):
@@ -760,7 +760,7 @@ def test_reader_that_a_handler_cancels_starts_again(process, run, caplog, delive
         await one.ns.emit_async("x", "hostile")
         if delivery == "at_least_once":
             await until(lambda: tries.count("hostile") == 2)
-        await until(lambda: "has ended, and starts again" in caplog.text)
+        await until(lambda: "ended unexpectedly and starts again" in caplog.text)
         await until_subscribed(one, two)
 
     run(main())
@@ -818,7 +818,7 @@ def test_failure_of_the_connection_for_commands(process, run, caplog):
 
     run(main())
     (record,) = records_of(caplog)
-    assert "is made again" in record.message
+    assert "reconnecting to" in record.message
 
 
 @pytest.mark.parametrize(("delivery", "group"), WAYS)

@@ -139,7 +139,7 @@ def test_no_secret_is_sent_unencrypted_where_tls_is_wanted(nats_token, refused, 
         (nats_token.address.replace("nats:", "tls:"), {"tls": trusting}),
         (nats_token.address.replace("nats:", "tls:"), {}),
     ):
-        assert "TLS is wanted, and the server does not offer it" in refused(address, token=SECRET, **options)
+        assert "the address requires TLS, but the server does not offer it" in refused(address, token=SECRET, **options)
 
 
 def test_nats_with_a_token(api, run, nats_token, refused):

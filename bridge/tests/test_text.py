@@ -119,7 +119,7 @@ def test_a_wrong_address_is_not_shown(address, wrong):
 
 
 def test_an_address_that_is_no_text(address):
-    with pytest.raises(TypeError, match="a broker's address is a str, not bytes"):
+    with pytest.raises(TypeError, match="a broker's address must be a str, not bytes"):
         address.parse(b"nats://x")
 
 

@@ -35,6 +35,7 @@ def on_files(files, config):
             waiting += linked_outside(path, text)
             level = InclusionLevel.INCLUDED if uri in in_navigation else InclusionLevel.NOT_IN_NAV
             file = File.generated(config, uri, content=text, inclusion=level)
+            file.edit_uri = None if path.is_dir() else relpath(path, DOCS)
         files.append(file)
     return files
 

@@ -1,7 +1,22 @@
-"""cyevents: events, handlers and emissions in one process, as fast as the calls themselves.
+"""Events for Python: connect handlers, emit an event, and they are called in order of priority.
 
-PYTEST_DONT_REWRITE: pytest may find this module imported before it loads its plugins, and would warn that it cannot
-rewrite the asserts. There are none.
+    from cyevents import emit, on
+
+    @on("order.placed", priority=10)
+    def validate(order, **kwargs):
+        if order.total <= 0:
+            return False  # veto: the remaining handlers are not called
+
+    @on("order.*", with_event=True)
+    def log(order, event, **kwargs):
+        return f"{event.name}: order {order.id}"
+
+    emit("order.placed", order)  # returns the list of results: ['order.placed: order 7']
+
+Handlers may be async: `await emit_async("order.placed", order)` awaits them. `help(cyevents.Event)` and
+`help(cyevents.Namespace)` describe everything else that events can do, and `python -m cyevents demo` shows it.
+
+PYTEST_DONT_REWRITE: a mark for pytest, since there are no asserts here.
 """
 
 from ._connection import Connection, Subscription
@@ -102,4 +117,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([name for name in {*globals(), *__all__} - {"TYPE_CHECKING"} if name[:1] != "_" or name[:2] == "__"])

@@ -11,12 +11,16 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from . import __version__, _core
+from ._core._safe import safe_repr
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ._describe import NamespaceGraph
+    from ._namespace import Namespace
     from ._trace import Trace
 
 
@@ -91,11 +95,15 @@ def _parser() -> argparse.ArgumentParser:
     describe = commands.add_parser(
         "describe",
         help="show a program's events and handlers, with senders, priorities, conditions and patterns",
-        description="Import MODULE, and show the handlers of each event of a namespace, in calling order.",
+        description=(
+            "Import MODULE, and show the handlers of each event of a namespace, in calling order. What the module"
+            " prints goes to standard error."
+        ),
     )
     describe.set_defaults(run=_describe)
     add = describe.add_argument
-    add("target", metavar="MODULE[:NAMESPACE]", help="module to import, and the Namespace in it (default_namespace)")
+    target_help = "module, or path of one, to import, and the Namespace in it (default_namespace)"
+    add("target", metavar="MODULE[:NAMESPACE]", help=target_help)
     add(
         "--format",
         choices=("table", "text", "json", "mermaid", "svg"),
@@ -107,7 +115,8 @@ def _parser() -> argparse.ArgumentParser:
         "trace",
         help="run a program, and show its emissions: which handlers ran, how long, with what outcome",
         description=(
-            "Run a script, or a module with -m, as python does, and show its emissions on the standard error output."
+            "Run a script or a module as python does, or the function of module:name, and show its emissions on"
+            " standard error."
         ),
     )
     trace.set_defaults(run=_trace)
@@ -116,11 +125,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", metavar="FILE", help="write a trace for Perfetto (ui.perfetto.dev) there, and show no tree")
     limit_help = "keep the first N emissions, count the others (1000)"
     add("--limit", type=_count, metavar="N", default=1000, help=limit_help)
-    add("-m", dest="module", action="store_true", help="PROGRAM is the name of a module")
-    add("program", metavar="PROGRAM", help="the script, followed by its arguments")
+    add("-m", dest="module", action="store_true", help="PROGRAM is a module, even if there is such a file")
+    add("program", metavar="PROGRAM", help="a script, a module or module:name, followed by its arguments")
     add("arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
-    info_help = "show the version, the backend and the reason for it, its optimization, and the Python"
+    info_help = "show which core is in use and why, what it was compiled with, and the Python"
     info = commands.add_parser("info", help=info_help)
     info.set_defaults(run=_info)
     info.add_argument("--json", action="store_true", help="as JSON")
@@ -170,29 +179,72 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _describe(options: argparse.Namespace) -> int:
+    from ._programs import redirect_output
+
+    with redirect_output() as output:
+        return _describe_program(options, output)
+
+
+def _describe_program(options: argparse.Namespace, output: TextIO) -> int:
+    from . import _programs
     from ._describe import describe
     from ._namespace import Namespace, default_namespace
-    from ._programs import add_working_directory
 
     target = options.target
-    module_name, _, path = target.partition(":")
-    add_working_directory()
     try:
-        namespace: object = default_namespace
-        module = importlib.import_module(module_name)
-        if path:
-            namespace = operator.attrgetter(path)(module)
-    except (ImportError, ValueError, AttributeError) as error:
-        return _fail(f"{target}: {error}")
-    if not isinstance(namespace, Namespace):
-        return _fail(f"{target}: {path} is not a Namespace, but {namespace!r}")
+        module, name = _programs.load(target)
+    except _programs.ProgramNotFound as error:
+        return _fail(str(error))
+    except (Exception, SystemExit) as error:  # raised by the program
+        _programs.report(error)
+        return _fail(f"{target} cannot be imported, so there is nothing to describe")
+    namespace: object = default_namespace
+    message = ""
+    if name:
+        try:
+            namespace = operator.attrgetter(name)(module)
+            if not isinstance(namespace, Namespace):
+                message = f"{name} is not a Namespace, but {safe_repr(namespace)}"
+        except AttributeError as error:
+            message = str(error)
+    elif not default_namespace:
+        message = "the default namespace is empty"
+    if message:
+        others = _find_namespaces(module, target.removesuffix(f":{name}"))
+        if others or name:
+            _fail(f"{message}. {'Choose one of these namespaces:' if others else ''}".rstrip())
+            width = max(map(len, others), default=0)
+            for found, other in others.items():
+                _print(f"  {found:{width}}  {len(other)} event{'s' * (len(other) != 1)}", sys.stderr)
+            return 2
+    assert isinstance(namespace, Namespace)
     graph = describe(namespace, cached=options.cached)
     try:
         text = _format_graph(graph, options.format or ("table" if importlib.util.find_spec("rich") else "text"))
     except (ImportError, RuntimeError) as error:
         return _fail(str(error))
-    _print(text.rstrip("\n"), sys.stdout)
+    _print(text.rstrip("\n"), output)
     return 0
+
+
+def _find_namespaces(module: ModuleType, target: str) -> dict[str, Namespace]:
+    """Return the namespaces in the variables of a module and its submodules, by what `describe` takes for them."""
+    from ._namespace import Namespace, default_namespace
+
+    found: dict[str, Namespace] = {}
+
+    def search(owner: object, label: str, depth: int) -> None:
+        for name, value in list(getattr(owner, "__dict__", {}).items()):
+            if isinstance(value, Namespace):
+                if all(value is not other for other in (default_namespace, *found.values())):
+                    found[label + name] = value
+            elif depth and not isinstance(value, type(sys)):
+                search(value, f"{label}{name}.", 0)
+
+    for name, each in sorted(sys.modules.items()):
+        if f"{name}.".startswith(f"{module.__name__}."):
+            search(each, f"{target if each is module else name}:", 1)
+    return found
 
 
 def _format_graph(graph: NamespaceGraph, form: str) -> str:
@@ -200,7 +252,7 @@ def _format_graph(graph: NamespaceGraph, form: str) -> str:
         import json
 
         return json.dumps(graph.to_dict(), indent=2)
-    if form == "table":
+    if form == "table" and (graph.events or graph.patterns):
         table = graph.table()
         from rich.console import Console
 
@@ -208,16 +260,21 @@ def _format_graph(graph: NamespaceGraph, form: str) -> str:
         with console.capture() as capture:
             console.print(table)
         return capture.get()
-    return {"text": graph.__str__, "mermaid": graph.mermaid, "svg": graph.svg}[form]()
+    return {"mermaid": graph.mermaid, "svg": graph.svg}.get(form, graph.__str__)()
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from ._programs import report, run
+    from ._programs import ProgramNotFound, find, report
     from ._trace import Trace
 
-    program, output = [options.program, *options.arguments], options.output
-    if not options.module and not os.path.exists(program[0]):
-        return _fail(f"there is no script {program[0]!r}")
+    output = options.output
+    try:
+        run = find([options.program, *options.arguments], options.module)
+    except ProgramNotFound as error:
+        return _fail(str(error))
+    except Exception as error:  # raised by a package that the program is in
+        report(error)
+        return 1
     if output is not None:
         try:
             with open(output, "a", encoding="utf-8"):  # fail now, not after the program has run
@@ -230,7 +287,9 @@ def _trace(options: argparse.Namespace) -> int:
     try:
         with seen:
             try:
-                run(program, options.module)
+                run()
+            except ProgramNotFound as error:
+                code = _fail(str(error))
             except Exception as error:  # raised by the program, also if it is an OSError
                 report(error)
                 code = 1
@@ -249,7 +308,7 @@ def _print_trace(seen: Trace) -> None:
     if sys.stderr.isatty() and importlib.util.find_spec("rich"):
         from rich.console import Console
 
-        Console(stderr=True).print(seen.tree())
+        Console(stderr=True).print(seen.tree(), crop=False, overflow="ignore", no_wrap=True)
     else:
         _print(str(seen), sys.stderr)
 
@@ -257,6 +316,7 @@ def _print_trace(seen: Trace) -> None:
 def _info(options: argparse.Namespace) -> int:
     import platform
     import sysconfig
+    import textwrap
 
     try:
         system = platform.platform()
@@ -282,19 +342,32 @@ def _info(options: argparse.Namespace) -> int:
         print(json.dumps(info, indent=2))
         return 0
     build, gil = "yes" if info["free_threaded_build"] else "no", "on" if info["gil_enabled"] else "off"
-    rows = {
+    rows: dict[str, Any] = {
         "cyevents": info["version"],
-        "backend": f"{info['backend']} ({info['reason']})",
+        "backend": info["backend"],
+        "reason": _core.reason,
         "core": info["core"],
-        "optimization": info["optimization"] or "none (the pure core is not compiled)",
+        "flags": info["optimization"],
         "python": f"{info['python']} ({info['implementation']})",
         "executable": info["executable"],
         "platform": info["platform"],
         "free-threaded": f"{build} (the GIL is {gil})",
     }
     for label, value in rows.items():
-        _print(f"{label:15}{value}", sys.stdout)
+        for line in textwrap.wrap(value, 64, break_long_words=False, break_on_hyphens=False):
+            _print(f"{label:15}{_shorten_path(line, 64)}", sys.stdout)
+            label = ""
     return 0
+
+
+def _shorten_path(text: str, width: int) -> str:
+    """Return a text without the middle folders of a path that does not fit. `--json` shows it in full."""
+    home = os.path.expanduser("~")
+    if text.startswith(home + os.sep):
+        text = "~" + text[len(home) :]
+    if len(text) <= width:
+        return text
+    return f"{text[: width // 3]}...{text[len(text) - (width - width // 3 - 3) :]}"
 
 
 # Output and exit

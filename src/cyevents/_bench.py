@@ -8,6 +8,7 @@ import sys
 import time
 from functools import partial
 from itertools import repeat
+from textwrap import shorten
 
 from . import Event, __version__, backend
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 COUNTS = (1, 10, 100)  # of handlers
 EMISSIONS = 1000  # in a round; fewer if they are slow
+OURS = "cyevents"
+NOISE = 0.15  # the spread of rounds above which the figures are not exact
 
 
 class Sender:
@@ -99,7 +102,7 @@ def _eventkit(handlers: Handlers) -> Emission:
 
 
 CONTESTANTS: dict[str, Callable[[Handlers], Emission]] = {
-    "cyevents": _cyevents,
+    OURS: _cyevents,
     "a loop in Python": _loop,
     "eventkit": _eventkit,
     "pyee": _pyee,
@@ -119,9 +122,11 @@ def run(seconds: float = 1.0) -> int:
         The exit code: 0, or 1 if a contestant did not call all its handlers.
     """
     print(f"cyevents {__version__} ({backend}), Python {sys.version.split()[0]}")
-    print("One emission to handlers (sender, **kwargs); in brackets, as a multiple of cyevents' time.")
+    print("Nanoseconds of one emission to handlers (sender, **kwargs), as medians.")
+    print("In brackets: how many times as long as cyevents.")
     absent: dict[str, str] = {}
     table: dict[str, list[str]] = {name: [] for name in CONTESTANTS}
+    worst = 0.0
     for count in COUNTS:
         handlers = [_handler() for _ in range(count)]
         emissions: dict[str, Emission] = {}
@@ -131,20 +136,29 @@ def run(seconds: float = 1.0) -> int:
             try:
                 emissions[name] = contestant(handlers)
             except Exception as error:  # importing a broken library may raise anything
-                absent[name] = "not installed" if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+                absent[name] = "" if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
                 continue
             calls = _calls(emissions[name], handlers[0])
             if calls != count:
                 print(f"{name} has called {calls} of {count} handlers", file=sys.stderr)
                 return 1
-        for name, (median, ratio) in _race(emissions, seconds).items():
-            table[name].append(f"{median:>10,.0f} ns {f'({ratio:.1f})':>7}")
-    print(f"{'':18}" + "".join(f"{f'{count} handlers' if count > 1 else '1 handler':>21}" for count in COUNTS))
+        medians, spread = _race(emissions, seconds)
+        worst = max(worst, spread)
+        for name, median in medians.items():
+            ratio = round(median) / round(medians[OURS])  # of the figures that are shown
+            table[name].append(f"{median:>10,.0f} ns {f'({ratio:.1f})':>6}")
+    print(f"{'':17}" + "".join(f"{f'{count} handlers' if count > 1 else '1 handler':>20}" for count in COUNTS))
     for name, cells in table.items():
         if name not in absent:
-            print(f"{name:18}" + "".join(f"{cell:>21}" for cell in cells))
-    if absent:
-        print("Left out: " + ", ".join(f"{name} ({why})" for name, why in absent.items()))
+            print(f"{name:17}" + "".join(f"{cell:>20}" for cell in cells))
+    if missing := ", ".join(name for name, why in absent.items() if not why):
+        print(f"Not installed: {missing}")
+    for name, why in absent.items():
+        if why:
+            print(shorten(f"Left out: {name}, {why}", 79, placeholder="..."))
+    if worst > NOISE:
+        print(f"\nThis machine is too busy for exact figures: half of the rounds differ by {worst:.0%}.")
+        print("End other programs, or measure for longer, such as with --seconds 10.")
     return 0
 
 
@@ -165,8 +179,11 @@ def _calls(emit: Emission, handler: Callable[..., None]) -> int:
     return calls
 
 
-def _race(emissions: dict[str, Emission], seconds: float) -> dict[str, tuple[float, float]]:
-    """Return the median time of each in nanoseconds, and its median ratio to cyevents, from interleaved rounds."""
+def _race(emissions: dict[str, Emission], seconds: float) -> tuple[dict[str, float], float]:
+    """Return the median nanoseconds of each, from interleaved rounds, and the spread of the rounds of cyevents.
+
+    The spread is the distance between the quartiles, as a part of the median.
+    """
     numbers = {name: max(5, min(EMISSIONS, int(2e6 / _round(emit, 5)))) for name, emit in emissions.items()}
     rounds: list[dict[str, float]] = []
     was_on = gc.isenabled()
@@ -179,13 +196,9 @@ def _race(emissions: dict[str, Emission], seconds: float) -> dict[str, tuple[flo
     finally:
         if was_on:
             gc.enable()
-    return {
-        name: (
-            statistics.median(each[name] for each in rounds),
-            statistics.median(each[name] / each["cyevents"] for each in rounds),
-        )
-        for name in emissions
-    }
+    low, middle, high = statistics.quantiles([each[OURS] for each in rounds])
+    medians = {name: statistics.median(each[name] for each in rounds) for name in emissions}
+    return medians, (high - low) / middle
 
 
 def _round(emit: Emission, number: int) -> float:

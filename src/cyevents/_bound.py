@@ -1,6 +1,6 @@
-"""`BoundEvent`: an event and its sender, which an event in a class gives when it is looked up on an object.
+"""`BoundEvent`: an event and its sender, the value of `object.event` for an event in a class.
 
-The core has its `emit` and `send`, and makes one for each lookup. The other methods are here, and are added to the
+The core has its `emit` and `send`, and creates one for each lookup. The other methods are here, and are added to the
 core's class when this module is imported, which is when the first event is bound.
 """
 
@@ -62,16 +62,16 @@ def _add_to_core(cls: ClassT) -> ClassT:
 
 @_add_to_core
 class BoundEvent(_GenericCore[SenderT, ArgsP]):
-    """An event of an object: what `object.event` gives if the event is an attribute of the object's class.
+    """An event of one object: the value of `object.event` if the object's class has the attribute `event = Event()`.
 
-    It is a view of the event and the object, as a bound method is one of a function and its object. Its methods are
-    those of the event with the object as the sender. It holds both while it exists; nothing is stored in the object.
-    Views of the same event and the same object are equal.
+    It is a view of the event and the object, as a bound method is a view of a function and its object. Its methods are
+    those of the event, with the object as the sender. It keeps both alive; nothing is stored in the object. Views of
+    the same event and object are equal.
 
-    It cannot be made by a call. `BoundEvent[Thermostat, [int]]` declares for type checkers what
-    `Event[Thermostat, [int]]` gives.
+    You cannot create one by a call. For type checkers, `BoundEvent[Thermostat, [int]]` is the type of an event that is
+    declared as `Event[Thermostat, [int]]`.
 
-    Thread-safety: as that of `Event`.
+    Thread-safe, as `Event` is.
 
     Example:
         >>> from cyevents import Event
@@ -119,7 +119,7 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
 
     @coroutine_function
     def send_async(self, /, *args: ArgsP.args, **kwargs: ArgsP.kwargs) -> Coroutine[Any, Any, list[tuple[Any, Any]]]:
-        """Await the handlers for this sender, and return pairs of each and its value: see `Event.send_async`."""
+        """Await the handlers for this sender: pairs of each handler and its value, see `Event.send_async`."""
         if args and args[0] is self._sender:
             self._warn_sender_given("send_async", sys._getframe(1))
         sending: Coroutine[Any, Any, list[tuple[Any, Any]]] = self._event.send_async(self._sender, *args, **kwargs)
@@ -197,28 +197,11 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
     ) -> Any:
         """Connect a handler for this sender alone: the same as `event.connect(receiver, sender=sender, ...)`.
 
-        Args:
-            receiver: the handler. Without it, `connect` returns a decorator: `@object.event.connect(priority=5)`.
-            weak: do not keep the handler alive; for a method, its object.
-            priority: higher is called earlier.
-            condition: called as `condition(sender, **kwargs)`; a false answer skips the handler.
-            once: disconnect when about to be called the first time.
-            with_event: pass the event as the keyword `event`.
-            thread: in `emit_async`, run a sync handler in a thread.
-            replay: first call the handler, in this thread, with the emissions of this sender that the event keeps: see
-                `Event.replay`.
-            via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
-            overlap: what an async handler does when its earlier call still runs: see `Event.connect`.
-            limit: how many calls of an async handler run at once; others wait.
-            timeout: how many seconds an async handler may take.
+        Without a receiver, it returns a decorator: `@object.event.connect(priority=5)`. Options, result, exceptions and
+        warnings are those of `Event.connect`.
 
-        Returns:
-            The receiver.
-
-        The sender is held weakly if its class allows it. An object of a class with `__slots__` and without
-        `__weakref__` lives as long as its connections: disconnect its handlers, or add `"__weakref__"` to the slots.
-
-        Raises and warns as `Event.connect` does.
+        The sender is held weakly if its class allows it. If the class has `__slots__` without `"__weakref__"`, its
+        objects live as long as their connections: disconnect the handlers, or add `"__weakref__"` to the slots.
         """
         sender = self._sender
         options = ConnectOptions(
@@ -411,14 +394,14 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
     def handlers(self) -> list[Connection]:
         """The connections that `emit` would call now, in dispatch order.
 
-        Those for any sender and those of patterns are included. Of several connections of one handler it has the one
-        that counts, and while the event is muted, none of those that are silenced.
+        They include those for any sender and those of patterns. If a handler has several connections, only the one that
+        counts is included. Muted connections are not.
         """
         entries = {id(entry) for entry in self._event._snapshot(self._sender).entries}
         return connections_of(self._event, entries)
 
     def has_handlers(self) -> bool:
-        """Return whether `emit` would find a handler now, one for any sender included: see `Event.has_handlers_for`."""
+        """Return whether `emit` would find a handler now, also one for any sender: see `Event.has_handlers_for`."""
         found: bool = self._event.has_handlers_for(self._sender)
         return found
 
@@ -462,5 +445,5 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(
-            f"event {self._event.name!r} of an object cannot be pickled: send the object, and take it from that"
+            f"event {self._event.name!r} of an object cannot be pickled: pickle the object, and take the event from it"
         )

@@ -1,4 +1,4 @@
-"""Checks of the arguments with which events are made and handlers are connected, and of what kind a function is."""
+"""Checks of the arguments of events and connections, and the kinds of functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._core._safe import exact_str, handler_name, safe_getattr, safe_isinstance,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from functools import partial
     from typing import Any, Literal, TypeVar
 
@@ -33,7 +33,7 @@ def check_handler(handler: object) -> None:
 
 
 def checked_name(name: object) -> str:
-    """Return the name of an event as an exact `str`; raise if it is none, or a pattern."""
+    """Return an event's name as an exact `str`; raise if it is not a name, or a pattern."""
     name = exact_str(name)
     if type(name) is not str or not name:
         raise TypeError(f"an event's name must be a non-empty str, not {safe_repr(name)}")
@@ -43,7 +43,7 @@ def checked_name(name: object) -> str:
 
 
 def hint_for(source: object) -> str:
-    """Return how to give an event that was given as one of an object, to what takes events; else the empty string."""
+    """Return a hint for a `BoundEvent` that was given instead of an event; else the empty string."""
     return ": use its own methods, or its .event for all senders" if issubclass(type(source), BoundCore) else ""
 
 
@@ -86,7 +86,7 @@ def check_sequential(value: Any, is_pattern: bool) -> None:
 
 
 def checked_policy(policy: Any) -> Any:
-    """Return a policy for `on_error`; raise if it is none."""
+    """Return a policy for `on_error`; raise if it is not one."""
     policy = exact_str(policy)
     if type(policy) is str:
         if policy not in ("raise", "group"):
@@ -131,12 +131,19 @@ def _is_marked(handler: Any) -> bool:
 def takes_sender_as_self(function: FunctionType, sender: Any) -> bool:
     """Return whether a plain function would get the sender as `self`, as if it was decorated in a class body.
 
-    That is no mistake if it is a function of the sender's own class.
+    For a function of the sender's own class, that is intended.
     """
     code = function.__code__
     if not code.co_argcount or code.co_varnames[0] != "self":
         return False
     return all(cls.__dict__.get(function.__name__) is not function for cls in type(sender).__mro__)
+
+
+def public_names(names: Iterable[str], *hidden: str) -> list[str]:
+    """Return what `dir` lists of these names: those without an underscore, and the usual ones with two."""
+    return [
+        each for each in names if each not in hidden and (each[:1] != "_" or each[:2] == "__") and each[:6] != "__pyx_"
+    ]
 
 
 def coroutine_function(function: FunctionT) -> FunctionT:

@@ -1,4 +1,4 @@
-"""What `subscribe`, `connected_to`, `muted` and `handlers` of an event return, and `connect` and `on` as decorators."""
+"""The results of `subscribe`, `connected_to`, `muted` and `handlers`, and of `connect` and `on` as decorators."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class Decorator:
-    """Connects what it decorates. If it is discarded unused, it warns at the line where it was made.
+    """Connects the decorated function. If it is discarded unused, it warns at the line that created it.
 
     Args:
         connect: connects a handler; it also gets the frame in which the decorator is called.
         sender: the sender that the handler will be connected for.
-        text: the call that has made it, for the warning.
+        text: the call that created it, for the warning.
         frame: the frame of that call.
     """
 
@@ -67,10 +67,10 @@ class Decorator:
 
 
 class Subscription:
-    """A connection that can be cancelled, and that keeps its handler alive; made by `Event.subscribe`.
+    """A connection that keeps its handler alive until you cancel it. `Event.subscribe` returns it.
 
-    Leaving its `with` block cancels it. It removes only the connection that it made, not a later one of the same
-    handler. Thread-safe.
+    Leaving its `with` block cancels it. It removes only its own connection, not a later one of the same handler.
+    Thread-safe.
 
     Example:
         >>> from cyevents import Event
@@ -93,15 +93,15 @@ class Subscription:
 
     @property
     def event(self) -> Event[Any]:
-        """The `Event`, or the event of a pattern, that the handler was connected to."""
+        """The `Event` or pattern that the handler was connected to."""
         return self._event
 
     @property
     def active(self) -> bool:
         """Whether the connection still exists.
 
-        It ends when it is cancelled, disconnected, replaced by a later connection of the same handler, or used up by
-        `once`, and when its sender dies. Muting does not end it.
+        It ends when it is cancelled, disconnected, used up by `once`, or replaced by a later connection of the handler,
+        and when its sender dies. Muting does not end it.
         """
         entry = self._entry
         return entry is not None and self._event._has_entry(entry)
@@ -123,8 +123,9 @@ class Subscription:
 
     def __repr__(self) -> str:
         entry = self._entry
-        state = "cancelled" if entry is None else f"of {entry.name}"
-        return f"<Subscription {state} to {self._event.name!r}>"
+        if entry is None:
+            return f"<Subscription to {self._event.name!r}: cancelled>"
+        return f"<Subscription of {entry.name} to {self._event.name!r}: {'active' if self.active else 'ended'}>"
 
 
 def subscribe(
@@ -214,6 +215,14 @@ class _Block:
             self._undo(block)
             raise
 
+    def __repr__(self) -> str:
+        state = "active" if self._entered else "not active"
+        return f"<{self._what()} {source_text(self._target)}: {state}>"
+
+    def _what(self) -> str:
+        """Return what it does to its target, for the `repr`."""
+        raise NotImplementedError
+
     def _do(self, block: Any) -> None:
         raise NotImplementedError
 
@@ -237,6 +246,10 @@ class ConnectedTo(_Block):
 
         def __enter__(self) -> Event[Any]: ...
 
+    def _what(self) -> str:
+        receiver, sender = self._arguments[:2]
+        return handler_name(receiver) + ("" if sender is ANY else f" for {safe_repr(sender)}") + " connected to"
+
     def _do(self, block: Any) -> None:
         receiver, sender = self._arguments[:2]
         options = ConnectOptions(*self._arguments)
@@ -256,11 +269,24 @@ class Muted(_Block):
         self._receivers = receivers  # kept alive, or their keys could become those of other handlers
         self._keys = [handler_key(receiver) for receiver in receivers] or [None]
 
+    def _what(self) -> str:
+        names = ", ".join([handler_name(receiver) for receiver in self._receivers])
+        return f"muted {names} of" if names else "muted"
+
     def _do(self, block: Any) -> None:
         self._target._mute(block, self._keys)
 
     def _undo(self, block: Any) -> None:
         self._target._unmute(block)
+
+
+def source_text(source: Any) -> str:
+    """Return an event or a namespace as a `repr` names it: `'order.paid' in 'shop'`, `namespace 'shop'`."""
+    if not isinstance(source, EventCore):
+        return "a namespace" if source.name is None else f"namespace {source.name!r}"
+    event: Any = source
+    namespace = event.namespace
+    return repr(event.name) + ("" if namespace is None or namespace.name is None else f" in {namespace.name!r}")
 
 
 def connect_all(
@@ -302,18 +328,18 @@ class Connection:
         priority: an int; higher is called earlier.
         condition: the condition, or `None`.
         weak: whether the handler is held weakly.
-        once: whether it is called once only.
-        kind: `"sync"`, `"async"`, `"generator"` or `"async_generator"`, as far as the handler's code tells.
+        once: whether it is called only once.
+        kind: `"sync"`, `"async"`, `"generator"` or `"async_generator"`, as far as the handler's code shows.
         with_event: whether it gets the event as a keyword.
         thread: whether `emit_async` runs it in a thread.
-        replay: whether it was called with the emissions that its event had kept.
+        replay: whether it was first called with kept emissions.
         via: the mailbox, event loop or executor that its calls are delivered to, or `None`.
-        overlap: what it does when its earlier call still runs, as a word: see `Event.connect`.
+        overlap: what happens if an earlier call still runs: see `Event.connect`.
         limit: how many of its calls run at once, or `None`.
         timeout: how many seconds it may take, or `None`.
-        skipped: how many of its calls were dropped before they began, as `overlap` says.
-        restarted: how many of its calls were cancelled by a later one, with `overlap="restart"`.
-        pattern: the pattern that it is connected to, a string, or `None` if it is the event itself.
+        skipped: how many of its calls `overlap` has dropped before they began.
+        restarted: how many of its calls a later one has cancelled, with `overlap="restart"`.
+        pattern: the pattern that it is connected to, a string; `None` for the event itself.
     """
 
     __slots__ = (

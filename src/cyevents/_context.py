@@ -36,9 +36,9 @@ def reset_in_context(variable: ContextVar[Any], token: Token[Any]) -> None:
 class origin:
     """Context manager that gives the next observed emission in this context an origin, such as a message.
 
-    Instruments get the value as `EmissionStart.origin`, so one that forwards emissions can recognise those that it has
-    made itself. Emissions nested in that emission have no origin. The value is not kept alive after the `with` block,
-    not even by copies of the context. Use each object for one `with` statement.
+    Instruments get the value as `EmissionStart.origin`, so one that forwards emissions can recognise its own. Emissions
+    nested in that emission have no origin. After the `with` block, nothing keeps the value alive, not even copies of
+    the context. Use each object for one `with` statement.
 
     Args:
         value: the origin, any object.

@@ -1,8 +1,8 @@
-"""`Delivery`: how calls are made of connections with `via`, `overlap`, `limit` or `timeout`. Imported when used.
+"""`Delivery`: calls the handlers of connections with `via`, `overlap`, `limit` or `timeout`. Imported when used.
 
-How it works: the entry of such a connection has a `Delivery`, and the flag that leads the core to it. When the turn of
-the handler has come, the core asks `prepare` what to call in its place. The `control` of an async handler may skip a
-call, or wrap the handler; then the target of `via` may take the call away, to run it in its own thread.
+How it works: the entry of such a connection has a `Delivery`, and a flag that leads the core to it. When the handler's
+turn comes, the core asks `prepare` what to call instead. The `control` of an async handler may skip the call, or wrap
+the handler; then the target of `via` may take the call, to run it in its own thread.
 """
 
 from __future__ import annotations

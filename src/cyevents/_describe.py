@@ -166,7 +166,7 @@ class NamespaceGraph:
             from rich.table import Table
             from rich.text import Text
         except ImportError as error:
-            raise ImportError("this table needs rich: python -m pip install 'cyevents[rich]'") from error
+            raise ImportError("this table needs rich: python -m pip install rich") from error
         table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
         table.add_column("Event", overflow="fold", style="cyan")
         table.add_column("Prio", justify="right")

@@ -1,4 +1,4 @@
-"""`Emission`: one emission as an object, as streams and the recorder of `cyevents.testing` return it."""
+"""`Emission`: one emission as an object, for waits, streams, holds and the recorder of `cyevents.testing`."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ else:
 
 
 class Emission(SenderGeneric[SenderT]):
-    """One emission, as waits and streams of an event and `cyevents.testing.Recorder` return it.
+    """One emission, as you get it from a wait, a stream, a hold or `cyevents.testing.Recorder`.
 
     Its `repr` is the call in Python: `emit('order.placed', 'ada', total=12)`.
 
     Attributes:
-        event: the `Event` that was emitted; for a pattern, the one that matched.
-        sender: who emitted it, or `ANY`.
+        event: the emitted `Event`; for a pattern, the one that matched.
+        sender: the object that emitted it, or `ANY`.
         args: the other positional arguments, a tuple.
-        kwargs: the keyword arguments, a dict of its own.
+        kwargs: the keyword arguments, a dict.
     """
 
     __slots__ = ("args", "event", "kwargs", "sender")

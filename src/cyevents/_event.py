@@ -1,4 +1,4 @@
-"""`Event`, to which handlers are connected and which is emitted, and `Pattern`, for events whose names match.
+"""`Event`, the public class, and `Pattern`, an event that stands for all events whose names match.
 
 `connect`, `emit` and `send` are methods of the core; only their types are here. `_hooks.py` has what the core calls.
 """
@@ -16,8 +16,9 @@ from ._checks import (
     coroutine_function,
     is_pattern,
     pattern_error,
+    public_names,
 )
-from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, subscribe
+from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, source_text, subscribe
 from ._core import WITH_EVENT, EventCore, install_methods
 from ._core._safe import not_an_event, safe_repr
 from ._core._values import ANY, FIRST, UNNAMED, AnySender
@@ -61,33 +62,34 @@ else:
 
 @install_methods
 class Event(_GenericHooks[SenderT, ArgsP]):
-    """Something that happens in a program: handlers are connected to it, and they are called when it is emitted.
+    """Something that happens in a program, and the handlers that are called when it does.
 
-    Most events are made by `event(name)` or `namespace.event(name)`, which return the same event for the same name.
-    An event made by calling `Event` belongs to no namespace. `Event[Order]` declares the type of its senders for type
-    checkers, `Event[Order, [int, str]]` also the arguments that it is emitted with.
+    - `event.connect(handler)`: call this handler from now on, for all senders or for one.
+    - `event.emit(sender, ...)`: call the handlers, and return the list of their results.
+    - `await event.emit_async(sender, ...)`: the same, and await the async handlers.
 
-    An event in the body of a class binds its sender, as a function there binds `self`: `object.event` is a
-    `BoundEvent`, whose methods are those of the event with the object as the sender.
+    Usually you get an event from `event(name)` or `namespace.event(name)`, which return the same event for the same
+    name. An event that you create by calling `Event` belongs to no namespace. In the body of a class, an event binds
+    its sender as a function binds `self`: `object.event` is a `BoundEvent`, which emits with the object as the sender.
+    For type checkers, `Event[Order]` declares the type of the senders, `Event[Order, [int, str]]` also the arguments.
 
     Args:
-        name: a non-empty string that is not a pattern. Without it, the class in whose body the event is made names it
-            after its place, such as `"Thermostat.changed"`. It cannot be emitted before.
+        name: a non-empty string that is not a pattern. In the body of a class you may leave it out: the event is then
+            named after its place, such as `"Thermostat.changed"`. Without a name, an event cannot be emitted.
         doc: what the event means; becomes its `__doc__`.
-        on_error: what is done with an `Exception` of a handler: see `on_error`.
-        signature: a function that takes what the event is emitted with, the sender first. Type checkers check
-            emissions and handlers against it. It is never called.
-        check: refuse handlers, and conditions, that cannot take what `signature` does, when they are connected.
+        on_error: what happens when a handler raises an `Exception`: see `on_error`.
+        signature: a function with the parameters of the handlers, the sender first. Type checkers check emissions and
+            handlers against it. It is never called.
+        check: refuse to connect handlers and conditions that do not fit the `signature`.
         replay: how many of its last emissions the event keeps for handlers that are connected later: see `replay`.
         sequential: whether `emit_async` awaits async handlers one after the other: see `sequential`.
 
     Raises:
-        TypeError: if the name is not a non-empty string, `on_error` not a policy, the signature not that of a
-            handler, `check` is true without a signature, `replay` is not an int, or `sequential` not a bool or `None`.
+        TypeError: if an argument has the wrong type, or `check` is true without a signature.
         ValueError: if the name is a pattern, `on_error` an unknown word, or `replay` negative.
 
-    Thread-safety: every method may be called from any thread at any time, also from handlers, finalizers and
-    signal handlers. No lock is held while user code runs.
+    Thread-safety: you may call every method from any thread at any time, also in handlers, finalizers and signal
+    handlers. No lock is held while your code runs.
 
     Example:
         >>> from cyevents import Event
@@ -102,6 +104,9 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     """
 
     __slots__ = ("__dict__",)
+
+    if not TYPE_CHECKING:  # so that `help` lists them here, also for the pure-Python core
+        connect, emit, send = EventCore.connect, EventCore.emit, EventCore.send
 
     def __init__(
         self,
@@ -151,7 +156,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         self._attach_global_scopes()
 
     def _declare(self, signature: Any, check: bool) -> None:
-        """Check a signature. If `check` is true, check the handlers against it, those to come too."""
+        """Take a signature. If `check` is true, check the handlers against it, now and when they are connected."""
         check_bool("check", check)
         if signature is not None and not callable(signature):
             raise TypeError(
@@ -194,17 +199,17 @@ class Event(_GenericHooks[SenderT, ArgsP]):
 
     @property
     def on_error(self) -> ErrorPolicy:
-        """What is done with an `Exception` that a handler raises.
+        """What happens when a handler raises an `Exception`.
 
-        - `None`: what the namespace's `on_error` says; without one, the same as `"raise"`.
-        - `"raise"`: it propagates to the emitter unchanged, and the remaining handlers are not called.
+        - `None`: what the namespace's `on_error` says. If that is `None` too, the same as `"raise"`.
+        - `"raise"`: the exception propagates to the emitter, and the remaining handlers are not called.
         - `"group"`: all handlers are called, then their exceptions are raised as one `ExceptionGroup`.
-        - a callable `(exception, handler, event, sender)`: it is called with each exception, and the emission goes
-          on. That includes the exceptions of conditions, and of handlers that `emit` scheduled (in their loop). What
-          the callable raises propagates.
+        - a callable `(exception, handler, event, sender)`: it gets each exception, and the emission goes on. It also
+          gets the exceptions of conditions, and those of scheduled handlers (in their loop). If it raises itself, that
+          exception propagates.
 
-        Other `BaseException` (`KeyboardInterrupt`, `SystemExit`) always propagate. A `Cancel` that a handler raises is
-        not an error: it cancels.
+        `KeyboardInterrupt`, `SystemExit` and any other `BaseException` always propagate. A handler that raises `Cancel`
+        cancels the emission; that is not an error.
 
         Raises:
             TypeError: when set to something else, or to a coroutine function.
@@ -222,19 +227,19 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def replay(self) -> int:
         """How many of its last emissions the event keeps, for handlers that are connected with `replay=True`.
 
-        Such a handler is called at once, in the thread that connects it, with the kept emissions in order, as if it
-        had been connected when they began: those of its sender, if its condition is true now, only one for `once`.
-        Emissions of all kinds are kept when they begin, whatever the handlers do, also if there are none.
-        Emissions while the whole event is muted are not kept, nor those that an instrument vetoes.
+        Such a handler is called with the kept emissions at once, in order and in the thread that connects it, as if it
+        had been connected when they began: with those of its sender, if its condition is true now, and with only one
+        for `once`. Every emission is kept when it begins, even if there are no handlers, except while the whole event
+        is muted or if an instrument vetoes it.
 
-        0 means none. Setting a smaller number drops the oldest ones. Kept emissions hold their sender and arguments
-        strongly. An emission that is kept takes about a microsecond longer.
+        0 means none. A smaller number than before drops the oldest emissions. Kept emissions hold their sender and
+        arguments strongly. Keeping an emission takes about a microsecond.
 
         Raises:
             TypeError: when set to something that is not an int.
-            ValueError: when set to a negative number, or for a pattern to another one than 0.
+            ValueError: when set to a negative number; for a pattern, to anything but 0.
 
-        Thread-safe: a handler receives an emission that runs meanwhile exactly once, by itself or by its record.
+        Thread-safe: a handler receives each emission that runs meanwhile exactly once.
 
         Example:
             >>> from cyevents import Event
@@ -256,7 +261,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         keep(self, checked_replay(replay, self._name))
 
     def clear_replay(self) -> None:
-        """Drop the emissions that the event keeps for `replay`. It goes on to keep new ones."""
+        """Drop the emissions that the event keeps for `replay`. New ones are still kept."""
         kept = getattr(self, "_kept", None)
         if kept is not None:
             kept.clear()
@@ -265,13 +270,13 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def sequential(self) -> bool | None:
         """Whether `emit_async` and `send_async` await async handlers one after the other.
 
-        - `None`: as the namespace's `sequential` says; without one, the same as `False`.
+        - `None`: what the namespace's `sequential` says; without a namespace, the same as `False`.
         - `False`: the async handlers of one priority run concurrently.
-        - `True`: a handler is called when the one before it is done, whatever their priorities. So it sees what the
-          handlers before it have done, and is not called if one of them returns `False` or raises.
+        - `True`: each handler is called when the previous one is done, whatever their priorities. So it sees what
+          earlier handlers have done, and is not called if one of them returns `False` or raises.
 
-        An emission reads it once, before its first async handler. It makes no difference to `emit`, which schedules
-        async handlers. Of a pattern it is always `None`: the emitted event decides, for handlers of patterns too.
+        An emission reads it once, before its first async handler. `emit` ignores it. For a pattern it is always `None`:
+        the emitted event decides, for handlers of patterns too.
 
         Raises:
             TypeError: when set to something else.
@@ -358,10 +363,10 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             pass
 
     def disconnect(self, receiver: Callable[..., Any], sender: SenderT | AnySender = ANY) -> bool:
-        """Disconnect a handler. An emission that has not called it yet does not call it any more.
+        """Disconnect a handler. A running emission that has not called it yet does not call it.
 
         Args:
-            receiver: the handler. One that is not connected is no error.
+            receiver: the handler. It is not an error if it is not connected.
             sender: the sender that it is connected for; `ANY` removes all its connections to this event.
 
         Returns:
@@ -374,10 +379,10 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         return self._disconnect(receiver, sender)
 
     def clear(self) -> None:
-        """Disconnect all handlers, for all senders, but not those of patterns that match the event.
+        """Disconnect all handlers for all senders, but not those of matching patterns.
 
-        Streams of the event end, and a `wait` for it raises a `RuntimeError`. Emissions that it keeps for `replay`
-        stay: `clear_replay` drops them.
+        Streams of the event end, and a `wait` for it raises a `RuntimeError`. Emissions that are kept for `replay`
+        stay: use `clear_replay` to drop them.
         """
         streams = () if _Stream is None else _Stream._connected_to(self)
         self._clear()
@@ -429,8 +434,8 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     ) -> Subscription:
         """Connect a handler and return a `Subscription`, which keeps the handler alive and can disconnect it.
 
-        The arguments and exceptions are those of `connect`. The handler may be a lambda. A subscription that is
-        discarded at once gives a `RuntimeWarning`.
+        Arguments and exceptions are those of `connect`. The handler may be a lambda. Discarding the subscription at
+        once gives a `RuntimeWarning`.
 
         Example:
             >>> from cyevents import Event
@@ -504,8 +509,8 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     ) -> ConnectedTo:
         """Connect a handler inside a `with` block, then restore exactly the previous state.
 
-        The arguments and exceptions are those of `connect`; they are checked when the block is entered. If meanwhile
-        the connection was changed, or its handler or sender has died, it is left as it is.
+        Arguments and exceptions are those of `connect`, checked when the block is entered. A connection that was
+        changed inside the block, or whose handler or sender has died, stays as it is.
 
         Example:
             >>> from cyevents import Event
@@ -534,11 +539,11 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def muted(self, *receivers: Callable[..., Any]) -> Muted:
         """Silence the event, or only some handlers, inside a `with` block. Nests.
 
-        It holds for emissions that begin inside the block, in all threads. A pattern silences the handlers that are
-        connected to the pattern.
+        This affects emissions that begin inside the block, in all threads. A pattern silences the handlers that are
+        connected to it.
 
         Args:
-            *receivers: the handlers to silence, those of patterns included; none for the whole event.
+            *receivers: the handlers to silence, which may be those of patterns. Without any, the whole event.
 
         Raises:
             TypeError: if a receiver is not callable.
@@ -562,11 +567,11 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     ) -> Scope:
         """Report handlers that run longer than a budget, in emissions of this event that begin from now on.
 
-        For a pattern, those of the events that match. Times, arguments and reports are those of `Namespace.watch`. The
-        `Scope` that it returns need not be kept.
+        A pattern watches all matching events. Times, arguments and reports are those of `Namespace.watch`. You need
+        not keep the returned `Scope`.
 
         Args:
-            budget: the limit, in seconds.
+            budget: the limit in seconds.
             on_slow: called as `on_slow(duration, handler, event, sender)`; `None` to log at WARNING.
 
         Raises:
@@ -592,7 +597,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def held(self, merge: Merge = None) -> Hold:
         """Hold the emissions of this event inside a `with` block, and emit them at its end: see `Namespace.held`.
 
-        A pattern holds the emissions of all events whose names match.
+        A pattern holds the emissions of all matching events.
 
         Example:
             >>> from cyevents import Event
@@ -612,19 +617,18 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def hold(self, merge: Merge = None) -> Hold:
         """Hold the emissions of this event from now on, until the `Hold` is released: see `Namespace.hold`.
 
-        A pattern holds the emissions of all events whose names match.
+        A pattern holds the emissions of all matching events.
         """
         return make_hold(self, merge)._note_caller()._open()
 
     def settle(self) -> None:
-        """Do now, in the calling thread, what changes have left to the next emission.
+        """Do now the work that changed connections leave to the next emission.
 
-        A change of connections is cheap because it only discards what emissions run. The next emission builds it again
-        and puts the handlers in order, which takes time in proportion to their number. Programs for which that time
-        matters call `settle` after changes, for example when they have started. For a pattern, it settles the events
-        that match.
+        Connecting is cheap because the next emission puts the handlers in order, which takes time in proportion to
+        their number. If that time matters to you, call `settle` after changes, for example at the end of startup. A
+        pattern settles all matching events.
 
-        Thread-safe. This call also writes the DEBUG records of handlers that have died since the last emission.
+        Thread-safe. This also logs, at DEBUG, handlers that have died since the last emission.
 
         Example:
             >>> from cyevents import Event
@@ -633,7 +637,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
             ... def tock(sender):
             ...     return "tock"
             >>> ticked.settle()
-            >>> ticked.emit("clock")  # has nothing to build
+            >>> ticked.emit("clock")
             ['tock']
         """
         self._settle()
@@ -644,31 +648,31 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def emit_async(
         self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs
     ) -> Coroutine[Any, Any, list[Any]]:
-        """Emit and await the handlers: those of one priority concurrently, a lower priority after the higher.
+        """Emit and await the handlers: those of one priority concurrently, then those of the next lower priority.
 
-        With `sequential`, each handler is awaited before the next one is called, and may cancel it.
+        With `sequential`, each handler is awaited before the next one is called, and may cancel it. A handler that
+        returns `False` or raises `Cancel` cancels the lower priorities.
 
-        Sync handlers are called in place, async ones run as tasks (from Python 3.12 on started eagerly), or in the
-        emitter's task if there is only one, the last of its priority. Either way each has its own copy of the context.
-        A handler that returns `False`, or raises `Cancel`, cancels the lower priorities.
+        Sync handlers are called in place. Async ones run as tasks (started eagerly from Python 3.12 on), or in the
+        emitter's task if only the last one of a priority is async. Either way each has its own copy of the context.
 
         Args:
-            sender: who emits.
+            sender: the object that emits.
             *args: positional arguments for the handlers.
             **kwargs: keyword arguments for the handlers.
 
         Returns:
-            An awaitable of the list of results in dispatch order: as that of `emit`, with what async handlers
-            returned, and for each async generator the list of what it yielded.
+            An awaitable of the list of results in dispatch order: as from `emit`, with the results of async handlers
+            too, and a list of the yielded items for each async generator.
 
         Raises:
-            Exception: what a handler raised, the first in dispatch order, once its priority is done; others go to
-                the loop's exception handler. `on_error` may change that.
+            Exception: the first exception of a handler in dispatch order, once its priority is done. Others go to the
+                loop's exception handler. `on_error` may change that.
             ValueError: for a pattern, when called.
             RuntimeError: when awaited without a running loop of asyncio or trio.
-            ImportError: when awaited under trio, without anyio: `pip install "cyevents[anyio]"`.
+            ImportError: when awaited under trio and anyio is not installed.
 
-        When it is cancelled, it cancels its handlers and waits for them.
+        If it is cancelled, it cancels its handlers and waits for them.
 
         Example:
             >>> import asyncio
@@ -698,23 +702,23 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def first(self, /, sender: Any = ANY, *args: Any, default: Any = None, **kwargs: Any) -> Any:
         """Call the handlers until one returns something other than `None`, and return that.
 
-        Order, senders, conditions and `on_error` hold as in `emit`. The handlers after the one that answers are not
-        called: their conditions are not asked, and a handler with `once=True` is not used up. Any other value than
-        `None` and `False` is an answer, `0` and `""` too. A generator answers with the list of what it yielded, even an
-        empty one. Async handlers are scheduled as in `emit`, and answer nothing.
+        Order, senders, conditions and `on_error` are those of `emit`. Handlers after the one that answers are not
+        called: their conditions are not evaluated, and `once=True` is not used up. Every value except `None` and
+        `False` is an answer, also `0` and `""`. A generator answers with the list of its items, even an empty one.
+        Async handlers are scheduled as by `emit`, and never answer.
 
         Args:
-            sender: who asks; handlers connected for another sender are not called.
-            *args: positionals for the handlers.
+            sender: the object that asks. Handlers connected for another sender are not called.
+            *args: positional arguments for the handlers.
             default: what to return if no handler answers. Handlers do not get this keyword.
-            **kwargs: other keywords for the handlers, of any names.
+            **kwargs: other keyword arguments for the handlers, of any names.
 
         Returns:
             The answer; `default` if there is none, or if a handler cancels.
 
         Raises:
-            Exception: what a handler raises. `on_error` may change that; with `"group"`, the exceptions of the handlers
-                before the answer are raised even if there is one.
+            Exception: what a handler raises. `on_error` may change that; with `"group"`, the exceptions of earlier
+                handlers are raised even if there is an answer.
             ValueError: for a pattern.
 
         Thread-safe and re-entrant, as `emit` is.
@@ -742,21 +746,21 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def send_async(
         self, /, sender: SenderT | AnySender = ANY, *args: ArgsP.args, **kwargs: ArgsP.kwargs
     ) -> Coroutine[Any, Any, list[tuple[Any, Any]]]:
-        """Call and await the handlers, and return pairs of each and its value, whatever that is.
+        """Call and await the handlers, and return pairs of each handler and its value, whatever that is.
 
-        It is to `emit_async` what `send` is to `emit`: it drops no `None`, consumes no generator, sync or async, and
-        no handler cancels. Order, senders, conditions, `sequential` and `on_error` hold as in `emit_async`.
+        Unlike `emit_async`, it keeps `None`, consumes no generator, sync or async, and no handler cancels. Order,
+        senders, conditions, `sequential` and `on_error` are those of `emit_async`.
 
         Args:
-            sender: who emits.
+            sender: the object that emits.
             *args: positional arguments for the handlers.
             **kwargs: keyword arguments for the handlers.
 
         Returns:
-            An awaitable of a list of pairs `(handler, value)` in dispatch order. The value is what the handler
-            returned, or if that can be awaited, what awaiting it returned.
+            An awaitable of a list of pairs `(handler, value)` in dispatch order. The value is the return value; if that
+            is awaitable, the result of awaiting it.
 
-        Raises what `emit_async` does. When it is cancelled, it cancels its handlers and waits for them.
+        Raises what `emit_async` does. If it is cancelled, it cancels its handlers and waits for them.
 
         Example:
             >>> import asyncio
@@ -792,13 +796,13 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def first_async(
         self, /, sender: Any = ANY, *args: Any, default: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, Any]:
-        """Call and await the handlers one after the other until one returns something other than `None`: return that.
+        """Call and await the handlers one by one until one returns something other than `None`, and return that.
 
-        Order, senders, conditions and `on_error` hold as in `emit_async`. The handlers after the one that answers are
-        not called. A generator, sync or async, answers with the list of what it yielded, even an empty one.
+        Order, senders, conditions and `on_error` are those of `emit_async`. Handlers after the one that answers are not
+        called. A generator, sync or async, answers with the list of its items, even an empty one.
 
         Args:
-            sender: who asks.
+            sender: the object that asks.
             *args: positional arguments for the handlers.
             default: what to return if no handler answers. Handlers do not get this keyword.
             **kwargs: other keyword arguments for the handlers.
@@ -806,8 +810,8 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         Returns:
             An awaitable of the answer; of `default` if there is none, or if a handler cancels.
 
-        Raises what `emit_async` does; with `on_error="group"`, the exceptions of the handlers before the answer are
-        raised even if there is one. When it is cancelled, it cancels the handler that runs and waits for it.
+        Raises what `emit_async` does; with `on_error="group"`, the exceptions of earlier handlers are raised even if
+        there is an answer. If it is cancelled, it cancels the running handler and waits for it.
 
         Example:
             >>> import asyncio
@@ -842,25 +846,25 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         *,
         priority: int = 0,
     ) -> Coroutine[Any, Any, Emission[SenderT]]:
-        """Await the next emission of the event, or for a pattern that of any matching event.
+        """Await the next emission of the event; for a pattern, of any matching event.
 
-        It listens from the call on: an emission between the call and the `await` is not missed. However it ends,
-        nothing stays connected. Emissions may come from any thread.
+        It listens from the call on, so it does not miss an emission between the call and the `await`. Nothing stays
+        connected, however it ends. Emissions may come from any thread.
 
         Args:
-            sender: only this sender's emissions; `ANY` for all.
-            condition: called as `condition(sender, **kwargs)` in the emission; a false result skips the emission.
-            timeout: how long to wait at most, in seconds, from the `await` on.
-            priority: its priority among the handlers. It does not receive an emission that a handler of a higher
-                priority has cancelled.
+            sender: wait for this sender only; `ANY` for all.
+            condition: called as `condition(sender, **kwargs)` in the emission. A false result skips the emission.
+            timeout: how long to wait at most, in seconds from the `await` on.
+            priority: its priority among the handlers. If a handler of a higher priority cancels an emission, the wait
+                goes on.
 
         Returns:
             An awaitable of an `Emission`, with `event`, `sender`, `args` and `kwargs`.
 
         Raises:
-            TypeError: if an argument is of a wrong type; when called.
+            TypeError: if an argument has the wrong type; when called.
             ValueError: if the timeout is NaN; when called.
-            TimeoutError: when the time is up.
+            TimeoutError: if there is no such emission in time.
             RuntimeError: when awaited without a running loop of asyncio or trio, or if the event is cleared.
 
         Example:
@@ -887,28 +891,28 @@ class Event(_GenericHooks[SenderT, ArgsP]):
         *,
         priority: int = 0,
     ) -> Emission[SenderT]:
-        """Block the calling thread until the next emission, or for a pattern until that of any matching event.
+        """Block the calling thread until the next emission; for a pattern, of any matching event.
 
-        For threads without an event loop. It listens from the call on, and however it ends, nothing stays connected.
-        Emissions may come from any other thread, or from a signal handler or a finalizer in this one.
+        For threads without an event loop. Nothing stays connected, however it ends. Emissions may come from any other
+        thread, or from a signal handler or a finalizer in this one.
 
         Args:
-            sender: only this sender's emissions; `ANY` for all.
-            condition: called as `condition(sender, **kwargs)` in the emission; a false result skips the emission.
+            sender: wait for this sender only; `ANY` for all.
+            condition: called as `condition(sender, **kwargs)` in the emission. A false result skips the emission.
             timeout: how long to wait at most, in seconds.
-            priority: its priority among the handlers. It does not receive an emission that a handler of a higher
-                priority has cancelled.
+            priority: its priority among the handlers. If a handler of a higher priority cancels an emission, the wait
+                goes on.
 
         Returns:
             An `Emission`, with `event`, `sender`, `args` and `kwargs`.
 
         Raises:
-            TypeError: if an argument is of a wrong type.
+            TypeError: if an argument has the wrong type.
             ValueError: if the timeout is NaN.
-            TimeoutError: when the time is up.
+            TimeoutError: if there is no such emission in time.
             RuntimeError: if a loop of asyncio or trio runs in this thread, or the event is cleared.
 
-        Thread-safe. In the main thread it can be interrupted, as by Ctrl-C.
+        Thread-safe. In the main thread, Ctrl-C interrupts it.
 
         Example:
             >>> import threading
@@ -935,27 +939,27 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     ) -> Stream[SenderT]:
         """Return a stream of the emissions from now on: `async for emission in event.stream()`.
 
-        In threads without an event loop, it is `for emission in event.stream()`.
+        In a thread without an event loop, use a plain `for`.
 
-        It listens from the call on until it is closed, by `close` or at the end of a `with` or `async with`, or until
-        nothing refers to it any more, as after a `break` out of the loop. Emissions go to a buffer and never wait; they
-        may come from any thread.
+        The stream listens until you close it, by `close` or by leaving its `with` or `async with` block, or until
+        nothing refers to it any more, as after a `break` out of the loop. Emissions go to a buffer, so they never wait;
+        they may come from any thread.
 
         Args:
-            sender: only this sender's emissions; `ANY` for all.
-            condition: called as `condition(sender, **kwargs)` in the emission; a false result skips the emission.
+            sender: only emissions of this sender; `ANY` for all.
+            condition: called as `condition(sender, **kwargs)` in the emission. A false result skips the emission.
             buffer: how many emissions the buffer holds.
-            overflow: what happens when the buffer is full. `"raise"`: the stream gives what it holds, then raises
-                `StreamOverflow`. `"drop_oldest"` and `"drop_newest"`: one is dropped, and counted by `dropped`.
-            priority: its priority among the handlers. It does not receive an emission that a handler of a higher
-                priority has cancelled.
+            overflow: what happens when the buffer is full. `"raise"`: the stream yields what it holds, then raises
+                `StreamOverflow`. `"drop_oldest"` and `"drop_newest"`: drop one, and count it in `dropped`.
+            priority: its priority among the handlers. It does not get emissions that a handler of a higher priority
+                cancels.
 
         Returns:
             A `Stream` of `Emission`, for one task or thread at a time.
 
         Raises:
-            TypeError: if an argument is of a wrong type.
-            ValueError: if the buffer holds nothing, or the word for `overflow` is unknown.
+            TypeError: if an argument has the wrong type.
+            ValueError: if `buffer` is less than 1, or `overflow` an unknown word.
 
         Example:
             >>> import asyncio
@@ -982,19 +986,18 @@ class Event(_GenericHooks[SenderT, ArgsP]):
 
     @property
     def handlers(self) -> list[Connection]:
-        """The connections in dispatch order, those of patterns that match the event included."""
+        """The connections in dispatch order, including those of matching patterns."""
         return connections_of(self)
 
     def has_handlers_for(self, sender: SenderT | AnySender = ANY) -> bool:
         """Return whether an emission by this sender would find a handler now.
 
-        Handlers of patterns count. Conditions are not called. While the event is muted, the answer is `False`.
+        Handlers of patterns count, and conditions are not called. While the event is muted, it returns `False`.
 
         Args:
             sender: the sender; `ANY` for an emission without one, which only handlers connected for `ANY` receive.
 
-        Returns:
-            Whether it would. Thread-safe, and takes no lock.
+        Thread-safe, and takes no lock.
 
         Example:
             >>> from cyevents import Event
@@ -1010,15 +1013,12 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def is_connected(self, receiver: Callable[..., Any], sender: SenderT | AnySender = ANY) -> bool:
         """Return whether a handler is connected to this event, so that `disconnect` would remove a connection.
 
-        Connections to patterns do not count, and muting makes no difference.
+        Connections to patterns do not count, nor those that `once` has used up or whose handler or sender has died.
+        Muting makes no difference.
 
         Args:
             receiver: the handler.
             sender: the sender that it is connected for; `ANY` for any connection of the handler.
-
-        Returns:
-            Whether there is such a connection. One whose handler or sender has died, or that `once` has used
-            up, does not count.
 
         Thread-safe, and takes no lock.
 
@@ -1036,15 +1036,16 @@ class Event(_GenericHooks[SenderT, ArgsP]):
     def __bool__(self) -> bool:
         return True
 
+    def __dir__(self) -> list[str]:
+        return public_names(super().__dir__())
+
     def __repr__(self) -> str:
         sources = [source for _, _, source in self._connections()]
         own = sum(source is self for source in sources)
         text = f"{own} handler{'s' * (own != 1)}"
         if own < len(sources):
             text += f", {len(sources) - own} by pattern"
-        namespace = self._namespace
-        place = "" if namespace is None or namespace.name is None else f" in {namespace.name!r}"
-        return f"<{type(self).__name__} {self._name!r}{place}: {text}>"
+        return f"<{type(self).__name__} {source_text(self)}: {text}>"
 
     if not TYPE_CHECKING:
 
@@ -1067,7 +1068,7 @@ class Event(_GenericHooks[SenderT, ArgsP]):
 
 
 class _Unnamed:
-    """The observer of an event without a name: it refuses to make emissions. It is used as a class."""
+    """The observer of an event without a name: refuses its emissions. It is used as a class."""
 
     scopes = ()
 
@@ -1094,7 +1095,7 @@ class _Doc:
         self._class_doc = class_doc
 
     def __get__(self, event: EventHooks | None, owner: type) -> str | None:
-        doc = getattr(event, "_doc", None)  # missing: it has not got one
+        doc = getattr(event, "_doc", None)
         return self._class_doc if doc is None else doc
 
     def __set__(self, event: EventHooks, doc: str | None) -> None:
@@ -1108,10 +1109,10 @@ Event.__doc__ = _Doc(Event.__doc__)  # type: ignore[assignment]
 
 
 class Pattern(Event):
-    """An event for a pattern of names, made by `event(pattern)`.
+    """An event for a pattern of names, which `event(pattern)` returns.
 
-    Its handlers are called for all events of the namespace whose names match, present and future, and for names
-    without an event. Handlers are connected and disconnected as with any event, but a pattern cannot be emitted.
+    Its handlers are called for all events of the namespace whose names match, present and future, and for matching
+    names without an event. You connect handlers as to any event, but a pattern cannot be emitted.
     """
 
     __slots__ = ("matches",)

@@ -1,7 +1,7 @@
-"""`handles`, which marks methods as handlers, and what `Namespace.attach` does with the marks.
+"""`handles`, which marks methods as handlers, and the work of `Namespace.attach`.
 
-The marks of a function are a tuple in its `__dict__`. A wrapper that `functools.wraps` makes has a copy of the
-`__dict__`, and so the same marks. More marks for the wrapper are a new tuple, which the wrapped function does not get.
+The marks of a function are a tuple in its `__dict__`, which `functools.wraps` copies to wrappers. More marks for a
+wrapper are a new tuple, which the wrapped function does not get.
 
 `attach` finds the marks in the classes of an object and runs no code of the object: it evaluates no property and calls
 no `__getattr__`.
@@ -73,33 +73,33 @@ def handles(
     limit: int | None = None,
     timeout: float | None = None,
 ) -> Any:
-    """Mark the decorated method as a handler: `Namespace.attach` connects it for an object.
+    """Mark the decorated method as a handler, which `Namespace.attach` connects for each object.
 
-    A method may have several marks. A method that overrides a marked one has the same marks, unless it has marks of its
-    own, which replace them all. If it should not be a handler in a subclass, set it to `None` there.
+    A method may have several marks. A method that overrides a marked one inherits the marks, unless it has its own,
+    which replace them all. To remove a handler in a subclass, set it to `None` there.
 
     Args:
-        evt: the event's name, a pattern of names, or the `Event`; or a list or tuple of these. Names are those of the
+        evt: the event's name, a pattern of names, or the `Event`; or a list or tuple of these. Names belong to the
             namespace that the object is attached to.
-        sender: only this sender's emissions; `ANY` for all.
+        sender: call the handler for this sender only; `ANY` for all.
         weak: do not keep the object alive.
-        priority: higher is called earlier.
-        condition: called as `condition(sender, **kwargs)`; a false result skips the handler.
-        once: disconnect when about to be called the first time.
-        with_event: pass the event that fired as the keyword `event`.
+        priority: an int. Higher is called earlier.
+        condition: called as `condition(sender, **kwargs)`. A false result skips the handler.
+        once: disconnect the handler right before its first call.
+        with_event: pass the emitted event as the keyword `event`.
         thread: in `emit_async`, run a sync handler in a thread.
         replay: when it is connected, first call it with the emissions that the event keeps: see `Event.replay`.
         via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
-        overlap: what an async handler does when its earlier call still runs: see `Event.connect`.
+        overlap: what happens if an earlier call of an async handler still runs: see `Event.connect`.
         limit: how many calls of an async handler run at once; others wait.
         timeout: how many seconds an async handler may take.
 
     Returns:
-        A decorator that returns what it decorates. It can be above or below `staticmethod` and `classmethod`.
+        A decorator that returns the method. You can put it above or below `staticmethod` and `classmethod`.
 
     Raises:
-        TypeError: if `evt` is neither a non-empty string nor an `Event`, an option is of a wrong type, or what it
-            decorates is not a function or takes no attributes.
+        TypeError: if `evt` is neither a non-empty string nor an `Event`, an option has the wrong type, or the decorator
+            gets something that is not a function or takes no attributes.
         ValueError: if the list is empty.
 
     Example:
@@ -134,6 +134,7 @@ def handles(
             raise TypeError(text) from None
         return handler
 
+    mark.__qualname__ = "handles(...)"  # in its `repr`, and in the errors of wrong calls
     return mark
 
 
@@ -249,8 +250,8 @@ def _warn_if_it_dies(owner: Any, frame: FrameType) -> Any:
         while frame is not None and frame.f_globals.get("__package__") == __package__:
             frame = frame.f_back if is_returning(frame) else None
         if frame is not None and is_at_call(frame, code, instruction):
-            text = f"the attached {name} object has died on the spot, since nothing else holds it: its handlers will"
-            warn(f"{text} never be called. Keep a reference to it", frame)
+            text = f"the attached {name} object was garbage-collected at once, because nothing else refers to it: its"
+            warn(f"{text} handlers will never be called. Keep a reference to it", frame)
 
     try:
         return weakref(owner, on_dead)

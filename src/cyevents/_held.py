@@ -1,11 +1,11 @@
 """`Hold`: emissions that are collected, and emitted later. Imported when the first hold is made.
 
-How it works: while a hold is open, the core passes each emission of an event that it covers to `EventHooks._record`, in
-every thread. `hold_back` finds the holds of the emitter's context in a context variable. The innermost one that covers
-the event takes the emission, and the core calls no handler.
+How it works: while a hold is open, the core passes each emission of a covered event to `EventHooks._record`, in every
+thread. `hold_back` finds the holds of the emitter's context in a context variable. The innermost one that covers the
+event takes the emission, and the core calls no handler.
 
-Only its user keeps a hold alive. The context variable refers to it weakly, because contexts are copied, and namespaces
-and events refer to its `HoldScope`. So a hold that nobody can release any more does not hold for ever.
+Only its user keeps a hold alive: the context variable refers to it weakly, because contexts are copied, and namespaces
+and events refer to its `HoldScope`. So a hold that nobody can release any more ends.
 
 Another thread may emit while a hold is released. It puts the emission into the hold's dict, and checks again whether
 the hold is open. If not, both threads may find the emission, and the one that removes it emits it.
@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from weakref import ref
 
 from ._checks import is_pattern, kind_of, pattern_error
+from ._connection import source_text
 from ._context import next_origin, origin, set_in_context, take_origin
 from ._core import EventCore, call_locked, sender_key
 from ._core._introspection import warn
@@ -68,18 +69,18 @@ class HoldScope:
 
 
 class Hold:
-    """Emissions that wait for `release` or `drop`; made by `hold` and `held` of namespaces and events.
+    """Emissions that wait for `release` or `drop`. `hold` and `held` of namespaces and events return it.
 
-    Leaving its `with` block releases it, or drops it if the block raises. A hold is used once.
+    Leaving its `with` block releases it, or drops it if the block raises. You can use a hold once.
 
-    It holds the emissions of its context: of its thread or its task, and of tasks that are created there while it is
-    open. They return an empty result, and take place when the hold is released: connections, conditions, `once` and
-    mutes count at that time. The hold keeps senders and arguments alive until then, and has no limit.
+    It holds the emissions of its context: those of its thread or task, and of tasks created there while it is open.
+    They return an empty result, and are made when the hold is released, with the connections, conditions, `once` and
+    mutes of that time. Until then the hold keeps senders and arguments alive, without a limit.
 
-    A hold that nothing refers to any more is dropped. Emissions that are lost then, or at exit, are logged at WARNING.
+    A hold is dropped when nothing refers to it. Emissions that are lost that way, or at exit, are logged at WARNING.
 
-    Thread-safety: `release` and `drop` may be called from any thread and in any context, also twice and from handlers.
-    An emission of another thread meanwhile is either held in time, or made at once.
+    Thread-safe: any thread, context or handler may call `release` and `drop`, also twice. An emission of another thread
+    meanwhile is either held in time or made at once.
     """
 
     __slots__ = ("__weakref__", "_emissions", "_event", "_line", "_merge", "_namespace", "_scope", "_sender", "_state")
@@ -100,7 +101,7 @@ class Hold:
 
     @property
     def emissions(self) -> list[Emission]:
-        """The emissions that are held now, in order, as a new list."""
+        """The emissions held now, in order, as a new list."""
         return list(self._emissions.copy().values())
 
     def _note_caller(self) -> Self:
@@ -115,7 +116,7 @@ class Hold:
     def _open(self) -> Self:
         """Begin to hold."""
         if self._state != "not entered":
-            raise RuntimeError(f"{self!r} is used up: make another one by held() or hold()")
+            raise RuntimeError(f"{self!r} is used up: create another one with held() or hold()")
         try:
             _unfinished[id(self)] = ref(self)
             call_locked(self._begin)
@@ -155,7 +156,7 @@ class Hold:
         return events
 
     def _close(self, state: Literal["released", "dropped"]) -> None:
-        """Hold nothing more."""
+        """Stop holding."""
         if self._state in ("not entered", "open"):
             self._state = state
         if id(self) in _unfinished:
@@ -166,17 +167,17 @@ class Hold:
                 raise
 
     def release(self) -> None:
-        """Hold nothing more, and emit what is held, in order, by `emit`.
+        """Stop holding, and emit the held emissions in order, by `emit`.
 
-        An outer hold that covers an event takes the emission: one that was open in this context before this one.
-        Emissions that handlers make meanwhile take place at once. Releasing a hold again has no effect.
+        An outer hold, opened in this context before this one, takes those that it covers. Emissions that handlers make
+        meanwhile are made at once. Releasing a hold again has no effect.
 
         Raises:
-            Exception: what an emission has raised, after the others are made. Several become an `ExceptionGroup`.
+            Exception: the exception of an emission, after all others are made. Several become an `ExceptionGroup`.
             TypeError: if `merge` does not return emissions.
 
-        If `merge` raises, or an emission raises another `BaseException`, such as `KeyboardInterrupt`, it propagates at
-        once. The emissions that are left stay in the hold: release it again, or drop it.
+        If `merge` raises, or an emission raises a `BaseException` such as `KeyboardInterrupt`, it propagates at once.
+        The remaining emissions stay in the hold: release it again, or drop it.
         """
         self._close("released")
         holds, own = _holds.get() or (), ref(self)
@@ -206,7 +207,7 @@ class Hold:
                 set_in_context(_holds, (*(_holds.get() or ()), *inner))
 
     def _merged(self) -> dict[int, Emission]:
-        """Replace the emissions by what `merge` makes of them, once, and return them."""
+        """Apply `merge` to the emissions, once, and return them."""
         merge, held = self._merge, self._emissions
         if merge is None or not held:
             return held
@@ -231,7 +232,7 @@ class Hold:
         return self._emissions
 
     def drop(self) -> None:
-        """Hold nothing more, and discard what is held."""
+        """Stop holding, and discard the held emissions."""
         self._close("dropped")
         self._emissions.clear()
         _unfinished.pop(id(self), None)
@@ -267,11 +268,8 @@ class Hold:
         raise TypeError("a hold cannot be copied or pickled: its emissions take place once")
 
     def __repr__(self) -> str:
-        source: Any = self._namespace if self._event is None else self._event
-        of = repr(source.name)
-        if self._event is None:
-            of = "a namespace" if source.name is None else f"namespace {of}"
-        elif self._sender is not MISSING:
+        of = source_text(self._namespace if self._event is None else self._event)
+        if self._sender is not MISSING:
             of += f" by {brief(self._sender)}"
         count = len(self._emissions)
         texts = [] if self._state == "open" else [str(self._state)]
@@ -322,7 +320,7 @@ def _checked_merge(merge: Any) -> Any:
 
 
 def _checked_emissions(merge: Any, returned: Any) -> list[Emission]:
-    """Return as a list what `merge` has returned; raise if these are not emissions that can be emitted."""
+    """Return the result of `merge` as a list; raise unless it has only emissions that can be emitted."""
     text = f"merge {handler_name(merge)} must return a list of the emissions to emit"
     if not hasattr(type(returned), "__iter__"):
         raise TypeError(f"{text}, not {safe_repr(returned)}")

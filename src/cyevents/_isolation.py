@@ -17,19 +17,18 @@ _OPTIONS = ONCE | WITH_EVENT | CONDITION | THREAD | REPLAY
 
 
 class Isolation:
-    """Undoes at the end of its `with` block whatever happens to a namespace inside it.
+    """Undoes, at the end of its `with` block, all changes to a namespace inside it.
 
-    The test finds everything that the program has connected. At the end, what it connected is disconnected; what it
-    disconnected, or used up by `once`, is connected again in its old order; events and patterns that it made are gone,
-    and those that it deleted are back, the same objects; `on_error`, `sequential`, docs, attributes and kept emissions
-    of events are as they were.
-    Handlers and senders that were there are kept alive meanwhile.
+    The test sees all connections of the program. At the end, handlers that it connected are disconnected, and those
+    that it disconnected or used up by `once` are connected again in their old order. Events and patterns that it
+    created are removed, and those that it deleted are back, the same objects. `on_error`, `sequential`, docs,
+    attributes and kept emissions of events are restored. Earlier handlers and senders are kept alive meanwhile.
 
-    A `Subscription` from before, whose connection the test has removed, does not cancel the connection that replaces
-    it; nor does one that was made later than a removed one.
+    If the test removes a connection, an earlier `Subscription` of it, or of a connection made after it, does not cancel
+    the restored one.
 
     Args:
-        namespace: the namespace; the default one if not given.
+        namespace: the namespace; by default the default namespace.
 
     Under pytest, the fixture `isolated_events` does this for the default namespace.
 
@@ -83,7 +82,7 @@ class Isolation:
         self._connections, self._states = [], []  # which keep handlers, and senders of kept emissions, alive
 
     def clear(self) -> None:
-        """Disconnect what the program had connected, so that only what the test connects is called.
+        """Disconnect the program's handlers, so that only the handlers of the test are called.
 
         The events stay, and so do connections that were made in this `with` block.
         """

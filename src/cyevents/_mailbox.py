@@ -1,16 +1,14 @@
 """`Mailbox`: a bounded queue of calls between the thread that emits and the one that runs the handlers.
 
-How it works: the core puts calls into the mailbox with `put_call` and takes them out with `run_calls`, which say what a
-call is. There is no lock, since an emission must never wait for another thread. A call first claims one of the places,
-which are the items of a list: claiming one is `list.pop`, which is atomic. What goes on beside that is here: what
-happens when no place is left, and waking the drainer.
+How it works: the core puts calls into the mailbox with `put_call` and takes them out with `run_calls`, which describe a
+call. There is no lock, since an emission must never wait for another thread. A call first claims one of the places,
+which are the items of a list, by the atomic `list.pop`. This module handles a full mailbox, and wakes the drainer.
 
-With `overflow="latest"` the calls are in an ordered dict by event, handler and sender. The core then finds no place,
-ever, and so each call is put by `_put_latest`.
+With `overflow="latest"` the calls are in an ordered dict by event, handler and sender. The core then never finds a
+place, so `_put_latest` puts each call.
 
-No wakeup is lost: one that is due is an item in `_armed`, which is put there when a drain has left the mailbox empty.
-A drain looks again after that, as an emission first puts its call and then takes the item. So one of the two sees what
-the other has done.
+No wakeup is lost: a due wakeup is an item in `_armed`, which a drain puts there when it has emptied the mailbox. It
+looks again after that, and an emission first puts its call and then takes the item. So one of the two notices.
 """
 
 from __future__ import annotations
@@ -51,32 +49,31 @@ _is_late = False  # whether the calls that waited at exit have been logged
 
 
 class MailboxFull(RuntimeError):
-    """A mailbox with `overflow="raise"` had no place for a call. The emitter gets it, whatever `on_error` says."""
+    """Raised to the emitter, whatever `on_error` says, if a mailbox with `overflow="raise"` is full."""
 
 
 class Mailbox:
     """A bounded queue of calls, for handlers that must run in a thread of your choice: `connect(handler, via=mailbox)`.
 
     An emission puts the call into the mailbox and goes on. The calls run when a thread drains the mailbox: the main
-    loop of a game once per frame, a GUI when it is woken, or a worker. The mailbox holds handler, sender and arguments
-    until then. It is always true, also when it is empty: `len(mailbox)` is the number of calls that wait.
+    loop of a game once per frame, a GUI when it is woken, or a worker. The mailbox keeps handler, sender and arguments
+    alive until then. `len(mailbox)` is the number of waiting calls; a mailbox is always true, even if it is empty.
 
     Args:
         maxsize: how many calls may wait.
-        overflow: what an emission does when that many wait. `"raise"`: it raises `MailboxFull`. `"drop_oldest"` and
-            `"drop_newest"`: a call is dropped. `"latest"`: a new call always replaces one of the same event, handler
-            and sender that still waits, and goes to the end; if there is none and the mailbox is full, the oldest is
-            dropped.
-        wakeup: called without arguments, in the thread that emits, when a call was put into an empty mailbox; or a file
-            descriptor, or an object that has one, such as a socket, to which a byte is written then. It is made
+        overflow: what an emission does if the mailbox is full. `"raise"`: raise `MailboxFull`. `"drop_oldest"` and
+            `"drop_newest"`: drop a call. `"latest"`: a new call always replaces a waiting one of the same event,
+            handler and sender, and goes to the end; if there is none, a full mailbox drops its oldest call.
+        wakeup: called without arguments, in the emitting thread, when an empty mailbox gets a call. Or a file
+            descriptor or an object that has one, such as a socket, to which a byte is then written; it is made
             non-blocking. A drain that leaves calls behind wakes too, so draining once per wakeup is enough.
 
     Raises:
-        TypeError: if an argument is of a wrong type.
-        ValueError: if no call may wait, or the word for `overflow` is unknown.
+        TypeError: if an argument has the wrong type.
+        ValueError: if `maxsize` is less than 1, or `overflow` an unknown word.
 
-    Thread-safe: any number of threads may emit, and drain. Signal handlers and finalizers may do both at any time. A
-    child process that was forked has an empty copy of the mailbox.
+    Thread-safe: any number of threads may emit and drain. So may signal handlers and finalizers. A forked child process
+    has an empty copy of the mailbox.
 
     Example:
         >>> from cyevents import Event, Mailbox
@@ -258,29 +255,28 @@ class Mailbox:
     # In the thread that drains
 
     def drain(self, budget: float | None = None, limit: int | None = None) -> int:
-        """Run the calls that wait, in this thread and in its context, the oldest first.
+        """Run the waiting calls in this thread and its context, the oldest first.
 
-        These are the calls that wait when it begins: a handler that emits into the same mailbox does not keep it from
-        returning. A call whose handler was disconnected meanwhile is dropped.
+        Only calls that wait when it begins are run, so a handler that emits into the same mailbox does not keep it from
+        returning. Calls of handlers that were disconnected meanwhile are dropped.
 
-        Results are ignored. A generator is run to its end, and the coroutine of an async handler is scheduled as `emit`
-        would schedule it in this thread. An exception of a handler goes to `on_error` if that is a callable, else it is
-        logged at ERROR on the logger `cyevents`, and the next call runs. A `BaseException` such as
-        `KeyboardInterrupt` propagates, and the calls that have not run still wait then.
+        Results are ignored. A generator is run to its end, and an async handler is scheduled as by an `emit` in this
+        thread. An exception of a handler goes to `on_error` if that is a callable, else it is logged at ERROR on the
+        logger `cyevents`; then the next call runs. A `BaseException` such as `KeyboardInterrupt` propagates, and the
+        remaining calls still wait.
 
         Args:
-            budget: start no further call after this many seconds. `None` for no limit. A call is never interrupted.
+            budget: start no further call after this many seconds; `None` for no limit. Calls are never interrupted.
             limit: run at most this many calls; `None` for all.
 
         Returns:
             How many calls it ran.
 
         Raises:
-            TypeError: if budget is not a number, or limit not an int.
-            ValueError: if budget is NaN, or limit is negative.
+            TypeError: if `budget` is not a number, or `limit` not an int.
+            ValueError: if `budget` is NaN, or `limit` negative.
 
-        Thread-safe: of several threads that drain, and of handlers that do, each runs calls that no other runs, in
-        order.
+        Thread-safe: several threads and handlers may drain at once. Each runs calls that no other runs, in order.
         """
         deadline = None if budget is None else _deadline(budget)
         waiting = len(self._calls)
@@ -341,7 +337,7 @@ class Mailbox:
             self._wake()
 
     def _finish(self, call: Call, result: Any, error: BaseException | None) -> None:
-        """Deal with what a handler has returned or raised."""
+        """Handle the result or exception of a handler."""
         entry, handler, _, event, sender, args, keywords = call
         try:
             if error is None:
@@ -373,7 +369,7 @@ class Mailbox:
         finally:
             error = None  # a traceback refers to this frame
 
-    # What a user sees
+    # The rest of the public interface
 
     @property
     def maxsize(self) -> int:
@@ -382,16 +378,16 @@ class Mailbox:
 
     @property
     def overflow(self) -> MailboxOverflow:
-        """What an emission does when that many wait."""
+        """What an emission does if the mailbox is full."""
         return self._overflow  # type: ignore[return-value]
 
     @property
     def dropped(self) -> int:
-        """How many calls were dropped since no place was free, or replaced by a later one with `overflow="latest"`."""
+        """How many calls a full mailbox has dropped, or a later call replaced with `overflow="latest"`."""
         return sum(list(self._drops.values()))
 
     def clear(self) -> int:
-        """Drop the calls that wait, without counting them as `dropped`. Return how many these were."""
+        """Drop the waiting calls, without counting them as `dropped`, and return their number."""
         take = self._take_latest if self._overflow == "latest" else self._calls.popleft
         count = 0
         for _ in range(len(self._calls)):

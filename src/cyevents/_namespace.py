@@ -1,10 +1,10 @@
-"""`Namespace`, and the module-level functions, which are the methods of the default one."""
+"""`Namespace`, and the module-level functions, which are methods of the default namespace."""
 
 from __future__ import annotations
 
 import sys
 
-from ._checks import check_bool, check_sequential, checked_policy, coroutine_function, is_pattern
+from ._checks import check_bool, check_sequential, checked_policy, coroutine_function, is_pattern, public_names
 from ._connection import Decorator, Muted, connect_all
 from ._core import install_methods
 from ._core._safe import exact_str, safe_repr
@@ -46,28 +46,33 @@ if TYPE_CHECKING:
 
 @install_methods
 class Namespace(EventRegistry):
-    """A set of events by name: a mapping of name to `Event` that can be read like a `dict`.
+    """Events by name: a mapping of name to `Event` that you can read like a `dict`.
 
-    Events are made by `event`, `on`, `connect` and `attach`, and stay until `del namespace[name]`. Two namespaces share
-    nothing; a copy of a namespace is the namespace itself.
+    - `@namespace.on("order.placed")` or `namespace.connect("order.placed", handler)`: connect a handler.
+    - `namespace.emit("order.placed", sender, ...)`: call the handlers, and return the list of their results.
+    - `await namespace.emit_async("order.placed", sender, ...)`: the same, and await the async handlers.
+    - `namespace.event("order.placed")`: return the event.
 
-    A name without an event can be emitted too: the handlers of patterns that match it are called. The namespace
-    keeps the events of about 1,024 such names in a cache. They are not items of the mapping until `event(name)` or
-    `on(name)` makes them so.
+    `event`, `on`, `connect` and `attach` create the events they need, which stay until `del namespace[name]`. Two
+    namespaces share nothing, and a copy of a namespace is the namespace itself.
+
+    You can also emit a name that has no event: this calls the handlers of the patterns that match it. The namespace
+    caches the events of about 1,024 such names. They are not in the mapping until you use `event(name)` or `on(name)`.
 
     Args:
-        on_error: what is done with an `Exception` of a handler if the event has no `on_error`: see `Event.on_error`.
+        on_error: what happens when a handler raises an `Exception` and its event has no `on_error`: see
+            `Event.on_error`.
         name: shown in the `repr` of the namespace and of its events.
         strict: refuse names that `event` has not declared: `on`, `connect`, `attach`, `emit` and `emit_async` raise a
-            `LookupError` that suggests the nearest declared name. Handlers can still be connected to patterns.
-        sequential: whether `emit_async` awaits async handlers one after the other, for events that do not say
-            otherwise: see `Event.sequential`.
+            `LookupError` that suggests the nearest declared name. You can still connect handlers to patterns.
+        sequential: whether `emit_async` awaits async handlers one after the other, for events that have no
+            `sequential` of their own: see `Event.sequential`.
 
     Raises:
-        TypeError: if `on_error` is not a policy, the name not a string, or `strict` or `sequential` not a bool.
+        TypeError: if an argument has the wrong type.
         ValueError: if `on_error` is an unknown word.
 
-    Thread-safety: every method may be called from any thread at any time.
+    Thread-safety: you may call every method from any thread at any time.
 
     Example:
         >>> from cyevents import Namespace
@@ -78,6 +83,9 @@ class Namespace(EventRegistry):
     """
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:  # so that `help` lists it here, also for the pure-Python core
+        emit = EventRegistry.emit
 
     def __init__(
         self,
@@ -99,7 +107,7 @@ class Namespace(EventRegistry):
 
     @property
     def name(self) -> str | None:
-        """The name that was given to the namespace, or `None`."""
+        """The namespace's name, or `None`."""
         return self._name
 
     @property
@@ -109,7 +117,7 @@ class Namespace(EventRegistry):
 
     @property
     def on_error(self) -> ErrorPolicy:
-        """What is done with an `Exception` of a handler if its event has no `on_error`: see `Event.on_error`."""
+        """What happens when a handler raises and its event has no `on_error`: see `Event.on_error`."""
         return self._on_error
 
     @on_error.setter
@@ -170,31 +178,30 @@ class Namespace(EventRegistry):
         replay: int | None = None,
         sequential: bool | None = None,
     ) -> Event[Any]:
-        """Return the event of a name, and make it if it does not exist.
+        """Return the event with this name, creating it if needed.
 
         A name with `*` or `?` in it, or with a leading `!`, is a pattern: its handlers are called for all events of
-        the namespace whose names match, present and future, and for names without an event; see `match`. A
+        the namespace whose names match, present and future, and for matching names without an event; see `match`. A
         pattern cannot be emitted.
 
         Args:
             name: a non-empty string, such as `"order.placed"`.
-            doc: what the event means; becomes its `__doc__`. `None` leaves the one it has.
-            signature: a function that takes what the event is emitted with, the sender first. Type checkers check
-                emissions and handlers against it. It is never called.
-            check: refuse handlers, and conditions, that cannot take what `signature` does, when they are
-                connected; connected ones are checked now. Handlers of a pattern are checked if the pattern is
-                declared with `check=True`.
+            doc: what the event means; becomes its `__doc__`. `None` leaves the present one.
+            signature: a function with the parameters of the handlers, the sender first. Type checkers check emissions
+                and handlers against it. It is never called.
+            check: refuse to connect handlers and conditions that do not fit the `signature`; connected ones are
+                checked now. For handlers of a pattern, declare the pattern with `check=True`.
             replay: how many of its last emissions the event keeps for handlers that are connected later: see
-                `Event.replay`. `None` leaves the number that it has; 0 for a new event.
+                `Event.replay`. `None` leaves the present number, which is 0 for a new event.
             sequential: whether `emit_async` awaits async handlers one after the other: see `Event.sequential`. `None`
-                leaves what it has.
+                leaves the present value.
 
         Returns:
             The event.
 
         Raises:
-            TypeError: if the name is not a non-empty string, the signature not that of a handler or missing, a
-                connected handler cannot take it, `replay` is not an int, or `sequential` is not a bool or `None`.
+            TypeError: if an argument has the wrong type, `check` is true without a signature, or a connected handler
+                does not fit it.
             ValueError: if `replay` is negative, or it or `sequential` is given for a pattern.
 
         Thread-safe.
@@ -265,34 +272,34 @@ class Namespace(EventRegistry):
         limit: int | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Connect the decorated function to an event, or to several, which are made if they do not exist.
+        """Connect the decorated function to one or several events, creating them if needed.
 
         Args:
             evt: the event's name, a pattern of names, or the `Event`; or a list or tuple of these.
-            sender: only this sender's emissions; `ANY` for all.
+            sender: call the handler for this sender only; `ANY` for all.
             weak: do not keep the handler alive.
-            priority: higher is called earlier.
-            condition: called as `condition(sender, **kwargs)`; a false result skips the handler.
-            once: disconnect when about to be called the first time.
-            with_event: pass the event that fired as the keyword `event`.
+            priority: an int. Higher is called earlier.
+            condition: called as `condition(sender, **kwargs)`. A false result skips the handler.
+            once: disconnect the handler right before its first call.
+            with_event: pass the emitted event as the keyword `event`.
             thread: in `emit_async`, run a sync handler in a thread.
             replay: first call the handler with the emissions that the event keeps: see `Event.replay`.
             via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
-            overlap: what an async handler does when its earlier call still runs: see `Event.connect`.
+            overlap: what happens if an earlier call of an async handler still runs: see `Event.connect`.
             limit: how many calls of an async handler run at once; others wait.
             timeout: how many seconds an async handler may take.
 
         Returns:
-            A decorator that returns what it decorates, unchanged.
+            A decorator that returns the function unchanged.
 
         Raises:
-            TypeError: if `evt` is neither a non-empty string nor an `Event`, or an option is of a wrong type:
-                see `Event.connect`.
+            TypeError: if `evt` is neither a non-empty string nor an `Event`, or an option has the wrong type: see
+                `Event.connect`.
             ValueError: if the list is empty.
             LookupError: if the namespace is strict and `event` has not declared the name.
 
         Warns:
-            RuntimeWarning: if the decorator is discarded without having decorated anything.
+            RuntimeWarning: if the decorator is discarded unused.
 
         If one of several events refuses the function, it is connected to none.
 
@@ -391,21 +398,21 @@ class Namespace(EventRegistry):
         limit: int | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Connect a handler to an event, or to several, which are made if they do not exist.
+        """Connect a handler to one or several events, creating them if needed.
 
         Args:
             evt: the event's name, a pattern of names, or the `Event`; or a list or tuple of these.
             receiver: the handler.
-            sender: only this sender's emissions; `ANY` for all.
+            sender: call the handler for this sender only; `ANY` for all.
             weak: do not keep the handler alive; for a method, its object.
-            priority: higher is called earlier.
-            condition: called as `condition(sender, **kwargs)`; a false result skips the handler.
-            once: for each event, disconnect when about to be called the first time.
-            with_event: pass the event that fired as the keyword `event`.
+            priority: an int. Higher is called earlier.
+            condition: called as `condition(sender, **kwargs)`. A false result skips the handler.
+            once: disconnect the handler from each event right before its first call.
+            with_event: pass the emitted event as the keyword `event`.
             thread: in `emit_async`, run a sync handler in a thread.
             replay: first call the handler with the emissions that the event keeps: see `Event.replay`.
             via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
-            overlap: what an async handler does when its earlier call still runs: see `Event.connect`.
+            overlap: what happens if an earlier call of an async handler still runs: see `Event.connect`.
             limit: how many calls of an async handler run at once; others wait.
             timeout: how many seconds an async handler may take.
 
@@ -414,7 +421,7 @@ class Namespace(EventRegistry):
 
         Raises:
             TypeError: if `evt` is neither a non-empty string nor an `Event`, the receiver is not callable, or an
-                option is of a wrong type: see `Event.connect`.
+                option has the wrong type: see `Event.connect`.
             ValueError: if the list is empty.
             LookupError: if the namespace is strict and `event` has not declared the name.
 
@@ -438,26 +445,26 @@ class Namespace(EventRegistry):
         return receiver
 
     def attach(self, obj: object) -> Subscriptions:
-        """Connect the methods of an object that `handles` has marked.
+        """Connect an object's methods that `handles` has marked.
 
-        Marks that name an event or a pattern mean those of this namespace; marks with an `Event` mean that event. The
-        methods are connected in the order of their definition, those of base classes first. They are connected weakly,
-        unless their mark says `weak=False`. So `namespace.attach(self)` in `__init__` does not keep the object alive,
-        and its connections end with it. Attaching an object again connects its handlers anew.
+        Names in the marks are events or patterns of this namespace. The methods are connected in the order of their
+        definition, those of base classes first, and weakly unless a mark says `weak=False`. So `namespace.attach(self)`
+        in `__init__` does not keep the object alive, and its connections end with it. Attaching an object again
+        connects its handlers again.
 
         Args:
             obj: an object whose class has marked methods, or a module that has marked functions.
 
         Returns:
-            A `Subscriptions` of the connections. You need not keep it: the connections stay if it is discarded.
+            A `Subscriptions` of the connections. If you discard it, they stay.
 
         Raises:
             TypeError: if the object has no handlers, is a class, or cannot be held weakly; or if an event refuses a
                 handler.
-            LookupError: if the namespace is strict and `event` has not declared the name of a mark.
+            LookupError: if the namespace is strict and `event` has not declared the name in a mark.
 
         Warns:
-            RuntimeWarning: if the object dies at once, since nothing holds it.
+            RuntimeWarning: if the object dies at once because nothing holds it.
 
         If it raises, nothing is connected. Thread-safe.
 
@@ -501,11 +508,11 @@ class Namespace(EventRegistry):
     def emit_async(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, list[Any]]:
         """Emit an event, given by its name or as an `Event`, and await its handlers: see `Event.emit_async`.
 
-        Emitting a name without an event adds nothing to the namespace. The handlers of matching patterns are called.
+        If the name has no event, the handlers of matching patterns are called, and nothing is added to the namespace.
 
         Args:
             evt: the event's name, or the `Event`.
-            sender: who emits.
+            sender: the object that emits.
             *args: positional arguments for the handlers.
             **kwargs: keyword arguments for the handlers.
 
@@ -533,9 +540,9 @@ class Namespace(EventRegistry):
             event.settle()
 
     def muted(self) -> Muted:
-        """Silence all events of the namespace inside a `with` block, including those that are made inside it. Nests.
+        """Silence all events of the namespace inside a `with` block, including those created inside it. Nests.
 
-        It holds for emissions that begin inside the block, in all threads.
+        This affects emissions that begin inside the block, in all threads.
 
         Example:
             >>> from cyevents import Namespace
@@ -556,29 +563,25 @@ class Namespace(EventRegistry):
     ) -> Scope:
         """Report handlers that run longer than a budget, in emissions of this namespace that begin from now on.
 
-        The time of a handler is that of its call, with the emissions that it makes itself, and of a generator all that
-        it runs. Of an async handler it is the longest that it runs without a pause, since that blocks its loop; the
-        time for which it is suspended does not count. Conditions do not count.
+        For a sync handler or a generator, the time of its call counts, including emissions inside it. For an async
+        handler, the longest time it runs without a pause counts, because that blocks its loop. Conditions do not count.
 
-        A handler is reported when it has ended, in the thread that it ran in. Without `on_slow` it is logged on the
-        logger `cyevents` at WARNING: the first time, and then each time that it takes at least twice as long as the
-        last time that was logged.
+        A handler is reported when it ends, in its thread. Without `on_slow`, this logs a WARNING to the logger
+        `cyevents`: for its first slow call, and then for each that takes at least twice as long as the last one logged.
 
         Args:
-            budget: the limit, in seconds.
-            on_slow: called instead, with each slow call: `on_slow(duration, handler, event, sender)`, the duration in
-                seconds. An exception that it raises is logged and does not affect the emission. The emissions that it
-                makes are not watched.
+            budget: the limit in seconds.
+            on_slow: called instead for each slow call, as `on_slow(duration, handler, event, sender)` with the duration
+                in seconds. Its exceptions are logged and do not affect the emission; its own emissions are not watched.
 
         Returns:
-            A `Scope`, which need not be kept: the namespace is watched until its `stop()`, or the end of its `with`
-            block.
+            A `Scope`. You need not keep it: the watch ends with its `stop()` or its `with` block.
 
         Raises:
             TypeError: if the budget is not a number, or `on_slow` not callable, or a coroutine function.
             ValueError: if the budget is not positive, or too large for a clock.
 
-        Thread-safe. Emissions that are not watched run as fast as before.
+        Thread-safe. Other emissions run as fast as before.
 
         Example:
             >>> import time
@@ -599,23 +602,23 @@ class Namespace(EventRegistry):
     def held(self, merge: Merge = None) -> Hold:
         """Hold the emissions of the namespace inside a `with` block, and emit them in order at its end.
 
-        If the block raises, they are dropped. Emissions by names without an event are held too. Holds of other contexts
-        are not concerned: see `Hold`.
+        If the block raises, they are dropped. Emissions by names without an event are held too, those of other threads
+        and tasks are not: see `Hold`.
 
         Args:
-            merge: what to emit of that which was held. `None`: everything. `"last_per_sender"`: of the emissions of an
-                event by one sender only the last, in its place. Or a function that is called with the list of the
-                emissions, each an `Emission`, and returns those to emit; they may be new ones, and of other events.
+            merge: which of the held emissions to emit. `None`: all. `"last_per_sender"`: for each event and sender only
+                the last one, in its place. Or a function that takes the list of them, each an `Emission`, and returns
+                the list to emit, which may have new ones and those of other events.
 
         Returns:
-            A `Hold`, which the `with` statement gives too.
+            A `Hold`, which is also the target of the `with` statement.
 
         Raises:
             TypeError: if `merge` is neither a string nor callable, or is a coroutine function.
             ValueError: if it is another string.
 
         Warns:
-            RuntimeWarning: if the hold is discarded at once, such as without a `with`.
+            RuntimeWarning: if the hold is discarded at once, as without a `with`.
 
         Example:
             >>> from cyevents import Namespace
@@ -633,9 +636,9 @@ class Namespace(EventRegistry):
         return make_hold(self, merge)._note_caller()
 
     def hold(self, merge: Merge = None) -> Hold:
-        """Hold the emissions of the namespace from now on, until the `Hold` that this returns is released or dropped.
+        """Hold the emissions of the namespace from now on, until the returned `Hold` is released or dropped.
 
-        The arguments and exceptions are those of `held`. Keep the hold: if nothing refers to it, it is dropped.
+        Arguments and exceptions are those of `held`. Keep the hold: it is dropped when nothing refers to it.
 
         Warns:
             RuntimeWarning: if the hold is discarded at once.
@@ -657,7 +660,7 @@ class Namespace(EventRegistry):
         """
         return make_hold(self, merge)._note_caller()._open()
 
-    # The mapping: only `event`, what connects, `del` and `clear` change it.
+    # The mapping: only `event`, connecting, `del` and `clear` change it.
 
     def __delitem__(self, name: str) -> None:
         """Remove an event or a pattern.
@@ -673,11 +676,14 @@ class Namespace(EventRegistry):
         """Remove all events and patterns, cached events too."""
         self._clear()
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def update(self, /, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise `TypeError`: only `event`, `on` and `del` change a namespace."""
-        raise TypeError("a namespace makes its events itself: use namespace.event(name), and del namespace[name]")
+        raise TypeError("a namespace creates its events itself: use namespace.event(name), and del namespace[name]")
 
-    __setitem__ = __ior__ = update = setdefault = pop = popitem = _refuse
+    __setitem__ = __ior__ = setdefault = pop = popitem = update
+
+    def __dir__(self) -> list[str]:
+        return public_names(super().__dir__(), "update", "setdefault", "pop", "popitem", "fromkeys")
 
     def __repr__(self) -> str:
         name = "" if self._name is None else f" {self._name!r}"
@@ -690,11 +696,14 @@ class Namespace(EventRegistry):
         return self
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a namespace cannot be pickled: import it from the module that makes it")
+        raise TypeError("a namespace cannot be pickled: import it from the module that creates it")
 
 
 async def _no_results() -> list[Any]:
     return []
+
+
+_no_results.__qualname__ = "Namespace.emit_async"  # the name in the warning about a coroutine that was never awaited
 
 
 default_namespace = Namespace()

@@ -1,4 +1,4 @@
-"""`ConnectOptions`: the options of a connection, what `connect`, `on` and the like have in common."""
+"""`ConnectOptions`: the options of a connection, for `connect`, `on` and the like."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ if TYPE_CHECKING:
 
 
 class ConnectOptions:
-    """The options of a connection, checked when this is made.
+    """The options of a connection, checked when this is created.
 
-    It does not keep receiver and sender: they are here for the checks. A decorator gets its receiver later, and gives
-    `MISSING`.
+    Receiver and sender are only checked, not kept. A decorator, which gets its receiver later, passes `MISSING`.
 
     Attributes:
         weak: whether the handler is held weakly.
         priority: an exact `int`.
         condition: the condition, or None.
-        flags: those of the entry, as far as they do not depend on the handler.
-        thread: whether `emit_async` runs the handler in a thread, if it is a sync one.
-        delivery: how it is called otherwise than at once, or None.
+        flags: the flags of the entry that do not depend on the handler.
+        thread: whether `emit_async` runs a sync handler in a thread.
+        delivery: the options for `Delivery`, or None.
     """
 
     __slots__ = ("condition", "delivery", "flags", "priority", "thread", "weak")

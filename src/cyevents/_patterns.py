@@ -1,12 +1,12 @@
-"""`match`: whether an event's name matches a pattern, by the rules of `fnmatch.fnmatchcase` but without its imports.
+"""`match`: whether a name matches a pattern, by the rules of `fnmatch.fnmatchcase` but without its imports.
 
 Importing `re` takes milliseconds. It also fails inside a signal handler that interrupts the program's own `import re`,
-because the handler sees a half-made module. So this module matches by itself, with string methods alone.
+because the module is then incomplete. So this module matches by string methods alone.
 
-How it works: a pattern is split at its stars. Each part between them matches names of one length only. The first part
-must match at the start of the name and the last one at its end. Each part in the middle takes the leftmost place where
-it matches, since that leaves the most room for the parts after it. So no choice is ever taken back, and the time is at
-most proportional to the length of the name times that of the pattern.
+How it works: a pattern is split at its stars. Each part matches text of one length only. The first part must match at
+the start of the name and the last one at its end. Each part in between takes the leftmost place where it matches, which
+leaves the most room for the parts after it. So there is no backtracking, and the time is at most proportional to the
+length of the name times that of the pattern.
 """
 
 from __future__ import annotations
@@ -21,16 +21,13 @@ if TYPE_CHECKING:
 def match(pattern: str, name: str) -> bool:
     """Return whether an event's name matches a pattern.
 
-    `*` matches anything, `?` one character, `[seq]` and `[!seq]` one that is, or is not, in the sequence. A leading `!`
-    matches every name that the rest does not match. Case matters. The rules after the `!` are those of the standard
-    library's `fnmatch.fnmatchcase`.
+    `*` matches anything, `?` one character, `[seq]` and `[!seq]` one that is, or is not, in the sequence. With a `!` at
+    its start, the pattern matches every name that the rest does not match. Case matters. The rules after the `!` are
+    those of the standard library's `fnmatch.fnmatchcase`.
 
     Args:
         pattern: the pattern, a string.
         name: the name, a string.
-
-    Returns:
-        Whether it matches.
 
     Raises:
         TypeError: if one of them is not a string.

@@ -1,12 +1,12 @@
-"""`throttled` and `debounced`: wrappers that make fewer calls than they get. Imported when used.
+"""`throttled` and `debounced`: wrappers that limit how often a function is called. Imported when used.
 
-How it works: a call that must wait is kept, in place of an earlier one, until a timer makes it: in the event loop of
-the last call, else in one thread for all. A timer that comes too early, since calls went on, waits again, so most calls
-only replace another one. What waits and when it is due change under the lock of all tables, by `call_locked`: signal
-handlers, finalizers and forks find them consistent. No function of the user runs under the lock.
+How it works: a delayed call replaces an earlier one and waits for a timer: in the event loop of the last call, else in
+one thread for all. If calls went on, the timer comes too early and waits again, so most calls only replace another one.
+The waiting call and its due time change under the lock of all tables, by `call_locked`, so signal handlers, finalizers
+and forks find them consistent. No user code runs under the lock.
 
-What happens at exit: calls that still wait are made at once. There are two hooks for that, as in `_async.scheduling`:
-one before thread pools end, and one as the last of all. After that no call waits any more.
+At exit, waiting calls are made at once. There are two hooks for that, as in `_async.scheduling`: one before thread
+pools end, and one as the last of all. After that no call waits any more.
 """
 
 from __future__ import annotations
@@ -63,23 +63,23 @@ if TYPE_CHECKING:
 
 
 def throttled(f: Any = MISSING, /, seconds: Any = MISSING, *, trailing: bool = True) -> Any:
-    """Return a wrapper of a function, such as a handler, that calls it at most once in so many seconds.
+    """Return a wrapper of a function, such as a handler, that calls it at most once in that many seconds.
 
-    The first call is made at once, and returns what the function returns. Calls that come too early return `None`. The
-    last of them is made when the time is over, so that the last value is not lost.
+    The first call is made at once and returns the function's result. Calls that come too early return `None`. The last
+    of them is made when the time is over, so the last value is not lost.
 
     Args:
-        f: the function. Without it this is a decorator: `@throttled(seconds=0.1)`.
-        seconds: the shortest time between the beginnings of two calls.
-        trailing: whether the last call that came too early is made later. Else such calls are dropped.
+        f: the function. Without it, this is a decorator: `@throttled(seconds=0.1)`.
+        seconds: the shortest time between the starts of two calls.
+        trailing: whether the last early call is made later. If not, all early calls are dropped.
 
     Returns:
-        A `Limited`, which you call or connect in place of the function. Events hold it weakly: keep a reference. As a
-        method of a class, it limits the calls of each object by themselves.
+        A `Limited`, which you call or connect instead of the function. Events hold it weakly: keep a reference. As a
+        method of a class, it limits the calls of each object separately.
 
     Raises:
-        TypeError: if the function is not callable, or an option is of a wrong type.
-        ValueError: if the number of seconds is not positive, or too large for a clock.
+        TypeError: if the function is not callable, or an option has the wrong type.
+        ValueError: if `seconds` is not positive, or too large for a clock.
 
     Example:
         >>> from cyevents import Event, throttled
@@ -108,20 +108,20 @@ if TYPE_CHECKING:
 
 
 def debounced(f: Any = MISSING, /, seconds: Any = MISSING) -> Any:
-    """Return a wrapper of a function, such as a handler, that calls it once, so many seconds after the last call.
+    """Return a wrapper of a function, such as a handler, that calls it once, that many seconds after the last call.
 
-    Each call returns `None` and starts the time again. The function gets the arguments of the last call.
+    Each call returns `None` and restarts the time. The function gets the arguments of the last call.
 
     Args:
-        f: the function. Without it this is a decorator: `@debounced(seconds=0.1)`.
-        seconds: how long there must have been no call.
+        f: the function. Without it, this is a decorator: `@debounced(seconds=0.1)`.
+        seconds: how long there must be no call.
 
     Returns:
         A `Limited`, as from `throttled`.
 
     Raises:
-        TypeError: if the function is not callable, or the number of seconds not a number.
-        ValueError: if the number of seconds is not positive, or too large for a clock.
+        TypeError: if the function is not callable, or `seconds` is not a number.
+        ValueError: if `seconds` is not positive, or too large for a clock.
 
     Example:
         >>> from cyevents import Event, debounced
@@ -159,18 +159,20 @@ def _limited(f: Any, seconds: Any, word: str, trailing: bool) -> Any:
             pass
         return limited
 
+    wrap.__qualname__ = f"{word}(...)"  # in its `repr`, and in the errors of wrong calls
     return wrap if f is MISSING else wrap(f)
 
 
 class Limited(Generic[P, ResultT]):
-    """A function with a limit on how often it is called. Made by `throttled` and `debounced`.
+    """A function with a limit on how often it is called. `throttled` and `debounced` return it.
 
-    The last call decides where the delayed call is made: if it came from a thread in which an asyncio loop runs, in
-    that loop; else in a thread that makes all such calls, one after the other. Its context variables go along. What a
-    delayed call returns is not used: `False` cancels nothing, and an awaitable is run as `emit` runs async handlers.
-    What it raises goes to the loop's exception handler, or is logged on the logger `cyevents` at ERROR.
+    The last call decides where the delayed call runs: in the asyncio loop of its thread if there is one, else in a
+    thread that makes all such calls one by one. Its context variables go along. The result of a delayed call is not
+    used: `False` cancels nothing, and an awaitable is scheduled as by `emit`. An exception goes to the loop's exception
+    handler, or is logged at ERROR on the logger `cyevents`.
 
-    Calls that wait when the program ends are made then. Exit waits 10 seconds at most, and logs what it gives up.
+    Calls that still wait when the program ends are made then. Exit waits for at most 10 seconds, and logs the calls
+    that it abandons.
 
     Thread-safe and re-entrant. If the function takes longer than the time between two calls, several threads may run it
     at once.
@@ -218,7 +220,7 @@ class Limited(Generic[P, ResultT]):
         return None  # type: ignore[return-value]
 
     def flush(self) -> bool:
-        """Make the call that waits now, in this thread, and raise what it raises. On a class, those of all objects.
+        """Make the waiting call now, in this thread. On a class, those of all objects.
 
         Returns:
             Whether there was one.
@@ -230,7 +232,7 @@ class Limited(Generic[P, ResultT]):
         return call is not None or True in found
 
     def cancel(self) -> bool:
-        """Drop the call that waits. On a class, those of all objects.
+        """Drop the waiting call. On a class, those of all objects.
 
         Returns:
             Whether there was one.
@@ -385,11 +387,11 @@ class LimitedMethod(Generic[P, ResultT]):
         return self.__func__(self.__self__, *args, **kwargs)  # type: ignore[no-any-return]
 
     def flush(self) -> bool:
-        """Make the object's call that waits now: see `Limited.flush`."""
+        """Make the object's waiting call now: see `Limited.flush`."""
         return self.__func__._of(self.__self__).flush()
 
     def cancel(self) -> bool:
-        """Drop the object's call that waits: see `Limited.cancel`."""
+        """Drop the object's waiting call: see `Limited.cancel`."""
         return self.__func__._of(self.__self__).cancel()
 
     def __getattr__(self, name: str) -> Any:
@@ -470,7 +472,7 @@ _given_up: set[Limited[..., Any]] = set()
 
 
 def _flush_at_exit(is_last: bool = False) -> None:
-    """Make the calls that wait, those of running loops at last only; log what is given up."""
+    """Make the calls that wait, those of running loops at last only; log the calls that are abandoned."""
     global _is_late, _left_at_exit
     _is_late = is_last
     waiting: list[Limited[..., Any]] = call_locked(list, _waiting)
@@ -503,7 +505,7 @@ def _log_given_up(left: list[Limited[..., Any]]) -> None:
     _given_up.update(left)
     names = [repr(each) for each in left[:10]] + [f"{len(left) - 10} more"] * (len(left) > 10)
     if names:
-        log("ERROR", "delayed calls not finished at exit are given up: %s", ", ".join(names))
+        log("ERROR", "delayed calls not finished at exit are abandoned: %s", ", ".join(names))
 
 
 def _after_fork() -> None:

@@ -1,9 +1,9 @@
-"""`EventRegistry`: the events and patterns of a namespace, and how they are found, made and kept.
+"""`EventRegistry`: the events and patterns of a namespace, and how they are found, created and kept.
 
 A name finds its event in one of three places. Declared events are items of the mapping. Events of undeclared names are
-in a cache: they are made when such a name is emitted and a pattern or an instrument covers it. Events that were evicted
-from the cache are found as long as anything else refers to them, and return to the cache when they are used. Names that
-nothing covers are remembered in `_unmatched`, so that emitting them stays cheap.
+in a cache: they are created when such a name is emitted and a pattern or an instrument covers it. Events evicted from
+the cache are found as long as anything refers to them, and return to the cache when they are used. Names that nothing
+covers are remembered in `_unmatched`, so that emitting them stays cheap.
 
 An event is attached to the namespace's patterns, scopes and mutes before its name can find it. An evicted event hides:
 it keeps its patterns, but is not notified of their changes (see `_hide` of the core), and is attached again later.
@@ -42,7 +42,7 @@ _EVICTED = 128  # how many leave a full cache at once
 
 
 def _check_target(evt: Any) -> None:
-    """Raise `TypeError` unless an event is given: by its name, an exact `str`, or as such."""
+    """Raise `TypeError` unless this is an event, or a name of one as an exact `str`."""
     if not ((type(evt) is str and evt) or safe_isinstance(evt, Event)):
         hint = hint_for(evt)
         if callable(evt):  # the handler was given in the event's place
@@ -53,9 +53,9 @@ def _check_target(evt: Any) -> None:
 
 
 def event_targets(evt: Any) -> tuple[Any, ...]:
-    """Return the events that are given as one or as a list or tuple, each by its name or as such, after checking them.
+    """Return one event, or a list or tuple of events, as a tuple, after checking them.
 
-    Names are those of events or patterns. They are exact strings.
+    Each is given as an `Event`, or by the name of an event or a pattern, which becomes an exact string.
     """
     if type(evt) is str and evt:
         return (evt,)
@@ -110,7 +110,7 @@ class EventRegistry(_EventDict):
     # Finding
 
     def _resolve(self, evt: Any) -> Event[Any] | None:
-        """Return the event that is given as such or by its name; None for a name without one."""
+        """Return the event that is given as one or by its name; None for a name without an event."""
         _check_target(evt)
         return self.get(evt) if type(evt) is str else evt
 

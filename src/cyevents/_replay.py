@@ -1,4 +1,4 @@
-"""`KeptEmissions`: the last emissions of an event with `replay`, and how a new handler is called with them.
+"""`KeptEmissions`: the last emissions of an event with `replay`, and the calls of new handlers with them.
 
 How it works: each emission gets a number and becomes an `EmissionRecord` before its handlers run. A handler that is
 connected with `replay=True` is connected first, and then called with the records.

@@ -1,4 +1,4 @@
-"""Checks at `connect` whether a handler can take what an event is emitted with, for events made with `check=True`.
+"""Checks at `connect` whether a handler fits the signature of an event, for events with `check=True`.
 
 The event's signature allows calls: with arguments by position and by name, with and without those that have defaults.
 Each kind of call is tried on the handler's own signature by `inspect.Signature.bind`; nothing is called. Annotations

@@ -1,4 +1,4 @@
-"""`Subscriptions`: subscriptions that end together."""
+"""`Subscriptions`: subscriptions that you cancel together."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 
 class Subscriptions:
-    """A set of subscriptions that are cancelled together; also what `Namespace.attach` returns.
+    """A set of subscriptions that you cancel together. `Namespace.attach` returns one too.
 
-    It contains those that are active: a subscription that has ended is not in it any more. `cancel` cancels all, and so
-    does leaving a `with` block. A subscription keeps its handler alive as long as it is in the set, except for those
-    that `attach` has made.
+    It contains the active ones: a subscription that ends leaves the set. `cancel` and leaving a `with` block cancel
+    them all. In the set, a subscription keeps its handler alive, except for those of `attach`.
 
     Thread-safe.
 
@@ -44,7 +43,7 @@ class Subscriptions:
         self._watch: Any = None  # kept for `attach`: see there
 
     def add(self, subscription: SubscriptionT) -> SubscriptionT:
-        """Add a subscription, or all of a `Subscriptions`. Return what was given."""
+        """Add a subscription, or all those of a `Subscriptions`, and return the argument."""
         members = self._members
         if safe_isinstance(subscription, Subscription):
             members[id(subscription)] = subscription  # type: ignore[assignment]
@@ -52,8 +51,8 @@ class Subscriptions:
             members.update({id(each): each for each in subscription})  # type: ignore[union-attr]
         else:
             raise TypeError(
-                f"add() takes what subscribe() or attach() has returned, not {safe_repr(subscription)}: connect() and"
-                " on() return the handler"
+                f"add() takes the result of subscribe() or attach(), not {safe_repr(subscription)}: connect() and on()"
+                " return the handler"
             )
         if len(members) >= self._prune_at:  # ended ones, which may hold their handlers, do not accumulate
             for key, each in list(members.items()):
@@ -65,7 +64,7 @@ class Subscriptions:
     def cancel(self) -> bool:
         """Cancel all subscriptions and remove them from the set. Return whether any was active.
 
-        If one raises, the others are cancelled nevertheless. The set can be used again.
+        If one raises, the others are still cancelled. You can use the set again.
         """
         was_active = False
         errors: list[BaseException] = []

@@ -53,8 +53,8 @@ def error_line(error: BaseException) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration in a readable unit: `"3.1 us"`, `"420 ms"`, `"2.50 s"`."""
-    for unit, size in (("us", 1e-6), ("ms", 1e-3)):
+    """Return a duration in a readable unit: `"3.1 µs"`, `"420 ms"`, `"2.50 s"`."""
+    for unit, size in (("µs", 1e-6), ("ms", 1e-3)):
         if seconds < size * 1000:
             return f"{seconds / size:.{1 if seconds / size < 100 else 0}f} {unit}"
     return f"{seconds:.2f} s"

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from dataclasses import asdict
+from itertools import repeat
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,11 @@ class Trace(Instrument):
         emissions = [asdict(emission, dict_factory=plain_fields) for emission in self.emissions]
         return {"emissions": emissions, "dropped": self.dropped}
 
+    def __repr__(self) -> str:
+        count = len(self.emissions)
+        dropped = f", {self.dropped} dropped" * (self.dropped > 0)
+        return f"<Trace: {count} outermost emission{'s' * (count != 1)}{dropped}>"
+
     def __str__(self) -> str:
         lines: list[tuple[str, str]] = []
         for emission in self.emissions:
@@ -146,28 +152,32 @@ class Trace(Instrument):
             from rich.text import Text
             from rich.tree import Tree
         except ImportError as error:
-            raise ImportError("this tree needs rich: python -m pip install 'cyevents[rich]'") from error
+            raise ImportError("this tree needs rich: python -m pip install rich") from error
 
-        def grow(tree: Tree, item: _Item) -> None:
+        def width_of(item: _Item, depth: int) -> int:
+            return max(4 * depth + len(_heading(item)), *(width_of(child, depth + 1) for child in _children(item)), 0)
+
+        width = max(map(width_of, self.emissions, repeat(0)), default=0)
+
+        def grow(tree: Tree, item: _Item, depth: int) -> None:
+            heading = _heading(item).ljust(width - 4 * depth)
             if isinstance(item, TracedCall):
                 style = _STYLES.get(item.outcome, "green")
-                label = Text.assemble(
-                    (_heading(item), style), "  ", (_call_facts(item), "" if style == "green" else style)
-                )
+                label = Text.assemble((heading, style), "  ", (_call_facts(item), "" if style == "green" else style))
                 label.append(f"  {item.handler.place}", "dim")
             elif isinstance(item, TracedEmission):
-                label = Text.assemble((_heading(item), "bold cyan"), "  ", (_emission_facts(item), "dim"))
+                label = Text.assemble((heading, "bold cyan"), "  ", (_emission_facts(item), "dim"))
             else:
                 label = Text(item, "dim")
             branch = tree.add(label)
             for child in _children(item):
-                grow(branch, child)
+                grow(branch, child, depth + 1)
 
         root = Tree("no emissions" if not self.emissions else "", hide_root=bool(self.emissions))
         for emission in self.emissions:
-            grow(root, emission)
+            grow(root, emission, 0)
         for text in _dropped(self.dropped):
-            grow(root, text)
+            grow(root, text, 0)
         return root
 
     def chrome(self) -> dict[str, Any]:

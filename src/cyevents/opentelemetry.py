@@ -1,4 +1,4 @@
-"""OpenTelemetry: spans and metrics of emissions and their handlers. Needs `pip install "cyevents[opentelemetry]"`."""
+"""OpenTelemetry: spans and metrics of emissions and handlers. Needs the package `opentelemetry-api`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ try:
     from opentelemetry import context, metrics, trace
     from opentelemetry.trace import Status, StatusCode
 except ImportError as error:
-    raise ImportError('this needs OpenTelemetry: pip install "cyevents[opentelemetry]"') from error
+    raise ImportError('this needs OpenTelemetry: python -m pip install "opentelemetry-api>=1.30"') from error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,10 +42,10 @@ def instrument(
 ) -> Instrumentation:
     """Create spans and metrics for emissions from now on, until the instrumentation is stopped.
 
-    Each emission has a span, a child of the current one. Each call of a handler has a child span of that, which is
-    current while the handler runs and ends when the handler has, also if it is async or a generator. Exceptions are
-    recorded in both. The reason of a `Cancel`, which is not an error, is the attribute `cyevents.cancel_reason` of the
-    emission's span. Senders and arguments are not recorded, since they may be secret.
+    Each emission gets a span, a child of the current one. Each call of a handler gets a child span of that, which is
+    current while the handler runs and ends with it, also for async handlers and generators. Both spans record
+    exceptions. The reason of a `Cancel`, which is not an error, becomes the attribute `cyevents.cancel_reason` of the
+    emission's span. Senders and arguments are not recorded, because they may be secret.
 
     Metrics have the attributes `cyevents.event` and, where they apply, `cyevents.way`, `cyevents.handler`,
     `cyevents.outcome`, `cyevents.reason` and `error.type`:
@@ -57,15 +57,14 @@ def instrument(
       `Cancel`) or `stopped`.
     - `cyevents.handler.duration`: their durations, a histogram in seconds.
     - `cyevents.handler.skips`: handlers that were skipped, by reason.
-    - `cyevents.handler.active`: handlers that are running.
-    - `cyevents.scheduled`: unfinished handlers that `emit` has scheduled, or delivered to a loop or an executor, in the
-      whole process.
+    - `cyevents.handler.active`: running handlers.
+    - `cyevents.scheduled`: unfinished handlers in the whole process that `emit` has scheduled or delivered.
 
     Args:
-        *sources: what to instrument: namespaces; events; names, or patterns of names, in the default namespace; events
-            of patterns. The default namespace if not given.
-        tracer_provider: creates the spans; the global one if not given.
-        meter_provider: creates the metrics; the global one if not given.
+        *sources: what to instrument: namespaces, events (of patterns too), or names and patterns of names in the
+            default namespace. By default, the default namespace.
+        tracer_provider: creates the spans; by default the global one.
+        meter_provider: creates the metrics; by default the global one.
 
     Returns:
         An `Instrumentation`, which is a context manager.

@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixtures `events` and `isolated_events`, and a check for async handlers left behind."""
+"""The pytest plugin: fixtures that record emissions and undo changes, and a check for async handlers left behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "cyevents_grace",
-        "how many seconds scheduled async handlers have to finish after their test (default: 1)",
+        "how many seconds scheduled async handlers may take after their test (default: 1)",
         default="1",
     )
 
@@ -52,13 +52,19 @@ def isolated_events(request: pytest.FixtureRequest) -> Iterator[Isolation]:
 
 
 @pytest.fixture
-def events(request: pytest.FixtureRequest) -> Iterator[Recorder]:
+def cyevents(request: pytest.FixtureRequest) -> Iterator[Recorder]:
     """Record the emissions in `default_namespace` during the test: see `cyevents.testing.Recorder`."""
     from .testing import Recorder
 
     request.node.stash[_used] = True
     with Recorder() as recorder:
         yield recorder
+
+
+@pytest.fixture
+def events(cyevents: Recorder) -> Recorder:
+    """Return the recorder of the fixture `cyevents`. Projects that have their own `events` use that name instead."""
+    return cyevents
 
 
 @pytest.hookimpl(wrapper=True)
@@ -107,8 +113,8 @@ def _failure(left: list[Any], grace: float) -> str:
     for job in left:
         state = f"not finished after {grace:g} s" if job.loop.is_running() else "in an event loop that no longer runs"
         lines.append(f"  {handler_name(job.handler)} of {job.event.name!r}: {state}")
-    lines.append("Wait for them at its end, with cyevents.drain(), or await cyevents.drain_async() where a loop runs;")
-    lines.append(f"or mark it with @pytest.mark.{MARK} if they are meant to stay.")
+    lines.append("Wait for them at its end with cyevents.drain(), or with await cyevents.drain_async() in a coroutine.")
+    lines.append(f"If they are meant to stay, mark the test with @pytest.mark.{MARK}.")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""For tests with any runner: `Recorder` records emissions and checks them, `Isolation` undoes a test's changes."""
+"""Helpers for tests: `Recorder` records emissions and checks them, `Isolation` undoes the changes of a test."""
 
 from __future__ import annotations
 
@@ -37,15 +37,14 @@ class _RecordingInstrument(Instrument):
 class Recorder:
     """Records the emissions of namespaces and events, in the order in which they begin.
 
-    It is a context manager, and a sequence of `Emission`. Under pytest, the fixture `events` is one.
+    It is a context manager and a sequence of `Emission`. Under pytest, the fixture `events` or `cyevents` is one.
 
-    It records every emission by `emit`, `send` and `emit_async` (when that is awaited), in any thread, also if the
-    emission is cancelled or fails, if the event is muted, or if the name has no event. A nested emission comes after
-    the one that encloses it. Recording does not change which handlers are called. The recorder holds senders and
-    arguments, uncopied, until `clear`.
+    It records every emission in any thread, also if it is cancelled or fails, if the event is muted, or if the name has
+    no event. A nested emission comes after the enclosing one, and an async one when it is awaited. Recording does not
+    change which handlers are called. Until `clear`, the recorder holds senders and arguments, which it does not copy.
 
     Args:
-        *sources: the namespaces and events to record; the default namespace if none is given.
+        *sources: the namespaces and events to record; by default the default namespace.
 
     Raises:
         TypeError: if a source is neither, or is a pattern.
@@ -93,7 +92,7 @@ class Recorder:
             self._scopes.pop().stop()
 
     def clear(self) -> None:
-        """Remove the emissions recorded so far, and go on recording."""
+        """Remove the recorded emissions, and continue to record."""
         self._emissions.clear()
 
     def __len__(self) -> int:
@@ -107,7 +106,7 @@ class Recorder:
 
     @property
     def names(self) -> list[str]:
-        """The names of the events emitted, in order."""
+        """The names of the emitted events, in order."""
         return [emission.name for emission in self]
 
     def __repr__(self) -> str:
@@ -124,7 +123,7 @@ class Recorder:
         where: Callable[[Emission], object] | None = None,
         **kwargs: Any,
     ) -> list[Emission]:
-        """Return the emissions that match, in order. The arguments are those of `assert_emitted`."""
+        """Return the matching emissions in order. The arguments are those of `assert_emitted`."""
         return _Expected(event, sender, args, kwargs, where).matches_in(list(self))
 
     def assert_emitted(
@@ -142,18 +141,18 @@ class Recorder:
         Args:
             event: the event's name, a pattern of names, or the `Event`.
             sender: the sender, or an equal object; `ANY` for any.
-            *args: all the other positional arguments; not compared if none are given.
+            *args: all other positional arguments; not compared if none are given.
             times: how many such emissions there must be; `None` for one or more.
-            where: called with each `Emission` that matches otherwise; it matches if a true value is returned.
-            **kwargs: keyword arguments that the emission must have, with equal values, possibly among others. For
+            where: called with each `Emission` that matches otherwise. A false result rejects it.
+            **kwargs: keyword arguments that the emission must have, with equal values. It may have others. To check
                 keywords named `times` and `where`, use `where`.
 
         Returns:
-            The emissions that match.
+            The matching emissions.
 
         Raises:
             AssertionError: if there are none, or not that many. The message shows what was emitted instead.
-            TypeError: if the event is neither a non-empty string nor an `Event`, or `times` is not a whole number.
+            TypeError: if `event` is neither a non-empty string nor an `Event`, or `times` is not a whole number.
         """
         __tracebackhide__ = True
         if times is not None and (type(times) is not int or times < 0):

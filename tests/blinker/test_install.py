@@ -148,7 +148,7 @@ def test_command_errors(python):
     assert "usage:" in python(None, "-m", "cyevents.blinker", "-m", code=2)
     assert python(None, "-m", "cyevents.blinker", "--help").startswith("usage:")
     assert python(None, "-m", "cyevents.blinker", "none.py", code=2) == (
-        "cyevents.blinker: there is no script 'none.py'\n"
+        "cyevents.blinker: there is no file 'none.py'\n"
     )
 
 
@@ -163,6 +163,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_pytest_starts_with_warnings_as_errors(backend, tmp_path, monkeypatch, way):
     """pytest warns about modules it cannot rewrite if a plugin's package was imported before the plugins are loaded."""
@@ -179,7 +180,7 @@ def test_pytest_starts_with_warnings_as_errors(backend, tmp_path, monkeypatch, w
         name = "conftest.py" if way == "conftest" else "use_cyevents.py"
         (tmp_path / name).write_text(PLUGIN, encoding="utf-8")
     ended = subprocess.run(
-        [sys.executable, *WAYS[way], "-q", "-p", "no:cacheprovider"],
+        [sys.executable, *WAYS[way], "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"],
         env=os.environ | {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1", "PYTHONPATH": str(tmp_path)},
         cwd=tmp_path,
         capture_output=True,

@@ -1467,7 +1467,7 @@ def test_psygnal_holds_functions(objects, collect):
     signals, events = objects
     calls = []
     signals.changed.connect(lambda degrees: calls.append("psygnal"))
-    with pytest.warns(RuntimeWarning, match="has died on the spot"):
+    with pytest.warns(RuntimeWarning, match="was garbage-collected at once"):
         events.changed.connect(lambda owner, degrees: calls.append("cyevents"))
     collect()
     signals.changed.emit(21)

@@ -217,6 +217,7 @@ def test_tk_window(start):
     assert window.output == "download: 100 %, shown by MainThread"
 
 
+@pytest.mark.slow
 def test_tk_progress_without_a_display(start):
     pytest.importorskip("tkinter")
     driver = """if True:
@@ -236,6 +237,7 @@ def test_tk_progress_without_a_display(start):
 # The examples' own tests
 
 
+@pytest.mark.slow
 def test_example_tests(start):
     tests = start("python -m pytest examples/testing", "-p", "no:cacheprovider")
     assert tests.wait() == 0, tests.output

@@ -3,12 +3,14 @@
 import runpy
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 TARGET = runpy.run_path(str(Path(__file__).parent / "target.py"))
 
 
+@pytest.mark.slow
 def test_both_cores_handle_arguments_alike(cores):
     both = TARGET["sides"](cores)
 

@@ -254,6 +254,7 @@ PROFILE = (
 )
 
 
+@pytest.mark.slow
 def test_both_cores_match_the_model(libraries, record_property):
     Machine.libraries = libraries
     Machine.counts.clear()

@@ -1,4 +1,4 @@
-"""Carries events of a `cyevents` namespace to other processes by a message broker: NATS, Redis or RabbitMQ."""
+"""Carries the events of a `cyevents` namespace to other processes through NATS, Redis or RabbitMQ."""
 
 from ._bridge import Bridge, Stats
 from ._outbox import Dropped, OutboxFull

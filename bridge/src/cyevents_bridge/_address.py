@@ -1,4 +1,4 @@
-"""The address of a broker: parsed by the rules for URLs, and shown without anything that may be secret."""
+"""Broker addresses: parsed as URLs, and shown without secrets."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SECRET_WORDS = ("pass", "token", "secret", "key", "credential", "nkey", "jwt", 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One or several addresses of a broker, of one scheme.
+    """One or several addresses of a broker, all with the same scheme.
 
     Attributes:
         scheme: the scheme, in lower case.
-        urls: the addresses as they were given, for the broker's client: they may hold secrets.
-        query: the options in the addresses' queries.
-        safe: the addresses with nothing but scheme, host, port and path, for errors and logs.
-        secrets: the passwords and tokens in them, longest first, to be removed from what a client says.
+        urls: the addresses as they were given, for the broker's client. They may contain secrets.
+        query: the options in the queries of the addresses.
+        safe: the addresses with only scheme, host, port and path, for errors and logs.
+        secrets: the passwords and tokens in them, longest first, to be removed from the client's errors.
     """
 
     scheme: str
@@ -32,19 +32,19 @@ class Address:
 
     @classmethod
     def parse(cls, text: object) -> Address:
-        """Parse an address, or several with commas between them. No error shows what was given.
+        """Parse an address, or several with commas between them. No error shows the address itself.
 
         Raises:
             TypeError: if it is not a string.
             ValueError: if it is not an address.
         """
         if not isinstance(text, str):
-            raise TypeError(f"a broker's address is a str, not {type(text).__name__}")
+            raise TypeError(f"a broker's address must be a str, not {type(text).__name__}")
         urls = tuple(text.split(","))
         parts = [_split(url) for url in urls]
         schemes = {part.scheme for part in parts}
         if len(schemes) > 1:
-            raise ValueError(f"several addresses of a broker have one scheme, not {', '.join(sorted(schemes))}")
+            raise ValueError(f"all addresses of a broker must have the same scheme, not {', '.join(sorted(schemes))}")
         query: dict[str, str] = {}
         secrets: set[str] = set()
         for part in parts:
@@ -58,13 +58,13 @@ class Address:
         return cls(parts[0].scheme, urls, query, safe, _longest_first(secrets))
 
     def secrets_with(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the secrets of the addresses and those among the options for the client."""
+        """Return the secrets in the addresses and in the client's options."""
         found = {value for name, value in options.items() if is_secret(name) and isinstance(value, str)}
         return _longest_first({*self.secrets, *found})
 
 
 def is_secret(option: str) -> bool:
-    """Return whether the name of an option says that its value is secret."""
+    """Return whether an option with this name has a secret value."""
     return any(word in option.lower() for word in _SECRET_WORDS)
 
 
@@ -74,20 +74,20 @@ def _longest_first(secrets: set[str]) -> tuple[str, ...]:
 
 def _split(url: str) -> SplitResult:
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError(f"{_ADDRESS} has ASCII characters only: {_ENCODE}")
+        raise ValueError(f"{_ADDRESS} must have only printable ASCII characters without spaces: {_ENCODE}")
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - this checks it
     except ValueError:
-        raise ValueError(f"{_ADDRESS} is scheme://user:password@host:port/path: {_ENCODE}") from None
+        raise ValueError(f"{_ADDRESS} must have the form scheme://user:password@host:port/path: {_ENCODE}") from None
     if not parts.scheme or "://" not in url:
-        raise ValueError(f"{_ADDRESS} begins with a scheme, such as nats://")
+        raise ValueError(f"{_ADDRESS} must begin with a scheme, such as nats://")
     if parts.netloc.count("@") > 1 or any("@" in each for each in (parts.path, parts.query, parts.fragment)):
-        raise ValueError(f"{_ADDRESS} has an @ that is not before the host: {_ENCODE}")
+        raise ValueError(f"{_ADDRESS} must have no @ except one before the host: {_ENCODE}")
     if parts.fragment:
-        raise ValueError(f"{_ADDRESS} has no fragment: {_ENCODE}")
+        raise ValueError(f"{_ADDRESS} must have no fragment: {_ENCODE}")
     return parts
 
 
 _ADDRESS = "a broker's address"
-_ENCODE = "percent-encode user names and passwords, as by urllib.parse.quote(password, safe='')"
+_ENCODE = "percent-encode user names and passwords with urllib.parse.quote(password, safe='')"

@@ -1,4 +1,4 @@
-"""`Bridge`: publishes the emissions of a namespace, and emits there what other processes have published."""
+"""`Bridge`: publishes the emissions of a namespace, and emits the messages of other processes in it."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ _MIN_PAUSE, _MAX_PAUSE = 0.05, 1.0  # seconds between two attempts to publish wh
 
 @dataclass(slots=True)
 class Stats:
-    """What a bridge has done so far.
+    """What a bridge has done so far, in numbers of messages.
 
     Attributes:
-        published: messages that the broker has taken.
-        waiting: messages that wait to be published, or are being published.
-        dropped: messages not published: too many waited, the broker rejected them, or the bridge was left.
-        received: messages of other processes, emitted here.
+        published: accepted by the broker.
+        waiting: in the outbox, or being published.
+        dropped: not published, because too many waited, the broker rejected them, or the bridge was left.
+        received: emitted here for other processes.
         redelivered: those among `received` that had been delivered before.
-        failed: those among `received` whose handlers have raised.
-        dead: messages moved to the dead letters.
+        failed: those among `received` whose handlers raised.
+        dead: moved to the dead letters.
     """
 
     published: int = 0
@@ -65,55 +65,56 @@ class Stats:
 
 
 class Bridge:
-    """Carries events of a namespace to other processes, and theirs to this one, by a message broker.
+    """Carries the events of a namespace to other processes through a message broker, and their events to this one.
 
-    Inside its `async with`, or `with`, an emission of a carried event calls the local handlers as always and is
-    published. Every other process with a bridge to the same broker emits it in its own namespace: same name, sender
-    and arguments. Priorities, conditions and cancellation are local to each process: an emission is published even if
-    a local handler cancels it or raises. A message that has arrived is not published again, by any bridge.
+    Inside its `async with` or `with` block, an emission of a matching event calls the local handlers as always and is
+    also published. Every other process with a bridge to the same broker emits the event in its own namespace, with the
+    same name, sender and arguments. Priorities, conditions and cancellation stay local to each process: an emission is
+    published even if a local handler cancels it or raises. No bridge publishes a received message again.
 
-    `emit` and `send` never wait for the network: the message goes to a bounded outbox. `emit_async`, `send_async` and
-    `first_async` return after the broker has confirmed the message, and raise `Dropped` if it was not published.
+    `emit` and `send` never wait for the network: their message goes to a bounded outbox. `emit_async`, `send_async` and
+    `first_async` wait until the broker has confirmed the message, and raise `Dropped` if it was not published.
 
     Args:
-        namespace: the namespace.
-        address: where the broker is, such as `"nats://127.0.0.1:4222"`, `"redis://127.0.0.1:6379/0"` or
-            `"amqp://127.0.0.1:5672"`. In a name or a password, everything but letters and digits is percent-encoded.
-        events: the names of events, and patterns of names, that are carried.
-        group: if given, one process of the group gets each message, instead of every process. An emission by a member
-            of the group counts as handled by the group.
-        delivery: `"at_most_once"`: processes that are connected get the message. `"at_least_once"`: the broker keeps it
-            until the handlers have run without an error, and delivers it again until then.
-        types: types whose values may travel: see `register`.
-        encoding: `"json"`, or `"msgpack"` for fewer bytes. All processes use the same.
-        max_size: bytes of the largest message. A larger emission is a `ValueError`; a larger message that arrives goes
-            to the dead letters undecoded.
+        namespace: the namespace whose events are carried.
+        address: the broker's address, such as `"nats://127.0.0.1:4222"`, `"redis://127.0.0.1:6379/0"` or
+            `"amqp://127.0.0.1:5672"`. In user names and passwords, percent-encode everything but letters and digits.
+        events: the events to carry: a list of names and patterns.
+        group: if given, one process of the group gets each message, instead of every process. If a member of the group
+            emits an event, the other members do not get it.
+        delivery: `"at_most_once"`: only connected processes get a message. `"at_least_once"`: the broker keeps a
+            message, and delivers it again until the handlers have run without an error.
+        types: types whose values may be sent: see `register`.
+        encoding: `"json"`, or `"msgpack"` for fewer bytes. All processes must use the same.
+        max_size: the largest size of a message, in bytes. A larger emission raises a `ValueError`. A larger received
+            message is moved to the dead letters without being decoded.
         outbox: how many messages may wait to be published.
-        overflow: what happens when one more is emitted: `"raise"` an `OutboxFull` at the emission, or `"drop_oldest"`.
-        backoff: seconds after which a message is delivered again whose handlers have raised, by attempt. After the last
-            attempt it goes to the dead letters.
+        overflow: what happens when the outbox is full: with `"raise"`, the emission raises `OutboxFull`; with
+            `"drop_oldest"`, the oldest message is dropped.
+        backoff: if a handler raises, the message is delivered again after so many seconds: one number for each attempt.
+            After the last attempt it is moved to the dead letters.
         ack_wait: seconds after which the broker gives a message to another process if this one does not answer.
-        dedup_window: seconds for which a second message of the same id is dropped: by the broker, or, with RabbitMQ, by
-            the process that receives it.
+        dedup_window: seconds within which a second message with the same id is dropped, by the broker, or, with
+            RabbitMQ, by the process that receives it.
         retention: seconds for which the broker keeps messages.
-        prefix: the first part of the broker's subjects. Bridges with different prefixes do not hear each other.
-        flush_timeout: seconds that leaving waits until everything is published.
-        connect_timeout: seconds that entering waits for the broker.
-        **options: for the broker's client: NATS's `token`, `user`, `password` and `tls` (an `ssl.SSLContext`), Redis's
-            `username`, `password` and `ssl_ca_certs`, RabbitMQ's `user`, `password` and `tls`. Also NATS's
-            `max_ack_pending`: how many messages are delivered and not acknowledged at a time, at least once; with 1
-            the order is kept whatever breaks.
+        prefix: the first part of the broker's subjects. Bridges with different prefixes are independent.
+        flush_timeout: seconds that leaving waits at most until everything is published.
+        connect_timeout: seconds that entering waits at most for the broker.
+        **options: options for the broker's client, such as `token`, `user`, `password` and `tls` (an `ssl.SSLContext`)
+            for NATS, `username`, `password` and `ssl_ca_certs` for Redis, `user`, `password` and `tls` for RabbitMQ.
+            With NATS at least once, `max_ack_pending` limits how many messages are delivered but not acknowledged; with
+            1, messages stay in order through every failure.
 
     Raises:
         TypeError: if an argument has a wrong type, or a type cannot be registered.
-        ValueError: if an argument has an impossible value, no engine knows the address, or an option asks for TLS and
-            the address does not.
+        ValueError: if an argument has an impossible value, no engine knows the scheme of the address, or an option is
+            for TLS but the address is not.
         ImportError: if the broker's client is not installed.
         ConnectionError: on entering, if the broker does not answer in time, or refuses the connection.
-        RuntimeError: on entering, if the bridge is entered already.
+        RuntimeError: on entering, if the bridge is already entered.
 
-    Thread-safe: emissions may come from any thread. Messages that arrive are emitted by `emit_async`, one after the
-    other, in the loop of the `async with`, or in a thread of the bridge's for `with`.
+    Thread-safe: emissions may come from any thread. Received messages are emitted with `emit_async`, one after the
+    other, in the event loop of the `async with`, or in the bridge's own thread with a plain `with`.
     """
 
     def __init__(
@@ -200,20 +201,20 @@ class Bridge:
         encode: Callable[[Any], Any] | None = None,
         decode: Callable[[Any], Any] | None = None,
     ) -> None:
-        """Let values of a type travel, as senders and arguments. Register a type in every process that gets them.
+        """Allow values of a type as senders and arguments. Register the type in every process that receives them.
 
-        None, bools, numbers, strings, bytes, lists, dicts, tuples, sets, dates and times, `Decimal` and `UUID` travel
-        without that. A value of any other type is a `TypeError` at its emission, and nothing is published.
+        None, bools, numbers, strings, bytes, lists, dicts, tuples, sets, dates and times, `Decimal` and `UUID` need no
+        registration. If a value has any other type, the emission raises a `TypeError` and nothing is published.
 
         Args:
-            cls: the type: a dataclass, a msgspec `Struct`, a pydantic model or an `Enum`; or any other one, with
-                `encode` and `decode`. Values of subclasses are not included.
-            name: the name of the type in messages; the class's own name if not given.
-            encode: returns for a value one that can travel.
-            decode: returns the value for that.
+            cls: the type: a dataclass, a msgspec `Struct`, a pydantic model or an `Enum`, or any other type with
+                `encode` and `decode`. Subclasses are not included.
+            name: the name of the type in messages. The default is the class's own name.
+            encode: converts a value to one that can be sent.
+            decode: converts it back.
 
         Raises:
-            TypeError: if it is not a type, or does not say how to encode it.
+            TypeError: if `cls` is not a type, or needs `encode` and `decode`.
             ValueError: if another type has that name.
         """
         self._codec.register(cls, name=name, encode=encode, decode=decode)
@@ -246,8 +247,8 @@ class Bridge:
     def _enter(self) -> None:
         with _lock:
             if self._is_entered and self._process == os.getpid():
-                raise RuntimeError("the bridge is entered already: make another one")
-            if self._process != os.getpid():  # a forked process has an id of its own, and nothing to publish
+                raise RuntimeError("the bridge is already entered: leave it first, or create another one")
+            if self._process != os.getpid():  # a forked process has its own id, and nothing to publish
                 self._stop_observing()
                 self._tasks.clear()
                 self._outbox.close()
@@ -307,15 +308,15 @@ class Bridge:
             self._is_entered = False
 
     async def drain(self, timeout: float | None = None) -> bool:
-        """Wait until the broker has everything that was emitted, in the loop of the `async with`.
+        """Wait until the broker has everything that was emitted. Call it in the event loop of the `async with`.
 
-        Programs with a plain `with` leave that instead, which waits for `flush_timeout`.
+        Programs with a plain `with` cannot call it: leaving the block waits for `flush_timeout` instead.
 
         Args:
-            timeout: how long to wait at most, in seconds; `None` to wait without a limit.
+            timeout: how long to wait at most, in seconds. `None` waits without a limit.
 
         Returns:
-            Whether everything is published; `stats.waiting` says how much is left.
+            Whether everything is published. If not, `stats.waiting` says how much is left.
         """
         end = None if timeout is None else monotonic() + timeout
         while self._count_waiting():
@@ -326,12 +327,12 @@ class Bridge:
 
     @property
     def safe_address(self) -> str:
-        """The broker's address without anything secret, for logs and errors."""
+        """The broker's address without secrets, for logs and errors."""
         return self._engine.safe_address
 
     @property
     def stats(self) -> Stats:
-        """What the bridge has done so far: a snapshot."""
+        """A snapshot of what the bridge has done so far."""
         dropped = self._given_up + self._outbox.dropped
         return replace(self._stats, waiting=self._count_waiting(), dropped=dropped)
 
@@ -345,7 +346,7 @@ class Bridge:
     # Publishing
 
     def _accept(self, start: EmissionStart) -> EmissionSpan | None:
-        """Let an emission be published, unless it comes from a message. What this raises vetoes the emission."""
+        """Prepare an emission for publishing, unless it comes from a message. An exception here vetoes it."""
         if isinstance(start.origin, Message) or self._process != os.getpid():
             return None
         event, identity = start.event.name, self._ids.next()
@@ -353,7 +354,10 @@ class Bridge:
             Message(event, identity, self._id, self._group, start.sender, start.args, start.kwargs, carried_context())
         )
         if len(body) > self._max_size:
-            raise ValueError(f"{event!r} is emitted with {len(body)} bytes; max_size is {self._max_size}")
+            raise ValueError(
+                f"the message for {event!r} has {len(body)} bytes; max_size is {self._max_size}: send less, or raise"
+                " max_size in all processes"
+            )
         confirmed: Future[None] | None = Future() if start.way.endswith("_async") else None
         item = Item(event, body, identity, confirmed is not None, False, confirmed)
         self._outbox.check(item)
@@ -361,7 +365,7 @@ class Bridge:
         return None if confirmed is None else _Confirmation(confirmed)
 
     async def _publish_all(self) -> None:
-        """Publish items in their order, many at the same time. Those that are published again keep their place."""
+        """Publish items in order, many at the same time. Items that are published again keep their position."""
         room = asyncio.Semaphore(_IN_FLIGHT)
         self._pause = _MIN_PAUSE
         self._is_away = False
@@ -379,8 +383,8 @@ class Bridge:
             task.add_done_callback(lambda _: room.release())
 
     async def _publish(self, item: Item) -> None:
-        if self._is_away:  # since this task was made
-            raise Unavailable("what was emitted before is not published yet")
+        if self._is_away:  # the broker went away after this task was created
+            raise Unavailable("earlier messages are not published yet")
         try:
             await self._engine.publish(item)
         except Unavailable:
@@ -389,7 +393,7 @@ class Bridge:
             raise
 
     async def _wait_for_broker(self) -> None:
-        """Wait until the items that did not reach the broker are back in the outbox, and the broker is back too."""
+        """Wait until unpublished items are back in the outbox and the broker is reachable again."""
         while self._tasks:
             await asyncio.wait(self._tasks)
         await self._engine.ready()
@@ -407,8 +411,8 @@ class Bridge:
             self._outbox.put_back(item)
         elif error is not None:
             why = self._engine.error_text(error)
-            logger.error("the broker does not take %r: %s", item.event, why)
-            self._give_up(item, f"the broker does not take it: {why}")
+            logger.error("the broker did not accept %r: %s", item.event, why)
+            self._give_up(item, f"the broker did not accept it: {why}")
         else:
             self._pause = _MIN_PAUSE
             self._stats.published += 1
@@ -417,7 +421,7 @@ class Bridge:
     # Receiving
 
     async def _receive(self, delivery: Delivery) -> None:
-        """Emit a message that has arrived, and answer the broker."""
+        """Emit a received message, and answer the broker."""
         task = asyncio.current_task()
         if len(delivery.body) > self._max_size:
             error: Exception = Malformed(f"{len(delivery.body)} bytes; max_size is {self._max_size}")
@@ -431,7 +435,7 @@ class Bridge:
         if message is None:
             await delivery.ack()
             return
-        if delivery.attempt > len(self._backoff) + 1:  # the processes that had it died each time
+        if delivery.attempt > len(self._backoff) + 1:  # each process that tried it has died
             error = RuntimeError(f"not finished in {delivery.attempt - 1} attempts")
             await self._dead_letter(delivery, quoted(message.event), error)
             return
@@ -442,7 +446,7 @@ class Bridge:
                 await self._namespace.emit_async(message.event, message.sender, *message.args, **message.kwargs)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as failure:  # a handler's error is no reason to stop receiving
+        except BaseException as failure:  # a handler's error must not stop receiving
             if isinstance(failure, GeneratorExit) and _current_task() is not task:  # this coroutine is being closed
                 raise
             if isinstance(failure, asyncio.CancelledError) and times_cancelled():  # this task, not a handler's
@@ -459,7 +463,7 @@ class Bridge:
             await delivery.ack()
 
     def _wants(self, event: str, sent_by: str, group: str | None) -> bool:
-        """Return whether a message comes from another process, and is to be emitted here."""
+        """Return whether a message comes from another process and must be emitted here."""
         if _is_pattern(event):
             raise Malformed(f"{quoted(event)} is a pattern, which cannot be emitted")
         is_own = sent_by == self._id or (self._group is not None and group == self._group)
@@ -495,7 +499,7 @@ def _check_seconds(name: str, value: Any, least: float) -> None:
 
 
 class _Publishing(Instrument):
-    """Reports emissions to a bridge."""
+    """The instrument that passes emissions to a bridge."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
@@ -505,7 +509,7 @@ class _Publishing(Instrument):
 
 
 class _Confirmation(EmissionSpan):
-    """Waits until the broker has a message."""
+    """Lets an async emission wait until the broker has its message."""
 
     def __init__(self, confirmed: Future[None]) -> None:
         self._confirmed = confirmed
@@ -520,16 +524,16 @@ def _is_pattern(name: str) -> bool:
 
 
 def _matcher(name: str) -> Callable[[str], object]:
-    """Return a function that says whether an event is carried."""
+    """Return a function that returns whether an event name matches."""
     if not _is_pattern(name):
         return name.__eq__
-    pattern: Any = Namespace().event(name)  # in a namespace of its own: it is not an event of the program
+    pattern: Any = Namespace().event(name)  # in a separate namespace, because the program has no such event
     matches: Callable[[str], object] = pattern.matches
     return matches
 
 
 def _any_of(matchers: list[Callable[[str], object]]) -> Callable[[str], object]:
-    """Return a function that says whether one of the matchers says yes."""
+    """Return a function that returns whether one of the matchers matches."""
     return matchers[0] if len(matchers) == 1 else lambda name: any(matches(name) for matches in matchers)
 
 

@@ -1,11 +1,11 @@
-"""Turns an emission into bytes, and bytes into an emission.
+"""Converts emissions to bytes and back.
 
-A message is data only: it names no module, and nothing in it is executed. A value that JSON has no form for is written
-as `{"$": name, "of": data}`. The name is that of a registered type, or one of `_BUILTIN`.
+A message is only data: it names no module, and nothing in it is executed. A value without a JSON form is written as
+`{"$": name, "of": data}`, where the name is that of a registered type or of one in `_BUILTIN`.
 
-Anyone who may publish can send any bytes. So decoding takes time in proportion to their number: nesting, the length of
-numbers, and the number of keys with the same hash are limited. The limits hold for encoding too, so that a value that
-no other process could decode is refused where it is emitted.
+Anyone who may publish can send any bytes, so decoding must take time proportional to their number. Therefore nesting,
+the length of numbers, and the number of keys with the same hash are limited. The limits also apply to encoding, so that
+a value that no other process could decode is refused where it is emitted.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _INT_64 = range(-(2**63), 2**64)
-_MAX_NAME = 1000  # characters of an event's name: namespaces remember names that have arrived
+_MAX_NAME = 1000  # characters of an event's name, because namespaces remember the names of received messages
 _MAX_DEPTH = 100  # levels of values within values
-_MAX_DIGITS = 4300  # of a number: Python's own limit for conversions between int and str
-_MAX_SAME_HASH = 64  # keys of a dict, or members of a set, that share a hash: each is compared with all the others
-_MAX_CONVERTED = 1000  # items of each list and dict in a value of a type that makes sets or dicts of them itself
+_MAX_DIGITS = 4300  # of a number; Python's own limit for conversions between int and str
+_MAX_SAME_HASH = 64  # keys of a dict, or members of a set, with the same hash, as each is compared with all the others
+_MAX_CONVERTED = 1000  # items of each list and dict in a value whose type itself creates sets or dicts of them
 
 
 class Malformed(ValueError):
-    """What has arrived is not a message, is of a later version, or has values of unknown types."""
+    """The received bytes are not a message, or have a later version or values of unknown types."""
 
 
 @dataclasses.dataclass(slots=True)
 class Message:
-    """An emission on its way to other processes.
+    """An emission as it is sent to other processes.
 
     Attributes:
         event: the event's name.
-        id: identifies this emission: brokers drop a second message of the same id.
-        origin: identifies the process that has emitted it.
+        id: the id of this emission. Brokers drop a second message with the same id.
+        origin: the id of the process that emitted it.
         group: the group of that process, or `None`.
         sender: the sender, or `ANY`.
         args: the positional arguments.
         kwargs: the keyword arguments.
-        context: the context of OpenTelemetry.
+        context: the OpenTelemetry context.
     """
 
     event: str
@@ -104,17 +104,17 @@ class Codec:
         encode: Callable[[Any], Any] | None = None,
         decode: Callable[[Any], Any] | None = None,
     ) -> None:
-        """Let values of a type travel: see `Bridge.register`."""
+        """Allow values of a type: see `Bridge.register`."""
         if not isinstance(cls, type):
-            raise TypeError(f"a type is registered, not {cls!r}")
+            raise TypeError(f"register() needs a type, not {cls!r}")
         if (encode is None) != (decode is None):
-            raise TypeError(f"{cls.__qualname__}: give both encode and decode, or neither")
+            raise TypeError(f"register() of {cls.__qualname__} needs both encode and decode, or neither")
         if encode is None or decode is None:
             encode, decode = _natural(cls)
         name = cls.__name__ if name is None else name
         known = self._by_name.get(name)
         if known is not None and self._by_type.get(cls) is not known:
-            raise ValueError(f"another type has the name {name!r}: register {cls.__qualname__} with name=")
+            raise ValueError(f"another type has the name {name!r}: register {cls.__qualname__} with a different name=")
         if cls in self._by_type:
             del self._by_name[self._by_type[cls].name]
         self._by_type[cls] = self._by_name[name] = _Type(name, encode, decode)
@@ -123,7 +123,7 @@ class Codec:
         """Return a message as bytes.
 
         Raises:
-            TypeError: if a value in it cannot travel.
+            TypeError: if a value in it cannot be sent.
             ValueError: if the event's name is too long.
         """
         if len(message.event) > _MAX_NAME:
@@ -131,9 +131,9 @@ class Codec:
         try:
             return self._dump(self._envelope(message))
         except RecursionError:
-            raise TypeError(f"an argument of {message.event!r} is nested too deeply to travel") from None
-        except (Malformed, UnicodeEncodeError) as error:  # the latter: a lone surrogate has no bytes
-            raise TypeError(f"an argument of {quoted(message.event)} cannot travel: {error}") from None
+            raise TypeError(f"an argument of {message.event!r} cannot be sent: it is nested too deeply") from None
+        except (Malformed, UnicodeEncodeError) as error:  # UnicodeEncodeError: a lone surrogate has no bytes
+            raise TypeError(f"an argument of {quoted(message.event)} cannot be sent: {error}") from None
 
     def _envelope(self, message: Message) -> dict[str, Any]:
         envelope: dict[str, Any] = {
@@ -153,11 +153,11 @@ class Codec:
         return envelope
 
     def unpack(self, body: bytes, wants: Callable[[str, str, str | None], bool] = lambda *_: True) -> Message | None:
-        """Return the message in these bytes, or `None` if it is not wanted. Its values are then not decoded.
+        """Return the message in these bytes, or `None` if it is not wanted, without decoding its values.
 
         Args:
             body: the bytes.
-            wants: given the event's name, the origin and the group, returns whether the message is wanted.
+            wants: gets the event's name, the origin and the group, and returns whether the message is wanted.
 
         Raises:
             Malformed: if the bytes are not a message.
@@ -171,11 +171,11 @@ class Codec:
             group = envelope.get("group")
             texts = [event, identity, origin, *kwargs, *context, *context.values(), "" if group is None else group]
             if not event or type(args) is not list or not all(type(text) is str for text in texts):
-                raise Malformed("its parts are of wrong types")
+                raise Malformed("its parts have wrong types")
             if len(event) > _MAX_NAME or len(identity) > _MAX_NAME or len(origin) > _MAX_NAME:
                 raise Malformed(f"its event, id or origin has more than {_MAX_NAME} characters")
             if "sender" in kwargs:
-                raise Malformed("its keywords have a second sender")
+                raise Malformed("its keyword arguments contain a second sender")
             if not wants(event, origin, group):
                 return None
             sender = self._rich(envelope["sender"], 0) if "sender" in envelope else ANY
@@ -183,12 +183,12 @@ class Codec:
             keywords = {name: self._rich(value, 0) for name, value in kwargs.items()}
         except Malformed:
             raise
-        except Exception as error:  # decoders are given anything
+        except Exception as error:  # decoders get arbitrary data, so they may raise anything
             raise Malformed(error_text(error)) from error
         return Message(event, identity, origin, group, sender, positionals, keywords, context)
 
     def _plain(self, value: Any, depth: int) -> Any:
-        """Return a value as JSON can hold it."""
+        """Return a value in a form that JSON can represent."""
         cls = type(value)
         if value is None or cls is str or cls is bool:
             return value
@@ -209,14 +209,13 @@ class Codec:
         known = self._by_type.get(cls)
         if known is None:
             raise TypeError(
-                f"a value of type {cls.__qualname__} cannot travel: register the type, as by"
-                f" bridge.register({cls.__qualname__}),"
-                " here and where it arrives"
+                f"a value of type {cls.__qualname__} cannot be sent: register the type with"
+                f" bridge.register({cls.__qualname__}) in this process and in those that receive it"
             )
         return {"$": known.name, "of": self._plain(known.encode(value), depth + 1)}
 
     def _rich(self, value: Any, depth: int) -> Any:
-        """Return the value that `_plain` was given."""
+        """Convert the result of `_plain` back to the value."""
         cls = type(value)
         if cls is not dict and cls is not list:
             return value
@@ -228,7 +227,7 @@ class Codec:
         name = value["$"]
         known = self._by_name.get(name) if type(name) is str and len(value) == 2 else None
         if known is None:
-            raise Malformed(f"a value of the unknown type {quoted(name)}: register it, as by bridge.register")
+            raise Malformed(f"a value has the unknown type {quoted(name)}: register it with bridge.register")
         return known.decode(self._rich(value["of"], depth + 1))
 
 
@@ -237,11 +236,11 @@ class Codec:
 
 def _check_depth(depth: int) -> None:
     if depth >= _MAX_DEPTH:
-        raise Malformed(f"it is nested in more than {_MAX_DEPTH} levels")
+        raise Malformed(f"it is nested more than {_MAX_DEPTH} levels deep")
 
 
 def _check_hashes(values: Collection[Any]) -> None:
-    """Raise if so many values share a hash that a set of them would take very long to make."""
+    """Raise if so many values share a hash that building a set of them would take very long."""
     if len(values) > _MAX_SAME_HASH:
         for _, same in groupby(sorted(map(hash, values))):
             if sum(1 for _ in same) > _MAX_SAME_HASH:
@@ -249,13 +248,13 @@ def _check_hashes(values: Collection[Any]) -> None:
 
 
 def _check_sizes(data: Any) -> Any:
-    """Return the data, or raise if it has a long list or dict: a set of its items could take very long to make."""
+    """Return the data. Raise if it has a long list or dict, since a set of its items could take very long to build."""
     pending = [data]
     while pending:
         each = pending.pop()
         if type(each) is list or type(each) is dict:
             if len(each) > _MAX_CONVERTED:
-                raise Malformed(f"more than {_MAX_CONVERTED} items in a value of a type that has sets or dicts")
+                raise Malformed(f"more than {_MAX_CONVERTED} items in a value whose type has sets or dicts")
             pending += each.values() if isinstance(each, dict) else each
     return data
 
@@ -263,13 +262,13 @@ def _check_sizes(data: Any) -> Any:
 def _digits(value: int) -> str:
     try:
         return str(value)
-    except ValueError:  # of which the text would be that Python does not convert it
+    except ValueError:  # its text would only say that Python does not convert the number
         raise Malformed(f"a number has more than {_MAX_DIGITS} digits") from None
 
 
 def _text(value: Any) -> str:
     if type(value) is not str:
-        raise Malformed(f"a text was expected, not {type(value).__name__}")
+        raise Malformed(f"a string was expected, not {type(value).__name__}")
     return value
 
 
@@ -282,7 +281,7 @@ def _short(value: Any) -> str:
 # MessagePack
 
 
-_SMALL = 8192  # bytes, in which no more than some hundred keys with one hash have room
+_SMALL = 8192  # bytes; there is room for no more than some hundred keys with the same hash
 _SCALARS = {type(None), bool, int, float, str}
 _ARRAYS, _MAPS = {*range(0x90, 0xA0), 0xDC, 0xDD}, {*range(0x80, 0x90), 0xDE, 0xDF}  # the first byte of a value
 _load_all = msgspec.msgpack.Decoder().decode
@@ -292,10 +291,10 @@ _load_scalar = msgspec.msgpack.Decoder(None | bool | int | float | str).decode
 
 
 def _load_msgpack(body: bytes) -> Any:
-    """Decode MessagePack that has what JSON has.
+    """Decode MessagePack that contains only types of JSON.
 
-    A large message is decoded level by level: all at once, it could make a dict with keys of any type, and so of any
-    hash. A small one is checked afterwards, which is faster.
+    A large message is decoded level by level. Decoded at once, it could create dicts with keys of any type, and so with
+    any hash. A small message is decoded at once and checked afterwards, which is faster.
     """
     if len(body) > _SMALL:
         return _load_level(body, 0)
@@ -320,7 +319,7 @@ def _check_types(value: Any) -> None:
     if cls is dict:
         for key, item in value.items():
             if type(key) is not str:
-                raise Malformed(f"a key was expected to be a text, not {type(key).__name__}")
+                raise Malformed(f"a key must be a string, not {type(key).__name__}")
             if type(item) not in _SCALARS:
                 _check_types(item)
     elif cls is list:
@@ -328,14 +327,14 @@ def _check_types(value: Any) -> None:
             if type(item) not in _SCALARS:
                 _check_types(item)
     elif cls not in _SCALARS:
-        raise Malformed(f"a {cls.__name__} does not travel as such")
+        raise Malformed(f"a message cannot contain a plain {cls.__name__}")
 
 
 # Types
 
 
 def _natural(cls: type) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Return how values of a type are encoded and decoded that describes itself."""
+    """Return functions that encode and decode values of a type, by its own annotations."""
     encode: Callable[[Any], Any]
     decode: Callable[[Any], Any]
     if hasattr(cls, "model_dump") and hasattr(cls, "model_validate"):  # pydantic's
@@ -357,7 +356,7 @@ def _natural(cls: type) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
 
 
 def _makes_hashes(annotation: Any, seen: dict[int, Any]) -> bool:
-    """Return whether a value of a type has sets, or dicts with other keys than strings, as far as annotations say."""
+    """Return whether values of a type contain sets, or dicts with keys other than strings, judging by annotations."""
     if id(annotation) in seen:
         return False
     seen[id(annotation)] = annotation  # kept, so that no other object gets its id
@@ -365,9 +364,9 @@ def _makes_hashes(annotation: Any, seen: dict[int, Any]) -> bool:
         return _makes_hashes(annotation.__supertype__, seen)
     if isinstance(annotation, typing.TypeVar):
         return any(_makes_hashes(each, seen) for each in (annotation.__bound__, *annotation.__constraints__))
-    if hasattr(annotation, "__value__"):  # of a `type` statement
+    if hasattr(annotation, "__value__"):  # from a `type` statement
         return _makes_hashes(annotation.__value__, seen)
-    if isinstance(annotation, str | typing.ForwardRef):  # which cannot be evaluated here
+    if isinstance(annotation, str | typing.ForwardRef):  # it cannot be evaluated here
         return True
     origin, parameters = typing.get_origin(annotation), typing.get_args(annotation)
     kind = origin if isinstance(origin, type) else annotation
@@ -386,7 +385,7 @@ def _makes_hashes(annotation: Any, seen: dict[int, Any]) -> bool:
 
 
 def _flag(cls: type[enum.Flag], value: Any) -> enum.Flag:
-    """Return a flag, unless it has bits that no member has: Python would keep a member for each such value."""
+    """Return a flag. Refuse bits that no member has, because Python would keep a member for each such value."""
     known = 0
     for member in cls.__members__.values():
         known |= member.value
@@ -420,7 +419,7 @@ def _set(values: list[Any]) -> set[Any]:
 
 
 def _dict(pairs: Iterable[Any]) -> dict[Any, Any]:
-    checked = [(key, value) for key, value in pairs]  # which checks that they are pairs
+    checked = [(key, value) for key, value in pairs]  # unpacking checks that they are pairs
     _check_hashes([key for key, _ in checked])
     return dict(checked)
 

@@ -1,4 +1,4 @@
-"""Carries OpenTelemetry's context from process to process, if the program uses OpenTelemetry."""
+"""Carries the OpenTelemetry context from process to process, if the program uses OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def carried_context() -> dict[str, str]:
-    """Return what identifies the current span to other processes."""
+    """Return the fields that identify the current span to other processes."""
     carrier: dict[str, str] = {}
     if "opentelemetry.trace" in sys.modules:
         from opentelemetry import propagate
@@ -21,7 +21,7 @@ def carried_context() -> dict[str, str]:
 
 
 def restored_context(carrier: Mapping[str, str]) -> contextlib.AbstractContextManager[None]:
-    """Return a context manager inside which the carried span is the current one."""
+    """Return a context manager that makes the carried span the current one."""
     return _attached(carrier) if carrier and "opentelemetry.trace" in sys.modules else contextlib.nullcontext()
 
 

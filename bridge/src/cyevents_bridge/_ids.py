@@ -1,21 +1,21 @@
-"""Unpredictable ids for messages: whoever has seen some cannot tell the next."""
+"""Unpredictable ids for messages: anyone who has seen some ids cannot predict the next one."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
 
-_BATCH = 64  # ids that are made at once: a system call for each would cost a tenth of an emission
+_BATCH = 64  # ids that are generated at once, because a system call for each would cost a tenth of an emission
 
 
 class RandomIds:
-    """Makes ids of 128 random bits, in hexadecimal digits. Thread-safe."""
+    """Generates ids of 128 random bits as hexadecimal digits. Thread-safe."""
 
     def __init__(self) -> None:
         self._ids: deque[str] = deque()
 
     def next(self) -> str:
-        """Return an id."""
+        """Return a new id."""
         while True:
             try:
                 return self._ids.popleft()
@@ -24,5 +24,5 @@ class RandomIds:
                 self._ids.extend(digits[start : start + 32] for start in range(0, len(digits), 32))
 
     def clear(self) -> None:
-        """Forget the ids that were made in advance: a forked process has the same ones."""
+        """Discard the ids generated in advance, because a forked process has the same ones."""
         self._ids.clear()

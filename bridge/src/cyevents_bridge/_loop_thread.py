@@ -1,4 +1,4 @@
-"""A thread that runs an event loop, for bridges in programs that have none."""
+"""A thread with an event loop, for bridges in programs that have none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .engine import logger
 
 
 class LoopThread:
-    """A thread with an event loop, from its making until `stop`."""
+    """A thread that runs an event loop from its creation until `stop`."""
 
     def __init__(self) -> None:
         self._is_running = threading.Event()
@@ -21,9 +21,9 @@ class LoopThread:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._wait())  # which also cancels the tasks that are left
+            asyncio.run(self._wait())  # this also cancels the remaining tasks
         except SystemExit:
-            logger.critical("a handler raised SystemExit: the bridge's thread has ended")
+            logger.critical("the bridge has stopped, because a handler raised SystemExit in its thread")
 
     async def _wait(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -32,7 +32,7 @@ class LoopThread:
         await self._end.wait()
 
     def run(self, coroutine: Any) -> Any:
-        """Run a coroutine in the thread, and return its result.
+        """Run a coroutine in the thread and return its result.
 
         Raises:
             RuntimeError: if the thread has ended, because a handler raised `SystemExit`.
@@ -41,15 +41,15 @@ class LoopThread:
             future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
             coroutine.close()
-            raise RuntimeError("the bridge's thread has ended") from None
+            raise RuntimeError("the bridge has stopped, because a handler raised SystemExit in its thread") from None
         try:
             return future.result()
-        except BaseException:  # as by Ctrl-C
+        except BaseException:  # for example Ctrl-C
             future.cancel()
             raise
 
     def stop(self) -> None:
-        """End the thread, and wait for that."""
-        with contextlib.suppress(RuntimeError):  # it has ended already
+        """End the thread and wait until it has ended."""
+        with contextlib.suppress(RuntimeError):  # it has already ended
             self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()

@@ -1,14 +1,14 @@
-"""The engine for NATS, on top of the client nats-py.
+"""The engine for NATS, based on the client nats-py.
 
-At most once is core NATS: subjects and queue groups. At least once is JetStream: a stream keeps what is published, and
-a consumer for each group, or for the process, delivers it until it is acknowledged.
+At most once uses core NATS with subjects and queue groups. At least once uses JetStream: a stream stores the published
+messages, and a consumer for each group, or for the process, delivers them until they are acknowledged.
 
-JetStream's messages are pulled: the engine asks for a batch, and they come to a subject of the engine's own, its inbox.
-Anyone that may publish to the inbox can send something else. So a message counts as JetStream's only if the server
-delivers it under the subject of its event, with a reply subject for JetStream's acknowledgement.
+The engine pulls messages from JetStream: it requests a batch, and the messages arrive at a subject of its own, its
+inbox. Anyone who may publish to the inbox can send something else. So the engine accepts a message as JetStream's only
+if the server delivers it under the subject of its event, with a reply subject for JetStream's acknowledgement.
 
-The engine publishes to JetStream and reads the answers itself. The client's own method waits for an answer that a lost
-connection will not bring, and raises anything at an answer that is not the server's.
+The engine publishes to JetStream and reads the answers itself, because the client's own method keeps waiting for an
+answer after the connection is lost, and may raise any exception if an answer does not come from the server.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ try:
 
     from ._nats_client import Client, NoTLS
 except ImportError as error:
-    raise ImportError('a bridge to NATS needs its client: pip install "cyevents-bridge[nats]"') from error
+    raise ImportError('a bridge to NATS needs its client: run pip install "cyevents-bridge[nats]"') from error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -61,15 +61,15 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_PULL_TIME = 5.0  # seconds for which one request asks for messages
-_CONSUMER_LIFE = 300.0  # seconds for which the broker keeps a process's own consumer after the process has gone
-_ANSWER_TIME = 5.0  # seconds after which an answer is not waited for any more
-_PAUSE = 0.2  # seconds until messages are asked for again after a refusal
+_PULL_TIME = 5.0  # seconds for which a request for messages is valid
+_CONSUMER_LIFE = 300.0  # seconds for which the broker keeps a process's own consumer after the process has ended
+_ANSWER_TIME = 5.0  # seconds to wait for an answer
+_PAUSE = 0.2  # seconds until the next request after a refusal
 _LOST = "the connection is lost"
 _LONGEST_SUBJECTS = 4000  # bytes of a subject and a reply subject; a server allows 4096 for a whole line
-_SHORT_SUBJECT = 500  # characters of a subject that is never too long
-_HEADER_ROOM = 1000  # bytes; the headers of a message that is not a dead letter are shorter
-_LONGEST_TAIL = 1000  # characters of a subject of a dead letter
+_SHORT_SUBJECT = 500  # characters; a shorter subject is never too long
+_HEADER_ROOM = 1000  # bytes; the headers of all messages except dead letters are shorter
+_LONGEST_TAIL = 1000  # characters of a dead letter's subject
 _PLAIN_SUBJECT = re.compile(r"[\w%~-]+(\.[\w%~-]+)*", re.ASCII)
 _BAD_REQUEST = 400
 _NO_LIMIT = 1_000_000  # seconds
@@ -95,8 +95,8 @@ _decode_answer = msgspec.json.Decoder(_Answer).decode
 class NatsEngine(Engine):
     """A connection to NATS.
 
-    It takes one of the client's options itself: `max_ack_pending`, how many messages of a group, or of the process,
-    JetStream delivers before one of them is acknowledged. With 1 they stay in order whatever breaks.
+    One option is for the engine, not for the client: `max_ack_pending` limits how many unacknowledged messages
+    JetStream delivers to a group, or to the process. With 1, messages stay in order through every failure.
     """
 
     tls_schemes = frozenset({"tls", "wss"})
@@ -108,7 +108,7 @@ class NatsEngine(Engine):
         if self._max_ack_pending is not None and (type(self._max_ack_pending) is not int or self._max_ack_pending < 1):
             raise TypeError(f"max_ack_pending must be a whole number from 1 on, not {self._max_ack_pending!r}")
         if not all(urlsplit(url).hostname for url in address.urls):
-            raise ValueError(f"a NATS address names a host, as nats://host:4222 does, not {quoted(address.safe)}")
+            raise ValueError(f"a NATS address must have a host, such as nats://host:4222, not {quoted(address.safe)}")
         super().__init__(address, options, client_options)
         known = inspect.signature(Client.connect).parameters
         for name in client_options:
@@ -116,13 +116,13 @@ class NatsEngine(Engine):
                 raise TypeError(f"{name!r} is not an option of nats-py's connect()")
         self._client: Client | None = None
         self._stream = options.prefix.replace(".", "-")
-        # Names of consumers and queues have neither dots nor percent signs.
+        # The names of consumers and queues cannot contain dots or percent signs.
         self._group = None if options.group is None else subject_of(options.group).replace(".", "-").replace("%", "_")
 
     # Connecting
 
     async def connect(self) -> None:
-        """Connect, and make the streams if there are none."""
+        """Connect, and create the streams if they do not exist."""
         try:
             await self._connect()
         except errors.Error as error:
@@ -133,20 +133,20 @@ class NatsEngine(Engine):
         self._is_entered = self._is_closing = False
         self._cancelled_before = times_cancelled()
         self.last_error = None
-        self._next_warning = 0.0  # the time from which a dropped message is logged again
+        self._next_warning = 0.0  # when the next dropped message is logged
         self._is_up = asyncio.Event()
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # done while it is not connected
-        self._answers: dict[str, asyncio.Future[Msg]] = {}  # JetStream's, by the reply subject
+        self._answers: dict[str, asyncio.Future[Msg]] = {}  # JetStream's answers, by reply subject
         self._flushing: asyncio.Task[None] | None = None
         self._next_flush: asyncio.Task[None] | None = None
         self._subscription: Subscription | None = None  # to messages of JetStream
         self._waiting: deque[Msg] = deque()  # messages of JetStream that are not handled yet
-        self._changed = asyncio.Event()  # there is something new in `_waiting`, or about the request
+        self._changed = asyncio.Event()  # set when `_waiting` or the state of the request changes
         self._request = ""  # the reply subject of the newest request for messages
-        self._is_over = False  # no more messages come for the request
-        self._is_refused = False  # the broker refused the request
-        self._last = 0  # the place in the stream of the newest message that was handled, or was there before
-        self._open: set[int] = set()  # the places of earlier messages that must come again, to this process
+        self._is_over = False  # whether the request is finished, so that no more messages come for it
+        self._is_refused = False  # whether the broker refused the request
+        self._last = 0  # the stream position of the newest message that was handled, or existed before
+        self._open: set[int] = set()  # positions of earlier messages that must be delivered to this process again
         given = self.client_options
         settings: dict[str, Any] = {
             "name": f"cyevents {self.options.group or ''}".strip(),
@@ -173,7 +173,7 @@ class NatsEngine(Engine):
             await self._make_streams()
 
     def _both(self, own: Callable[..., Awaitable[None]], given: Callable[..., Awaitable[None]] | None) -> Any:
-        """Return a function that calls a callback of the engine's, and then one of the user's, if there is one."""
+        """Return a function that calls the engine's callback, and then the user's if there is one."""
         if given is None:
             return own
 
@@ -181,8 +181,8 @@ class NatsEngine(Engine):
             await own(*args)
             try:
                 await given(*args)
-            except Exception as error:  # the client would stop reading
-                logger.error("a callback of NATS's client raised: %s", self.error_text(error), exc_info=error)
+            except Exception as error:  # otherwise the client would stop reading
+                logger.error("a callback for the NATS client raised: %s", self.error_text(error), exc_info=error)
 
         return call
 
@@ -193,18 +193,18 @@ class NatsEngine(Engine):
         if isinstance(error, errors.SlowConsumerError):
             if (now := asyncio.get_running_loop().time()) >= self._next_warning:
                 self._next_warning = now + 1
-                logger.warning("messages of %s arrive faster than they are handled: dropped some", self.safe_address)
+                logger.warning("messages from %s arrive faster than they are handled: some are lost", self.safe_address)
             return
         logger.debug("NATS: %s", self.error_text(error))
         self.last_error = error
         is_final = is_untrusted(error) or isinstance(error, NoTLS) or "Authorization Violation" in str(error)
         if is_final and not self._is_entered:  # another attempt would not help
             raise ConnectionError(self.error_text(error)) from error
-        if not self._is_entered and times_cancelled() > self._cancelled_before:  # the client has swallowed it
+        if not self._is_entered and times_cancelled() > self._cancelled_before:  # the client swallowed a cancellation
             raise asyncio.CancelledError
 
     async def _on_lost(self) -> None:
-        """Have everything that is being published fail now, so that it is published again in its order."""
+        """Fail everything that is being published, so that it is published again in order."""
         self._is_up.clear()
         if not self._lost.done():
             self._lost.set_result(None)
@@ -216,11 +216,11 @@ class NatsEngine(Engine):
                 flush.cancel()
         self._flushing = self._next_flush = None
         assert self._client is not None
-        if self.options.at_least_once:  # they would overtake the lost ones
+        if self.options.at_least_once:  # these commands would overtake the lost ones
             self._client.drop_pending(f"HPUB {self.options.prefix}.".encode())
         if self._is_entered and not self._is_closing:
             why = "" if self.last_error is None else f": {self.error_text(self.last_error)}"
-            logger.warning("the connection to %s is lost, connecting again%s", self.safe_address, why)
+            logger.warning("lost the connection to %s, connecting again%s", self.safe_address, why)
 
     async def _on_reconnected(self) -> None:
         self.last_error = None
@@ -231,19 +231,19 @@ class NatsEngine(Engine):
 
     async def _on_closed(self) -> None:
         if self._is_entered and not self._is_closing:  # with `max_reconnect_attempts` or without `allow_reconnect`
-            logger.critical("the bridge to %s has ended: the client does not connect again", self.safe_address)
+            logger.critical("the bridge to %s has ended, because the client does not reconnect", self.safe_address)
 
     async def ready(self) -> None:
-        """Wait until it is connected, and the broker has the streams."""
+        """Wait until the engine is connected and the streams exist."""
         await self._is_up.wait()
         if self.options.at_least_once:
             with suppress(*_FAILURES):
                 await self._make_streams()
 
     async def _ask(self, question: Coroutine[Any, Any, _T]) -> _T:
-        """Return the answer to a question about streams or consumers. Fail at once if the connection is lost.
+        """Return the answer to a request about streams or consumers. Fail at once if the connection is lost.
 
-        Anyone who may publish to the client's inbox can answer anything, at which the client raises anything.
+        Anyone who may publish to the client's inbox can send a wrong answer, so the client may raise any exception.
         """
         asked = asyncio.create_task(question)
         try:
@@ -254,20 +254,20 @@ class NatsEngine(Engine):
         except _FAILURES:
             raise
         except Exception as error:
-            raise ConnectionError(f"not an answer of JetStream's: {self.error_text(error)}") from error
+            raise ConnectionError(f"the answer is not from JetStream: {self.error_text(error)}") from error
         finally:
             asked.cancel()
 
     async def _make_streams(self) -> datetime:
-        """Make the streams, if there are none; return when that of the events was made."""
+        """Create the streams if they do not exist. Return when the stream of events was created."""
         await self._make_stream(f"{self._stream}-dead", f"{self.options.prefix}-dead.>")
         made = await self._make_stream(self._stream, f"{self.options.prefix}.>")
         if made.created is None:
-            raise ConnectionError("the broker does not say when the stream was made")
+            raise ConnectionError("the broker did not report when the stream was created")
         return made.created
 
     async def _make_stream(self, name: str, subjects: str) -> api.StreamInfo:
-        with suppress(js_errors.NotFoundError):  # otherwise it stays as the operator of the broker has set it up
+        with suppress(js_errors.NotFoundError):  # an existing stream keeps the operator's configuration
             return await self._ask(self._jetstream.stream_info(name))
         config = api.StreamConfig(
             name=name, subjects=[subjects], duplicate_window=self.options.dedup_window, max_age=self.options.retention
@@ -288,52 +288,52 @@ class NatsEngine(Engine):
             if self.options.at_least_once:
                 answer = await self._store(subject, publication.body, {"Nats-Msg-Id": publication.id})
                 if answer.duplicate and not publication.is_retry:
-                    raise Rejected("the broker has a message with this id already, which is not from here")
+                    raise Rejected("the broker already has a message with this id, from another publisher")
             else:
                 self._check_size(subject, publication.body)
                 await self._client.publish(subject, publication.body)
                 if publication.is_confirmed:
-                    if times_cancelled():  # the client has swallowed it, as it waited for room in its buffer
+                    if times_cancelled():  # the client swallowed a cancellation while waiting for room in its buffer
                         raise asyncio.CancelledError
                     await self._confirm()
         except _FAILURES as error:
             raise Unavailable(self.error_text(error)) from error
 
     def _check_size(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None, reply: str = "") -> None:
-        """Raise if a message is too large. The broker would end the connection."""
+        """Raise if a message is too large, because the broker would end the connection."""
         assert self._client is not None
         limit = self._client.max_payload
         if len(subject) > _SHORT_SUBJECT and len(subject.encode()) + len(reply) > _LONGEST_SUBJECTS:
             raise Rejected("its subject is too long")
         if len(body) > limit - _HEADER_ROOM and (size := _size(body, headers)) > limit:
-            raise Rejected(f"it has {size} bytes; the broker takes {limit}")
+            raise Rejected(f"it has {size} bytes; the broker accepts {limit}")
 
     async def _store(self, subject: str, body: bytes, headers: dict[str, str] | None) -> _Answer:
         """Publish a message to a stream, and return the stream's answer."""
         assert self._client is not None
-        reply = f"{self._answer_inbox}.{token_hex(8)}"  # unpredictable: nobody can answer before the broker does
+        reply = f"{self._answer_inbox}.{token_hex(8)}"  # unpredictable, so that nobody else can answer first
         self._check_size(subject, body, headers, reply)
         arrival = self._answers[reply] = asyncio.get_running_loop().create_future()
         try:
             before = times_cancelled()
             await self._client.publish(subject, body, reply, headers)
-            if times_cancelled() > before:  # the client has swallowed it, as it waited for room in its buffer
+            if times_cancelled() > before:  # the client swallowed a cancellation while waiting for room in its buffer
                 raise asyncio.CancelledError
             async with asyncio.timeout(_ANSWER_TIME):
                 message = await arrival
         finally:
             del self._answers[reply]
         if message.headers is not None and message.headers.get(api.Header.STATUS) == api.StatusCode.SERVICE_UNAVAILABLE:
-            raise Unavailable("the broker has no stream yet")  # it has just begun, or has lost what it had
+            raise Unavailable("the broker has no stream yet")  # it has just started, or has lost its data
         try:
             answer = _decode_answer(message.data)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise Unavailable(f"not an answer of JetStream's: {quoted(message.data)}") from None
+            raise Unavailable(f"the answer is not from JetStream: {quoted(message.data)}") from None
         if answer.error is not None:
             kind = Rejected if answer.error.code == _BAD_REQUEST else Unavailable
             raise kind(f"JetStream's error {answer.error.code}: {quoted(answer.error.description)}")
         if not answer.stream:
-            raise Unavailable(f"not an answer of JetStream's: {quoted(message.data)}")
+            raise Unavailable(f"the answer is not from JetStream: {quoted(message.data)}")
         return answer
 
     async def _take_answer(self, message: Msg) -> None:
@@ -342,17 +342,17 @@ class NatsEngine(Engine):
             answer.set_result(message)
 
     async def _confirm(self) -> None:
-        """Wait until the broker has what was sent; give up if that cannot be known."""
+        """Wait until the broker has all sent messages. Give up if this cannot be known."""
         try:
             await self._flush()
-        except _FAILURES as error:  # published again, it could arrive twice
+        except _FAILURES as error:  # if it were published again, it could arrive twice
             raise Rejected(f"the broker does not answer: {self.error_text(error)}") from error
 
     async def _flush(self) -> None:
-        """Wait until the broker has what was sent before. Callers that wait at the same time share a round trip.
+        """Wait until the broker has all sent messages. Callers that wait at the same time share a round trip.
 
-        The client's future for a PONG must not be cancelled: the client stops reading when the PONG comes. So the task
-        that waits for it is not cancelled by a time limit, only when the connection is lost.
+        The client's future for a PONG must not be cancelled, because the client then stops reading when the PONG comes.
+        So the task that waits for it is not cancelled by a timeout, only when the connection is lost.
         """
         if self._lost.done():
             raise ConnectionResetError(_LOST)
@@ -372,14 +372,14 @@ class NatsEngine(Engine):
         if before is not None:
             await asyncio.wait((before,))
         self._flushing, self._next_flush = self._next_flush, None
-        if self._client.pending_data_size:  # the PING overtakes what is in the client's buffer
+        if self._client.pending_data_size:  # the PING overtakes the content of the client's buffer
             await self._client.flush(_NO_LIMIT)
         await self._client.flush(_NO_LIMIT)
 
     # Receiving
 
     async def listen(self, receive: Callable[[Delivery], Awaitable[None]]) -> None:
-        """Receive messages from now on."""
+        """Start to receive messages."""
         assert self._client is not None
         names = [f"{self.options.prefix}.{each}" for each in subjects_of(self.options.patterns)]
         if not self.options.at_least_once:
@@ -398,7 +398,7 @@ class NatsEngine(Engine):
         self._start(self._keep_waiting())
 
     async def _make_consumer(self, names: list[str], after: int | None) -> api.ConsumerInfo:
-        """Make the consumer, or find the group's: for what is published from now on, or after a place in the stream."""
+        """Create the consumer, or find the group's. It gets new messages, or those after a stream position."""
         group = self._group
         config = api.ConsumerConfig(
             durable_name=group,
@@ -421,7 +421,7 @@ class NatsEngine(Engine):
         return await self._ask(self._jetstream.add_consumer(self._stream, config))
 
     async def _fetch(self, names: list[str], consumer: str, receive: Callable[[Delivery], Awaitable[None]]) -> None:
-        """Ask for messages and hand them on one after the other, until the engine is closed."""
+        """Request messages and pass them on one after the other, until the engine is closed."""
         assert self._client is not None
         self._inbox = self._client.new_inbox()
         self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
@@ -440,24 +440,24 @@ class NatsEngine(Engine):
                 with suppress(*_FAILURES):
                     if not await self._has_consumer(consumer):
                         consumer = (await self._make_consumer(names, await self._find_place())).name
-            # A message that was delivered before may have killed its process. It must not take others along.
+            # A redelivered message may have killed its process, so fetch no others together with it.
             batch = 1 if is_repeated else self.options.batch
 
     async def _pull(self, consumer: str, batch: int) -> None:
-        """Ask for some messages. They come as they are published, for some time."""
+        """Request some messages. For some time, they arrive as they are published."""
         assert self._client is not None
         question = json.dumps({"batch": batch, "expires": int(_PULL_TIME * 1e9)}).encode()
         await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{consumer}", question, self._request)
 
     async def _take(self, message: Msg) -> None:
-        """Take a message of JetStream's, or a status about a request."""
+        """Accept a message of JetStream, or a status of a request."""
         if message.subject.startswith(self._inbox):
             status = None if message.headers is None else message.headers.get(api.Header.STATUS)
             if status is None or message.reply or message.data:
                 self._drop(message)
             elif message.subject == self._request:
                 self._is_over = True
-                self._is_refused = status != api.StatusCode.REQUEST_TIMEOUT  # as if the consumer is no more
+                self._is_refused = status != api.StatusCode.REQUEST_TIMEOUT  # for example if the consumer is gone
                 self._changed.set()
             return
         try:
@@ -472,7 +472,7 @@ class NatsEngine(Engine):
 
     def _drop(self, message: Msg) -> None:
         logger.warning(
-            "dropped a message of %s that JetStream has not delivered, to %s, with the reply subject %s and %s bytes",
+            "dropped a message from %s that is not from JetStream, to %s, with the reply subject %s and %s bytes",
             self.safe_address,
             quoted(message.subject),
             quoted(message.reply),
@@ -480,7 +480,7 @@ class NatsEngine(Engine):
         )
 
     async def _hand_on(self, batch: int, receive: Callable[[Delivery], Awaitable[None]]) -> bool:
-        """Hand on what comes for a request, until it is over. Return whether any of it had been delivered before."""
+        """Pass on the messages of a request until it is over. Return whether one of them was a redelivery."""
         end = asyncio.get_running_loop().time() + _PULL_TIME + 1
         is_repeated = False
         while batch and not self._is_closing:
@@ -489,8 +489,8 @@ class NatsEngine(Engine):
                 delivery = _StreamDelivery(self, message)
                 try:
                     await receive(delivery)
-                except Exception as error:  # it must not end receiving
-                    logger.error("a message of %s was not handled", self.safe_address, exc_info=error)
+                except Exception as error:  # an error must not stop receiving
+                    logger.error("a message from %s was not handled", self.safe_address, exc_info=error)
                     await delivery.nack(1.0)
                 self._last = max(self._last, message.metadata.sequence.stream)
                 self._waiting.popleft()
@@ -503,7 +503,7 @@ class NatsEngine(Engine):
                 try:
                     async with asyncio.timeout_at(end):
                         await self._changed.wait()
-                except TimeoutError:  # the broker has not even said that there was nothing
+                except TimeoutError:  # the broker did not even report that there were no messages
                     break
         return is_repeated
 
@@ -516,7 +516,7 @@ class NatsEngine(Engine):
         return True
 
     async def _find_place(self) -> int:
-        """Return the place after which to go on: 0 in a stream that was made anew, as all of it is new."""
+        """Return the stream position after which to continue: 0 if the stream was created again."""
         born = await self._make_streams()
         if born > self._born:
             self._born, self._last = born, 0
@@ -524,13 +524,13 @@ class NatsEngine(Engine):
         return min(self._open, default=self._last + 1) - 1
 
     async def _give_back(self) -> None:
-        """Let others have what is not handled: they would get it only after `ack_wait`."""
+        """Return unhandled messages, since other processes would otherwise get them only after `ack_wait`."""
         while self._waiting:
             with suppress(*_FAILURES):
                 await self._waiting.popleft().nak()
 
     async def _keep_waiting(self) -> None:
-        """Report messages that wait for their turn or are being handled, so that they are not delivered again."""
+        """Report unfinished messages as in progress from time to time, so that they are not delivered again."""
         while not self._is_closing:
             await asyncio.sleep(self.options.ack_wait / 3)
             for message in self._waiting.copy():
@@ -545,7 +545,7 @@ class NatsEngine(Engine):
         subject = f"{self.options.prefix}-dead.{_plain_tail(subject.removeprefix(f'{self.options.prefix}.'))}"
         headers: dict[str, str] | None = {f"Cyevents-{key}": value for key, value in about.items()}
         if _size(body, headers) > self._client.max_payload:
-            headers = None  # rather than the message
+            headers = None  # it is better to lose the headers than the message
         if self.options.at_least_once:
             await self._store(subject, body, headers)
         else:
@@ -555,13 +555,13 @@ class NatsEngine(Engine):
     # Closing
 
     async def close(self) -> None:
-        """Receive nothing more, and disconnect."""
+        """Stop receiving, and disconnect."""
         client = self._client
         if client is None:
             return
         with suppress(*_FAILURES):
             if self._subscription is not None and client.is_connected:
-                async with asyncio.timeout(2):  # first: what is delivered from now on counts as an attempt
+                async with asyncio.timeout(2):  # first, because each later delivery counts as an attempt
                     await client.unsubscribe_at_server(self._subscription)
                     await self._flush()
                     await self._subscription.drain()  # type: ignore[no-untyped-call]
@@ -572,8 +572,8 @@ class NatsEngine(Engine):
                 await self._give_back()
                 async with asyncio.timeout(2):
                     await self._flush()
-        client.drop_pending(b"")  # what could not be sent until now
-        # AssertionError: the client refused an address or an option, and has not begun to connect.
+        client.drop_pending(b"")  # commands that could not be sent until now
+        # AssertionError: the client refused an address or an option before it began to connect.
         with suppress(AssertionError, *_FAILURES):
             async with asyncio.timeout(1):
                 await client.close()
@@ -584,7 +584,7 @@ class NatsEngine(Engine):
 
 
 def _size(body: bytes, headers: Mapping[str, str] | None) -> int:
-    """Return how many bytes of the broker's limit a message takes."""
+    """Return the size of a message as the broker counts it."""
     if headers is None:
         return len(body)
     lines = ["NATS/1.0\r\n", *(f"{key}: {value}\r\n" for key, value in headers.items()), "\r\n"]
@@ -592,7 +592,7 @@ def _size(body: bytes, headers: Mapping[str, str] | None) -> int:
 
 
 def _plain_tail(subject: str) -> str:
-    """Return what a message's subject has after the prefix, changed and cut so that it can be published to."""
+    """Return a subject, without the prefix, in a form that is short and can be published to."""
     subject = subject[:_LONGEST_TAIL]
     if _PLAIN_SUBJECT.fullmatch(subject):
         return subject
@@ -600,7 +600,7 @@ def _plain_tail(subject: str) -> str:
 
 
 class _CoreDelivery(Delivery):
-    """A message of core NATS: it is delivered once, or not."""
+    """A message of core NATS, which is delivered at most once."""
 
     def __init__(self, engine: NatsEngine, message: Msg) -> None:
         self._engine = engine
@@ -609,20 +609,20 @@ class _CoreDelivery(Delivery):
         self.attempt = 1
 
     async def ack(self) -> None:
-        """Core NATS has no acknowledgements."""
+        """Do nothing: core NATS has no acknowledgements."""
 
     async def nack(self, delay: float) -> None:
-        """Core NATS does not deliver a message again."""
+        """Do nothing: core NATS does not deliver a message again."""
 
     async def dead_letter(self, about: Mapping[str, str]) -> None:
         try:
             await self._engine.dead_letter(self.body, self._subject, about)
         except (Rejected, Unavailable, *_FAILURES) as error:
-            logger.error("it is not among the dead letters: %s", self._engine.error_text(error))
+            logger.error("the dead letter was not stored: %s", self._engine.error_text(error))
 
 
 class _StreamDelivery(Delivery):
-    """A message of JetStream's."""
+    """A message of JetStream."""
 
     def __init__(self, engine: NatsEngine, message: Msg) -> None:
         self._engine = engine
@@ -633,11 +633,11 @@ class _StreamDelivery(Delivery):
 
     async def ack(self) -> None:
         self._engine._open.discard(self._place)
-        with suppress(*_FAILURES):  # then it comes again
+        with suppress(*_FAILURES):  # on failure, the message is delivered again
             await self._message.ack()
 
     async def nack(self, delay: float) -> None:
-        if self._engine.options.group is None:  # in a group, another process may get and handle it
+        if self._engine.options.group is None:  # in a group, another process may get it
             self._engine._open.add(self._place)
         with suppress(*_FAILURES):
             await self._message.nak(delay)
@@ -648,6 +648,6 @@ class _StreamDelivery(Delivery):
         except (Unavailable, *_FAILURES):
             await self.nack(1.0)
             return
-        except Rejected as error:  # it would come again for ever
-            logger.error("it is dropped, not among the dead letters: %s", self._engine.error_text(error))
+        except Rejected as error:  # it would be delivered again for ever
+            logger.error("the dead letter was not stored: %s", self._engine.error_text(error))
         await self.ack()

@@ -1,17 +1,17 @@
-"""NATS's client with what the engine needs beyond its public interface. No other file uses its private parts.
+"""The NATS client, with workarounds that need its private parts. No other file uses these.
 
-The client has no public means for these, so this file uses private names. `tests/test_nats_client.py` checks that each
-of them exists, and the requirement in `pyproject.toml` excludes versions that were not tested.
+The client has no public means for the following, so this file uses private names. `tests/test_nats_client.py` checks
+that each of them exists, and the requirement in `pyproject.toml` excludes versions that were not tested.
 
-1. It fails at a message whose subject is not UTF-8 or holds a vertical tab, or whose headers are malformed. Its reader
-   then ends unnoticed, or JetStream delivers the same message after every reconnection. `_Parser` reads everything that
-   the server may send.
-2. It closes itself for good when the server reports an error, and stays disconnected if its reader or its task that
-   reconnects ends by an exception. `Client` connects again.
-3. It sends its password without TLS to a server that does not ask for TLS.
-4. It writes what its buffer held at the loss of a connection as the first thing over the next one: out of order.
-5. It cannot be closed while the server reads nothing, and cannot stop a subscription without discarding what arrives
-   until the server knows.
+1. The client fails on a message whose subject is not UTF-8 or contains a vertical tab, or whose headers are malformed.
+   Its reader then ends unnoticed, or JetStream delivers the same message after every reconnection. `_Parser` reads
+   everything that the server may send.
+2. The client closes itself for good when the server reports an error, and stays disconnected if an exception ends its
+   reader or its reconnecting task. `Client` connects again.
+3. The client sends its password without TLS if the server does not require TLS.
+4. When a connection is lost, the client sends the content of its buffer first over the next one, out of order.
+5. The client cannot be closed while the server reads nothing. It cannot stop a subscription without discarding the
+   messages that arrive until the server has processed that.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 
 _LONGEST_LINE = 65536  # bytes; a server allows 4096 unless it is configured otherwise
 _STATUS = re.compile(rb"NATS/1\.0 +(\d{3})(?!\d)")
-_RETRY_PAUSE = 0.5  # seconds until reconnecting is tried again after an error that the client does not expect
+_RETRY_PAUSE = 0.5  # seconds until the next attempt to reconnect after an error that the client does not expect
 
 
 class NoTLS(errors.Error):
-    """TLS is wanted, and the server does not offer it."""
+    """The address requires TLS, but the server does not offer it."""
 
 
 class Client(BaseClient):
-    """The client. `wants_tls` and `report` are set before `connect` is called.
+    """A NATS client. Set `wants_tls` and `report` before calling `connect`.
 
     Attributes:
-        wants_tls: whether a server that does not offer TLS is refused.
-        report: called with the error of a connection that the client would have ended for good.
+        wants_tls: whether to refuse a server without TLS.
+        report: called with an error after which the original client would not reconnect.
     """
 
     wants_tls = False
@@ -54,24 +54,24 @@ class Client(BaseClient):
 
     def __init__(self) -> None:
         super().__init__()
-        # `_ps` is the client's parser: its only place to decide how a line is read. See `_Parser`.
+        # `_ps` is the client's parser, which alone decides how a line is read. See `_Parser`.
         self._ps = _Parser(self)
 
     async def unsubscribe_at_server(self, subscription: Subscription) -> None:
-        """Have the server send no more messages. Those under way are still received.
+        """Tell the server to send no more messages, but still receive those that are on their way.
 
-        `unsubscribe` and `drain` discard them: `drain` sends an UNSUB and a PING, the PING overtakes the UNSUB in the
-        client's buffer, and its answer comes too early. JetStream would deliver them again only after `ack_wait`.
-        `_send_unsubscribe` sends the command alone. `_id` is the subscription's number in it.
+        `unsubscribe` and `drain` discard them: `drain` sends an UNSUB and a PING, but the PING overtakes the UNSUB in
+        the client's buffer, so its answer comes too early. JetStream would deliver the messages again only after
+        `ack_wait`. `_send_unsubscribe` sends only the command, in which `_id` is the number of the subscription.
         """
         await self._send_unsubscribe(subscription._id)
 
     def drop_pending(self, beginning: bytes) -> None:
-        """Do not send the buffered commands that begin so.
+        """Discard the buffered commands with this beginning.
 
-        Without it, what `_pending` held when a connection broke is sent before what that connection has lost, and at
-        closing to whatever server is there by then. `_pending_data_size` is its size: if it is wrong, the client either
-        sends nothing or waits for no reason.
+        Otherwise the commands in `_pending` when a connection breaks are sent before those that the connection lost,
+        and on closing even to a new server. `_pending_data_size` is the size of `_pending`. If it is wrong, the client
+        either sends nothing or waits for no reason.
         """
         self._pending = [command for command in self._pending if not command.startswith(beginning)]
         self._pending_data_size = sum(map(len, self._pending))
@@ -79,8 +79,8 @@ class Client(BaseClient):
     def abort(self) -> None:
         """Close the socket at once.
 
-        `close` waits until the server has read everything. If it reads nothing, the socket stays open for ever. The
-        `StreamWriter` is `_io_writer` of `_transport`. A WebSocket has none, and closes by itself after a time limit.
+        `close` waits until the server has read everything. If the server reads nothing, the socket stays open for ever.
+        The `StreamWriter` is `_transport._io_writer`. A WebSocket has none, and closes by itself after a timeout.
         """
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
@@ -89,29 +89,29 @@ class Client(BaseClient):
     def _connect_command(self) -> bytes:
         """Return the command that logs in, with the password.
 
-        The client sends it without TLS if `_server_info`, what the server says first, does not ask for TLS.
+        The client sends it without TLS if `_server_info`, the server's first message, does not require TLS.
         """
         is_encrypted = self._server_info.get("tls_required") or self.options["tls_handshake_first"]
         if self.wants_tls and not is_encrypted:
-            raise NoTLS("TLS is wanted, and the server does not offer it")
+            raise NoTLS("the address requires TLS, but the server does not offer it")
         command: bytes = super()._connect_command()
         return command
 
     async def _process_err(self, err_msg: str) -> None:
-        """Connect again after an error that the server reports. The client would close itself for good.
+        """Connect again after an error that the server reports, because the client would close itself for good.
 
-        `-ERR` may be provoked by a message that is too large, or be temporary, as when the server has too many clients.
+        A message that is too large can cause `-ERR`, and some errors are temporary, such as too many clients.
         """
         if not self.options["allow_reconnect"] or "permissions violation" in err_msg or "stale connection" in err_msg:
             await super()._process_err(err_msg)
             return
-        self.report(errors.Error(f"the server says {err_msg}"))
+        self.report(errors.Error(f"the server reported {err_msg}"))
         await self.force_reconnect()
 
     async def _read_loop(self) -> None:
-        """Read until the connection is lost, and connect again if reading has ended for another reason.
+        """Read until the connection is lost. Connect again if reading ends for another reason.
 
-        The client's own method ends at an exception that it does not expect, and leaves the connection as it is.
+        On an unexpected exception, the client's own method ends and leaves the connection as it is.
         """
         before = times_cancelled()
         await super()._read_loop()
@@ -120,7 +120,7 @@ class Client(BaseClient):
             await self.force_reconnect()
 
     async def _attempt_reconnect(self) -> None:
-        """Connect again until it succeeds. The client's own method ends at an exception that it does not expect."""
+        """Try to connect again until it succeeds. The client's own method ends on an unexpected exception."""
         while True:
             try:
                 await super()._attempt_reconnect()
@@ -133,21 +133,21 @@ class Client(BaseClient):
 
 
 class _Parser(Parser):
-    """Reads what the server sends.
+    """Parses everything that a server may send.
 
-    A server takes any byte in a subject except space, tab and line feed, and any bytes as headers. The client's parser
-    separates at all ASCII white space, and its methods decode subjects and statuses as UTF-8. This parser separates
-    where the server does, escapes what is not printable, and passes on no header except a status, because the engine
-    reads no other.
+    A server accepts any bytes as headers, and any byte in a subject except space, tab and line feed. But the client's
+    parser splits at all ASCII white space, and its methods decode subjects and statuses as UTF-8. This parser splits
+    where the server does, and escapes unprintable characters. It passes on no header except a status, because the
+    engine reads no other.
     """
 
     def reset(self) -> None:
-        """Forget what has been read. Called also when the connection is lost."""
+        """Discard unparsed data. The client also calls this when the connection is lost."""
         super().reset()
         self._announced: tuple[bytes, int, bytes, int, int] | None = None  # a message whose payload has not arrived yet
 
     async def parse(self, data: bytes = b"") -> None:
-        """Read what has arrived, and pass on what is complete."""
+        """Add received data, and pass on all complete messages."""
         self.buf += data
         while self.buf:
             if self._announced is None:
@@ -175,7 +175,7 @@ class _Parser(Parser):
             await self.nc._process_msg(sid, _printable(subject), reply and _printable(reply), body, headers)
 
     async def _parse_other(self, size: int) -> bool:
-        """Have the client's parser read a line that is not about a message. Return whether to read on."""
+        """Let the client's parser read a line that does not announce a message. Return whether to continue."""
         rest = self.buf[size:]
         line = self.buf = self.buf[:size]
         await super().parse()
@@ -188,7 +188,7 @@ class _Parser(Parser):
 
 
 def _parse_announcement(line: bytes) -> tuple[bytes, int, bytes, int, int]:
-    """Return the subject, subscription, reply subject, size of headers and size of headers and body of a message."""
+    """Return a message's subject, subscription, reply subject, size of headers, and size of headers with body."""
     name, subject, *rest = line.split(b" ")
     try:
         if name == b"MSG":
@@ -205,7 +205,7 @@ def _parse_announcement(line: bytes) -> tuple[bytes, int, bytes, int, int]:
 
 
 def _printable(subject: bytes) -> bytes:
-    """Return a subject as UTF-8, with what is not UTF-8 or not printable percent-encoded."""
+    """Return a subject as UTF-8. Anything that is not UTF-8 or not printable is percent-encoded."""
     try:
         if subject.decode().isprintable():
             return subject

@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 
 class OutboxFull(RuntimeError):
-    """Too many emissions wait to be published: this one was not made, and no handler was called."""
+    """The outbox is full, so the emission was refused and called no handler."""
 
 
 class Dropped(RuntimeError):
-    """An emission was not published, and will not be."""
+    """An emission was not published and will not be published later."""
 
 
 @dataclass(slots=True, eq=False)
 class Item(Publication):
-    """A message in the outbox. `confirmed` is the future of whoever waits until the broker has it, if anybody does."""
+    """A message in the outbox. `confirmed` is set when the broker has it; `None` if nobody waits for that."""
 
     confirmed: Future[None] | None = None
-    position: int = 0  # set when it is first taken out
+    position: int = 0  # set when the item is first taken out
 
     def succeed(self) -> None:
-        """The broker has the message."""
+        """Report that the broker has the message."""
         if self.confirmed is not None and self.confirmed.set_running_or_notify_cancel():
             self.confirmed.set_result(None)
 
     def fail(self, error: Exception) -> None:
-        """The message is dropped."""
+        """Report that the message is dropped."""
         if self.confirmed is not None and self.confirmed.set_running_or_notify_cancel():
             self.confirmed.set_exception(error)
 
@@ -49,8 +49,8 @@ class Outbox:
     """A queue of items.
 
     Args:
-        limit: how many items may wait. Threads that emit at the same moment may exceed it by one each.
-        overflow: what happens when one more is emitted.
+        limit: how many items may wait. Threads that emit at the same moment may each exceed it by one.
+        overflow: what happens when the outbox is full.
     """
 
     def __init__(self, limit: int, overflow: Overflow) -> None:
@@ -67,13 +67,13 @@ class Outbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._filled: asyncio.Event | None = None
         self._is_closed = True
-        self._is_waking = False  # the loop will look at the items: waking it again would cost a system call
+        self._is_waking = False  # whether the loop is already woken, since waking it again would cost a system call
 
     def __len__(self) -> int:
         return len(self._items) + len(self._returned)
 
     def open(self) -> None:
-        """Let the running loop empty the outbox from now on."""
+        """Start emptying the outbox in the running loop."""
         self._loop = asyncio.get_running_loop()
         self._filled = asyncio.Event()
         self._filled.set()
@@ -81,7 +81,7 @@ class Outbox:
         self._is_waking = False
 
     def close(self) -> None:
-        """Drop all items, and those that are put in later: no loop empties the outbox any more."""
+        """Drop all items, and later ones too, because no loop empties the outbox any more."""
         self._is_closed = True
         while self._returned:
             self._drop(heappop(self._returned)[1])
@@ -97,50 +97,53 @@ class Outbox:
         item.fail(Dropped(f"{item.event!r} was not published: the bridge was left"))
 
     def check(self, item: Item) -> None:
-        """Raise if there is no room for an item; from any thread. An item that somebody waits for always has room.
+        """Raise if there is no room for an item, from any thread. A confirmed item always has room.
 
         Raises:
             OutboxFull: if there is no room.
         """
         if self._overflow == "raise" and self._is_full_for(item):
-            raise OutboxFull(f"{len(self)} emissions wait for the broker: {item.event!r} is not emitted")
+            raise OutboxFull(
+                f"{item.event!r} was not emitted: {len(self)} emissions wait for the broker, and the outbox is full:"
+                ' emit fewer events, or set a larger outbox= or overflow="drop_oldest"'
+            )
 
     def _is_full_for(self, item: Item) -> bool:
         return item.confirmed is None and len(self._items) >= self._limit
 
     def put(self, item: Item) -> None:
-        """Add an item, from any thread, after `check`."""
+        """Add an item after `check`, from any thread."""
         if self._overflow == "drop_oldest" and self._is_full_for(item):
             self._drop_oldest()
         self._items.append(item)
-        if self._is_closed:  # since its emission has begun
+        if self._is_closed:  # closed after the emission began
             self._drop_all()
         elif self._loop is not None and not self._is_waking:
             self._is_waking = True
-            with suppress(RuntimeError):  # the loop is closed: it empties nothing any more
+            with suppress(RuntimeError):  # the loop is closed and empties nothing any more
                 self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
         assert self._filled is not None
-        self._is_waking = False  # before the event is set: an item that is put in from now on wakes the loop again
+        self._is_waking = False  # before the event is set, so that later items wake the loop again
         self._filled.set()
 
     def _drop_oldest(self) -> None:
         try:
             oldest = self._items.popleft()
-        except IndexError:  # it has just been taken out
+        except IndexError:  # the loop has just taken it out
             return
         self.dropped += 1
-        oldest.fail(Dropped(f"{oldest.event!r} was dropped: too many emissions waited for the broker"))
+        oldest.fail(Dropped(f"{oldest.event!r} was dropped, because the outbox was full"))
 
     def put_back(self, item: Item) -> None:
-        """Add an item again that was taken out, at its old position; in the loop."""
+        """Return an item to its old position. Call it in the loop."""
         assert self._filled is not None
         heappush(self._returned, (item.position, item))
         self._filled.set()
 
     async def get(self) -> Item:
-        """Take out the oldest item, waiting for one if there is none."""
+        """Take out the oldest item. If there is none, wait for one."""
         assert self._filled is not None
         while True:
             if self._returned:

@@ -1,21 +1,22 @@
-"""The engine for RabbitMQ, from 3.10 on: connections, exchanges, and publishing. `_rabbitmq_sessions` receives.
+"""The engine for RabbitMQ 3.10 and newer: connections, exchanges and publishing. `_rabbitmq_sessions` receives.
 
-A prefix has two topic exchanges: `PREFIX`, to which events are published with their subject as the routing key, and
-`PREFIX-dead`, to which a queue of the same name is bound, for the dead letters. At most once, a process has an
-exclusive queue, or a group has `PREFIX.once.GROUP`. At least once, each group, or process, has three queues:
-`_rabbitmq_sessions` explains them.
+A prefix has two topic exchanges. Events are published to `PREFIX` with their subject as the routing key. Dead letters
+go to `PREFIX-dead`, to which a queue of the same name is bound. At most once, a process has an exclusive queue, or a
+group has `PREFIX.once.GROUP`. At least once, each group or process has three queues, which `_rabbitmq_sessions`
+explains.
 
-There are two connections: RabbitMQ may stop reading from one that publishes, when it is short of memory, and must
-still read the acknowledgements.
+There are two connections, because RabbitMQ may stop reading from a publishing connection when it is short of memory,
+but must still read the acknowledgements.
 
-Publishing. Every message is confirmed by the broker. If the connection breaks before that, a message at least once is
-published again; at most once it is given up, as it may have arrived. Messages keep their order: `_send` gives each a
-number, and when there is a channel again, those that wait are let in by their numbers.
+Publishing: the broker confirms every message. If the connection breaks before that, a message at least once is
+published again. At most once it is given up, because it may have arrived. Messages stay in order: `_send` gives each a
+number, and when there is a new channel, waiting messages are published in the order of their numbers.
 
-The client is aiormq, and not aio-pika, which is built on it. aio-pika's robust connections declare queues and consume
-again in the background as soon as they are connected. Here a session has to begin with empty tables: the delivery tags
-of the last connection mean nothing in the next one. They also do not publish again what was not confirmed, and do not
-keep the order of those who wait for a channel, so that all of the above would have to be done around them.
+The client is aiormq and not aio-pika, which is based on it. The robust connections of aio-pika declare queues and
+consume again in the background as soon as they are connected. But a session here must begin with empty tables, because
+delivery tags of the previous connection are meaningless in the next one. aio-pika also does not publish unconfirmed
+messages again, and does not keep the order of callers that wait for a channel. So all of the above would still be
+needed.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ try:
     from aiormq import exceptions
     from pamqp.commands import Basic
 except ImportError as error:
-    raise ImportError('a bridge to RabbitMQ needs its client: pip install "cyevents-bridge[rabbitmq]"') from error
+    raise ImportError('a bridge to RabbitMQ needs its client: run pip install "cyevents-bridge[rabbitmq]"') from error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -59,25 +60,25 @@ if TYPE_CHECKING:
 _TRANSIENT, _PERSISTENT = 1, 2  # delivery modes
 _CONNECT_TIMEOUT = 10.0  # seconds that one attempt to connect may take
 _RETRY_DELAY = 0.2  # seconds between two attempts
-_LEAVE_TIMEOUT = 3.0  # seconds for giving back what was only fetched
-_LONGEST_TTL = 2**32 - 1  # milliseconds: the broker takes no larger number
+_LEAVE_TIMEOUT = 3.0  # seconds for returning messages that were only fetched
+_LONGEST_TTL = 2**32 - 1  # milliseconds; the broker accepts no larger number
 
 
 class RabbitmqEngine(Engine):
     """An engine for RabbitMQ.
 
-    The client's options, as keyword arguments or in the query of the address: `user` and `password`; `auth`
-    (`"external"` to be known by a client's certificate); `heartbeat` (seconds, half of `ack_wait` if not given); `name`
-    (shown in RabbitMQ's overview); `timeout`. For TLS, which needs an address that begins with `amqps://`: `tls` (an
-    `ssl.SSLContext`, only as an argument), or some of `cafile`, `capath`, `cadata`, `certfile` and `keyfile`.
+    Pass the client's options as keyword arguments or in the query of the address: `user` and `password`; `auth`
+    (`"external"` to log in with a client certificate); `heartbeat` (in seconds, by default half of `ack_wait`); `name`
+    (shown in RabbitMQ's overview); `timeout`. TLS needs an address that begins with `amqps://`. Its options are `tls`
+    (an `ssl.SSLContext`, only as an argument), or some of `cafile`, `capath`, `cadata`, `certfile` and `keyfile`.
 
-    `no_verify_ssl=True` turns the verification of the server's certificate off: the connection is encrypted, but to
-    whoever answers, and anyone between here and the broker can read the password. Use `cafile` for a certificate of
-    your own.
+    `no_verify_ssl=True` turns off the verification of the server's certificate. The connection is still encrypted, but
+    any server can answer, so an attacker in the network can read the password. For a self-signed certificate, use
+    `cafile` instead.
     """
 
     tls_schemes = frozenset({"amqps"})
-    # Those of the client, and how they are called in aio-pika and in the `ssl` module.
+    # The names in the client, and those in aio-pika and the `ssl` module.
     tls_options = (
         *("tls*", "ssl*", "context", "cafile", "capath", "cadata", "ca_certs", "certfile", "keyfile", "cert_reqs"),
         *("no_verify_ssl", "verify*", "check_hostname", "server_hostname"),
@@ -87,17 +88,18 @@ class RabbitmqEngine(Engine):
         super().__init__(address, options, client_options)
         if len(address.urls) > 1:
             raise ValueError(
-                f"RabbitMQ has one address, not {len(address.urls)}: for a cluster, use a name that all nodes have"
+                f"a bridge to RabbitMQ needs one address, not {len(address.urls)}: for a cluster, use a host name that"
+                " resolves to all nodes"
             )
         self._url, self._url_options, self._ssl_context = parse_options(address, client_options)
 
     async def connect(self) -> None:
-        """Connect, and make the exchanges if there are none."""
+        """Connect, and create the exchanges if they do not exist."""
         self._is_closing = False
         self._connections: list[RabbitmqConnection] = []
         self._tasks = []
         self._session: Session | None = None
-        self.process_id = uuid.uuid4().hex  # the application's id in messages, by which a process knows its own
+        self.process_id = uuid.uuid4().hex  # the application id in messages, by which a process recognises its own
         self.handled = RecentMessages(self.options.dedup_window)
         self._dead = f"{self.options.prefix}-dead"
         # Publishing
@@ -105,7 +107,7 @@ class RabbitmqEngine(Engine):
         self._channel: Any = None
         self._numbers = count()
         self._in_flight = 0
-        self._waiting: list[tuple[int, asyncio.Future[AbstractChannel]]] = []  # a heap of those who wait for a channel
+        self._waiting: list[tuple[int, asyncio.Future[AbstractChannel]]] = []  # a heap of callers waiting for a channel
         self._one_by_one = asyncio.Lock()
         while True:
             try:
@@ -113,8 +115,8 @@ class RabbitmqEngine(Engine):
                 break
             except FINAL as error:
                 self.last_error = error
-                if isinstance(error, exceptions.InvalidFrameError):  # the broker has closed instead of opening it
-                    self.last_error = ConnectionError("there is no such virtual host, or the user may not use it")
+                if isinstance(error, exceptions.InvalidFrameError):  # the broker closed it instead of opening it
+                    self.last_error = ConnectionError("the virtual host does not exist, or the user may not use it")
                 raise ConnectionError(self.error_text(self.last_error)) from None
             except FAILURES as error:
                 self.last_error = error
@@ -125,7 +127,7 @@ class RabbitmqEngine(Engine):
         self._start(self._keep_publishing(channel))
 
     async def _open_connection(self, purpose: str) -> RabbitmqConnection:
-        # The broker closes a connection from which it has received nothing for two heartbeats.
+        # The broker closes a connection if it receives nothing for two heartbeats.
         heartbeat = max(1, round(self.options.ack_wait / 2))
         defaults = {"heartbeat": str(heartbeat), "name": f"cyevents {purpose}"}
         url = self._url.with_query({**defaults, **self._url_options})
@@ -143,7 +145,7 @@ class RabbitmqEngine(Engine):
     # Exchanges and queues
 
     async def declare(self, connection: RabbitmqConnection, what: str, name: str, **options: Any) -> None:
-        """Make an exchange or a queue. If that is refused, use the one that exists, whatever its options."""
+        """Create an exchange or a queue. If that is refused, use the existing one, whatever its options."""
         refused: Exception | None = None
         for is_passive in (False, True):
             channel = await unless_lost(connection.channel(publisher_confirms=False))
@@ -154,7 +156,7 @@ class RabbitmqEngine(Engine):
                     raise
                 refused = error
             except exceptions.ChannelNotFoundEntity:
-                if isinstance(refused, exceptions.ChannelAccessRefused):  # the reason why there is none
+                if isinstance(refused, exceptions.ChannelAccessRefused):  # this is why it does not exist
                     raise refused from None
                 raise
             else:
@@ -168,7 +170,7 @@ class RabbitmqEngine(Engine):
         await self.bind(connection, self._dead, self._dead, ["#"])
 
     async def bind(self, connection: RabbitmqConnection, queue: str, exchange: str, keys: list[str]) -> None:
-        """Have an exchange put messages with these routing keys into a queue."""
+        """Bind a queue to an exchange, for messages with these routing keys."""
         channel = await unless_lost(connection.channel(publisher_confirms=False))
         for key in keys:
             await unless_lost(channel.queue_bind(queue, exchange, key))
@@ -189,7 +191,7 @@ class RabbitmqEngine(Engine):
         return channel
 
     async def _keep_publishing(self, channel: AbstractChannel | None) -> None:
-        """Open a channel whenever there is none, and let those who wait for it go on in the order of their numbers."""
+        """Open a channel whenever there is none, and give it to waiting callers in the order of their numbers."""
         while True:
             if channel is None:
                 try:
@@ -198,20 +200,20 @@ class RabbitmqEngine(Engine):
                     logger.debug("publishing to %s: %s", self.safe_address, self.error_text(error))
                     await asyncio.sleep(_RETRY_DELAY)
                     continue
-            while self._in_flight:  # those of the last channel have failed, and are about to wait for this one
+            while self._in_flight:  # messages of the last channel have failed, and will soon wait for this one
                 await asyncio.sleep(0.001)
             while self._waiting and not channel.is_closed:
                 _, turn = heappop(self._waiting)
                 if not turn.done():
                     turn.set_result(channel)
-                if not self._waiting:  # let these publish first: others may have begun to wait meanwhile
+                if not self._waiting:  # let these publish first, since others may begin to wait meanwhile
                     await asyncio.sleep(0)
             self._channel = channel
             await asyncio.wait([channel.closing])
             self._channel = channel = None
 
     async def _get_channel(self, number: int) -> Any:
-        """Return the channel, as soon as there is one, and those with lower numbers have got it."""
+        """Return the channel as soon as there is one and callers with lower numbers have it."""
         if self._channel is not None and not self._channel.is_closed:
             return self._channel
         turn: asyncio.Future[AbstractChannel] = asyncio.get_running_loop().create_future()
@@ -219,7 +221,7 @@ class RabbitmqEngine(Engine):
         return await turn
 
     async def publish(self, publication: Publication) -> None:
-        """Publish a message. All are confirmed: that costs little, and shows what the broker did not take."""
+        """Publish a message. All are confirmed, which costs little and shows which ones the broker refused."""
         mode = _PERSISTENT if self.options.at_least_once else _TRANSIENT
         properties = Basic.Properties(message_id=publication.id, delivery_mode=mode, app_id=self.process_id)
         key = subject_of(publication.event)
@@ -228,9 +230,9 @@ class RabbitmqEngine(Engine):
     async def _send(
         self, exchange: str, key: str, body: bytes, properties: Basic.Properties, is_retried: bool = True
     ) -> None:
-        """Publish until the broker has confirmed it, or else only once.
+        """Publish until the broker has confirmed the message, or only once if it is not retried.
 
-        Without an exchange, the routing key is the name of a queue, and it is an error if there is none.
+        Without an exchange, the routing key is the name of a queue, which must exist.
         """
         options: dict[str, Any] = {
             "exchange": exchange,
@@ -251,21 +253,21 @@ class RabbitmqEngine(Engine):
             try:
                 await unless_lost(channel.basic_publish(body, wait=False, **options))
                 return
-            except exceptions.ChannelInvalidStateError:  # it was not sent
+            except exceptions.ChannelInvalidStateError:  # the message was not sent
                 continue
-            except exceptions.DeliveryError as error:  # a queue is full, or is not there
+            except exceptions.DeliveryError as error:  # a queue is full or does not exist
                 raise (Unavailable if is_retried else Rejected)(self.error_text(error)) from error
             except FAILURES as error:
-                if not is_retried:  # it may have arrived
-                    raise Rejected(f"it broke before the answer: {self.error_text(error)}") from error
-                # When a message is refused, the broker closes the channel without naming the message, and then the
-                # connection, because the client goes on writing to that channel. So each of them is tried alone.
+                if not is_retried:  # the message may have arrived
+                    raise Rejected(f"the connection broke before the answer: {self.error_text(error)}") from error
+                # If the broker refuses a message, it closes the channel without naming the message, and then the
+                # connection, because the client keeps writing to that channel. So each message is tried alone.
                 is_suspect = isinstance(error, exceptions.AMQPChannelError | exceptions.ConnectionChannelError)
             finally:
                 self._in_flight -= 1
 
     async def _send_alone(self, body: bytes, options: dict[str, Any]) -> bool:
-        """Publish by a channel that carries nothing else; return whether the broker has confirmed it."""
+        """Publish on a channel of its own. Return whether the broker has confirmed the message."""
         async with self._one_by_one:
             try:
                 if self._publishing is None or self._publishing.is_closed:
@@ -274,7 +276,7 @@ class RabbitmqEngine(Engine):
                 await unless_lost(channel.basic_publish(body, **options))
                 await close_channel(channel)
                 return True
-            except exceptions.ChannelNotFoundEntity:  # no such exchange: it is made again with the next channel
+            except exceptions.ChannelNotFoundEntity:  # the exchange is missing, and is created with the next channel
                 return False
             except exceptions.DeliveryError as error:
                 raise Unavailable(self.error_text(error)) from error
@@ -286,19 +288,19 @@ class RabbitmqEngine(Engine):
     # Receiving
 
     async def listen(self, receive: _Receive) -> None:
-        """Receive messages from now on."""
+        """Start to receive messages."""
         self._session = None
         while self._session is None:
             try:
                 self._session = await self._open_session()
-            except exceptions.ChannelNotFoundEntity:  # the last process of the group has just left: its queue is gone
+            except exceptions.ChannelNotFoundEntity:  # the group's last process just left, which deleted the queue
                 continue
             except (exceptions.AMQPError, exceptions.ChannelInvalidStateError) as error:
                 raise ConnectionError(self.error_text(error)) from None
         self._start(self._keep_receiving(receive))
 
     async def _keep_receiving(self, receive: _Receive) -> None:
-        """Receive, and open a session again whenever one has ended."""
+        """Receive, and open a new session whenever one has ended."""
         while not self._is_closing:
             if self._session is not None:
                 await self._receive_until_lost(self._session, receive)
@@ -316,14 +318,14 @@ class RabbitmqEngine(Engine):
             reason = session.reason
         except FAILURES as error:
             reason = session.reason or self.error_text(error)
-        except Exception as error:  # a message must not end the bridge, even if there is a mistake in here
-            log_exception(logger, logging.ERROR, f"receiving from {self.safe_address} failed; connecting again", error)
+        except Exception as error:  # a message must not end the bridge, even if this code has a bug
+            log_exception(logger, logging.ERROR, f"receiving from {self.safe_address} failed, connecting again", error)
             await asyncio.sleep(_RETRY_DELAY)
             return
-        logger.warning("receiving from %s has stopped, connecting again: %s", self.safe_address, reason)
+        logger.warning("receiving from %s stopped, connecting again: %s", self.safe_address, reason)
 
     async def _open_session(self) -> Session:
-        """Make the queues, if there are none, and consume them."""
+        """Create the queues if they do not exist, and consume them."""
         connection = await self._open_connection("receives")
         session = (AtLeastOnceSession if self.options.at_least_once else AtMostOnceSession)(self, connection)
         try:
@@ -335,12 +337,12 @@ class RabbitmqEngine(Engine):
         return session
 
     async def dead_letter(self, key: str, body: bytes, message_id: str | None, about: Mapping[str, str]) -> bool:
-        """Move a message to the dead letters; return whether the broker has confirmed it."""
+        """Move a message to the dead letters. Return whether the broker has confirmed it."""
         headers: dict[str, Any] = {f"Cyevents-{name}": value for name, value in about.items()}
         return await self.put(self._dead, key, body, message_id, headers)
 
     async def put(self, exchange: str, key: str, body: bytes, message_id: str | None, headers: dict[str, Any]) -> bool:
-        """Publish a copy of a message that has arrived, however long that takes; return whether the broker has it."""
+        """Publish a copy of a received message, however long that takes. Return whether the broker has it."""
         properties = Basic.Properties(message_id=message_id, delivery_mode=_PERSISTENT, headers=headers)
         while True:
             try:
@@ -348,16 +350,16 @@ class RabbitmqEngine(Engine):
                     await self._send(exchange, key, body, properties)
                 return True
             except Unavailable as error:
-                logger.debug("putting a message back at %s: %s", self.safe_address, self.error_text(error))
+                logger.debug("copying a message at %s: %s", self.safe_address, self.error_text(error))
                 await asyncio.sleep(_RETRY_DELAY)
-            except TimeoutError:  # the bridge is left: the broker delivers the original again
+            except TimeoutError:  # the bridge is being left, so the broker will deliver the original again
                 return False
             except Rejected as error:
-                logger.error("%s does not take the copy of a message: %s", self.safe_address, self.error_text(error))
+                logger.error("%s did not accept the copy of a message: %s", self.safe_address, self.error_text(error))
                 return False
 
     async def close(self) -> None:
-        """Receive no more, and disconnect."""
+        """Stop receiving, and disconnect."""
         if not hasattr(self, "_connections"):
             return
         self._is_closing = True

@@ -1,15 +1,15 @@
-"""The client of RabbitMQ, aiormq: its options, connections that can be ended, and calls that say what failed.
+"""The RabbitMQ client, aiormq: its options, connections that can be ended, and calls that report what failed.
 
 Everything that goes beyond the client's documented calls is here:
 
-- `Connection` is a base class. Its attribute `FRAME_BUFFER_SIZE` is the room of the queue between those who publish
-  and the task that writes. With its default of 10, those who publish and the writer take turns every few frames, and
-  fewer frames leave with one system call. There is no argument for it.
+- `Connection` is used as a base class. Its attribute `FRAME_BUFFER_SIZE` is the size of the queue between publishers
+  and the task that writes. With the default of 10, they take turns every few frames, and one system call sends fewer
+  frames. There is no argument for it.
 - The argument `transport_factory` is an object whose `create(url, ssl_context_provider=...)` returns a stream's reader
-  and writer. Without it, no frame could be looked at before the client decodes it (see `_rabbitmq_frames`), each frame
-  would be a system call, a connection that hangs could not be ended, and the client would log an error at each attempt
-  to connect.
-- `unless_lost` lists what the client raises when it gives up a connection. Otherwise that would look like a
+  and writer. Without it, frames could not be inspected before the client decodes them (see `_rabbitmq_frames`), each
+  frame would need a system call, a hanging connection could not be ended, and the client would log an error for each
+  attempt to connect.
+- `unless_lost` lists the exceptions with which the client gives up a connection. Otherwise they would look like a
   cancellation of the caller, or like an unknown error.
 """
 
@@ -29,7 +29,7 @@ try:
 
     from ._rabbitmq_frames import FrameReader
 except ImportError as error:
-    raise ImportError('a bridge to RabbitMQ needs its client: pip install "cyevents-bridge[rabbitmq]"') from error
+    raise ImportError('a bridge to RabbitMQ needs its client: run pip install "cyevents-bridge[rabbitmq]"') from error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     from .engine import Address, Engine
 
-_CLOSE_TIMEOUT = 2.0  # seconds for which the broker may take to answer that a connection or a channel is closed
+_CLOSE_TIMEOUT = 2.0  # seconds to wait until the broker confirms that a connection or a channel is closed
 FAILURES = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError)
-FINAL = (  # of connecting: a wrong password; no such virtual host; an exchange that may not be made
+FINAL = (  # when connecting: a wrong password, a missing virtual host, an exchange that the user may not create
     exceptions.ProbableAuthenticationError,
     exceptions.InvalidFrameError,
     exceptions.ConnectionClosed,
@@ -57,7 +57,7 @@ _BOOLEANS = {"true": "1", "1": "1", "false": "0", "0": "0"}
 def parse_options(
     address: Address, client_options: Mapping[str, Any]
 ) -> tuple[URL, dict[str, str], ssl.SSLContext | None]:
-    """Return the URL without a query, the client's options, which go into its query, and the `SSLContext` if given.
+    """Return the URL without a query, the client's options for that query, and the `SSLContext` if given.
 
     Raises:
         TypeError: if there is no such option, or its value has a wrong type.
@@ -65,23 +65,23 @@ def parse_options(
     """
     for name in address.query:
         if name not in _OPTIONS - {"tls"}:
-            raise ValueError(f"the query of RabbitMQ's address has {quoted(name)}, {_known_options()}")
+            raise ValueError(f"the query of the RabbitMQ address has {quoted(name)}, {_known_options()}")
     for name in client_options:
         if name not in _OPTIONS:
-            raise TypeError(f"a bridge to RabbitMQ is given {quoted(name)}, {_known_options()}")
+            raise TypeError(f"a bridge to RabbitMQ got {quoted(name)}, {_known_options()}")
     options = {**address.query, **client_options}
     context = options.pop("tls", None)
     if context is not None and not isinstance(context, ssl.SSLContext):
         raise TypeError(f"tls must be an ssl.SSLContext, not {type(context).__name__}")
     if context is not None and (others := sorted(_TLS & options.keys())):
-        raise ValueError(f"tls is all of the configuration of TLS: {', '.join(others)} would be ignored")
+        raise ValueError(f"tls contains the whole TLS configuration: remove {', '.join(others)}")
     try:
         url = URL(address.urls[0]).with_query(None)
     except ValueError:
         url = URL()
     if not url.host:
         raise ValueError(f"{address.safe} has no host: use amqp://host:port/virtual-host")
-    for name in sorted(_CREDENTIALS & options.keys(), reverse=True):  # the user first: setting one removes the password
+    for name in sorted(_CREDENTIALS & options.keys(), reverse=True):  # setting the user removes the password
         value = options.pop(name)
         if not isinstance(value, str):
             raise TypeError(f"{name} must be a str, not {type(value).__name__}")
@@ -90,12 +90,12 @@ def parse_options(
 
 
 def _known_options() -> str:
-    return f"which is not an option: there are {', '.join(sorted(_OPTIONS))}"
+    return f"which is not an option: use {', '.join(sorted(_OPTIONS))}"
 
 
 def _option_text(name: str, value: object) -> str:
-    """Return the value as the client reads it from a query. It takes every number that it cannot read for 0."""
-    if name == "no_verify_ssl":  # the client takes everything but "0" for yes
+    """Return the value as the client reads it from a query. It would read every invalid number as 0."""
+    if name == "no_verify_ssl":  # the client would read everything except "0" as true
         text = _BOOLEANS.get(str(value).lower())
         if text is None:
             raise ValueError(f"no_verify_ssl must be True or False, not {quoted(value)}")
@@ -108,11 +108,11 @@ def _option_text(name: str, value: object) -> str:
 
 
 class _Lost(ConnectionError):
-    """The client has given up a connection."""
+    """The client gave up a connection."""
 
 
 class RabbitmqConnection(Connection):
-    """A connection that everything is written to in the turn of the loop in which it was published."""
+    """A connection that writes everything in the same turn of the loop in which it was published."""
 
     FRAME_BUFFER_SIZE = 1000
 
@@ -121,7 +121,7 @@ class RabbitmqConnection(Connection):
         super().__init__(url, context=context, transport_factory=self._connector)
 
     async def end(self) -> None:
-        """Close it, by force if the broker does not answer: the client would wait without an end."""
+        """Close the connection. If the broker does not answer, abort it, because the client would wait for ever."""
         abort = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self._connector.abort)
         with suppress(*FAILURES):
             await unless_lost(self.close())
@@ -129,7 +129,7 @@ class RabbitmqConnection(Connection):
 
 
 class _BatchingWriter(asyncio.StreamWriter):
-    """A stream's writer that sends everything written in one turn of the loop with one system call."""
+    """A stream writer that sends everything written in one turn of the loop with one system call."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -159,7 +159,7 @@ class _BatchingWriter(asyncio.StreamWriter):
 
 
 class _Connector(TransportFactory):
-    """Connects, trying again until someone answers."""
+    """Connects, and retries until a server answers."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -171,7 +171,7 @@ class _Connector(TransportFactory):
             self._transport.abort()
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return a stream to a server; TLS depends on nothing but the scheme."""
+        """Return a stream to a server. Only the scheme decides about TLS."""
         provider: SSLContextProvider = kwargs["ssl_context_provider"]
         context = await provider.get_context() if url.scheme == "amqps" else None
         delay = 0.05
@@ -197,10 +197,11 @@ class _Connector(TransportFactory):
 
 
 async def unless_lost(awaitable: Awaitable[Any]) -> Any:
-    """Return what a call of the client returns, or raise a `ConnectionError` if the connection was lost meanwhile.
+    """Return the result of a client's call. Raise a `ConnectionError` if the connection was lost meanwhile.
 
-    When the client gives up a connection, it cancels those who wait for an answer. If the broker has closed the line
-    between two frames, or before a call, it raises a bare `Exception`, `RuntimeError` or `StopAsyncIteration`.
+    When the client gives up a connection, it cancels all callers that wait for an answer. If the broker closed the
+    connection between two frames or before a call, it raises a bare `Exception`, `RuntimeError` or
+    `StopAsyncIteration`.
     """
     try:
         return await check_cancelled(awaitable)
@@ -215,32 +216,32 @@ async def unless_lost(awaitable: Awaitable[Any]) -> Any:
 
 
 async def shielded(awaitable: Awaitable[Any]) -> Any:
-    """Do what `unless_lost` does, but shield the call from cancellation: the client would close its channel."""
+    """Like `unless_lost`, but shield the call from cancellation, at which the client would close its channel."""
     return await unless_lost(asyncio.shield(awaitable))
 
 
 async def consume(
     channel: AbstractChannel, queue: str, prefetch: int, arrived: Callable[[DeliveredMessage], Any]
 ) -> str:
-    """Consume a queue, with at most so many unacknowledged messages; return the consumer's tag."""
+    """Consume a queue with at most `prefetch` unacknowledged messages. Return the consumer's tag."""
     await unless_lost(channel.basic_qos(prefetch_count=prefetch))
     made = await unless_lost(channel.basic_consume(queue, arrived))
     return made.consumer_tag or ""
 
 
 async def acknowledge(channel: AbstractChannel, tag: int, multiple: bool = False) -> None:
-    """Acknowledge a message, or all up to it. If the connection is lost, the broker delivers them again."""
+    """Acknowledge a message, or all messages up to it. If the connection is lost, the broker delivers them again."""
     with suppress(*FAILURES):
         await unless_lost(channel.basic_ack(tag, multiple=multiple, wait=False))
 
 
 async def round_trip(channel: AbstractChannel) -> None:
-    """Wait until the broker has read what was sent by a channel so far, and what it had sent by then has arrived."""
-    await shielded(channel.basic_qos(prefetch_count=1))  # this changes nothing: it holds for later consumers
+    """Wait until the broker has read everything sent on a channel, and everything that it sent has arrived."""
+    await shielded(channel.basic_qos(prefetch_count=1))  # this has no effect, because it applies to later consumers
 
 
 async def close_channel(channel: AbstractChannel) -> None:
-    """Close a channel if it is open, waiting for the answer only for a short time."""
+    """Close a channel if it is open. Wait for the answer only for a short time."""
     with suppress(*FAILURES):
         async with asyncio.timeout(_CLOSE_TIMEOUT):
             await unless_lost(channel.close())

@@ -1,16 +1,16 @@
-"""Frames of AMQP 0-9-1 as they arrive from RabbitMQ, rewritten where the client could not decode them.
+"""AMQP 0-9-1 frames from RabbitMQ, rewritten where the client could not decode them.
 
-Whoever may publish chooses the routing key and the properties of a message: text that is not UTF-8, a table nested a
-thousand times, a date in the year 40,000. RabbitMQ passes all of that on. The client raises on it and closes the
-connection. At least once, the broker then delivers the message again, and the same happens again: one such message
+Anyone who may publish chooses the routing key and the properties of a message: text that is not UTF-8, a table nested a
+thousand times, a date in the year 40,000. RabbitMQ passes all of that on, but the client raises an exception and closes
+the connection. At least once, the broker then delivers the message again with the same result, so one such message
 stops a group for good.
 
-So the client reads from a `FrameReader`. Of a message's properties it lets through only what the bridge uses: the id,
-the application's id and the bridge's own three headers, each only if it is well formed. In the routing key and the
-names of exchanges, the bytes that are not ASCII become question marks if the whole is not UTF-8. Everything here takes
-time linear in the size of a frame. (The client's own decoder copies the rest of a table for each value in it.)
+Therefore the client reads from a `FrameReader`. Of a message's properties, it passes on only those that the bridge
+uses, if they are well formed: the message id, the application id and the bridge's own three headers. If a routing key
+or the name of an exchange is not UTF-8, its bytes that are not ASCII become question marks. Everything here takes time
+linear in the size of a frame. (The client's own decoder copies the rest of a table for each value in it.)
 
-The delivery tag and the body pass unchanged, so that the message is handled or dead-lettered like any other.
+The delivery tag and the body pass unchanged, so the message is handled or dead-lettered like any other.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
 ATTEMPT, DELAY, SUBJECT = "cyevents-attempt", "cyevents-delay", "cyevents-subject"
 _OWN_HEADERS = {name.encode(): name for name in (ATTEMPT, DELAY, SUBJECT)}
 
-# A frame is its kind, the channel, the size of its payload, the payload and one byte that ends it.
+# A frame consists of its kind, the channel, the size of the payload, the payload, and one byte as its end.
 _START = Struct(">BHI")
 _METHOD, _HEADER = 1, 2
 _KINDS = frozenset({_METHOD, _HEADER, 3, 8})
 
-# By a method's class and number: where its short strings begin in a frame, and how many there are.
+# By the class and number of a method: where its short strings begin in a frame, and how many there are.
 _DELIVER = b"\0\x3c\0\x3c"
 _TEXTS: Mapping[bytes, tuple[int, int]] = {
     b"\0\x3c\0\x47": (20, 2),  # Basic.GetOk: exchange and routing key
     b"\0\x3c\0\x32": (13, 3),  # Basic.Return: reason, exchange and routing key
-    b"\0\x0a\0\x32": (13, 1),  # Connection.Close: the reason, which the broker may have cut within a character
+    b"\0\x0a\0\x32": (13, 1),  # Connection.Close: the reason, which the broker may have cut inside a character
     b"\0\x14\0\x28": (13, 1),  # Channel.Close: the same
 }
 _TO_ASCII = bytes([byte if byte < 128 else ord("?") for byte in range(256)])
 
-# The properties in the order in which they follow their flags: the flag, the bytes of the value's length, the bytes of
-# the value if that is fixed.
+# The properties in the order in which they follow their flags: the flag, the size of the value's length field, and the
+# size of the value if it is fixed.
 _SHORT_STRING, _TABLE = (1, 0), (4, 0)
 _MESSAGE_ID, _APP_ID, _HEADERS = 0x0080, 0x0008, 0x2000
 _PROPERTIES = (
@@ -64,9 +64,9 @@ _PROPERTIES = (
     (_APP_ID, *_SHORT_STRING),
     (0x0004, *_SHORT_STRING),  # cluster id
 )
-_PUBLISHED_HERE = b"\x10\x88"  # the flags of what a bridge publishes: delivery mode, message id and application id
+_PUBLISHED_HERE = b"\x10\x88"  # the flags of a bridge's messages: delivery mode, message id and application id
 
-# The values in a table: a byte for the type, then so many bytes, or a length of four bytes and so many.
+# A value in a table has one byte for its type, then a fixed number of bytes, or a length of four bytes and the data.
 _FIXED_SIZES = {b"V": 0, b"t": 1, b"b": 1, b"B": 1, b"s": 2, b"u": 2, b"I": 4, b"i": 4, b"l": 8, b"f": 4, b"d": 8}
 _FIXED_SIZES |= {b"D": 5, b"T": 8}
 _SIZED = frozenset({b"S", b"A", b"F", b"x"})
@@ -76,16 +76,16 @@ _SIGNED, _UNSIGNED = frozenset({b"b", b"s", b"I", b"l"}), frozenset({b"B", b"u",
 class FrameReader(asyncio.StreamReader):
     """A stream of frames that the client can decode.
 
-    Bytes that are not frames of AMQP pass unchanged: the client knows what to say about them.
+    Bytes that are not AMQP frames pass unchanged, because the client reports them well.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
-        self._rest = b""  # the beginning of a frame of which more is to come
+        self._rest = b""  # the beginning of an incomplete frame
         self._is_amqp = True
 
     def feed_data(self, data: Any) -> None:
-        """Add bytes that have arrived; what is read is whole frames."""
+        """Add received bytes. Readers get only whole frames."""
         if self._rest:
             data = self._rest + data
         parts: list[bytes] = []
@@ -120,9 +120,9 @@ class FrameReader(asyncio.StreamReader):
 
 
 def decodable_method(data: bytes, start: int, end: int) -> bytes | None:
-    """Return a method's frame with all its texts in UTF-8, or `None` if it can stay as it is."""
+    """Return a method frame with all texts in UTF-8, or `None` if it needs no change."""
     method = data[start + 7 : start + 11]
-    if method == _DELIVER:  # the consumer's tag, which the client has chosen, delivery tag, flag, exchange, routing key
+    if method == _DELIVER:  # the consumer tag (chosen by the client), delivery tag, flag, exchange, routing key
         texts, count = start + 21 + data[start + 11], 2
     elif method in _TEXTS:
         texts, count = _TEXTS[method]
@@ -155,7 +155,7 @@ def _utf8(data: bytes) -> str | None:
 
 
 def decodable_header(data: bytes, start: int, end: int) -> bytes | None:
-    """Return a content header's frame with only the properties that the bridge uses, or `None` if it can stay."""
+    """Return a content header frame with only the properties that the bridge uses, or `None` if it needs no change."""
     last = end - 1
     if data[start + 19 : start + 21] == _PUBLISHED_HERE and last - start > 23 and data[start + 22 : last].isascii():
         app_id = start + 23 + data[start + 22]
@@ -168,11 +168,11 @@ def decodable_header(data: bytes, start: int, end: int) -> bytes | None:
 
 
 def _used_properties(data: bytes) -> dict[str, Any]:
-    """Return the well-formed ones of the properties that the bridge uses, up to where they are cut off."""
+    """Return the well-formed properties that the bridge uses, up to the point where the data is cut off."""
     found: dict[str, Any] = {}
     flags = word = int.from_bytes(data[:2], "big")
     position = 2
-    while word & 1:  # another word of flags follows: of properties that nobody has defined
+    while word & 1:  # another word of flags follows, for properties that AMQP does not define
         word = int.from_bytes(data[position : position + 2], "big")
         position += 2
     for flag, width, size in _PROPERTIES:
@@ -193,7 +193,7 @@ def _used_properties(data: bytes) -> dict[str, Any]:
 
 
 def _own_headers(table: bytes) -> dict[str, Any]:
-    """Return the bridge's own headers in a table, up to the first value of an unknown type: its size is unknown."""
+    """Return the bridge's own headers in a table. Stop at a value of an unknown type, whose size is unknown too."""
     found: dict[str, Any] = {}
     position = 0
     while position < len(table):

@@ -1,30 +1,31 @@
-"""Receiving from RabbitMQ: a session per connection, and the messages that it delivers.
+"""Receiving from RabbitMQ: one session per connection, and the messages that it delivers.
 
-At most once, a message counts as handled when it arrives. It is acknowledged all the same, a little later: the broker
-sends no more than a process has room for.
+At most once, a message counts as handled when it arrives. It is still acknowledged, a little later, so that the broker
+sends no more messages than a process has room for.
 
 At least once, there are three durable queues for each group, or for each process without a group:
 
-- `PREFIX.group.GROUP` or `PREFIX.process.ID`, the main queue: what is published.
-- `PREFIX.again.GROUP`: messages that come before those of the main queue, with the number of the attempt in a header.
+- `PREFIX.group.GROUP` or `PREFIX.process.ID`, the main queue: newly published messages.
+- `PREFIX.again.GROUP`: messages that are handled before those of the main queue. A header has the number of the
+  attempt.
 - `PREFIX.later.GROUP`: messages that are delivered again after a delay. The process that receives one keeps it
   unacknowledged for that time, and then moves it to `again`. If the process dies, another one receives it.
 
-Counting attempts. RabbitMQ marks a message that was delivered before, but does not say how often, nor whether anyone
-has begun to handle it. (A quorum queue counts deliveries, also of messages that were only fetched.) So a message with
-that mark is never handled as it is: it moves to `again` as a copy with the attempt increased by one. A process fetches
-one message of `again` at a time. So of those, only the one that is being handled can get the mark when a process dies,
-and no message is blamed for another one. An original is acknowledged only when the broker has confirmed its copy: if
-that fails, the message is delivered twice rather than lost.
+Counting attempts: RabbitMQ marks a redelivered message, but does not report how often it was delivered, or whether a
+process began to handle it. (A quorum queue counts deliveries, but also those of messages that were only fetched.) So a
+marked message is never handled itself. It moves to `again` as a copy with the attempt increased by one. A process
+fetches one message of `again` at a time. So when a process dies, only the message being handled can get the mark, and
+no message is counted for the failure of another. An original is acknowledged only when the broker has confirmed its
+copy. If that fails, the message is delivered twice rather than lost.
 
-Order. `again` is handled before the main queue, and a new message is handled only when `again` is known to be empty. A
-copy goes to the end of its queue: if the original was the first one in `again`, those behind it are moved behind the
-copy, one after the other, up to a limit. A message that waits in `later` does not hold up others.
+Order: `again` is handled before the main queue, and a new message is handled only when `again` is known to be empty. A
+copy goes to the end of its queue. If the original was the first one in `again`, the messages behind it are moved behind
+the copy, one after the other, up to a limit. A message that waits in `later` does not hold up others.
 
-Acknowledging in bulk. The main queue has a channel of its own. Its messages are handled in their order, so that one
-acknowledgement covers all up to the last one handled. One for each would cost more than all the rest. It only works
+Acknowledging in bulk: the main queue has its own channel. Its messages are handled in order, so one acknowledgement
+covers all up to the last handled one. Acknowledging each alone would cost more than everything else. Bulk works only
 while no earlier message is unfinished: while one is being copied, or after a copy has failed, each message is
-acknowledged alone. The other two queues share a second channel, where that is always so.
+acknowledged alone. The other two queues share a second channel, where each message is always acknowledged alone.
 """
 
 from __future__ import annotations
@@ -52,15 +53,15 @@ if TYPE_CHECKING:
     _Receive = Callable[[Delivery], Awaitable[None]]
 
 _QUEUE_EXPIRY = 300_000  # milliseconds for which the broker keeps an unused queue; a group at least once keeps its own
-_AT_MOST_ONCE: dict[str, Any] = {  # the newest messages are kept for a process that is slow
+_AT_MOST_ONCE: dict[str, Any] = {  # the queue keeps only the newest messages for a slow process
     "x-message-ttl": 60_000,
     "x-max-length": 100_000,
 }
 _ACK_DELAY = 0.005  # seconds after which messages at most once are acknowledged
-_REQUEUE_TIMEOUT = 0.2  # seconds that the next message waits for a copy, which the broker may not take for a long time
+_REQUEUE_TIMEOUT = 0.2  # seconds that the next message waits for a copy, which the broker may delay for a long time
 _BATCH = 16  # messages after which other tasks get their turn
 _MAX_HELD = 1000  # messages of `later` that a process holds
-_MAX_HOLD = 600.0  # seconds that it holds one: the broker closes a channel that acknowledges nothing for half an hour
+_MAX_HOLD = 600.0  # seconds; the broker closes a channel that acknowledges nothing for half an hour
 _MAX_MOVED = 256  # messages of `again` that are moved behind a copy
 _LONGEST_KEY = 255  # bytes of a routing key
 _LONGEST_ID = 128  # characters of an id that is remembered: the bridge's own have 32
@@ -68,7 +69,7 @@ _MAX_REMEMBERED = 50_000  # ids that are remembered
 
 
 class SessionOwner(Protocol):
-    """What a session needs from the engine that opens it."""
+    """The interface of an engine that a session uses."""
 
     options: DeliveryOptions
     process_id: str
@@ -81,23 +82,23 @@ class SessionOwner(Protocol):
         """Return the arguments of a queue that keeps messages for the bridge's `retention`."""
 
     async def declare(self, connection: RabbitmqConnection, what: str, name: str, **options: Any) -> None:
-        """Make an exchange or a queue, or use the one that exists."""
+        """Create an exchange or a queue, or use the existing one."""
 
     async def bind(self, connection: RabbitmqConnection, queue: str, exchange: str, keys: list[str]) -> None:
-        """Have an exchange put messages with these routing keys into a queue."""
+        """Bind a queue to an exchange, for messages with these routing keys."""
 
     async def put(self, exchange: str, key: str, body: bytes, message_id: str | None, headers: dict[str, Any]) -> bool:
-        """Publish a copy of a message that has arrived; return whether the broker has it."""
+        """Publish a copy of a received message. Return whether the broker has it."""
 
     async def dead_letter(self, key: str, body: bytes, message_id: str | None, about: Mapping[str, str]) -> bool:
-        """Move a message to the dead letters; return whether the broker has confirmed it."""
+        """Move a message to the dead letters. Return whether the broker has confirmed it."""
 
 
 class Session:
-    """A connection that receives messages, until it is lost."""
+    """A connection that receives messages until it is lost."""
 
-    ack_delay: float  # seconds for which acknowledgements are gathered
-    channel: AbstractChannel  # the one that is acknowledged in bulk
+    ack_delay: float  # seconds for which acknowledgements are collected
+    channel: AbstractChannel  # the channel whose messages are acknowledged in bulk
 
     def __init__(self, engine: SessionOwner, connection: RabbitmqConnection) -> None:
         self.engine = engine
@@ -105,7 +106,7 @@ class Session:
         self._connection = connection
         self._arrival = asyncio.Event()
         self._is_over = False
-        self._last_handled = 0  # the delivery tag up to which the channel's messages are handled
+        self._last_handled = 0  # the channel's messages up to this delivery tag are handled
         self._has_handled = asyncio.Event()
         self._copying: set[asyncio.Task[None]] = set()
         self._acknowledging = asyncio.create_task(self._keep_acknowledging())
@@ -121,7 +122,7 @@ class Session:
             reason = "a queue was deleted"
         else:
             error = None if cause.cancelled() else cause.exception()
-            if error is None or type(error) is Exception:  # the client does not know more
+            if error is None or type(error) is Exception:  # the client does not know the reason
                 reason = "the connection was lost"
             else:
                 reason = self.engine.error_text(error)
@@ -130,7 +131,7 @@ class Session:
         self._arrival.set()
 
     async def open(self) -> None:
-        """Make the queues, if there are none, and consume them."""
+        """Create the queues if they do not exist, and consume them."""
         self.channel = await self._open_channel()
 
     async def run(self, receive: _Receive) -> None:
@@ -138,7 +139,7 @@ class Session:
         raise NotImplementedError
 
     async def leave(self) -> None:
-        """Give back what was only fetched."""
+        """Return messages that were only fetched."""
 
     async def close(self) -> None:
         """Disconnect."""
@@ -159,7 +160,7 @@ class Session:
             await self._arrival.wait()
 
     def note_handled(self, tag: int) -> None:
-        """Have all messages up to this one acknowledged soon."""
+        """Schedule the acknowledgement of all messages up to this one."""
         self._last_handled = tag
         self._has_handled.set()
 
@@ -176,7 +177,7 @@ class Session:
             await acknowledge(self.channel, self._last_handled, multiple=True)
 
     async def run_copying(self, copying: Coroutine[Any, Any, None], timeout: float | None = _REQUEUE_TIMEOUT) -> None:
-        """Run what copies a message to another queue. After the timeout it goes on in the background."""
+        """Run a coroutine that copies a message to another queue. After the timeout it continues in the background."""
         await self.acknowledge_handled()
         task = asyncio.create_task(copying)
         self._copying.add(task)
@@ -187,12 +188,12 @@ class Session:
 
 
 class AtMostOnceSession(Session):
-    """A session that receives each message once, or not at all."""
+    """A session that receives each message at most once."""
 
     ack_delay = _ACK_DELAY
 
     async def open(self) -> None:
-        """Make the queue, if there is none, and consume it."""
+        """Create the queue if it does not exist, and consume it."""
         await super().open()
         options = self.engine.options
         self._fetched: deque[DeliveredMessage] = deque()
@@ -220,7 +221,7 @@ class AtMostOnceSession(Session):
                 tag = message.delivery_tag or 0
                 self.note_handled(tag)
                 is_own = message.header.properties.app_id == self.engine.process_id
-                if not is_own and not message.redelivered:  # a process that had fetched it may have handled it
+                if not is_own and not message.redelivered:  # another process may have handled a redelivered message
                     await receive(AtMostOnceDelivery(self, message))
                 if tag % _BATCH == 0:
                     await asyncio.sleep(0)
@@ -230,28 +231,28 @@ class AtMostOnceSession(Session):
 class AtLeastOnceSession(Session):
     """A session that receives each message until it is handled."""
 
-    ack_delay = 0.0  # what is handled in one turn of the loop is acknowledged together
+    ack_delay = 0.0  # messages handled in one turn of the loop are acknowledged together
 
     def __init__(self, engine: SessionOwner, connection: RabbitmqConnection) -> None:
         super().__init__(engine, connection)
-        self._has_gap = False  # a message of the main queue stays unacknowledged
+        self._has_gap = False  # whether a message of the main queue stays unacknowledged
         self._new: deque[AtLeastOnceDelivery] = deque()
         self._again: deque[AtLeastOnceDelivery] = deque()
         self._holding: set[asyncio.Task[None]] = set()
-        self._is_again_empty = False  # whether the broker has nothing left in `again`
-        self._only: AtLeastOnceDelivery | None = None  # its copy is all that `again` has
+        self._is_again_empty = False  # whether the broker has no messages left in `again`
+        self._only: AtLeastOnceDelivery | None = None  # `again` contains only the copy of this message
 
     @property
     def is_in_order(self) -> bool:
-        """Whether everything that came before the message being handled is acknowledged or handled."""
+        """Whether everything before the message being handled is acknowledged or handled."""
         return not self._has_gap and not self._copying
 
     def leave_unacknowledged(self) -> None:
-        """Leave a message unacknowledged: the broker delivers it again after this session."""
+        """Leave a message unacknowledged, so that the broker delivers it again after this session."""
         self._has_gap = True
 
     async def open(self) -> None:
-        """Make the queues, if there are none, and consume them."""
+        """Create the queues if they do not exist, and consume them."""
         await super().open()
         self._side_channel = await self._open_channel()
         options = self.engine.options
@@ -286,7 +287,7 @@ class AtLeastOnceSession(Session):
         task.add_done_callback(self._holding.discard)
 
     async def _hold(self, delivery: AtLeastOnceDelivery) -> None:
-        """Wait for the delay of a message, and then move it to `again`. A very long delay is waited for in parts."""
+        """Wait for the delay of a message, and then move it to `again`. Split very long delays."""
         wait = min(delivery.delay, _MAX_HOLD)
         await asyncio.sleep(wait)
         await self.run_copying(delivery.move(delivery.attempt, delivery.delay - wait), None)
@@ -294,7 +295,7 @@ class AtLeastOnceSession(Session):
     async def run(self, receive: _Receive) -> None:
         """Pass messages on until the connection is lost."""
         while not self._is_over:
-            if self._new and self._is_again_empty and not self._again:  # most of the time: it saves a coroutine
+            if self._new and self._is_again_empty and not self._again:  # the usual case, which saves a coroutine
                 delivery = self._new.popleft()
             elif (found := await self._next()) is not None:
                 delivery = found
@@ -303,7 +304,7 @@ class AtLeastOnceSession(Session):
             if delivery.is_own or delivery.is_handled:
                 await delivery.finish()
             elif delivery.is_redelivered:
-                # The next one waits for the copy: if this process dies, the copy is not behind others.
+                # The next message waits for the copy. If this process dies, the copy is then not behind others.
                 self._only = delivery if self._is_again_empty else None
                 self._is_again_empty = False
                 await self.run_copying(delivery.move(delivery.attempt + 1, 0), None)
@@ -313,7 +314,7 @@ class AtLeastOnceSession(Session):
                 await asyncio.sleep(0)
 
     async def _next(self) -> AtLeastOnceDelivery | None:
-        """Return the next message of `again`. If none is here, ask the broker or wait, and return `None`."""
+        """Return the next message of `again`. If there is none yet, ask the broker or wait, and return `None`."""
         if self._again:
             delivery = self._again.popleft()
             self._is_again_empty = self._only is not None and delivery.is_copy_of(self._only)
@@ -321,13 +322,13 @@ class AtLeastOnceSession(Session):
             return delivery
         if not self._is_again_empty:
             if not await self.count_again():
-                await round_trip(self._side_channel)  # the last one may arrive only after the answer
+                await round_trip(self._side_channel)  # the last message may arrive only after the answer
                 self._is_again_empty = not self._again
             elif self._again:
                 pass
-            elif self._copying:  # the broker sends the next one by itself only when the last one is acknowledged
+            elif self._copying:  # the broker sends the next one only after the last one is acknowledged
                 self._again.extend(await self._fetch_again(1))
-            else:  # it is on its way, to this process or to another one
+            else:  # a message is on its way to this process or to another one
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.01):
                         await self._wait_for_arrival()
@@ -336,12 +337,12 @@ class AtLeastOnceSession(Session):
         return None
 
     async def count_again(self) -> int:
-        """Return how many messages `again` has, without those that a process has fetched."""
+        """Return how many messages `again` has, not counting those that a process has fetched."""
         declared = await shielded(self._side_channel.queue_declare(self.again, passive=True))
         return declared.message_count or 0
 
     async def _fetch_again(self, count: int) -> list[AtLeastOnceDelivery]:
-        """Fetch so many messages of `again`, or as many as there are."""
+        """Fetch up to `count` messages of `again`."""
         found: list[AtLeastOnceDelivery] = []
         while len(found) < count:
             message = await shielded(self._side_channel.basic_get(self.again))
@@ -351,16 +352,16 @@ class AtLeastOnceSession(Session):
         return found
 
     async def move_to_end(self, count: int) -> None:
-        """Move so many messages from the front of `again` to its end."""
+        """Move `count` messages from the front of `again` to its end."""
         while count > 0:
             some = await self._fetch_again(min(count, self.engine.options.batch))
             await asyncio.gather(*[delivery.give_back() for delivery in some])
             count -= len(some) or count
 
     async def leave(self) -> None:
-        """Acknowledge what is handled, and give back what was only fetched, so that it does not count as an attempt."""
+        """Acknowledge handled messages, and return those that were only fetched, without counting an attempt."""
         await self.acknowledge_handled()
-        self.leave_unacknowledged()  # a message may be being handled
+        self.leave_unacknowledged()  # a handler may still be running
         for channel, consumer in self._consumers:
             await unless_lost(channel.basic_cancel(consumer))
         await cancel_all(self._holding)
@@ -383,7 +384,7 @@ class AtLeastOnceSession(Session):
 
 
 class AtMostOnceDelivery(Delivery):
-    """A message that is not delivered again."""
+    """A message that is delivered at most once."""
 
     def __init__(self, session: AtMostOnceSession, message: DeliveredMessage) -> None:
         self._session = session
@@ -392,13 +393,13 @@ class AtMostOnceDelivery(Delivery):
         self.attempt = 1
 
     async def ack(self) -> None:
-        """Do nothing: it was acknowledged when it arrived."""
+        """Do nothing: the message was acknowledged when it arrived."""
 
     async def nack(self, delay: float) -> None:
-        """Do nothing: it is not delivered again."""
+        """Do nothing: the message is not delivered again."""
 
     async def dead_letter(self, about: Mapping[str, str]) -> None:
-        """Copy it to the dead letters."""
+        """Copy the message to the dead letters."""
         await self._session.run_copying(self._dead_letter(about))
 
     async def _dead_letter(self, about: Mapping[str, str]) -> None:
@@ -408,8 +409,8 @@ class AtMostOnceDelivery(Delivery):
 class AtLeastOnceDelivery(Delivery):
     """A message that the broker keeps until it is acknowledged.
 
-    Anyone who may publish can write the bridge's headers: a number that is out of range becomes the nearest one that is
-    not, and any other value counts as missing.
+    Anyone who may publish can set the bridge's headers. So a number out of range becomes the nearest valid one, and any
+    other value counts as missing.
     """
 
     def __init__(
@@ -441,15 +442,15 @@ class AtLeastOnceDelivery(Delivery):
 
     @property
     def is_handled(self) -> bool:
-        """Whether this process has handled it already."""
+        """Whether this process has already handled the message."""
         return self._session.engine.handled.has(self._message_id, self.body)
 
     def is_copy_of(self, other: AtLeastOnceDelivery) -> bool:
-        """Return whether this is the same message as another one. A message without an id is not."""
+        """Return whether this is a copy of another message. Without ids, it never is."""
         return self._message_id is not None and self._message_id == other._message_id and self.body == other.body
 
     async def _copy(self, attempt: int, delay: float) -> bool:
-        """Have a copy delivered after some seconds; return whether the broker has confirmed it."""
+        """Publish a copy that is delivered after some seconds. Return whether the broker has confirmed it."""
         milliseconds = max(0, round(delay * 1000))
         headers = {ATTEMPT: attempt, DELAY: milliseconds, SUBJECT: self._key}
         session = self._session
@@ -457,14 +458,14 @@ class AtLeastOnceDelivery(Delivery):
         return await session.engine.put("", queue, self.body, self._message_id, headers)
 
     async def finish(self) -> None:
-        """Acknowledge it, together with its neighbours if that is possible."""
+        """Acknowledge the message, in bulk if possible."""
         if self._channel is self._session.channel and self._session.is_in_order:
             self._session.note_handled(self.tag)
         else:
             await acknowledge(self._channel, self.tag)
 
     async def _settle(self, is_copied: bool) -> None:
-        """Acknowledge it at once if the broker has a copy; otherwise leave it unacknowledged."""
+        """Acknowledge the message at once if the broker has a copy. Otherwise leave it unacknowledged."""
         session = self._session
         if is_copied:
             await self.finish()
@@ -473,7 +474,7 @@ class AtLeastOnceDelivery(Delivery):
             session.leave_unacknowledged()
 
     async def move(self, attempt: int, delay: float) -> None:
-        """Move it to `later`, or to `again` if there is no delay. If it was the first one in `again`, it stays that."""
+        """Move the message to `later`, or without a delay to `again`, where a first message stays the first one."""
         session = self._session
         behind = await session.count_again() if self._is_from_again and not delay else 0
         is_copied = await self._copy(attempt, delay)
@@ -482,20 +483,20 @@ class AtLeastOnceDelivery(Delivery):
         await self._settle(is_copied)
 
     async def give_back(self) -> None:
-        """Move it to the end of `again`, as a message that was only fetched."""
+        """Move the message to the end of `again`, as one that was only fetched."""
         await self._settle(await self._copy(self.attempt + self.is_redelivered, 0))
 
     async def ack(self) -> None:
-        """Acknowledge it."""
+        """Acknowledge the message as handled."""
         self._session.engine.handled.add(self._message_id, self.body)
         await self.finish()
 
     async def nack(self, delay: float) -> None:
-        """Have it delivered again after some seconds."""
+        """Let the broker deliver the message again after some seconds."""
         await self._session.run_copying(self.move(self.attempt + 1, delay))
 
     async def dead_letter(self, about: Mapping[str, str]) -> None:
-        """Move it to the dead letters."""
+        """Move the message to the dead letters."""
         await self._session.run_copying(self._dead_letter(about))
 
     async def _dead_letter(self, about: Mapping[str, str]) -> None:
@@ -507,11 +508,11 @@ class AtLeastOnceDelivery(Delivery):
 
 
 class RecentMessages:
-    """The messages that were handled in the last seconds, up to a number.
+    """Remembers a limited number of messages that were handled in the last seconds.
 
-    A message is known by its id and the hash of its body. So someone who has seen a message that will be delivered
-    again cannot publish another one with its id, have that handled, and thereby have the first one taken for a
-    duplicate. If two messages have one id, only the first one handled is remembered.
+    A message is identified by its id and the hash of its body. So an attacker who has seen a message that will be
+    delivered again cannot suppress it by publishing another message with its id. If two messages have the same id, only
+    the first handled one is remembered.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -520,14 +521,14 @@ class RecentMessages:
         self._ends: deque[tuple[float, str]] = deque()
 
     def has(self, message_id: str | None, body: bytes) -> bool:
-        """Return whether this message was handled. One without an id, or with a very long one, never was."""
+        """Return whether this message was handled. This is false for messages without an id or with a very long one."""
         if message_id not in self._hashes:
             return False
         self._forget_old()
         return self._hashes.get(message_id) == hash(body)
 
     def add(self, message_id: str | None, body: bytes) -> None:
-        """Remember a message that was handled."""
+        """Remember a handled message."""
         if message_id and len(message_id) <= _LONGEST_ID and message_id not in self._hashes:
             self._hashes[message_id] = hash(body)
             self._ends.append((monotonic() + self._seconds, message_id))
@@ -540,10 +541,10 @@ class RecentMessages:
 
 
 def _limited(value: object, lowest: int, highest: int) -> int:
-    """Return a header's number within limits, or the lowest if it is not a number."""
+    """Return a header's number within limits, or the lowest limit if it is not a number."""
     return min(max(value, lowest), highest) if isinstance(value, int) else lowest
 
 
 def _encoded(group: str) -> str:
-    """Return a group's name with all characters encoded that the client does not allow in a queue's name."""
+    """Return a group's name, encoding all characters that the client does not allow in the name of a queue."""
     return quote(group, safe=",/:@").replace("~", "%7E").replace("%", "#")

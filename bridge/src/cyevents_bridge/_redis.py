@@ -1,23 +1,23 @@
-"""The engine for Redis, from 6.2 on. At least once it uses streams, at most once publish and subscribe.
+"""The engine for Redis 6.2 and newer. At least once uses streams, at most once uses publish and subscribe.
 
-All keys of a prefix have one hash tag, so that they are in one shard of a cluster:
+All keys of a prefix have the same hash tag, so that they are in one shard of a cluster:
 
-- `{prefix}:events`: the stream that keeps messages. A group is a consumer group of it, and its processes are the
-  consumers. A process without a group reads the stream by itself, and leaves nothing in the broker.
-- `{prefix}:once`: the stream from which a group gets messages at most once. It exists as long as there is such a group.
+- `{prefix}:events`: the stream that keeps messages. A group is a consumer group of this stream, and its processes are
+  the consumers. A process without a group reads the stream by itself and leaves nothing in the broker.
+- `{prefix}:once`: the stream from which groups get messages at most once. It exists while there is such a group.
 - `{prefix}:id:...`: the ids of messages, for the deduplication window.
 - `{prefix}:dead`: the stream of dead letters.
 
-Redis cannot delay redelivery. A message that must be retried later is transferred to a placeholder consumer named after
-its delay, such as `later-1000`, and is claimed after that idle time by the first process that looks.
+Redis cannot delay redelivery. A message that must be retried later moves to a placeholder consumer named after its
+delay, such as `later-1000`. After that idle time, the first process that looks claims it.
 
 A script claims messages, although Redis 8.4 has `XREADGROUP ... CLAIM min-idle-time`, which reads idle messages of
-other consumers together with new ones. That option has one idle time for all consumers, so the delays would be lost. It
-counts an attempt for each message of a batch, so that a message that kills its process would take the others of its
-batch to the dead letters: the script claims one at a time. The script also works with all versions from 6.2 on.
+other consumers together with new ones. But this option has one idle time for all consumers, so the delays would be
+lost. It also counts an attempt for each message of a batch, so a message that kills its process would take the rest of
+its batch to the dead letters. The script claims one message at a time, and works with all versions from 6.2 on.
 
-Anyone who may publish can also add entries to the streams by hand, or replace a key by one of another type. Names are
-read as bytes, and any key may be missing or of a wrong type. If a task that reads ends, whatever the reason, this is
+Anyone who may publish can also add entries to the streams by hand, or replace a key with one of another type. So names
+are read as bytes, and any key may be missing or have a wrong type. If a reading task ends for any reason, this is
 logged, and the task starts again with a new connection.
 """
 
@@ -47,15 +47,15 @@ if TYPE_CHECKING:
 
     Receive = Callable[[Delivery], Awaitable[None]]
 
-_CLAIM_INTERVAL = 1.0  # seconds between two searches for messages to be delivered again, at most
+_CLAIM_INTERVAL = 1.0  # maximum seconds between two searches for messages that are due for redelivery
 _RETRY_PAUSE = 0.1  # seconds between two attempts to connect
 _READ_PAUSE = 0.2  # seconds after reading has failed
 _BATCH = 128  # commands that are sent together
 _TRANSIENT = (exceptions.ClusterDownError, exceptions.NoScriptError, exceptions.ReadOnlyError, exceptions.TryAgainError)
 _TRANSIENT_TEXT = re.compile("OOM |out of memory|maxmemory|READONLY|MISCONF|NOREPLICAS|MASTERDOWN|BUSY|TRYAGAIN")
 
-# Publish a message, unless its id is known. Keys: events, once, id. Arguments: the deduplication window, the retention,
-# the channel, the event, the body, and whether the message is kept.
+# Publish a message unless its id is known. Keys: events, once, id. Arguments: the deduplication window, the retention,
+# the channel, the event, the body, and whether the stream keeps the message.
 _PUBLISH = """
 if ARGV[6] == '1' and not redis.call('SET', KEYS[3], '', 'NX', 'PX', ARGV[1]) then return 0 end
 local time = redis.call('TIME')
@@ -72,9 +72,9 @@ redis.call('PUBLISH', ARGV[3], ARGV[5])
 return 1
 """
 
-# Claim one message whose time has come, from any consumer, and remove consumers that are long gone. Key: events.
-# Arguments: the group, this consumer, ack_wait. It claims only one, because claiming counts as an attempt. A name with
-# more than 15 digits is not a placeholder's, and Redis would not take it as a time.
+# Claim one message that is due, from any consumer, and remove consumers that were idle for an hour. Key: events.
+# Arguments: the group, this consumer, ack_wait. It claims only one message, because claiming counts as an attempt. A
+# name with more than 15 digits is not a placeholder, and Redis would not accept the number as a time.
 _CLAIM = """
 for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
     local consumer = {}
@@ -98,7 +98,7 @@ end
 return false
 """
 
-# Transfer messages that are still this consumer's. To itself, this restarts their idle time. Key: events. Arguments:
+# Transfer messages that this consumer still has. A transfer to itself restarts their idle time. Key: events. Arguments:
 # the group, this consumer, the new one, and the ids.
 _TRANSFER = """
 for i = 4, #ARGV do
@@ -109,8 +109,8 @@ end
 return 1
 """
 
-# Leave a group. Key: a stream. Arguments: the group, this consumer. Messages that it has fetched and not begun with
-# count as never delivered.
+# Leave a group. Key: a stream. Arguments: the group, this consumer. Messages that were fetched but not begun count as
+# never delivered.
 _LEAVE = """
 for _, found in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1000000, ARGV[2])) do
     redis.call('XCLAIM', KEYS[1], ARGV[1], 'later-0', 0, found[1], 'RETRYCOUNT', found[4] - 1, 'JUSTID')
@@ -118,7 +118,7 @@ end
 return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 """
 
-# Add a dead letter, once. Keys: dead, events. Arguments: the group or nothing, the id, the retention, and the letter.
+# Add a dead letter only once. Keys: dead, events. Arguments: the group or nothing, the id, the retention, the letter.
 _DEAD_LETTER = """
 local is_pending = ARGV[1] ~= ''
 if is_pending and not redis.call('XPENDING', KEYS[2], ARGV[1], ARGV[2], ARGV[2], 1)[1] then return 0 end
@@ -128,8 +128,8 @@ if is_pending then redis.call('XACK', KEYS[2], ARGV[1], ARGV[2]) end
 return 1
 """
 
-# Join a group that gets messages at most once. Key: once. Arguments: the group, this consumer. If no other process is
-# there, messages from before are skipped. The stream expires five minutes after its last process has gone.
+# Join a group that gets messages at most once. Key: once. Arguments: the group, this consumer. If the group has no
+# other process, skip earlier messages. The stream expires five minutes after its last process has ended.
 _JOIN = """
 redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '$', 'MKSTREAM')
 local is_alone = true
@@ -166,7 +166,7 @@ class _Entry(NamedTuple):
 
 
 class _Lost(Unavailable):
-    """The connection broke after a command was sent, and before its reply."""
+    """The connection broke after a command was sent and before its reply."""
 
 
 class RedisEngine(Engine):
@@ -195,23 +195,23 @@ class RedisEngine(Engine):
         self._filled = asyncio.Event()
         self._is_connected = asyncio.Event()
         self._is_closing = self._is_closed = False
-        self._is_reading = False  # whether the broker has to answer a command that waits for messages
+        self._is_reading = False  # whether a command that waits for messages is unanswered
         self._tasks = []
-        self._entries: deque[_Entry] = deque()  # fetched, and not finished
-        self._delivery: _StreamDelivery | None = None  # of the first of them
-        self._retries: list[tuple[float, int, _Entry]] = []  # without a group: a heap of what is due when
+        self._entries: deque[_Entry] = deque()  # fetched but not finished
+        self._delivery: _StreamDelivery | None = None  # the delivery of the first entry
+        self._retries: list[tuple[float, int, _Entry]] = []  # without a group: a heap of failed messages by due time
         self._numbers = count()
-        self._next_claim = 0.0  # when to look for messages of the group that are to be delivered again
+        self._next_claim = 0.0  # when to look next for messages of the group that are due for redelivery
         self._claim_error: Exception | None = None
         self._last = b"0-0"  # the id of the newest message that was read
-        self._interrupted: set[str] = set()  # what does not work at the moment, and has been logged
+        self._interrupted: set[str] = set()  # the activities that currently fail, which was logged
         self._sender = Pipeline(self._client.connection_pool, tuple(_SCRIPTS))
         while True:
             try:
                 await self._sender.connect()
                 self.last_error = None
                 break
-            except FAILURES as error:  # the bridge limits the time
+            except FAILURES as error:  # the bridge limits the total time
                 final = final_error(error)
                 self.last_error = final or error
                 if final is not None:
@@ -221,7 +221,7 @@ class RedisEngine(Engine):
         self._start(self._send_all())
 
     async def _keep_running(self, what: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a coroutine function in a task of its own, and again whenever it ends, until this is cancelled."""
+        """Run a coroutine function in its own task. Restart it whenever it ends, until this method is cancelled."""
         while True:
             task = asyncio.create_task(run())
             try:
@@ -230,7 +230,7 @@ class RedisEngine(Engine):
                 await cancel_all([task])
             if self._is_closing:
                 return
-            message = f"{what} {self.safe_address} has ended, and starts again"
+            message = f"{what} {self.safe_address} ended unexpectedly and starts again"
             if not task.cancelled() and (error := task.exception()) is not None:
                 log_exception(logger, logging.ERROR, message, error)
             else:
@@ -238,10 +238,10 @@ class RedisEngine(Engine):
             await asyncio.sleep(_RETRY_PAUSE)
 
     def _note_failure(self, what: str, error: Exception) -> None:
-        """Log once that something fails, until `_note_success`."""
+        """Log that an activity fails. Until `_note_success`, log further failures only at DEBUG."""
         level = logging.DEBUG if what in self._interrupted else logging.WARNING
         self._interrupted.add(what)
-        logger.log(level, "%s %s fails, and is tried again: %s", what, self.safe_address, self.error_text(error))
+        logger.log(level, "%s %s fails and will be retried: %s", what, self.safe_address, self.error_text(error))
 
     def _note_success(self, what: str) -> None:
         if what in self._interrupted:
@@ -251,7 +251,7 @@ class RedisEngine(Engine):
     # Commands
 
     def _send(self, *parts: Any, is_lasting: bool = False) -> asyncio.Future[Any]:
-        """Queue a command, and return the future of its reply. Commands are sent in their order, many together."""
+        """Queue a command and return the future of its reply. Commands are sent in order, many together."""
         reply = asyncio.get_running_loop().create_future()
         self._queue.append(_Command(self._sender.pack(*parts), reply, is_lasting))
         self._filled.set()
@@ -263,7 +263,7 @@ class RedisEngine(Engine):
         return self._send("EVALSHA", _SCRIPTS[script], len(keys), *keys, *args, is_lasting=is_lasting)
 
     async def _send_all(self) -> None:
-        """Send the commands of the queue, until the engine is closed."""
+        """Send the queued commands until the engine is closed."""
         while True:
             try:
                 await self._sender.connect()
@@ -274,7 +274,7 @@ class RedisEngine(Engine):
                 await asyncio.sleep(_RETRY_PAUSE)
                 continue
             self._is_connected.set()
-            if self._is_closed:  # the client has swallowed the cancellation
+            if self._is_closed:  # the client swallowed the cancellation
                 return
             if not self._queue:
                 self._filled.clear()
@@ -295,26 +295,26 @@ class RedisEngine(Engine):
                             continue
                     elif command.is_lasting and isinstance(reply, Exception):  # nobody waits for it
                         text = self.error_text(reply)
-                        logger.error("%s does not take what became of a message: %s", self.safe_address, text)
+                        logger.error("%s did not accept the outcome of a message: %s", self.safe_address, text)
                     _set_reply(command.reply, reply)
             except Exception as error:
                 self._is_connected.clear()
                 self._note_unexpected(error)
                 await self._sender.disconnect()
                 self._fail_first(unanswered, _Lost(self.error_text(error)))
-                # Commands that were not sent fail too: they must not overtake those that are published again.
+                # Unsent commands fail too, because they must not overtake those that are published again.
                 self._fail_first(len(self._queue), Unavailable("the connection broke"))
 
     def _note_unexpected(self, error: Exception) -> None:
         if not isinstance(error, FAILURES):
-            log_exception(logger, logging.ERROR, f"the connection to {self.safe_address} is made again", error)
+            log_exception(logger, logging.ERROR, f"reconnecting to {self.safe_address} after an error", error)
 
     async def ready(self) -> None:
-        """Wait until it is connected."""
+        """Wait until the engine is connected."""
         await self._is_connected.wait()
 
     def _fail_first(self, number: int, error: Exception) -> None:
-        """Remove the first commands of the queue and set an error as their reply. Lasting commands stay."""
+        """Remove the first commands from the queue and set an error as their reply. Lasting commands stay."""
         first = [self._queue.popleft() for _ in range(number)]
         self._queue.extendleft(reversed([command for command in first if command.is_lasting]))
         for command in first:
@@ -342,12 +342,12 @@ class RedisEngine(Engine):
                 raise Unavailable(self.error_text(error)) from error
             raise Rejected(self.error_text(error)) from error
         if not is_new and not publication.is_retry:
-            raise Rejected("the broker says that it has a message with this id already, which it has not from here")
+            raise Rejected("the broker already has a message with this id, from another publisher")
 
     # Receiving
 
     async def listen(self, receive: Receive) -> None:
-        """Receive messages from now on: see `Engine.listen`."""
+        """Start to receive messages: see `Engine.listen`."""
         options = self.options
         try:
             if options.at_least_once:
@@ -385,7 +385,7 @@ class RedisEngine(Engine):
                 await subscription.aclose()
 
     async def _deliver(self, receive: Receive, delivery: Delivery) -> None:
-        """Hand a message to the bridge. If that fails, which the bridge does not expect, it is a dead letter."""
+        """Pass a message to the bridge. If that fails unexpectedly, move the message to the dead letters."""
         try:
             await receive(delivery)
         except Exception as error:
@@ -397,7 +397,7 @@ class RedisEngine(Engine):
     # - at most once, without a group
 
     async def _subscribe(self) -> None:
-        """Subscribe to the channels of the carried events, and wait until the broker has confirmed all."""
+        """Subscribe to the channels of the carried events. Wait until the broker has confirmed all of them."""
         names = subjects_of(self.options.patterns)
         prefix = self.options.prefix
         escaped = re.sub(r"([*?\[\]\\^])", r"\\\1", prefix)
@@ -413,12 +413,12 @@ class RedisEngine(Engine):
             while confirmed < len(names):
                 message = await self._subscription.get_message(timeout=5)
                 confirmed += message is not None and message["type"] in ("subscribe", "psubscribe")
-        except BaseException:  # the client would go on with a part of the channels
+        except BaseException:  # otherwise the client would continue with some of the channels
             await self._disconnect_reader()
             raise
 
     async def _read_channels(self, receive: Receive) -> None:
-        """Read messages of channels and deliver them, until the engine is closed."""
+        """Read messages from channels and deliver them, until the engine is closed."""
         while not self._is_closing:
             try:
                 if self._subscription is None:
@@ -435,7 +435,7 @@ class RedisEngine(Engine):
     # - from a stream
 
     async def _start_at_end(self) -> None:
-        """Note the id of the newest message. Create the stream, as messages sent at most once do not create it."""
+        """Store the id of the newest message. Create the stream, since messages sent at most once do not create it."""
         await self._send("XGROUP", "CREATE", self._events, self._consumer, "$", "MKSTREAM")
         await self._send("XGROUP", "DESTROY", self._events, self._consumer)
         newest = await self._send("XREVRANGE", self._events, "+", "-", "COUNT", 1)
@@ -443,7 +443,7 @@ class RedisEngine(Engine):
             self._last = newest[0][0]
 
     async def _make_group(self, after: bytes) -> None:
-        """Create the group, if it does not exist, to get the messages after an id."""
+        """Create the group if it does not exist. It gets the messages after this id."""
         with suppress(exceptions.ResponseError):  # it exists
             await self._send("XGROUP", "CREATE", self._stream, self.options.group, after, "MKSTREAM")
 
@@ -451,7 +451,7 @@ class RedisEngine(Engine):
         """Read messages and deliver them one after the other, until the engine is closed."""
         assert self._reader is not None
         interrupted, self._delivery = self._delivery, None
-        if interrupted is not None:  # the last run has ended before its outcome was known, or after
+        if interrupted is not None:  # the last run ended while this message was being delivered
             self._entries.popleft()
             if not interrupted.has_outcome:
                 await interrupted.nack(0)
@@ -467,19 +467,19 @@ class RedisEngine(Engine):
                     await asyncio.sleep(_READ_PAUSE)
                     if self.options.group is not None:
                         with suppress(*FAILURES, Unavailable):
-                            await self._make_group(self._last)  # the broker may have lost it
+                            await self._make_group(self._last)  # the broker may have lost the group
                     continue
                 self._note_success(_RECEIVING)
                 if self._claim_error is not None and _CLAIMING not in self._interrupted:
                     self._note_failure(_CLAIMING, self._claim_error)
-            while self._entries and not self._is_closing:  # otherwise the group gets them back
+            while self._entries and not self._is_closing:  # on closing, the group gets the rest back
                 self._delivery = _StreamDelivery(self, self._entries[0])
                 await self._deliver(receive, self._delivery)
                 self._delivery = None
                 self._entries.popleft()
 
     async def _due_entries(self) -> list[_Entry]:
-        """Return messages that are to be delivered again now."""
+        """Return messages that are due for redelivery."""
         now = monotonic()
         if self.options.group is None:
             return [heappop(self._retries)[2]] if self._retries and self._retries[0][0] <= now else []
@@ -491,7 +491,7 @@ class RedisEngine(Engine):
             found = await self._run_script(
                 _CLAIM, (self._events,), self.options.group, self._consumer, round(ack_wait * 1000)
             )
-        except exceptions.NoScriptError:  # the next batch of commands loads it
+        except exceptions.NoScriptError:  # the next batch of commands loads the script
             return []
         except exceptions.ResponseError as error:  # new messages may still be read
             self._claim_error = error
@@ -504,7 +504,7 @@ class RedisEngine(Engine):
         return [_Entry(found[0], _paired(found[1]), found[2])]
 
     async def _new_entries(self, reader: Pipeline) -> list[_Entry]:
-        """Return messages that were not delivered before. Wait for some until one is to be delivered again."""
+        """Return new messages. If there are none, wait for some until the next redelivery is due."""
         await reader.connect()
         options = self.options
         limits = [monotonic() + _CLAIM_INTERVAL]
@@ -535,7 +535,7 @@ class RedisEngine(Engine):
         return entries
 
     async def _keep_entries(self) -> None:
-        """Restart the idle time of fetched messages from time to time, so that no other process claims them."""
+        """Restart the idle time of fetched messages regularly, so that no other process claims them."""
         while True:
             await asyncio.sleep(self.options.ack_wait / 3)
             if self._entries:
@@ -543,7 +543,7 @@ class RedisEngine(Engine):
                     await self._transfer(self._consumer, *[entry.id for entry in self._entries])
 
     async def _keep_membership(self) -> None:
-        """Report this process as alive from time to time, even while a handler is busy, and keep the stream."""
+        """Report this process as alive regularly, even while a handler is busy, and prolong the stream's life."""
         while True:
             await asyncio.sleep(2)
             who = (self.options.group, self._consumer)
@@ -554,12 +554,12 @@ class RedisEngine(Engine):
     # The outcome of a message
 
     def acknowledge(self, entry: _Entry) -> None:
-        """Have a message not delivered again."""
+        """Acknowledge a message, so that it is not delivered again."""
         if self.options.group is not None and self.options.at_least_once:
             self._send("XACK", self._events, self.options.group, entry.id, is_lasting=True)
 
     async def deliver_later(self, entry: _Entry, delay: float) -> None:
-        """Have a message delivered again after some seconds."""
+        """Schedule the redelivery of a message after some seconds."""
         if not self.options.at_least_once:
             return
         if self.options.group is None:
@@ -567,16 +567,16 @@ class RedisEngine(Engine):
             heappush(self._retries, (monotonic() + delay, next(self._numbers), again))
             return
         milliseconds = max(0, round(delay * 1000))
-        with suppress(*FAILURES, Unavailable):  # then it is delivered after ack_wait
+        with suppress(*FAILURES, Unavailable):  # on failure, it is delivered again after ack_wait
             await self._transfer(f"later-{milliseconds}", entry.id)
         self._next_claim = min(self._next_claim, monotonic() + delay + 0.002)  # the broker counts whole milliseconds
 
     async def _transfer(self, consumer: str, *ids: bytes) -> None:
-        """Transfer messages to a consumer, if they are still this one's."""
+        """Transfer messages to another consumer, if this one still has them."""
         await self._run_script(_TRANSFER, (self._events,), self.options.group, self._consumer, consumer, *ids)
 
     def dead_letter(self, event: str, body: bytes, about: Mapping[str, str], entry: _Entry | None) -> None:
-        """Put a message among the dead letters."""
+        """Add a message to the dead letters."""
         letter = [b"event", event.encode(errors="backslashreplace"), b"body", body]
         for name, value in about.items():
             letter += [name.lower().encode(), value.encode(errors="backslashreplace")]
@@ -586,8 +586,8 @@ class RedisEngine(Engine):
         self._run_script(_DEAD_LETTER, keys, group, identity, self._retention, *letter, is_lasting=True)
 
     async def close(self) -> None:
-        """Receive nothing more, and disconnect."""
-        if not hasattr(self, "_sender"):  # connecting has failed at once
+        """Stop receiving, and disconnect."""
+        if not hasattr(self, "_sender"):  # connecting failed at once
             return
         self._is_closing = True
         try:
@@ -606,20 +606,20 @@ class RedisEngine(Engine):
             await self._client.aclose()
 
     async def _finish_reading(self) -> None:
-        """Wait until the broker has answered the command that waits for messages, if it answers at all.
+        """Wait until the broker has answered the command that waits for messages, up to a timeout.
 
-        A busy broker could otherwise run that command after the process has left its group, and deliver messages to
-        nobody: others would get them only after `ack_wait`.
+        Otherwise a busy broker could run that command after the process has left its group. It would deliver messages
+        to nobody, and other processes would get them only after `ack_wait`.
         """
         with suppress(*FAILURES, Unavailable):
             async with asyncio.timeout(_CLAIM_INTERVAL + 1):
                 while self._is_reading and self._reader is not None:
-                    if self._reader.id is not None:  # otherwise the command ends by itself, within _CLAIM_INTERVAL
+                    if self._reader.id is not None:  # without an id, the command ends itself within _CLAIM_INTERVAL
                         await self._send("CLIENT", "UNBLOCK", self._reader.id)
                     await asyncio.sleep(0.01)
 
     async def _leave_group(self) -> None:
-        """Leave the group, and wait until all commands before are sent, if the broker answers."""
+        """Leave the group, and wait until all earlier commands are sent, up to a timeout."""
         with suppress(*FAILURES, Unavailable):
             async with asyncio.timeout(2):
                 if self.options.group is not None and len(self._tasks) > 1:
@@ -637,18 +637,18 @@ def _set_reply(future: asyncio.Future[Any], reply: Any) -> None:
         return
     if isinstance(reply, Exception):
         future.set_exception(reply)
-        future.exception()  # nobody may wait for it: do not report it as never retrieved
+        future.exception()  # mark it as retrieved, because there may be no waiter
     else:
         future.set_result(reply)
 
 
 def _paired(fields: list[bytes] | None) -> dict[bytes, bytes]:
-    """Return the fields of an entry: names and values take turns. An entry that is gone has none."""
+    """Return the fields of an entry from its alternating names and values. A deleted entry has none."""
     return dict(zip(fields[::2], fields[1::2], strict=False)) if fields else {}
 
 
 class _PubSubDelivery(Delivery):
-    """A message of a channel. It is delivered at most once."""
+    """A message from a channel, which is delivered at most once."""
 
     def __init__(self, engine: RedisEngine, channel: bytes, body: bytes) -> None:
         self._engine = engine
@@ -657,10 +657,10 @@ class _PubSubDelivery(Delivery):
         self.attempt = 1
 
     async def ack(self) -> None:
-        """Do nothing: the broker has forgotten it."""
+        """Do nothing: the broker does not keep the message."""
 
     async def nack(self, delay: float) -> None:
-        """Do nothing: it is not delivered again."""
+        """Do nothing: the message is not delivered again."""
 
     async def dead_letter(self, about: Mapping[str, str]) -> None:
         subject = self._channel[len(self._engine.options.prefix.encode()) + 1 :]
@@ -668,7 +668,7 @@ class _PubSubDelivery(Delivery):
 
 
 class _StreamDelivery(Delivery):
-    """A message of a stream. `has_outcome` says whether it was acknowledged or anything else was decided."""
+    """A message from a stream. `has_outcome` is true once `ack`, `nack` or `dead_letter` was called."""
 
     def __init__(self, engine: RedisEngine, entry: _Entry) -> None:
         self._engine = engine
@@ -691,5 +691,5 @@ class _StreamDelivery(Delivery):
 
 
 def _decoded(name: bytes) -> str:
-    """Return the text of a name from the broker. Bytes that are not UTF-8 are escaped."""
+    """Decode a name from the broker. Bytes that are not UTF-8 are escaped."""
     return name.decode(errors="backslashreplace")

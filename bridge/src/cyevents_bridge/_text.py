@@ -1,4 +1,4 @@
-"""Text for logs and errors: quoted and cut, so that nobody who publishes can forge a line or fill a disk."""
+"""Text for logs and errors, quoted and cut so that no publisher can forge a log line or fill a disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_ERROR = 500
 
 
 def quoted(text: object, limit: int = _LONGEST_NAME) -> str:
-    """Return the `repr` of a text, cut to so many characters. Characters that cannot be printed are escaped."""
+    """Return the `repr` of a text, cut to `limit` characters. Unprintable characters are escaped."""
     text = text if isinstance(text, str) else str(text)
     if len(text) <= limit:
         return repr(text)
@@ -22,13 +22,13 @@ def quoted(text: object, limit: int = _LONGEST_NAME) -> str:
 
 
 def one_line(text: str, limit: int = _LONGEST_ERROR) -> str:
-    """Return a text as one line of at most so many characters, with what cannot be printed escaped."""
+    """Return a text as one line, cut to `limit` characters. Unprintable characters are escaped."""
     short = text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
     return short if short.isprintable() else "".join([c if c.isprintable() else repr(c)[1:-1] for c in short])
 
 
 def error_text(error: BaseException, secrets: Iterable[str] = ()) -> str:
-    """Return the type and the message of an exception in one line, without the secrets."""
+    """Return the type and message of an exception in one line, without the secrets."""
     try:
         message = str(error)
     except Exception:
@@ -40,10 +40,10 @@ def error_text(error: BaseException, secrets: Iterable[str] = ()) -> str:
 
 
 def log_exception(logger: logging.Logger, level: int, message: str, error: BaseException) -> None:
-    """Log an exception of a handler with its traceback.
+    """Log a handler's exception with its traceback.
 
-    A handler's exception may repeat what has arrived. If its message is long or has line breaks, the traceback is
-    written without it.
+    The exception may repeat text from a received message. If its own text is long or has line breaks, the traceback is
+    logged without it.
     """
     if not logger.isEnabledFor(level):
         return
@@ -55,7 +55,7 @@ def log_exception(logger: logging.Logger, level: int, message: str, error: BaseE
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return an exception, its causes and contexts, and the members of groups: all that a traceback shows."""
+    """Return all exceptions that a traceback shows: the exception, its causes and contexts, and members of groups."""
     found: list[BaseException] = []
     pending = [error]
     while pending:
@@ -70,7 +70,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _is_short_line(error: BaseException) -> bool:
-    """Return whether a traceback shows an exception itself, with notes and source text, in short printable lines."""
+    """Return whether a traceback shows this exception, its notes and source text in short, printable lines."""
     try:
         texts = [str(error), *map(str, getattr(error, "__notes__", ()))]
         if isinstance(error, SyntaxError):

@@ -1,7 +1,7 @@
-"""What a bridge needs from a broker: the interface that an engine implements, and what engines share.
+"""The interface between a bridge and a broker, and functions that engines share.
 
-An engine is found by the scheme of the broker's address: another distribution adds one by an entry point of the group
-`cyevents_bridge.engines`, with the scheme as its name and a subclass of `Engine` as its object.
+A bridge looks its engine up by the scheme of the broker's address. Another distribution adds an engine with an entry
+point in the group `cyevents_bridge.engines`: its name is the scheme, and its object is a subclass of `Engine`.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ logger = logging.getLogger("cyevents_bridge")
 
 
 class Unavailable(Exception):
-    """The broker cannot be reached now: the bridge publishes the message again, later."""
+    """The broker is not reachable now. The bridge publishes the message again later."""
 
 
 class Rejected(Exception):
-    """The broker does not take this message, or may have it already: the bridge gives it up."""
+    """The broker refused this message, or may already have it. The bridge gives it up."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOptions:
-    """How a bridge wants its messages delivered.
+    """The options of a bridge that decide how its messages are delivered.
 
     Attributes:
-        patterns: the names of events, and patterns of names, that are carried.
-        group: the group, one process of which gets each message; `None` if every process gets it.
+        patterns: the names and patterns of the events to carry.
+        group: the group of which one process gets each message, or `None` if every process gets it.
         at_least_once: whether the broker keeps messages until they are acknowledged.
         prefix: the first part of all subjects.
         ack_wait: seconds after which an unacknowledged message is delivered again.
-        dedup_window: seconds for which the ids of messages are known, to drop a second message of the same id.
+        dedup_window: seconds for which message ids are remembered, to drop a second message with the same id.
         retention: seconds for which the broker keeps messages.
-        batch: how many messages are fetched at once.
+        batch: how many messages to fetch at once.
         attempts: how often a message is tried.
-        max_size: bytes of the largest message.
+        max_size: the largest size of a message, in bytes.
     """
 
     patterns: tuple[str, ...]
@@ -81,10 +81,10 @@ class Publication:
     Attributes:
         event: the event's name.
         body: the message.
-        id: unpredictable; the broker drops a second message of the same id within the deduplication window.
-        is_confirmed: whether someone waits until the broker has it; otherwise it is enough that it was sent.
-        is_retry: whether it was published before, without an answer. If it was not, a broker that calls it a duplicate
-            has not taken it: somebody else has used its id.
+        id: an unpredictable id. The broker drops a second message with the same id within the deduplication window.
+        is_confirmed: whether an emitter waits until the broker has the message. If not, sending it is enough.
+        is_retry: whether the message was published before, without an answer. If it was not and the broker reports a
+            duplicate, another publisher has used its id, and the broker does not have this message.
     """
 
     event: str
@@ -99,7 +99,7 @@ class Delivery(ABC):
 
     Attributes:
         body: the message.
-        attempt: how often it has been delivered, from 1 on.
+        attempt: how often it has been delivered, beginning with 1.
     """
 
     body: bytes
@@ -107,11 +107,11 @@ class Delivery(ABC):
 
     @abstractmethod
     async def ack(self) -> None:
-        """The message has been handled: the broker does not deliver it again."""
+        """Acknowledge the message as handled, so that the broker does not deliver it again."""
 
     @abstractmethod
     async def nack(self, delay: float) -> None:
-        """The message failed: the broker delivers it again after `delay` seconds."""
+        """Report that the message failed, so that the broker delivers it again after `delay` seconds."""
 
     @abstractmethod
     async def dead_letter(self, about: Mapping[str, str]) -> None:
@@ -122,18 +122,18 @@ class Engine(ABC):
     """A connection to a broker, used in one event loop.
 
     Args:
-        address: where the broker is.
+        address: the broker's address.
         options: how messages are delivered.
-        client_options: further options, most of them for the broker's client, such as `token` or `tls`.
+        client_options: other options, most of them for the broker's client, such as `token` or `tls`.
 
     Attributes:
-        tls_schemes: the schemes by which an address asks for TLS.
-        tls_options: the names of options for TLS. One that ends with `*` stands for all names that begin so.
-        last_error: what has kept the engine from connecting so far.
+        tls_schemes: the schemes of addresses with TLS.
+        tls_options: the names of options for TLS. A name that ends with `*` matches all names with that beginning.
+        last_error: the error that prevented the last attempt to connect, or `None`.
 
     Raises:
-        ValueError: if there is an option for TLS, but the address does not ask for it: without TLS, a password would be
-            sent in clear text.
+        ValueError: if there is an option for TLS but the address is not for TLS. A password would be sent in clear
+            text.
     """
 
     tls_schemes: ClassVar[frozenset[str]] = frozenset()
@@ -151,16 +151,16 @@ class Engine(ABC):
             for name in (*client_options, *address.query):
                 if any(name == each or (each[-1] == "*" and name.startswith(each[:-1])) for each in self.tls_options):
                     raise ValueError(
-                        f"{quoted(name)} is an option for TLS, but {address.scheme}:// does not ask for TLS:"
+                        f"{quoted(name)} is an option for TLS, but {address.scheme}:// connects without TLS:"
                         f" use {' or '.join(f'{scheme}://' for scheme in sorted(self.tls_schemes))}"
                     )
 
     def error_text(self, error: BaseException) -> str:
-        """Return the type and message of an exception in one line, without passwords."""
+        """Return the type and message of an exception as one line without passwords."""
         return error_text(error, self._secrets)
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine as a task in `_tasks`, and log it if the task ends with an exception."""
+        """Run a coroutine as a task in `_tasks`. If the task ends with an exception, log it."""
         task = asyncio.create_task(coroutine)
         task.add_done_callback(self._report_end)
         self._tasks.append(task)
@@ -171,32 +171,33 @@ class Engine(ABC):
 
     @abstractmethod
     async def connect(self) -> None:
-        """Connect, and make what the broker must have for these options.
+        """Connect, and create the streams or queues that these options need.
+
+        Retry until the call is cancelled, and store the reason in `last_error`.
 
         Raises:
-            ConnectionError: if another attempt would not help, as with a wrong password. Otherwise it tries on until
-                it is cancelled, and `last_error` says why.
+            ConnectionError: if another attempt would not help, for example after a wrong password.
         """
 
     @abstractmethod
     async def listen(self, receive: Callable[[Delivery], Awaitable[None]]) -> None:
-        """Call `receive` with each message that arrives from now on, one after the other."""
+        """Start to call `receive` with each message that arrives, one after the other."""
 
     @abstractmethod
     async def publish(self, publication: Publication) -> None:
-        """Publish a message. Return when the broker has it, or, if it is not to be confirmed, when it is on its way.
+        """Publish a message. Return when the broker has it, or, without `is_confirmed`, when it was sent.
 
         Raises:
-            Unavailable: if the broker cannot be reached, or has not answered.
-            Rejected: if the broker does not take the message.
+            Unavailable: if the broker is not reachable or has not answered.
+            Rejected: if the broker refused the message.
         """
 
     async def ready(self) -> None:  # noqa: B027 - not every engine knows
-        """After an `Unavailable`, wait until the broker may be reached again."""
+        """Wait until the broker may be reachable again. The bridge calls this after an `Unavailable`."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Receive nothing more, and disconnect."""
+        """Stop receiving, and disconnect."""
 
 
 def engine_for(scheme: str) -> type[Engine]:
@@ -215,11 +216,11 @@ def engine_for(scheme: str) -> type[Engine]:
     )
 
 
-# For the engines
+# Functions for engines
 
 
 async def cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Cancel tasks, and wait until they have ended."""
+    """Cancel tasks and wait until they have ended."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -232,9 +233,10 @@ def times_cancelled() -> int:
 
 
 async def check_cancelled(awaitable: Awaitable[Any]) -> Any:
-    """Return what a client's awaitable returns; raise `CancelledError` if this task was cancelled meanwhile.
+    """Await an awaitable of a client. Raise `CancelledError` if this task was cancelled meanwhile.
 
-    A client may swallow a cancellation. `asyncio.wait_for` does up to Python 3.11, if what it waits for ends just then.
+    A client may swallow a cancellation. Up to Python 3.11, `asyncio.wait_for` does so if its awaitable ends at the same
+    moment.
     """
     before = times_cancelled()
     try:
@@ -245,20 +247,21 @@ async def check_cancelled(awaitable: Awaitable[Any]) -> Any:
 
 
 def is_untrusted(error: BaseException | None) -> bool:
-    """Return whether an error comes from a certificate that is not trusted: another attempt would not help."""
+    """Return whether an error comes from an untrusted certificate, so that another attempt would not help."""
     return error is not None and (isinstance(error, ssl.SSLCertVerificationError) or is_untrusted(error.__cause__))
 
 
 @lru_cache(4096)
 def subject_of(name: str) -> str:
-    """Return the subject for an event's name: parts between dots, with what a subject cannot have percent-encoded."""
+    """Return the subject for an event's name. Characters that a subject cannot contain are percent-encoded."""
     return ".".join([quote(token, safe="") or "%" for token in name.split(".")])
 
 
 def subjects_of(patterns: tuple[str, ...]) -> list[str]:
-    """Return the fewest subjects that cover all events whose names match, none of them within another.
+    """Return the fewest subjects that cover all events whose names match. None of them covers another.
 
-    A subject is as exact as a pattern up to its first wildcard. The bridge drops what arrives beyond that.
+    A subject is as exact as a pattern up to its first wildcard. The bridge drops messages that only the subject
+    matches.
     """
     found = set()
     for pattern in patterns:

@@ -1,4 +1,4 @@
-"""Metrics of bridges for OpenTelemetry. Needs `pip install "cyevents-bridge[opentelemetry]"`."""
+"""OpenTelemetry metrics for bridges. They need the extra `opentelemetry`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from . import Bridge, __version__
 try:
     from opentelemetry import metrics
 except ImportError as error:
-    raise ImportError('this needs OpenTelemetry: pip install "cyevents-bridge[opentelemetry]"') from error
+    message = 'OpenTelemetry is not installed: run pip install "cyevents-bridge[opentelemetry]"'
+    raise ImportError(message) from error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,14 +22,14 @@ __all__ = ["instrument_bridge"]
 
 
 def instrument_bridge(bridge: Bridge, *, meter_provider: MeterProvider | None = None) -> None:
-    """Report a bridge's `stats` as metrics, as long as the bridge lives.
+    """Report a bridge's `stats` as metrics while the bridge exists.
 
-    The counters `cyevents.bridge.published`, `.received`, `.redelivered`, `.failed`, `.dead` and `.dropped` and the
-    gauge `cyevents.bridge.waiting` have one attribute, `cyevents.bridge`: the broker's address without secrets.
+    The counters are `cyevents.bridge.published`, `.received`, `.redelivered`, `.failed`, `.dead` and `.dropped`, and
+    the gauge is `cyevents.bridge.waiting`. Their attribute `cyevents.bridge` is the broker's address without secrets.
 
     Args:
-        bridge: the bridge; it is not kept alive.
-        meter_provider: makes the metrics; the global one if not given.
+        bridge: the bridge. This does not keep it alive.
+        meter_provider: creates the metrics. The default is the global one.
     """
     meter = metrics.get_meter("cyevents_bridge", __version__, meter_provider)
     attributes, found = {"cyevents.bridge": bridge.safe_address}, ref(bridge)
@@ -43,15 +44,15 @@ def instrument_bridge(bridge: Bridge, *, meter_provider: MeterProvider | None = 
     for name, about in _COUNTERS.items():
         meter.create_observable_counter(f"cyevents.bridge.{name}", [reader(name)], "{message}", about)
     meter.create_observable_gauge(
-        "cyevents.bridge.waiting", [reader("waiting")], "{message}", "Messages that wait to be published."
+        "cyevents.bridge.waiting", [reader("waiting")], "{message}", "Messages waiting to be published."
     )
 
 
 _COUNTERS = {
-    "published": "Messages that the broker has taken.",
-    "received": "Messages of other processes, emitted here.",
+    "published": "Messages accepted by the broker.",
+    "received": "Messages from other processes, emitted here.",
     "redelivered": "Received messages that had been delivered before.",
-    "failed": "Received messages whose handlers have raised.",
+    "failed": "Received messages whose handlers raised.",
     "dead": "Messages moved to the dead letters.",
     "dropped": "Messages not published.",
 }

@@ -9,7 +9,7 @@ from cyevents_bridge import Bridge
 
 @dataclass
 class Order:
-    number: int
+    id: int
     total: float
 
 
@@ -18,7 +18,7 @@ events = Namespace()
 
 @events.on("order.placed")
 async def bill(order):
-    print("billing order", order.number, flush=True)
+    print("billing order", order.id, flush=True)
 
 
 async def main():

@@ -8,7 +8,7 @@ from cyevents_bridge import Bridge
 
 @dataclass
 class Order:
-    number: int
+    id: int
     total: float
 
 

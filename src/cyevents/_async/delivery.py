@@ -1,14 +1,14 @@
-"""Delivers calls to asyncio loops and executors: the targets of `via`. Imported when a handler is connected so.
+"""Delivers calls to asyncio loops and executors: the targets of `via`. Imported when used.
 
 How it works: the core calls a `LoopCall` or an `ExecutorCall` in place of the handler, in the emitting thread and in
 the order of emissions. That submits itself to the target, which calls the handler later.
 
-Who takes the outcome: `emit` does not wait, and what the handler raises goes to `on_error` or to the target's way of
-reporting. `emit_async` gets an awaitable, the call's `Waiter`, as from an async handler. Emitter and target may be
+Who takes the outcome: `emit` does not wait, and an exception of the handler goes to `on_error` or to the target's way
+of reporting. `emit_async` gets an awaitable, the call's `_Waiter`, as from an async handler. Emitter and target may be
 different threads, so each step that both could take first is decided by a list from which one of them pops.
 
-How the wait ends: when the call has an outcome, or never will have one. An executor cancels the futures that it drops.
-A loop reports nothing when it is stopped or closed, so an emission that waits for one looks after it now and then.
+The wait ends when the call has an outcome, or never will have one. An executor cancels the futures that it drops. A
+loop reports nothing when it is stopped or closed, so an emission that waits for one checks it now and then.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ its coroutine is closed from outside, as when its loop is gone: then nothing can
 
 Cancellation: cancelling an emission raises `CancelledError` where it waits. With tasks, it is passed on by cancelling
 each of them, and raised again when all are done. A handler in a thread that has begun cannot be interrupted: it is
-waited for. A lone handler, which runs in the emitter's task, gets the error itself. If it suppresses that, the
-emission must raise it in the end. `Task.cancelling()` tells: timeouts and task groups inside the handler take back each
-cancellation of their own by `Task.uncancel()`, so what is left was meant for the emission. That needs a count that is
-zero at the start, and `TaskGroup` needs that too: in a task that is being cancelled, each handler has its own task.
+waited for. A lone handler, which runs in the emitter's task, gets the error itself. If it suppresses the error, the
+emission must raise it in the end. `Task.cancelling()` shows that: timeouts and task groups inside the handler undo
+their own cancellations by `Task.uncancel()`, so the rest was meant for the emission. That needs a count that is zero at
+the start, and so does `TaskGroup`: in a task that is being cancelled, each handler has its own task.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _trio_dispatch() -> type[AsyncDispatch]:
     except ModuleNotFoundError as error:
         if error.name != "anyio":
             raise
-        raise ImportError('emit_async needs anyio to run under trio: pip install "cyevents[anyio]"') from error
+        raise ImportError('emit_async needs anyio under trio: python -m pip install "anyio>=4.5"') from error
     return TrioDispatch
 
 

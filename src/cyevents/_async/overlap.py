@@ -1,15 +1,15 @@
-"""How the calls of an async handler with `overlap`, `limit` or `timeout` run: `CallControl`. Imported when used.
+"""`CallControl`: runs the calls of an async handler with `overlap`, `limit` or `timeout`. Imported when used.
 
-How it works: each call gets a place among the calls of its connection when its turn has come in an emission, so places
-are in the order of emission. The first of them may run, as many as the limit allows, and the others wait: the emission
-gets a coroutine that waits first, and then runs the handler's. A call that is over leaves its place, and wakes those
-that have moved up. With "latest" and "restart", a new call supersedes those that wait; with "restart", it also cancels
-the one that runs, and waits until that is done. For this, the handler has a task of its own: it might otherwise run in
-the task that emits.
+How it works: each call gets a place among the calls of its connection when its turn comes in an emission, so places are
+in the order of emission. The first ones may run, as many as the limit allows, and the others wait: the emission gets a
+coroutine that waits first, and then runs the handler's. A finished call leaves its place, and wakes those that have
+moved up. With "latest" and "restart", a new call supersedes the waiting ones; with "restart", it also cancels the
+running one, and waits until that is done. For this, the handler has its own task: it might otherwise run in the task
+that emits.
 
 There is no lock, since a signal handler or a finalizer may emit at any point. The methods of the deque of places are
-atomic, and a call is started or superseded by whoever claims it, in one call that is atomic. A call that waits sets its
-waiter first and then looks again whether it is admitted, so nothing is lost in between.
+atomic, and so is claiming a call, to start or to supersede it. A waiting call sets its waiter first and then looks
+again whether it is admitted, so nothing is lost in between.
 
 Loops that end: a coroutine that is closed or destroyed leaves its place. The calls of closed loops, whose coroutines
 may never be destroyed, lose their places to the next call.

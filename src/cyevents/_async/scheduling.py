@@ -1,17 +1,17 @@
-"""What `emit` schedules, since it does not wait for async handlers; `drain`, which waits for those; and the exit.
+"""The scheduling of async handlers by `emit`, which does not wait for them; `drain`, which does; and the exit.
 
-Calls that `emit` has delivered to a loop or an executor are followed here too: see `delivery`.
+Calls that `emit` has delivered to a loop or an executor are tracked here too: see `delivery`.
 
-How it works: `schedule` makes a `Job` of what an async handler returned, and the job becomes a task of the running
-loop, else of the loop that `use_loop` has named, else of the background loop, which runs in a daemon thread.
+How it works: `schedule` makes a `Job` of the result of an async handler. The job becomes a task of the running loop,
+else of the loop that `use_loop` has named, else of the background loop, which runs in a daemon thread.
 
 Who keeps a task alive: loops refer to their tasks weakly. `jobs` holds each job, and so its task, until the task's done
-callback has reported what it raised. The task of a closed loop never gets there: `_drop_lost` finds such jobs.
+callback has reported its exception. The task of a closed loop never gets there: `_drop_lost` finds such jobs.
 
-What happens at exit: two hooks wait for the background loop. The first runs before the interpreter shuts down thread
-pools, as handlers may use `asyncio.to_thread`. Threads that outlive the main one may emit after that, so the second is
-the last of all. Exit hooks that the program has registered before that run later: where they emit, `schedule` itself
-waits. All this takes `EXIT_LIMIT` seconds at most. What is left then is given up, and logged.
+At exit, two hooks wait for the background loop. The first runs before the interpreter shuts down thread pools, because
+handlers may use `asyncio.to_thread`. Threads that outlive the main one may emit after that, so the second is the last
+of all. Exit hooks that the program registered earlier run even later: if they emit, `schedule` itself waits. All this
+takes `EXIT_LIMIT` seconds at most. Handlers that are left then are abandoned and logged.
 
 Cancellation: nothing here cancels a handler, but `asyncio.run` does when its main coroutine returns. Then the log says
 to await `drain_async` first.
@@ -102,7 +102,7 @@ def schedule(event: EventCore, result: Any, kind: int, handler: Any, sender: Any
 
 
 def unhandled(job: Any, value: Any, error: BaseException | None) -> BaseException | None:
-    """Take the outcome of a handler that no emission waits for. Return the exception that is left to report."""
+    """Take the outcome of a handler that no emission waits for. Return the exception to report, if any."""
     if error is None:
         if value is False or (type(value) is Consumed and value.cancels):
             job.warn_cancelling("returned False")
@@ -219,7 +219,7 @@ class Job:
             self.log("DEBUG", "was cancelled before it was done")
 
     def end(self, value: Any, error: BaseException | None, task: asyncio.Task[Any] | None) -> None:
-        """Report what the handler has raised, or that it would cancel."""
+        """Report the handler's exception, or that it would cancel."""
         error = unhandled(self, value, error)
         if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop itself raises these
             report_to_loop(self.loop, error, self.handler, self.event, task)
@@ -301,14 +301,14 @@ def _reset_ending() -> None:
 
 
 def use_loop(loop: Loop | None = _RUNNING) -> None:
-    """Name the event loop for async handlers of emissions from threads where no loop runs.
+    """Name the event loop that runs async handlers when a thread without a loop emits.
 
-    An async program calls it once, in its main coroutine, so that what its worker threads emit is handled
-    in its own loop rather than in the background one. A loop that has been closed counts as none. While the loop
-    does not run, what is emitted waits for it: `drain` then returns `False`, and exit logs what is left at ERROR.
+    Call it once in the main coroutine of an async program. Then the emissions of worker threads are handled in its own
+    loop rather than in the background loop. A closed loop counts as none. While the loop does not run, handlers wait
+    for it: `drain` then returns `False`, and exit logs those that are left at ERROR.
 
     Args:
-        loop: the loop; if it is not given, the one that runs. `None` for the background loop again.
+        loop: the loop; by default the running one. `None` for the background loop again.
 
     Raises:
         TypeError: if it is neither.
@@ -394,20 +394,20 @@ def _stuck() -> list[Job]:
 
 
 def drain(timeout: float | None = None) -> bool:
-    """Wait until the background loop has finished all async handlers that were scheduled there.
+    """Wait until the background loop has finished all scheduled async handlers.
 
-    For programs without a loop of their own: `emit` does not wait for async handlers. At exit the
-    interpreter does this by itself, for 10 seconds at most.
+    For programs without a loop of their own, since `emit` does not wait for async handlers. At exit, cyevents does this
+    for at most 10 seconds.
 
     Args:
-        timeout: how long to wait at most, in seconds; `None` for as long as it takes.
+        timeout: how many seconds to wait at most; `None` for as long as it takes.
 
     Returns:
-        Whether it got there; `False` also if handlers wait for a loop that `use_loop` has named and that does not
-        run, or were lost when that was closed.
+        Whether all have finished. Also `False` if handlers wait for a loop that `use_loop` has named and that does not
+        run, or were lost when it was closed.
 
     Raises:
-        RuntimeError: when called where an event loop runs, which it would block: use `drain_async`.
+        RuntimeError: if an event loop runs in this thread, which it would block: use `drain_async`.
         TypeError: if the timeout is not a number.
         ValueError: if it is NaN.
 
@@ -442,11 +442,11 @@ def drain(timeout: float | None = None) -> bool:
 
 @coroutine_function
 def drain_async(timeout: float | None = None) -> Coroutine[Any, Any, bool]:
-    """Wait until all async handlers that `emit` scheduled in this loop, or in the background one, have finished.
+    """Wait until all async handlers that `emit` scheduled in this loop or in the background loop have finished.
 
-    `asyncio.run` cancels what is still scheduled when its main coroutine returns: await this at its end.
-    Called by such a handler, it waits for the others. Takes, returns and raises what `drain` does, but for the
-    `RuntimeError`; arguments are checked when it is called.
+    `asyncio.run` cancels scheduled handlers when its main coroutine returns, so await this at its end. If a scheduled
+    handler calls it, it waits for the others. Arguments and result are those of `drain`, and so are the exceptions,
+    except for the `RuntimeError`; arguments are checked at the call.
 
     Example:
         >>> import asyncio
@@ -532,7 +532,7 @@ _given_up: set[Any] = set()
 
 
 def _drain_at_exit() -> None:
-    """Wait for the background loop until the limit is reached; log what is given up."""
+    """Wait for the background loop until the limit is reached; log the handlers that are abandoned."""
     global _waited_at_exit
     begun = monotonic()
     try:
@@ -557,7 +557,7 @@ def _drain_at_exit() -> None:
         if len(names) > 10:
             names[10:] = [f"{len(names) - 10} more"]
         kinds = " and ".join(sorted({f"{each.kind}s" for each in left}))
-        _logger.error("%s not finished at exit are given up: %s", kinds, ", ".join(names))
+        _logger.error("%s not finished at exit are abandoned: %s", kinds, ", ".join(names))
 
 
 def _drain_at_last() -> None:

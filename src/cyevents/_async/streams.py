@@ -1,16 +1,16 @@
 """`Event.wait`, `Event.wait_sync` and `Event.stream`, under asyncio, trio and in threads without a loop.
 
 How it works: a `Stream` is a handler with a buffer. An emission, in any thread, appends to the buffer and then wakes
-the waiter, if there is one. The task that waits sets the waiter first and then looks into the buffer again, so nothing
-is lost in between. There is no lock, since an emission must never wait for another thread: the buffer's methods are
-atomic, and what only one may have, a place in the buffer or the turn to wait, is claimed by one call that is atomic.
+the waiter, if there is one. The waiting task sets the waiter first and then looks into the buffer again, so nothing is
+lost in between. There is no lock, since an emission must never wait for another thread: the buffer's methods are
+atomic, and so is claiming a place in the buffer or the turn to wait.
 
 A thread without a loop runs the same coroutines. Its waiter blocks instead of suspending, so one step runs them to
 their end. They import no event loop: a loop that is not imported does not run.
 
-Who keeps a stream connected: the event holds it weakly. One that nothing else refers to, as after a `break`, is
-disconnected when it dies. A stream disconnects itself when it is closed, when it overflows, and when an emission finds
-that the loop of its waiter is closed.
+The event holds a stream weakly, so one that nothing else refers to, as after a `break`, is disconnected when it dies. A
+stream disconnects itself when it is closed, when it overflows, and when an emission finds that the loop of its waiter
+is closed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from .._connection import source_text
 from .._core._safe import exact_str, safe_repr
 from .._core._values import MISSING
 from .._emission import Emission, SenderGeneric, SenderT
@@ -40,16 +41,16 @@ if TYPE_CHECKING:
 
 
 class StreamOverflow(RuntimeError):
-    """A stream with `overflow="raise"` has fallen further behind the emissions than its buffer reaches."""
+    """Raised by a stream with `overflow="raise"` that is more emissions behind than its buffer holds."""
 
 
 class Stream(SenderGeneric[SenderT]):
-    """The emissions of an event, for an `async for`, or for a `for` in a thread; made by `Event.stream`.
+    """The emissions of an event, for an `async for`, or a `for` in a thread. `Event.stream` returns it.
 
-    It receives emissions until it is closed: by `close`, by leaving its `with` or `async with`, or when nothing holds
-    it any more, as after a `break` out of `for emission in event.stream()`. One task or thread at a time may wait for
-    the next emission. `async for` works under asyncio and trio, and `for` in threads in which neither runs. Emissions
-    may come from any thread, and `close` may be called in any.
+    It receives emissions until it is closed: by `close`, by leaving its `with` or `async with`, or when nothing refers
+    to it any more, as after a `break` out of `for emission in event.stream()`. `async for` works under asyncio and
+    trio, `for` in threads where neither runs. Only one task or thread at a time may wait for the next emission.
+    Emissions may come from any thread, and any thread may call `close`.
     """
 
     __slots__ = (
@@ -131,7 +132,7 @@ class Stream(SenderGeneric[SenderT]):
         """Return what `Event.wait` returns."""
         timeout = checked_timeout(timeout)
         stream = cls(event, is_pattern, sender, condition, priority, 1, "drop_newest", True)
-        return WaitCoroutine([(stream, timeout)], _first(stream, timeout))
+        return WaitCoroutine([(stream, timeout)], _first(stream, timeout), event)
 
     @classmethod
     def _wait_sync(
@@ -203,7 +204,7 @@ class Stream(SenderGeneric[SenderT]):
         claim = object()
         try:
             if self._turn.setdefault(0, claim) is not claim:  # atomic: two threads may try at the same time
-                text = f"a stream serves one task or thread at a time, and another waits for {self._event.name!r} by it"
+                text = f"a stream serves one task or thread, and another one already waits for {self._event.name!r}"
                 raise RuntimeError(text)
             emission = self._pop() if self._is_open else None
             if emission is not None:
@@ -241,15 +242,15 @@ class Stream(SenderGeneric[SenderT]):
     def _cleared_error(self) -> RuntimeError:
         return RuntimeError(f"{self._event.name!r} was cleared while it was waited for")
 
-    # What a user sees
+    # The public interface
 
     @property
     def dropped(self) -> int:
-        """How many emissions had been dropped, for want of a place, when the last one was taken."""
+        """How many emissions the full buffer had dropped when the last one was taken."""
         return self._seen - self._taken
 
     def close(self) -> None:
-        """Disconnect, and drop what is in the buffer. A task or thread that waits for the next emission gets none."""
+        """Disconnect, and empty the buffer. A task or thread that waits for the next emission leaves its loop."""
         self._is_open = False
         self._disconnect()
         self._buffer.clear()
@@ -258,7 +259,7 @@ class Stream(SenderGeneric[SenderT]):
             waiter.wake()
 
     async def aclose(self) -> None:
-        """Close it, as `close` does: for `contextlib.aclosing` and other code that closes async generators."""
+        """Close the stream: for `contextlib.aclosing` and other code that closes async generators."""
         self.close()
 
     def __aiter__(self) -> Self:
@@ -304,7 +305,7 @@ class Stream(SenderGeneric[SenderT]):
 
     def __repr__(self) -> str:
         state = f"{len(self._buffer)} waiting" if self._is_open else "closed"
-        return f"<Stream of {self._event.name!r}: {state}>"
+        return f"<Stream of {source_text(self._event)}: {state}>"
 
 
 class WaitCoroutine(Coroutine[Any, Any, Emission[SenderT]]):
@@ -313,15 +314,17 @@ class WaitCoroutine(Coroutine[Any, Any, Emission[SenderT]]):
     A plain coroutine that is cancelled or closed before it begins runs none of its own code; this one disconnects.
     """
 
-    __slots__ = ("_coroutine", "_waits")
+    __slots__ = ("_coroutine", "_events", "_waits")
 
     def __init__(
         self,
         waits: Iterable[tuple[Stream[Any], float | None]],
         coroutine: Coroutine[Any, Any, Emission[SenderT]],
+        *events: EventCore,
     ) -> None:
         self._waits = waits  # the streams with their timeouts. Empty: the code of the coroutine will close them
         self._coroutine = coroutine
+        self._events = events  # for the `repr`
 
     def __await__(self) -> Generator[Any, Any, Emission[SenderT]]:
         self._waits = ()
@@ -348,7 +351,10 @@ class WaitCoroutine(Coroutine[Any, Any, Emission[SenderT]]):
         return name  # asyncio shows it in the repr of a task
 
     def __repr__(self) -> str:
-        return repr(self._coroutine)
+        state = "not awaited yet" if self._waits else "waiting"
+        if getattr(self._coroutine, "cr_frame", self) is None:
+            state = "over"
+        return f"<wait for {' or '.join([source_text(event) for event in self._events])}: {state}>"
 
     def take(self) -> Iterable[tuple[Stream[Any], float | None]]:
         """End it without closing its streams, and return them; nothing if it has begun or ended before."""

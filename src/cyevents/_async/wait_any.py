@@ -1,7 +1,7 @@
 """`wait_any`, which waits for the first of several emissions.
 
-It takes the streams out of what `Event.wait` has returned, and waits for all with one waiter, in its own task: it needs
-no task for each, and no cancellation of those that come later.
+It takes the streams out of the results of `Event.wait`, and waits for all of them with one waiter. So it needs no task
+for each, and cancels none.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ if TYPE_CHECKING:
 
 @coroutine_function
 def wait_any(wait: Any, /, *waits: Any) -> Coroutine[Any, Any, Emission[Any]]:
-    """Await the first of several emissions, each given by what `Event.wait` returns.
+    """Await the first of several emissions, each given as the result of `Event.wait`.
 
-    However it ends, nothing stays connected. If several of the events have been emitted before it is awaited, the
-    result is the emission that came first. It takes the waits over: they cannot be awaited any more.
+    Nothing stays connected, however it ends. If several of the events were emitted before it is awaited, the earliest
+    emission wins. It takes the waits over: you cannot await them any more.
 
     Args:
-        wait: what `Event.wait` or `wait_any` has returned. Nothing may have awaited it.
+        wait: the result of `Event.wait` or `wait_any`, not yet awaited.
         *waits: more of them.
 
     Returns:
@@ -61,7 +61,7 @@ def wait_any(wait: Any, /, *waits: Any) -> Coroutine[Any, Any, Emission[Any]]:
         TypeError: if an argument is something else; when called.
         RuntimeError: if a wait was awaited or closed before, when called; if an event is cleared; or when awaited
             without a running loop of asyncio or trio.
-        TimeoutError: when the time of one of the waits is up. It counts from the `await` on.
+        TimeoutError: if one of the waits times out. Its time counts from the `await` on.
 
     Example:
         >>> import asyncio
@@ -79,7 +79,7 @@ def wait_any(wait: Any, /, *waits: Any) -> Coroutine[Any, Any, Emission[Any]]:
     try:
         for each in given:
             if not safe_isinstance(each, WaitCoroutine):
-                text = f"wait_any() takes what Event.wait() returns, not {safe_repr(each)}"
+                text = f"wait_any() takes the results of Event.wait(), not {safe_repr(each)}"
                 if issubclass(type(each), (EventCore, BoundCore)):
                     text += ": call its wait()"
                 elif issubclass(type(each), (list, tuple)):
@@ -88,9 +88,9 @@ def wait_any(wait: Any, /, *waits: Any) -> Coroutine[Any, Any, Emission[Any]]:
         for each in {id(each): each for each in given}.values():
             parts = each.take()
             if not parts:
-                raise RuntimeError("wait_any() takes waits that nothing has awaited or closed, and one of these was")
+                raise RuntimeError("wait_any() takes waits that were not awaited or closed, and one of these was")
             taken += parts
-        return WaitCoroutine(taken, _first(taken))
+        return WaitCoroutine(taken, _first(taken), *[stream._event for stream, _ in taken])
     except BaseException:  # nothing stays connected
         for stream, _ in taken:
             stream.close()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
 _SWITCH = "CYEVENTS_PURE_PYTHON"
+_ADVICE = "to build it, install a C compiler and run `python -m pip install .` in a clone of the repository"
 
 
 def _choose() -> tuple[ModuleType, Literal["cython", "python"], str]:
@@ -34,10 +35,9 @@ def _choose() -> tuple[ModuleType, Literal["cython", "python"], str]:
         return _emit, "cython", "the extension is built"
     except Exception as error:
         is_built = not str(error).startswith("cannot import name '_emit'")
-        reason = f"the extension does not load: {error}" if is_built else "the extension is not built"
+        reason = f"the extension does not load: {error}" if is_built else f"the extension is not built; {_ADVICE}"
         if switch == "0":
-            cause = error if is_built else reason
-            raise ImportError(f"{_SWITCH}=0 requires the compiled core, which cannot be imported: {cause}") from error
+            raise ImportError(f"{_SWITCH}=0 requires the compiled core, but {reason}") from error
         if is_built:
             import warnings
 

@@ -1046,11 +1046,10 @@ cdef object call_with_sender(
 @cython.embedsignature(True)
 @cython.trashcan(True)
 cdef class SignalCore:
-    """A blinker signal's `send`, over the `EventCore` that it holds. `Signal` adds what a user sees.
+    """A blinker signal's `send`, over the `EventCore` that it holds. `Signal` adds what a user sees."""
 
-    A signal has a core instead of being one, so that its subclasses may use any names that a core uses for themselves.
-    What `Signal` needs of this class has the names that a class `SignalCore` written in Python gives to `__names`.
-    """
+    # A signal has a core instead of being one, so that its subclasses may use any names that a core uses for themselves.
+    # What `Signal` needs of this class has the names that a class `SignalCore` written in Python gives to `__names`.
 
     cdef _tables.EventCore core
     cdef _tables.cye_bool is_fast_send_used  # false without a core: an object is found by the garbage collector while it is made
@@ -1082,6 +1081,8 @@ cdef class SignalCore:
 
 
 cdef object send_signal(SignalCore self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames):
+    # The sender is the one positional, None if it is missing. The keyword `_async_wrapper` is dropped, since no receiver
+    # is a coroutine function.
     cdef PyObject *core = <PyObject *>self.core  # held by the signal: no need to count references
     cdef Py_ssize_t at
     if nargs > 1 or not self.is_fast_send_used:
@@ -1215,18 +1216,14 @@ _definitions[0] = define(b"emit", <void *>emit, f"($self, /, {_ANY_SENDER}", tab
 _definitions[1] = define(b"send", <void *>send, f"($self, /, {_ANY_SENDER}", tables.EventCore.send.__doc__)
 _definitions[2] = define(b"emit", <void *>emit_named, f"($self, evt, /, {_ANY_SENDER}", tables.NamespaceCore.emit.__doc__)
 _definitions[3] = define(b"send", <void *>send_signal, "($self, /, *args, **kwargs)", """\
-Call the receivers for a sender, in order of connection, and return pairs of each and what it returned.
-
-The sender is the one positional, None if it is missing. The keyword `_async_wrapper` is dropped, since no receiver is a
-coroutine function. With more positionals, or while `_SignalCore__uses_python_send` is set, the call is passed
-on to `_SignalCore__send_slow`.
+Call the receivers for a sender, in order of connection, and return pairs of each receiver and its return value.
 """)
 
 _definitions[4] = define(b"emit", <void *>emit_bound, "($self, /, *args, **kwargs)", """\
 Emit the event for this sender: the same as `event.emit(sender, *args, **kwargs)`, see `Event.emit`.
 """)
 _definitions[5] = define(b"send", <void *>send_bound, "($self, /, *args, **kwargs)", """\
-Call the handlers for this sender, and return pairs of each and what it returned: see `Event.send`.
+Call the handlers for this sender, and return pairs of each and its return value: see `Event.send`.
 """)
 _definitions[6] = define(b"connect", <void *>connect, """\
 ($self, receiver=cyevents._core._values.MISSING_DEFAULT_TEXT, sender=cyevents._core._values.ANY_DEFAULT_TEXT, \
@@ -1273,11 +1270,9 @@ install(BoundCore, &_definitions[5])
 
 
 def install_methods(cls):
-    """Give `Event` or `Namespace` its own descriptors of the C functions that it inherits.
-
-    The interpreter takes its fast path for a call of a C method only if the object's type is exactly that of the
-    descriptor: `event.emit(sender)` then costs some 12 % less. Subclasses inherit the methods as before.
-    """
+    """Give `Event` or `Namespace` its own descriptors of the C functions that it inherits."""
+    # The interpreter takes its fast path for a call of a C method only if the object's type is exactly that of the
+    # descriptor: `event.emit(sender)` then costs some 12 % less. Subclasses inherit the methods as before.
     global _emit
     if not isinstance(cls, type) or not issubclass(cls, (EventCore, NamespaceCore)):
         raise TypeError(f"cls must be a class of events or of namespaces, not {typed_repr(cls)}")

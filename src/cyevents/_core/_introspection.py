@@ -1,12 +1,12 @@
-"""Look into objects of the interpreter: bound methods of all types, and frames of callers, at whose lines it warns.
+"""Inspect objects of the interpreter: bound methods of all types, and frames of callers, for warnings at their lines.
 
-A method is an object that is made anew each time it is looked up, so a dispatcher must compare it by what it binds and
-hold its object, not the method itself. Python has several types of them: its own methods, `builtin_function_or_method`
-(`deque().append`, `dict.fromkeys`), `method-wrapper` (`(5).__add__`), and those of compilers such as Nuitka.
+Each lookup creates a new method object, so a dispatcher must compare methods by object and function, and hold the
+object. Python has several types of them: its own methods, `builtin_function_or_method` (`deque().append`,
+`dict.fromkeys`), `method-wrapper` (`(5).__add__`), and those of compilers such as Nuitka.
 
 A temporary handler, as in the statement `event.connect(lambda ...)`, dies at a known instruction: the one that discards
-the result of the call, since `connect` returns the handler. A temporary sender dies at the call itself, since its
-arguments are released there. That is how the core tells them from objects that die later, and warns.
+the result of the call, since `connect` returns the handler. A temporary sender dies at the call itself, where its
+arguments are released. That is how the core distinguishes them from objects that die later, and warns.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def warn_at(message: str, file: str, line: int, module_globals: dict[str, Any]) 
 def warn_vanished_sender(name: str, frame: FrameType) -> None:
     """Warn that the sender that this handler is connected for has died in the statement that connected it."""
     warn(
-        f"the sender that {name} is connected for has died on the spot, since nothing else holds it: {name} will never"
-        " be called. Keep a reference to the sender",
+        f"the sender that {name} is connected for was garbage-collected at once, because nothing else refers to it:"
+        f" {name} will never be called. Keep a reference to the sender",
         frame,
     )

@@ -4,30 +4,29 @@
 
 # How it works
 # ------------
-# An `EventCore` has one `Group` of `Entry` objects for the handlers of any sender, and one for each sender that
+# An `EventCore` has one `Group` of `Entry` objects for handlers that any sender calls, and one for each sender that
 # handlers are connected for. A group maps handler keys to entries, in order of registration. An emission runs a
 # `Snapshot`, whose `entries` are an immutable tuple in dispatch order, with one entry per handler.
 #
-# The event keeps the snapshot for any sender as `_general`, and that keeps those for particular senders in `by_sender`.
-# A change discards the snapshots that it makes stale, and the next emission builds one in a single pass over the group:
-# runs of changes cost nothing more. The patterns that match an event are its `_patterns`: their entries are merged into
-# its snapshots, and their changes discard snapshots of their `_matched_events`. A sender that only a pattern has a
-# group for gets no group here: its snapshot refers to the group of the pattern.
+# The event keeps the snapshot for any sender as `_general`, which keeps those for particular senders in `by_sender`. A
+# change discards the snapshots that it makes stale. The next emission builds one in a single pass over the group, so a
+# run of changes costs no more than one. The patterns that match an event are its `_patterns`: their entries are merged
+# into its snapshots, and their changes discard snapshots of their `_matched_events`. If only a pattern has a group for
+# a sender, the event gets none: its snapshot refers to the group of the pattern.
 #
-# Compiled with a GIL, groups and the snapshots of senders are also found by the address of the sender, without making
-# an `int` of it: see "Tables by address" in `_tables.pxd`.
+# Compiled with a GIL, groups and snapshots are also found by the address of the sender, without an `int` of it: see
+# "Tables by address" in `_tables.pxd`.
 #
-# A snapshot is put in its place before it is built. A change first changes the tables and then takes the snapshot out
-# of its place, so one that was built from old tables, without a lock, is found by no later emission. An emission that
-# finds a group just before it is removed may put a snapshot of it in place after that. The group notes that it is
-# removed, so no other emission takes that snapshot.
+# A snapshot is stored before it is built. A change first changes the tables and then removes the snapshot, so no later
+# emission finds one that was built from old tables without a lock. An emission that finds a group just before it is
+# removed may store a snapshot of it afterwards. The removed group has a mark, so no other emission uses that snapshot.
 #
 # Who owns what
 # -------------
 # The event owns its groups, and groups own their entries. An entry is itself the weak reference to its handler (for a
-# method, to the object), or holds the handler strongly if asked to. A group holds its sender weakly if that is
-# possible. Entries and references know their event and sender by a `Place` instead of the group: a reference to the
-# group would be a reference cycle, and two fields instead of one would make each entry larger.
+# method, to the object), or holds the handler strongly if asked to. A group holds its sender weakly if it can. Entries
+# know their event and sender by a `Place`: a reference to the group would be a reference cycle, and two fields instead
+# of one would make each entry larger.
 #
 # How a dead handler leaves the tables
 # ------------------------------------
@@ -37,26 +36,27 @@
 #
 # Threads and interruptions
 # -------------------------
-# One lock makes changes of any tables one at a time. It is held for a few dict operations, and never while user code
-# runs: what a change discards is collected in `to_release` and released after the lock. An emission never waits for the
-# lock.
+# One lock for all tables makes changes one at a time. It is held for a few dict operations, and never while user code
+# runs: what a change discards is collected in `to_release` and released after the lock. An emission never waits for it.
 #
-# Compiled, with a GIL, the common changes take no lock if no other change is half done (`_is_atomic`): they allocate no
+# Compiled with a GIL, the common changes take no lock if no other change is half done (`_is_atomic`): they allocate no
 # object that the garbage collector tracks, release none and call no Python code, so no other code runs before their
 # end. The lock would cost a third of such a change.
 #
-# The lock is re-entrant, and a change is a sequence of atomic steps, each of which leaves the tables consistent: a
-# signal handler, or a finalizer that the garbage collector runs, may make a change of its own between two of them. What
-# can fail for lack of memory comes before the step that counts. Uncompiled, a signal handler runs after a call or at
-# the start of a function. A step that looks at a table and then changes it therefore calls nothing in between: it uses
-# `in`, `[]` and `del`, not `get` and `pop`. Such places say "One step".
+# The lock is re-entrant, and each step of a change is atomic and leaves the tables consistent: a signal handler, or a
+# finalizer that the garbage collector runs, may make a change of its own between two steps. What can fail for lack of
+# memory comes before the step that counts. Uncompiled, a signal handler runs after a call or at the start of a
+# function, so a step that looks at a table and then changes it calls nothing in between: it uses `in`, `[]` and `del`,
+# not `get` and `pop`. Such places say "One step".
 #
 # Compiled and uncompiled
 # -----------------------
 # `_tables.pxd` declares the C types. With them, Cython compiles this file, and `_emit.pyx` adds the fast path of
 # emissions. Uncompiled, this file is the whole core. Where the two must differ, `cython.compiled` tells them apart.
 #
-# The core knows nothing of names, patterns of names or asyncio: it calls the methods under "Hooks" for those.
+# The core knows nothing about names, patterns of names or asyncio: it calls the methods under "Hooks" for those.
+#
+# Private methods that Python code calls have comments instead of docstrings, which would be in the extension too.
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ _pending_removals: list[list[Any]] = []  # [event, entry or reference, whether t
 
 
 class LastConnection:
-    """The newest connection of all: what is needed to warn at the line that made it if its handler dies at once."""
+    """The newest connection of all, for the warning at its line if its handler dies at once."""
 
     __slots__ = ("code", "instruction", "name", "sender", "serial", "subscribed", "thread")
 
@@ -253,7 +253,7 @@ class Ref(ReferenceType):  # type: ignore[type-arg]
 
 
 def _on_weakref_dead(dead: Ref) -> None:
-    """Called by the interpreter when a handler or a sender dies: see "How a dead handler leaves the tables"."""
+    # Called by the interpreter when a handler or a sender dies: see "How a dead handler leaves the tables".
     if _pending_removals is None:  # the interpreter is exiting, and has cleared this module
         return
     home = dead.place.home()
@@ -311,11 +311,8 @@ def _queue_removal(entry: Entry) -> None:
 
 
 def purge_dead() -> None:
-    """Remove queued dead entries, unless the lock is held: its owner calls this again after the release.
-
-    That holds for this thread too. What is removed may run a finalizer when it is released, or be logged, and neither
-    must happen under the lock.
-    """
+    """Remove queued dead entries, unless the lock is held: its owner calls this again after the release."""
+    # Also if this thread owns it: what is removed may run a finalizer or be logged, which must not happen under it.
     if _is_owned():
         return
     to_release: list[object] = []
@@ -518,11 +515,9 @@ def handler_key(handler: Any) -> object:
 
 
 def sender_key(sender: Any) -> object:
-    """Return what makes two senders the same: the value of str, bytes and int (not bool), else identity.
-
-    For a bound method it is the identity of its object and function. The types keep values apart from each other and
-    from identities, which are bare integers.
-    """
+    """Return what makes two senders the same: the value of str, bytes and int (not bool), else identity."""
+    # For a bound method it is the identity of its object and function. The types keep values apart from each other and
+    # from identities, which are bare integers.
     cls = type(sender)
     if cls is str:
         return sender
@@ -568,13 +563,13 @@ class Entry(Ref):
     priority: int
     serial: int  # when it was registered, over all events
     _condition: Any  # see `condition`; the `delivery` if there is one, which then has the condition
-    may_vanish: bool  # its death surprises nobody: an emission has found it, or a subscription holds the handler
+    may_vanish: bool  # its death is not logged: an emission has found it, or a subscription holds the handler
     name: str
     chain: int  # the same for the entries of one handler and sender that have replaced each other
     superseded: tuple[Entry | None] | None
-    """For blocks of `connected_to` that end in another order than they began: once the block of this entry is over, the
-    entry that it had replaced, which a block that ends later restores instead of this one. Else None."""
-    claims: Any  # a list, with one item if it is to be called once; compiled: a flag
+    """For blocks of `connected_to` that end in another order than they began: when the block of this entry is over, the
+    entry that it had replaced, which a later end of a block restores instead of this one. Else None."""
+    claims: Any  # a list, with one item until a `once` entry is called; compiled: a flag
     _warned: int
     was_deferred: bool  # compiled only: of its function, if that is held weakly, see cye_deref_function
 
@@ -613,11 +608,11 @@ class Entry(Ref):
 
     @property
     def delivery(self) -> Any:
-        """What decides how the handler is called, or None.
+        """The object that decides how the handler is called, or None.
 
-        `delivery.prepare(dispatch, entry, handler, keywords)` returns what is called in place of the handler, with the
-        same arguments, or None if nothing is. What it raises goes to the emitter, whatever the policy for errors. The
-        call may return MISSING, and so may what it returns when that is awaited: it then contributes nothing.
+        `delivery.prepare(dispatch, entry, handler, keywords)` returns a function to call in place of the handler, with
+        the same arguments, or None to call nothing. Its exceptions go to the emitter, whatever the policy for errors.
+        If the call, or awaiting its result, returns MISSING, it contributes nothing.
         """
         return self._condition if self.flags & DELIVERED else None
 
@@ -659,7 +654,7 @@ class Entry(Ref):
         return bool(before & of)
 
     def is_used_up(self) -> bool:
-        """Return whether it was to be called once, and has been."""
+        """Return whether `once` has used it up."""
         return bool(self.flags & ONCE) and not self.claims
 
     def is_usable(self) -> bool:
@@ -668,7 +663,7 @@ class Entry(Ref):
 
     @property
     def is_consumed(self) -> bool:
-        """Whether it was to be called once, and has been."""
+        """Whether `once` has used it up."""
         return self.is_used_up()
 
     @property
@@ -806,7 +801,7 @@ _EMPTY = _make_snapshot(None)  # type: ignore[arg-type] # in place of one that w
 @cython.trashcan(True)
 @cython.cclass
 class Dispatch:
-    """One emission over some entries: what the entries' turns share, and a turn by the slow path."""
+    """One emission over some entries: the state that their turns share, and a turn by the slow path."""
 
     __slots__ = ("args", "errors", "event", "has_cancel", "kwargs", "mode", "reason", "results", "sender", "watch")
 
@@ -921,7 +916,7 @@ class Dispatch:
         return True
 
     def take_result(self, result: Any, entry: Entry, handler: Any) -> bool:
-        """Take what a handler returned that may be more than a value; return whether the handler cancels."""
+        """Take a handler's result, which may be more than a value; return whether the handler cancels."""
         cls = type(result)
         if cls is CoroutineType:
             kind = AWAITABLE
@@ -956,7 +951,7 @@ class Dispatch:
         return False
 
     def _take_awaitable(self, result: Any, kind: int, entry: Entry, handler: Any) -> None:
-        """Take what an async handler returned."""
+        """Take the result of an async handler."""
         self.event._schedule(result, kind, handler, self.sender, entry)
 
     def _call_in_thread(self, call: Any, given: dict[str, Any], handler: Any) -> bool:
@@ -978,7 +973,7 @@ class Dispatch:
         return self._apply_error_policy(error, handler)
 
     def _apply_error_policy(self, error: Exception, handler: Any) -> bool:
-        """Do with an error what the event's policy says, or note a `Cancel`; return False if it must be raised."""
+        """Apply the event's policy to an error, or note a `Cancel`; return False if it must be raised."""
         cancel = self.event._cancel_of(error)
         if cancel is not None:
             if self.mode & PAIRS:  # no handler cancels, and `False` is a value
@@ -1033,9 +1028,9 @@ def _make_dispatch(
 @cython.trashcan(True)  # a long chain of them is freed at once if their emissions never end
 @cython.cclass
 class Nesting:
-    """How deep an emission is nested in others: all that contexts which are copied in it keep of it.
+    """How deep an emission is nested in others. Contexts that are copied in it keep nothing else of it.
 
-    The coroutines and tasks that it awaits may run on stacks of their own, so their depth is counted here.
+    The coroutines and tasks that it awaits may run on other stacks, so their depth is counted here.
     """
 
     __slots__ = ("depth", "is_over", "outer")
@@ -1065,15 +1060,15 @@ def _make_nesting() -> Nesting:
 @cython.trashcan(True)
 @cython.cclass
 class AwaitedDispatch(Dispatch):
-    """An emission that awaits its handlers: an iterator to be awaited, whose `outcome` are then the results.
+    """An emission that awaits its handlers: an awaitable iterator whose `outcome` is the list of results.
 
     It calls the entries one priority, a tier, after the other. In a tier with several async handlers, each becomes a
     task, with a slot in the results, and at the end of the tier a coroutine of the subclass waits for them. An async
     handler that is the last of its tier, and the only one that is async so far, needs no task: its coroutine is
-    stepped here, in a copied context, and what it yields is yielded on. `_coroutine` is what is stepped now.
+    stepped here, in a copied context, and its items are yielded on. `_coroutine` is the one that is stepped now.
 
     In a SEQUENTIAL emission, each async handler is awaited before the next handler is called: its coroutine is stepped
-    here too, and where it needs a task, that is awaited at once, as if the tier ended after it.
+    here too, and if it needs a task, that is awaited at once, as if the tier ended after it.
 
     The subclass knows the event loop: see "Hooks". It may read and change the public attributes.
     """
@@ -1296,7 +1291,7 @@ class AwaitedDispatch(Dispatch):
         self._end()
 
     def _end(self) -> None:
-        """Drop what would keep handlers alive, or refer to exceptions whose tracebacks refer to this."""
+        """Drop references to handlers, and to exceptions whose tracebacks refer to this."""
         self._is_over = True
         self.cancelling = None  # it may refer to this
         if self._coroutine is not None:
@@ -1382,7 +1377,7 @@ class AwaitedDispatch(Dispatch):
     # Async handlers that are stepped here
 
     def _resume(self, value: Any) -> Any:
-        """Resume the coroutine. Return what it yields; `MISSING` if it is over."""
+        """Resume the coroutine. Return the item that it yields; `MISSING` if it is over."""
         result: Any = MISSING
         self._is_done = False
         try:
@@ -1404,7 +1399,7 @@ class AwaitedDispatch(Dispatch):
         return result
 
     def _step_by_method(self, value: Any) -> Any:
-        """Resume the coroutine by its method. Return what it yields or returns; `_is_done` tells which."""
+        """Resume the coroutine by its method. Return its item, or its result if `_is_done`."""
         thrown, self._thrown = self._thrown, None
         try:
             if thrown is None:
@@ -1420,7 +1415,7 @@ class AwaitedDispatch(Dispatch):
         return result
 
     def _take_value(self, value: Any) -> None:
-        """Take what the coroutine has returned."""
+        """Take the coroutine's result."""
         if self._context is None:  # the tier is done
             self._coroutine = None
             return
@@ -1436,7 +1431,7 @@ class AwaitedDispatch(Dispatch):
             self.results.append(value)
 
     def _take_failure(self, error: BaseException) -> bool:
-        """Take what the coroutine has raised; return whether it must be raised."""
+        """Take the coroutine's exception; return whether it must be raised."""
         if self._context is None:
             self._coroutine = None
             return True
@@ -1465,7 +1460,7 @@ class AwaitedDispatch(Dispatch):
         return False
 
     def _note_interruption(self, error: Any) -> None:
-        """Note what is thrown into the coroutine of a handler: a cancellation, unless an earlier one still counts."""
+        """Note an exception thrown into a handler's coroutine as a cancellation, unless an earlier one still counts."""
         if isinstance(error, BaseException) and (self.interruption is None or self.cancelling() <= 1):
             self.interruption = error
 
@@ -1497,7 +1492,7 @@ class AwaitedDispatch(Dispatch):
     def _add_task(self, task: Any, handler: Any) -> None:
         """Take the value of a task that is done; else note it, and keep a slot for its result.
 
-        What it has raised, and whether it cancels, counts only when all are done.
+        Its exception, and whether it cancels, count only when all are done.
         """
         has_value = False
         if self.make is not None and type(task) is self.make:
@@ -1581,10 +1576,8 @@ class AwaitedDispatch(Dispatch):
 
 
 def inherit_slots(cls: ClassT, /) -> ClassT:
-    """Class decorator: give a subclass of `AwaitedDispatch` the C functions of that for `await`.
-
-    The interpreter gives it functions that look for Python methods, which take longer than the rest of a step.
-    """
+    """Class decorator: give a subclass of `AwaitedDispatch` its C functions for `await`."""
+    # The interpreter would give it functions that look for Python methods, which take longer than the rest of a step.
     if not isinstance(cls, type) or not issubclass(cls, AwaitedDispatch):
         raise TypeError(f"cls must be a subclass of AwaitedDispatch, not {typed_repr(cls)}")
     if cython.compiled:
@@ -1753,7 +1746,7 @@ class EventCore:
     _is_used: bool  # emitted by name since its namespace's cache was last cleaned: set by `NamespaceCore.emit`
 
     def __cinit__(self) -> None:
-        _untrack(self)  # nobody must find it, or a reference to it, before it is complete
+        _untrack(self)  # nothing may find it, or a reference to it, before it is complete
         self._slow_path_flags = 0
         self._general = _EMPTY
         self._groups = None  # these tables are made when they are first needed: most events need none
@@ -1783,7 +1776,7 @@ class EventCore:
     def __init__(self) -> None:
         pass
 
-    # What another thread may replace while an emission looks at it
+    # Fields that another thread may replace while an emission reads them
 
     @cython.critical_section
     def _load_general(self) -> Snapshot:
@@ -1831,27 +1824,28 @@ class EventCore:
     # Emission
 
     def emit(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
-        """Call the handlers now, in order of priority, and return what they returned.
+        """Call the handlers now, in order of priority, and return the list of their results.
 
-        Positionals and keywords reach every handler unchanged, after the sender. Async handlers are scheduled and
-        contribute nothing; a generator contributes one list of what it yielded; `None` is dropped. A handler that
-        returns `False`, or raises `Cancel`, cancels: the rest is not called, and the list is a `Cancelled`.
+        Each handler gets the sender and then all other arguments, unchanged. `None` is dropped from the results, a
+        generator contributes one list of what it yields, and async handlers are scheduled and contribute nothing. A
+        handler that returns `False` or raises `Cancel` cancels the emission: the remaining handlers are not called, and
+        the list is a `Cancelled`.
 
         Args:
-            sender: who emits; handlers connected for another sender are not called.
-            *args: positionals for the handlers.
-            **kwargs: keywords for the handlers, of any names.
+            sender: the object that emits. Handlers connected for another sender are not called.
+            *args: positional arguments for the handlers.
+            **kwargs: keyword arguments for the handlers, of any names.
 
         Returns:
             A new list of results, in the order in which the handlers ran.
 
         Raises:
-            Exception: what a handler raised, unless `on_error` says otherwise.
-            ExceptionGroup: of all that handlers raised, with `on_error="group"`.
+            Exception: what a handler raises, unless `on_error` says otherwise.
+            ExceptionGroup: everything that handlers raised, with `on_error="group"`.
             ValueError: for a pattern, which cannot be emitted.
 
-        Thread-safe, and takes no lock. Handlers may emit, connect and disconnect; an emission calls the handlers that
-        were connected when it began, except those disconnected or dead by their turn.
+        Thread-safe, and takes no lock. Handlers may emit, connect and disconnect. An emission calls the handlers that
+        were connected when it began, except those that are disconnected or dead by their turn.
 
         Example:
             >>> from cyevents import Event
@@ -1931,16 +1925,16 @@ class EventCore:
         return results if canceller is None else Cancelled(results, canceller, self, dispatch.reason)  # type: ignore[union-attr]
 
     def send(self, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
-        """Call the handlers now, and return pairs of each and what it returned, whatever that is.
+        """Call the handlers now, and return pairs of each handler and its return value, whatever that is.
 
-        Unlike `emit`, it drops no `None`, consumes no generator, schedules and awaits nothing, and no handler cancels:
-        one that raises `Cancel` has the value `False`, as if it had returned that. Order, senders, conditions and
-        `on_error` hold as in `emit`.
+        Unlike `emit`, it keeps `None`, consumes no generator, schedules and awaits nothing, and no handler cancels: one
+        that raises `Cancel` counts as having returned `False`. Order, senders, conditions and `on_error` are those of
+        `emit`.
 
         Args:
-            sender: who emits; handlers connected for another sender are not called.
-            *args: positionals for the handlers.
-            **kwargs: keywords for the handlers, of any names.
+            sender: the object that emits. Handlers connected for another sender are not called.
+            *args: positional arguments for the handlers.
+            **kwargs: keyword arguments for the handlers, of any names.
 
         Returns:
             A new list of pairs `(handler, value)`, in the order in which the handlers ran.
@@ -1978,7 +1972,7 @@ class EventCore:
         watch: Any = None,
         /,
     ) -> list[tuple[Any, Any]]:
-        """Call entries in order, and return pairs of each handler and what it returned. For `watch` see `_dispatch`."""
+        # Call entries in order, and return pairs of each handler and what it returned. For `watch` see `_dispatch`.
         if cython.compiled:
             _check_entries(entries)
         pairs: list[tuple[Any, Any]] = []
@@ -2022,14 +2016,11 @@ class EventCore:
         mode: int = 0,
         /,
     ) -> Any:
-        """Call entries in order, filling `results` and, where errors are grouped, `errors`.
-
-        A `watch` follows each entry. `watch.call(entry, handler)` returns what is called in place of the handler,
-        with the same arguments. `watch.skip(entry, handler)` is called if the handler is not; it is None if dead.
-        With FIRST as the mode, the first result is the last.
-
-        Returns the results, as a `Cancelled` if a handler has cancelled.
-        """
+        # Call entries in order, filling `results` and, where errors are grouped, `errors`.
+        # A `watch` follows each entry. `watch.call(entry, handler)` returns what is called in place of the handler,
+        # with the same arguments. `watch.skip(entry, handler)` is called if the handler is not; it is None if dead.
+        # With FIRST as the mode, the first result is the last.
+        # Returns the results, as a `Cancelled` if a handler has cancelled.
         _check_entries(entries)
         if results is None or args is None or kwargs is None:
             raise TypeError("results must be a list, args a tuple and kwargs a dict")
@@ -2064,13 +2055,10 @@ class EventCore:
         mode: int,
         /,
     ) -> Any:
-        """Call the handlers, and return the results.
-
-        If one must be awaited, return what must be awaited for them: a `dispatch_class`, which gets the `loop`.
-
-        In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`. The mode is
-        PAIRS for `send_async`, and FIRST | SEQUENTIAL for `first_async`, which has one result at most.
-        """
+        # Call the handlers, and return the results.
+        # If one must be awaited, return what must be awaited for them: a `dispatch_class`, which gets the `loop`.
+        # In an observed emission, `plan` is called with the entries of each tier, and returns the `watch`. The mode is
+        # PAIRS for `send_async`, and FIRST | SEQUENTIAL for `first_async`, which has one result at most.
         if args is None or kwargs is None:
             raise TypeError("args must be a tuple and kwargs a dict")
         entries = self._begin_emission(sender, args, kwargs)
@@ -2083,20 +2071,20 @@ class EventCore:
     # Snapshots
 
     def _begin_emission(self, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> tuple[Entry, ...]:
-        """Return the entries that an emission calls. Record or hold the emission if need be."""
+        # Return the entries that an emission calls. Record or hold the emission if need be.
         if self._slow_path_flags & RECORDED:
             return self._record(sender, args, kwargs)
         return self._find_snapshot(sender).entries
 
     def _set_recording(self, is_recording: bool, /) -> None:
-        """Record the emissions that begin from now on, or do not. Called under the lock."""
+        # Record the emissions that begin from now on, or do not. Called under the lock.
         if is_recording:
             self._slow_path_flags |= RECORDED
         else:
             self._slow_path_flags &= ~RECORDED
 
     def _snapshot(self, sender: Any, /) -> Snapshot:
-        """Return what an emission by this sender runs."""
+        # Return what an emission by this sender runs.
         return self._find_snapshot(sender)
 
     def _find_snapshot(self, sender: Any) -> Snapshot:
@@ -2114,7 +2102,7 @@ class EventCore:
         return snapshot if is_built else self._build(snapshot, sender)
 
     def _look_up(self, sender: Any) -> Snapshot:
-        """Return the snapshot in place for a sender; if there is none, one that is to be built."""
+        """Return the stored snapshot for a sender; if there is none, a new one, not yet built."""
         general = self._load_general() if cython.compiled else self._general
         if general is _EMPTY:
             general = _make_snapshot(self._any)
@@ -2180,7 +2168,7 @@ class EventCore:
         return None
 
     def _build(self, snapshot: Snapshot, sender: Any) -> Snapshot:
-        """Build a snapshot, without a lock. It is in its place already: a change in between takes it away."""
+        """Build a snapshot, without a lock. It is stored already, and a change in between removes it."""
         if self._dead_handler_names:
             self._log_dead_handlers()
         if self._patterns:
@@ -2199,7 +2187,7 @@ class EventCore:
 
     @cython.locals(event="EventCore", source="EventCore", group=Group)
     def _settle(self) -> None:
-        """Build the snapshots that emissions of this event, or of the events that a pattern matches, would build."""
+        # Build the snapshots that emissions of this event, or of the events that a pattern matches, would build.
         purge_dead()
         for event in values_of(self._matched_events) or [self]:  # no recursion: it may be attached to itself
             event._find_snapshot(ANY)
@@ -2230,7 +2218,7 @@ class EventCore:
             if other is not None and other.is_for(sender):
                 own = values_of(other.entries)
         entries = values_of(self._any.entries)
-        # The length tells of a handler that another thread disconnects meanwhile.
+        # The length shows whether another thread has disconnected a handler meanwhile.
         if not muted and self._are_distinct(general + special + own) and len(entries) == self._count():
             return general + special + entries + own
         general.sort(key=_by_serial)
@@ -2265,7 +2253,7 @@ class EventCore:
         return [] if None in muted else [entry for entry in entries if entry.handler_key not in muted]
 
     def _muted_keys(self) -> set[Any]:
-        """Return the keys of the handlers that are muted; None among them stands for the whole event."""
+        """Return the keys of the muted handlers; None among them means the whole event."""
         muted = set()
         for keys in values_of(self._mutes):
             muted.update(keys)
@@ -2291,47 +2279,44 @@ class EventCore:
         limit: int | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Connect a handler, to be called as `receiver(sender, *args, **kwargs)` when the event is emitted.
+        """Connect a handler, which emissions then call as `receiver(sender, *args, **kwargs)`.
 
-        A handler is connected at most once for a sender: connecting it again replaces the options and
-        counts as a new registration.
+        A handler is connected at most once for a sender. If you connect it again, that replaces the options and counts
+        as a new registration.
 
         Args:
-            receiver: the handler: a function, method or other callable, sync, async or a generator. Without
-                it, `connect` returns a decorator: `@event.connect(priority=5)`.
-            sender: only this sender's emissions; `ANY` for all. Senders are compared by identity
-                (two equal tuples are two senders), except `str`, `bytes` and `int`, which are compared by
-                value. They are held weakly where that is possible.
+            receiver: the handler: a function, method or other callable, sync, async or a generator. Without it,
+                `connect` returns a decorator: `@event.connect(priority=5)`.
+            sender: call the handler for this sender only; `ANY` for all. Senders are compared by identity, except
+                `str`, `bytes` and `int`, which are compared by value. They are held weakly if possible.
             weak: do not keep the handler alive; for a method, its object.
-            priority: higher is called earlier; equal ones in order of registration.
-            condition: called as `condition(sender, **kwargs)` when the handler's turn comes; a false answer
-                or an exception skips the handler. Exceptions are logged, or go to a callable `on_error`.
-            once: disconnect when about to be called the first time.
-            with_event: pass the event that fired as the keyword `event`.
+            priority: an int. Higher is called earlier; equal ones in order of registration.
+            condition: called as `condition(sender, **kwargs)` when the handler's turn comes. A false result or an
+                exception skips the handler. Exceptions are logged, or go to a callable `on_error`.
+            once: disconnect the handler right before its first call.
+            with_event: pass the emitted event as the keyword `event`.
             thread: in `emit_async`, run a sync handler in a thread. `emit` runs it in place.
             replay: first call the handler, in this thread, with the emissions that the event keeps: see
-                `Event.replay`. If one of these calls raises, as `on_error` decides, nothing is connected.
+                `Event.replay`. If that raises, as `on_error` decides, nothing is connected.
             via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
-            overlap: what an async handler does when its earlier call still runs: `"parallel"` starts another one,
+            overlap: what happens if an earlier call of an async handler still runs: `"parallel"` starts another one,
                 `"queue"` waits for it, `"skip"` drops the new call, `"restart"` cancels the earlier one, `"latest"`
                 waits, and keeps only the newest of the calls that wait.
             limit: how many calls of an async handler run at once, with `overlap="parallel"`; others wait.
-            timeout: cancel an async handler that takes more seconds than this: it has raised a `TimeoutError`.
+            timeout: seconds after which an async handler is cancelled; it then raises a `TimeoutError`.
 
         Returns:
             The receiver, so that `connect` serves as a decorator.
 
         Raises:
-            TypeError: if the receiver or the condition is not callable, the condition is a coroutine
-                function, the priority not an int, a flag not a bool, or the receiver cannot be held weakly;
-                with `check=True` of the event, if the receiver or the condition cannot take what it declares;
-                with `replay=True`, if the event keeps no emissions; if nothing can be delivered to `via`, or it is
-                given with `thread=True`; if `overlap`, `limit` or `timeout` is given for a handler that is not async.
+            TypeError: if an argument has the wrong type; if the receiver cannot be held weakly, or, with `check=True`
+                of the event, does not fit the signature; with `replay=True`, if the event keeps no emissions; if
+                `via` is given with `thread=True`, or `overlap`, `limit` or `timeout` for a handler that is not async.
             ValueError: if `overlap` is an unknown word, `limit` is less than 1, or `timeout` is not above 0.
 
         Warns:
-            RuntimeWarning: if the receiver or the sender dies at once, as a lambda does that nothing else
-                holds, the receiver is a function with a first parameter `self`, or the decorator is discarded.
+            RuntimeWarning: if the receiver or the sender dies at once because nothing else holds it, as a lambda does;
+                if the receiver is a function whose first parameter is `self`; or if the decorator is discarded.
 
         Thread-safe. A running emission does not see the change.
         """
@@ -2419,10 +2404,8 @@ class EventCore:
         frame: FrameType | None,
         /,
     ) -> None:
-        """Do what `connect` does with these options for the caller in that frame.
-
-        Both entries are put into `made`: see `_connect`.
-        """
+        # Do what `connect` does with these options for the caller in that frame.
+        # Both entries are put into `made`: see `_connect`.
         if cython.compiled:
             _raise_pending()
         if made is None:
@@ -2445,10 +2428,8 @@ class EventCore:
         made: Made = None,
         /,
     ) -> tuple[Entry, Entry | None]:
-        """Connect, in place of the handler's connection for the same sender if there is one; return both entries.
-
-        Both are put into `made` before the connection is made, for callers that must undo it when they are interrupted.
-        """
+        # Connect, in place of the handler's connection for the same sender if there is one; return both entries.
+        # Both are put into `made` before the connection is made, for callers that undo it when they are interrupted.
         if flags & ~(ONCE | WITH_EVENT | CONDITION | THREAD | REPLAY | DELIVERED):
             raise TypeError(
                 f"flags must be made up of ONCE, WITH_EVENT, CONDITION, THREAD, REPLAY and DELIVERED, not {flags}"
@@ -2757,11 +2738,11 @@ class EventCore:
 
     @cython.locals(entry=Entry)
     def _disconnect_entry(self, entry: Entry, /) -> bool:
-        """Remove this very connection; return whether it still existed."""
+        # Remove this very connection; return whether it still existed.
         return self._disconnect_one(entry, None, ANY)
 
     def _disconnect(self, handler: Any, sender: Any, /) -> bool:
-        """Remove a handler's connection for a sender, or all its connections if that is ANY."""
+        # Remove a handler's connection for a sender, or all its connections if that is ANY.
         return self._disconnect_one(None, handler_key(handler), sender)
 
     def _disconnect_one(self, entry: Entry | None, key: object, sender: Any) -> bool:
@@ -2805,7 +2786,7 @@ class EventCore:
         return entry is not None and _is_alive(entry, to_release) and self._remove(entry, to_release)
 
     def _clear(self) -> None:
-        """Remove all connections."""
+        # Remove all connections.
         _change(self._clear_locked, ())
 
     @cython.locals(to_release=list, group=Group, entry=Entry)
@@ -2817,7 +2798,7 @@ class EventCore:
 
     @cython.locals(entry=Entry, previous=Entry)
     def _restore(self, entry: Entry, previous: Entry | None, sender: Any, /) -> None:
-        """Undo a `_connect`: put back the entry that it replaced, unless someone changed the connection since."""
+        # Undo a `_connect`: put back the entry that it replaced, unless someone changed the connection since.
         if entry.place is None or (previous is not None and previous.place is None):
             raise TypeError("entry and previous must be those of connections")
         _change(self._restore_locked, (entry, previous, sender))
@@ -2840,7 +2821,7 @@ class EventCore:
 
     @cython.locals(keys=list)
     def _mute(self, by: object, keys: list[Any], /) -> None:
-        """Mute handlers, or the whole event by the key None, until `_unmute` is called with the same object."""
+        # Mute handlers, or the whole event by the key None, until `_unmute` is called with the same object.
         _change(self._mute_locked, (by, keys))
 
     @cython.locals(keys=list, to_release=list)
@@ -2851,7 +2832,7 @@ class EventCore:
 
     @cython.locals(keys=list, to_release=list, mutes=dict)
     def _set_mute(self, by: object, keys: list[Any], to_release: list[object], /) -> None:
-        """Do what `_mute` does, under the lock, whether or not patterns are attached."""
+        # Do what `_mute` does, under the lock, whether or not patterns are attached.
         if keys is None:
             raise TypeError("keys must be a list")
         if self._mutes is None:
@@ -2867,7 +2848,7 @@ class EventCore:
             raise
 
     def _unmute(self, by: object, /) -> None:
-        """Undo `_mute`, if it has been done."""
+        # Undo `_mute`, if it has been done.
         _change(self._unmute_locked, (by,))
 
     @cython.locals(to_release=list)
@@ -2886,11 +2867,9 @@ class EventCore:
     # Observation
 
     def _observe(self, observer: Any, /) -> None:
-        """Let an observer make the emissions that begin from now on; with None, the event makes them again.
-
-        It is called as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and makes them with the help
-        of `_begin_emission`, and `_dispatch` or `_pairs` with a `watch`. `first` adds the argument `"first"`.
-        """
+        # Let an observer make the emissions that begin from now on; with None, the event makes them again.
+        # It is called as `observer.emit(event, sender, args, kwargs)`, and `send` likewise, and uses `_begin_emission`,
+        # and `_dispatch` or `_pairs` with a `watch`. `first` adds the argument `"first"`.
         _change(self._observe_locked, (observer,))
 
     @cython.locals(to_release=list)
@@ -2906,7 +2885,7 @@ class EventCore:
 
     @cython.locals(source="EventCore", to_release=list, events=dict, patterns=dict)
     def _attach(self, source: EventCore, to_release: list[object], /) -> None:
-        """Add a pattern that matches this event. Called under the lock."""
+        # Add a pattern that matches this event. Called under the lock.
         if source._matched_events is None:
             events: dict[int, EventCore] = {}  # a finalizer may attach others meanwhile
             if source._matched_events is None:
@@ -2923,7 +2902,7 @@ class EventCore:
 
     @cython.locals(source="EventCore", to_release=list)
     def _detach(self, source: EventCore, to_release: list[object], /) -> None:
-        """Undo `_attach`, half of one too. Called under the lock."""
+        # Undo `_attach`, half of one too. Called under the lock.
         to_release.append(source)
         to_release.append(self)
         if self._patterns is not None:
@@ -2934,11 +2913,9 @@ class EventCore:
 
     @cython.locals(to_release=list, source="EventCore")
     def _hide(self, to_release: list[object], /) -> None:
-        """Stop patterns from notifying this event of changes, until `_attach` is called for each. Under the lock.
-
-        It keeps its patterns: an emission that has begun still finds their handlers. But nothing of it holds a handler
-        or a sender of theirs, of whose removal it would not be notified.
-        """
+        # Stop patterns from notifying this event of changes, until `_attach` is called for each. Under the lock.
+        # It keeps its patterns, so that an emission that has begun finds their handlers. But it holds none of their
+        # handlers and senders, since it would not be notified of their removal.
         self._slow_path_flags |= HIDDEN
         for source in values_of(self._patterns):
             to_release.append(self)
@@ -2947,15 +2924,15 @@ class EventCore:
         self._invalidate(ANY, to_release)
 
     def _show(self) -> None:
-        """Undo `_hide`, once the patterns are attached again. Under the lock."""
+        # Undo `_hide`, once the patterns are attached again. Under the lock.
         self._slow_path_flags &= ~HIDDEN
 
     def _is_hidden(self) -> bool:
-        """Return whether `_hide` was called, and not `_show` since."""
+        # Return whether `_hide` was called, and not `_show` since.
         return bool(self._slow_path_flags & HIDDEN)
 
     def _has_state(self, mutes: Collection[object], /) -> bool:
-        """Return whether there are connections, for any sender or for some, or it is muted by other than these."""
+        # Return whether there are connections, for any sender or for some, or it is muted by other than these.
         if self._is_connected():
             return True
         for by in [] if self._mutes is None else list(self._mutes):
@@ -2967,7 +2944,7 @@ class EventCore:
 
     @cython.locals(source="EventCore", group=Group, entry=Entry, rows=dict, entries=list, ordered=list)
     def _connections(self) -> list[tuple[Entry, Any, EventCore]]:
-        """Return all entries in dispatch order, each with its sender and the event, or pattern, that it belongs to."""
+        # Return all entries in dispatch order, each with its sender and the event, or pattern, that it belongs to.
         rows = {}
         entries: list[Entry] = []
         ordered = []
@@ -2988,7 +2965,7 @@ class EventCore:
 
     @cython.locals(group=Group)
     def _is_connected(self) -> bool:
-        """Return whether there are connections, for any sender or for some."""
+        # Return whether there are connections, for any sender or for some.
         if self._any.entries:
             return True
         for group in values_of(self._groups):
@@ -2998,7 +2975,7 @@ class EventCore:
 
     @cython.locals(entry=Entry)
     def _has_live_handlers(self, sender: Any, /) -> bool:
-        """Return whether an emission by this sender would find a handler."""
+        # Return whether an emission by this sender would find a handler.
         for entry in self._find_snapshot(sender).entries:
             if not entry.flags & DEAD and entry.is_usable():
                 return True
@@ -3006,7 +2983,7 @@ class EventCore:
 
     @cython.locals(group=Group, groups=list)
     def _has_connection(self, handler: Any, sender: Any, /) -> bool:
-        """Return whether a handler is connected for a sender, or, if that is ANY, at all. Patterns do not count."""
+        # Return whether a handler is connected for a sender, or, if that is ANY, at all. Patterns do not count.
         key = handler_key(handler)
         groups: list[Group] = [self._any]
         if sender is ANY:
@@ -3021,7 +2998,7 @@ class EventCore:
 
     @cython.locals(entry=Entry, group=Group)
     def _has_entry(self, entry: Entry, /) -> bool:
-        """Return whether this very connection exists, its handler and sender are alive, and it is not used up."""
+        # Return whether this very connection exists, its handler and sender are alive, and it is not used up.
         group = None if entry.place is None else self._group_at(entry.place.key)
         if group is None or found(group.entries, entry.handler_key) is not entry:
             return False
@@ -3065,22 +3042,22 @@ class EventCore:
             raise NotImplementedError
 
     def _load_bound_methods(self) -> None:
-        """Add the methods of `BoundEvent` to `BoundCore`: called before the first event is bound to a sender."""
+        # Add the methods of `BoundEvent` to `BoundCore`: called before the first event is bound to a sender.
+        pass
 
     def _call_failed(
         self, error: TypeError, handler: Any, count: int, names: Iterable[str], takes_result: bool, /
     ) -> Any:
-        """Add a note to the error of a handler's call, if the arguments (a count and keywords) did not fit.
-
-        Returns a coroutine that raises the error if the handler is async and the result would be awaited, else None.
-        """
+        # Add a note to the error of a handler's call, if the arguments (a count and keywords) did not fit.
+        # Returns a coroutine that raises the error if the handler is async and the result would be awaited, else None.
+        pass
 
     def _cancel_of(self, error: BaseException) -> tuple[Any, list[Any] | None] | None:
-        """Return the reason and what a generator had yielded, if a handler cancels by this; else None."""
+        # Return the reason and what a generator had yielded, if a handler cancels by this; else None.
         return None
 
     def _error_policy(self) -> Any:
-        """Return what is done with an `Exception` of a handler: "raise", "group" or a callable."""
+        # Return what is done with an `Exception` of a handler: "raise", "group" or a callable.
         return "raise"
 
     def _condition_failed(
@@ -3092,16 +3069,20 @@ class EventCore:
         names: Iterable[str],
         /,
     ) -> None:
-        """A condition, called with these keywords, has raised, and its handler is skipped."""
+        # A condition, called with these keywords, has raised, and its handler is skipped.
+        pass
 
     def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool, /) -> None:
-        """A handler has died at once, or the subscription that held it was discarded at once."""
+        # A handler has died at once, or the subscription that held it was discarded at once.
+        pass
 
     def _log_never_called(self, entry: Entry, /) -> None:
-        """A function has died before any emission could have called it."""
+        # A function has died before any emission could have called it.
+        pass
 
     def _log_dead_handlers(self) -> None:
-        """Handlers named in `_dead_handler_names` have died since the last snapshot."""
+        # Handlers named in `_dead_handler_names` have died since the last snapshot.
+        pass
 
 
 def _latest_valid(entry: Entry | None) -> Entry | None:
@@ -3132,7 +3113,7 @@ _NO_CLAIMS: list[None] = []
 
 
 def consume(generator: Any, items: list[Any], /) -> bool:
-    """Run a generator to its end. Put what it yields, without None, into a list; return whether it returned `False`."""
+    """Run a generator to its end. Put its items, without None, into a list; return whether it returned `False`."""
     if type(items) is not list:
         raise TypeError("items must be a list")
     if cython.compiled:
@@ -3148,15 +3129,13 @@ def consume(generator: Any, items: list[Any], /) -> bool:
 
 
 def put_call(parts: tuple[list[None], list[None], Any, Any, Any], call: tuple[Any, ...]) -> None:
-    """Put a call into a mailbox, or do what its `overflow` says.
-
-    The parts are a list with an item for each call that may still be put, a list with an item while the next call must
-    wake the drainer, the method that adds a call, what is called instead in a full mailbox, and what wakes. A call is a
-    tuple: entry, handler, what is called in its place, event, sender, args and keywords.
-
-    There is no lock, so an emission waits for no other thread. Each step is one call that is atomic. A signal handler
-    or a finalizer may emit or drain between two of them.
-    """
+    """Put a call into a mailbox, or do what its `overflow` says."""
+    # The parts are a list with an item for each call that may still be put, a list with an item while the next call
+    # must wake the drainer, the method that adds a call, what is called instead in a full mailbox, and what wakes. A
+    # call is a tuple: entry, handler, what is called in its place, event, sender, args and keywords.
+    #
+    # There is no lock, so an emission waits for no other thread. Each step is one atomic call. A signal handler or a
+    # finalizer may emit or drain between two of them.
     places = parts[0]
     armed = parts[1]
     is_full = not places
@@ -3178,11 +3157,9 @@ def put_call(parts: tuple[list[None], list[None], Any, Any, Any], call: tuple[An
 
 
 def run_calls(places: list[None], take: Callable[[], Any], limit: int) -> tuple[int, Any, Any, Any]:
-    """Run up to `limit` calls that `take` takes out of a mailbox, while they return None.
-
-    Returns how many it has taken; the last call, or None if there was none; what that returned, or its entry if the
-    handler was disconnected; and what it raised, or None.
-    """
+    """Run up to `limit` calls that `take` takes out of a mailbox, while they return None."""
+    # Returns how many it has taken; the last call, or None if there was none; what that returned, or its entry if the
+    # handler was disconnected; and what it raised, or None.
     if places is None:
         raise TypeError("places must be a list")
     count = 0
@@ -3213,7 +3190,7 @@ def run_calls(places: list[None], take: Callable[[], Any], limit: int) -> tuple[
 
 
 def expect_death(entry: Entry) -> None:
-    """Note that a subscription holds an entry's handler: when it is discarded, the handler dies."""
+    """Note that a subscription holds an entry's handler, which dies with it."""
     entry.may_vanish = True
     _last.note_subscription(entry)
 
@@ -3242,12 +3219,10 @@ if not cython.compiled:  # compiled: the kernel's
             return self
 
         def send(self, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
-            """Call the receivers for a sender, in order of connection, and return pairs of each and what it returned.
-
-            The sender is the one positional, None if it is missing. The keyword `_async_wrapper` is dropped, since no
-            receiver is a coroutine function. With more positionals, or while `_SignalCore__uses_python_send` is set,
-            the call is passed on to `_SignalCore__send_slow`.
-            """
+            """Call the receivers for a sender, in order of connection: pairs of each receiver and its return value."""
+            # The sender is the one positional, None if it is missing. The keyword `_async_wrapper` is dropped, since no
+            # receiver is a coroutine function. With more positionals, or while `_SignalCore__uses_python_send` is set,
+            # the call is passed on to `_SignalCore__send_slow`.
             if len(args) > 1 or self.__uses_python_send:
                 pairs: list[tuple[Any, Any]] = self.__send_slow(*args, **kwargs)
                 return pairs
@@ -3280,7 +3255,7 @@ if not cython.compiled:  # compiled: the kernel's
             return results
 
         def send(self, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
-            """Call the handlers for this sender, and return pairs of each and what it returned: see `Event.send`."""
+            """Call the handlers for this sender, and return pairs of each and its return value: see `Event.send`."""
             if args and args[0] is self._sender:
                 self._warn_sender_given("send", sys._getframe(1))
             pairs: list[tuple[Any, Any]] = type(self._event).send(self._event, self._sender, *args, **kwargs)
@@ -3316,7 +3291,7 @@ class NamespaceCore(dict):  # type: ignore[type-arg]
 
     __slots__ = ("_cached", "_is_sequential")
 
-    _cached: dict[str, Any]  # events of names that nobody made, which patterns or observers hear
+    _cached: dict[str, Any]  # events of undeclared names that patterns or observers cover
     _is_sequential: bool  # as that of its events, for those that have not set it
 
     def __cinit__(self) -> None:
@@ -3326,21 +3301,20 @@ class NamespaceCore(dict):  # type: ignore[type-arg]
     def emit(self, evt: Any, /, sender: Any = ANY, *args: Any, **kwargs: Any) -> list[Any]:
         """Emit an event, given by its name or as an `Event`: see `Event.emit`.
 
-        A name without an event adds nothing to the namespace. The handlers of patterns that match it are called;
-        if no pattern matches, the list is empty.
+        If the name has no event, the handlers of matching patterns are called, and nothing is added to the namespace.
 
         Args:
             evt: the event's name, or the `Event`.
-            sender: who emits.
-            *args: positionals for the handlers.
-            **kwargs: keywords for the handlers, of any names.
+            sender: the object that emits.
+            *args: positional arguments for the handlers.
+            **kwargs: keyword arguments for the handlers, of any names.
 
         Returns:
-            A new list of the handlers' results, in the order in which they ran.
+            A new list of results, in the order in which the handlers ran.
 
         Raises:
             TypeError: if `evt` is neither a non-empty string nor an `Event`.
-            ValueError: if it is a pattern, which cannot be emitted.
+            ValueError: for a pattern, which cannot be emitted.
             LookupError: if the namespace is strict and `event` has not declared the name.
 
         Thread-safe and re-entrant, as `Event.emit` is.
@@ -3381,7 +3355,7 @@ class NamespaceCore(dict):  # type: ignore[type-arg]
         return results
 
     def _find(self, evt: Any, /) -> Any:
-        """The event meant by what is not a name in here; None for an unknown name."""
+        # The event meant by what is not a name in here; None for an unknown name.
         raise NotImplementedError
 
 
@@ -3405,6 +3379,8 @@ else:  # compiled: `__cinit__` is called by the interpreter, and no annotations 
 
     if not TYPE_CHECKING:  # so that help() shows what it can show for the compiled core: signatures without types
         _shown = [EventCore.connect, EventCore.emit, EventCore.send, NamespaceCore.emit, BoundCore.emit, BoundCore.send]
+        _shown += [SignalCore.send, BoundCore.__new__, EventCore.__get__]
+        EventCore.__get__.__name__, EventCore.__get__.__qualname__ = "__get__", "EventCore.__get__"
         for _method in _shown:
             _method.__annotations__ = {}
             _method.__qualname__ = _method.__qualname__.replace("BoundCore", "BoundEvent").replace("Core", "")

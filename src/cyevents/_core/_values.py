@@ -62,16 +62,16 @@ UNNAMED: Final = _ReprStr("<unnamed>")
 
 
 class Cancel(Exception):
-    """Raised by a handler, cancels the emission as returning `False` does, and says why.
+    """Raise it in a handler to cancel the emission, as `return False` does, and to say why.
 
     It is not an error: `on_error` is not called, and the emitter gets a `Cancelled` with the reason. See "Cancelling"
     on the page about priorities for what each kind of handler cancels.
 
     Args:
-        reason: any object, such as a text. A subclass may have a `reason` of its own instead, as a class attribute.
+        reason: any object, such as a text. A subclass may define a class attribute `reason` instead.
 
     Attributes:
-        reason: what was given; `None` if nothing was.
+        reason: the reason, or `None`.
 
     Example:
         >>> from cyevents import Cancel, Event
@@ -107,12 +107,12 @@ class CancelAfterItems(Cancel):
 class Cancelled(list["Any"]):
     """The results of an emission that a handler cancelled, by returning `False` or by raising `Cancel`.
 
-    It is a list of the results of the handlers that ran before, as any emission returns it.
+    It is the list of the earlier handlers' results, with three attributes.
 
     Attributes:
         handler: the handler that cancelled.
-        event: the `Event` that was emitted.
-        reason: the reason given to `Cancel`; `None` if there is none, as for `return False`.
+        event: the emitted `Event`.
+        reason: the reason of the `Cancel`; `None` for `return False`.
 
     Example:
         >>> from cyevents import Cancelled, Event

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
-from .._programs import run
+from .._programs import ProgramNotFound, find
 from . import install
 
 USAGE = """\
@@ -27,11 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not program or program[0].startswith("-"):
         print(USAGE, file=sys.stderr)
         return 2
-    if not as_module and not os.path.exists(program[0]):
-        print(f"cyevents.blinker: there is no script {program[0]!r}", file=sys.stderr)
-        return 2
     install()
-    run(program, as_module)
+    try:
+        run = find(program, as_module)
+    except ProgramNotFound as error:
+        print(f"cyevents.blinker: {error}", file=sys.stderr)
+        return 2
+    run()
     return 0
 
 

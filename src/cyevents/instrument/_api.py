@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class HandlerEntry(Protocol):
-    """One connection of a handler: the argument of methods of `EmissionSpan`. It has no other public attributes."""
+    """One connection of a handler, an argument of methods of `EmissionSpan`. It has no other public attributes."""
 
     @property
     def name(self) -> str:
@@ -28,16 +28,16 @@ class HandlerEntry(Protocol):
 
 
 class EmissionStart:
-    """An emission that begins: the argument of `Instrument.begin`.
+    """An emission that begins, the argument of `Instrument.begin`.
 
     Attributes:
         event: the `Event`.
         way: `"emit"`, `"send"`, `"first"`, `"emit_async"`, `"send_async"` or `"first_async"`.
         sender: the sender; `ANY` if the emission has none.
         args: the other positional arguments, a tuple.
-        kwargs: the keyword arguments, the dict that handlers get them from: do not change it, and copy it to keep it.
-        parent: the enclosing span of the same instrument, a `CallSpan` or an `EmissionSpan`, or `None`. It is found
-            in the tasks and threads of handlers too.
+        kwargs: the keyword arguments of the handlers: do not change this dict, and copy it to keep it.
+        parent: the enclosing span of the same instrument, a `CallSpan` or an `EmissionSpan`, or `None`; also in the
+            tasks and threads of handlers.
         origin: the value given to `origin` around this emission, or `None`.
     """
 
@@ -94,9 +94,9 @@ class Instrument:
     def begin(self, start: EmissionStart, /) -> EmissionSpan | None:
         """Called when an emission begins, before any handler and any condition runs.
 
-        An exception raised here vetoes the emission: no handler runs, the emitter gets the exception unchanged and
-        regardless of `on_error`, and the spans of instruments that have already begun end with it. That goes for a
-        `Cancel` too: only handlers cancel by it, so that the emitter gets a `Cancelled` with their results.
+        An exception raised here vetoes the emission: no handler runs, the emitter gets the exception, whatever
+        `on_error` says, and the spans of instruments that have already begun end with it. A `Cancel` is raised as well:
+        only one from a handler makes the emitter get a `Cancelled`.
 
         Args:
             start: the emission.
@@ -110,8 +110,8 @@ class Instrument:
 class EmissionSpan:
     """Base class of spans: an instrument's view of one emission.
 
-    Only `wait_done` may raise. An exception that another method raises does not affect the emission: the first one in
-    a scope is logged, with its traceback, on the logger `cyevents`.
+    Only `wait_done` may raise. Exceptions of other methods do not affect the emission: the first one in a scope is
+    logged with its traceback on the logger `cyevents`.
     """
 
     __slots__ = ()
@@ -153,8 +153,8 @@ class EmissionSpan:
     async def wait_done(self) -> None:
         """Awaited by `emit_async`, `send_async` and `first_async` when the handlers are done, span after span.
 
-        It is not awaited if they raise. Override it if an emission must wait for something else, such as a confirmation
-        by a broker. Exceptions from here are raised unchanged and regardless of `on_error`.
+        It is not awaited if they raise. Override it if an emission must wait for something else, such as a broker's
+        confirmation. Its exceptions are raised to the emitter, whatever `on_error` says.
         """
 
     def end(self, results: list[Any] | None, error: BaseException | None, /) -> None:

