@@ -5,10 +5,12 @@ tests marked `slow`. `--full` runs all. A path, a test id, `-k`, `-m` or `--last
 """
 
 import asyncio
+import faulthandler
 import gc
 import importlib.util
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,9 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes long or is exhaustive, so only --full or naming the test runs it")
-    config.last_module = None
+    config.last_module, config.unfrozen = None, 0  # tests since the last time that garbage was frozen
+    config.watched_until = 0
+    config.stderr = os.dup(sys.__stderr__.fileno())  # not what pytest captures
     config.left_out = 0  # tests that the quick selection leaves out
     config.backends = ["python"] if config.getoption("--pure-only") or not needs_compiled() else ["cython", "python"]
 
@@ -113,12 +117,29 @@ def is_stale():
 
 
 def pytest_runtest_setup(item):
-    """Freeze the garbage of earlier modules, so that `gc.collect()` in this module's tests does not scan it again."""
+    """Collect and freeze what earlier tests left, often, so that `gc.collect()` in tests does not scan it again."""
     module = item.nodeid.partition("::")[0]
-    if module != item.config.last_module:
-        item.config.last_module = module
+    item.config.unfrozen += 1
+    watch_for_hangs(item.config)
+    if module != item.config.last_module or item.config.unfrozen > 25:
+        item.config.last_module, item.config.unfrozen = module, 0
         gc.collect()
         gc.freeze()
+
+
+def watch_for_hangs(config):
+    """Have all threads shown if a test takes two minutes.
+
+    pytest's `faulthandler_timeout` starts and joins a thread for each test. This starts one each ten seconds.
+    """
+    now = time.monotonic()
+    if now >= config.watched_until:
+        config.watched_until = now + 10
+        faulthandler.dump_traceback_later(130, file=config.stderr)
+
+
+def pytest_unconfigure():
+    faulthandler.cancel_dump_traceback_later()
 
 
 def pytest_report_header(config):
@@ -138,7 +159,7 @@ def pytest_generate_tests(metafunc):
 
 
 def modules():
-    return {name: sys.modules[name] for name in list(sys.modules) if name.split(".")[0] == "cyevents"}
+    return {name: sys.modules[name] for name in list(sys.modules) if name == "cyevents" or name.startswith("cyevents.")}
 
 
 def load(backend):

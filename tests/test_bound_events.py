@@ -425,8 +425,8 @@ def test_warnings_are_at_the_callers_line(cls, thermostat):
         pass
 
     texts = {
-        vanish: "has died on the spot",
-        vanish_sender: "the sender that show is connected for has died",
+        vanish: "was garbage-collected at once",
+        vanish_sender: "the sender that show is connected for was garbage-collected",
         discard: "the subscription that held it was discarded",
         discard_decorator: "connect.* of 'thermostat.changed' returned a decorator",
         take_self: "takes self",

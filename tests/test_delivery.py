@@ -1594,7 +1594,7 @@ def test_pool_is_emptied_at_exit(child):
     assert child(script) == (["called 0", "called 1", "called 2"], [])
 
 
-GIVEN_UP = "ERROR delivered handlers not finished at exit are given up: "
+GIVEN_UP = "ERROR delivered handlers not finished at exit are abandoned: "
 
 
 def test_loop_that_does_not_run_at_exit(child):

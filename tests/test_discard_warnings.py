@@ -57,7 +57,7 @@ def test_sender_that_dies_at_once_warns(api, event):
     def connect():
         event.connect(handler, sender=Sender())
 
-    warned(connect, "the sender that handler is connected for has died on the spot")
+    warned(connect, "the sender that handler is connected for was garbage-collected at once")
     assert event.handlers == []
 
 
@@ -65,14 +65,14 @@ def test_positional_sender_of_a_dead_event_warns(api):
     def connect():
         api.Event("e").connect(handler, Sender())
 
-    warned(connect, "the sender that handler is connected for has died on the spot")
+    warned(connect, "the sender that handler is connected for was garbage-collected at once")
 
 
 def test_sender_that_dies_in_subscribe_warns(event):
     def connect():
         event.subscribe(handler, Sender())
 
-    warned(connect, "the sender that handler is connected for has died on the spot")
+    warned(connect, "the sender that handler is connected for was garbage-collected at once")
 
 
 def test_no_warning_for_a_sender_that_lives_on(event):
@@ -88,7 +88,7 @@ def test_discarded_subscription_warns(event):
     def subscribe():
         event.subscribe(lambda sender: 1)
 
-    warned(subscribe, "keep what subscribe() returns")
+    warned(subscribe, "keep the result of subscribe()")
     assert event.handlers == []
 
 
@@ -113,7 +113,7 @@ def test_temporary_handler_warns(event, make):
     except TypeError:  # a C type without weak references
         pytest.skip("it cannot be held weakly")
     event.clear()
-    warned(connect, "has died on the spot")
+    warned(connect, "was garbage-collected at once")
 
 
 class Owner:

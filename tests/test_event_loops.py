@@ -316,15 +316,16 @@ def test_time_limit_cancels_the_emission(ns, run):
     log = []
 
     @ns.on("x")
-    async def endless(sender):
+    async def endless(scope):
+        scope.deadline = anyio.current_time() + 0.01  # not before the handler has begun
         try:
             await anyio.sleep_forever()
         finally:
             log.append("ended")
 
     async def main():
-        with anyio.move_on_after(0.01) as scope:
-            await ns.emit_async("x")
+        with anyio.CancelScope() as scope:
+            await ns.emit_async("x", scope)
         assert scope.cancelled_caught
         assert log == ["ended"]
 
@@ -335,7 +336,8 @@ def test_exception_while_cancelled_is_reported(ns, run, reported):
     error = ValueError()
 
     @ns.on("x")
-    async def fails(sender):
+    async def fails(scope):
+        scope.deadline = anyio.current_time() + 0.01
         try:
             await anyio.sleep_forever()
         finally:
@@ -343,8 +345,8 @@ def test_exception_while_cancelled_is_reported(ns, run, reported):
 
     async def main():
         with reported() as seen:
-            with anyio.move_on_after(0.01) as scope:
-                await ns.emit_async("x")
+            with anyio.CancelScope() as scope:
+                await ns.emit_async("x", scope)
             await ticks()
         assert scope.cancelled_caught
         assert seen == [error]
@@ -415,14 +417,15 @@ def test_group_of_cancellations_is_a_cancellation(ns, run):
 @pytest.mark.parametrize("loop", ON_ANYIO, indirect=True)
 def test_cancelled_handler_may_have_a_task_group(ns, run):
     @ns.on("x")
-    async def handler(sender):
+    async def handler(scope):
+        scope.deadline = anyio.current_time() + 0.01
         async with anyio.create_task_group() as group:
             group.start_soon(anyio.sleep_forever)
             group.start_soon(anyio.sleep_forever)
 
     async def main():
-        with anyio.move_on_after(0.01) as scope:
-            await ns.emit_async("x")
+        with anyio.CancelScope() as scope:
+            await ns.emit_async("x", scope)
         assert scope.cancelled_caught
 
     run(main)

@@ -220,7 +220,7 @@ def test_interrupt_ends_the_wait_at_exit(child):
         emit("long")
         begun.wait()
     """)
-    expected = "cyevents ERROR\nasync handlers not finished at exit are given up: long of event 'long'\n"
+    expected = "cyevents ERROR\nasync handlers not finished at exit are abandoned: long of event 'long'\n"
     assert (ended.out, ended.stderr) == ([], expected), ended
 
 
@@ -311,7 +311,7 @@ def test_slow_handler_is_abandoned_and_logged(child, blocks):
     """)
     assert ended.logged == 1, ended
     named = ", ".join(["handler of event 'x'"] * 10)
-    assert f"are given up: {named}, 2 more\n" in ended.stderr, ended
+    assert f"are abandoned: {named}, 2 more\n" in ended.stderr, ended
 
 
 def test_other_handlers_finish_if_one_is_abandoned(child):
@@ -328,7 +328,7 @@ def test_other_handlers_finish_if_one_is_abandoned(child):
     """)
     assert ended.out == ["done 1"], ended
     assert ended.logged == 1, ended
-    assert "are given up: handler of event 'x'\n" in ended.stderr, ended
+    assert "are abandoned: handler of event 'x'\n" in ended.stderr, ended
 
 
 def test_work_for_a_stopped_named_loop_is_logged(child):
@@ -349,7 +349,7 @@ def test_work_for_a_stopped_named_loop_is_logged(child):
     )
     assert ended.out == [], ended
     assert ended.logged == 1, ended
-    assert "are given up: stuck of event 'stuck', stuck of event 'stuck', stuck of event 'stuck'\n" in ended.stderr, (
+    assert "are abandoned: stuck of event 'stuck', stuck of event 'stuck', stuck of event 'stuck'\n" in ended.stderr, (
         ended
     )
     assert "never awaited" not in ended.stderr, ended

@@ -585,7 +585,7 @@ def test_object_that_dies_at_once_warns(ns, shop):
         attach()
     assert [(each.category, each.filename) for each in caught] == [(RuntimeWarning, __file__)]
     assert caught[0].lineno == attach.__code__.co_firstlineno + 1
-    assert "Shop object has died on the spot, since nothing else holds it" in str(caught[0].message)
+    assert "Shop object was garbage-collected at once, because nothing else refers to it" in str(caught[0].message)
     assert ns["paid"].handlers == []
 
 

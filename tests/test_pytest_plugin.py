@@ -37,7 +37,7 @@ def test_plugin_is_found_and_imports_no_asyncio(run, pytester, monkeypatch):
             assert "cyevents._async.scheduling" not in sys.modules
         """
     )
-    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+    pytester.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=2)
 
 
 def test_fixtures(run):
@@ -134,7 +134,7 @@ def test_project_has_a_fixture_named_events(run, pytester):
     ).assert_outcomes(passed=1)
 
 
-def test_scheduled_handlers_are_checked_under_the_other_name(run):
+def test_other_name_checks_scheduled_handlers(run):
     result = run(
         """
         import asyncio

@@ -567,7 +567,7 @@ def test_function_may_call_itself(api, calls):
 
 def test_weakly_held_wrapper_dies_like_a_function(api):
     event = api.Event("x")
-    with pytest.warns(RuntimeWarning, match="has died on the spot"):
+    with pytest.warns(RuntimeWarning, match="was garbage-collected at once"):
         event.connect(api.throttled(print, LONG))
     assert not event.handlers
 
@@ -1085,7 +1085,7 @@ def test_exit_gives_up_what_hangs_and_logs_it(backend):
     """
     output, errors = run_program(program, backend)
     assert output == []
-    assert errors == ("delayed calls not finished at exit are given up: <debounced Event.wait>, <debounced print>\n")
+    assert errors == ("delayed calls not finished at exit are abandoned: <debounced Event.wait>, <debounced print>\n")
 
 
 def test_error_at_exit_is_logged(backend):

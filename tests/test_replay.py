@@ -578,7 +578,7 @@ def test_connecting_again_replays_again(event, fire, calls):
 def test_lambda_that_dies_at_once_is_called_and_warned_about(event, fire):
     seen = []
     fire(event, 1)
-    with pytest.warns(RuntimeWarning, match="has died on the spot"):
+    with pytest.warns(RuntimeWarning, match="was garbage-collected at once"):
         event.connect(lambda sender: seen.append(sender), replay=True)
     assert seen == [1]
 

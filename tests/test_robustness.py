@@ -153,7 +153,7 @@ def test_method_whose_function_dies_leaves_nothing(api, collect):
 @pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="functions die only at a collection")
 def test_method_of_a_temporary_function_warns(api):
     event, owner = api.Event("x"), Thing()
-    with pytest.warns(RuntimeWarning, match="died on the spot"):
+    with pytest.warns(RuntimeWarning, match="garbage-collected at once"):
         event.connect(types.MethodType(lambda self, sender: 1, owner))
 
 

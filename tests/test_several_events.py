@@ -133,7 +133,7 @@ def test_connected_lambda_that_dies_at_once_warns_once(ns):
         warnings.simplefilter("always")
         connect()
     assert [(each.filename, each.lineno) for each in caught] == [(__file__, connect.__code__.co_firstlineno + 1)]
-    assert "has died on the spot" in str(caught[0].message)
+    assert "was garbage-collected at once" in str(caught[0].message)
     assert ns["a"].handlers == ns["b"].handlers == []
 
 

@@ -79,7 +79,7 @@ BAD = {  # a job's code, and the expected report
         event = Event("wrong")
         event.connect(lambda sender: 1)
         """,
-        "has died on the spot",
+        "was garbage-collected at once",
     ),
     "a logged error": ("logging.getLogger('cyevents').error('wrong')", "wrong"),
     "a witness that is not called": (

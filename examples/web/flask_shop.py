@@ -42,7 +42,7 @@ def price(order: Order) -> float:
 
 @shop.on(order_placed)
 async def send_mail(order: Order) -> None:
-    """Send a mail to the customer, after the view has responded."""
+    """Send a mail to the customer, without delaying the response."""
     await asyncio.sleep(0.2)
     print(f"mail: {order.quantity} of {order.item}", flush=True)
 

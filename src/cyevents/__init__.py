@@ -1,4 +1,4 @@
-"""Events for Python programs: connect handlers to an event, emit it, and they are called in order of priority.
+"""Events for Python: connect handlers, emit an event, and they are called in order of priority.
 
     from cyevents import emit, on
 
@@ -16,7 +16,7 @@
 Handlers may be async: `await emit_async("order.placed", order)` awaits them. `help(cyevents.Event)` and
 `help(cyevents.Namespace)` describe everything else that events can do, and `python -m cyevents demo` shows it.
 
-PYTEST_DONT_REWRITE (for pytest: this module has no asserts)
+PYTEST_DONT_REWRITE: a mark for pytest, since there are no asserts here.
 """
 
 from ._connection import Connection, Subscription

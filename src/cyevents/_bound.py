@@ -197,28 +197,11 @@ class BoundEvent(_GenericCore[SenderT, ArgsP]):
     ) -> Any:
         """Connect a handler for this sender alone: the same as `event.connect(receiver, sender=sender, ...)`.
 
-        Args:
-            receiver: the handler. Without it, `connect` returns a decorator: `@object.event.connect(priority=5)`.
-            weak: do not keep the handler alive; for a method, its object.
-            priority: an int. Higher is called earlier.
-            condition: called as `condition(sender, **kwargs)`. A false result skips the handler.
-            once: disconnect the handler right before its first call.
-            with_event: pass the event as the keyword `event`.
-            thread: in `emit_async`, run a sync handler in a thread.
-            replay: first call the handler, in this thread, with the emissions of this sender that the event keeps: see
-                `Event.replay`.
-            via: deliver the calls to a `Mailbox`, an asyncio event loop or an executor, which runs them.
-            overlap: what happens if an earlier call of an async handler still runs: see `Event.connect`.
-            limit: how many calls of an async handler run at once; others wait.
-            timeout: how many seconds an async handler may take.
-
-        Returns:
-            The receiver.
+        Without a receiver, it returns a decorator: `@object.event.connect(priority=5)`. Options, result, exceptions and
+        warnings are those of `Event.connect`.
 
         The sender is held weakly if its class allows it. If the class has `__slots__` without `"__weakref__"`, its
         objects live as long as their connections: disconnect the handlers, or add `"__weakref__"` to the slots.
-
-        Raises and warns as `Event.connect` does.
         """
         sender = self._sender
         options = ConnectOptions(

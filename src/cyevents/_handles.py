@@ -134,6 +134,7 @@ def handles(
             raise TypeError(text) from None
         return handler
 
+    mark.__qualname__ = "handles(...)"  # in its `repr`, and in the errors of wrong calls
     return mark
 
 
@@ -249,8 +250,8 @@ def _warn_if_it_dies(owner: Any, frame: FrameType) -> Any:
         while frame is not None and frame.f_globals.get("__package__") == __package__:
             frame = frame.f_back if is_returning(frame) else None
         if frame is not None and is_at_call(frame, code, instruction):
-            text = f"the attached {name} object has died on the spot, since nothing else holds it: its handlers will"
-            warn(f"{text} never be called. Keep a reference to it", frame)
+            text = f"the attached {name} object was garbage-collected at once, because nothing else refers to it: its"
+            warn(f"{text} handlers will never be called. Keep a reference to it", frame)
 
     try:
         return weakref(owner, on_dead)

@@ -205,11 +205,13 @@ class EventHooks(EventCore):
     # Handlers that die
 
     def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
-        text = f"handler {name} of event {self._name!r} has died on the spot and will never be called, since "
+        text = (
+            f"handler {name} of event {self._name!r} was garbage-collected at once and will never be called, because "
+        )
         if is_subscription:
-            text += "the subscription that held it was discarded: keep what subscribe() returns"
+            text += "the subscription that held it was discarded: keep the result of subscribe()"
         else:
-            text += "nothing else holds it: keep a reference, keep what subscribe() returns, or use weak=False"
+            text += " nothing else refers to it: keep a reference, keep the result of subscribe(), or use weak=False"
         warn(text, frame)
 
     def _log_never_called(self, entry: Entry) -> None:
@@ -220,9 +222,9 @@ class EventHooks(EventCore):
                 return  # the module was loaded again, or the notebook's cell was run again
         log(
             "WARNING",
-            "handler %s of event %r, defined in %s:%d, has died before any emission, since nothing else holds it: it"
-            " will never be called. Keep a reference to it, keep what subscribe() returns, or connect it with"
-            " weak=False",
+            "handler %s of event %r, defined in %s:%d, was garbage-collected before any emission, because nothing else"
+            " refers to it: it will never be called. Keep a reference to it, keep the result of subscribe(), or connect"
+            " it with weak=False",
             entry.name,
             self._name,
             entry.held.co_filename,
@@ -237,7 +239,7 @@ class EventHooks(EventCore):
             except IndexError:  # another thread was faster
                 return
             if is_logging:
-                log("DEBUG", "handler %s of event %r has died", name, self._name)
+                log("DEBUG", "handler %s of event %r was garbage-collected", name, self._name)
 
 
 def _binding_of(error: Exception) -> Any:

@@ -472,7 +472,7 @@ _given_up: set[Limited[..., Any]] = set()
 
 
 def _flush_at_exit(is_last: bool = False) -> None:
-    """Make the calls that wait, those of running loops at last only; log what is given up."""
+    """Make the calls that wait, those of running loops at last only; log the calls that are abandoned."""
     global _is_late, _left_at_exit
     _is_late = is_last
     waiting: list[Limited[..., Any]] = call_locked(list, _waiting)
@@ -505,7 +505,7 @@ def _log_given_up(left: list[Limited[..., Any]]) -> None:
     _given_up.update(left)
     names = [repr(each) for each in left[:10]] + [f"{len(left) - 10} more"] * (len(left) > 10)
     if names:
-        log("ERROR", "delayed calls not finished at exit are given up: %s", ", ".join(names))
+        log("ERROR", "delayed calls not finished at exit are abandoned: %s", ", ".join(names))
 
 
 def _after_fork() -> None:

@@ -180,7 +180,7 @@ def test_pytest_starts_with_warnings_as_errors(backend, tmp_path, monkeypatch, w
         name = "conftest.py" if way == "conftest" else "use_cyevents.py"
         (tmp_path / name).write_text(PLUGIN, encoding="utf-8")
     ended = subprocess.run(
-        [sys.executable, *WAYS[way], "-q", "-p", "no:cacheprovider"],
+        [sys.executable, *WAYS[way], "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"],
         env=os.environ | {"CYEVENTS_PURE_PYTHON": "0" if backend == "cython" else "1", "PYTHONPATH": str(tmp_path)},
         cwd=tmp_path,
         capture_output=True,

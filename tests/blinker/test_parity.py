@@ -125,7 +125,7 @@ def notified(blinker):
     yield log
 
 
-@pytest.mark.filterwarnings("ignore:receiver .* has died on the spot")
+@pytest.mark.filterwarnings("ignore:receiver .* was garbage-collected at once")
 @pytest.mark.parametrize("scene", [wrong_calls, returned, senders, weak, notified], ids=lambda scene: scene.__name__)
 def test_both_behave_the_same(blinker, scene):
     expected = list(scene(real))

@@ -369,7 +369,7 @@ def test_connect_is_a_stackable_decorator(signal, log):
 
 def test_temporary_receiver_warns(signal):
     with pytest.warns(
-        RuntimeWarning, match=r"receiver .*<lambda> of <cyevents\.blinker\.base\.Signal .* died on"
+        RuntimeWarning, match=r"receiver .*<lambda> of <cyevents\.blinker\.base\.Signal .* was garbage-collected"
     ) as caught:
         signal.connect(lambda sender: None)
     assert caught[0].filename == __file__
@@ -1076,7 +1076,7 @@ def test_subclass_may_use_private_looking_names(blinker, log, collect, where):
     assert repr(signal).endswith("; 'name'>")
     copied = copy.copy(signal)
     assert not copied.receivers
-    with pytest.warns(RuntimeWarning, match="Signal object at .*; 'name'> has died on the spot"):
+    with pytest.warns(RuntimeWarning, match="Signal object at .*; 'name'> was garbage-collected at once"):
         signal.connect(lambda sender: None)
 
     async def awaited(sender):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in (ROOT / "docs/howto").rglob("*.md")}
 REMARK = r"(?:from (?P<file>\S+)|not run: [^\n]*|(?P<continues>continues))"
 BLOCK = re.compile(rf"^(?:<!-- {REMARK} -->\n)?(?P<indent> *)```python\n(?P<code>.*?)^ *```$", re.M | re.S)
-PEERS = ("asgiref", "blinker", "bubus", "django", "nitro", "pluggy", "psygnal", "pydantic", "pyee")
+PEERS = ("asgiref", "blinker", "bubus", "django", "nitro", "pluggy", "psygnal", "pydantic", "pyee", "PySide6")
 
 
 def blocks(of_files):

@@ -57,7 +57,7 @@ def name():
 
 class _ErrorLog(logging.Handler):
     def emit(self, record):
-        if "has died before any emission" not in record.msg:  # expected in a race
+        if "was garbage-collected before any emission" not in record.msg:  # expected in a race
             fail(self.format(record))
 
 

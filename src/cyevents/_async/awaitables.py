@@ -1,4 +1,4 @@
-"""What handlers return, as coroutines, wrappers of these, and calls of handlers in threads: for any kind of loop."""
+"""Results of handlers as coroutines, wrappers of these, and calls of handlers in threads, for any kind of loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def as_coroutine(result: Any, kind: int) -> Coroutine[Any, Any, Any]:
-    """Return a coroutine that awaits what an async handler returned: the result itself if it is one."""
+    """Return a coroutine that awaits an async handler's result: the result itself if it is one."""
     if type(result) is CoroutineType or isinstance(result, Coroutine):
         return result
     return _collect(result) if kind == ASYNC_GENERATOR else _await(result)
@@ -29,7 +29,7 @@ async def _await(awaitable: Any) -> Any:
 
 
 async def _collect(generator: Any) -> list[Any]:
-    """Return what an async generator yields, without None."""
+    """Return the items of an async generator, without None."""
     items: list[Any] = []
     try:
         async for item in generator:
@@ -108,7 +108,7 @@ class Consumed:
 def call_in_thread(
     event: EventCore, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any], keeps_generators: bool
 ) -> tuple[Any, BaseException | None, int]:
-    """Call a sync handler. Return the result, what was raised, and the kind of the result, which decides what follows.
+    """Call a sync handler. Return its result, its exception, and the kind of the result.
 
     Unless it `keeps_generators`, which are values then, it runs a generator to its end and returns a `Consumed`.
     """

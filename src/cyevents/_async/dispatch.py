@@ -1,12 +1,12 @@
-"""How an `emit_async` awaits tasks at the end of a tier, and what it raises, under any kind of event loop.
+"""The end of a tier of `emit_async`, under any kind of event loop: awaits the tasks, and raises their exceptions.
 
 How it works: the core calls the handlers of one priority, a tier. It steps a lone async handler's coroutine itself,
 and adds the tasks of several to the `AsyncDispatch`, each with a slot in the results. At the end of such a tier the
 subclass waits for the tasks, and their results go to the slots, so that results are in dispatch order.
 
-What handlers raise: an `Exception` of a task counts when its tier is done. A `BaseException` cancels the other tasks,
-and so does the cancellation of the emission itself; either way all tasks are awaited before it is raised. Only the
-first exception in dispatch order can be raised: the others are reported, to the loop's exception handler or the log.
+Exceptions: an `Exception` of a task counts when its tier is done. A `BaseException` cancels the other tasks, and so
+does the cancellation of the emission itself; either way all tasks are awaited before it is raised. Only the first
+exception in dispatch order can be raised: the others are reported, to the loop's exception handler or the log.
 
 Reference cycles: an exception refers by its traceback to the variables of the frames that it has passed. A frame that
 keeps it in a variable completes a cycle, which keeps handlers and senders alive until the garbage collector runs. Hence
@@ -69,7 +69,7 @@ class AsyncDispatch(AwaitedDispatch):
     # The end of a tier
 
     async def finish_tier(self, raised: BaseException | None) -> None:
-        """Wait for the tasks, take their results, and raise what must be raised: `raised` is what the core raised."""
+        """Wait for the tasks, take their results, and raise an exception if needed; `raised` is the core's."""
         fatal = None if isinstance(raised, Exception) else raised
         try:
             if self.tasks:
@@ -90,7 +90,7 @@ class AsyncDispatch(AwaitedDispatch):
         return True
 
     def _take_values(self, tasks: Iterable[Any], handlers: Iterable[Any], slots: Iterable[int]) -> None:
-        """Put what tasks have returned into their slots, and note the first that cancels."""
+        """Put the results of tasks into their slots, and note the first task that cancels."""
         results = self.results
         if self.mode & PAIRS:
             for task, handler, slot in zip(tasks, handlers, slots, strict=True):
@@ -125,7 +125,7 @@ class AsyncDispatch(AwaitedDispatch):
             self.result_slots.clear()
 
     def _take_outcomes(self, raised: BaseException | None, fatal: BaseException | None) -> None:
-        """Take what the tasks returned and raised, in dispatch order, and raise the first exception, if any."""
+        """Take the outcomes of the tasks in dispatch order, and raise the first exception, if any."""
         failures: list[Failure] = []
         to_raise: list[Failure] = [] if fatal is None else [Failure(fatal)]
         for task, handler, slot in zip(self.tasks or (), self.handlers or (), self.result_slots or (), strict=True):
@@ -156,7 +156,7 @@ class AsyncDispatch(AwaitedDispatch):
             failures.clear()
 
     def _raise_first(self, failures: list[Failure], to_raise: list[Failure], raised: BaseException | None) -> None:
-        """Deal with what handlers have raised in a tier, and raise what must be raised, the first of it.
+        """Handle the exceptions of a tier, and raise the first one that must be raised.
 
         `failures` are the exceptions to which the event's policy applies. `to_raise` are exceptions that come before
         them, and `raised` is one that comes after them.

@@ -557,7 +557,7 @@ def _drain_at_exit() -> None:
         if len(names) > 10:
             names[10:] = [f"{len(names) - 10} more"]
         kinds = " and ".join(sorted({f"{each.kind}s" for each in left}))
-        _logger.error("%s not finished at exit are given up: %s", kinds, ", ".join(names))
+        _logger.error("%s not finished at exit are abandoned: %s", kinds, ", ".join(names))
 
 
 def _drain_at_last() -> None:

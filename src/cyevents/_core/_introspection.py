@@ -199,7 +199,7 @@ def warn_at(message: str, file: str, line: int, module_globals: dict[str, Any]) 
 def warn_vanished_sender(name: str, frame: FrameType) -> None:
     """Warn that the sender that this handler is connected for has died in the statement that connected it."""
     warn(
-        f"the sender that {name} is connected for has died on the spot, since nothing else holds it: {name} will never"
-        " be called. Keep a reference to the sender",
+        f"the sender that {name} is connected for was garbage-collected at once, because nothing else refers to it:"
+        f" {name} will never be called. Keep a reference to the sender",
         frame,
     )

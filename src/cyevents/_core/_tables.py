@@ -175,7 +175,7 @@ _pending_removals: list[list[Any]] = []  # [event, entry or reference, whether t
 
 
 class LastConnection:
-    """The newest connection of all: what is needed to warn at the line that made it if its handler dies at once."""
+    """The newest connection of all, for the warning at its line if its handler dies at once."""
 
     __slots__ = ("code", "instruction", "name", "sender", "serial", "subscribed", "thread")
 
@@ -563,13 +563,13 @@ class Entry(Ref):
     priority: int
     serial: int  # when it was registered, over all events
     _condition: Any  # see `condition`; the `delivery` if there is one, which then has the condition
-    may_vanish: bool  # its death surprises nobody: an emission has found it, or a subscription holds the handler
+    may_vanish: bool  # its death is not logged: an emission has found it, or a subscription holds the handler
     name: str
     chain: int  # the same for the entries of one handler and sender that have replaced each other
     superseded: tuple[Entry | None] | None
-    """For blocks of `connected_to` that end in another order than they began: once the block of this entry is over, the
-    entry that it had replaced, which a block that ends later restores instead of this one. Else None."""
-    claims: Any  # a list, with one item if it is to be called once; compiled: a flag
+    """For blocks of `connected_to` that end in another order than they began: when the block of this entry is over, the
+    entry that it had replaced, which a later end of a block restores instead of this one. Else None."""
+    claims: Any  # a list, with one item until a `once` entry is called; compiled: a flag
     _warned: int
     was_deferred: bool  # compiled only: of its function, if that is held weakly, see cye_deref_function
 
@@ -608,11 +608,11 @@ class Entry(Ref):
 
     @property
     def delivery(self) -> Any:
-        """What decides how the handler is called, or None.
+        """The object that decides how the handler is called, or None.
 
-        `delivery.prepare(dispatch, entry, handler, keywords)` returns what is called in place of the handler, with the
-        same arguments, or None if nothing is. What it raises goes to the emitter, whatever the policy for errors. The
-        call may return MISSING, and so may what it returns when that is awaited: it then contributes nothing.
+        `delivery.prepare(dispatch, entry, handler, keywords)` returns a function to call in place of the handler, with
+        the same arguments, or None to call nothing. Its exceptions go to the emitter, whatever the policy for errors.
+        If the call, or awaiting its result, returns MISSING, it contributes nothing.
         """
         return self._condition if self.flags & DELIVERED else None
 
@@ -654,7 +654,7 @@ class Entry(Ref):
         return bool(before & of)
 
     def is_used_up(self) -> bool:
-        """Return whether it was to be called once, and has been."""
+        """Return whether `once` has used it up."""
         return bool(self.flags & ONCE) and not self.claims
 
     def is_usable(self) -> bool:
@@ -663,7 +663,7 @@ class Entry(Ref):
 
     @property
     def is_consumed(self) -> bool:
-        """Whether it was to be called once, and has been."""
+        """Whether `once` has used it up."""
         return self.is_used_up()
 
     @property
@@ -801,7 +801,7 @@ _EMPTY = _make_snapshot(None)  # type: ignore[arg-type] # in place of one that w
 @cython.trashcan(True)
 @cython.cclass
 class Dispatch:
-    """One emission over some entries: what the entries' turns share, and a turn by the slow path."""
+    """One emission over some entries: the state that their turns share, and a turn by the slow path."""
 
     __slots__ = ("args", "errors", "event", "has_cancel", "kwargs", "mode", "reason", "results", "sender", "watch")
 
@@ -916,7 +916,7 @@ class Dispatch:
         return True
 
     def take_result(self, result: Any, entry: Entry, handler: Any) -> bool:
-        """Take what a handler returned that may be more than a value; return whether the handler cancels."""
+        """Take a handler's result, which may be more than a value; return whether the handler cancels."""
         cls = type(result)
         if cls is CoroutineType:
             kind = AWAITABLE
@@ -951,7 +951,7 @@ class Dispatch:
         return False
 
     def _take_awaitable(self, result: Any, kind: int, entry: Entry, handler: Any) -> None:
-        """Take what an async handler returned."""
+        """Take the result of an async handler."""
         self.event._schedule(result, kind, handler, self.sender, entry)
 
     def _call_in_thread(self, call: Any, given: dict[str, Any], handler: Any) -> bool:
@@ -973,7 +973,7 @@ class Dispatch:
         return self._apply_error_policy(error, handler)
 
     def _apply_error_policy(self, error: Exception, handler: Any) -> bool:
-        """Do with an error what the event's policy says, or note a `Cancel`; return False if it must be raised."""
+        """Apply the event's policy to an error, or note a `Cancel`; return False if it must be raised."""
         cancel = self.event._cancel_of(error)
         if cancel is not None:
             if self.mode & PAIRS:  # no handler cancels, and `False` is a value
@@ -1028,9 +1028,9 @@ def _make_dispatch(
 @cython.trashcan(True)  # a long chain of them is freed at once if their emissions never end
 @cython.cclass
 class Nesting:
-    """How deep an emission is nested in others: all that contexts which are copied in it keep of it.
+    """How deep an emission is nested in others. Contexts that are copied in it keep nothing else of it.
 
-    The coroutines and tasks that it awaits may run on stacks of their own, so their depth is counted here.
+    The coroutines and tasks that it awaits may run on other stacks, so their depth is counted here.
     """
 
     __slots__ = ("depth", "is_over", "outer")
@@ -1060,15 +1060,15 @@ def _make_nesting() -> Nesting:
 @cython.trashcan(True)
 @cython.cclass
 class AwaitedDispatch(Dispatch):
-    """An emission that awaits its handlers: an iterator to be awaited, whose `outcome` are then the results.
+    """An emission that awaits its handlers: an awaitable iterator whose `outcome` is the list of results.
 
     It calls the entries one priority, a tier, after the other. In a tier with several async handlers, each becomes a
     task, with a slot in the results, and at the end of the tier a coroutine of the subclass waits for them. An async
     handler that is the last of its tier, and the only one that is async so far, needs no task: its coroutine is
-    stepped here, in a copied context, and what it yields is yielded on. `_coroutine` is what is stepped now.
+    stepped here, in a copied context, and its items are yielded on. `_coroutine` is the one that is stepped now.
 
     In a SEQUENTIAL emission, each async handler is awaited before the next handler is called: its coroutine is stepped
-    here too, and where it needs a task, that is awaited at once, as if the tier ended after it.
+    here too, and if it needs a task, that is awaited at once, as if the tier ended after it.
 
     The subclass knows the event loop: see "Hooks". It may read and change the public attributes.
     """
@@ -1291,7 +1291,7 @@ class AwaitedDispatch(Dispatch):
         self._end()
 
     def _end(self) -> None:
-        """Drop what would keep handlers alive, or refer to exceptions whose tracebacks refer to this."""
+        """Drop references to handlers, and to exceptions whose tracebacks refer to this."""
         self._is_over = True
         self.cancelling = None  # it may refer to this
         if self._coroutine is not None:
@@ -1377,7 +1377,7 @@ class AwaitedDispatch(Dispatch):
     # Async handlers that are stepped here
 
     def _resume(self, value: Any) -> Any:
-        """Resume the coroutine. Return what it yields; `MISSING` if it is over."""
+        """Resume the coroutine. Return the item that it yields; `MISSING` if it is over."""
         result: Any = MISSING
         self._is_done = False
         try:
@@ -1399,7 +1399,7 @@ class AwaitedDispatch(Dispatch):
         return result
 
     def _step_by_method(self, value: Any) -> Any:
-        """Resume the coroutine by its method. Return what it yields or returns; `_is_done` tells which."""
+        """Resume the coroutine by its method. Return its item, or its result if `_is_done`."""
         thrown, self._thrown = self._thrown, None
         try:
             if thrown is None:
@@ -1415,7 +1415,7 @@ class AwaitedDispatch(Dispatch):
         return result
 
     def _take_value(self, value: Any) -> None:
-        """Take what the coroutine has returned."""
+        """Take the coroutine's result."""
         if self._context is None:  # the tier is done
             self._coroutine = None
             return
@@ -1431,7 +1431,7 @@ class AwaitedDispatch(Dispatch):
             self.results.append(value)
 
     def _take_failure(self, error: BaseException) -> bool:
-        """Take what the coroutine has raised; return whether it must be raised."""
+        """Take the coroutine's exception; return whether it must be raised."""
         if self._context is None:
             self._coroutine = None
             return True
@@ -1460,7 +1460,7 @@ class AwaitedDispatch(Dispatch):
         return False
 
     def _note_interruption(self, error: Any) -> None:
-        """Note what is thrown into the coroutine of a handler: a cancellation, unless an earlier one still counts."""
+        """Note an exception thrown into a handler's coroutine as a cancellation, unless an earlier one still counts."""
         if isinstance(error, BaseException) and (self.interruption is None or self.cancelling() <= 1):
             self.interruption = error
 
@@ -1492,7 +1492,7 @@ class AwaitedDispatch(Dispatch):
     def _add_task(self, task: Any, handler: Any) -> None:
         """Take the value of a task that is done; else note it, and keep a slot for its result.
 
-        What it has raised, and whether it cancels, counts only when all are done.
+        Its exception, and whether it cancels, count only when all are done.
         """
         has_value = False
         if self.make is not None and type(task) is self.make:
@@ -1746,7 +1746,7 @@ class EventCore:
     _is_used: bool  # emitted by name since its namespace's cache was last cleaned: set by `NamespaceCore.emit`
 
     def __cinit__(self) -> None:
-        _untrack(self)  # nobody must find it, or a reference to it, before it is complete
+        _untrack(self)  # nothing may find it, or a reference to it, before it is complete
         self._slow_path_flags = 0
         self._general = _EMPTY
         self._groups = None  # these tables are made when they are first needed: most events need none
@@ -1776,7 +1776,7 @@ class EventCore:
     def __init__(self) -> None:
         pass
 
-    # What another thread may replace while an emission looks at it
+    # Fields that another thread may replace while an emission reads them
 
     @cython.critical_section
     def _load_general(self) -> Snapshot:
@@ -2102,7 +2102,7 @@ class EventCore:
         return snapshot if is_built else self._build(snapshot, sender)
 
     def _look_up(self, sender: Any) -> Snapshot:
-        """Return the snapshot in place for a sender; if there is none, one that is to be built."""
+        """Return the stored snapshot for a sender; if there is none, a new one, not yet built."""
         general = self._load_general() if cython.compiled else self._general
         if general is _EMPTY:
             general = _make_snapshot(self._any)
@@ -2168,7 +2168,7 @@ class EventCore:
         return None
 
     def _build(self, snapshot: Snapshot, sender: Any) -> Snapshot:
-        """Build a snapshot, without a lock. It is in its place already: a change in between takes it away."""
+        """Build a snapshot, without a lock. It is stored already, and a change in between removes it."""
         if self._dead_handler_names:
             self._log_dead_handlers()
         if self._patterns:
@@ -2218,7 +2218,7 @@ class EventCore:
             if other is not None and other.is_for(sender):
                 own = values_of(other.entries)
         entries = values_of(self._any.entries)
-        # The length tells of a handler that another thread disconnects meanwhile.
+        # The length shows whether another thread has disconnected a handler meanwhile.
         if not muted and self._are_distinct(general + special + own) and len(entries) == self._count():
             return general + special + entries + own
         general.sort(key=_by_serial)
@@ -2253,7 +2253,7 @@ class EventCore:
         return [] if None in muted else [entry for entry in entries if entry.handler_key not in muted]
 
     def _muted_keys(self) -> set[Any]:
-        """Return the keys of the handlers that are muted; None among them stands for the whole event."""
+        """Return the keys of the muted handlers; None among them means the whole event."""
         muted = set()
         for keys in values_of(self._mutes):
             muted.update(keys)
@@ -3113,7 +3113,7 @@ _NO_CLAIMS: list[None] = []
 
 
 def consume(generator: Any, items: list[Any], /) -> bool:
-    """Run a generator to its end. Put what it yields, without None, into a list; return whether it returned `False`."""
+    """Run a generator to its end. Put its items, without None, into a list; return whether it returned `False`."""
     if type(items) is not list:
         raise TypeError("items must be a list")
     if cython.compiled:
@@ -3190,7 +3190,7 @@ def run_calls(places: list[None], take: Callable[[], Any], limit: int) -> tuple[
 
 
 def expect_death(entry: Entry) -> None:
-    """Note that a subscription holds an entry's handler: when it is discarded, the handler dies."""
+    """Note that a subscription holds an entry's handler, which dies with it."""
     entry.may_vanish = True
     _last.note_subscription(entry)
 
@@ -3291,7 +3291,7 @@ class NamespaceCore(dict):  # type: ignore[type-arg]
 
     __slots__ = ("_cached", "_is_sequential")
 
-    _cached: dict[str, Any]  # events of names that nobody made, which patterns or observers hear
+    _cached: dict[str, Any]  # events of undeclared names that patterns or observers cover
     _is_sequential: bool  # as that of its events, for those that have not set it
 
     def __cinit__(self) -> None:

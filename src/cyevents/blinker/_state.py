@@ -61,8 +61,8 @@ class SignalState(EventCore):
     def _warn_discarded_handler(self, name: str, frame: FrameType, is_subscription: bool) -> None:
         signal = None if self.signal is None else self.signal()
         warn(
-            f"receiver {name} of {safe_repr(signal)} has died on the spot and will never be called, since nothing else"
-            " holds it: keep a reference, or connect it with weak=False",
+            f"receiver {name} of {safe_repr(signal)} was garbage-collected at once and will never be called, because"
+            " nothing else refers to it: keep a reference, or connect it with weak=False",
             frame,
         )
 

@@ -1,4 +1,4 @@
-"""How an observed call runs: the handler inside an `ObservedCall`, and what it returns until that has ended."""
+"""Observed calls: runs a handler, and then its coroutine or generator, inside an `ObservedCall`."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class DeliveredCall(ObservedCall):
 
 
 def call_observed(call: ObservedCall, handler: Any, kinds: tuple[int, ...], /, *args: Any, **kwargs: Any) -> Any:
-    """Call a handler. Wrap what it returns, if it is of a kind that the emission runs, to report its end."""
+    """Call a handler. Wrap its result, if the emission runs results of that kind, to report its end."""
     with call:
         result = handler(*args, **kwargs)
     kind = kind_of_result(result)
