@@ -20,6 +20,7 @@ IN_SDIST = (
     "src/cyevents/_core/_tables.pxd",
     "src/cyevents/_core/_emit.pyx",
     "setup.py",
+    ".ci/recompress",
     "tests/conftest.py",
     "LICENSE",
     "README.md",

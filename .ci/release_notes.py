@@ -1,11 +1,12 @@
 """Print the notes of a release, its section of the changelog: `release_notes.py VERSION`, or the tag.
 
-The tags of the bridge begin with `bridge-v`. It is an error if the package has another version, or if the section does
-not exist, has no date or is empty.
+The tags of the bridge begin with `bridge-v`. It is an error if the package has another version or no URLs, or if the
+section does not exist, has no date or is empty.
 """
 
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -17,6 +18,12 @@ def package_version(root: Path) -> str:
     found = re.search(r'^__version__ = "(.+)"$', module.read_text("utf-8"), re.M)
     assert found is not None
     return found[1]
+
+
+def has_urls(root: Path) -> bool:
+    """Return whether [project.urls] is filled in."""
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    return bool(project.get("urls")) and all(url.startswith("https://") for url in project["urls"].values())
 
 
 def section(changelog: str, version: str) -> str:
@@ -39,6 +46,8 @@ def main(root: Path, tag: str) -> None:
     version = tag.removeprefix("v")
     if version != package_version(root):
         sys.exit(f"release_notes: {tag} is to be released, but the package says {package_version(root)}")
+    if not has_urls(root):
+        sys.exit("release_notes: fill in [project.urls] of pyproject.toml: see CONTRIBUTING.md")
     try:
         print(section((root / "CHANGELOG.md").read_text("utf-8"), version), end="")
     except ValueError as error:

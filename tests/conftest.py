@@ -25,6 +25,7 @@ packages = {}  # backend -> its modules by name
 def pytest_addoption(parser):
     parser.addoption("--pure-only", action="store_true", help="test the pure-Python core alone")
     parser.addoption("--full", action="store_true", help="run all tests, not only a quick selection")
+    parser.addoption("--quick-pure", action="store_true", help="run a quick selection with the pure core")
 
 
 def pytest_configure(config):
@@ -45,8 +46,11 @@ def is_quick(config):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    if is_quick(config):
+    only_pure = config.getoption("--quick-pure") and not is_quick(config)
+    if only_pure or is_quick(config):
         chosen = choose_quick(items)
+        if only_pure:
+            chosen |= {item for item in items if backend_of(item) != "python"}
         left_out = [item for item in items if item not in chosen]
         config.left_out = len(left_out)
         config.hook.pytest_deselected(items=left_out)
@@ -58,9 +62,13 @@ def choose_quick(items):
     cases = {}
     for item in items:
         if item.get_closest_marker("slow") is None:
-            backend = item.callspec.params.get("backend") if hasattr(item, "callspec") else None
-            cases.setdefault((item.nodeid.partition("[")[0], backend), []).append(item)
+            cases.setdefault((item.nodeid.partition("[")[0], backend_of(item)), []).append(item)
     return {case for each in cases.values() for case in (each[0], each[-1])}
+
+
+def backend_of(item):
+    """Return the core that a test runs with, or None if it does not run once with each."""
+    return item.callspec.params.get("backend") if hasattr(item, "callspec") else None
 
 
 def pytest_report_collectionfinish(config):

@@ -14,17 +14,19 @@ def test_cases(case, kind):
     print()
     print("ran", "case", case, kind)
 
-def test_core(backend):
+@pytest.mark.parametrize("case", range(3))
+def test_core(case, backend):
     print()
-    print("ran", "core", backend)
+    print("ran", "core", case, backend)
 
 @pytest.mark.slow
 def test_slow():
     print()
     print("ran slow")
 """
-QUICK = ["ran case 0 a", "ran case 4 b", "ran core python"]
-FULL = [*(f"ran case {case} {kind}" for case in range(5) for kind in "ab"), "ran core python", "ran slow"]
+CASES = [f"ran case {case} {kind}" for case in range(5) for kind in "ab"]
+QUICK = ["ran case 0 a", "ran case 4 b", "ran core 0 python", "ran core 2 python"]
+FULL = [*CASES, *(f"ran core {case} python" for case in range(3)), "ran slow"]
 
 
 @pytest.fixture
@@ -47,14 +49,14 @@ def ran(pytester, monkeypatch):
 def test_first_and_last_case_run_without_slow_tests(ran):
     cases, lines = ran()
     assert cases == QUICK
-    said = "cyevents: a quick selection, 9 tests are left out: `python -m pytest --full` runs them"
+    said = "cyevents: a quick selection, 10 tests are left out: `python -m pytest --full` runs them"
     assert lines.count(said) == 2
     assert lines[-1] == said
-    assert "9 deselected" in lines[-2]
+    assert "10 deselected" in lines[-2]
 
 
 def test_last_line_says_so_in_quiet_runs(ran):
-    assert ran("--quiet")[1][-1].startswith("cyevents: a quick selection, 9 tests are left out")
+    assert ran("--quiet")[1][-1].startswith("cyevents: a quick selection, 10 tests are left out")
 
 
 @pytest.mark.parametrize("arguments", [["--full"], ["tests"], ["tests/test_suite.py"]], ids=" ".join)
@@ -62,6 +64,12 @@ def test_full_or_a_path_runs_all(ran, arguments):
     cases, lines = ran(*arguments)
     assert cases == FULL
     assert not [line for line in lines if "quick selection" in line]
+
+
+def test_quick_pure_leaves_out_cases_of_the_pure_core_alone(ran):
+    cases, lines = ran("--full", "--quick-pure")
+    assert cases == sorted({*FULL} - {"ran core 1 python"})
+    assert "a quick selection, 1 tests are left out" in lines[-1]
 
 
 @pytest.mark.slow

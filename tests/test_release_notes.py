@@ -40,6 +40,13 @@ The form is that of [Keep a Changelog](https://keepachangelog.com/en/1.1.0/).
 
 [1.2.0]: https://example.com/1.2.0
 """
+PROJECT = """
+[project]
+name = "cyevents"
+
+[project.urls]
+Source = "https://example.com"
+"""
 
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="the script is not part of this copy")
 
@@ -48,10 +55,11 @@ pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="the script is not p
 def notes(tmp_path):
     """Run the script on a project of a version: notes(tag, version) -> the completed process."""
 
-    def run(tag, version):
+    def run(tag, version, project=PROJECT):
         package = tmp_path / "src" / "cyevents"
         package.mkdir(parents=True)
         (package / "__init__.py").write_text(f'"""A package."""\n\n__version__ = "{version}"\n')
+        (tmp_path / "pyproject.toml").write_text(project)
         (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
         (tmp_path / ".ci").mkdir()
         script = shutil.copy(SCRIPT, tmp_path / ".ci")
@@ -87,3 +95,18 @@ def test_mismatch_fails(notes, tag, version, complaint):
     assert process.returncode == 1
     assert process.stdout == ""
     assert process.stderr == f"release_notes: {complaint}\n"
+
+
+@pytest.mark.parametrize(
+    "project",
+    [
+        PROJECT.partition("[project.urls]")[0],
+        PROJECT.replace("[project.urls]", "# [project.urls]").replace("Source", "# Source"),
+        PROJECT.replace("https://example.com", ""),
+    ],
+    ids=["missing", "commented_out", "empty"],
+)
+def test_release_without_urls_fails(notes, project):
+    process = notes("v1.2.0", "1.2.0", project)
+    complaint = "release_notes: fill in [project.urls] of pyproject.toml: see CONTRIBUTING.md\n"
+    assert (process.stdout, process.stderr, process.returncode) == ("", complaint, 1)
