@@ -9,8 +9,8 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def requirements():
-    """Return the requirements of the extra `bench`."""
-    return tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]["bench"]
+    """Return the requirements of the dependency group `bench`."""
+    return tomllib.loads(PROJECT.read_text(encoding="utf-8"))["dependency-groups"]["bench"]
 
 
 def main():
