@@ -244,6 +244,33 @@ def test_next(events):
     )
 
 
+def test_scheduled_handler_that_has_not_begun_is_cancelled(run):
+    result = run(
+        SCHEDULED
+        + """
+blocked, unblock = threading.Event(), threading.Event()
+
+@on("block")
+async def block(sender):
+    blocked.set()
+    unblock.wait(30)
+
+def test_it(events):
+    emit("block")
+    blocked.wait(30)
+    emit("slow")  # its task is created when the loop is free again
+
+def test_next(events):
+    unblock.set()
+    assert drain(timeout=10), "the handler was cancelled"
+    assert done == []
+""",
+        ini="cyevents_grace = 0.05",
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["this test leaves 2 scheduled async handlers behind:"])
+
+
 @pytest.mark.slow
 def test_loop_that_runs_only_inside_tests(run):
     result = run(

@@ -159,16 +159,19 @@ def test_rabbitmq(rabbitmq, run, delivery):
 
     server = rabbitmq
     queues = [name for name in server.ctl("list_queues", "name").split() if name.startswith("cyevents")]
-    for queue in queues:  # a group at least once also has what was published at most once
-        server.ctl("purge_queue", queue)
 
     async def main():
+        guest = await aiormq.connect(server.address)
+        channel = await guest.channel()
+        for queue in queues:  # a group at least once also has what was published at most once
+            await channel.queue_purge(queue)
+
         async def dead():
-            found = server.ctl("list_queues", "name", "messages").split()
-            return int(found[found.index("cyevents-dead") + 1])
+            return (await channel.queue_declare("cyevents-dead", passive=True)).message_count
 
         make = [make_bridge(server.address, user, user, delivery) for user in ("shop", "billing")]
         await orders_arrive(make[0], make[1:], dead)
+        await guest.close()
         eve = await aiormq.connect(server.address.replace("//", "//billing:change-me@"))
         for exchange, key in (("cyevents", "order.placed"), ("cyevents-dead", "user.created")):
             channel = await eve.channel()

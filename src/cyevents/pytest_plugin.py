@@ -98,12 +98,17 @@ def _wait_for_jobs(before: set[Any], grace: float) -> list[Any]:
             break
         time.sleep(0.001)
     for job in running:
-        if job.task is not None:
-            try:
-                job.loop.call_soon_threadsafe(job.task.cancel)
-            except RuntimeError:  # the loop has just been closed
-                pass
+        try:
+            job.loop.call_soon_threadsafe(_cancel, job)
+        except RuntimeError:  # the loop has just been closed
+            pass
     return left
+
+
+def _cancel(job: Any) -> None:
+    """Cancel a job in its loop, which has begun it by then: a busy loop may not have created its task before."""
+    if job.task is not None:
+        job.task.cancel()
 
 
 def _failure(left: list[Any], grace: float) -> str:
