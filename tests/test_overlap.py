@@ -2028,9 +2028,9 @@ for delay in itertools.cycle((0.0005, 0.0007, 0.0011, 0.0013)):
     assert asyncio.run(asyncio.wait_for(event.emit_async(9), 10)) == [9], count
     control = event._connections()[0][0].delivery.control
     assert not control.calls and (control._last.place is None or control._last.place.is_over), count
-    if time.monotonic() > end:
+    if time.monotonic() > end and count > 10:  # on a busy machine, few interruptions come in that time
         break
-assert count > 10, count
+    assert time.monotonic() < end + 30, count
 """
 
 
