@@ -520,6 +520,17 @@ def test_no_progress_bar_for_short_runs_or_files(command, cyevents):
     assert (code, errors) == (0, "")
 
 
+@posix_only
+def test_trace_shows_all_columns_on_a_narrow_terminal(command, tmp_path):
+    pytest.importorskip("rich")
+    line, environment = command
+    program = tmp_path / "program.py"
+    program.write_text("from cyevents import emit\n\nemit('a.name' * 20, 7)\n")
+    shown = on_terminal(line("trace", program), environment | {"COLUMNS": "80", "NO_COLOR": "1"}, stdout_too=True)
+    assert "a.name by 7" in shown
+    assert shown.rstrip("\x1b[0m\r\n").endswith("no handlers")
+
+
 @pytest.mark.slow
 @posix_only
 def test_colours(command):

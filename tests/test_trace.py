@@ -516,6 +516,39 @@ def test_command_errors(tmp_path):
     assert "usage:" in cyevents("trace", code=2).stderr
 
 
+def test_trace_names_candidates_for_a_missing_function(tmp_path):
+    path = tmp_path / "tool.py"
+    path.write_text("from json import dumps\ndef run_all(): ...\ndef main(): ...\nprint('loaded')\n")
+    done = cyevents("trace", f"{path}:mian", code=2)
+    assert done.stdout == "loaded\n"
+    assert done.stderr.splitlines() == [
+        f"cyevents: {path}:mian: module 'tool' has no attribute 'mian': choose from main, run_all"
+    ]
+
+
+def test_trace_of_a_package_without_a_program(tmp_path):
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "__init__.py").touch()
+    for arguments in (["bare"], ["-m", "bare"]):
+        first, second = cyevents("trace", *arguments, code=1, cwd=tmp_path).stderr.splitlines()
+        assert first.startswith("ImportError: ")
+        assert "__main__" in first
+        assert second == "no emissions"
+
+
+def test_trace_in_ascii(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    path = tmp_path / "tool.py"
+    path.write_text(
+        "from cyevents import emit, on\n\n@on('x')\ndef first(sender): ...\n\n@on('x')\ndef second(sender): ...\n\n"
+        "emit('x', '\xe9')\n",
+        "utf-8",
+    )
+    lines = cyevents("trace", str(path)).stderr.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [r"x by '\xe9'", "|- first", "`- second"]
+    assert " us" in lines[1]
+
+
 def test_trace_takes_modules_paths_and_functions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "app_main.py").write_text(

@@ -299,7 +299,7 @@ def _trace(options: argparse.Namespace) -> int:
     finally:
         if output is not None:
             seen.write(output)
-        elif sys.stderr is not None and not getattr(sys.stderr, "closed", False):
+        elif code != 2 and sys.stderr is not None and not getattr(sys.stderr, "closed", False):
             _print_trace(seen)
     return code
 
@@ -308,7 +308,7 @@ def _print_trace(seen: Trace) -> None:
     if sys.stderr.isatty() and importlib.util.find_spec("rich"):
         from rich.console import Console
 
-        Console(stderr=True).print(seen.tree(), crop=False, overflow="ignore", no_wrap=True)
+        Console(stderr=True, width=10_000).print(seen.tree())  # narrower ones cut off what does not fit
     else:
         _print(str(seen), sys.stderr)
 
@@ -374,8 +374,12 @@ def _shorten_path(text: str, width: int) -> str:
 
 
 def _print(text: str, stream: TextIO) -> None:
-    """Print a text, with escapes for characters that the stream cannot encode."""
+    """Print a text, with replacements for characters that the stream cannot encode."""
     encoding = getattr(stream, "encoding", None) or "ascii"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(str.maketrans("├└│─µ", "|`|-u"))
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 

@@ -157,7 +157,7 @@ def run(seconds: float = 1.0) -> int:
         if why:
             print(shorten(f"Left out: {name}, {why}", 79, placeholder="..."))
     if worst > NOISE:
-        print(f"\nThis machine is too busy for exact figures: half of the rounds differ by {worst:.0%}.")
+        print(f"\nThis machine is too busy for exact figures: rounds vary by {worst:.0%}.")
         print("End other programs, or measure for longer, such as with --seconds 10.")
     return 0
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TextIO
 
+from ._core._safe import safe_getattr
+
 
 class ProgramNotFound(Exception):
     """There is no such program; the message says what to do."""
@@ -53,7 +55,11 @@ def get_attribute(target: str) -> Any:
     try:
         return operator.attrgetter(name)(module)
     except AttributeError as error:
-        raise ProgramNotFound(f"{target}: {error}") from None
+        from difflib import get_close_matches
+
+        own = [key for key, value in vars(module).items() if safe_getattr(value, "__module__") == module.__name__]
+        close = get_close_matches(name, own, 5, 0.0)  # the most similar first
+        raise ProgramNotFound(f"{target}: {error}" + (f": choose from {', '.join(close)}" if close else "")) from None
 
 
 def _split(target: str) -> tuple[str, str]:
@@ -159,4 +165,6 @@ def report(error: BaseException) -> None:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename in hidden:
         trace = trace.tb_next
+    if trace is None:  # the context would show how runpy searches for a `__main__`
+        error.__cause__ = None
     sys.excepthook(type(error), error.with_traceback(trace), trace)
