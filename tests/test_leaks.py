@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-OPERATIONS = os.environ.get("CYEVENTS_LEAK_OPERATIONS", "1200")
+OPERATIONS = os.environ.get("CYEVENTS_LEAK_OPERATIONS", "2000")
 PROGRAMS = Path(__file__).parent / "isolated"
 LEAK_FREE = sorted({path.name for path in PROGRAMS.glob("*.py")} - {"leak_check.py", "known_leaks.py"})
 

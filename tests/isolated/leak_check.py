@@ -27,7 +27,7 @@ from cyevents import ANY, Cancelled, Event, Namespace
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 DEFAULT = 1_000_000
-BATCHES = 3
+BATCHES = 4
 TRACED = 20  # under tracemalloc, one operation in this many
 LIMITS = {  # how much the smallest growth in a batch may differ from zero
     "all references": 20,
@@ -36,7 +36,7 @@ LIMITS = {  # how much the smallest growth in a batch may differ from zero
     "objects": 5,
     "garbage": 10,
     "bytes": 1000,
-    "resident": 3 << 20,
+    "resident": 4 << 20,
 }
 # CPython's cache of attributes keeps the names that were looked up last. Names made at run time fill it slowly.
 clear_caches = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
@@ -108,11 +108,11 @@ class Measurement:
 
     def measure(self):
         """Run the operation and record what grows."""
-        size = max(self.operations // BATCHES, 10)
+        size = max(self.operations // (BATCHES + 1), 10)
         readers = gauges()
         width = len(readers) + 1 + len(self.watched)
         readings = array("q", bytes(8 * width * (BATCHES + 1)))  # readings create no objects
-        self.batch(self.warm)
+        self.batch(max(size, self.warm))
         self.batch(self.warm)
         begin = 0
         for number in range(BATCHES + 1):
@@ -143,7 +143,7 @@ class Measurement:
         readings = array("q", bytes(8 * (BATCHES + 1)))
         tracemalloc.start()
         try:
-            self.batch(self.warm)
+            self.batch(max(size, self.warm))
             for number in range(BATCHES + 1):
                 if number:
                     self.batch(size)
