@@ -198,7 +198,7 @@ def style(session):
     session.run(".ci/untyped_locals", external=True)
     examples = [path.relative_to(ROOT) for path in sorted(ROOT.glob("examples/*.py"))]
     session.run("mypy", "--strict", *examples)  # the other examples follow, with their requirements
-    pytest(session, *(f"tests/test_{name}.py" for name in ("typing", "stubs", "wheels", "build")))
+    pytest(session, *(f"tests/test_{name}.py" for name in ("typing", "stubs", "wheels")))
 
 
 @script(tags=["push"])
