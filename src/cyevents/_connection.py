@@ -7,7 +7,7 @@ import sys
 from ._checks import check_handler, is_pattern, kind_of
 from ._core import ONCE, REPLAY, THREAD, WITH_EVENT, Entry, EventCore, expect_death, handler_key
 from ._core._introspection import warn_at
-from ._core._safe import handler_name, int_text, safe_repr
+from ._core._safe import handler_name, int_text, safe_repr, source_text
 from ._core._values import ANY, PARALLEL
 from ._options import ConnectOptions
 
@@ -278,15 +278,6 @@ class Muted(_Block):
 
     def _undo(self, block: Any) -> None:
         self._target._unmute(block)
-
-
-def source_text(source: Any) -> str:
-    """Return an event or a namespace as a `repr` names it: `'order.paid' in 'shop'`, `namespace 'shop'`."""
-    if not isinstance(source, EventCore):
-        return "a namespace" if source.name is None else f"namespace {source.name!r}"
-    event: Any = source
-    namespace = event.namespace
-    return repr(event.name) + ("" if namespace is None or namespace.name is None else f" in {namespace.name!r}")
 
 
 def connect_all(

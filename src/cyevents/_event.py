@@ -18,9 +18,9 @@ from ._checks import (
     pattern_error,
     public_names,
 )
-from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, source_text, subscribe
+from ._connection import ConnectedTo, Connection, Muted, Subscription, connections_of, subscribe
 from ._core import WITH_EVENT, EventCore, install_methods
-from ._core._safe import not_an_event, safe_repr
+from ._core._safe import not_an_event, safe_repr, source_text
 from ._core._values import ANY, FIRST, UNNAMED, AnySender
 from ._hooks import EventHooks, make_hold
 from ._patterns import matcher

@@ -19,11 +19,10 @@ from contextvars import ContextVar
 from weakref import ref
 
 from ._checks import is_pattern, kind_of, pattern_error
-from ._connection import source_text
 from ._context import next_origin, origin, set_in_context, take_origin
 from ._core import EventCore, call_locked, sender_key
 from ._core._introspection import warn
-from ._core._safe import exact_str, handler_name, log, safe_isinstance, safe_repr
+from ._core._safe import exact_str, handler_name, log, safe_isinstance, safe_repr, source_text
 from ._core._values import MISSING
 from ._emission import Emission, brief
 from ._replay import make_kept

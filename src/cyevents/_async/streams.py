@@ -21,8 +21,7 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .._connection import source_text
-from .._core._safe import exact_str, safe_repr
+from .._core._safe import exact_str, safe_repr, source_text
 from .._core._values import MISSING
 from .._emission import Emission, SenderGeneric, SenderT
 from .._options import ConnectOptions

@@ -46,6 +46,15 @@ def typed_repr(value: object) -> str:
     return f"{object.__repr__(value)}, a proxy of {safe_repr(value)},"
 
 
+def source_text(source: Any) -> str:
+    """Return an event or a namespace as a `repr` names it: `'order.paid' in 'shop'`, `namespace 'shop'`."""
+    is_namespace = isinstance(source, dict)
+    if is_namespace:
+        return "a namespace" if source.name is None else f"namespace {source.name!r}"
+    namespace = source.namespace
+    return repr(source.name) + ("" if namespace is None or namespace.name is None else f" in {namespace.name!r}")
+
+
 def handler_name(handler: object) -> str:
     """Return the name of a handler for messages: its qualified name, or its `repr` if it has none."""
     name = exact_str(safe_getattr(handler, "__qualname__"))

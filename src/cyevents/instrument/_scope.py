@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from .._checks import hint_for
-from .._connection import source_text
 from .._core import call_locked
-from .._core._safe import safe_repr
+from .._core._safe import safe_repr, source_text
 from .._core._values import UNNAMED
 from .._event import Event, Pattern, global_scopes
 from .._namespace import Namespace, default_namespace
