@@ -20,7 +20,8 @@ KINDS = {"plain": "`(sender)`", "**kwargs": "`(sender, **kwargs)`", "keywords": 
 SPEED_PICTURE = ROOT / "docs" / "assets" / "speed.svg"
 SPEED_ROWS = ("the floor", OURS, "bare loop", "pyee", "psygnal emit", "blinker")
 COMPARED = (OURS, "blinker", "psygnal emit", "Django", "pyee", "pluggy")
-COMPARED_ROW = re.compile(r"(?m)^\| Time for ten handlers \|.*$")
+COMPARED_LABEL = "| Ten handlers, `**kwargs` | "
+COMPARED_ROW = re.compile(rf"(?m)^{re.escape(COMPARED_LABEL)}.*$")
 TAIL_ROWS = ("the floor", OURS, "bare loop", "hand-written", "atom", "dust-riven", "pyee", "psygnal emit", "blinker")
 BASELINES = (*REFERENCES, "awaited in turn", "asyncio.gather", "eager tasks")  # which are no libraries
 MISSING = "No such run is saved yet."
@@ -118,7 +119,7 @@ def speed_picture(saved, folder):
 def compared(saved):
     """Return the last row of the README's comparison: times of the newest Python."""
     _, run = newest(saved)
-    return f"| Time for ten handlers | {' | '.join(cell(median(run, picture.RACE, name)) for name in COMPARED)} |"
+    return f"{COMPARED_LABEL}{' | '.join(cell(median(run, picture.RACE, name)) for name in COMPARED)} |"
 
 
 def pictures(saved, folder):
