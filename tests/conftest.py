@@ -130,12 +130,13 @@ def pytest_runtest_setup(item):
 def watch_for_hangs(config):
     """Have all threads shown if a test takes two minutes.
 
-    pytest's `faulthandler_timeout` starts and joins a thread for each test. This starts one each ten seconds.
+    pytest's `faulthandler_timeout` starts and joins a thread for each test. This starts one every ten seconds, so some
+    tests are shown up to ten seconds earlier.
     """
     now = time.monotonic()
     if now >= config.watched_until:
         config.watched_until = now + 10
-        faulthandler.dump_traceback_later(130, file=config.stderr)
+        faulthandler.dump_traceback_later(120, file=config.stderr)
 
 
 def pytest_unconfigure():

@@ -117,4 +117,6 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([name for name in {*globals(), *__all__} - {"TYPE_CHECKING"} if name[:1] != "_" or name[:2] == "__"])
+    from ._checks import public_names
+
+    return sorted(public_names({*globals(), *__all__}, "TYPE_CHECKING"))
